@@ -299,7 +299,7 @@ def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -
     listed = [names.get(service, service) for service in services]
     match listed:
         case [one]:
-            part = all(event.extent == "partial" for event in confirmed)
+            part = all(map(event_text.of_a_part, confirmed))
             return event_text.blocked_somewhere(one, where, part=part)
         case [one, two]:
             return _(

@@ -100,7 +100,7 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)
-        part = all(event.extent == "partial" for event in confirmed)
+        part = all(map(event_text.of_a_part, confirmed))
         where = event_text.in_networks(networks, places)
         return event_text.blocked_somewhere(name, where, part=part)
     if live:

@@ -161,7 +161,7 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
                 silent=number(silent, True),
             )
         )
-    if event.extent == "partial" and "network_divided" not in event.against:
+    if of_a_part(event):
         sentences.append(_("A part of the service is still reachable there."))
     if event.state is EventState.CLEARING:
         sentences.append(
@@ -351,6 +351,12 @@ def function(target: str) -> str:
     return _(FUNCTIONS[name]) if name in FUNCTIONS else name.replace("-", " ")
 
 
+def of_a_part(event: Event) -> bool:
+    """Whether only a part of what is concerned is blocked. That it is so for a part of a network
+    alone is said by `place`."""
+    return event.extent == "partial" and "network_divided" not in event.against
+
+
 def functions(event: Event) -> str:
     """What is concerned, as the catalogue calls it: `messaging, web client`."""
     return ", ".join(function(target) for target in event.targets)
@@ -417,7 +423,7 @@ def headline(event: Event, service: str) -> str:
             return _("%(service)s is blocked again %(where)s.", **values)
         case _ if not event.stands:
             return _("%(service)s fails %(where)s, but is not called blocked.", **values)
-        case _, Tier.CONFIRMED if event.extent == "partial":
+        case _, Tier.CONFIRMED if of_a_part(event):
             return _("A part of %(service)s is blocked %(where)s.", **values)
         case _, Tier.CONFIRMED:
             return _("%(service)s is blocked %(where)s.", **values)
@@ -506,7 +512,7 @@ def overview(
         return headline(confirmed[0], names.get(services[0], services[0]))
     if len(services) == 1:
         name = names.get(services[0], services[0])
-        part = all(event.extent == "partial" for event in confirmed)
+        part = all(map(of_a_part, confirmed))
         return blocked_somewhere(name, where, part=part)
     return n_(
         "%(n)s service is blocked %(where)s.",

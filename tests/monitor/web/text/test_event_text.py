@@ -222,6 +222,9 @@ def test_the_sentence_at_the_top() -> None:
     assert _overview(CONFIRMED) == "WeChat is blocked in one network in Russia."
     part = replace(CONFIRMED, extent="partial")
     assert _overview(part) == "A part of WeChat is blocked in one network in Russia."
+    # All of it, for a part of the network.
+    divided = replace(part, against=("network_divided",))
+    assert _overview(divided) == "WeChat is blocked in a part of one network in Russia."
     abroad = replace(CONFIRMED, country="FR", asns=(1, 2), service="signal")
     assert _overview(CONFIRMED, abroad) == (
         "Two services are blocked in three networks of two countries."
