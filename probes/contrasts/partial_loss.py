@@ -18,6 +18,9 @@ ATTEMPTS = 6
 """At one address, the first two included."""
 MANY = 3
 """Half of the attempts. No more are made once so many failed, or once so many no longer can."""
+OF_A_CONTROL = 6
+"""Further connects to an endpoint that a control makes where the first passes: of a balancer with a
+dead server behind it, one connect tells nothing."""
 ADDRESSES = 4
 """Addresses of one endpoint at which attempts are repeated."""
 
@@ -49,8 +52,12 @@ async def connect(run: EndpointRun, address: str) -> Connection:
     """Open TCP as the app does. After a failure that may be packet loss, try again from a new port;
     when that succeeds, find out how many attempts fail. After silence, from two new ports at the
     same time: where one flow in ten dies for good, two die by chance at one address in a hundred.
+    A control connects several times in any case.
     """
     connection = await run.connect(address)
+    if connection.stream is not None and run.control:
+        while run.up_to("control", OF_A_CONTROL):
+            (await _connect_again(run, address)).close()
     if connection.stream is not None or not run.repeats or _is_final(connection.tcp):
         return connection
     silent = connection.tcp.failure == Failure.TIMEOUT

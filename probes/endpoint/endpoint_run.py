@@ -102,6 +102,8 @@ class EndpointRun:
     every name: an innocuous name that fails now is no evidence."""
     contrasts: bool = True
     """False for liveness, which takes only the steps that the app would take."""
+    control: bool = False
+    """It measures what others are compared with: does each connection come about?"""
     repeats: bool = True
     """False for a retest: the service's name is shown to each of its addresses once."""
     alive: Sequence[tuple[str, int]] = ()

@@ -31,6 +31,7 @@ from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_ho
 from probes.wire.measurement import (
     VERSION,
     Measurement,
+    Role,
     Software,
     Vantage,
 )
@@ -319,6 +320,7 @@ async def _measure_endpoints(
             contrasts=not plain,
             alive=this.alive,
             repeats=not retest,
+            control=not (plain or retest) and this.setup.vantage.role is Role.CONTROL,
             references=not liveness and this.online,
             lean=this.lean and not retest and not this.history.get(endpoint.id),
             turn=this.round_ms // (this.interval_ms or 1),

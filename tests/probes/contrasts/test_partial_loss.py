@@ -94,6 +94,30 @@ async def test_connections(die: str):
     assert [o.contrast for o in seen] == [None, *[Contrast.REPEAT] * (len(die) - 1)]
 
 
+@pytest.mark.parametrize(
+    ("control", "die", "tries"),
+    [
+        (False, "." * 9, "."),
+        (True, "." * 9, "." * 7),
+        (True, ".x" * 9, ".x.x.x."),
+        (True, "x" + "." * 9, "x...."),  # it is known already
+    ],
+)
+async def test_a_control_connects_several_times(control: bool, die: str, tries: str):
+    """So that a balancer with a dead server behind it is known as one."""
+    async with (
+        tls_server.serve(tls_server.silence) as server,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        endpoint = Endpoint(host=NAME, port=server.port, protocol="tcp")
+        run = net.run(endpoint, network=SomeFlows(die), control=control)
+        connection = await partial_loss.connect(run, "127.0.0.1")
+        assert connection.usable
+        connection.close()
+    seen = sorted(run.observations, key=lambda seen: seen.at_us)
+    assert "".join("x" if o.failure else "." for o in seen) == tries
+
+
 @pytest.mark.parametrize("options", [{"contrasts": False}, {"repeats": False}])
 async def test_not_in_a_retest(options: dict[str, bool]):
     async with internet({NAME: Address("127.0.0.1")}) as net:
