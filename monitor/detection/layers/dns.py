@@ -29,7 +29,7 @@ from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.ranges import special_place
 from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView
 from monitor.detection.rule import Rule, background_fails
-from probes.wire.observation import DNSLookup
+from probes.wire.observation import Contrast, DNSLookup
 from probes.wire.protocol import Transport, protocol
 
 
@@ -85,6 +85,8 @@ class LookupFacts:
     """The resolver says of a liveness name that it does not exist, and that it has an address."""
     asked_again: bool = False
     """It was asked again from a fresh port."""
+    unconfirmed: bool = False
+    """It denied the name, was asked again, and gave no answer."""
     by_chance: bool = False
     """So many other names of the round failed at one attempt and not at another, or, for a missing
     answer, so many other flows died, that chance explains this as well."""
@@ -191,6 +193,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         ),
         contradicted=context.vantage.contradicts_itself,
         asked_again=qtype in endpoint.asked_again,
+        unconfirmed=kind is Kind.NXDOMAIN and _silent_again(endpoint, qtype),
         by_chance=not (sibling or type_unanswered or silent or second)
         and context.lookup_by_chance(kind, qtype),
         authority=_authority(endpoint, kind, qtype),
@@ -209,6 +212,11 @@ def _at_control(control: EndpointView, qtype: str, kind: Kind, sibling: bool) ->
 
 def _failed_at_first(lookup: DNSLookup) -> bool:
     return dns_kind(lookup) in UNANSWERED or resent(lookup)
+
+
+def _silent_again(endpoint: EndpointView, qtype: str) -> bool:
+    again = [q for q in endpoint.queries[qtype] if q.contrast is Contrast.REPEAT]
+    return {dns_kind(q) for q in again} == {Kind.TIMEOUT}
 
 
 def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
@@ -448,7 +456,9 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.nxdomain",
-        lambda f: f.kind is Kind.NXDOMAIN and not f.type_unanswered,
+        lambda f: (
+            f.kind is Kind.NXDOMAIN and not f.type_unanswered and (f.injected or not f.unconfirmed)
+        ),
         State.BLOCKED,
         "The resolver says that the name does not exist. (fit: dns fail_ctrl_ok +1.61)",
         Technique.DNS_NXDOMAIN,
@@ -456,10 +466,14 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.asked_once",
-        lambda f: f.kind in UNANSWERED and not (f.asked_again or f.injected or f.sibling),
+        lambda f: (
+            not (f.injected or f.sibling)
+            and ((f.kind in UNANSWERED and not f.asked_again) or f.unconfirmed)
+        ),
         State.INCONCLUSIVE,
-        "The resolver was not asked again from a fresh port: a table of connections that is full, "
-        "or one lost packet, explains it as well.",
+        "The resolver was not asked again from a fresh port, or denied the name and then gave no "
+        "answer: a table of connections that is full, one lost packet, or one stale server of "
+        "several explains it as well.",
         evidence=("asked_once",),
     ),
     Rule(

@@ -226,11 +226,11 @@ def _unanswered(named: Sequence[EndpointView]) -> frozenset[tuple[str, Kind]]:
 
 
 def _denied(host: EndpointView, unanswered: frozenset[tuple[str, Kind]]) -> bool:
-    """Whether the resolver says that a name does not exist, and that it has an address."""
-    kinds = {qtype: dns_kind(lookup) for qtype, lookup in host.lookups.items()}
-    return Kind.OK in kinds.values() and any(
-        kind is Kind.NXDOMAIN and (qtype, kind) not in unanswered for qtype, kind in kinds.items()
-    )
+    """Whether the resolver says that a name does not exist, and that it has an address; be it to
+    the same question, asked again."""
+    kinds = {(qtype, dns_kind(q)) for qtype, asked in host.queries.items() for q in asked}
+    denied = {(t, kind) for t, kind in kinds if kind is Kind.NXDOMAIN} - unanswered
+    return bool(denied) and any(kind is Kind.OK for _, kind in kinds)
 
 
 def _over_tcp(hosts: Sequence[EndpointView]) -> list[EndpointView]:

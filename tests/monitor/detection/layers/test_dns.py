@@ -293,3 +293,19 @@ def test_a_public_resolver_that_fails_and_then_answers_was_spoken_for(
     said = judge(measured(dns(**failed), there, limits), alive(), [control()])
     assert (said.technique == "dns.servfail") is forged
     assert ("on_path" in said.evidence) is forged
+
+
+@pytest.mark.parametrize(
+    ("again", "rule"),
+    [
+        (None, "dns.nxdomain"),  # a probe of an older version
+        (Failure.DNS_NXDOMAIN, "dns.nxdomain"),
+        (Failure.TIMEOUT, "dns.asked_once"),
+    ],
+)
+def test_a_denial_counts_when_it_is_repeated(again: str | None, rule: str) -> None:
+    denied = [dns(failure=Failure.DNS_NXDOMAIN)]
+    repeated = [dns(failure=again, **REPEAT)] if again else []
+    assert judge(measured(*denied, *repeated), alive(), [control()]).rule == rule
+    forged = [dns(failure=Failure.DNS_NXDOMAIN, later=[[A1]])]
+    assert judge(measured(*forged, *repeated), alive(), [control()]).rule == "dns.nxdomain"

@@ -13,6 +13,7 @@ from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import with_udp
 from tests.monitor.detection.scenes import (
     A1,
+    REPEAT,
     V6,
     alive,
     dns,
@@ -134,6 +135,9 @@ def test_a_name_that_has_an_address_exists() -> None:
     )
     assert not contradicts(dns(at=at, **gone), dns(at=at, failure=Failure.DNS_NXDOMAIN), *both)
     assert not contradicts(dns(A1, at=at), dns(at=at, qtype="AAAA"), *both)
+    denied = dns(at=at, failure=Failure.DNS_NXDOMAIN)
+    assert contradicts(denied, dns(A1, at=at, **REPEAT), *both)
+    assert not contradicts(denied, dns(at=at, failure=Failure.DNS_NXDOMAIN, **REPEAT), *both)
 
 
 def test_special_places_where_the_world_is() -> None:
