@@ -65,6 +65,8 @@ def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
             answer.answer.append(dns.rrset.from_text(owner, ttl, "IN", "CNAME", f"{alias}."))
             owner = dns.name.from_text(alias)
         texts = [given] if isinstance(given, str) else given
+        if order.get("pool"):
+            texts = [random.choice(texts)]
         answer.answer.append(dns.rrset.from_text(owner, ttl, "IN", kind, *texts))
     return answer.to_wire()
 
@@ -316,7 +318,9 @@ def _lucky(client: socket.socket, order: dict[str, Any]) -> bool:
 def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected TLS connection."""
     name = server_name(peek(client, whole_hello))
-    if order["name"] not in (name, EVERY) or not _meant(client, order) or _lucky(client, order):
+    if order["name"] not in (name, EVERY) and order.get("hangs_up") and _meant(client, order):
+        client.recv(16384)  # in place of a server that does so
+    elif order["name"] not in (name, EVERY) or not _meant(client, order) or _lucky(client, order):
         splice(client)
     elif order["act"] == "wait":
         time.sleep(order["seconds"])
@@ -405,7 +409,7 @@ def main() -> None:
     if order := orders.get("reassemble"):
         begin(reassemble, Queue(), order["name"])
     if order := orders.get("quic"):
-        begin(blind, Queue(), order["name"], order["late"])
+        begin(blind, Queue(), order["name"], order["late"], order.get("residual", 0))
     if order := orders.get("wake"):
         begin(wake, Queue(copy=False), order)
     if order := orders.get("delay") or orders.get("hold"):

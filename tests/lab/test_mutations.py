@@ -15,7 +15,9 @@ from monitor.detection.judge import endpoint, target
 from monitor.detection.judge.endpoint import Outcome
 from monitor.detection.layers import dns as dns_layer
 from monitor.detection.layers import http as http_layer
+from monitor.detection.layers import quic as quic_layer
 from monitor.detection.layers import throttle
+from monitor.detection.layers import tls as tls_layer
 from monitor.detection.model import Layer, State
 from monitor.detection.observed import endpoint_context
 from monitor.detection.observed.endpoint_context import EndpointContext, reach
@@ -141,6 +143,26 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "a control that failed before is none": (
         _set(EndpointContext, "reach", lambda _, kind, control: reach(kind, control)),
         ("benign.search_page", "benign.accelerator"),
+    ),
+    "hosts that are silent beside a repeat are not read": (
+        _set(target, "during", lambda here, *_: here),
+        ("benign.outage",),
+    ),
+    "what public resolvers give in clear text is an address of the service": (
+        _set(endpoint, "_unconfirmed", lambda _: frozenset()),
+        ("dns.pool",),
+    ),
+    "other connects of a control are not read": (
+        _set(EndpointContext, "control_fails", lambda *_: False),
+        ("benign.balancer",),
+    ),
+    "a name that a server hangs up on has not reached it": (
+        _set(tls_layer, "_HANGS_UP", ()),
+        ("trap.hangs_up",),
+    ),
+    "QUIC with our own host shows nothing": (
+        _set(quic_layer, "_elsewhere", lambda *_: None),
+        ("quic.residual",),
     ),
     "where an answer comes from is said of those that are not forged too": (
         _set(endpoint, "_outcome", _with_origin),

@@ -11,6 +11,14 @@ _BY_NAME, _BY_ADDRESS = "quic.timeout.sni", "quic.timeout"
 CASES: tuple[Case, ...] = (
     Case("quic.sni_drop", "blocked", (_BY_NAME,), _BY_NAME, _ONLY, evidence=("tcp_works",)),
     Case("quic.sni_late", "blocked", (_BY_NAME,), _BY_NAME, _ONLY, evidence=("tcp_works",)),
+    Case(
+        "quic.residual",
+        "blocked",
+        (_BY_NAME,),
+        _BY_NAME,
+        _ONLY,
+        evidence=("residual_possible", "tcp_works"),
+    ),
     Case("quic.drop", "blocked", (_BY_ADDRESS,), _BY_ADDRESS, _ONLY, evidence=("tcp_works",)),
     Case("quic.family", "impaired", (_BY_ADDRESS,), _BY_ADDRESS, _ONLY),
     Case(

@@ -43,6 +43,8 @@ CASES: tuple[Case, ...] = (
     ),
     Case("trap.two_boxes", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
     Case("trap.denial", "blocked", ("dns.nxdomain",), "dns.nxdomain", ANY, origin="on_path"),
+    Case("trap.failure", "blocked", ("dns.servfail",), "dns.servfail", ANY, origin="on_path"),
+    Case("trap.hangs_up", "blocked", ("tls.timeout.sni",), "tls.timeout.sni"),
     Case(
         "trap.v6_name",
         "impaired",

@@ -9,7 +9,7 @@ from tests.lab.interferer import DNS_PORT, EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.troubles.throttling import single_segments
-from tests.lab.troubles.traps import begin_badly, set_trap
+from tests.lab.troubles.traps import FLOW, begin_badly, set_trap
 from tests.lab.world import World
 
 BOX = "10.1.0.1"
@@ -45,6 +45,16 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             # A full table: of four source ports one is not forwarded, whatever is sent from it.
             for over in ("udp", "tcp"):
                 world.nft(f"add rule inet c f iifname pr1 {over} sport & 6 == 2 drop")
+        case "outage":
+            _outage(world, plan, victim)
+        case "denials":
+            world.interfere({"dns": _all(plan) | {"rcode": "NXDOMAIN", "percent": 30}})
+        case "stale_resolver":
+            # One of its servers does not know the name yet; another one answers the next question.
+            once = {"rcode": "NXDOMAIN", "at_first": {"always": "", "never": []}}
+            world.interfere({"dns": _all(plan, victim.host.name) | once})
+        case "balancer":
+            _balancer(world, victim)
         case "house_filter":
             order = {"name": victim.host.name, "upstream": plan.resolver, "whole_path": False}
             world.interfere({"dns": order | {"address": "0.0.0.0", "address6": "::"}})
@@ -130,3 +140,30 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 world.nft(f"add rule inet c f iifname pr1 {to(address)} {large}")
         case _:
             pass  # the world itself is the case
+
+
+def _outage(world: World, plan: Plan, victim: Service) -> None:
+    """The vantage's line fails when the victim is dialled, for longer than it is tried again."""
+    seconds, host = 16 + plan.seed % 9, victim.host
+    world.nft(
+        f"add set inet c off {{ type iface_index; flags dynamic, timeout; timeout {seconds}s; }}",
+        *(
+            f"add rule inet c f iifname pr1 {to(a)} tcp dport {host.port} {FLOW} "
+            "add @off { meta iif }"
+            for a in host.addresses
+        ),
+        "add rule inet c f meta iif @off drop",
+        "add rule inet c f meta oif @off drop",
+    )
+
+
+def _balancer(world: World, victim: Service) -> None:
+    """One of two servers behind each address is dead. The vantage meets it first, the control
+    second."""
+    world.run("control", "nft", "add table inet b")
+    world.run("control", "nft", "add chain inet b o { type filter hook output priority 0; }")
+    end = "reject with tcp reset"
+    for address in victim.host.addresses:
+        flow = f"{to(address)} tcp dport {victim.host.port} {FLOW} numgen inc mod 2"
+        world.nft(f"add rule inet c f iifname pr1 {flow} == 0 {end}")
+        world.run("control", "nft", f"add rule inet b o {flow} == 1 {end}")

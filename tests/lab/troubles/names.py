@@ -9,7 +9,9 @@ from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.world import World
 
-HOWS = ("isp_zone", "alias", "family", "dead", "sinkhole", "truncated", "sealed")
+HOWS = ("isp_zone", "alias", "family", "dead", "sinkhole", "truncated", "sealed", "pool")
+POOL = ("192.88.98.1", "192.88.98.2", "192.88.98.3", "192.88.98.4")
+"""Not among the addresses that are drawn."""
 _CUT = "add rule inet c f iifname pr1"
 
 
@@ -35,6 +37,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             sinks = [host.v4[0] for host in plan.international[:2]]
             order |= {"address": sinks, "whole_path": False}
             more = {"http": {"name": EVERY, "act": "drop", "only_to": sinks}}
+        case "pool":
+            # Each answer leads to another place where nobody answers.
+            order |= {"address": POOL, "pool": True, "whole_path": True}
+            world.nft(f"{_CUT} ip daddr {{ {', '.join(POOL)} }} drop")
         case "truncated":
             order |= {"truncated": True, "whole_path": False}
             world.nft(f"{_CUT} ip daddr {plan.resolver} tcp dport 53 drop")

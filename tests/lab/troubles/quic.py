@@ -15,6 +15,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
     match how:
         case "sni_drop" | "sni_late":
             world.interfere({"quic": {"name": host.name, "late": how == "sni_late"}})
+        case "residual":
+            order = {"name": host.name, "late": False, "residual": (20, 60, 180)[plan.seed % 3]}
+            world.interfere({"quic": order})
         case "drop":
             world.nft(*(f"{_FROM} {to(a)} udp dport 443 drop" for a in host.addresses))
         case "family":

@@ -65,6 +65,11 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             _two_boxes(world, plan, victim)
         case "denial":
             world.interfere({"inject": {"name": name, "rcode": "NXDOMAIN"}})
+        case "failure":
+            world.interfere({"inject": {"name": name, "rcode": "SERVFAIL"}})
+        case "hangs_up":
+            order = {"act": "drop", "name": name, "only_to": victim.host.addresses}
+            world.interfere({"tls": order | {"hangs_up": True}})
         case "v6_name":
             world.interfere({"tls": {"act": "reset", "name": name, "only_to": victim.host.v6}})
         case "mid_reset":

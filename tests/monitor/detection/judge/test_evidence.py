@@ -16,7 +16,7 @@ from monitor.detection.imported.rules import IMPORT_RULES
 from monitor.detection.model import State, Verdict
 from monitor.web.text.words import EVIDENCE, PREFIXES
 from probes.wire.failure import Failure
-from probes.wire.observation import LIVENESS_HOST, AnyObservation
+from probes.wire.observation import AnyObservation
 from tests.lab import golden
 from tests.monitor.detection.app_scenes import CHAT, ON_CHAT, app, chat, foreign
 from tests.monitor.detection.scenes import (
@@ -46,8 +46,6 @@ from tests.monitor.detection.throttle_scenes import GIVEN, secure
 
 TIMEOUT = Failure.TIMEOUT
 DEAD = (dns(A1), tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT))
-OTHER = "14.0.0.1"
-HOST_AGAIN = BESIDE | {"evidence": (LIVENESS_HOST,)}
 FAR = (tcp(A3, TIMEOUT), tcp(A3, TIMEOUT, **REPEAT))
 CUT = (tls(A2, Failure.RESET), tls(A2, **INNOCUOUS))
 WELCOME = b"HTTP/1.1 200 OK\r\n\r\n<html>Welcome"
@@ -72,11 +70,6 @@ EARNED: dict[str, Row] = {
         {"beside": [control(dns(A1), tcp(A1, Failure.RESET))]},
     ),
     "no_liveness": (State.INCONCLUSIVE, DEAD, {"liveness": []}),
-    "went_offline": (
-        State.VANTAGE_OFFLINE,
-        (*DEAD, *(tcp(each, TIMEOUT, **HOST_AGAIN) for each in (OTHER, REFLECTOR))),
-        {},
-    ),
     # An address that no control tried is silent beside one that is cut by name.
     "weak_sign": (
         State.IMPAIRED,
