@@ -13,8 +13,8 @@ from monitor.detection.model import Event
 from monitor.store.reading.counts import (
     ServiceHour,
     StateCount,
+    count_nearby,
     count_series,
-    count_states,
     judged_rounds,
     service_days,
     service_hours,
@@ -125,8 +125,9 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
         here: Sequence[StateCount]
         if chosen.width < HOUR_MS:
             begin, width = chosen.since, chosen.width
-            everywhere = await count_states(connection, event.targets, begin, chosen.until, width)
-            here = [row for row in everywhere if row.country == event.country]
+            here, everywhere = await count_nearby(
+                connection, event.targets, begin, chosen.until, width, event.country, event.asns
+            )
         else:
             series = [
                 (target, event.country, asn) for target in event.targets for asn in event.asns

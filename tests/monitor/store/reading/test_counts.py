@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from monitor.detection.model import State
 from monitor.store.database import Database
-from monitor.store.reading.counts import count_states, count_vantages, judged_rounds, timeline
+from monitor.store.reading.counts import (
+    count_nearby,
+    count_states,
+    count_vantages,
+    judged_rounds,
+    timeline,
+)
 from monitor.store.records import Filter
 from tests.monitor.store.samples import (
     HOUR,
@@ -55,6 +63,13 @@ async def test_verdicts_are_counted_by_time_slot(store: Database) -> None:
         mine = await count_states(connection, TARGETS, since, until, 10 * MINUTE, "RU", (64502,))
         assert {s.state for s in mine} == {State.OK}
         assert sum(s.n for s in mine) == 4
+        here, everywhere = await count_nearby(
+            connection, TARGETS, since, until, 10 * MINUTE, "RU", [64502]
+        )
+        assert here == mine
+        assert Counter({(s.begin, s.target, s.state): s.n for s in everywhere}) == sum(
+            (Counter({(s.begin, s.target, s.state): s.n}) for s in found), Counter()
+        )
         for nothing in ([], ["signal/messaging"]):
             assert await count_states(connection, nothing, since, until, MINUTE) == []
         assert await count_states(connection, TARGETS, since, until, MINUTE, "FR") == []

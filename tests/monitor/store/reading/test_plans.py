@@ -39,6 +39,9 @@ READS: dict[str, Read] = {
     "a service's timeline": lambda c: counts.timeline(c, Filter(service="wechat")),
     "a strip of days": lambda c: counts.count_states(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "a strip of minutes": lambda c: counts.count_states(c, WECHAT, NOON, NOON + HOUR, 60_000),
+    "strips of minutes near and far": lambda c: counts.count_nearby(
+        c, WECHAT, NOON, NOON + HOUR, 60_000, "RU", [64501]
+    ),
     "vantages by day": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "vantages by minute": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + HOUR, 60_000),
     "hours of countries": lambda c: counts.service_hours(c, ["wechat"], NOON, NOON + HOUR),
