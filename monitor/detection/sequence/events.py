@@ -2,7 +2,8 @@
 """Events: the alarmed series of one service and country together. Only events alert anyone.
 
 An event opens with the first alarmed series, has the tier of the best of them, names only the
-networks and targets of that tier, and closes when their blocks have ended. An event that was never
+networks and targets of that tier, and closes when their blocks have ended; then it also names those
+of its peak. An event that was never
 confirmed and turns out to be a fault of the service is retracted. Times are rounds.
 """
 
@@ -200,8 +201,16 @@ def _ended(
         history=_with_change(current.event.history, round, how.value, note),
     )
     if how is EventState.CLOSED and (peak := current.peak) is not None:
+        # Networks recover one by one: its scope is not that of the last one.
+        best = [each for each in peak.networks if each.tier is event.tier]
+        targets = {*event.targets, *(each.target for each in best)}
+        asns = {*event.asns, *(each.asn for each in best)}
         event = replace(
             event,
+            targets=tuple(sorted(targets)),
+            asns=tuple(sorted(asns)),
+            targets_measured=max(event.targets_measured, len(targets)),
+            networks_measured=max(event.networks_measured, len(asns)),
             agreeing=peak.agreeing,
             total=peak.total,
             networks=peak.networks,

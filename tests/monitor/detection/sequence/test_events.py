@@ -45,6 +45,37 @@ def test_the_number_of_networks_and_targets_does_not_multiply_events() -> None:
     assert (world.only.agreeing, world.only.total) == (6, 6)
 
 
+def test_what_is_over_says_where_it_was_not_where_it_ended_last() -> None:
+    world = World(standard()).quiet()
+
+    def rounds(count: int, *failing: tuple[int, str]) -> None:
+        for _ in range(count):
+            world.feed(
+                fact(
+                    who,
+                    world.round,
+                    blocked() if (who.asn, target) in failing else ok(),
+                    target=target,
+                )
+                for who in world.people
+                for target in (TARGET, OTHER)
+            )
+
+    places = [(asn, target) for asn in (64501, 64502) for target in (TARGET, OTHER)]
+    rounds(6, *places)
+    rounds(10, places[0])
+    # While it is open, it names what is still blocked.
+    assert (world.only.state.value, world.only.asns, world.only.targets) == (
+        "open",
+        (64501,),
+        (TARGET,),
+    )
+    rounds(10)
+    assert (world.only.state.value, world.only.agreeing) == ("closed", 6)
+    assert (world.only.asns, world.only.targets) == ((64501, 64502), (OTHER, TARGET))
+    assert (world.only.networks_measured, world.only.targets_measured) == (2, 2)
+
+
 def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     # Rounds are closer than the good news lasts that an end needs, as with retests.
     world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
