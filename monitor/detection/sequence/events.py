@@ -3,8 +3,8 @@
 
 An event opens with the first alarmed series, has the tier of the best of them, names only the
 networks and targets of that tier, and closes when their blocks have ended; then it also names those
-of its peak. An event that was never
-confirmed and turns out to be a fault of the service is retracted. Times are rounds.
+of its peak. An event that was never confirmed and turns out to be a fault of the service is
+retracted. Times are rounds.
 """
 
 from __future__ import annotations
