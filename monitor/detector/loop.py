@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ MAX_OPEN_ROUNDS = 12
 REMEMBERED_SECONDS = 7200
 """Whoever measures at least this often is expected on time after a restart as well."""
 REST_FACTOR = 8.0
-"""After new arrivals were processed, a service rests for this many times the time it took."""
+"""After new arrivals were processed, a service rests for this many times the processor time that it
+took: on a machine that others keep busy a rest by the clock would last for minutes."""
 RECENT_STATES = 8
 """States of a service that are kept in memory: late facts of the last rounds are then folded from
 the round before them, and not from the checkpoint of the last hour."""
@@ -193,12 +195,16 @@ class Detector:
         """Fold again the services with late facts of their last rounds."""
         loop, folded = asyncio.get_running_loop(), False
         for service, progress in sorted(services.items()):
-            late, began = progress.late, loop.time()
-            if late is None or began < progress.rest_until or not self._is_recent(progress, late):
+            late, used = progress.late, time.process_time()
+            if (
+                late is None
+                or loop.time() < progress.rest_until
+                or not self._is_recent(progress, late)
+            ):
                 continue
             folded |= await self._refold(service, progress, late)
             await self._request_retests(progress.state, new_round=True)
-            progress.rest_until = loop.time() + self.rest_factor * (loop.time() - began)
+            progress.rest_until = loop.time() + self._rest_after(used)
         return folded
 
     def _is_recent(self, progress: _Progress, late: int) -> bool:
@@ -208,7 +214,7 @@ class Detector:
     async def _refold_oldest(self, services: dict[str, _Progress]) -> bool:
         """Fold again the service that has waited longest of those with old late facts: one at
         a time and after the new rounds, so that old facts never delay new ones."""
-        began = asyncio.get_running_loop().time()
+        began, used = asyncio.get_running_loop().time(), time.process_time()
         waiting = [
             (progress.refolded_at, service)
             for service, progress in services.items()
@@ -224,10 +230,12 @@ class Detector:
         assert late is not None
         folded = await self._refold(service, progress, late)
         progress.refolded_at = asyncio.get_running_loop().time()
-        progress.refold_from = progress.refolded_at + self.rest_factor * (
-            progress.refolded_at - began
-        )
+        progress.refold_from = progress.refolded_at + self._rest_after(used)
         return folded
+
+    def _rest_after(self, used: float) -> float:
+        """Seconds to rest after work; `used` is the process's processor time at its beginning."""
+        return self.rest_factor * (time.process_time() - used)
 
     async def _take_lease(self) -> bool:
         now = self.clock()
@@ -356,7 +364,7 @@ class Detector:
         """Fold the rounds that are over, in order, all services together; True when there was
         one."""
         loop = asyncio.get_running_loop()
-        began, now = loop.time(), self.clock()
+        began, now, used = loop.time(), self.clock(), time.process_time()
         checked = {
             service: progress
             for service, progress in sorted(services.items())
@@ -385,7 +393,7 @@ class Detector:
         await self._fold_open_rounds(checked, opened)
         for service, progress in services.items():
             await self._request_retests(progress.state, new_round=service in closed)
-        rest = self.rest_factor * (loop.time() - began)
+        rest = self._rest_after(used)
         for progress in checked.values():
             progress.rest_until = loop.time() + rest
         return bool(closed)
@@ -414,8 +422,8 @@ class Detector:
         if self.on_retest is None:
             return
         loop, now = asyncio.get_running_loop(), self.clock()
-        began = loop.time()
-        if (rest := self._open_rounds_rest_until - began) > 0:
+        used = time.process_time()
+        if (rest := self._open_rounds_rest_until - loop.time()) > 0:
             for progress in services.values():
                 progress.next_check = min(progress.next_check, now + int(1000 * rest) + 1)
             return
@@ -439,7 +447,7 @@ class Detector:
             await self._fold(foldings, mine, pending=True)
             for service in mine:
                 await self._request_retests(foldings[service].state, new_round=True)
-        self._open_rounds_rest_until = loop.time() + self.rest_factor * (loop.time() - began)
+        self._open_rounds_rest_until = loop.time() + self._rest_after(used)
 
     async def _request_retests(self, state: ServiceState, *, new_round: bool) -> None:
         """Request retests where a block may have just begun or ended."""

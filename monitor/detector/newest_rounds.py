@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor.detection.policy import Policy
@@ -38,7 +39,7 @@ class NewestRounds:
         clock: Callable[[], int],
         rest_factor: float,
     ) -> None:
-        """After each time nothing is done for `rest_factor` times as long as it took."""
+        """After each time nothing is done for `rest_factor` times the processor time it took."""
         self._database, self._reader, self._policy = database, reader, policy
         self._clock, self._rest_factor = clock, rest_factor
         self._judged: dict[str, int] = {}
@@ -54,11 +55,11 @@ class NewestRounds:
         of each service's last interval, and what is over since. `pause` as in `RoundReader`.
         Raises StoreUnavailableError."""
         loop = asyncio.get_running_loop()
-        began, now = loop.time(), self._clock()
+        used, now = time.process_time(), self._clock()
         late = now - self._policy.ms(self._policy.silent_seconds)
         every = [one for rounds in waiting.values() for one in rounds]
         if (
-            began < self._rest_until
+            loop.time() < self._rest_until
             or sum(one.measurements for one in every) <= MEASUREMENTS
             or min(one.round + one.interval for one in every) >= late
         ):
@@ -86,4 +87,5 @@ class NewestRounds:
                 await self._database.conclusions.save_ahead(service, mine)
                 await pause()
         self._judged |= {service: some[-1] for service, some in newest.items()}
-        self._rest_until = loop.time() + self._rest_factor * (loop.time() - began)
+        used = time.process_time() - used
+        self._rest_until = loop.time() + self._rest_factor * used

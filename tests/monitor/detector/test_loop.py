@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
@@ -275,15 +276,23 @@ async def test_facts_of_a_dropped_day_change_nothing(world: World) -> None:
     assert await events_bytes(world.database) == before
 
 
-async def test_a_service_rests_between_checks(world: World) -> None:
-    world.detector.rest = 10**9
-    await world.arrive(rounds([0], people=PEOPLE[:1]))
-    await world.settle(START)
-    await world.arrive(rounds([0], people=PEOPLE[1:]))
-    await world.settle(START + INTERVAL)
-    assert await world.database.conclusions.load("wechat") is None
-    await world.settle(START + INTERVAL + 30_000)
-    assert await folded(world) == START
+@pytest.mark.parametrize("used", [1, 0])
+async def test_a_service_rests_after_work_but_not_for_being_kept_from_the_processor(
+    world: World, monkeypatch: pytest.MonkeyPatch, used: int
+) -> None:
+    await world.arrive(rounds(range(5)))
+    await world.settle()
+    clock = itertools.count(step=used)
+    monkeypatch.setattr("monitor.detector.loop.time.process_time", lambda: next(clock))
+    world.detector.rest_factor = 10**9
+    last = START + 5 * INTERVAL
+    await world.arrive(rounds([5], people=PEOPLE[:1]))
+    await world.settle(last)
+    await world.arrive(rounds([5], people=PEOPLE[1:]))
+    await world.settle(last + INTERVAL)
+    assert await folded(world) == (last - INTERVAL if used else last)
+    await world.settle(last + INTERVAL + 30_000)
+    assert await folded(world) == last
 
 
 async def test_state_of_another_version_is_drawn_anew(
