@@ -19,7 +19,7 @@ from tests.acceptance.demo import Demonstration
 from tests.world.browser import Tab, chromium
 from tests.world.waiting import wait_until
 
-HANG_SECONDS = 400.0
+HANG_SECONDS = 1200.0
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from monitor.store.database import open_database
 from monitor.store.reading.events import list_events
 from tests.acceptance.demo import Demonstration
 
-HANG_SECONDS = 400.0
-"""A block is confirmed in two minutes and closed in four on an idle machine."""
+HANG_SECONDS = 1200.0
+"""Against a hang alone: an idle machine confirms a block in two minutes and closes it in four."""
 
 
 def confirmed(demo: Demonstration) -> bool:
@@ -79,7 +79,7 @@ WITHOUT_ONE = (
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None:
     with Demonstration(tmp_path) as demo:
         first = demo.wait(demo.ready, HANG_SECONDS, "/readyz")
@@ -123,7 +123,7 @@ def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_another_block_is_that_block_and_no_other(tmp_path: Path) -> None:
     with Demonstration(tmp_path, "--demo-block", "signal:64502:dns.nxdomain") as demo:
         demo.wait(demo.ready, HANG_SECONDS, "/readyz")
@@ -134,7 +134,7 @@ def test_another_block_is_that_block_and_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 @pytest.mark.rest
 def test_without_a_block_nobody_is_accused(tmp_path: Path) -> None:
     with Demonstration(tmp_path, "--demo-block", "none") as demo:

@@ -21,6 +21,7 @@ from tests.monitor.broker.conftest import broker
 from tests.world.brokers import MONITOR_SECRET, House
 from tests.world.ports import free_port
 from tests.world.tiny import write_catalogue
+from tests.world.waiting import HANG_SECONDS
 
 __all__ = ["broker"]
 USER = "monitor"
@@ -93,7 +94,7 @@ def test_a_file_with_a_wrong_signature_is_not_published(tmp_path: Path, key: Pat
 
 async def retained(broker: House) -> bytes:
     """What a probe reads of the topic when it connects."""
-    async with broker.client(broker.one) as client, asyncio.timeout(60):
+    async with broker.client(broker.one) as client, asyncio.timeout(HANG_SECONDS):
         await client.subscribe(topics.CATALOGUE, qos=1)
         async for message in client.messages:
             assert isinstance(message.payload, bytes)
@@ -133,7 +134,7 @@ async def test_what_a_file_has_stays_published(
     to = (broker.monitor_url, USER, MONITOR_SECRET)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(keep_published(path, *to))
-        async with broker.client(broker.one) as client, asyncio.timeout(60):
+        async with broker.client(broker.one) as client, asyncio.timeout(HANG_SECONDS):
             await client.subscribe(topics.CATALOGUE, qos=1)
             messages = aiter(client.messages)
             assert (await anext(messages)).payload == sign(SHIPPED, key, 7)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from monitor import taken_port
+from tests.world.waiting import HANG_SECONDS
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *words], capture_output=True, text=True, timeout=HANG_SECONDS, check=False
     )
 
 

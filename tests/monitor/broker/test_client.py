@@ -11,6 +11,7 @@ from monitor.broker import client
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from tests.world.brokers import MONITOR_SECRET, House, house
+from tests.world.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -33,7 +34,7 @@ async def test_the_best_version_is_found_and_messages_arrive(kind: str, tmp_path
         await one.subscribe(f"{topics.PREFIX}/events/#")
         await two.publish(topics.events("other", "RU"), b"now")
         got = []
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             async for message in one.messages():
                 got.append((message.topic, message.payload, message.retained))
                 if len(got) == 2:

@@ -31,7 +31,7 @@ async def test_due_now_in_groups_and_later_when_due() -> None:
     for sequence in range(3):
         acknowledger.add(P, "b", sequence, 0)
     acknowledger.add(P, "other", 7, 0)
-    acknowledger.add(P, "b", 9, 0.1)
+    acknowledger.add(P, "b", 9, 1.5)
     async with asyncio.TaskGroup() as group:
         group.create_task(acknowledger.run())
         await eventually(lambda: len(wire.sent) == 2)

@@ -34,6 +34,7 @@ from tests.monitor.detection.scenes import (
     tls,
 )
 from tests.monitor.interop.samples import document, query, request
+from tests.world.waiting import HANG_SECONDS
 
 BLOCKED = (dns(A1), tcp(A1, Failure.TIMEOUT))
 FINE = (dns(A1), tcp(A1), tls(A1))
@@ -195,7 +196,7 @@ def test_the_command_with_standard_input(tmp_path: Path) -> None:
             *(sys.executable, "-m", "monitor.commands.main", "judge"),
             *("--probe", "-", "--control", str(beside), "--json"),
         ],
-        input=b"".join(probe_file()), capture_output=True, timeout=60, check=False,
+        input=b"".join(probe_file()), capture_output=True, timeout=HANG_SECONDS, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert [o["state"] for o in objects(done.stdout.decode())] == ["blocked", "ok"]

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.commands import main
 from monitor.commands.options import build
+from tests.world.waiting import HANG_SECONDS
 
 COMMANDS = (
     "up",
@@ -75,7 +76,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     # `head` closes the pipe after a line; the schema is longer than a pipe's buffer holds back.
     run = subprocess.run(
         f"{sys.executable} -m monitor.commands.main schema | head -n 1",
-        shell=True, capture_output=True, text=True, check=False, timeout=60,
+        shell=True, capture_output=True, text=True, check=False, timeout=HANG_SECONDS,
     )  # fmt: skip
     assert run.stdout == "{\n"
     assert run.stderr == ""

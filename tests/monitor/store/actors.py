@@ -67,12 +67,12 @@ async def detector(url: str, saves: str) -> None:
     say("saved")
 
 
-def locker(path: str, seconds: str) -> None:
-    """Hold the write lock of a file."""
+def locker(path: str) -> None:
+    """Hold the write lock of a file until a line arrives."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     say("locked")
-    time.sleep(float(seconds))
+    sys.stdin.readline()
     connection.execute("COMMIT")
     connection.close()
 

@@ -19,6 +19,7 @@ from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted
 from tests.monitor.store.stage import acting
 from tests.monitor.store.test_delivery import enrolled
+from tests.world.waiting import HANG_SECONDS
 
 
 def test_head_and_known_are_what_the_scripts_say() -> None:
@@ -79,7 +80,7 @@ async def test_many_processes_open_a_new_database_at_once(empty_url: str) -> Non
         acting("opener", empty_url) as four,
     ):
         for each in (one, two, three, four):
-            _, errors = each.communicate(timeout=60)
+            _, errors = each.communicate(timeout=HANG_SECONDS)
             assert (each.returncode, errors) == (0, "")
     store = await open_database(empty_url)
     assert len(await arrivals(store)) == 4

@@ -32,6 +32,7 @@ from tests.world.tiny import (
     tiny_world,
     write_catalogue,
 )
+from tests.world.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -286,8 +287,8 @@ async def test_join_run_look_and_leave(tmp_path: Path) -> None:
             assert (code, "already enrolled" in err) == (2, True)
             async with tiny_world(tmp_path / "c") as catalogue, collecting(server.port) as c:
                 async with running_probe(state, catalogue, server.url, "--asn", "64501") as run:
-                    await c.wait(lambda: len(c.ids) >= 3, 30)
-                    async with asyncio.timeout(60):
+                    await c.wait(lambda: len(c.ids) >= 3)
+                    async with asyncio.timeout(HANG_SECONDS):
                         while (await reachprobe(["status", "--check", *here]))[0]:  # noqa: ASYNC110
                             await asyncio.sleep(0.1)
                     code, out, _ = await reachprobe(["leave", *here])
@@ -412,7 +413,7 @@ async def test_pausing_and_going_on(tmp_path: Path) -> None:
             "paused; `reachprobe resume` goes on\n",
         )
         url = ""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while b'"paused"' not in (line := await run.stderr.readline()):
                 assert line, "the probe ended"
                 if b'"local page"' in line:
@@ -425,7 +426,7 @@ async def test_pausing_and_going_on(tmp_path: Path) -> None:
         assert "WeChat: сообщения — работает; вход: в соединении отказано" in page.decode()
         assert say("ru", "paused") in page.decode()
         assert (await reachprobe(["resume", *here]))[0] == 0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while b'"round"' not in (line := await run.stderr.readline()):
                 assert line, "the probe ended"
         run.terminate()

@@ -15,11 +15,11 @@ from tests.probes.test_status import probe_status
 from tests.world.mosquitto import running_mosquitto
 from tests.world.ports import free_port
 from tests.world.tiny import reachprobe, running_probe, tiny_world, write_catalogue
+from tests.world.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
 
 PROBE = "p-0123456789abcdef"
-SECONDS = 60
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
 
 
@@ -47,7 +47,7 @@ async def test_a_revoked_probe(tmp_path: Path) -> None:
             tiny_world(tmp_path / "c") as catalogue,
             running_probe(state, catalogue, server.url) as run,
         ):
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(HANG_SECONDS):
                 while (answer := await reachprobe(["status", *here]))[0] == 0:  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
             assert answer[1].startswith("working        no: revoked: ask your operator\n")
@@ -69,7 +69,7 @@ async def test_a_revoked_probe_measures_nothing_until_it_is_accepted_again(tmp_p
     ):
         assert run.stdout is not None
         assert run.stderr is not None
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             while b"measuring has stopped" not in (line := await run.stderr.readline()):
                 assert line
             assert status.REVOKED.encode() in line
@@ -79,7 +79,7 @@ async def test_a_revoked_probe_measures_nothing_until_it_is_accepted_again(tmp_p
         code, out, err = await reachprobe(["status", "--check", "--state", str(state)])
         assert (code, out, err) == (1, "", "reachprobe: revoked: ask your operator\n")
         with running_mosquitto(tmp_path / "b", port=port):
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(HANG_SECONDS):
                 while b"connected" not in (line := await run.stderr.readline()):
                     assert b"measuring has stopped" not in line
                     assert line
@@ -100,7 +100,7 @@ async def test_a_broker_that_is_away_is_no_fault_of_the_probe(tmp_path: Path) ->
     ):
         assert run.stdout is not None
         await run.stdout.readline()
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(HANG_SECONDS):
             while not (found := status.load(state)) or not found.away_ms:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         run.terminate()
@@ -135,7 +135,7 @@ async def test_a_wrong_clock(tmp_path: Path) -> None:
         }
         gone = f"mqtt://127.0.0.1:{free_port()}"
         async with running_probe(tmp_path / "s", catalogue, gone, variables=clock) as run:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(HANG_SECONDS):
                 while not (found := status.load(tmp_path / "s")) or not found.clock_offset_ms:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             code, out, _ = await reachprobe(["status", "--state", str(tmp_path / "s")], **clock)

@@ -14,6 +14,7 @@ from probes.delivery.sqlite_file import BALLAST, DiskError
 from probes.wire import codec
 from probes.wire.measurement import VERSION, Measurement, measurement_id
 from probes.wire.observation import TCPConnect
+from tests.world.waiting import HANG_SECONDS
 
 PROBE = "p-0123456789abcdef"
 ROOT = Path(__file__).resolve().parents[3]
@@ -261,7 +262,7 @@ def run_script(code: str, place: Path, *prefix: str) -> str:
         [*prefix, sys.executable, "-c", textwrap.dedent(code), str(place), str(ROOT)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from probes.net.dns_transport import ExchangeError, Phase, exchange
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import ResolverRoute
 from tests.world.dns_server import SERVER_NAME, Address, DNSServer, HTTPStatus, server_context
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 NAME = "chat.example"
@@ -103,7 +104,7 @@ async def test_hostile_http2(payload, failures):
         via = ResolverRoute("lab", "doh", "127.0.0.1", port, SERVER_NAME, trust=pem)
         # Who closes with our frames unread resets, which may be met before the last of its bytes.
         with pytest.raises((ExchangeError, ConnectionResetError)) as caught:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_SECONDS):
                 await exchange(LAB, via, QUESTION.payload, Phase())
         if isinstance(caught.value, ExchangeError):
             assert caught.value.failure in failures

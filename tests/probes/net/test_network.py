@@ -15,6 +15,7 @@ import pytest
 from probes.net.network import ConnectError, DestinationRefusedError, Guard, SocketNetwork
 from tests.world.ports import free_port
 from tests.world.tls_server import reset, serve, silence
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
@@ -249,7 +250,7 @@ async def test_a_stream_of_few_hops_is_closed_by_reset():
         await asyncio.sleep(0.05)
         stream.close()
         stream.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while not ended:  # noqa: ASYNC110 - set by a thread
                 await asyncio.sleep(0.01)
     assert ended == ["reset"]
@@ -263,7 +264,7 @@ def _run(world: str, probe: str) -> str:
         ["unshare", "-n", "bash", "-c", world, sys.executable, probe],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=True,
     )
     return run.stdout

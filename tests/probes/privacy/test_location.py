@@ -19,6 +19,7 @@ from probes.privacy.location import LocationTracker, is_address, locate, own_ide
 from probes.runtime.geo_table import FILE_NAME
 from probes.wire.measurement import Role, Vantage
 from tests.world.desk import desk
+from tests.world.waiting import HANG_SECONDS
 
 
 def tracking(
@@ -143,7 +144,7 @@ async def test_stored_measurements_are_scrubbed_again_when_the_address_changes(
             cleaned.extend(a for a in ("192.0.2.9", "192.0.2.77") if a in tracker.own)
             front.answer("/api/v1/whoami", 200, {"address": "192.0.2.77"})
 
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(HANG_SECONDS), asyncio.TaskGroup() as group:
             asking = group.create_task(tracker.run(clean))
             while len(cleaned) < 3:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.01)
@@ -168,7 +169,7 @@ async def test_a_new_connection_asks_for_the_address_first(
         async def clean() -> None:
             cleaned.append(tracker.own)
 
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(HANG_SECONDS), asyncio.TaskGroup() as group:
             asking = group.create_task(tracker.run(clean))
             await tracker.first_answer()
             front.answer("/api/v1/whoami", 200, {"address": "192.0.2.77"})
@@ -200,6 +201,6 @@ async def test_a_collector_that_does_not_answer_delays_little(tmp_path: Path) ->
 
 async def test_without_a_collector_nothing_is_asked_or_waited_for(tmp_path: Path) -> None:
     tracker = tracking(AgentConfig(directory=tmp_path, interval_ms=1), Log(io.StringIO()), print)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         await tracker.first_answer()
         await tracker.run(lambda: asyncio.sleep(0))

@@ -16,6 +16,7 @@ from probes.reflector.tcp import ReflectorError, make_certificate, serve, server
 from probes.steps import quic
 from probes.wire.observation import QUICHandshake
 from tests.world.ports import free_port
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
@@ -111,7 +112,7 @@ async def test_who_writes_in_anothers_name_brings_no_more_than_it_sent(pair, siz
                 back = 0
                 if size >= 1200:
                     loop = asyncio.get_running_loop()
-                    async with asyncio.timeout(60):
+                    async with asyncio.timeout(HANG_SECONDS):
                         back += len(await loop.sock_recv(spoofed, 65535))
                 await asyncio.sleep(0.1)
                 with contextlib.suppress(BlockingIOError):

@@ -27,6 +27,7 @@ from probes.rounds.retests import (
 )
 from probes.wire.retest import Retest
 from probes.wire.target import Endpoint, Target
+from tests.world.waiting import HANG_SECONDS
 
 MINUTE = 60_000
 NOW = 1_800_000_000_000
@@ -239,7 +240,7 @@ async def running() -> AsyncIterator[Probe]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         while not condition():  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
 

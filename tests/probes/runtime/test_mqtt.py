@@ -20,6 +20,7 @@ from probes.runtime import mqtt
 from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.older_broker import only_3_1_1
 from tests.world.ports import free_port
+from tests.world.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -234,7 +235,7 @@ async def test_a_packet_without_measure_is_not_read() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
     server = await asyncio.start_server(announce, "127.0.0.1", 0)
     broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         async with connect(broker, "3.1.1") as connection:
             await connection.subscribe("t")
             with pytest.raises(mqtt.BrokerError):
@@ -273,7 +274,7 @@ async def test_a_frame_without_end_is_not_kept() -> None:
 
     server = await asyncio.start_server(flood, "127.0.0.1", 0)
     broker = mqtt.parse_broker(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mqtt")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(mqtt.BrokerError):
             async with connect(broker, "3.1.1", limits=limits) as connection:
                 await anext(connection.messages())

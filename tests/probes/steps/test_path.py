@@ -12,6 +12,7 @@ from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.world import tls_server
 from tests.world.pki import Authority
 from tests.world.tls_server import Behaviour
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 NAME = "wechat.test"
@@ -43,7 +44,7 @@ async def traced(address: str, port: int, **options: bool) -> PathTrace:
 async def test_what_comes_back_at_the_first_hop(behaviour: Behaviour, heard: str):
     async with tls_server.serve(behaviour) as server:
         seen = await traced(server.address, server.port)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while len(server.names) < 2:  # noqa: ASYNC110 - taken up in a thread
                 await asyncio.sleep(0.01)
     assert seen.hops == (PathHop(ttl=1, hello=heard),)
