@@ -14,12 +14,26 @@ import pytest
 from probes.contrasts import throughput_schedule
 from probes.contrasts.throughput_schedule import ThroughputOutcome
 from probes.endpoint.timeouts import Timeouts
+from probes.net.network import Guard, SocketNetwork, Stream
 from probes.protocols import registry
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import measure_retest, measure_round, round_bound_seconds
 from probes.wire.codec import decode, encode
-from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement, Vantage
-from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake, Transfer
+from probes.wire.measurement import (
+    LIVENESS_DOMESTIC,
+    LIVENESS_INTERNATIONAL,
+    Measurement,
+    Role,
+    Vantage,
+)
+from probes.wire.observation import (
+    LIVENESS_HOST,
+    Contrast,
+    DNSLookup,
+    TCPConnect,
+    TLSHandshake,
+    Transfer,
+)
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 from tests.world import tls_server
 from tests.world.dns_server import Address
@@ -105,6 +119,46 @@ async def test_a_round_has_liveness_first_and_every_target_once():
         assert {o.failure for o in m.observations if not isinstance(o, DNSLookup)} == {None}
         assert [o.at_us for o in m.observations] == sorted(o.at_us for o in m.observations)
         assert {o.endpoint for o in m.observations} == {e.id for e in m.endpoints}
+
+
+class Silent(SocketNetwork):
+    """A network in which nothing answers at one port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._port = port
+
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+        if port == self._port:
+            raise TimeoutError  # as the time limit does
+        return await super().connect(address, port, hops=hops)
+
+
+async def test_hosts_of_liveness_are_reached_again_beside_what_is_silent():
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        silent = target("wechat/web", endpoint(9, protocol="tcp"))
+        setup = net.setup(network=Silent(9))
+        *liveness, measured = await run(net, [silent], setup=setup)
+    again = [o for o in measured.observations if LIVENESS_HOST in o.evidence]
+    assert [(o.port, o.failure) for o in again] == [(server.port, None)] * 3
+    assert not any(LIVENESS_HOST in o.evidence for m in liveness for o in m.observations)
+
+
+@pytest.mark.parametrize(("role", "repeats"), [(Role.VANTAGE, 0), (Role.CONTROL, 6)])
+async def test_a_control_connects_more_often(role: Role, repeats: int):
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        setup = net.setup(vantage=Vantage(country="RU", role=role))
+        *_, measured = await run(
+            net, [target("wechat/web", endpoint(server.port, protocol="tcp"))], setup=setup
+        )
+    connects = [o for o in measured.observations if isinstance(o, TCPConnect)]
+    assert sum(o.contrast is Contrast.REPEAT for o in connects) == repeats
 
 
 async def test_no_domestic_liveness_for_another_country():
