@@ -283,12 +283,12 @@ def _telling_runs(
     suspicion: Suspicion, policy: Policy
 ) -> Iterator[tuple[tuple[int, int, int], int]]:
     """The failures to look at, and the last success before them: those of the member with the most
-    evidence, and those since a later onset that are as much evidence as one failure with a
-    signature. A vantage that fails now and then has failures of hours ago in the slowest member,
-    which say nothing of a block that begins now."""
+    evidence, and those since a later onset that are enough evidence by themselves. A vantage that
+    fails now and then has failures of hours ago in the slowest member, which say nothing of a block
+    that begins now."""
     leading = leading_member(suspicion)
     for member, run in enumerate(suspicion.runs):
-        if member == leading or suspicion.sums[member] >= policy.signature_clip_micronats:
+        if member == leading or suspicion.sums[member] >= policy.threshold_micronats:
             yield run, suspicion.befores[member]
 
 

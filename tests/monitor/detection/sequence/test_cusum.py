@@ -239,7 +239,8 @@ def test_failures_of_hours_ago_do_not_take_the_signature_from_a_block_that_begin
     assert held(track).hits >= 8
     assert held(track).sums[0] > held(track).sums[-1] == 0
     once = run(track, "F", start=200 * MINUTE, weight=signature)
-    assert signature_share_reached(held(once), POLICY, lambda since: 0)
+    # One by chance, of a third owner, would complete the quorum of two that lie.
+    assert not signature_share_reached(held(once), POLICY, lambda since: 0)
     twice = run(once, "F", start=210 * MINUTE, weight=signature)
     assert not has_signature(held(once), POLICY)
     assert has_signature(held(twice), POLICY)
