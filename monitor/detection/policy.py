@@ -114,6 +114,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     that stopped reporting counts as missing."""
     expected_vantages_seconds: int = 7 * 86400
     """A country's vantages are compared with their largest number in this time."""
+    expected_voters_seconds: int = 86400
+    """Vantages heard within this time count when it is decided how many owners must agree."""
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
     """Evidence that raises an alarm at one vantage."""
@@ -223,8 +225,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     confirm_min_owners: int = 2
     """Owners to whom those vantages must belong."""
     confirm_most_owners: int = 3
-    """Owners that must agree for a confirmation: the quorum's share of the vantages that count,
-    between these two. So from five such vantages on it takes three."""
+    """Owners that must agree for a confirmation: the quorum's share of the vantages that could vote
+    (`expected_voters_seconds`), between these two. So from five of them on it takes three."""
     owner_vantages: int = 2
     """Most vantages of one owner that count in a network's quorum and for the gate of an offline
     network, so that one owner cannot outvote the others."""

@@ -9,6 +9,7 @@ one that is blocked.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 
@@ -49,7 +50,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     heard: tuple[int, ...] = ()
     """When the newest failure of each of these owners arrived, of those that arrived in time."""
     supported: tuple[int, ...] = ()
-    """The same of all owners whose vantages have any evidence."""
+    """The same of all owners of whom a vantage has at least the evidence of one failure."""
     signature: bool
     """Agreeing vantages of enough owners have a signature, and together more than two failures
     with one."""
@@ -259,31 +260,31 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
             agreeing.append(probe)
     on_watch: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
-    counted: list[int] = []
     own = network.source == OWN_SOURCE
+    owners_needed = _owners_needed(_expected(network, voting, round, policy), policy)
     if own:
         on_watch = split.on_watch(network, series, round, policy)
         part = split.divided(network, series, on_watch, len(voting), round, policy)
         if part:
             rest = [probe for probe in voting if probe not in part]
-            fair, enough = _quorum(network, layer, rest, nats, policy)
+            fair, enough = _quorum(network, layer, rest, nats, owners_needed, policy)
             if rest and fair >= enough:
                 part = ()  # the whole network is blocked, whatever began before
-        counted = _counted(network, voting, nats, policy)
-        total, needs = _quorum(network, layer, voting, nats, policy)
+        total, needs = _quorum(network, layer, voting, nats, owners_needed, policy)
         likely = total >= needs
     else:
         # One pseudo-vantage stands for many volunteers: it needs more evidence, unclipped.
         total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
         needs = policy.imported_micronats
         likely = total >= needs
-    needed = _owners_needed(len(counted), policy)
     signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy)]
-    if likely and own and len({network.members[probe].owner for probe in signing}) >= needed:
+    if likely and own and len({network.members[probe].owner for probe in signing}) >= owners_needed:
         # Of so many owners one signature each is enough to agree.
         agreeing = sorted({*agreeing, *signing})
     owners = _heard(network, series, agreeing)
-    support = _heard(network, series, [probe for probe in voting if nats[probe]])
+    # What is left of an isolated failure long ago is no support: it would let the next one confirm.
+    supporting = [probe for probe in voting if nats[probe] >= policy.sample_clip_micronats]
+    support = _heard(network, series, supporting)
     signing = [probe for probe in agreeing if _signs(network, layer, probe, policy)]
     alone = [p for p in agreeing if not gates.is_aftermath(network.members[p], round, policy)]
     signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
@@ -292,7 +293,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         voting=tuple(voting),
         agreeing=tuple(agreeing),
         owners=tuple(sorted(owners)),
-        owners_needed=needed,
+        owners_needed=owners_needed,
         heard=tuple(sorted(heard for heard in owners.values() if heard)),
         supported=tuple(sorted(heard for heard in support.values() if heard)),
         signature=two and signatures > cusum.SIGNATURES_ENOUGH,
@@ -302,7 +303,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         on_watch=on_watch,
         divided=part,
         others_fail=own and others.fail_as_well(network, series, agreeing, policy),
-        aftermath=len({network.members[p].owner for p in alone}) < min(needed, len(owners)),
+        aftermath=len({network.members[p].owner for p in alone}) < min(owners_needed, len(owners)),
     )
 
 
@@ -325,9 +326,24 @@ def _counted(
     return [each for some in owned.values() for each in sorted(some)[-policy.owner_vantages :]]
 
 
-def _owners_needed(counted: int, policy: Policy) -> int:
-    """How many owners must agree for a confirmation, where so many vantages count."""
-    share = -(-policy.quorum_per_mille * counted // 1000)
+def _expected(network: TargetNetwork, voting: Sequence[str], round: int, policy: Policy) -> int:
+    """How many vantages of a network could vote: those that do, and those that were heard within a
+    day. Whoever lies could else wait for the night, when others are off."""
+    owned = Counter(
+        member.owner
+        for probe, member in network.members.items()
+        if probe in voting
+        or (
+            round - member.round <= policy.ms(policy.expected_voters_seconds)
+            and gates.eligible(network, member, round, policy)
+        )
+    )
+    return sum(min(count, policy.owner_vantages) for count in owned.values())
+
+
+def _owners_needed(expected: int, policy: Policy) -> int:
+    """How many owners must agree for a confirmation, where so many vantages could vote."""
+    share = -(-policy.quorum_per_mille * expected // 1000)
     return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
 
 
@@ -336,6 +352,7 @@ def _quorum(
     layer: str,
     voting: Sequence[str],
     nats: Mapping[str, int],
+    owners_needed: int,
     policy: Policy,
 ) -> tuple[int, int]:
     """The evidence of the voting vantages, and what they need together, in micro-nats."""
@@ -351,7 +368,7 @@ def _quorum(
     if signing >= policy.confirm_min_owners:
         least = policy.signature_quorum_micronats
     total, needs = sum(counted), needed(policy.threshold_micronats, least)
-    if total < needs and signing >= _owners_needed(len(counted), policy):
+    if total < needs and signing >= owners_needed:
         # Signatures of so many owners: of each vantage one is enough, and no more counts.
         clip = policy.signature_clip_micronats
         light, few = sum(min(nat, clip) for nat in counted), policy.quorum_min_vantages * clip

@@ -118,11 +118,37 @@ def test_from_five_vantages_on_three_owners_must_agree(
     assert (world.only.tier is Tier.CONFIRMED) is confirmed
 
 
+@pytest.mark.parametrize(("hours_off", "confirmed"), [(1, False), (23, False), (25, True)])
+def test_who_was_heard_within_a_day_is_one_of_the_five(hours_off: int, confirmed: bool) -> None:
+    """Two sleepers of five wait until one of the others is off."""
+    world = warm(5)
+    liars = world.people[:2]
+    world.people = [who for who in world.people if who is not world.people[4]]
+    world.quiet(hours_off * HOUR)
+    for _ in range(HOUR // 2):
+        lie(world, liars, None, blocked())
+    assert (world.only.tier is Tier.CONFIRMED) is confirmed
+
+
 def test_more_vantages_of_the_same_two_owners_do_not_ask_for_a_third() -> None:
     people = [replace(who, owner=f"o-{n % 2}") for n, who in enumerate(vantages(8))]
     world = World([*people, *vantages(3, "FR", 64503)]).quiet(80)
     world.run(4, in_network(64501, blocked()))
     assert world.only.tier is Tier.CONFIRMED
+
+
+@pytest.mark.parametrize("rounds_between", range(3, 13))
+def test_what_is_left_of_an_old_failure_of_a_third_does_not_let_the_next_confirm(
+    rounds_between: int,
+) -> None:
+    world = warm(5)
+    liars, third = world.people[:2], world.people[2]
+    lie(world, [third], None, blocked())
+    world.quiet(rounds_between)
+    for _ in range(3):
+        lie(world, liars, None, blocked())
+    lie(world, [*liars, third], None, blocked())
+    assert world.only.tier is Tier.LIKELY
 
 
 def test_two_and_the_stray_failures_of_a_third_do_not_confirm() -> None:
