@@ -329,10 +329,11 @@ def _counted(
 def _expected(network: TargetNetwork, voting: Sequence[str], round: int, policy: Policy) -> int:
     """How many vantages of a network could vote: those that do, and those that were heard within a
     day. Whoever lies could else wait for the night, when others are off."""
+    counting = set(voting)
     owned = Counter(
         member.owner
         for probe, member in network.members.items()
-        if probe in voting
+        if probe in counting
         or (
             round - member.round <= policy.ms(policy.expected_voters_seconds)
             and gates.eligible(network, member, round, policy)
