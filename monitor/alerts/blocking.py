@@ -50,8 +50,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="page",
             # A gate that comes and goes, or a scrape that misses the event, is no news.
             keep_seconds=policy.silent_seconds,
-            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is blocked in "
-            f"{promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is "
+            f"{promql.EFFECT_TEXT} in {promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): "
+            f"{promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Vantages of several owners agree, "
             "and the control reaches the service.",
             first="Open the event's page, read the evidence against it and two witnesses of "
@@ -67,8 +68,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
-            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is likely blocked in "
-            f"{promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is likely "
+            f"{promql.EFFECT_TEXT} in {promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): "
+            f"{promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Not certain enough to page anybody: there may still be "
             "another cause.",
             first="Nothing at night. The event's page says what is missing for a confirmation.",

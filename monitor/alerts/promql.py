@@ -201,6 +201,11 @@ SCOPE_TEXT = (
 TECHNIQUE_TEXT = _list_samples(
     f"count by (technique) ({_EVENT})", "or $each.Labels.technique `unknown`", "technique"
 )
+_SLOW = f'count({CONFIDENCE}{{event_id=%q, technique=~"throttle.+"}})'
+EFFECT_TEXT = (
+    f"{{{{ with query (printf `{_SLOW}` $labels.event_id) }}}}throttled"
+    "{{ else }}blocked{{ end }}"
+)
 SINCE_TEXT = _list_samples(f"max({ONSET}{{event_id=%q}})", f"(toTime $each.Value){_AT}")
 VANTAGES_TEXT = " of ".join(
     _list_samples(f'max({VOTES}{{event_id=%q, kind="{kind}"}})', "$each.Value")

@@ -18,9 +18,10 @@ import msgspec
 
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.vantages import VantageRow
+from monitor.web.text import event_text
 from monitor.web.text.language import _, n_
-from monitor.web.text.words import TIERS, plural, sentence
 from monitor.web.text.words import country as name_of
+from monitor.web.text.words import plural, sentence
 
 FILE = Path(__file__).parents[1] / "map" / "world.json"
 SHADES = 4
@@ -184,7 +185,7 @@ def places(
             "%(place)s: %(service)s %(state)s, no data now",
             place=sentence(name_of(country)),
             service=worst.service,
-            state=_(TIERS[worst.tier]),
+            state=event_text.tier_word(worst),
         )
         made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
     standing: dict[str, list[tuple[VantageRow, str]]] = {}

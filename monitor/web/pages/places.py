@@ -299,8 +299,7 @@ def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -
     listed = [names.get(service, service) for service in services]
     match listed:
         case [one]:
-            part = all(map(event_text.of_a_part, confirmed))
-            return event_text.blocked_somewhere(one, where, part=part)
+            return event_text.blocked_somewhere(confirmed, one, where)
         case [one, two]:
             return _(
                 "%(first)s and %(last)s are blocked %(where)s.", first=one, last=two, where=where
@@ -372,7 +371,7 @@ def layer_cell(
     for event in opened:
         if _is_about(event, asn, layer):
             return LayerCell(
-                words.TIER_KINDS[event.tier], _(words.TIERS[event.tier]), base, rules, event.id
+                words.TIER_KINDS[event.tier], event_text.tier_word(event), base, rules, event.id
             )
     return LayerCell("inconclusive", _("fails, not confirmed"), base, rules)
 

@@ -87,7 +87,7 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
         and row.asn in event.asns
         and row.target in event.targets
     ):
-        return words.TIER_KINDS[event.tier], _(words.TIERS[event.tier])
+        return words.TIER_KINDS[event.tier], event_text.tier_word(event)
     return words.state_mark(row.state)
 
 
@@ -100,9 +100,8 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)
-        part = all(map(event_text.of_a_part, confirmed))
         where = event_text.in_networks(networks, places)
-        return event_text.blocked_somewhere(name, where, part=part)
+        return event_text.blocked_somewhere(confirmed, name, where)
     if live:
         places = ", ".join(sorted(words.country(event.country) for event in live))
         return _(

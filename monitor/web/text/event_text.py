@@ -26,12 +26,12 @@ from monitor.web.text.words import (
     technique,
     when,
 )
-from monitor.web.text.words import TIERS as STATES_BY_TIER
 from probes.wire.target import Service
 
 AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
 FUNCTIONS, _EXTENTS = TABLES["functions"], TABLES["extents"]
 _TURNS = ("opened", "clearing", "again", "closed")
+_REOPENED_SECONDS = 24 * 3600
 
 
 def gate(word: str) -> str:
@@ -79,16 +79,34 @@ def state_word(event: Event) -> str:
             return _("retracted")
         case EventState.CLEARING:
             return _("clearing")
-    word = _(STATES_BY_TIER[event.tier])
+    word = tier_word(event)
     if event.tier is Tier.CONFIRMED and event.extent == "partial":
         word = _("%(state)s, in part", state=word)
     return _("%(state)s, reopened", state=word) if reopened(event) else word
 
 
+def tier_word(event: Event) -> str:
+    """What an open event is called for its tier: `blocked (confirmed)`, `likely throttled`."""
+    tier = _tier(event)
+    slow = TABLES["throttled_tiers"] if _effect(event) == "throttled" else {}
+    return _(slow.get(tier) or TABLES["tiers"][tier])
+
+
+def _tier(event: Event) -> str:
+    """The tier; of an unconfirmed event that several vantages see, what they lack."""
+    if event.tier is not Tier.UNCONFIRMED or event.agreeing < 2:
+        return event.tier
+    owners = max((network.owners for network in event.networks), default=0)
+    return "one_owner" if owners == 1 else "few"
+
+
 def reopened(event: Event) -> bool:
-    """Whether the service became reachable during the event, and fails again."""
-    last = next((each.kind for each in reversed(event.history) if each.kind in _TURNS), "")
-    return event.state is EventState.OPEN and last == "again"
+    """Whether the service became reachable during the event and fails again, for less than a day:
+    after that what matters is that it fails."""
+    last = next((each for each in reversed(event.history) if each.kind in _TURNS), None)
+    if event.state is not EventState.OPEN or last is None or last.kind != "again":
+        return False
+    return event.updated - last.round < Policy(pace=event.pace).ms(_REOPENED_SECONDS)
 
 
 def scope(event: Event, now: int) -> str:
@@ -395,69 +413,56 @@ def place(event: Event) -> str:
 
 def headline(event: Event, service: str) -> str:
     """The event in one sentence."""
-    values = {"service": subject(event, service), "where": place(event)}
+    return _headline(event, service, _situation(event))
+
+
+def _situation(event: Event) -> str:
+    """Which headline fits, as an id of `words.toml`."""
     match event.state, event.tier:
-        case EventState.RETRACTED, Tier.UNCONFIRMED:
-            return _(
-                "%(service)s seemed blocked %(where)s from one vantage; that was retracted.",
-                **values,
-            )
-        case EventState.RETRACTED, _:
-            return _(
-                "%(service)s was wrongly called likely blocked %(where)s; that was retracted.",
-                **values,
-            )
-        case EventState.CLOSED, Tier.UNCONFIRMED:
-            return _(
-                "%(service)s is reachable again %(where)s from the one vantage that failed.",
-                **values,
-            )
-        case EventState.CLOSED, _:
-            return _("%(service)s is reachable again %(where)s.", **values)
+        case EventState.RETRACTED | EventState.CLOSED, Tier.UNCONFIRMED:
+            return f"{event.state}_single"
+        case EventState.RETRACTED | EventState.CLOSED, _:
+            return event.state
         case EventState.CLEARING, Tier.CONFIRMED:
-            return _(
-                "%(service)s is becoming reachable again %(where)s; the block has not ended yet.",
-                **values,
-            )
+            return "clearing"
         case _ if event.stands and reopened(event):
-            return _("%(service)s is blocked again %(where)s.", **values)
+            return "again"
         case _ if not event.stands:
-            return _("%(service)s fails %(where)s, but is not called blocked.", **values)
+            return "inhibited"
         case _, Tier.CONFIRMED if of_a_part(event):
-            return _("A part of %(service)s is blocked %(where)s.", **values)
-        case _, Tier.CONFIRMED:
-            return _("%(service)s is blocked %(where)s.", **values)
-        case _, Tier.LIKELY:
-            return _("%(service)s is likely blocked %(where)s.", **values)
-        case _:
-            return _("%(service)s seems blocked %(where)s, seen from one vantage only.", **values)
+            return "part"
+    return _tier(event)
+
+
+def _headline(event: Event, service: str, situation: str, **values: str) -> str:
+    text = TABLES[f"{_effect(event)}_headlines"][situation]
+    return _(text, service=subject(event, service), where=place(event), **values)
+
+
+def _effect(event: Event) -> str:
+    """`throttled` or `blocked`: a service that is slow is not called blocked."""
+    return "throttled" if event.technique.startswith("throttle.") else "blocked"
 
 
 def change_headline(event: Event, kind: str, service: str, note: Note | None = None) -> str:
     """A published change of state in one sentence; a retraction is a correction."""
-    values = {"service": subject(event, service), "where": place(event)}
     match kind:
         case "opened":
-            return _("%(service)s seems blocked %(where)s, seen from one vantage only.", **values)
+            return _headline(event, service, "unconfirmed")
         case "likely":
-            return _("%(service)s is likely blocked %(where)s.", **values)
+            return _headline(event, service, "likely")
         case "confirmed":
-            return _("%(service)s is blocked %(where)s (confirmed).", **values)
+            return _headline(event, service, "announced")
         case "closed":
             length = duration_text((ended(event) or event.updated) - event.onset)
-            return _(
-                "%(service)s is reachable again %(where)s, after %(length)s.",
-                length=length,
-                **values,
-            )
+            return _headline(event, service, "ended", length=length)
         case "retracted":
-            why = f" {note.text}" if note is not None else ""
-            said = _("Correction: %(service)s was wrongly reported as blocked %(where)s.", **values)
-            return said + why
-        case "note" if note is not None:
-            return _("Note on %(service)s %(where)s: %(text)s", text=note.text, **values)
-        case other:
-            return f"{values['service']} {values['where']}: {other}."
+            said = _headline(event, service, "correction")
+            return f"{said} {note.text}" if note is not None else said
+    about = {"service": subject(event, service), "where": place(event)}
+    if kind == "note" and note is not None:
+        return _("Note on %(service)s %(where)s: %(text)s", text=note.text, **about)
+    return f"{about['service']} {about['where']}: {kind}."
 
 
 def overview(
@@ -512,8 +517,7 @@ def overview(
         return headline(confirmed[0], names.get(services[0], services[0]))
     if len(services) == 1:
         name = names.get(services[0], services[0])
-        part = all(map(of_a_part, confirmed))
-        return blocked_somewhere(name, where, part=part)
+        return blocked_somewhere(confirmed, name, where)
     return n_(
         "%(n)s service is blocked %(where)s.",
         "%(n)s services are blocked %(where)s.",
@@ -523,11 +527,12 @@ def overview(
     )
 
 
-def blocked_somewhere(service: str, where: str, *, part: bool = False) -> str:
+def blocked_somewhere(confirmed: Sequence[Event], service: str, where: str) -> str:
     """A service is blocked, or a part of it; `where` as `place` says it."""
-    if part:
-        return _("A part of %(service)s is blocked %(where)s.", service=service, where=where)
-    return _("%(service)s is blocked %(where)s.", service=service, where=where)
+    slow = {_effect(event) for event in confirmed} == {"throttled"}
+    texts = TABLES["throttled_headlines" if slow else "blocked_headlines"]
+    situation = "part" if all(map(of_a_part, confirmed)) else "confirmed"
+    return _(texts[situation], service=service, where=where)
 
 
 def in_networks(n: int, where: str) -> str:

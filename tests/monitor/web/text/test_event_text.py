@@ -111,13 +111,42 @@ def test_clearing_and_reopened_are_states() -> None:
     clearing = replace(CONFIRMED, state=EventState.CLEARING, history=turns, now=Votes(0, 3))
     assert event_text.state_word(clearing) == event_text.mark_kind(clearing) == "clearing"
     assert event_text.scope(clearing, world.NOW).startswith("Clearing (was confirmed): 0 of 3 ")
-    again = replace(CONFIRMED, history=(*turns, Change(round=3, kind="again")))
+    again = replace(CONFIRMED, history=(*turns, Change(round=CONFIRMED.updated, kind="again")))
     assert event_text.state_word(again) == "blocked (confirmed), reopened"
     assert event_text.mark_kind(again) == "blocked"
     assert event_text.headline(again, "X") == "X is blocked again in one network in Russia."
     assert event_text.scope(again, world.NOW).startswith("Confirmed, reopened: 3 of 3 vantages")
     ended = replace(again, history=(*turns, Change(round=3, kind="confirmed")))
     assert not event_text.reopened(ended)
+    days_later = replace(again, updated=CONFIRMED.updated + 25 * 60 * world.MINUTE)
+    assert event_text.headline(days_later, "X") == "X is blocked in one network in Russia."
+
+
+def test_what_is_slow_is_called_throttled() -> None:
+    slow = replace(CONFIRMED, technique="throttle.sni")
+    where = "in one network in Russia"
+    assert event_text.headline(slow, "X") == f"X is throttled {where}."
+    assert event_text.state_word(slow) == "throttled (confirmed)"
+    assert event_text.blocked_somewhere([slow], "X", where) == f"X is throttled {where}."
+    assert event_text.blocked_somewhere([slow, CONFIRMED], "X", where) == f"X is blocked {where}."
+    for state, tier in itertools.product(EventState, Tier):
+        said = event_text.headline(replace(slow, state=state, tier=tier), "X")
+        assert "blocked" not in said
+        assert "reachable" not in said
+    for kind in ("opened", "likely", "confirmed", "closed", "retracted"):
+        assert "blocked" not in event_text.change_headline(slow, kind, "X")
+
+
+def test_several_vantages_that_do_not_suffice_are_not_called_one() -> None:
+    few = replace(CONFIRMED, tier=Tier.UNCONFIRMED)
+    [network, *_] = few.networks
+    alone = replace(few, networks=(replace(network, owners=1),))
+    where = "X seems blocked in one network in Russia, seen from"
+    assert event_text.headline(alone, "X") == f"{where} vantages of one owner only."
+    assert event_text.state_word(alone) == "seen from vantages of one owner only"
+    several = replace(few, networks=(replace(network, owners=2),))
+    assert event_text.headline(several, "X") == f"{where} few vantages only."
+    assert event_text.state_word(several) == "seen from few vantages only"
 
 
 def test_a_block_in_part_is_as_solid_as_one_of_everything() -> None:
