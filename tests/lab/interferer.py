@@ -320,6 +320,8 @@ def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     name = server_name(peek(client, whole_hello))
     if order["name"] not in (name, EVERY) and order.get("hangs_up") and _meant(client, order):
         client.recv(16384)  # in place of a server that does so
+    elif order["name"] not in (name, EVERY) and original(client)[0] in order.get("mute", ()):
+        time.sleep(PATIENCE)  # in place of a server that says nothing to other names
     elif order["name"] not in (name, EVERY) or not _meant(client, order) or _lucky(client, order):
         splice(client)
     elif order["act"] == "wait":

@@ -57,6 +57,9 @@ class Twist:
     """Its UDP port answers nothing."""
     sluggish: str = ""
     """It gives 20 kB a second, whoever asks."""
+    thinks_there: str = ""
+    """Its page is small, and whoever comes from the vantage's network waits for each answer but the
+    first."""
     foreign: str = ""
     """It answers everybody with a page, in place of the app's own protocol."""
 
@@ -68,7 +71,7 @@ _EDITION = (
 )
 _HANG_UP = 444
 """nginx closes the connection without an answer."""
-FROM_THERE = '"^(10[.]1[.]|fd01:)"'
+FROM_THERE = '"~^(10[.]1[.]|fd01:)"'
 """Addresses of the vantage's network, as a regular expression of nginx."""
 PAGE_BYTES = 400_000
 """What an https service gives: more than a transfer wants."""
@@ -158,18 +161,18 @@ def nginx(
         lines = [f"listen {a}:{host.port}{' ssl' if secure else ''};" for a in listen]
         lines += _shown(issue(host, host in expired)) if secure else []
         lines += [f"server_name {host.name};", "limit_rate 20k;" if host in sluggish else ""]
-        lines += [
-            f"if ($remote_addr ~ {FROM_THERE}) {{ return {s}; }}" for s in away(plan, twist, host)
-        ]
+        lines += [f"if ($there) {{ return {status}; }}" for status in away(plan, twist, host)]
         if host in hosts(plan, twist.strict):
             refuse = [f"listen {a}:{host.port} ssl default_server;" for a in listen]
             blocks.append([*refuse, "ssl_reject_handshake on;"])
         lines += [f"return {_HANG_UP};"] if host in hosts(plan, twist.hangs_up) else []
         if host in hosts(plan, twist.edition):
             there = _EDITION % ("Willkommen", "Hilfe", "Anmelden")
-            lines += [f"if ($remote_addr ~ {FROM_THERE}) {{ return 200 '{there}'; }}"]
+            lines += [f"if ($there) {{ return 200 '{there}'; }}"]
             lines += [f"return 200 '{_EDITION % ('Welcome', 'Help', 'Sign in')}';"]
-        if host.protocol == "https" and host not in law:
+        if host in hosts(plan, twist.thinks_there):
+            lines += ["limit_req zone=thinks burst=200;", _small_page(folder, host.name, plan.seed)]
+        elif host.protocol == "https" and host not in law:
             lines += [_long_page(folder, host.name)]
         else:
             lines += [_page(451 if host in law else 200, f"<title>{host.name}</title>")]
@@ -187,6 +190,8 @@ def nginx(
         f"pid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n"
         f"events {{ worker_connections 512; }}\n"
         f"http {{\n  access_log off;\n{temporary}  server_names_hash_bucket_size 128;\n"
+        f"  map $remote_addr $there {{ {FROM_THERE} 1; }}\n"
+        f"  limit_req_zone $there zone=thinks:32k rate={4 + plan.seed % 5}r/s;\n"
         f"{servers}}}\n"
     )
 
@@ -238,9 +243,14 @@ def _shown(pair: Sequence[Path]) -> list[str]:
     return [f"ssl_certificate {pair[0]};", f"ssl_certificate_key {pair[1]};"]
 
 
-def _long_page(folder: Path, name: str) -> str:
+def _small_page(folder: Path, name: str, seed: int) -> str:
+    """A page that sixteen requests together bring to more than a server sends at once."""
+    return _long_page(folder, name, 1200 + seed % 2000)
+
+
+def _long_page(folder: Path, name: str, size: int = PAGE_BYTES) -> str:
     """A page large enough to tell a speed from, of a file: strings of nginx are short."""
-    (folder / f"page-{name}").write_text(f"<title>{name}</title>".ljust(PAGE_BYTES))
+    (folder / f"page-{name}").write_text(f"<title>{name}</title>".ljust(size))
     return f"root {folder}; location / {{ default_type text/html; try_files /page-{name} =404; }}"
 
 

@@ -20,8 +20,9 @@ from monitor.detection.layers import throttle
 from monitor.detection.layers import tls as tls_layer
 from monitor.detection.model import Layer, State
 from monitor.detection.observed import endpoint_context
+from monitor.detection.observed.background import AttemptTally
 from monitor.detection.observed.endpoint_context import EndpointContext, reach
-from monitor.detection.observed.view import view
+from monitor.detection.observed.view import AddressView, view
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.lab.cases import BY_NAME
@@ -42,6 +43,7 @@ from tests.monitor.detection.scenes import (
 from tests.monitor.detection.sightings import verdict
 
 _OUTCOME = endpoint._outcome
+_TRANSFER_FACTS = throttle.transfer_facts
 UNREACHABLE = Failure.NETWORK_UNREACHABLE
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -82,6 +84,12 @@ def _with_origin(rules: Any, layer: Layer, facts: Any, *more: Any) -> Outcome:
     return replace(said, evidence=(*said.evidence, *origin))
 
 
+def _two_of_its_own(context: EndpointContext, address: AddressView, accused: bool) -> Any:
+    facts = _TRANSFER_FACTS(context, address, accused)
+    own = sum(t.contrast is None for t in address.transfers)
+    return facts and replace(facts, whatever_name=facts.whatever_name and own >= 2)
+
+
 BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "the background of the round is not read": (
         _both(
@@ -89,6 +97,22 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
             _set(endpoint_context, "one_may_die", lambda *_: False),
         ),
         ("benign.full_table", "benign.overload", "benign.handshakes"),
+    ),
+    "packets that were sent again explain nothing": (
+        _set(AttemptTally, "swamped", property(lambda _: False)),
+        ("benign.swamped",),
+    ),
+    "small answers show a speed": (
+        _set(throttle, "small_answers", lambda _: False),
+        ("pace.thinks",),
+    ),
+    "an address is throttled by two transfers with the service's name alone": (
+        _set(endpoint, "transfer_facts", _two_of_its_own),
+        ("throttle.jammed",),
+    ),
+    "a transfer that was reset is a slow one": (
+        _set(throttle, "_cut", lambda _: False),
+        ("pace.at_times",),
     ),
     "the innocuous name beside is not read": (
         _without("dns.resolver_limits"),

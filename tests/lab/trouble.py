@@ -48,6 +48,7 @@ _TWISTS = {
     "benign.law_there": "law_there",
     "benign.strict": "strict",
     "trap.strict": "strict",
+    "pace.thinks": "thinks_there",
     "partial.retired": "retired",
     "quic.closed": "no_quic",
     "quic.silent": "mute_quic",

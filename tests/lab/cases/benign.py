@@ -147,6 +147,13 @@ CASES: tuple[Case, ...] = (
         evidence=("background_fails",),
     ),
     Case(
+        "benign.swamped",
+        "inconclusive",
+        ("tcp.background",),
+        evidence=("background_fails",),
+        several="all_of",
+    ),
+    Case(
         "benign.overload",
         "inconclusive",
         # The second on a machine so busy that the innocuous name had to be asked again as well.

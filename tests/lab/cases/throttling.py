@@ -18,8 +18,12 @@ CASES: tuple[Case, ...] = (
         _HTTPS,
         evidence=("whatever_name",),
     ),
+    # The first transfer comes through; what follows with the service's name dies in the handshake.
+    Case("throttle.jammed", "throttled", ("throttle.address",), "throttle.address", _HTTPS),
     # Where handshakes die too in the narrow link, the background may excuse what is slow.
     Case("pace.congestion", "ok", WORKS, None, _HTTPS, everyone=True),
     Case("pace.sluggish", "ok", WORKS, None, _HTTPS, evidence=("slow_for_control_too",)),
+    Case("pace.thinks", "ok", WORKS, None, _HTTPS, evidence=("slow",)),
+    Case("pace.at_times", "ok", WORKS, None, _HTTPS, evidence=("slow",)),
     Case("pace.loss_and_delay", "ok", WORKS, None, ANY, everyone=True),
 )

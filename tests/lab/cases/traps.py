@@ -54,5 +54,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("trap.mid_reset", "blocked", ("tls.reset.sni_late",), "tls.reset.sni", ("https",)),
     Case("trap.little_loss", "blocked", ("tcp.timeout",), "tcp.timeout", ANY),
+    Case("trap.uneven", "blocked", ("tcp.timeout",), "tcp.timeout", ANY),
+    Case("trap.uneven_name", "blocked", ("tls.timeout.sni",), "tls.timeout.sni"),
     Case("trap.twice", "ok", WORKS, None, ANY, everyone=True),
 )

@@ -9,7 +9,7 @@ from tests.lab.interferer import DNS_PORT, EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.troubles.throttling import single_segments
-from tests.lab.troubles.traps import FLOW, begin_badly, set_trap
+from tests.lab.troubles.traps import FLOW, begin_badly, send_again, set_trap
 from tests.lab.world import World
 
 BOX = "10.1.0.1"
@@ -120,6 +120,11 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "full_table":
             # Two, because three in a row are what accuses: few enough must be dead elsewhere too.
             begin_badly(world, (victim.host.addresses,), ports=2)
+        case "swamped":
+            # Packets wait for longer than their sender does, at the victim longer than it tries.
+            send_again(world)
+            for address in (a for host in victim.hosts for a in host.addresses):
+                world.nft(f"add rule inet c f iifname pr1 {to(address)} tcp dport != 53 drop")
         case "overload":
             never = [plan.international[0].name]
             order = _all(plan) | ({"rcode": "REFUSED"}, {"silent": True})[plan.seed % 2]

@@ -41,6 +41,25 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
             for address in host.addresses:
                 table = "ip6tables" if ":" in address else "iptables"
                 world.run("isp", table, "-t", "mangle", "-A", "FORWARD", "-s", address, *_INTO)
+        case "jammed":
+            narrow(world, kbit)
+            for address in host.addresses:
+                table = "ip6tables" if ":" in address else "iptables"
+                world.run("isp", table, "-t", "mangle", "-A", "FORWARD", "-s", address, *_INTO)
+            number_connections(world, host.name)
+            for number in (3, 4):
+                world.run_both("-A", "FORWARD", *_numbered(number), "-j", "DROP")
+        case "at_times":
+            narrow(world, kbit)
+            number_connections(world, host.name)
+            slow, cut = (2, 3) if plan.seed // 2 % 2 else (3, 2)
+            world.run_both("-t", "mangle", "-A", "FORWARD", *_numbered(slow), *_INTO)
+            count_bytes(world)
+            world.run_both(
+                "-A", "FORWARD", "-i", "pr1", "-p", "tcp", *_numbered(cut),
+                "-m", "connbytes", "--connbytes", f"{FROZEN_AFTER}:", "--connbytes-dir", "reply",
+                "--connbytes-mode", "bytes", "-j", "REJECT", "--reject-with", "tcp-reset",
+            )  # fmt: skip
         case "freeze":
             mark_name(world, host.name)
             freeze(world, [_MARKED])
@@ -82,6 +101,27 @@ def mark_name(world: World, name: str) -> None:
         "-t", "mangle", "-A", "FORWARD", "-i", "pr1", "-p", "tcp", "--dport", "443",
         "-m", "string", "--algo", "bm", "--string", name, "-j", "CONNMARK", "--set-mark", MARK,
     )  # fmt: skip
+
+
+def number_connections(world: World, name: str) -> None:
+    """Mark connections whose ClientHello shows a name with their number at their address, up to
+    4."""
+    hello = (
+        "-A", "FORWARD", "-i", "pr1", "-p", "tcp", "--dport", "443",
+        "-m", "string", "--algo", "bm", "--string", name,
+    )  # fmt: skip
+    for table in ("iptables", "ip6tables"):
+        seen = ("-m", "recent", "--name", table, "--rdest")
+        begun = (*hello, "-m", "connmark", "--mark", "0", *seen)
+        world.run("isp", table, "-t", "mangle", *begun, "--set")
+        for number in (4, 3, 2, 1):
+            met = ("--rcheck", "--hitcount", str(number))
+            mark = ("-j", "CONNMARK", "--set-mark", str(number))
+            world.run("isp", table, "-t", "mangle", *begun, *met, *mark)
+
+
+def _numbered(number: int) -> tuple[str, ...]:
+    return ("-m", "connmark", "--mark", str(number))
 
 
 def freeze(world: World, which: Sequence[Sequence[str]]) -> None:

@@ -81,6 +81,15 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 "--connbytes-dir", "reply", "--connbytes-mode", "bytes",
                 "-j", "REJECT", "--reject-with", "tcp-reset",
             )  # fmt: skip
+        case "uneven":
+            send_again(world, 8)
+            for a in victim.host.addresses:
+                world.nft(f"add rule inet c f iifname pr1 {to(a)} tcp dport != 53 drop")
+        case "uneven_name":
+            order = {"act": "drop", "name": name, "mute": victim.host.addresses}
+            world.interfere({"tls": order})
+            others = [s.host.v4[0] for s in plan.services if s != victim and s.host.port == 443]
+            send_again(world, only=others[: 1 + plan.seed % 2])
         case "little_loss":
             begin_badly(world, (victim.host.addresses,), [plan.domestic.v4[0]])
         case _:
@@ -130,6 +139,23 @@ def begin_badly(
         for a in each
     ]
     world.nft(*rules)
+
+
+def send_again(world: World, ports: int = 1, only: Sequence[str] = ()) -> None:
+    """The first packet of one connection in so many is lost, by its source port, and the second
+    arrives; `only` at these addresses."""
+    world.nft("add chain inet c again { type filter hook prerouting priority raw; }")
+    for kind, word in (("ipv4_addr", "ip"), ("ipv6_addr", "ip6")):
+        here = [a for a in only if (":" in a) == (word == "ip6")]
+        if only and not here:
+            continue
+        where = f"{word} daddr {{ {', '.join(here)} }} " if only else ""
+        begun = f"@begun_{word} {{ {word} daddr . tcp sport }}"
+        world.nft(
+            f"add set inet c begun_{word} {{ type {kind} . inet_service; flags dynamic; }}",
+            f"add rule inet c again iifname pr1 {where}{FLOW} tcp sport & {ports - 1} == 0 "
+            f"{word} daddr . tcp sport != @begun_{word} add {begun} drop",
+        )
 
 
 FIRST_BYTES = 8192
