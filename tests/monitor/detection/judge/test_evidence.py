@@ -113,7 +113,6 @@ EARNED: dict[str, Row] = {
         (*SILENT, ELSEWHERE, tcp(A1, at=QUIC, **BESIDE), tls(A1, TIMEOUT, at=QUIC, **BESIDE)),
         OVER_QUIC,
     ),
-    "slow": (State.OK, secure(transfer(rate=20_000)), GIVEN),
     "ipv4_broken": (
         State.INCONCLUSIVE,
         DEAD,
