@@ -38,11 +38,9 @@ from tests.monitor.detection.scenes import (
     quic,
     tcp,
     tls,
-    transfer,
 )
 from tests.monitor.detection.scenes import foreign as shown
 from tests.monitor.detection.sightings import CONTROL_TCP, OVER_QUIC, verdict
-from tests.monitor.detection.throttle_scenes import GIVEN, secure
 
 TIMEOUT = Failure.TIMEOUT
 DEAD = (dns(A1), tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT))
