@@ -25,6 +25,8 @@ MAX_DOCUMENT_BYTES = MAX_PACKET_BYTES - 1024
 """Longest document: it must fit into a packet."""
 MAX_UNPACKED_BYTES = 2 << 20
 MAX_FILES = 512
+COMPRESSION_LEVEL = 12
+"""Level 19 takes 13 times as long to save 3 % of the shipped catalogue's 11 kB."""
 
 FileName = Annotated[
     str, msgspec.Meta(pattern=r"^(services/)?[a-z0-9][a-z0-9_-]{0,60}\.(toml|pem)\Z")
@@ -82,7 +84,7 @@ def decode_files(body: bytes) -> CatalogueFiles:
 def encode_signed(header: SignatureHeader, body: bytes) -> bytes:
     """Return the whole document. Raises WireError when it is too long."""
     whole = msgspec.json.encode(header) + b"\n" + body
-    document = zstd.compress(whole, 19)
+    document = zstd.compress(whole, COMPRESSION_LEVEL)
     if len(whole) > MAX_UNPACKED_BYTES or len(document) > MAX_DOCUMENT_BYTES:
         raise WireError(
             f"signed catalogue: {len(document)} bytes ({len(whole)} unpacked), at most "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from pathlib import Path
 
 import aiomqtt
@@ -27,10 +28,17 @@ __all__ = ["broker"]
 USER = "monitor"
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    make_key(tmp_path / "key.pem")
-    return tmp_path / "key.pem"
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "key.pem"
+    make_key(path)
+    return path
+
+
+@functools.cache
+def signed(key: Path, serial: int) -> bytes:
+    """The shipped catalogue, signed once for all tests."""
+    return sign(SHIPPED, key, serial)
 
 
 def test_a_probe_takes_what_is_signed_here(tmp_path: Path, key: Path) -> None:
@@ -104,25 +112,25 @@ async def retained(broker: House) -> bytes:
 
 async def test_probes_read_what_is_published(broker: House, key: Path) -> None:
     to = (broker.monitor_url, USER, MONITOR_SECRET)
-    document = sign(SHIPPED, key, 7)
+    document = signed(key, 7)
     await publish(document, *to)
     assert await retained(broker) == document
     await publish(document, *to)
     with pytest.raises(OptionError, match="the broker has serial number 7, this one has 6"):
-        await publish(sign(SHIPPED, key, 6), *to)
+        await publish(signed(key, 6), *to)
     assert await retained(broker) == document
     async with broker.client() as monitor:
         await monitor.publish(topics.CATALOGUE, b"rubbish", qos=1, retain=True)
-    await publish(sign(SHIPPED, key, 6), *to)
-    assert await retained(broker) == sign(SHIPPED, key, 6)
+    await publish(signed(key, 6), *to)
+    assert await retained(broker) == signed(key, 6)
 
 
 async def test_a_probe_may_not_publish_one(broker: House, key: Path) -> None:
-    await publish(sign(SHIPPED, key, 7), broker.monitor_url, USER, MONITOR_SECRET)
+    await publish(signed(key, 7), broker.monitor_url, USER, MONITOR_SECRET)
     with contextlib.suppress(aiomqtt.MqttError):  # disconnected for it
         async with broker.client(broker.one) as probe:
-            await probe.publish(topics.CATALOGUE, sign(SHIPPED, key, 9), retain=True)
-    assert await retained(broker) == sign(SHIPPED, key, 7)
+            await probe.publish(topics.CATALOGUE, signed(key, 9), retain=True)
+    assert await retained(broker) == signed(key, 7)
 
 
 async def test_what_a_file_has_stays_published(
@@ -130,20 +138,20 @@ async def test_what_a_file_has_stays_published(
 ) -> None:
     monkeypatch.setattr("monitor.signed_catalogue.LOOK_SECONDS", 0.05)
     path = tmp_path / "signed"
-    path.write_bytes(sign(SHIPPED, key, 7))
+    path.write_bytes(signed(key, 7))
     to = (broker.monitor_url, USER, MONITOR_SECRET)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(keep_published(path, *to))
         async with broker.client(broker.one) as client, asyncio.timeout(HANG_SECONDS):
             await client.subscribe(topics.CATALOGUE, qos=1)
             messages = aiter(client.messages)
-            assert (await anext(messages)).payload == sign(SHIPPED, key, 7)
-            path.write_bytes(sign(SHIPPED, key, 8))
-            assert (await anext(messages)).payload == sign(SHIPPED, key, 8)
+            assert (await anext(messages)).payload == signed(key, 7)
+            path.write_bytes(signed(key, 8))
+            assert (await anext(messages)).payload == signed(key, 8)
         task.cancel()
 
 
 async def test_an_absent_broker_is_one_line(key: Path) -> None:
     with pytest.raises(BrokerError) as refused:
-        await publish(sign(SHIPPED, key, 7), f"mqtt://127.0.0.1:{free_port()}", USER, "x")
+        await publish(signed(key, 7), f"mqtt://127.0.0.1:{free_port()}", USER, "x")
     assert "\n" not in str(refused.value)
