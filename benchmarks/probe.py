@@ -25,7 +25,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench probe", description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=25, help="of each side and work (25)")
     parser.add_argument("--part", type=float, default=1.0, help="of the usual counts (1)")
-    parser.add_argument("--rounds", type=int, default=20, help="of the whole catalogue (20)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help="of the daemon (48 of the lean profile, which are a day; 12 with --full)",
+    )
     parser.add_argument("--only", choices=("compare", "round", "link"))
     parser.add_argument(
         "--seconds", type=float, default=1440, help="of the link; a day of the default (1440)"
@@ -55,7 +59,7 @@ def main() -> int:
     if given.only != "compare":
         print(flush=True)
         return max(
-            asyncio.run(whole.run(given.rounds, hidden, given.python, full))
+            asyncio.run(whole.run(given.rounds or (12 if full else 48), hidden, given.python, full))
             for full in (False, True)
         )
     return 0

@@ -32,7 +32,7 @@ from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
 from probes.remote_catalogue import RemoteCatalogue, TakenCatalogue
 from probes.rounds import scheduler
-from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.last_failures import failed_endpoints, failing_targets
 from probes.rounds.liveness import reached_hosts
 from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
@@ -284,7 +284,10 @@ class Agent:
         profile = self._profile
         # The first round shows everything, so that somebody who starts a probe need not wait.
         everything = profile.full or not self._rounds
-        due = self._targets if everything else profile.due(plan.round_ms, plan.interval_ms)
+        due = self._targets
+        if not everything:
+            place, failing = self._publisher.place, failing_targets(due, self._failures)
+            due = profile.due(plan.round_ms, plan.interval_ms, place, failing)
         failed: dict[str, int] = {}
         broken: set[str] = set()
         spent = lines = hurried = 0
@@ -321,6 +324,7 @@ class Agent:
                 round_ms=plan.round_ms,
                 interval_ms=plan.interval_ms,
                 intervals=profile.intervals(plan.interval_ms),
+                longest_after_failure_ms=profile.longest_after_failure(plan.interval_ms),
                 lean=not profile.full,
                 reserve=[each for each in self._targets if each not in due],
                 emit=emit,
@@ -378,12 +382,7 @@ class Agent:
         if self._metered or self._held() or not request.concerns(self._setup.probe):
             return
         affordable = self._budget.affordable_retests() - self._retests.waiting
-        failed = {
-            target.id: max((self._failures.get(e.id, 0) for e in target.endpoints), default=0)
-            for target in self._targets
-            if target.id in request.targets
-        }
-        self._retests.submit(request, affordable, failed)
+        self._retests.submit(request, affordable, failing_targets(self._targets, self._failures))
 
     async def _measure_retest(self, planned: PlannedRetest) -> None:
         async def emit(draft: Measurement) -> None:

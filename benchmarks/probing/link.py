@@ -31,7 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.probing import standins
-from benchmarks.probing.whole import ROOT, internet
+from benchmarks.probing.whole import ROOT, START, internet
 from monitor.broker.client import connected
 from monitor.broker.mosquitto import MONITOR_USER
 from monitor.paths import read_secret
@@ -85,24 +85,6 @@ ip link set up0 up
 ip route add default via {FAR[0]}; ip -6 route add default via {FAR[1]}
 tc qdisc add dev up0 {_SHAPE}
 exec "$@"
-"""
-_START = """
-import certifi, sys
-bundle, hidden, speed, *words = sys.argv[1:]
-certifi.where = lambda: bundle
-for name in filter(None, hidden.split(",")):
-    sys.modules[name] = None
-speed = int(speed)
-from probes.rounds import profile, retests, scheduler, traffic_budget
-from probes.wire import measurement
-for module in (profile, retests, scheduler, traffic_budget, measurement):
-    for name in ("HOUR_MS", "DAY_MS", "MONTH_MS", "REST_MS", "ROUND_GRID_MS"):
-        if hasattr(module, name):
-            setattr(module, name, getattr(module, name) // speed)
-scheduler.LIMIT_LEAST = scheduler.LIMIT_MOST
-sys.argv = ["reachprobe", *words]
-from probes.cli.main import main
-sys.exit(main())
 """
 
 
@@ -230,7 +212,7 @@ async def _play(
     budget = ("--budget", f"{profile.budget:g}")
     async with _running(
         *("unshare", "-n", "sh", "-c", _PROBE, "sh"),
-        *(python, "-c", _START, str(bundle), hidden, str(profile.speed), "run"),
+        *(python, "-c", START, str(bundle), hidden, str(profile.speed), "run"),
         *("--catalogue", str(folder / "catalogue"), "--state", str(folder / "state")),
         *("--resolver", f"{RESOLVER}:53", "--interval", f"{profile.interval / profile.speed:g}"),
         *("--allow-private", "--country", COUNTRY, "--asn", str(ASN), *budget, *profile.words),

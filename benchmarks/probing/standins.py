@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import ipaddress
 import shutil
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,15 @@ from typing import cast
 import certifi
 
 from monitor.demo.certificates import make_authority, server_context
+from tests.world import app_servers
 
 PAGE_BYTES = 8192
 SUITE = "TLS_AES_128_GCM_SHA256"
 """What a server picks for browsers and for Go, which name it first where the processor has AES."""
 _A, _AAAA, _IN = 1, 28, 1
+_DATAGRAM = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+_IPV6_FREEBIND = 78
+"""Of linux/in6.h."""
 _READY_SECONDS = 10.0
 
 
@@ -175,6 +180,23 @@ def reply(query: bytes, answers: int) -> bytes:
     return head + question + records
 
 
+class StunServer(asyncio.DatagramProtocol):
+    """Answers Binding requests."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(app_servers.stun(data), addr)
+
+
+def addresses(host: str, answers: int) -> list[str]:
+    """The addresses of a host, as `Nameserver` gives them."""
+    name = b"".join(bytes((len(label),)) + label.encode() for label in host.split("."))
+    found = [address(name, _A, number) for number in range(answers)]
+    return [str(ipaddress.ip_address(raw)) for raw in (*found, address(name, _AAAA, 0))]
+
+
 def address(name: bytes, qtype: int, number: int) -> bytes:
     """An address of a name: global unicast, the same each time; nobody has it here but we."""
     digest = hashlib.sha256(name.lower() + bytes((qtype, number))).digest()
@@ -185,20 +207,31 @@ def address(name: bytes, qtype: int, number: int) -> bytes:
 
 @contextlib.asynccontextmanager
 async def nameservers(
-    speaking: Iterable[tuple[str, int]], silent: Iterable[tuple[str, int]] = (), answers: int = 1
+    speaking: Iterable[tuple[str, int]],
+    silent: Iterable[tuple[str, int]] = (),
+    answers: int = 1,
+    stun: Iterable[tuple[str, int]] = (),
 ) -> AsyncIterator[list[int]]:
-    """Answer at some addresses and be silent at others; yields the ports, speaking first."""
+    """Answer at some addresses and be silent at others, and STUN at hosts; yields the ports,
+    speaking first."""
     loop = asyncio.get_running_loop()
     opened: list[asyncio.BaseTransport] = []
 
     async def serve(kind: Callable[[], asyncio.DatagramProtocol], place: tuple[str, int]) -> None:
-        opened.append((await loop.create_datagram_endpoint(kind, place))[0])
+        sock = socket.socket(socket.AF_INET6 if ":" in place[0] else socket.AF_INET, _DATAGRAM)
+        if sock.family is socket.AF_INET6:  # a `local` route is not enough for bind(2)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        sock.bind(place)
+        opened.append((await loop.create_datagram_endpoint(kind, sock=sock))[0])
 
     try:
         for place in speaking:
             await serve(lambda: Nameserver(answers), place)
         for place in silent:
             await serve(Silence, place)
+        for host, port in stun:
+            for where in addresses(host, answers):
+                await serve(StunServer, (where, port))
         yield [each.get_extra_info("sockname")[1] for each in opened]
     finally:
         for each in opened:

@@ -44,6 +44,8 @@ class Reports:
         """By service and the round in which they measure next."""
         self._next: dict[_Pair, int] = {}
         """That round, by probe and target."""
+        self._last: dict[_Pair, int] = {}
+        """The newest round of each probe and target, without retests."""
         self._latest: dict[str, dict[_Pair, Arrived]] = {}
         """Each probe's latest measurement of a target, retests included, by service."""
         self._on_time: set[tuple[str, int]] = set()
@@ -70,8 +72,9 @@ class Reports:
         before = self._next.get(pair)
         if before is not None and before <= one.round:
             self._on_time.add((service, one.round))
-        if before is not None and before >= one.round + one.interval_ms:
+        if before is not None and one.round < self._last[pair]:
             return  # it came late
+        self._last[pair] = one.round
         expected = self._expected.setdefault(service, {})
         if before is not None:
             expected.get(before, set()).discard(pair)
@@ -85,7 +88,7 @@ class Reports:
         for expected in self._expected.values():
             for round in [r for r in expected if r < before]:
                 for pair in expected.pop(round):
-                    del self._next[pair]
+                    del self._next[pair], self._last[pair]
                     self._latest.get(pair[1].partition("/")[0], {}).pop(pair, None)
         self._on_time = {each for each in self._on_time if each[1] >= before}
 

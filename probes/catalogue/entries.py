@@ -259,7 +259,8 @@ def _protocol(table: Table) -> Protocol:
 
 
 def _defaults(known: Protocol) -> Mapping[str, Any]:
-    return {} if known.port is None else {"port": known.port}
+    port = {} if known.port is None else {"port": known.port}
+    return {"alpn": known.alpn, **port}
 
 
 def _check_port(table: Table, known: Protocol) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the throughput of an endpoint is measured, which costs traffic. No I/O.
 
-A single run (`once`) measures it at every endpoint. The daemon does so every six hours, or every
-twelfth round where rounds are rare; all probes choose the same round for an endpoint, so that the
-control's throughput is there to compare with. While an endpoint looks throttled it is measured in
-every round. An exchange that failed or was unexpectedly slow is a further reason, once an hour.
+A single run (`once`) measures it at every endpoint. The daemon does so every six hours, with the
+lean profile once a day, or every twelfth time where an endpoint is measured rarely; all probes
+choose the same round for an endpoint, so that the control's throughput is there to compare with.
+While an endpoint looks throttled it is measured in every round. An exchange that failed or was
+unexpectedly slow is a further reason, once an hour.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from probes.endpoint.endpoint_run import ThroughputMode
 from probes.wire.observation import AnyObservation, Contrast, HTTPExchange, Transfer
 from probes.wire.speed import dead, slow, times_faster
 
-EVERY_MS = 6 * 3_600_000
+EVERY_MS, LEAN_EVERY_MS = 6 * 3_600_000, 24 * 3_600_000
+"""A transfer costs 75 kB or more; otherwise a lean round reads 4 kB of the same page."""
 EVERY_ROUNDS = 12
 AGAIN_MS = 3_600_000
 SUSPECT_TIMES = 5
@@ -52,7 +54,13 @@ class ThroughputSchedule:
     _last: dict[str, _LastTransfer] = field(default_factory=dict)
 
     def mode(
-        self, endpoint: str, round_ms: int, interval_ms: int, *, retest: bool = False
+        self,
+        endpoint: str,
+        round_ms: int,
+        interval_ms: int,
+        *,
+        lean: bool = False,
+        retest: bool = False,
     ) -> ThroughputMode:
         """Return what this round may do at an endpoint. `interval_ms` is 0 for a single run."""
         if not interval_ms and not retest:
@@ -62,7 +70,7 @@ class ThroughputSchedule:
             return ThroughputMode.ON
         if retest:
             return ThroughputMode.OFF
-        every = max(EVERY_MS, EVERY_ROUNDS * interval_ms)
+        every = max(LEAN_EVERY_MS if lean else EVERY_MS, EVERY_ROUNDS * interval_ms)
         offset = zlib.crc32(endpoint.encode()) % every
         if (round_ms - offset) // every != (last.round_ms - offset) // every:
             return ThroughputMode.ON

@@ -116,11 +116,7 @@ class EndpointRun:
     anything fails, the caller sets this to False and measures again: that dials the other
     addresses."""
     turn: int = 0
-    """Chooses the address of a lean run."""
-    families_in_turn: bool = True
-    """A lean run dials one address family in each round, where the name has both. False for
-    liveness: it tells whether a family works here at all, and without that the failures of the
-    other family accuse nobody."""
+    """Chooses the address of a lean run: both families in turn, then the addresses of each."""
     observations: list[AnyObservation] = field(default_factory=list)
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
     """(server's clock, ours) in Unix milliseconds, from HTTP Date headers over verified TLS or
@@ -206,8 +202,8 @@ class EndpointRun:
         v6 = [a for a in allowed if ":" in a]
         if v6 and not await self._has_route(v6[0]):
             v6 = v6[:1] if self.once("no_ipv6") else []
-        elif self.lean and self.families_in_turn and v4 and v6:
-            # Both families in turn: such a name costs no more than one with IPv4 alone.
+        elif self.lean and v4 and v6:
+            # Such a name costs no more than one with IPv4 alone.
             v4, v6 = ([], v6) if self.turn % 2 else (v4, [])
             return self._dial(self._one(v4 or v6, self.turn // 2))
         if self.lean:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
@@ -13,6 +15,7 @@ from probes.wire.observation import (
     QUICHandshake,
     TCPConnect,
 )
+from probes.wire.target import Target
 
 
 def failed_endpoints(measurement: Measurement) -> dict[str, int]:
@@ -26,6 +29,16 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
             when = ended if has_failed(seen) else 0
             failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), when)
     return failed
+
+
+def failing_targets(targets: Iterable[Target], history: Mapping[str, int]) -> dict[str, int]:
+    """Return when those targets failed (Unix milliseconds) of which an endpoint failed in its last
+    measurement, by id; `history` as above."""
+    latest = {
+        target.id: max((history.get(endpoint.id, 0) for endpoint in target.endpoints), default=0)
+        for target in targets
+    }
+    return {id: when for id, when in latest.items() if when}
 
 
 def has_failed(seen: Observation) -> bool:

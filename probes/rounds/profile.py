@@ -3,22 +3,23 @@
 
 The lean profile is for volunteers. In every round it measures the core functions of each service,
 and every other function once in several rounds, each in a round of its own, so that all rounds cost
-about the same. Vantages choose different rounds for the same function: together they measure it
-more often than one of them does.
+about the same. The vantages of a network take turns with these: four of them measure each at least
+every two hours together, while it costs each a quarter of that.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
 from probes.wire.protocol import protocol
 from probes.wire.target import Catalogue, Service, Target
 
-REST_MS = 7_200_000
-"""How often a function that is not core is measured, unless rounds are rare."""
+REST_MS, FAILED_REST_MS = 28_800_000, 7_200_000
+"""How often a function that is not core is measured, unless rounds are rare; and one that failed
+when it was last measured."""
 REST_ROUNDS = 4
 """It is measured at most once in so many rounds, so that it never costs more than the core."""
 
@@ -46,28 +47,35 @@ class Profile(msgspec.Struct, frozen=True):
 
     def intervals(self, interval_ms: int) -> dict[str, int]:
         """The interval of each target by id, in milliseconds, when that of the rounds is this."""
-        rounds = max(REST_ROUNDS, -(-REST_MS // interval_ms))
-        return {
-            target.id: interval_ms if core else rounds * interval_ms
-            for target, core in self._targets()
-        }
+        rest = _rest_rounds(interval_ms) * interval_ms
+        return {target.id: interval_ms if core else rest for target, core in self._targets()}
 
-    def due(self, round_ms: int, interval_ms: int) -> tuple[Target, ...]:
-        """The targets that the round starting at `round_ms` measures."""
-        intervals = self.intervals(interval_ms)
-        number = round_ms // interval_ms
+    def due(
+        self,
+        round_ms: int,
+        interval_ms: int,
+        place: int | None = None,
+        failed: Container[str] = (),
+    ) -> tuple[Target, ...]:
+        """The targets that the round starting at `round_ms` measures. `place`: as in
+        `probes.rounds.scheduler.phase_ms`; `failed`: ids of targets that failed when they were last
+        measured."""
         return tuple(
             target
-            for target, _ in self._targets()
-            if (number + self._offset(target)) % (intervals[target.id] // interval_ms) == 0
+            for target, core in self._targets()
+            if core or self._turn(target, round_ms // interval_ms, interval_ms, place, failed)
         )
+
+    def longest_after_failure(self, interval_ms: int) -> int:
+        """The interval in milliseconds of a target that failed, if it is not shorter anyhow."""
+        return _rest_rounds(interval_ms, failed=True) * interval_ms
 
     def guessed_bytes(self, interval_ms: int) -> int:
         """The expected traffic of a round in bytes, from the catalogue alone."""
-        intervals = self.intervals(interval_ms)
+        rounds = _rest_rounds(interval_ms)
         targets = sum(
-            usual_bytes(e.protocol for e in target.endpoints) * interval_ms / intervals[target.id]
-            for target in self.catalogue.targets
+            usual_bytes(e.protocol for e in target.endpoints) / (1 if core else rounds)
+            for target, core in self._targets()
         )
         share = 1.0 if self.full else _LEAN_SHARE
         return int(share * (self.guessed_liveness_bytes() + targets))
@@ -82,7 +90,25 @@ class Profile(msgspec.Struct, frozen=True):
             for target in service.targets:
                 yield target, self.full or target in core
 
-    def _offset(self, target: Target) -> int:
-        # Not a CRC: its last bits are a sum, so that few different orders would come out.
-        digest = hashlib.sha256(f"{self.probe} {target.id}".encode()).digest()
-        return int.from_bytes(digest[:4], "big")
+    def _turn(
+        self,
+        target: Target,
+        number: int,
+        interval_ms: int,
+        place: int | None,
+        failed: Container[str],
+    ) -> bool:
+        """Whether a target that is not core is measured in the round with this number."""
+        rounds = _rest_rounds(interval_ms, failed=target.id in failed)
+        share = _number(self.probe) if place is None else place
+        return (number + _number(target.id) + share % 1000 * rounds // 1000) % rounds == 0
+
+
+def _rest_rounds(interval_ms: int, *, failed: bool = False) -> int:
+    """A target that is not core is measured once in so many rounds."""
+    return max(REST_ROUNDS, -(-(FAILED_REST_MS if failed else REST_MS) // interval_ms))
+
+
+def _number(text: str) -> int:
+    # Not a CRC: its last bits are a sum, so that few different orders would come out.
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 import random
+import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -36,10 +37,14 @@ from probes.wire.measurement import (
     Vantage,
 )
 from probes.wire.observation import AnyObservation, Observation, Purpose
-from probes.wire.target import Catalogue, Target
+from probes.wire.protocol import Transport, protocol
+from probes.wire.target import Catalogue, Endpoint, Target
 
 log = logging.getLogger(__name__)
 
+LEAN_ENDPOINTS = 2
+"""Endpoints of a quiet target that a lean round measures, where each of them would do for the app:
+others in each round."""
 CONCURRENCY = 8
 """Endpoints at once: with more, delays of the event loop would distort the times measured."""
 LISTENING = 2
@@ -75,6 +80,7 @@ class _Round:
     round_ms: int
     intervals: Mapping[str, int]
     """Interval of each target in milliseconds, by id; that of the round without an entry."""
+    longest_after_failure_ms: int | None
     interval_ms: int
     history: Mapping[str, int]
     lean: bool
@@ -91,9 +97,11 @@ class _Round:
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
 
-    def interval_of(self, target: Target) -> int:
+    def interval_of(self, target: Target, *, failed: bool = False) -> int:
         """Interval of a target in milliseconds."""
-        return self.intervals.get(target.id, self.interval_ms)
+        usual = self.intervals.get(target.id, self.interval_ms)
+        longest = self.longest_after_failure_ms if failed else None
+        return usual if longest is None else min(usual, longest)
 
 
 def round_bound_seconds(
@@ -122,6 +130,7 @@ async def measure_round(
     emit: Emit,
     rng: random.Random,
     intervals: Mapping[str, int] | None = None,
+    longest_after_failure_ms: int | None = None,
     lean: bool = False,
     reserve: Sequence[Target] = (),
     history: Mapping[str, int] | None = None,
@@ -130,10 +139,12 @@ async def measure_round(
     """Measure liveness, then every target once, and emit each Measurement when it is complete.
 
     `round_ms` is the round's start in Unix milliseconds, `interval_ms` is 0 for a single run.
-    `intervals` are those of targets that are measured less often, by id. `lean`: an endpoint that
+    `intervals` are those of targets that are measured less often, by id, and
+    `longest_after_failure_ms` that of a target that fails now. `lean`: an endpoint that
     did not fail in its last round is dialled at one address, at the others only when that one
-    fails. `reserve` are targets that are not due: those of a service are measured as
-    well when one of its endpoints fails that did not fail before.
+    fails; and of the endpoints of a target that are alternatives, `LEAN_ENDPOINTS` are measured in
+    turn, the others only when one of these fails. `reserve` are targets that are not due: those of
+    a service are measured as well when one of its endpoints fails that did not fail before.
     `history` holds the endpoints (by id) that failed in the last round, and when: see
     `probes.rounds.last_failures`. No endpoint begins after `limit_seconds`, by default
     that of the setup.
@@ -149,7 +160,15 @@ async def measure_round(
 
     async with asyncio.TaskGroup() as lookups:
         this = _begin(
-            setup, lookups, round_ms, interval_ms, history, limit_seconds, intervals, lean
+            setup,
+            lookups,
+            round_ms,
+            interval_ms,
+            history,
+            limit_seconds,
+            intervals,
+            longest_after_failure_ms,
+            lean,
         )
         for measurement in await _measure_liveness(this, rng):
             await _emit(measurement, emit)
@@ -201,6 +220,7 @@ def _begin(
     history: Mapping[str, int] | None = None,
     limit_seconds: float | None = None,
     intervals: Mapping[str, int] | None = None,
+    longest_after_failure_ms: int | None = None,
     lean: bool = False,
 ) -> _Round:
     timeouts = setup.timeouts
@@ -210,6 +230,7 @@ def _begin(
         dns_cache=DNSCache(lookups, setup.network, setup.catalogue, setup.system, timeouts),
         round_ms=round_ms,
         intervals=intervals or {},
+        longest_after_failure_ms=longest_after_failure_ms,
         interval_ms=interval_ms,
         history=history or {},
         lean=lean,
@@ -307,6 +328,10 @@ async def _measure_endpoints(
     network = this.setup.network
     started, started_us = network.wall_ms(), network.clock_us()
     plain = liveness or not this.online
+    number = this.round_ms // (this.interval_of(target) or 1)
+    lean = this.lean and not retest
+    # It shows over which families anything passes, so its hosts share them, where there are two.
+    sharing = _sharing_families(target) if liveness else ()
     runs = tuple(
         EndpointRun(
             network=network,
@@ -322,26 +347,56 @@ async def _measure_endpoints(
             repeats=not retest,
             control=not (plain or retest) and this.setup.vantage.role is Role.CONTROL,
             references=not liveness and this.online,
-            lean=this.lean and not retest and not this.history.get(endpoint.id),
-            turn=this.round_ms // (this.interval_ms or 1),
-            families_in_turn=not liveness,
+            lean=lean
+            and not this.history.get(endpoint.id)
+            and (not liveness or endpoint in sharing),
+            turn=number + (sharing.index(endpoint) if endpoint in sharing else 0),
             throughput=ThroughputMode.OFF
             if liveness or not this.online
             else this.setup.throughput_schedule.mode(
-                endpoint.id, this.round_ms, this.interval_of(target), retest=retest
+                endpoint.id, this.round_ms, this.interval_of(target), lean=lean, retest=retest
             ),
         )
         for endpoint in target.endpoints
     )
-    async with asyncio.TaskGroup() as group:
-        for run in runs[1:]:
-            group.create_task(_run_endpoint(this, run, target.id))
-        if runs:  # the first in this task, which waits for the others anyway
-            await _run_endpoint(this, runs[0], target.id)
+    first = _in_turn(this, target, runs, number) if lean and not liveness else runs
+    await _run_endpoints(this, first, target.id)
+    if len(first) < len(runs) and any(map(_failed, first)):
+        await _run_endpoints(this, [run for run in runs if not run.begun], target.id)
     if liveness:
         this.dates_ms += [pair for run in runs for pair in run.dates_ms]
     took_us = network.clock_us() - started_us
     return _MeasuredTarget(target, runs, started, started_us, took_us, retest)
+
+
+def _sharing_families(target: Target) -> tuple[Endpoint, ...]:
+    """The hosts of liveness that a lean round reaches over one family each. Those over UDP cost
+    little, and a host alone must show both families."""
+    named = tuple(
+        endpoint
+        for endpoint in target.endpoints
+        if endpoint.host and protocol(endpoint.protocol).transport is Transport.TCP
+    )
+    return named if len(named) > 1 else ()
+
+
+def _in_turn(
+    this: _Round, target: Target, runs: Sequence[EndpointRun], number: int
+) -> Sequence[EndpointRun]:
+    """The endpoints of a target that this round begins with. Vantages begin with different ones."""
+    quiet = all(this.history.get(run.id) == 0 for run in runs)
+    if target.combine != "any_of" or not quiet or len(runs) <= LEAN_ENDPOINTS:
+        return runs
+    begin = zlib.crc32(this.setup.probe.encode()) + LEAN_ENDPOINTS * number
+    return [runs[(begin + each) % len(runs)] for each in range(LEAN_ENDPOINTS)]
+
+
+async def _run_endpoints(this: _Round, runs: Sequence[EndpointRun], target: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        for run in runs[1:]:
+            group.create_task(_run_endpoint(this, run, target))
+        if runs:  # the first in this task, which waits for the others anyway
+            await _run_endpoint(this, runs[0], target)
 
 
 async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
@@ -355,7 +410,7 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
                 run.endpoint.host, run.id, measured.started_us
             )
     seen.sort(key=lambda observation: getattr(observation, "at_us", 0))
-    return fit_size_limits(
+    measurement = fit_size_limits(
         Measurement(
             v=VERSION,
             id=UNNUMBERED,
@@ -376,6 +431,10 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
             observations=tuple(seen),
         )
     )
+    if not any(failed_endpoints(measurement).values()):
+        return measurement
+    again_ms = this.interval_of(target, failed=True)
+    return msgspec.structs.replace(measurement, interval_ms=again_ms)
 
 
 async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from probes.wire.measurement import Measurement, round_grid_ms
 from probes.wire.observation import (
     AppExchange,
+    DNSLookup,
     HTTPExchange,
     Observation,
     PathTrace,
@@ -37,6 +38,8 @@ LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
 """Part of the interval in which endpoints may begin, and its bounds in seconds."""
 _OVERHEAD_BYTES = 400
 """Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
+_LOOKUP_BYTES = {"udp": 220, "dot": 9_000, "doh": 9_500}
+"""Packets of a question and its answer; with those of a handshake and its certificates."""
 _LINK = 1.1
 """Packet headers of what a connection reads and writes, and what is sent again: on a link of
 1 Mbit/s and 100 ms that loses 2 % of the packets, the interface carried 5 to 9 % more than was
@@ -107,7 +110,9 @@ def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
     step, sending the measurement itself, and what the link adds."""
     counted = sent_bytes(line_bytes)
     for seen in measurement.observations:
-        if isinstance(seen, Observation):
+        if isinstance(seen, DNSLookup):
+            counted += _LOOKUP_BYTES.get(seen.transport, _OVERHEAD_BYTES)
+        elif isinstance(seen, Observation):
             counted += _OVERHEAD_BYTES
         if isinstance(seen, TLSHandshake | QUICHandshake | HTTPExchange | Transfer | AppExchange):
             counted += seen.sent_bytes + seen.received_bytes

@@ -23,7 +23,7 @@ import msgspec
 
 from probes.catalogue.load import load
 from probes.cli.once import open_network, software
-from probes.contrasts.throughput_schedule import EVERY_MS, ThroughputSchedule
+from probes.contrasts.throughput_schedule import LEAN_EVERY_MS, ThroughputSchedule
 from probes.endpoint.timeouts import Timeouts
 from probes.net.resolvers import resolver_class
 from probes.rounds.last_failures import failed_endpoints
@@ -110,11 +110,11 @@ async def main(catalogue: Path, resolver: str, rounds: int, turn: int | None = N
 
 
 def _transfers_due(setup: Setup, round_ms: int) -> ThroughputSchedule:
-    """A schedule by which transfers are due in a round, as they are every six hours."""
+    """A schedule by which transfers are due in a round, as they are once a day."""
     schedule = ThroughputSchedule()
     for target in setup.catalogue.targets:
         for endpoint in target.endpoints:
-            schedule.mode(endpoint.id, round_ms - EVERY_MS, LEAN_MS)
+            schedule.mode(endpoint.id, round_ms - LEAN_EVERY_MS, LEAN_MS, lean=True)
     return schedule
 
 

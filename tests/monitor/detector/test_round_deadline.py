@@ -93,6 +93,15 @@ def test_each_in_its_own_minute_is_waited_for_in_that_minute_alone() -> None:
     assert not delivered(START + 37 * INTERVAL, before + one_later + two_later[1:])
 
 
+def test_who_measures_sooner_than_expected_is_waited_for_sooner_from_then_on() -> None:
+    """A function that failed is measured every two hours, not every eight."""
+    person, other = PEOPLE[:2]
+    before = in_minute(0, [0], person, 16) + in_minute(0, [1, 2], person, 4)
+    before += in_minute(0, range(4), other, 4)
+    assert delivered(START + 12 * INTERVAL, before + in_minute(0, [3], person, 4))
+    assert not delivered(START + 12 * INTERVAL, before)
+
+
 def test_who_misses_a_round_is_waited_for_only_so_long() -> None:
     missing, other = PEOPLE[:2]
     before = in_minute(0, [0], missing, 30) + in_minute(0, range(13), other, 3)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.catalogue.load import load
-from probes.rounds.profile import REST_MS, REST_ROUNDS, Profile, core_targets
+from probes.rounds.profile import FAILED_REST_MS, REST_MS, REST_ROUNDS, Profile, core_targets
 from probes.wire.target import Catalogue, Endpoint, Service, Target
 
 INTERVAL = 1_800_000
@@ -40,11 +40,35 @@ def test_without_core_every_target_is() -> None:
     assert {"plain/a", "plain/b"} <= {each.id for each in due}
 
 
+def test_what_failed_is_measured_more_often() -> None:
+    profile = Profile(CATALOGUE, "p")
+    ailing = {"chat/f3", "chat/messaging"}
+    rounds = profile.intervals(INTERVAL)["chat/f3"] // INTERVAL
+    seen = [t.id for n in range(rounds) for t in profile.due(n * INTERVAL, INTERVAL, None, ailing)]
+    assert profile.longest_after_failure(INTERVAL) == FAILED_REST_MS
+    assert seen.count("chat/f3") == REST_MS // FAILED_REST_MS
+    assert seen.count("chat/f4") == 1
+    assert seen.count("chat/messaging") == rounds
+
+
+def test_vantages_with_places_share_the_rest_evenly() -> None:
+    """Four of them measure every function in each two hours."""
+    profiles = [Profile(CATALOGUE, f"p-{n}") for n in range(4)]
+    for begin in range(0, 16, 4):
+        seen = {
+            each.id
+            for place, profile in enumerate(profiles)
+            for n in range(begin, begin + 4)
+            for each in profile.due(n * INTERVAL, INTERVAL, 250 * place)
+        }
+        assert {f"chat/f{n}" for n in range(12)} <= seen
+
+
 def test_vantages_take_different_rounds() -> None:
     taken = {
         tuple(each.id for each in Profile(CATALOGUE, f"p-{n}").due(0, INTERVAL)) for n in range(20)
     }
-    assert len(taken) > 10
+    assert len(taken) > 5
 
 
 def test_full_measures_everything_and_costs_more() -> None:

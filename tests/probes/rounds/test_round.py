@@ -203,16 +203,22 @@ async def test_a_lean_round_dials_the_other_addresses_only_after_a_failure():
     assert ["127.0.0.1"] in dialled
 
 
-async def test_a_lean_round_dials_a_target_over_one_family_and_liveness_over_both():
-    """Without liveness over a family its failures accuse nobody."""
-    table = TABLE | dict.fromkeys(("wechat.test", "alive.test"), Address("127.0.0.1", "::1"))
+@pytest.mark.parametrize("hosts", [("alive.test",), ("alive.test", "other.test")])
+async def test_a_lean_round_dials_a_target_over_one_family_and_liveness_over_both(hosts):
+    """Without liveness over a family its failures accuse nobody. Several hosts share the work."""
+    both = Address("127.0.0.1", "::1")
+    table = TABLE | dict.fromkeys(("wechat.test", "alive.test", "other.test"), both)
     port = free_port()
+    liveness = [
+        LivenessHost(host=each, port=port, protocol="tls", scope="international", trust=CA.pem)
+        for each in hosts
+    ]
     async with (
         tls_server.serve(GOOD, port=port),
         tls_server.serve(GOOD, "::1", port),
-        internet(table, liveness=alive(port)) as net,
+        internet(table, liveness=tuple(liveness)) as net,
     ):
-        found: dict[str, list[set[str]]] = {"alive.test": [], "wechat.test": []}
+        found: dict[str, list[set[str]]] = {each: [] for each in (*hosts, "wechat.test")}
         for number in range(2):
             seen = await run(
                 net,
@@ -223,8 +229,37 @@ async def test_a_lean_round_dials_a_target_over_one_family_and_liveness_over_bot
             for name, dialled in found.items():
                 made = [o for m in seen for o in m.observations if isinstance(o, TCPConnect)]
                 dialled.append({o.address for o in made if o.endpoint.startswith(name)})
-    assert found["alive.test"] == [{"127.0.0.1", "::1"}] * 2
+    for number in range(2):
+        assert set.union(*(found[each][number] for each in hosts)) == {"127.0.0.1", "::1"}
+        assert sum(len(found[each][number]) for each in hosts) == 2
     assert sorted(map(sorted, found["wechat.test"])) == [["127.0.0.1"], ["::1"]]
+
+
+async def test_a_lean_round_measures_two_of_the_endpoints_that_are_alternatives():
+    """All of them when they are new, and when one of the two fails."""
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        good = [endpoint(server.port, each) for each in ("wechat.test", "alive.test", "home.test")]
+        dead = endpoint(free_port())
+
+        async def measured(chat: Target, history: dict[str, int], number: int) -> set[str]:
+            round_ms = 1_795_521_600_000 + number * 60_000
+            seen = await run(net, [chat], round_ms=round_ms, history=history, lean=True)
+            return {o.endpoint for o in seen[-1].observations}
+
+        def every(*of: Endpoint) -> set[str]:
+            return {each.id for each in of}
+
+        chat, quiet = target("wechat/a", *good), {each.id: 0 for each in (*good, dead)}
+        assert await measured(chat, {}, 0) == every(*good)
+        rounds = [await measured(chat, quiet, number) for number in range(2)]
+        assert [len(each) for each in rounds] == [2, 2]
+        assert set.union(*rounds) == every(*good)
+        assert await measured(chat, quiet | {good[0].id: 1}, 0) == every(*good)
+        both = target("wechat/b", *good, combine="all_of")
+        assert await measured(both, quiet, 0) == every(*good)
+        mixed = target("wechat/c", *good[:2], dead)
+        seen = [await measured(mixed, quiet, number) for number in range(3)]
+        assert sorted(map(len, seen)) == [2, 3, 3]
 
 
 async def test_a_new_failure_brings_in_the_other_functions_of_its_service():
@@ -234,7 +269,13 @@ async def test_a_new_failure_brings_in_the_other_functions_of_its_service():
             target("wechat/b", endpoint(server.port)),
             target("line/b", endpoint(server.port)),
         ]
-        first = await run(net, [broken], reserve=others, intervals={"wechat/b": 240_000})
+        first = await run(
+            net,
+            [broken],
+            reserve=others,
+            intervals={"wechat/a": 240_000, "wechat/b": 240_000},
+            longest_after_failure_ms=60_000,
+        )
         assert [(m.target, m.interval_ms) for m in first[-2:]] == [
             ("wechat/a", 60_000),
             ("wechat/b", 240_000),

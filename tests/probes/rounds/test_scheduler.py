@@ -16,7 +16,14 @@ from probes.rounds.scheduler import (
     within_budget,
 )
 from probes.wire.measurement import Measurement, round_grid_ms
-from probes.wire.observation import HTTPExchange, PathHop, PathTrace, TCPConnect, TLSHandshake
+from probes.wire.observation import (
+    DNSLookup,
+    HTTPExchange,
+    PathHop,
+    PathTrace,
+    TCPConnect,
+    TLSHandshake,
+)
 
 INTERVAL = 300_000
 START = 1_795_500_000_000
@@ -129,3 +136,7 @@ def test_traffic_is_counted() -> None:
     path = PathTrace(endpoint="e", address="192.0.2.1", port=443, sni="n", hops=hops)
     further = msgspec.structs.replace(measurement, observations=(path,))
     assert spent_bytes(further, 1000) == int(1.1 * (400 + 2 * 2_400 + 200))
+    lookup = DNSLookup(endpoint="e", name="n", qtype="A", resolver="r")
+    encrypted = msgspec.structs.replace(lookup, transport="doh")
+    both = msgspec.structs.replace(measurement, observations=(lookup, encrypted))
+    assert spent_bytes(both, 1000) == int(1.1 * (220 + 9_500 + 200))
