@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delays, false alarms and cost of the detector in a simulation:
 `./scripts/bench detection [--years N] [--tries N] [--only PART] [--brief] [--jobs N] [--seed N]
-[--interval SECONDS]... [--into FILE]`.
+[--interval SECONDS]... [--vantages N]... [--into FILE]`.
 
 Rates are in benchmarks/world/rates.py. Everything except CPU times follows from the seed. Without
 arguments it takes some minutes.
@@ -234,7 +234,10 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part")
     parser.add_argument(
-        "--vantages", action="append", type=int, help="size of the fleet of path and replay"
+        "--vantages",
+        action="append",
+        type=int,
+        help="of the fleet of path and replay; of the network of delays",
     )
     parser.add_argument(
         "--brief", action="store_true", help="lockstep: three kinds of blocks at 300 s alone"
@@ -274,7 +277,7 @@ def main() -> int:
             jobs = [
                 (interval, size, each)
                 for interval in given.interval or TURNS
-                for size in (3, 5, 10)
+                for size in given.vantages or (3, 5, 10)
                 for each in tried_in
             ]
             turns(resumed(jobs, pool.map, given.into), goals)

@@ -119,9 +119,8 @@ class Agent:
         self._budget = TrafficBudget(config.budget_bytes, self._profile, config.interval_ms)
         self._interval_ms = config.interval_ms
         self._not_stored = self._rounds = self._published_bytes = 0
-        self._trouble = ""
+        self._trouble, self._metered = "", False
         self._day, self._day_base = "", (0, 0)
-        self._metered = False
         self._shown: dict[str, FunctionSummary] | None = None
         """What the local page shows, by target; None without one."""
         now = setup.network.wall_ms()
@@ -231,12 +230,10 @@ class Agent:
     def _held(self) -> bool:
         """Whether nothing may be measured now."""
         on_metered = self._metered and self._config.metered == "pause"
-        paused = state_directory.paused(self._config.directory)
-        return on_metered or paused or self._is_revoked()
+        return on_metered or state_directory.paused(self._config.directory) or self._is_revoked()
 
     def _is_revoked(self) -> bool:
-        """Whether the operator has revoked this probe; a broker that accepts it again shows that
-        this is over."""
+        """Whether the operator has revoked this probe, and no broker has accepted it since."""
         self._take_delivery()
         revoked = status.is_revoked(self._probe_status, self._setup.network.wall_ms())
         self._set(revoked=revoked)
@@ -422,10 +419,12 @@ class Agent:
             self._report(stored)
 
     def _plan_interval(self) -> None:
-        config, wanted = self._config, self._config.interval_ms
+        config, usual = self._config, self._config.interval_ms
+        vantages = self._publisher.vantages if config.shared and not self._metered else None
         if self._metered:
-            wanted = max(wanted, min(metered.THIN * wanted, scheduler.DAY_MS))
-        interval = self._budget.interval_ms(wanted)
+            usual = max(usual, min(metered.THIN * usual, scheduler.DAY_MS))
+        wanted = scheduler.shared_interval(usual, vantages)
+        interval = self._budget.interval_ms(wanted, usual)
         month = self._budget.month_bytes(interval)
         if interval != self._interval_ms or self._rounds <= 1:
             self._log(
@@ -437,7 +436,7 @@ class Agent:
         if 0 < config.budget_bytes < month:
             self._log("the traffic budget is too small for one round a day", every=86_400.0)
         self._interval_ms = interval
-        self._set(interval_ms=interval, month_bytes=month)
+        self._set(interval_ms=interval, wanted_ms=wanted, vantages=vantages or 0, month_bytes=month)
 
     # Location ------------------------------------------------------------------------------
 

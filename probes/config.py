@@ -17,6 +17,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     directory: Path
     interval_ms: int
+    shared: bool = False
+    """Shorten the interval where few vantages take turns."""
     full: bool = False
     """Every target in every round, at every address; the lean profile otherwise."""
     budget_bytes: float = 0.0

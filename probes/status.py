@@ -46,6 +46,10 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     stopped: bool = False
     interval_ms: int
+    wanted_ms: int = 0
+    """What it would be if the budget paid for it."""
+    vantages: int = 0
+    """How many vantages of this network take turns; 0 if that is unknown, or does not matter."""
     catalogue_serial: int = 0
     """Of the catalogue from the monitor that is measured; 0 for none."""
     new_services: tuple[str, ...] = ()

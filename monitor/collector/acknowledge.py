@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from monitor.collector.counters import Counters
+from monitor.collector.turns import Slot
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, encode_message
@@ -37,8 +38,8 @@ class Acknowledger:
     def __init__(self, counters: Counters) -> None:
         self.connection: AckPublisher | None = None
         """None while there is no connection."""
-        self.places: Mapping[str, int] = {}
-        """Place of each probe in its interval (`monitor.collector.turns`)."""
+        self.slots: Mapping[str, Slot] = {}
+        """By probe."""
         self._counters = counters
         self._due: list[tuple[float, str, str, int]] = []
         self._pending: set[tuple[str, str, int]] = set()
@@ -84,12 +85,14 @@ class Acknowledger:
             self._pending.discard((probe, boot, sequence))
             ready[probe, boot].append(sequence)
         for (probe, boot), sequences in ready.items():
+            slot = self.slots.get(probe)
+            place, vantages = (None, None) if slot is None else slot
             for start in range(0, len(sequences), MAX_SEQUENCES):
                 part = tuple(sequences[start : start + MAX_SEQUENCES])
                 if self.connection is None:
                     continue
                 try:
-                    ack = Ack(boot=boot, sequences=part, place=self.places.get(probe))
+                    ack = Ack(boot=boot, sequences=part, place=place, vantages=vantages)
                     await self.connection.publish(topics.ack(probe), encode_message(ack), qos=0)
                     self._counters.acknowledged += len(part)
                 except BrokerError:

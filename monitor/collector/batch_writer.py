@@ -267,7 +267,7 @@ class BatchWriter:
                 for _, measured in batch.entries:
                     ended = measured.started + measured.took_us // 1000
                     counters.lag.observe((now - ended) / 1000)
-        self._acknowledger.places = await self._turns.places()
+        self._acknowledger.slots = await self._turns.present()
         for ack in group.acks:
             self._acknowledger.add(*ack)
         await self._record_seen(group)

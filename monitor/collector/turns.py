@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The place of each probe in the interval, sent with its acknowledgements.
+"""The place of each vantage in the interval, sent with its acknowledgements.
 
-The probes of a network take turns, so that one of them measures soon after a block begins. Places
-stay as long as the same probes are there. A probe without a place takes one by chance
-(`probes.rounds.scheduler`).
+The vantages of a network take turns, so that one of them measures soon after a block begins. Places
+stay as long as the same vantages are there. Each learns how many they are too, because few of them
+measure more often. A probe without a place takes one by chance (`probes.rounds.scheduler`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from monitor.store.records import Probe, StoreUnavailableError
 from monitor.store.registry import Registry
+from probes.wire.measurement import Role
 
 PER_MILLE = 1000
 ACTIVE_MS = 86_400_000
@@ -20,37 +22,45 @@ ACTIVE_MS = 86_400_000
 REFRESH_MS = 300_000
 
 
-def places(probes: Iterable[Probe], now: int) -> dict[str, int]:
-    """The places of active probes in thousandths of the interval, evenly spread in each network.
-    `now` is Unix milliseconds."""
+class Slot(NamedTuple):
+    """When a vantage measures among those of its network."""
+
+    place: int
+    """In thousandths of the interval."""
+    vantages: int
+    """How many take turns."""
+
+
+def slots(probes: Iterable[Probe], now: int) -> dict[str, Slot]:
+    """The slots of active vantages, evenly spread in each network. `now` is Unix milliseconds."""
     networks: defaultdict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
     for probe in probes:
         heard = probe.last_seen is not None and now - probe.last_seen <= ACTIVE_MS
-        if heard and probe.revoked is None and probe.asn:
+        if heard and probe.revoked is None and probe.asn and probe.role == Role.VANTAGE:
             networks[probe.country, probe.asn].append((probe.enrolled, probe.id))
     return {
-        id: PER_MILLE * number // len(members)
+        id: Slot(PER_MILLE * number // len(members), len(members))
         for members in networks.values()
         for number, (_, id) in enumerate(sorted(members))
     }
 
 
 class Turns:
-    """The places of all probes, read from the registry from time to time."""
+    """The slots of all vantages, read from the registry from time to time."""
 
     def __init__(self, registry: Registry, clock: Callable[[], int]) -> None:
         """`clock` returns Unix milliseconds."""
         self._registry, self._clock = registry, clock
-        self._places: Mapping[str, int] = {}
+        self._slots: Mapping[str, Slot] = {}
         self._read = -REFRESH_MS
 
-    async def places(self) -> Mapping[str, int]:
-        """The present places by probe; the last ones while the store is unavailable."""
+    async def present(self) -> Mapping[str, Slot]:
+        """The present slots by probe; the last ones while the store is unavailable."""
         now = self._clock()
         if not 0 <= now - self._read < REFRESH_MS:
             self._read = now
             try:
-                self._places = places(await self._registry.probes(), now)
+                self._slots = slots(await self._registry.probes(), now)
             except StoreUnavailableError:
                 pass  # nothing depends on it
-        return self._places
+        return self._slots

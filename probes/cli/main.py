@@ -287,6 +287,7 @@ def _run(chosen: Namespace, log: Log) -> int:
         config = AgentConfig(
             directory=chosen.state,
             interval_ms=max(1, round(interval * 1000)),
+            shared=not (full or chosen.interval),
             full=full,
             budget_bytes=budget * 1e6,
             spool_bytes=int(chosen.spool_limit * 1e6),

@@ -20,6 +20,7 @@ from probes.cli import consent
 from probes.cli.once import table_rows
 from probes.delivery.spool import PENDING, QUARANTINED, read_lines
 from probes.metered import default_device, routes
+from probes.rounds.scheduler import ENOUGH_VANTAGES
 from probes.state_directory import is_locked, paused
 from probes.status import ProbeStatus, load, month_end_bytes, notices, problem
 from probes.wire import codec
@@ -70,6 +71,7 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         "catalogue": _catalogue(s),
         "last round": f"{_ago(s.measured_ms, now_ms)}, {s.targets} targets, "
         f"{s.last_round_failed} with failures, took {s.last_round_took_ms / 1000:.1f} s",
+        "interval": _interval(s),
         "next round": _ago(s.next_round_ms, now_ms) if not s.stopped else "-",
         "last stored": f"{_ago(s.last_ack_ms, now_ms)} (acknowledged by the collector)",
         "waiting": f"{s.spool_rows} measurements, {s.spool_bytes / 1000:.0f} kB",
@@ -97,6 +99,21 @@ def _catalogue(status: ProbeStatus) -> str:
     if status.refused_catalogue:
         text += f"; another was not taken: {status.refused_catalogue}"
     return text
+
+
+def _interval(status: ProbeStatus) -> str:
+    """The time between rounds, and why it is that."""
+    wanted = status.wanted_ms or status.interval_ms
+    text = _minutes(status.interval_ms)
+    if 0 < status.vantages < ENOUGH_VANTAGES:
+        text += f"; {_minutes(wanted)} is wanted, as only {status.vantages} measure in this network"
+    if status.interval_ms > wanted:
+        text += f"; the budget pays for no more (--budget {status.budget_bytes / 1e6:.0f})"
+    return text
+
+
+def _minutes(milliseconds: int) -> str:
+    return f"{milliseconds / 60_000:.4g} min"
 
 
 def _ago(then_ms: int, now_ms: int) -> str:

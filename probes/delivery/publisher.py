@@ -116,6 +116,8 @@ class Publisher:
         self.stats = DeliveryStats()
         self.place: int | None = None
         """This probe's place in the interval, in thousandths, as the monitor gave it last."""
+        self.vantages: int | None = None
+        """How many vantages of this network take turns, as the monitor said last."""
         self._spool, self._probe, self._brokers = spool, probe, tuple(brokers)
         self._user, self._secret, self._boot = user, secret, boot
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
@@ -301,7 +303,8 @@ class Publisher:
                 if message.topic == topics.ack(self._probe):
                     ack = codec.decode_ack(message.payload)
                     if ack.boot == self._boot:
-                        self.place = self.place if ack.place is None else ack.place
+                        if ack.place is not None:
+                            self.place, self.vantages = ack.place, ack.vantages
                         await self._acknowledged(ack.sequences)
                 elif message.topic == topics.CATALOGUE and self._on_catalogue is not None:
                     self._on_catalogue(message.payload)

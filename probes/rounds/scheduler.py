@@ -4,7 +4,8 @@
 Each probe has its own place in the interval, its phase, so that the vantages of a network take
 turns and a block is noticed soon after it begins. Phases are whole minutes, so that probes in the
 same minute share a round. Each probe adds a random delay, so that they do not all connect to a
-service in the same second. A traffic budget lengthens the interval.
+service in the same second. A traffic budget lengthens the interval, and where few vantages take
+turns each measures more often.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from probes.wire.observation import (
 
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
+ENOUGH_VANTAGES = 5
+"""So many take turns in the usual interval; fewer shorten it, so that they measure as often."""
+SHORTEST_MS = 300_000
 SPREAD = 0.25
 """Part of the interval over which the starts of all probes are spread."""
 SPREAD_MOST_MS = 60_000
@@ -124,6 +128,16 @@ def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
 def month_bytes(round_bytes: float, interval_ms: int) -> int:
     """Return the traffic of a month in bytes at this interval."""
     return int(round_bytes * MONTH_MS / interval_ms)
+
+
+def shared_interval(interval_ms: int, vantages: int | None) -> int:
+    """Return the interval of rounds where so many vantages take turns, None for unknown: the usual
+    one or less, in whole minutes."""
+    if vantages is None or vantages >= ENOUGH_VANTAGES:
+        return interval_ms
+    grid = round_grid_ms(interval_ms)
+    shared = interval_ms * vantages // ENOUGH_VANTAGES // grid * grid
+    return min(interval_ms, max(shared, SHORTEST_MS))
 
 
 def within_budget(interval_ms: int, round_bytes: float, income: float) -> int:

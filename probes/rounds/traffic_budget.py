@@ -73,9 +73,12 @@ class TrafficBudget:
             return math.inf
         return max(0.0, (self._budget - CONNECTION_BYTES_PER_MONTH) / scheduler.MONTH_MS)
 
-    def interval_ms(self, configured_ms: int) -> int:
-        """Return the interval that the budget allows; see `scheduler.within_budget`."""
-        return scheduler.within_budget(configured_ms, self.round_bytes, self.income)
+    def interval_ms(self, *wanted_ms: int) -> int:
+        """Return the shortest interval that the budget allows of those that these are lengthened
+        to; see `scheduler.within_budget`."""
+        return min(
+            scheduler.within_budget(each, self.round_bytes, self.income) for each in wanted_ms
+        )
 
     def month_bytes(self, interval_ms: int) -> int:
         """Return the total traffic of a month with rounds at this interval."""

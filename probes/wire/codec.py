@@ -173,6 +173,8 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     place: Annotated[int, msgspec.Meta(ge=0, lt=1000)] | None = None
     """The probe's place in the interval of its rounds, in thousandths, so that the probes of a
     network take turns; null if the monitor gives none."""
+    vantages: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """How many vantages of the network take turns, this one included; null as above."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

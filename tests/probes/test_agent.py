@@ -432,6 +432,30 @@ async def test_on_a_metered_connection_it_measures_less_or_nothing(tmp_path: Pat
         await agent._spool.close()
 
 
+async def test_few_vantages_measure_more_often_as_far_as_the_budget_pays(tmp_path: Path) -> None:
+    for megabytes, vantages, minutes in (
+        (0, None, 30),
+        (0, 7, 30),
+        (0, 3, 18),
+        (0, 1, 6),
+        (2_000, 3, 18),
+        (1_000, 3, 30),  # not the 31.5 minutes that the steps from 18 would give
+        (1_000, 1, 30),
+        (500, 3, 63),
+    ):
+        agent = agent_here(
+            tmp_path / f"{megabytes} {vantages}", shared=True, budget_bytes=1e6 * megabytes
+        )
+        agent._budget.round_bytes = 650_000
+        agent._publisher.vantages = vantages
+        agent._plan_interval()
+        assert agent._interval_ms == minutes * 60_000, (megabytes, vantages)
+        agent._metered = True
+        agent._plan_interval()
+        assert agent._interval_ms >= 7_200_000
+        await agent._spool.close()
+
+
 async def test_a_revoked_probe_answers_no_retest(tmp_path: Path) -> None:
     """In this process, because being refused takes ten minutes."""
     agent = agent_here(tmp_path / "s")
@@ -454,7 +478,7 @@ async def test_a_revoked_probe_answers_no_retest(tmp_path: Path) -> None:
     await agent._spool.close()
 
 
-def agent_here(state: Path, **more: str) -> Agent:
+def agent_here(state: Path, **more: object) -> Agent:
     """A daemon in this process that has not begun."""
     catalogue = write_catalogue(state.with_suffix(".catalogue"), free_port(), free_port())
     network, system = open_network(None, "127.0.0.1:9", True)

@@ -23,6 +23,7 @@ class FakeCollector:
         self.acking = True
         self.delay = 0.0
         self.place: int | None = None
+        self.vantages: int | None = None
         self.ids: dict[str, int] = {}
         """Measurement id -> how often it arrived."""
         self.batches: list[codec.Batch] = []
@@ -61,7 +62,12 @@ class FakeCollector:
                     self.ids[name] = self.ids.get(name, 0) + 1
                 await asyncio.sleep(self.delay)
                 sequences = (batch.header.sequence,)
-                ack = codec.Ack(boot=batch.header.boot, sequences=sequences, place=self.place)
+                ack = codec.Ack(
+                    boot=batch.header.boot,
+                    sequences=sequences,
+                    place=self.place,
+                    vantages=self.vantages,
+                )
                 await client.publish(topics.ack(probe), codec.encode_message(ack), qos=1)
         self._changed.set()
 

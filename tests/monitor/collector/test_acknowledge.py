@@ -4,6 +4,7 @@ import asyncio
 
 from monitor.collector.acknowledge import MAX_SEQUENCES, Acknowledger
 from monitor.collector.counters import Counters
+from monitor.collector.turns import Slot
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, decode_ack
@@ -43,6 +44,16 @@ async def test_due_now_in_groups_and_later_when_due() -> None:
         acknowledger.add(P, "b", 10, 60)
         acknowledger.close()
     assert counters.acknowledged == 5, "what is due in a minute stays unsaid"
+
+
+async def test_a_vantage_learns_its_turn() -> None:
+    wire, acknowledger = Wire(), Acknowledger(Counters())
+    acknowledger.connection, acknowledger.slots = wire, {P: Slot(250, 4)}
+    acknowledger.add(P, "b", 1, 0)
+    acknowledger.add(f"p-{'f' * 16}", "b", 1, 0)
+    acknowledger.close()
+    await acknowledger.run()
+    assert {(ack.place, ack.vantages) for _, ack in wire.sent} == {(250, 4), (None, None)}
 
 
 async def test_no_connection_and_a_dead_one_let_go() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from monitor.collector.turns import REFRESH_MS, Turns, places
+from monitor.collector.turns import REFRESH_MS, Slot, Turns, slots
 from monitor.store.records import Probe, StoreUnavailableError
 
 NOW = 1_800_000_000_000
@@ -27,11 +27,12 @@ def probe(number: int, country: str = "RU", asn: int = 64501, **changes: Any) ->
 
 def test_the_probes_of_a_network_are_evenly_spread_in_the_order_of_their_enrolment() -> None:
     three = [probe(n) for n in (1, 2, 3)]
-    assert list(places(reversed(three), NOW).values()) == [0, 333, 666]
+    found = slots(reversed(three), NOW)
+    assert [found[each.id] for each in three] == [Slot(0, 3), Slot(333, 3), Slot(666, 3)]
     others = [probe(4, "FR", 64503), probe(5, "RU", 64502)]
-    found = places([*three, *others], NOW)
-    assert [found[each.id] for each in others] == [0, 0]
-    assert found[three[1].id] == 333, "other networks change nothing"
+    found = slots([*three, *others], NOW)
+    assert [found[each.id] for each in others] == [Slot(0, 1), Slot(0, 1)]
+    assert found[three[1].id] == Slot(333, 3), "other networks change nothing"
 
 
 def test_who_is_gone_or_nowhere_has_no_place() -> None:
@@ -40,8 +41,9 @@ def test_who_is_gone_or_nowhere_has_no_place() -> None:
         probe(2, last_seen=None),
         probe(3, revoked=NOW - 1),
         probe(4, "ZZ", 0),
+        probe(6, role="control"),
     ]
-    assert places([*gone, probe(5)], NOW) == {probe(5).id: 0}
+    assert slots([*gone, probe(5)], NOW) == {probe(5).id: Slot(0, 1)}
 
 
 async def test_they_are_read_again_from_time_to_time_and_kept_without_a_store() -> None:
@@ -54,12 +56,12 @@ async def test_they_are_read_again_from_time_to_time_and_kept_without_a_store() 
             return self.stored
 
     registry, now = Registry(), [NOW]
-    turns = Turns(registry, lambda: now[0])  # type: ignore[arg-type]
-    assert await turns.places() == {probe(1).id: 0}
+    every = Turns(registry, lambda: now[0])  # type: ignore[arg-type]
+    assert await every.present() == {probe(1).id: Slot(0, 1)}
     registry.stored = (probe(1), probe(2))
-    assert await turns.places() == {probe(1).id: 0}
+    assert await every.present() == {probe(1).id: Slot(0, 1)}
     now[0] += REFRESH_MS
-    assert await turns.places() == {probe(1).id: 0, probe(2).id: 500}
+    assert await every.present() == {probe(1).id: Slot(0, 2), probe(2).id: Slot(500, 2)}
     registry.stored = None
     now[0] += REFRESH_MS
-    assert len(await turns.places()) == 2
+    assert len(await every.present()) == 2

@@ -63,6 +63,27 @@ def test_the_monitors_catalogue_and_its_new_services_are_named(tmp_path: Path) -
     assert shown(refused_catalogue="old") == "abc; another was not taken: old"
 
 
+def test_the_interval_and_its_reason(tmp_path: Path) -> None:
+    def shown(**changes: int) -> str:
+        save(tmp_path, msgspec.structs.replace(probe_status(), **changes))
+        out = io.StringIO()
+        status.show_status(tmp_path, NOW, as_json=False, out=out)
+        lines = [each for each in out.getvalue().splitlines() if each.startswith("interval ")]
+        return lines[0].removeprefix("interval").strip()
+
+    usual = {"interval_ms": 1_800_000, "wanted_ms": 1_800_000, "budget_bytes": 10**9}
+    assert shown(**usual) == shown(**usual, vantages=5) == "30 min"
+    few = "18 min is wanted, as only 3 measure in this network"
+    assert shown(**usual | {"interval_ms": 1_080_000, "wanted_ms": 1_080_000}, vantages=3) == (
+        f"18 min; {few}"
+    )
+    stretched = "31.5 min; the budget pays for no more (--budget 1000)"
+    assert shown(**usual | {"interval_ms": 1_890_000}) == stretched
+    assert shown(**usual | {"wanted_ms": 1_080_000}, vantages=3) == (
+        f"30 min; {few}; the budget pays for no more (--budget 1000)"
+    )
+
+
 def test_a_pause_is_shown_at_once(tmp_path: Path) -> None:
     save(tmp_path, probe_status())
     set_paused(tmp_path, True)

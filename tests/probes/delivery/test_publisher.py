@@ -199,11 +199,12 @@ async def test_the_place_in_the_interval_comes_with_the_acknowledgement(tmp_path
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
             for place, expected in ((None, None), (250, 250), (None, 250)):
-                collector.place = place
+                collector.place, collector.vantages = place, None if place is None else 4
                 await r.spool.put(draft())
                 r.publisher.round_closed()
                 await r.drained()
                 assert r.publisher.place == expected
+                assert r.publisher.vantages == (None if expected is None else 4)
 
 
 async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) -> None:

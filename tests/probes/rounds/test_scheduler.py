@@ -12,6 +12,7 @@ from probes.rounds.scheduler import (
     month_bytes,
     next_round,
     phase_ms,
+    shared_interval,
     spent_bytes,
     within_budget,
 )
@@ -113,6 +114,15 @@ def test_the_budget_lengthens_the_interval_by_few_steps() -> None:
     assert within_budget(INTERVAL, 1e9, 1e-9) == within_budget(INTERVAL, 1.0, 0) == 86_400_000
     assert within_budget(86_400_000, 1e9, 1e-9) == 86_400_000
     assert month_bytes(1e6, INTERVAL) == 8_640_000_000
+
+
+def test_few_vantages_take_turns_in_a_shorter_interval() -> None:
+    usual = 1_800_000
+    minutes = {n: shared_interval(usual, n) // 60_000 for n in (1, 2, 3, 4, 5, 900)}
+    assert minutes == {1: 6, 2: 12, 3: 18, 4: 24, 5: 30, 900: 30}
+    assert shared_interval(usual, None) == usual
+    assert shared_interval(600_000, 1) == 300_000
+    assert shared_interval(60_000, 1) == 60_000, "shorter already"
 
 
 def test_traffic_is_counted() -> None:
