@@ -112,7 +112,7 @@ def _decoded(packed: dict[str, Any]) -> Measurement:
 def _line(facts: Any) -> str:
     """The fields of a value that differ from their defaults."""
     words = []
-    for field in fields(facts):
+    for field in fields(facts) if is_dataclass(facts) else msgspec.structs.fields(facts):
         value = getattr(facts, field.name)
         if value == field.default or value in (None, False, (), frozenset()):
             continue
@@ -121,7 +121,7 @@ def _line(facts: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    if is_dataclass(value):
+    if is_dataclass(value) or isinstance(value, msgspec.Struct):
         return f"({_line(value)})"
     if isinstance(value, Enum):
         return str(value.value)

@@ -3,31 +3,35 @@
 
 Most measurements of a fleet differ only in their times and in how many bytes were transferred. No
 rule reads these unless something is compared, so a measurement without contrasts and transfers is
-decoded without them (`recognise`) and judged without them. What remains, together with everything
-else that the judge reads, makes a digest, by which the verdict is found again.
+decoded without them (`recognise`) and judged without them. What remains makes a digest, its look.
+With everything else that the judge reads, the verdict is found again by it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from typing import Any
+import operator
+import types
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
 from monitor.detection.model import Verdict
-from monitor.detection.observed.background import RoundBackground
+from monitor.detection.observed.background import RoundBackground, background
 from probes.wire.codec import decode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     AppExchange,
     DNSLookup,
-    DNSReply,
     HTTPExchange,
     Observation,
     QUICHandshake,
     TCPConnect,
     TLSHandshake,
 )
+from probes.wire.protocol import Transport, protocol
 
 UNREAD = frozenset(
     (
@@ -38,7 +42,28 @@ UNREAD = frozenset(
 )
 """Fields that no rule reads in such a measurement; a test changes them in every scene."""
 MOST = 200_000
-"""Verdicts that are remembered; some 150 bytes each."""
+"""Looks and verdicts that are remembered, each; some 150 and 200 bytes."""
+
+
+_Kept = TypeVar("_Kept", bound=Hashable)
+
+
+def _loose(kind: Any, **other: Any) -> Any:
+    """The type without fields that no rule reads, with any text where the wire format has a
+    pattern, and with other types for some fields. Patterns take half of the time to decode a line;
+    what looks the same is compared with them when it is seen first."""
+    of = get_args(kind)
+    match get_origin(kind):
+        case None if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            every = msgspec.structs.fields(kind)
+            return _without_unread(kind, **{f.name: _loose(f.type) for f in every} | other)
+        case origin if origin is Annotated:
+            return str if of[0] is str else Annotated[(_loose(of[0]), *of[1:])]
+        case origin if origin in (Union, types.UnionType):
+            return functools.reduce(operator.or_, map(_loose, of))
+        case origin if origin is tuple:
+            return types.GenericAlias(tuple, (_loose(of[0]), ...))
+    return kind
 
 
 def _without_unread(kind: Any, **other: Any) -> Any:
@@ -54,14 +79,21 @@ def _without_unread(kind: Any, **other: Any) -> Any:
     )
 
 
-_reply: Any = _without_unread(DNSReply)
-_plain: Any = _without_unread(DNSLookup, contrast=None, replies=tuple[_reply, ...])
+_plain: Any = _loose(DNSLookup, contrast=None)
 for _kind in (TCPConnect, TLSHandshake, HTTPExchange, QUICHandshake, AppExchange):
-    _plain = _plain | _without_unread(_kind, contrast=None)
-Recognised: Any = _without_unread(Measurement, observations=tuple[_plain, ...])
-"""A Measurement without contrasts and transfers, and without what no rule reads in it."""
+    _plain = _plain | _loose(_kind, contrast=None)
+_fields = {f.name: f for f in msgspec.structs.fields(Measurement)}
+Recognised: Any = _without_unread(
+    Measurement,
+    target=str,
+    combine=str,
+    endpoints=_loose(_fields["endpoints"].type),
+    observations=tuple[_plain, ...],
+)
+"""A Measurement without contrasts and transfers, and without what no rule reads in it. Text of its
+look may be anything; what else it has is checked."""
 _decoder = msgspec.json.Decoder(Recognised)
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def recognise(line: bytes) -> Any | None:
@@ -70,14 +102,6 @@ def recognise(line: bytes) -> Any | None:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def something_failed(recognised: Any) -> bool:
-    """Whether an observation of the Recognised failed: only then a rule reads the background."""
-    return any(
-        seen.failure is not None or any(reply.rcode for reply in getattr(seen, "replies", ()))
-        for seen in recognised.observations
-    )
 
 
 def measurement_of(recognised: Any) -> Measurement:
@@ -94,24 +118,56 @@ def digest(*values: object) -> bytes:
     return hashlib.blake2b(_encoder.encode(values), digest_size=16).digest()
 
 
-class KnownVerdicts:
-    """A bounded memory of verdicts by digest, each with what its measurement adds to the background
-    of its round. What was asked for lately is kept."""
+class Look(NamedTuple):
+    """What follows from a look alone."""
+
+    background: RoundBackground
+    """What the measurement adds to the background of its round."""
+    failed: bool
+    """An observation failed: only then a rule reads the background."""
+    over_udp: bool
+    """As in `over_udp`."""
+
+
+def look_of(recognised: Any) -> Look:
+    """Return what follows from the look. Raises WireError when the line is no measurement."""
+    measurement_of(recognised)  # whether it is one
+    failed = any(
+        seen.failure is not None or any(reply.rcode for reply in getattr(seen, "replies", ()))
+        for seen in recognised.observations
+    )
+    return Look(background([recognised]), failed, over_udp(recognised.endpoints))
+
+
+def over_udp(endpoints: Iterable[Any]) -> bool:
+    """Whether it counts, in what the service's other targets show, that UDP passes at all."""
+    return any(protocol(ref.protocol).transport is Transport.UDP for ref in endpoints)
+
+
+class Memory(Generic[_Kept]):
+    """A bounded memory by digest. What was asked for lately is kept; equal values are kept once."""
 
     def __init__(self) -> None:
-        self._young: dict[bytes, tuple[Verdict, RoundBackground]] = {}
-        self._old: dict[bytes, tuple[Verdict, RoundBackground]] = {}
-        self._same: dict[RoundBackground, RoundBackground] = {}
-        """Most measurements of a fleet add the same few values."""
+        self._young: dict[bytes, _Kept] = {}
+        self._old: dict[bytes, _Kept] = {}
+        self._same: dict[_Kept, _Kept] = {}
 
-    def get(self, key: bytes) -> tuple[Verdict, RoundBackground] | None:
+    def get(self, key: bytes) -> _Kept | None:
         """Return what is known by this digest."""
         if (found := self._young.get(key)) is None and (found := self._old.get(key)) is not None:
-            self.put(key, *found)
+            self.put(key, found)
         return found
 
-    def put(self, key: bytes, verdict: Verdict, seen: RoundBackground) -> None:
-        """Remember a verdict."""
+    def put(self, key: bytes, value: _Kept) -> None:
+        """Remember a value."""
         if 2 * len(self._young) >= MOST:
             self._old, self._young, self._same = self._young, {}, {}
-        self._young[key] = verdict, self._same.setdefault(seen, seen)
+        self._young[key] = self._same.setdefault(value, value)
+
+
+class KnownVerdicts:
+    """What was concluded of measurements before, with the same fingerprints."""
+
+    def __init__(self) -> None:
+        self.looks: Memory[Look] = Memory()
+        self.verdicts: Memory[Verdict] = Memory()

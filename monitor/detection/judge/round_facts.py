@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,10 +24,12 @@ from monitor.detection.imported import verdict as imported
 from monitor.detection.imported.record import record_of
 from monitor.detection.judge.known_verdicts import (
     KnownVerdicts,
+    Look,
     digest,
+    look_of,
     measurement_of,
+    over_udp,
     recognise,
-    something_failed,
 )
 from monitor.detection.judge.target import OPEN_STATES, Control, judge_beside
 from monitor.detection.model import OWN_SOURCE, Fact, Stored, StoredLine, Verdict
@@ -46,8 +48,7 @@ from monitor.detection.observed.view import EndpointView
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
 from probes.wire.codec import WireError, decode, encode
-from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, Role
-from probes.wire.protocol import Transport, protocol
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
 
 _Key = tuple[str, int]
 NOTHING_KNOWN, NO_HOSTS = VantageStatus(), Hosts()
@@ -121,6 +122,17 @@ class _Controls:
         self.key = digest(*((one.endpoints, one.observations, status) for one, status in seen))
 
 
+class _Subject(NamedTuple):
+    """A measurement that is judged."""
+
+    given: Stored | StoredLine
+    m: Any
+    """The Measurement, or the Recognised in the line."""
+    look: Look
+    key: bytes = b""
+    """Digest of the look of a Recognised."""
+
+
 class RoundJudge:
     """Judges the measurements of some rounds, of any number of services, one after the other.
 
@@ -156,34 +168,22 @@ class RoundJudge:
         so that a service is judged alike whichever are read with it."""
         self._sums: dict[tuple[str, int, str], RoundBackground] = {}
         """Of those that were asked for, with liveness; none is added to afterwards."""
-        self._waiting: list[tuple[Stored, StoredLine | None]] = []
+        self._waiting: list[_Subject] = []
         self._accusing: list[tuple[Stored | StoredLine, list[Fact], int]] = []
         """Those whose verdict rests on what the service's other targets show."""
 
     def add(self, one: Stored | StoredLine) -> None:
         """Judge a measurement; those of controls and of liveness are ignored, and so is a line
         that is no measurement."""
-        if one.role is Role.CONTROL:
+        if one.role is Role.CONTROL or (subject := self._subject(one)) is None:
             return
-        line: StoredLine | None = None
-        if isinstance(one, StoredLine):
-            if one.source == OWN_SOURCE and (seen := recognise(one.line)) is not None:
-                if seen.target in LIVENESS_TARGETS:
-                    return
-                if not _over_udp(seen.endpoints):
-                    self._add_recognised(one, seen)
-                    return
-            if (read := read_line(one)) is None:
-                return
-            line, one = one, read
-        m = one.measurement
-        if m.target in LIVENESS_TARGETS:
-            return
-        self._tally(m, background([m]))
-        if _over_udp(m.endpoints):
-            self._waiting.append((one, line))
+        m = subject.m
+        service = m.target.partition("/")[0]
+        self._backgrounds[m.probe, m.round, service].append(subject.look.background)
+        if subject.look.over_udp:
+            self._waiting.append(subject)
         else:
-            self._add_in_full(one, line, self.vantage(m.probe, m.round))
+            self._add(subject)
 
     def add_all(self, some: Iterable[Stored | StoredLine]) -> None:
         """`add` for each."""
@@ -193,8 +193,8 @@ class RoundJudge:
     def facts(self) -> Mapping[tuple[str, int], list[Fact]]:
         """Return the Facts since the last call by service and round, each sorted by (started,
         id)."""
-        for one, line in self._waiting:
-            self._add_in_full(one, line, self._beside_others(one.measurement))
+        for one in self._waiting:
+            self._add(one, self._others(one))
         self._waiting = []
         for accusing, those, place in self._accusing:
             self._judge_again(accusing, those, place)
@@ -206,32 +206,57 @@ class RoundJudge:
             some.sort(key=lambda fact: (fact.started, fact.id))
         return facts
 
-    def _tally(self, m: Any, seen: RoundBackground) -> None:
-        self._backgrounds[m.probe, m.round, m.target.partition("/")[0]].append(seen)
+    def _subject(self, one: Stored | StoredLine) -> _Subject | None:
+        """What is judged of a measurement; None when it is of liveness, or none."""
+        if (
+            isinstance(one, Stored)
+            or one.source != OWN_SOURCE
+            or (seen := recognise(one.line)) is None
+        ):
+            read = one if isinstance(one, Stored) else read_line(one)
+            if read is None or read.measurement.target in LIVENESS_TARGETS:
+                return None
+            m = read.measurement
+            return _Subject(one, m, Look(background([m]), True, over_udp(m.endpoints)))
+        if seen.target in LIVENESS_TARGETS:
+            return None
+        key = digest(
+            seen.target,
+            seen.combine,
+            seen.endpoints,
+            seen.observations,
+            seen.vantage.country,
+            seen.vantage.resolver_class,
+            clock_off(seen),
+        )
+        if (look := self._known.looks.get(key)) is None:
+            try:
+                look = look_of(seen)
+            except WireError:
+                return None
+            self._known.looks.put(key, look)
+        return _Subject(one, seen, look, key)
 
-    def _beside_others(self, m: Measurement) -> VantageStatus:
-        """The vantage's status, with what the service's other targets show in the round."""
-        here = self.vantage(m.probe, m.round)
+    def _others(self, one: _Subject) -> RoundBackground | None:
+        """What liveness and the service's other targets show in the round; None where nothing is
+        known of the vantage: other targets are no liveness."""
+        m = one.m
         if (m.probe, m.round) not in self._liveness:
-            # Nothing is known of the vantage, and other targets are no liveness.
-            return here
-        alive = here.background
-        key = m.probe, m.round, m.service
+            return None
+        key = m.probe, m.round, m.target.partition("/")[0]
         if (every := self._sums.get(key)) is None:
+            alive = self.vantage(m.probe, m.round).background
             every = self._sums[key] = sum(self._backgrounds[key], alive)
-        return beside(here, every - background([m]))
+        return every - one.look.background
 
     def _judge_again(self, one: Stored | StoredLine, facts: list[Fact], place: int) -> None:
         """Judge the fact at a place again, with what the service's other targets show."""
-        if isinstance(one, StoredLine):
-            if (read := read_line(one)) is None:
-                return
-            one = read
-        m = one.measurement
-        if (here := self._beside_others(m)) == self.vantage(m.probe, m.round):
+        if (subject := self._subject(one)) is None:
             return
-        views = self._controls_of(m).views
-        verdict = judge_beside(m, here, views, self._fingerprints)
+        m, others = subject.m, self._others(subject)
+        if others is None or others == self.vantage(m.probe, m.round).background:
+            return
+        verdict = self._verdict(subject, self._controls_of(m), others)
         facts[place] = msgspec.structs.replace(facts[place], verdict=verdict)
 
     def vantage(self, probe: str, round: int) -> VantageStatus:
@@ -250,55 +275,40 @@ class RoundJudge:
             found = self._statuses[key] = (status, key_, hosts_reached(by_scope))
         return found
 
-    def _add_recognised(self, one: StoredLine, seen: Any) -> None:
-        """Judge by what was judged before, else in full."""
-        here, here_key, _ = self._status(seen.probe, seen.round)
-        controls = self._controls_of(seen)
-        key = digest(
-            seen.target,
-            seen.combine,
-            seen.endpoints,
-            seen.observations,
-            seen.vantage.country,
-            seen.vantage.resolver_class,
-            clock_off(seen),
-            here_key,
-            here.background if something_failed(seen) else None,
-            controls.key,
-        )
-        if (known := self._known.get(key)) is None:
-            verdict = judge_beside(measurement_of(seen), here, controls.views, self._fingerprints)
-            known = verdict, background([seen])
-            self._known.put(key, *known)
-        self._tally(seen, known[1])
-        self._note(one, seen, known[0], controls, one)
+    def _verdict(
+        self, one: _Subject, controls: _Controls, others: RoundBackground | None
+    ) -> Verdict:
+        """By what was judged before, else in full. `others` as in `_others`, where the verdict
+        rests on it."""
+        m = one.m
+        if one.given.source != OWN_SOURCE:
+            return imported.judge(m, self._fingerprints)
+        here, here_key, _ = self._status(m.probe, m.round)
+        if others is not None:
+            here = beside(here, others)
+        if not one.key:
+            return judge_beside(m, here, controls.views, self._fingerprints)
+        rests = digest(here.background) if one.look.failed or others is not None else b""
+        key = one.key + here_key + controls.key + rests
+        if (known := self._known.verdicts.get(key)) is None:
+            known = judge_beside(measurement_of(m), here, controls.views, self._fingerprints)
+            self._known.verdicts.put(key, known)
+        return known
 
-    def _add_in_full(self, one: Stored, line: StoredLine | None, here: VantageStatus) -> None:
-        m = one.measurement
+    def _add(self, one: _Subject, rests_on: RoundBackground | None = None) -> None:
+        m, given = one.m, one.given
         controls = self._controls_of(m)
-        if one.source != OWN_SOURCE:
-            verdict = imported.judge(m, self._fingerprints)
-        else:
-            verdict = judge_beside(m, here, controls.views, self._fingerprints)
-        self._note(one, m, verdict, controls, line)
-
-    def _note(
-        self,
-        one: Stored | StoredLine,
-        m: Any,
-        verdict: Verdict,
-        controls: _Controls,
-        line: StoredLine | None,
-    ) -> None:
-        foreign = one.source != OWN_SOURCE
+        verdict = self._verdict(one, controls, rests_on)
+        foreign = given.source != OWN_SOURCE
         others = NO_HOSTS if foreign else self._status(m.probe, m.round)[2]
+        line = given if isinstance(given, StoredLine) else None
         fact = Fact(
             id=m.id,
             probe=m.probe,
-            owner=one.owner,
+            owner=given.owner,
             country=m.vantage.country,
             asn=m.vantage.asn,
-            enrolled=one.enrolled,
+            enrolled=given.enrolled,
             round=m.round,
             started=m.started,
             interval=m.interval_ms,
@@ -308,9 +318,9 @@ class RoundJudge:
             control=bool(controls.views),
             others_passed=others.passed,
             others_failed=tuple(host for host in others.failed if host not in controls.missed),
-            source=one.source,
+            source=given.source,
             catalogue=m.catalogue,
-            received=one.received,
+            received=given.received,
             resolver=m.vantage.resolver_asn if foreign else 0,
             method=record_of(m.observations).method if foreign else "",
             arrival=0 if line is None else line.arrival,
@@ -318,7 +328,7 @@ class RoundJudge:
         )
         facts = self._facts[m.target.partition("/")[0], m.round]
         if not foreign and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
-            self._accusing.append((one, facts, len(facts)))
+            self._accusing.append((given, facts, len(facts)))
         facts.append(fact)
 
     def _controls_of(self, measurement: Any) -> _Controls:
@@ -370,11 +380,6 @@ def read_line(one: StoredLine) -> Stored | None:
         source=one.source,
         received=one.received,
     )
-
-
-def _over_udp(endpoints: Sequence[EndpointRef]) -> bool:
-    """Whether it counts, in what the service's other targets show, that UDP passes at all."""
-    return any(protocol(ref.protocol).transport is Transport.UDP for ref in endpoints)
 
 
 def facts_of(

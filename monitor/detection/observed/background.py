@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from monitor.detection.observed.kinds import (
     Kind,
@@ -73,8 +74,7 @@ class Step(Enum):
     DATAGRAM = "datagrams"
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptTally:
+class AttemptTally(msgspec.Struct, frozen=True, gc=False):
     """How many attempts were made, and how many of them died, by the way they died."""
 
     tries: int = 0
@@ -129,8 +129,7 @@ _PLACES = {(f, s): n for n, (f, s) in enumerate((f, s) for f in _FAMILIES for s 
 _NO_FLOWS = (_NONE,) * len(_PLACES)
 
 
-@dataclass(frozen=True, slots=True)
-class RoundBackground:
+class RoundBackground(msgspec.Struct, frozen=True, gc=False):
     """The background of some measurements of one vantage and round; they add up."""
 
     lookups: AttemptTally = _NONE

@@ -13,16 +13,22 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.detection.judge import known_verdicts
-from monitor.detection.judge.known_verdicts import KnownVerdicts, digest, measurement_of, recognise
+from monitor.detection.judge.known_verdicts import (
+    KnownVerdicts,
+    Memory,
+    digest,
+    measurement_of,
+    recognise,
+)
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
 from monitor.detection.model import Fact, State, Stored, StoredLine, Verdict
-from monitor.detection.observed.background import NO_BACKGROUND
 from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
-from probes.wire.measurement import Measurement, Role
+from probes.wire.measurement import EndpointRef, Measurement, Role
 from probes.wire.observation import AnyObservation, Transfer
 from tests.monitor.detection.judge.test_target_laws import (
+    CALLS,
     combines,
     controls,
     distinct,
@@ -31,13 +37,16 @@ from tests.monitor.detection.judge.test_target_laws import (
 )
 from tests.monitor.detection.scenes import (
     A1,
+    A2,
     HTTPS,
     INNOCUOUS,
+    QUIC,
     TLS,
     alive,
     control,
     dns,
     measured,
+    quic,
     tcp,
     tls,
     transfer,
@@ -87,20 +96,25 @@ def other_times(measurement: Measurement, seed: int) -> Measurement:
     )
 
 
-def judged(shared: Sequence[Stored], subjects: Sequence[Stored | StoredLine]) -> list[Verdict]:
-    judge = RoundJudge(shared, POLICY)
+def judged(
+    shared: Sequence[Stored],
+    subjects: Sequence[Stored | StoredLine],
+    known: KnownVerdicts | None = None,
+) -> list[Verdict]:
+    judge = RoundJudge(shared, POLICY, known=known)
     judge.add_all(subjects)
     found: list[Fact] = [fact for facts in judge.facts().values() for fact in facts]
     return [fact.verdict for fact in sorted(found, key=lambda fact: fact.id)]
 
 
-@given(seen, livenesses, controls, combines, st.booleans())
+@given(seen, livenesses, controls, combines, st.booleans(), st.sampled_from([HTTPS, QUIC, CALLS]))
 def test_a_verdict_of_before_is_that_of_the_whole(
     observations: list[AnyObservation],
     liveness: list[Measurement],
     beside: list[tuple[Measurement, list[Measurement]]],
     how: str,
     contrasts: bool,
+    second: EndpointRef,
 ) -> None:
     if not contrasts:
         observations = [
@@ -108,14 +122,15 @@ def test_a_verdict_of_before_is_that_of_the_whole(
             for one in observations
             if getattr(one, "contrast", None) is None and not isinstance(one, Transfer)
         ]
-    subject = measured(*distinct(observations), endpoints=(TLS, HTTPS), combine=how)
+    subject = measured(*distinct(observations), endpoints=(TLS, second), combine=how)
     variants = [stored(other_times(subject, seed)) for seed in range(3)]
     shared = [stored(one) for one in liveness]
     for there, alive_there in beside:
         there = replace(there, target=subject.target)
         shared += [stored(one, Role.CONTROL) for one in (there, *alive_there)]
     whole = [facts_of([*shared, one], subject.round, POLICY)[0].verdict for one in variants]
-    assert judged(shared, list(map(line, variants))) == whole
+    known = KnownVerdicts()
+    assert [judged(shared, [line(one)], known)[0] for one in variants] == whole
     if not contrasts:
         assert whole[1:] == whole[:-1], "a rule reads what is said to be unread"
 
@@ -128,6 +143,27 @@ def test_what_is_compared_is_read_in_full() -> None:
         assert recognise(encode(measured(*PLAIN, one))) is None
     for broken in (b"", b"{}", b"\xff", b"[" * 5000):
         assert recognise(broken) is None
+
+
+def test_text_without_its_pattern_makes_no_fact_whenever_it_is_seen() -> None:
+    def spoilt(seed: int, before: bytes, after: bytes) -> StoredLine:
+        good = line(stored(other_times(measured(*PLAIN), seed)))
+        assert before in good.line
+        return replace(good, line=good.line.replace(before, after))
+
+    for before, after in (
+        (b'"address":"', b'"address":"not an address '),
+        (b'"qtype":"A"', b'"qtype":"a b"'),
+        (b'"protocol":"tls"', b'"protocol":"t l s"'),
+        (b'"target":"', b'"target":"A/'),
+        (b'"id":"', b'"id":"G'),
+        (b'"port":443', b'"port":70000'),
+        (b'"port":443', b'"port":' + b"9" * 30),
+    ):
+        subjects = [spoilt(seed, before, after) for seed in range(3)]
+        assert judged(list(map(stored, alive())), subjects) == [], before
+        good = line(stored(other_times(measured(*PLAIN), 4)))
+        assert len(judged(list(map(stored, alive())), [*subjects, good])) == 1
 
 
 def test_what_is_recognised_is_a_measurement_again() -> None:
@@ -213,11 +249,61 @@ def test_a_digest_tells_apart_what_differs() -> None:
 
 def test_memory_is_bounded_and_keeps_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_verdicts, "MOST", 20)
-    known = KnownVerdicts()
-    verdict = Verdict(target="a/b", state=State.OK, rule="target.works")
-    known.put(b"first", verdict, NO_BACKGROUND)
+    known = Memory[int]()
+    known.put(b"first", 1)
     for number in range(100):
-        assert known.get(b"first") == (verdict, NO_BACKGROUND)
-        known.put(str(number).encode(), verdict, NO_BACKGROUND)
+        assert known.get(b"first") == 1
+        known.put(str(number).encode(), number)
     assert known.get(b"5") is None
-    assert known.get(b"99") == (verdict, NO_BACKGROUND)
+    assert known.get(b"99") == 99
+
+
+@given(seen, seen, livenesses, controls, st.sampled_from([(TLS, HTTPS), (TLS, QUIC), (CALLS,)]))
+def test_a_verdict_that_rests_on_other_targets_is_that_of_the_whole(
+    observations: list[AnyObservation],
+    at_others: list[AnyObservation],
+    liveness: list[Measurement],
+    at_control: list[tuple[Measurement, list[Measurement]]],
+    endpoints: tuple[EndpointRef, ...],
+) -> None:
+    subject = measured(*distinct(observations), endpoints=endpoints)
+    other = measured(*distinct(at_others), endpoints=(TLS, QUIC))
+    other = replace(other, id="f" * 32, target=f"{subject.service}/other")
+    shared = [stored(one) for one in liveness]
+    for there, alive_there in at_control:
+        there = replace(there, target=subject.target)
+        shared += [stored(one, Role.CONTROL) for one in (there, *alive_there)]
+    known = KnownVerdicts()
+    for beside in ([other], [], [other]):
+        whole = judged(shared, [stored(one) for one in (subject, *beside)])
+        for seed in range(2):
+            lines = [line(stored(one)) for one in (other_times(subject, seed), *beside)]
+            assert judged(shared, lines, known) == whole
+
+
+@pytest.mark.parametrize(
+    ("seen", "working", "endpoint"),
+    [
+        ((dns(A1, A2), tcp(A1, Failure.TIMEOUT), tcp(A2, Failure.TIMEOUT)), PLAIN, TLS),
+        (
+            (dns(A1, at=QUIC), quic(A1, Failure.TIMEOUT)),
+            (dns(A1, at=QUIC), quic(A1)),
+            QUIC,
+        ),
+    ],
+)
+def test_what_looks_the_same_beside_other_failures_is_judged_anew(
+    seen: tuple[AnyObservation, ...], working: tuple[AnyObservation, ...], endpoint: EndpointRef
+) -> None:
+    subject = measured(*seen, endpoints=(endpoint,))
+    there, alive_there = control(*working, endpoints=(endpoint,))
+    shared = [stored(one, Role.CONTROL) for one in (there, *alive_there)]
+    shared += map(stored, alive())
+    calm = measured(*(6 * (tcp(A1), tls(A1), quic(A1))), endpoints=(TLS, QUIC))
+    lost = (tcp(A1, Failure.TIMEOUT), tcp(A1), quic(A1, Failure.TIMEOUT), quic(A1))
+    troubled = measured(*(6 * lost), endpoints=(TLS, QUIC))
+    known = KnownVerdicts()
+    for other, state in 2 * ((calm, State.BLOCKED), (troubled, State.INCONCLUSIVE)):
+        other = replace(other, id="f" * 32, target=f"{subject.service}/other")
+        lines = [line(stored(subject)), line(stored(other))]
+        assert judged(shared, lines, known)[0].state is state
