@@ -17,7 +17,7 @@ RIDGE = 0.02
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
-DOUBTS = ("nobody", "inhibited", "others_fail")
+DOUBTS = ("clearing", "nobody", "inhibited", "others_fail")
 """Terms that speak against a block."""
 FREE = ("signatures_fresh", "held_signed", "held_few")
 """Terms that may speak for either side, as long as an event is not confirmed; all others speak for

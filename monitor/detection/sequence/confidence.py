@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
+from monitor.detection.model import OWN_SOURCE, Event, EventState, NetworkEvidence, Tier
 
 LEAST, MOST = 1, 995
 """Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
@@ -25,37 +25,39 @@ DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
-    "tier": (-2890, -4021, -11218),
-    "signature": (674, 2057, 2771),
-    "signatures": (3192, 2626, 0),
-    "signatures_fresh": (1166, 2154, 0),
-    "signatures_half": (377, 916, 0),
-    "signatures_all": (1868, 0, 0),
+    "tier": (-2518, -4021, -11218),
+    "signature": (1877, 2057, 2771),
+    "signatures": (2673, 2626, 0),
+    "signatures_fresh": (1611, 2154, 0),
+    "signatures_half": (1088, 916, 0),
+    "signatures_all": (1468, 0, 0),
     "held_signed": (0, -174, -93),
-    "held_many": (83, 0, 0),
-    "two_hours": (175, 710, 0),
-    "three_hours": (4, 710, 0),
-    "four_hours": (121, 0, 0),
-    "held_few": (22, -177, -44),
-    "networks": (0, 1858, 2749),
+    "held_many": (207, 0, 0),
+    "two_hours": (0, 710, 0),
+    "three_hours": (0, 710, 0),
+    "four_hours": (0, 0, 0),
+    "held_few": (93, -177, -44),
+    "networks": (104, 1858, 2749),
     "three": (0, 316, 0),
-    "half": (1893, 1548, 1849),
-    "nearly_all": (796, 1035, 138),
-    "nobody": (-1376, -2463, 0),
+    "half": (0, 1548, 1849),
+    "nearly_all": (359, 1035, 138),
+    "clearing": (-3492, 0, 0),
+    "nobody": (-601, -2463, 0),
     "inhibited": (0, -419, 0),
-    "dense": (1105, 0, 2839),
-    "dense_half_hour": (692, 0, 987),
-    "others_fail": (-625, -3397, -1192),
+    "dense": (1498, 0, 2839),
+    "dense_half_hour": (659, 0, 987),
+    "others_fail": (-480, -3397, -1192),
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
 `./scripts/bench confidence --fit` on 2026-11-27 to simulated worlds of four kinds: the confirmed
-ones with the detector of that evening, the others with that of the morning and 61 days without
-faults of networks (ten were too few for them).
+ones with the present detector (`--tries 150 --faults 400 --days 30 --backgrounds 3`), the others
+with that of the morning and 61 days without faults of networks (fewer were too few for them).
 
 The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
 held with signatures, without them with at least three vantages that nearly all agree (`held_many`),
 or with fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
-a gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well. More
+most of those that saw it reach the service again (`clearing`); whether a gate applies; whether
+nearly all samples fail (`dense`); whether other hosts fail as well. More
 evidence never makes an event less sure: terms for which the fit said so are 0."""
 TERMS = tuple(_FITTED)[1:]
 WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
@@ -107,12 +109,14 @@ def values(event: Event) -> tuple[int, ...]:
     best = [each for each in event.networks if each.tier is event.tier]
     signatures = any(each.signature for each in best)
     signature = "untyped" not in event.against and not signatures
-    votes = [(each.agreeing, each.voting) for each in best] or [(event.agreeing, event.total)]
+    # Silence is no evidence: who saw the block and fell silent counts with what it saw last.
+    votes = [(each.agreeing + each.silent, each.voting + each.silent) for each in best]
+    votes = votes or [(event.agreeing, event.total)]
     share = max(1000 * agreeing // max(1, voting) for agreeing, voting in votes)
     agree = max(agreeing for agreeing, _ in votes)
     risen = {each.asn for each in event.networks if each.tier is not Tier.UNCONFIRMED}
     dense = max((each.dense_per_mille for each in best), default=0) >= DENSE_PER_MILLE
-    held, signed = _held(event), signature or signatures
+    held, signed = _held(event, best), signature or signatures
     plain = 0 if signed else held
     many = plain if agree >= 3 and share >= 800 else 0
     return (
@@ -131,6 +135,7 @@ def values(event: Event) -> tuple[int, ...]:
         int(not signatures and agree >= 3),
         int(not signatures and share >= 500),
         int(not signatures and share >= 800),
+        int(event.state is EventState.CLEARING),
         int(agree == 0),
         int(event.inhibited_by is not None),
         int(dense),
@@ -139,10 +144,11 @@ def values(event: Event) -> tuple[int, ...]:
     )
 
 
-def _held(event: Event) -> int:
-    """Tens of minutes (in the policy's time) from when it became `likely`, or was opened, to its
-    last change."""
+def _held(event: Event, best: Sequence[NetworkEvidence]) -> int:
+    """Tens of minutes (in the policy's time) from when it became `likely`, or was opened, to the
+    newest failure: time in which nobody fails is no evidence."""
     rose = event.opened
     if event.tier is not Tier.UNCONFIRMED:
         rose = next((c.round for c in event.history if c.kind == "likely"), event.opened)
-    return min(HELD_MOST, (event.updated - rose) * event.pace // _HELD_UNIT_MS)
+    seen = max((each.seen for each in best), default=0) or event.updated
+    return min(HELD_MOST, max(0, seen - rose) * event.pace // _HELD_UNIT_MS)

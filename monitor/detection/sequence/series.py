@@ -285,10 +285,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     # What is left of an isolated failure long ago is no support: it would let the next one confirm.
     supporting = [probe for probe in voting if nats[probe] >= policy.sample_clip_micronats]
     support = _heard(network, series, supporting)
-    signing = [probe for probe in agreeing if _signs(network, layer, probe, policy)]
     alone = [p for p in agreeing if not gates.is_aftermath(network.members[p], round, policy)]
-    signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
-    two = len({network.members[probe].owner for probe in signing}) >= policy.confirm_min_owners
     return Tally(
         voting=tuple(voting),
         agreeing=tuple(agreeing),
@@ -296,7 +293,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         owners_needed=owners_needed,
         heard=tuple(sorted(heard for heard in owners.values() if heard)),
         supported=tuple(sorted(heard for heard in support.values() if heard)),
-        signature=two and signatures > cusum.SIGNATURES_ENOUGH,
+        signature=signed(network, layer, agreeing, policy),
         likely=likely,
         holds=total,
         needs=needs,
@@ -412,6 +409,16 @@ def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy
     return held is not None and cusum.has_signature(held, policy, earlier)
 
 
+def signed(network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy) -> bool:
+    """Whether these vantages' failures have signatures: at enough owners, and more than two of
+    them."""
+    series = network.layers[layer]
+    signing = [probe for probe in probes if _signs(network, layer, probe, policy)]
+    owners = {network.members[probe].owner for probe in signing}
+    signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
+    return len(owners) >= policy.confirm_min_owners and signatures > cusum.SIGNATURES_ENOUGH
+
+
 def signature_owners(
     network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy
 ) -> set[str]:
@@ -501,6 +508,21 @@ def alarmed(series: Series) -> tuple[str, ...]:
         probe
         for probe, track in sorted(series.tracks.items())
         if track.suspicion is not None and track.suspicion.alarmed
+    )
+
+
+def fallen_silent(
+    network: TargetNetwork, layer: str, round: int, policy: Policy
+) -> tuple[str, ...]:
+    """The vantages that saw the block and have not reported since: they say nothing against it."""
+    series = network.layers[layer]
+    return tuple(
+        probe
+        for probe in alarmed(series)
+        if not gates.reports(network.members[probe], (track := series.tracks[probe]), round, policy)
+        and not cusum.turned(track, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
+        and not gates.uncorroborated(series, track, round, policy)
     )
 
 

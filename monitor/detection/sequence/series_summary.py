@@ -153,24 +153,28 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
     """One series as the pages show it."""
     tier = series.TIERS[summary.series.rank]
     assert tier is not None, "only alarmed series are seen"
-    held = summary.series.tracks
+    held, network, layer = summary.series.tracks, summary.network, summary.layer
+    silent = () if layer == WHOLE else series.fallen_silent(network, layer, round, policy)
+    saw = sorted({*summary.tally.agreeing, *silent})
     techniques: dict[str, int] = {}
     for each in summary.held:
         technique = cusum.technique_of(each)
         techniques[technique] = techniques.get(technique, 0) + 1
     technique = max(techniques, key=lambda t: (techniques[t], cusum.depth(t), t))
     return NetworkEvidence(
-        asn=summary.network.asn,
-        target=summary.network.target,
+        asn=network.asn,
+        target=network.target,
         # Imports have one series per target: the technique gives the layer.
-        layer=technique.partition(".")[0] if summary.layer == WHOLE else summary.layer,
+        layer=technique.partition(".")[0] if layer == WHOLE else layer,
         technique=technique,
         tier=tier,
         onset=onset_of([summary], round).at,
         agreeing=len(summary.tally.agreeing),
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),
-        signature=summary.tally.signature,
+        silent=len(silent),
+        seen=max(held[probe].last_bad for probe in series.alarmed(summary.series)),
+        signature=series.signed(network, layer, saw, policy),
         dense_per_mille=_dense_per_mille(summary.held),
         nats=tuple(
             (probe, nats)
@@ -180,7 +184,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         watch=tuple(
             (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
         ),
-        spans=spans_since(summary.network.runs, summary.held) if summary.layer == WHOLE else (),
+        spans=spans_since(network.runs, summary.held) if layer == WHOLE else (),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Change, Event, EventState, NetworkEvidence, Tier
+from monitor.detection.model import Change, Event, EventState, NetworkEvidence, Tier, Verdict
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.confidence import (
@@ -18,6 +18,16 @@ from monitor.detection.sequence.confidence import (
     probability,
     terms,
     values,
+)
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    World,
+    blocked,
+    by_probe,
+    in_network,
+    ok,
+    standard,
+    vantages,
 )
 
 MINUTE = 60_000
@@ -110,8 +120,9 @@ def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held
     untyped = {"against": ("untyped",)}
     assert sure(event(bare(), held=70, **untyped)) < page
     assert sure(event(bare(), held=120, **untyped)) >= page
+    # An upstream of several networks fails for up to an hour and a half.
     wide = event(bare(), bare(asn=64502), held=90, **untyped)
-    assert sure(wide) >= page
+    assert sure(event(bare(), held=90, **untyped)) < sure(wide) < page
     assert sure(event(bare(agreeing=2, voting=5), held=600, **untyped)) < page
 
 
@@ -127,3 +138,39 @@ def test_held_is_time_of_the_policy_and_bounded() -> None:
 @pytest.mark.parametrize("tier", Tier)
 def test_an_event_that_names_no_networks_is_judged_by_its_own_counts(tier: Tier) -> None:
     assert LEAST <= sure(event(tier=tier)) <= MOST
+
+
+def asleep(*awake: int) -> dict[str, None]:
+    """What the vantages of `night` say while all but these (by number) are off."""
+    return {each.probe: None for n, each in enumerate(vantages(5)) if n not in awake}
+
+
+def night(verdict: Verdict) -> World:
+    """An hour and a half of a block in one network, and then three hours without a word of it."""
+    here = World([*vantages(5), *vantages(2, asn=64502), *vantages(3, "FR", 64503)]).quiet()
+    return here.run(18, in_network(64501, verdict)).run(36, by_probe(asleep()))
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+def test_silence_says_nothing_against_a_block(verdict: Verdict) -> None:
+    here = night(verdict)
+    was = sure([each for each in here.emitted if each.now.agreeing == 5][-1])
+    assert (here.only.now.agreeing, here.only.networks[0].silent) == (0, 5)
+    assert sure(here.only) == was
+    here.run(1, by_probe({vantages(5)[0].probe: verdict, **asleep(0)}))
+    assert (here.only.now.agreeing, here.only.networks[0].silent) == (1, 4)
+    assert sure(here.only) >= was
+
+
+def test_success_speaks_against_it() -> None:
+    here = night(blocked())
+    was = sure(here.only)
+    here.run(2, by_probe(asleep(0, 1, 2)))
+    assert (here.only.state, here.only.networks[0].silent) == (EventState.CLEARING, 2)
+    assert sure(here.only) < was
+
+
+def test_time_in_which_nobody_fails_makes_nothing_surer() -> None:
+    here = World(standard()).quiet().run(12, in_network(64501, BLACKHOLE))
+    place = TERMS.index("held_many")
+    assert values(here.only)[place] == values(here.run(1, lambda n, who: ok()).only)[place]

@@ -37,6 +37,7 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
         event(bare(tier=tier, dense_per_mille=950), held=40, **plain),
         event(bare(tier=tier), **{**plain, "against": ("others_fail", "untyped")}),
         event(bare(tier=tier, agreeing=0), held=300, **plain),
+        event(bare(tier=tier), state=EventState.CLEARING, **plain),
         event(bare(tier=tier, agreeing=2, voting=5), held=300, **plain),
     ):
         said = terms_text(each)
