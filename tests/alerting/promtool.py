@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor.alerts.rules_file import render
+from monitor.alerts.rules_file import document
 from monitor.detection.policy import Policy
 
 STEP = 30
@@ -100,8 +100,15 @@ def vantages(country: str, role: str, status: str, values: str) -> dict[str, str
 def unit(
     folder: Path, case: Mapping[str, Any], policy: Policy, url: str = "https://reach.example"
 ) -> None:
-    """Run one case of promtool's; fail with its words."""
-    (folder / "rules.yml").write_text(render(policy, url))
+    """Run one case of promtool's over the rules that it names and what they read: to evaluate all
+    of them takes twice the time. Fail with promtool's words."""
+    (group,) = document(policy, url)["groups"]
+    text, rules = json.dumps(case), []
+    for rule in reversed(group["rules"]):  # each reads only what was recorded before it
+        if rule.get("alert", rule.get("record")) in text:
+            rules.insert(0, rule)
+            text += json.dumps(rule)
+    (folder / "rules.yml").write_text(json.dumps({"groups": [{**group, "rules": rules}]}))
     (folder / "unit.yml").write_text(
         json.dumps(
             {

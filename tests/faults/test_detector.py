@@ -122,7 +122,7 @@ async def test_what_a_leader_saved_and_did_not_publish_its_successor_publishes_o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["detect", "up"])
+@pytest.mark.parametrize("command", ["detect", pytest.param("up", marks=pytest.mark.rest)])
 async def test_a_detector_ends_in_the_middle_of_a_backlog(tmp_path: Path, command: str) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
     now = wall_clock()

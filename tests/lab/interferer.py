@@ -32,13 +32,11 @@ from tests.lab.answers import ANSWERS
 from tests.lab.blinding import blind
 from tests.lab.hello import server_name, whole_hello
 from tests.lab.nfqueue import Queue, datagram
+from tests.lab.orders import APP_PORT, DNS_PORT, EVERY, HTTP_PORT, TLS_PORT
 from tests.lab.reassembly import reassemble
 from tests.lab.recognition import enough, recognised
 
-DNS_PORT, TLS_PORT, HTTP_PORT, APP_PORT = 5353, 8443, 8080, 8843
 PATIENCE = 40
-EVERY = "*"
-"""In an order in place of a name: whoever it is."""
 _SO_ORIGINAL_DST = 80  # include/uapi/linux/netfilter_ipv4.h; the same number for IPv6
 
 

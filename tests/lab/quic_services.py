@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
 
 from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
@@ -28,19 +27,6 @@ async def main() -> None:
             await serve(address, order["port"], configuration=configuration)
     print("ready", flush=True)
     await asyncio.Event().wait()
-
-
-def order(
-    addresses: tuple[str, ...], port: int, certificate: str, key: str, mute: bool
-) -> dict[str, Any]:
-    """One name's order."""
-    return {
-        "addresses": addresses,
-        "port": port,
-        "certificate": certificate,
-        "key": key,
-        "mute": mute,
-    }
 
 
 if __name__ == "__main__":

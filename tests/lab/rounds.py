@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,38 +29,13 @@ from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import Setup, measure_round
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Vantage, measurement_id
-from tests.lab.cases import Case
-from tests.lab.world import World
+from tests.lab.starting_rounds import TURNS
 
 RESIDUAL = 5.0
 """Seconds that the probe takes a censor to be at it, and between two rounds."""
-TURNS = 4
-"""Lean rounds in which each of two addresses of each family has had its turn."""
-ONCE = "trap.stall"
-"""What happens once must meet the family that is dialled: one round, in which that is IPv4."""
 LEAN_MS = 1000
 """Interval of lean rounds: the rounds of one case are within the judge's window."""
 PROBE, EPOCH = "p-" + "5" * 16, "laboratory"
-
-
-def lean_rounds(case: Case, number: int) -> tuple[int, int]:
-    """How many rounds of the lean profile a case takes, and the turn of the first. Where a part of
-    a service is blocked, every address must have had its turn. `number` is the case's place among
-    all, so that either family is the first."""
-    if case.name == ONCE:
-        return 1, 0
-    return (TURNS if case.part else case.rounds), number % TURNS
-
-
-def measure_rounds(
-    world: World, into: Path, resolver: str, rounds: int, turn: int | None = None, clock: str = ""
-) -> subprocess.Popen[str]:
-    """Start the rounds in the vantage's namespace, writing the last one to a file."""
-    arguments = [
-        sys.executable, "-m", "tests.lab.rounds", str(world.catalogue), f"{resolver}:53",
-        str(rounds), *([] if turn is None else [str(turn)]),
-    ]  # fmt: skip
-    return world.record("probe", arguments, into, clock=clock)
 
 
 async def main(catalogue: Path, resolver: str, rounds: int, turn: int | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab.cases import BY_NAME, Case
 from tests.lab.plan import Plan, draw
-from tests.lab.rounds import lean_rounds, measure_rounds
+from tests.lab.starting_rounds import lean_rounds, measure_rounds
 from tests.lab.trouble import disturb, origin, twist
 from tests.lab.world import ROOT, World, command
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from tests.lab.answers import PAGE
 from tests.lab.plan import APPS, Host, Plan
-from tests.lab.quic_services import order
 
 Pair = tuple[Path, Path]
 """A certificate and its key."""
@@ -226,13 +225,13 @@ def quic_orders(plan: Plan, twist: Twist, folder: Path) -> list[dict[str, Any]]:
     """What `tests.lab.quic_services` serves, with the certificates that `nginx` has issued."""
     missing = (twist.unserved, twist.no_quic)
     return [
-        order(
-            host.addresses,
-            host.port,
-            str(folder / f"{host.name}.pem"),
-            str(folder / f"{host.name}.key"),
-            mute=service.id == twist.mute_quic,
-        )
+        {
+            "addresses": host.addresses,
+            "port": host.port,
+            "certificate": str(folder / f"{host.name}.pem"),
+            "key": str(folder / f"{host.name}.key"),
+            "mute": service.id == twist.mute_quic,
+        }
         for service in plan.services
         for host in service.hosts
         if host.protocol == "quic" and service.id not in missing

@@ -38,13 +38,9 @@ AT_ONCE = {"quick": 4, "rest": 8}
 all the time; in the long run this file is the last to end."""
 REFUSED = "connection_refused"
 QUICK = (
-    "dns.nxdomain",
     "dns.on_path",
-    "tcp.drop",
-    "tcp.port_unreachable",
     "tcp.reset",
     "tls.foreign_certificate",
-    "tls.reassembled",
     "http.block_page",
     "quic.sni_drop",
     "udp.drop",
@@ -207,6 +203,7 @@ def _without_keys(files: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in files.items() if not name.endswith(".pem")}
 
 
+@pytest.mark.rest
 def test_a_hello_in_pieces_was_put_together(laboratories: Laboratories) -> None:
     laboratories.record("tls.reassembled")
     log = (laboratories.folder("tls.reassembled") / "servers.log").read_text(errors="replace")
@@ -216,7 +213,9 @@ def test_a_hello_in_pieces_was_put_together(laboratories: Laboratories) -> None:
     assert [words[-1] for words in hellos].count("passed") > 0
 
 
-@pytest.mark.parametrize("case", ["tcp.reset", "tcp.port_unreachable"])
+@pytest.mark.parametrize(
+    "case", ["tcp.reset", pytest.param("tcp.port_unreachable", marks=pytest.mark.rest)]
+)
 def test_refused_is_said_where_the_source_cannot_tell(
     laboratories: Laboratories, case: str
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.lab import troubles
 from tests.lab.cases import BY_NAME, DRAWN
-from tests.lab.interferer import EVERY
+from tests.lab.orders import EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.serving import STRAIGHT, Twist
 from tests.lab.troubles import names

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.catalogue import write_catalogue
-from tests.lab.interferer import APP_PORT, DNS_PORT, HTTP_PORT, TLS_PORT
+from tests.lab.orders import APP_PORT, DNS_PORT, HTTP_PORT, TLS_PORT
 from tests.lab.plan import Host, Plan
 from tests.lab.serving import STRAIGHT, Twist, nginx, quic_orders, speakers, unbound
 from tests.lab.trust import Authority, self_sign

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.lab.cases.benign import HOUSE
-from tests.lab.interferer import DNS_PORT, EVERY
+from tests.lab.orders import DNS_PORT, EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.troubles.throttling import single_segments

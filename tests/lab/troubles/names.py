@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.lab.interferer import EVERY
+from tests.lab.orders import EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.world import World

@@ -122,8 +122,15 @@ def test_no_language_is_too_wide_for_a_phone(tab: Tab, address: str, language: s
         tab.go(f"{address}/?lang={SOURCE}")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        (1280, False),
+        (390, True),
+        pytest.param(1280, True, marks=pytest.mark.rest),
+        pytest.param(390, False, marks=pytest.mark.rest),
+    ],
+)
 def test_pages_are_whole_and_readable(tab: Tab, address: str, width: int, dark: bool) -> None:
     tab.look(width, dark=dark)
     for name, path in PAGES.items():

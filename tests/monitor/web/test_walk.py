@@ -17,8 +17,15 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("language", each_language())
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize(
+    ("scripts", "dark"),
+    [
+        (True, False),
+        (False, True),
+        pytest.param(True, True, marks=pytest.mark.rest),
+        pytest.param(False, False, marks=pytest.mark.rest),
+    ],
+)
 def test_two_clicks_lead_to_a_raw_witness(
     tab: Tab, address: str, scripts: bool, dark: bool, language: str
 ) -> None:
