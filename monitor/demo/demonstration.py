@@ -34,8 +34,9 @@ START_AFTER_SECONDS = 300
 """Least time before the block, divided by the pace: half a minute without a block."""
 FIRST_ROUND_SECONDS = 180.0
 """Longest wait for the first round of every probe; real seconds."""
-LIFT_AFTER_SECONDS = 1800
-"""Least length of the block, divided by the pace: three minutes."""
+LIFT_AFTER_SECONDS = 1200
+"""Least length of the block, divided by the pace: two minutes, four times what its confirmation
+takes."""
 CONFIRM_SECONDS = 900.0
 """Longest wait for the block to be confirmed, beyond that: real seconds on a slow machine."""
 ENROLLED_BEFORE_MS = 7 * 86_400_000

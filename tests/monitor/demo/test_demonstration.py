@@ -57,7 +57,7 @@ class _World:
 
 
 async def test_a_block_lasts_until_it_is_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow machine needs longer than the three minutes."""
+    """A slow machine needs longer than the two minutes."""
     monkeypatch.setattr(demonstration, "LIFT_AFTER_SECONDS", 0)
     world, confirmed = _World(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
