@@ -23,6 +23,7 @@ when it was last measured."""
 REST_ROUNDS = 4
 """It is measured at most once in so many rounds, so that it never costs more than the core."""
 
+_ALTERNATIVES = 2
 _LEAN_SHARE = 0.5
 """Of `Protocol.usual_bytes`, which is for two addresses, when only one is dialled."""
 
@@ -35,6 +36,13 @@ def usual_bytes(protocols: Iterable[str]) -> int:
 def core_targets(service: Service) -> tuple[Target, ...]:
     """The targets that the catalogue marks as core; all of them when it marks none."""
     return tuple(target for target in service.targets if target.core) or service.targets
+
+
+def lean_endpoints(target: Target) -> int:
+    """How many endpoints of a quiet target a lean round measures: all, or where each would do for
+    the app two, others in each round."""
+    every = len(target.endpoints)
+    return min(every, _ALTERNATIVES) if target.combine == "any_of" else every
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -72,13 +80,17 @@ class Profile(msgspec.Struct, frozen=True):
 
     def guessed_bytes(self, interval_ms: int) -> int:
         """The expected traffic of a round in bytes, from the catalogue alone."""
+        if self.full:
+            every = [each.protocol for t in self.catalogue.targets for each in t.endpoints]
+            return self.guessed_liveness_bytes() + usual_bytes(every)
         rounds = _rest_rounds(interval_ms)
         targets = sum(
-            usual_bytes(e.protocol for e in target.endpoints) / (1 if core else rounds)
+            usual_bytes(e.protocol for e in target.endpoints)
+            * (lean_endpoints(target) / len(target.endpoints) / (1 if core else rounds))
             for target, core in self._targets()
+            if target.endpoints
         )
-        share = 1.0 if self.full else _LEAN_SHARE
-        return int(share * (self.guessed_liveness_bytes() + targets))
+        return int(_LEAN_SHARE * (self.guessed_liveness_bytes() + targets))
 
     def guessed_liveness_bytes(self) -> int:
         """The expected traffic of measuring liveness in bytes."""

@@ -29,6 +29,7 @@ from probes.net.resolvers import ResolverRoute
 from probes.protocols import registry
 from probes.rounds.last_failures import failed_endpoints, has_failed
 from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts
+from probes.rounds.profile import lean_endpoints
 from probes.wire.measurement import (
     VERSION,
     Measurement,
@@ -42,9 +43,6 @@ from probes.wire.target import Catalogue, Endpoint, Target
 
 log = logging.getLogger(__name__)
 
-LEAN_ENDPOINTS = 2
-"""Endpoints of a quiet target that a lean round measures, where each of them would do for the app:
-others in each round."""
 CONCURRENCY = 8
 """Endpoints at once: with more, delays of the event loop would distort the times measured."""
 LISTENING = 2
@@ -142,9 +140,10 @@ async def measure_round(
     `intervals` are those of targets that are measured less often, by id, and
     `longest_after_failure_ms` that of a target that fails now. `lean`: an endpoint that
     did not fail in its last round is dialled at one address, at the others only when that one
-    fails; and of the endpoints of a target that are alternatives, `LEAN_ENDPOINTS` are measured in
-    turn, the others only when one of these fails. `reserve` are targets that are not due: those of
-    a service are measured as well when one of its endpoints fails that did not fail before.
+    fails; and of the endpoints of a target that are alternatives, two are measured in turn
+    (`lean_endpoints`), the others only when one of these fails. `reserve` are targets that are not
+    due: those of a service are measured as well when one of its endpoints fails that did not fail
+    before.
     `history` holds the endpoints (by id) that failed in the last round, and when: see
     `probes.rounds.last_failures`. No endpoint begins after `limit_seconds`, by default
     that of the setup.
@@ -385,10 +384,11 @@ def _in_turn(
 ) -> Sequence[EndpointRun]:
     """The endpoints of a target that this round begins with. Vantages begin with different ones."""
     quiet = all(this.history.get(run.id) == 0 for run in runs)
-    if target.combine != "any_of" or not quiet or len(runs) <= LEAN_ENDPOINTS:
+    size = lean_endpoints(target)
+    if not quiet or size == len(runs):
         return runs
-    begin = zlib.crc32(this.setup.probe.encode()) + LEAN_ENDPOINTS * number
-    return [runs[(begin + each) % len(runs)] for each in range(LEAN_ENDPOINTS)]
+    begin = zlib.crc32(this.setup.probe.encode()) + size * number
+    return [runs[(begin + each) % len(runs)] for each in range(size)]
 
 
 async def _run_endpoints(this: _Round, runs: Sequence[EndpointRun], target: str) -> None:
