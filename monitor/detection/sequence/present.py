@@ -77,21 +77,28 @@ _place = attrgetter("target", "country", "asn")
 
 
 def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> PresentState:
-    one = seen[0]
-    if all(each.verdict is one.verdict for each in seen):  # mostly, and there is nothing to count
-        conclusive = 0 if one.verdict.state in _SILENT else len(seen)
-        technique = one.verdict.technique
-        return PresentState(
-            target=target,
-            country=country,
-            asn=asn,
-            state=one.verdict.state,
-            technique=str(technique) if technique else None,
-            rule=one.verdict.rule,
-            vantages=conclusive,
-            agreeing=conclusive,
-            round=max(each.round for each in seen),
-        )
+    said, newest = seen[0].verdict, seen[0].round
+    for each in seen:  # a loop, as a large fleet has ten thousand places
+        if each.verdict is not said:
+            return _counted(target, country, asn, seen)
+        if each.round > newest:
+            newest = each.round
+    # Mostly all say the same, and there is nothing to count.
+    conclusive = 0 if said.state in _SILENT else len(seen)
+    return PresentState(
+        target=target,
+        country=country,
+        asn=asn,
+        state=said.state,
+        technique=str(said.technique) if said.technique else None,
+        rule=said.rule,
+        vantages=conclusive,
+        agreeing=conclusive,
+        round=newest,
+    )
+
+
+def _counted(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> PresentState:
     speaking = [each for each in seen if each.verdict.state not in _SILENT]
     counts = Counter(each.verdict.state for each in (speaking or seen))
     state = max(counts, key=lambda each: (counts[each], -_ORDER.index(each)))
