@@ -9,6 +9,7 @@ the rules do. A test (`test_golden.py`) judges every stored measurement again, a
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import sys
@@ -160,8 +161,9 @@ def _written(value: Any, depth: int) -> str:
 _DEEP = 3
 
 
+@functools.cache
 def load(case: str) -> tuple[dict[str, Any], Stored]:
-    """A golden file, and its measurements."""
+    """A golden file, and its measurements; read once, so nobody may change them."""
     entry: dict[str, Any] = json.loads((FOLDER / f"{case}.json").read_text())
     return entry, Stored(entry, json.loads(SHARED.read_text()))
 
