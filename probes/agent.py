@@ -397,6 +397,7 @@ class Agent:
             await measure_retest(
                 self._setup,
                 planned.targets,
+                throughput=planned.throughput,
                 round_ms=planned.round_ms,
                 interval_ms=planned.interval_ms,
                 emit=emit,

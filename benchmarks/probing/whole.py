@@ -63,7 +63,7 @@ from probes.rounds import profile, retests, scheduler, traffic_budget
 from probes.wire import measurement
 for module in (profile, retests, scheduler, throughput_schedule, traffic_budget, measurement):
     for name in ("HOUR_MS", "DAY_MS", "MONTH_MS", "REST_MS", "FAILED_REST_MS", "ROUND_GRID_MS",
-                 "EVERY_MS", "LEAN_EVERY_MS", "AGAIN_MS"):
+                 "EVERY_MS", "AGAIN_MS"):
         if hasattr(module, name):
             setattr(module, name, getattr(module, name) // speed)
 if speed > 1:

@@ -22,7 +22,7 @@ from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import suspicion
 from monitor.detection.sequence.state import ServiceState, TargetNetwork, network_key
-from monitor.detection.sequence.suspicion import NOTHING, Asked, Place
+from monitor.detection.sequence.suspicion import NOTHING, Asked, Place, Question
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role
@@ -30,8 +30,8 @@ from probes.wire.retest import LEAST_INTERVAL_MS, MOST_TARGETS, Retest, encode_r
 
 log = logging.getLogger(__name__)
 RECONNECT_SECONDS = (1.0, 30.0)
-Due = Mapping[Place, tuple[str, ...]]
-"""What to measure again, and which vantages are asked (all of the network when empty)."""
+Due = Mapping[Place, Question]
+"""What to measure again, and which vantages are asked."""
 MAX_WAITING = 256
 """Requests that wait for the broker; the rest is dropped."""
 LATEST_START = 0.6
@@ -100,6 +100,7 @@ class RetestTracker:
             if _is_useful(_network(state, place), length)
         }
         self._asked = suspicion.remembered(self._asked, chosen, at, policy)
+        slow = {target for (_, _, target), question in chosen.items() if question.throughput}
         targets = {target for _, _, target in chosen}
         window = policy.ms(policy.control_window_seconds)
         of.controls = {
@@ -107,8 +108,7 @@ class RetestTracker:
         }
         controls = {place for place in of.controls if place[2] in targets}
         # A control that measures in the same network must be asked as well: then all are.
-        few = {place: question.whom for place, question in chosen.items()}
-        return few | dict.fromkeys(sorted(controls), ())
+        return chosen | {place: Question(throughput=place[2] in slow) for place in sorted(controls)}
 
     def _of(self, service: str) -> _Service:
         return self._services.setdefault(service, _Service())
@@ -129,7 +129,7 @@ class RetestPublisher:
 
     def __init__(self, policy: Policy, clock: Callable[[], int]) -> None:
         self._policy, self._clock = policy, clock
-        self._waiting: asyncio.Queue[tuple[Place, tuple[str, ...]]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[Place, Question]] = asyncio.Queue(MAX_WAITING)
         self.requested = 0
         """Targets requested since the start; one target in two networks counts twice."""
         self._recent: deque[tuple[int, int]] = deque()
@@ -180,14 +180,17 @@ def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]
     round, elapsed = now - now % length, now % length
     if elapsed > LATEST_START * length:
         round += length
-    by_network: dict[tuple[str, int, tuple[str, ...]], set[str]] = defaultdict(set)
-    for (country, asn, target), whom in due.items():
-        by_network[country, asn, marks(round, whom)].add(target)
-    for (country, asn, asked), targets in sorted(by_network.items()):
+    by_network: dict[tuple[str, int, tuple[str, ...], bool], set[str]] = defaultdict(set)
+    for (country, asn, target), question in due.items():
+        asked = marks(round, question.whom)
+        by_network[country, asn, asked, question.throughput].add(target)
+    for (country, asn, asked, slow), targets in sorted(by_network.items()):
         ordered = sorted(targets)
         for start in range(0, len(ordered), MOST_TARGETS):
             chosen = tuple(ordered[start : start + MOST_TARGETS])
             yield (
                 topics.retest(country, asn),
-                Retest(targets=chosen, round=round, interval_ms=length, asked=asked),
+                Retest(
+                    targets=chosen, round=round, interval_ms=length, asked=asked, throughput=slow
+                ),
             )

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the throughput of an endpoint is measured, which costs traffic. No I/O.
 
-A single run (`once`) measures it at every endpoint. The daemon does so every six hours, with the
-lean profile once a day, or every twelfth time where an endpoint is measured rarely; all probes
-choose the same round for an endpoint, so that the control's throughput is there to compare with.
+A single run (`once`) measures it at every endpoint. The daemon does so every six hours, or every
+twelfth time where an endpoint is measured rarely; all probes choose the same time for an endpoint,
+so that the control's throughput is there to compare with. With the lean profile it is every fourth
+of these times, by the probe's phase, so that four vantages of a network notice throttling as soon
+as one that measures every six hours. The retest of a suspicion of throttling measures it at all.
 While an endpoint looks throttled it is measured in every round. An exchange that failed or was
 unexpectedly slow is a further reason, once an hour.
 """
@@ -19,9 +21,10 @@ from probes.endpoint.endpoint_run import ThroughputMode
 from probes.wire.observation import AnyObservation, Contrast, HTTPExchange, Transfer
 from probes.wire.speed import dead, slow, times_faster
 
-EVERY_MS, LEAN_EVERY_MS = 6 * 3_600_000, 24 * 3_600_000
-"""A transfer costs 75 kB or more; otherwise a lean round reads 4 kB of the same page."""
+EVERY_MS = 6 * 3_600_000
 EVERY_ROUNDS = 12
+LEAN_TURNS = 4
+"""A transfer costs 75 kB or more; otherwise a lean round reads 4 kB of the same page."""
 AGAIN_MS = 3_600_000
 SUSPECT_TIMES = 5
 """How many times as fast the innocuous name, or our own host, must be to justify more transfers."""
@@ -61,17 +64,23 @@ class ThroughputSchedule:
         *,
         lean: bool = False,
         retest: bool = False,
+        wanted: bool = False,
     ) -> ThroughputMode:
-        """Return what this round may do at an endpoint. `interval_ms` is 0 for a single run."""
+        """Return what this round may do at an endpoint. `interval_ms` is 0 for a single run;
+        `wanted`: the retest asks for throughput."""
         if not interval_ms and not retest:
             return ThroughputMode.ON
         last = self._last.setdefault(endpoint, _LastTransfer(round_ms))
         if last.outcome is ThroughputOutcome.SUSPECT:
             return ThroughputMode.ON
         if retest:
-            return ThroughputMode.OFF
-        every = max(LEAN_EVERY_MS if lean else EVERY_MS, EVERY_ROUNDS * interval_ms)
+            may = wanted and last.outcome is not ThroughputOutcome.SLOW
+            return ThroughputMode.ON if may else ThroughputMode.OFF
+        every = max(EVERY_MS, EVERY_ROUNDS * interval_ms // (LEAN_TURNS if lean else 1))
         offset = zlib.crc32(endpoint.encode()) % every
+        if lean:
+            offset += LEAN_TURNS * (round_ms % interval_ms) // interval_ms * every
+            every *= LEAN_TURNS
         if (round_ms - offset) // every != (last.round_ms - offset) // every:
             return ThroughputMode.ON
         recent = last.measured and round_ms - last.round_ms < AGAIN_MS

@@ -54,6 +54,8 @@ class PlannedRetest(msgspec.Struct, frozen=True):
     """When residual blocking is over; it may begin before `start_ms` if others do."""
     until_ms: int
     """After this it is too late: the monitor has judged the round."""
+    throughput: frozenset[str] = frozenset()
+    """Ids of the targets whose throughput is wanted."""
 
 
 def pause_ms(interval_ms: int, residual_seconds: float) -> int:
@@ -128,6 +130,7 @@ class RetestLimits:
             start_ms=max(earliest, now_ms + spread),
             earliest_ms=earliest,
             until_ms=now_ms + request.interval_ms,
+            throughput=frozenset(each.id for each in chosen if request.throughput),
         )
 
 
@@ -229,6 +232,10 @@ def _merged(planned: Iterable[PlannedRetest]) -> list[PlannedRetest]:
         key = each.round_ms, each.interval_ms
         known = found.get(key)
         if known is not None:
-            each = msgspec.structs.replace(known, targets=(*known.targets, *each.targets))
+            each = msgspec.structs.replace(
+                known,
+                targets=(*known.targets, *each.targets),
+                throughput=known.throughput | each.throughput,
+            )
         found[key] = each
     return list(found.values())

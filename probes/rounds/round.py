@@ -13,7 +13,7 @@ import logging
 import math
 import random
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -92,6 +92,8 @@ class _Round:
     without them the round ends sooner."""
     alive: list[tuple[str, int]] = field(default_factory=list)
     """Where liveness hosts were reached."""
+    throughput: Collection[str] = ()
+    """Ids of targets whose throughput a retest asks for."""
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
 
@@ -181,13 +183,15 @@ async def measure_retest(
     setup: Setup,
     targets: Sequence[Target],
     *,
+    throughput: Collection[str] = (),
     round_ms: int,
     interval_ms: int,
     emit: Emit,
     rng: random.Random,
     history: Mapping[str, int] | None = None,
 ) -> None:
-    """Measure liveness and a few targets that the detector asked for, all at once.
+    """Measure liveness and a few targets that the detector asked for, all at once; `throughput`
+    are the ids of those whose throughput it wants.
 
     Each is measured as a retest: the service's name is sent once to its addresses, from a new port,
     so that nothing measures the residual blocking that it triggers. Where it fails, contrasts with
@@ -196,6 +200,7 @@ async def measure_retest(
     """
     async with asyncio.TaskGroup() as lookups:
         this = _begin(setup, lookups, round_ms, interval_ms, history)
+        this.throughput = throughput
         async with asyncio.TaskGroup() as group:
             alive = group.create_task(_measure_liveness(this, rng))
             tasks = [group.create_task(_measure(this, t, retest=True)) for t in targets]
@@ -353,7 +358,12 @@ async def _measure_endpoints(
             throughput=ThroughputMode.OFF
             if liveness or not this.online
             else this.setup.throughput_schedule.mode(
-                endpoint.id, this.round_ms, this.interval_of(target), lean=lean, retest=retest
+                endpoint.id,
+                this.round_ms,
+                this.interval_of(target),
+                lean=lean,
+                retest=retest,
+                wanted=target.id in this.throughput,
             ),
         )
         for endpoint in target.endpoints

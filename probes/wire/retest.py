@@ -38,6 +38,9 @@ class Retest(msgspec.Struct, frozen=True, kw_only=True):
     asked: Annotated[tuple[Mark, ...], msgspec.Meta(max_length=MOST_ASKED)] = ()
     """Marks of the probes that are asked; empty for all that receive it."""
 
+    throughput: bool = False
+    """Whether the suspicion is that they are slow: then their throughput is measured as well."""
+
     def concerns(self, probe: str) -> bool:
         """Whether a probe is asked."""
         return not self.asked or _mark(self.round, probe) in self.asked

@@ -22,7 +22,7 @@ import msgspec
 
 from probes.catalogue.load import load
 from probes.cli.once import open_network, software
-from probes.contrasts.throughput_schedule import LEAN_EVERY_MS, ThroughputSchedule
+from probes.contrasts.throughput_schedule import EVERY_MS, LEAN_TURNS, ThroughputSchedule
 from probes.endpoint.timeouts import Timeouts
 from probes.net.resolvers import resolver_class
 from probes.rounds.last_failures import failed_endpoints
@@ -88,7 +88,7 @@ def _transfers_due(setup: Setup, round_ms: int) -> ThroughputSchedule:
     schedule = ThroughputSchedule()
     for target in setup.catalogue.targets:
         for endpoint in target.endpoints:
-            schedule.mode(endpoint.id, round_ms - LEAN_EVERY_MS, LEAN_MS, lean=True)
+            schedule.mode(endpoint.id, round_ms - LEAN_TURNS * EVERY_MS, LEAN_MS, lean=True)
     return schedule
 
 

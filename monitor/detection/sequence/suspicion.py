@@ -46,10 +46,12 @@ class Asked(msgspec.Struct, frozen=True):
 class Question(msgspec.Struct, frozen=True):
     """Why a place is to be measured again, and by whom."""
 
-    asker: str
-    """The vantage whose measurements are the reason."""
+    asker: str = ""
+    """The vantage whose measurements are the reason; empty for a control, which others ask."""
     whom: tuple[str, ...] = ()
     """The vantages that are asked; empty for all of the network."""
+    throughput: bool = False
+    """Whether it looks throttled: a retest that only connects would contradict that wrongly."""
 
 
 NOTHING = Asked()
@@ -63,7 +65,7 @@ def wanted(
     new round: a retest for a confirmation is due at its own time."""
     found: dict[tuple[str, int], list[tuple[int, Place, Question]]] = {}
     left: dict[str, int] = {}
-    for place, vantages, whom in _open_questions(state, policy, now):
+    for place, vantages, whom, slow in _open_questions(state, policy, now):
         times = asked.places.get(place, ())
         if not whom and times and asked.few.get(place) == times[-1]:
             times_apart = times[:-1]  # the others were not asked then
@@ -74,7 +76,7 @@ def wanted(
         for probe, nats in vantages:
             if left.setdefault(probe, _allowance(asked, probe, now, policy)) > 0:
                 left[probe] -= 1
-                found.setdefault(place[:2], []).append((-nats, place, Question(probe, whom)))
+                found.setdefault(place[:2], []).append((-nats, place, Question(probe, whom, slow)))
                 break
     most = policy.retest_targets
     return {
@@ -129,18 +131,19 @@ _Reasons = list[tuple[str, int]]
 
 def _open_questions(
     state: ServiceState, policy: Policy, now: int
-) -> Iterator[tuple[Place, _Reasons, tuple[str, ...]]]:
-    """Places where there is something to find out, with the vantages that are the reason and those
-    to ask (all when empty)."""
+) -> Iterator[tuple[Place, _Reasons, tuple[str, ...], bool]]:
+    """Places where there is something to find out, with the vantages that are the reason, those to
+    ask (all when empty), and whether any of the former saw throttling."""
     for network in state.networks.values():
         if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
         reasons = dict.fromkeys(_down_alone(network, now, policy), 1)
-        few = len(network.members) > policy.retest_vantages
+        few, slow = len(network.members) > policy.retest_vantages, False
         for layer, each in network.layers.items():
             if series.suspected(each):
                 found = _reasons(network, layer, state.round, now, policy)
                 for probe in found:
+                    slow |= _saw_throttling(each.tracks[probe])
                     nats = max(1, cusum.evidence(each.tracks[probe], policy))
                     reasons[probe] = max(nats, reasons.get(probe, 0))
                 # A quorum must hold, or end, at most of its vantages; that is rare.
@@ -149,7 +152,12 @@ def _open_questions(
         if reasons:
             ordered = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
             whom = _a_few(network, reasons, state.round, policy) if few else ()
-            yield (network.country, network.asn, network.target), ordered, whom
+            yield (network.country, network.asn, network.target), ordered, whom, slow
+
+
+def _saw_throttling(track: Track) -> bool:
+    held = track.suspicion
+    return held is not None and cusum.technique_of(held).startswith("throttle.")
 
 
 def _down_alone(network: TargetNetwork, now: int, policy: Policy) -> Sequence[str]:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.broker.client import connected
-from monitor.detection.model import Tier
+from monitor.detection.model import Technique, Tier
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.suspicion import Question
 from monitor.detector.retest_publisher import (
     CHECK_SECONDS,
     LATEST_START,
@@ -46,7 +47,7 @@ NOON = 1_800_000_000_000 // 60_000 * 60_000
 
 def test_one_request_a_network_with_its_targets_in_order() -> None:
     places = [("RU", 1, "b/x"), ("FR", 1, "a/x"), ("RU", 1, "a/x"), ("RU", 1, "b/x")]
-    found = list(requests(dict.fromkeys(places, ()), NOON + 5_000, POLICY))
+    found = list(requests(dict.fromkeys(places, Question()), NOON + 5_000, POLICY))
     assert [topic for topic, _ in found] == [topics.retest("FR", 1), topics.retest("RU", 1)]
     assert [retest.targets for _, retest in found] == [("a/x",), ("a/x", "b/x")]
     assert {retest.round for _, retest in found} == {NOON}
@@ -55,7 +56,8 @@ def test_one_request_a_network_with_its_targets_in_order() -> None:
 
 def test_targets_of_which_the_same_few_are_asked_are_one_request() -> None:
     few, others = ("p-a", "p-b"), ("p-c", "p-d")
-    due = {("RU", 1, "a/x"): few, ("RU", 1, "a/y"): others, ("RU", 1, "b/x"): few}
+    asked = {("RU", 1, "a/x"): few, ("RU", 1, "a/y"): others, ("RU", 1, "b/x"): few}
+    due = {place: Question(whom=whom) for place, whom in asked.items()}
     found = [retest for _, retest in requests(due, NOON, POLICY)]
     assert sorted(retest.targets for retest in found) == [("a/x", "b/x"), ("a/y",)]
     for retest in found:
@@ -66,7 +68,8 @@ def test_targets_of_which_the_same_few_are_asked_are_one_request() -> None:
 def test_many_targets_are_several_requests() -> None:
     places = [("RU", 1, f"s{n}/x") for n in range(MOST_TARGETS + 1)]
     assert [
-        len(retest.targets) for _, retest in requests(dict.fromkeys(places, ()), NOON, POLICY)
+        len(retest.targets)
+        for _, retest in requests(dict.fromkeys(places, Question()), NOON, POLICY)
     ] == [
         MOST_TARGETS,
         1,
@@ -75,7 +78,7 @@ def test_many_targets_are_several_requests() -> None:
 
 @given(now=st.integers(10**12, 2 * 10**12), pace=st.integers(1, 600))
 def test_the_round_has_time_left_whatever_the_hour_and_the_pace(now: int, pace: int) -> None:
-    ((_, retest),) = requests({("RU", 1, "a/x"): ()}, now, Policy(pace=pace))
+    ((_, retest),) = requests({("RU", 1, "a/x"): Question()}, now, Policy(pace=pace))
     assert decode_retest(encode_retest(retest)) == retest
     left = retest.round + retest.interval_ms - now
     assert (1 - LATEST_START) * retest.interval_ms - 1 <= left <= 1.5 * retest.interval_ms
@@ -88,7 +91,7 @@ async def test_published_to_the_network_concerned_alone(tmp_path: Path) -> None:
             await here.subscribe(topics.retest("RU", 64501))
             await here.subscribe(topics.retest("FR", 64503))
             running = group.create_task(publisher.run(broker.url, "", ""))
-            await publisher.on_retest({("RU", 64501, "wechat/web"): ()})
+            await publisher.on_retest({("RU", 64501, "wechat/web"): Question()})
             message = await anext(here.messages())
             assert message.topic == topics.retest("RU", 64501)
             assert decode_retest(message.payload).targets == ("wechat/web",)
@@ -111,7 +114,9 @@ async def test_counts_of_recent_requests(tmp_path: Path) -> None:
             running = group.create_task(publisher.run(broker.url, "", ""))
             for n in (1, 2):
                 await publisher.on_retest(
-                    {("RU", 64501, "wechat/web"): (), ("NL", 1, "wechat/web"): ()}
+                    dict.fromkeys(
+                        [("RU", 64501, "wechat/web"), ("NL", 1, "wechat/web")], Question()
+                    )
                 )
                 await eventually(lambda expected=2 * n: publisher.requested >= expected)
                 now += 1000 * POLICY.retest_window_seconds // 2
@@ -124,7 +129,7 @@ async def test_counts_of_recent_requests(tmp_path: Path) -> None:
 async def test_waiting_requests_are_bounded_and_dropped_when_outdated(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as broker:
         publisher = RetestPublisher(POLICY, lambda: NOON)
-        await publisher.on_retest({("RU", n, "a/x"): () for n in range(2 * MAX_WAITING)})
+        await publisher.on_retest({("RU", n, "a/x"): Question() for n in range(2 * MAX_WAITING)})
         gone = broker.url
     async with asyncio.TaskGroup() as group:
         running = group.create_task(publisher.run(gone, "", ""))
@@ -153,12 +158,25 @@ def test_a_control_in_the_network_itself_is_asked_as_well() -> None:
     world = World(vantages(10)).quiet().run(1, by_probe({"p-ru64501-0": blocked()}))
     tracker, now = RetestTracker(WORLD_POLICY), world.state.round + INTERVAL
     (few,) = tracker.due(world.state, now, new_round=True).values()
-    assert len(few) == WORLD_POLICY.retest_vantages
+    assert len(few.whom) == WORLD_POLICY.retest_vantages
     tracker = RetestTracker(WORLD_POLICY)
     (control,) = {p for p in PEOPLE if p.country == "DE"}
     here = replace(control, country="RU", asn=64501)
     tracker.record_controls(rounds([0], people=(here,), target=TARGET, start=world.state.round))
-    assert tracker.due(world.state, now, new_round=True) == {NET: ()}
+    assert tracker.due(world.state, now, new_round=True) == {NET: Question()}
+
+
+def test_throughput_is_asked_of_everybody_when_one_saw_throttling() -> None:
+    slow = blocked(technique=Technique.THROTTLE_SNI)
+    world = World(standard()).quiet().run(1, by_probe({"p-ru64501-0": slow}))
+    tracker, now = RetestTracker(WORLD_POLICY), world.state.round + INTERVAL
+    tracker.record_controls(rounds([0], target=TARGET, start=world.state.round))
+    due = tracker.due(world.state, now, new_round=True)
+    assert len(due) == 2
+    assert all(retest.throughput for _, retest in requests(due, now, WORLD_POLICY))
+    world, tracker, now = first_failure()
+    due = tracker.due(world.state, now, new_round=True)
+    assert not any(retest.throughput for _, retest in requests(due, now, WORLD_POLICY))
 
 
 def test_an_old_state_requests_nothing() -> None:
@@ -177,8 +195,8 @@ def test_active_controls_of_the_target_are_included() -> None:
     stored += rounds([0], target="wechat/elsewhere", start=world.state.round)
     tracker.record_controls(stored)
     assert tracker.due(world.state, now, new_round=True) == {
-        NET: (),
-        ("DE", control.asn, TARGET): (),
+        NET: Question("p-ru64501-0"),
+        ("DE", control.asn, TARGET): Question(),
     }
     # A control that has been silent for longer than the window is left out.
     world, tracker, now = first_failure()
@@ -203,7 +221,7 @@ def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
         <= times[0]
         < hold
     )
-    ((_, retest),) = requests({NET: ()}, times[0], WORLD_POLICY)
+    ((_, retest),) = requests({NET: Question()}, times[0], WORLD_POLICY)
     assert retest.round == hold, "in that round the quorum will have held for long enough"
 
 

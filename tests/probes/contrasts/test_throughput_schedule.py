@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from probes.contrasts.throughput_schedule import (
@@ -63,6 +65,39 @@ def test_all_daemons_measure_in_the_same_round(interval: int):
     assert 2 <= len(looked[0]) <= 3
     assert looked[2] <= looked[1] <= looked[0]
     assert len(looked[0] - looked[2]) <= 1
+
+
+def measured(start: int, interval: int, *, lean: bool) -> list[int]:
+    """The rounds of two days, from `start` on, in which throughput is measured."""
+    looks, rounds = ThroughputSchedule(), []
+    for round_ms in range(start, start + 8 * EVERY_MS, interval):
+        if looks.mode(NAME, round_ms, interval, lean=lean) is ThroughputMode.ON:
+            looks.record(NAME, round_ms, FINE)
+            rounds.append(round_ms)
+    return rounds
+
+
+def test_four_lean_vantages_share_the_times_of_one():
+    """Each measures once a day, soon after a control, and another time than the others."""
+    interval = 1_800_000
+    control = measured(NOW - interval, MINUTES, lean=False)
+    taken: list[int] = []
+    for turn in range(4):
+        mine = measured(NOW - interval + turn * interval // 4, interval, lean=True)
+        assert [b - a for a, b in itertools.pairwise(mine)] == [4 * EVERY_MS] * (len(mine) - 1)
+        assert all(min(abs(each - at) for at in control) <= interval for each in mine)
+        taken += mine
+    assert len({each // EVERY_MS for each in taken}) == len(taken) >= 7
+
+
+def test_a_retest_measures_throughput_where_that_is_the_suspicion():
+    looks = ThroughputSchedule()
+    assert looks.mode(NAME, NOW, MINUTES, retest=True, wanted=True) is ThroughputMode.ON
+    looks.record(NAME, NOW, FINE)
+    assert looks.mode(NAME, NOW + 1, MINUTES, retest=True, wanted=True) is ThroughputMode.ON
+    assert looks.mode(NAME, NOW + 2, MINUTES, retest=True) is ThroughputMode.OFF
+    looks.record(NAME, NOW + 2, SLOW)
+    assert looks.mode(NAME, NOW + 3, MINUTES, retest=True, wanted=True) is ThroughputMode.OFF
 
 
 def test_endpoints_take_turns():

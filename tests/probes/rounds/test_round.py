@@ -7,6 +7,7 @@ import logging
 import random
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -420,12 +421,15 @@ async def test_a_retest_sends_the_name_once_with_contrasts_and_a_failure_reverse
 
 
 async def run_again(
-    net: Internet, targets: list[Target], history: dict[str, int] | None = None
+    net: Internet,
+    targets: list[Target],
+    history: dict[str, int] | None = None,
+    throughput: Collection[str] = (),
 ) -> list[Measurement]:
     emitted: list[Measurement] = []
     await measure_retest(
         net.setup(), targets, round_ms=120_000, interval_ms=60_000, emit=emitted.append,
-        rng=random.Random(1), history=history,
+        rng=random.Random(1), history=history, throughput=throughput,
     )  # fmt: skip
     return emitted
 
@@ -522,6 +526,20 @@ def test_a_tenth_of_the_packets_lost_does_not_look_like_blocking():
     assert run.stdout.split()[:2] == ["16", "16"]
     # By chance: two of 36 rounds had one.
     assert int(run.stdout.split()[2]) <= 4
+
+
+async def test_a_retest_measures_the_throughput_of_what_looks_throttled():
+    page = tls_server.tls(LEAF.context(), lambda r: http_answer("200 OK", b"x" * 80_000))
+    async with (
+        tls_server.serve(page) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        targets = [
+            target(f"wechat/{n}", endpoint(server.port, protocol="https")) for n in ("a", "b")
+        ]
+        emitted = await run_again(net, targets, throughput={"wechat/a"})
+    measured = {m.target for m in emitted if any(isinstance(o, Transfer) for o in m.observations)}
+    assert measured == {"wechat/a"}
 
 
 async def test_speed_is_looked_at_once_and_then_when_it_is_due(monkeypatch):
