@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -80,7 +80,9 @@ class Incoming:
         self.firsts: list[int] = []
         """First arrival number of each batch."""
         self.rows: list[MeasurementRow] = []
-        """With distinct ids."""
+        """With distinct ids, batch after batch."""
+        self._ends: list[int] = []
+        """How many of the rows are of each batch and those before it."""
         self.again: list[tuple[bytes, int]] = []
         """(id, arrival number) of lines whose id occurs before them in the group."""
         self.expired = 0
@@ -92,6 +94,7 @@ class Incoming:
         for each in batches:
             self.firsts.append(arrival)
             self._add(each, arrival)
+            self._ends.append(len(self.rows))
             arrival += each.lines
         self.last = arrival - 1
         """Last arrival number of the group."""
@@ -123,22 +126,22 @@ class Incoming:
 
     def batch_rows(self, known: Mapping[bytes, LinePlace]) -> list[dict[str, object]]:
         """Rows of the batches in which at least one measurement is new."""
-        new = (row[0] for row in self.rows if row[-1] not in known)
-        kept = sorted({bisect_right(self.firsts, arrival) - 1 for arrival in new})
-        vantages: dict[int, int] = {}
-        for row in self.rows:
-            vantages.setdefault(bisect_right(self.firsts, row[0]) - 1, row[3])
-        return [
-            {
-                "first_arrival": self.firsts[index],
-                "last_arrival": self.firsts[index] + self.batches[index].lines - 1,
-                "first_round": _newest_day(one.round for _, one in self.batches[index].entries),
-                "received": self.batches[index].received,
-                "body": self.batches[index].payload,
-                "vantage": vantages[index],
-            }
-            for index in kept
-        ]
+        found: list[dict[str, object]] = []
+        spans = pairwise((0, *self._ends))
+        for each, first, (begin, end) in zip(self.batches, self.firsts, spans, strict=True):
+            rows = self.rows[begin:end]
+            if any(row[-1] not in known for row in rows):
+                found.append(
+                    {
+                        "first_arrival": first,
+                        "last_arrival": first + each.lines - 1,
+                        "first_round": _newest_day(one.round for _, one in each.entries),
+                        "received": each.received,
+                        "body": each.payload,
+                        "vantage": rows[0][3],
+                    }
+                )
+        return found
 
     def line_at(self, arrival: int) -> tuple[AdmittedBatch, int]:
         """The batch of a row, and the place of its line there."""
