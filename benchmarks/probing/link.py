@@ -188,7 +188,7 @@ async def _monitor(folder: Path) -> AsyncIterator[None]:
         cwd=ROOT,
         stderr=asyncio.subprocess.DEVNULL,
     ):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):  # for a hang alone
             while True:
                 with contextlib.suppress(TimeoutError):
                     await standins.listening(MONITOR, HTTP)
