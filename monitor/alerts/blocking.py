@@ -48,8 +48,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             expr=f'{_ID} ({promql.CONFIDENCE}{{tier="confirmed"}}) > 0 '
             f"and on ({promql.EVENT}) {promql.PAGED}",
             severity="page",
-            # A gate that comes and goes, or a scrape that misses the event, is no news.
-            keep_seconds=policy.silent_seconds,
+            # A gate that comes and goes, or a scrape that misses the event, is no news, and a block
+            # that pauses wakes people once. ServiceUnblocked tells its end at once.
+            keep_seconds=policy.page_keep_seconds,
             summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is "
             f"{promql.EFFECT_TEXT} in {promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): "
             f"{promql.TECHNIQUE_TEXT}",

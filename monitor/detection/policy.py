@@ -100,6 +100,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How often it repeats an alert that is still firing."""
     heartbeat_seconds: int = 60
     """How often the dead man's switch reports."""
+    page_keep_seconds: int = 3600
+    """How long the alert of a confirmed block goes on firing after its end: one that returns
+    meanwhile belongs to the same page."""
     likely_hold_seconds: int = 10 * 60
     """How long an event must be likely before a ticket is written."""
     trouble_hold_seconds: int = 5 * 60

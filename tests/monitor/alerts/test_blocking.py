@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.alerts.blocking import alerts
+from monitor.alerts.routing import PAGE_GROUP_BY
 from monitor.detection.policy import Policy
 from tests.alerting.promtool import (
     counter,
@@ -102,10 +103,21 @@ def test_what_was_paged_and_has_ended_is_forgotten(tmp_path: Path) -> None:
     again = event("confirmed", 120, id="00000000000000bb")
     name = next(each for each in again if "confidence" in each)
     again[name] = minutes(0.8, 120)
-    expected = {29: [EVENT], 60: [], 150: []}
+    expected = {29: [EVENT], 85: [EVENT], 95: [], 150: []}
     firing(
         tmp_path, series | again, {at: {"ServiceBlockConfirmed": e} for at, e in expected.items()}
     )
+
+
+def test_a_block_that_returns_within_the_hour_joins_the_page_that_still_fires(
+    tmp_path: Path,
+) -> None:
+    second = "00000000000000bb"
+    series = up() | event("confirmed", 0, 30) | event("confirmed", 70, id=second)
+    page = "ServiceBlockConfirmed"
+    both = [EVENT, {**EVENT, "event_id": second}]
+    firing(tmp_path, series, {60: {page: [EVENT]}, 75: {page: both}, 120: {page: both[1:]}})
+    assert "event_id" not in PAGE_GROUP_BY, "both are in one group of Alertmanager"
 
 
 def test_tier_technique_and_networks_change_and_it_is_the_same_alert(tmp_path: Path) -> None:
@@ -146,7 +158,7 @@ def test_a_monitor_that_is_dead_for_an_hour_ends_nothing(tmp_path: Path) -> None
     firing(
         tmp_path,
         series,
-        {89: {"ServiceBlockConfirmed": [EVENT]}, 108: {"ServiceBlockConfirmed": []}},
+        {89: {"ServiceBlockConfirmed": [EVENT]}, 155: {"ServiceBlockConfirmed": []}},
     )
 
 
@@ -162,8 +174,9 @@ def test_closing_is_reported_with_the_event(tmp_path: Path) -> None:
         {
             59: {"ServiceUnblocked": []},
             61: {"ServiceUnblocked": [EVENT], "BlockRetracted": []},
-            80: {"ServiceUnblocked": [EVENT], "ServiceBlockConfirmed": []},
+            80: {"ServiceUnblocked": [EVENT], "ServiceBlockConfirmed": [EVENT]},
             91: {"ServiceUnblocked": []},
+            125: {"ServiceBlockConfirmed": []},
             200: {"ServiceUnblocked": []},
         },
     )
