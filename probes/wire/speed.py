@@ -21,6 +21,7 @@ LEAST_BYTES = 16_384
 SLOW = 500_000
 """Bytes a second (4 Mbit/s) below which a transfer is slow. Throttling lies far below the capacity
 of lines; a line that is slow itself shows by the transfer of an innocuous name."""
+_TWICE = 2
 
 
 def speed(seen: Transfer) -> int:
@@ -72,13 +73,16 @@ def small_answers(seen: Transfer) -> bool:
 def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
     """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze or died.
     Compares the whole, or the middle byte where losses and distance slow both; of small answers
-    the whole with all waits, because how many of these are the server's is not known."""
+    the whole with all waits, because how many of these are the server's is not known. Without waits
+    a burst shows any speed, so nothing is faster that is not at least twice so with them."""
     if not complete(seen):
         return False
     if frozen(other) or dead(other):
         return True
     if small_answers(seen) or small_answers(other):
         return overall(seen) >= times * max(1, overall(other))
+    if overall(seen) < min(times, _TWICE) * overall(other):
+        return False
     if speed(seen) >= times * max(1, speed(other)):
         return True
     return speed(seen) >= speed(other) and 0 < times * other.pace <= seen.pace

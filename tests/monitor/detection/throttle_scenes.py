@@ -138,5 +138,15 @@ FINE: dict[str, tuple[str, tuple[AnyObservation, ...]]] = {
             elsewhere(FAST),
         ),
     ),
+    "one long stream of our own host where the delay varies, hardly faster with all waits": (
+        "slow_elsewhere",
+        secure(
+            *series(
+                {"rate": 180_000, "size": 200_000, "took_us": 1_400_000},
+                {"rate": 170_000, "size": 200_000, "took_us": 1_500_000},
+            ),
+            transfer(REFLECTOR, rate=5_600_000, size=660_000, took_us=2_500_000, **ELSEWHERE),
+        ),
+    ),
     "one stall": ("slow", secure(transfer(**FROZEN), transfer(turn=1, rate=FAST, **INNOCUOUS))),
 }

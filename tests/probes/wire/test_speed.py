@@ -97,6 +97,16 @@ def test_times_faster():
     assert not times_faster(seen(us=600_000), seen(us=3_000_000), 10)
 
 
+def test_a_burst_is_no_speed():
+    """Both at our own host, one after the other, on a line whose delay varies: without waits the
+    first is fifty times as fast, and with all of them it is the slower one."""
+    burst = seen(203_564, us=785_498, rate=249_160_173, pace=174_058_858)
+    steady = seen(197_160, us=445_947, rate=4_963_092, pace=206_992_033)
+    assert not times_faster(burst, steady, 10)
+    assert not times_faster(seen(us=350_000, rate=5_000_000), seen(us=600_000), 10)
+    assert times_faster(seen(us=250_000, rate=5_000_000), seen(us=600_000), 10)
+
+
 def test_small_answers_are_compared_with_all_their_waits():
     """A server that answers its first request quickly and the later ones slowly has waits that no
     round trip explains: its rate is a thirteenth of the other's, and its time twice as long."""
