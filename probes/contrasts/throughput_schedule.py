@@ -7,7 +7,8 @@ so that the control's throughput is there to compare with. With the lean profile
 of these times, by the probe's phase, so that four vantages of a network notice throttling as soon
 as one that measures every six hours. The retest of a suspicion of throttling measures it at all.
 While an endpoint looks throttled it is measured in every round. An exchange that failed or was
-unexpectedly slow is a further reason, once an hour.
+unexpectedly slow is a further reason, once an hour; with the lean profile not where the last
+transfer of any endpoint showed that the line itself is slow.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class ThroughputSchedule:
     """The last transfers of each endpoint, by id; lost at a restart."""
 
     _last: dict[str, _LastTransfer] = field(default_factory=dict)
+    _slow_line: bool = False
 
     def mode(
         self,
@@ -84,7 +86,7 @@ class ThroughputSchedule:
         if (round_ms - offset) // every != (last.round_ms - offset) // every:
             return ThroughputMode.ON
         recent = last.measured and round_ms - last.round_ms < AGAIN_MS
-        if recent or last.outcome is ThroughputOutcome.SLOW:
+        if recent or last.outcome is ThroughputOutcome.SLOW or (lean and self._slow_line):
             return ThroughputMode.OFF
         return ThroughputMode.IF_SLOW
 
@@ -92,7 +94,9 @@ class ThroughputSchedule:
         """Remember the transfers of a round; without one nothing changes."""
         transfers = [o for o in seen if isinstance(o, Transfer)]
         if transfers:
-            self._last[endpoint] = _LastTransfer(round_ms, True, outcome(transfers))
+            found = outcome(transfers)
+            self._last[endpoint] = _LastTransfer(round_ms, True, found)
+            self._slow_line = found is ThroughputOutcome.SLOW
 
 
 def outcome(transfers: Iterable[Transfer]) -> ThroughputOutcome:

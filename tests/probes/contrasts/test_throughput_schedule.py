@@ -100,6 +100,16 @@ def test_a_retest_measures_throughput_where_that_is_the_suspicion():
     assert looks.mode(NAME, NOW + 3, MINUTES, retest=True, wanted=True) is ThroughputMode.OFF
 
 
+def test_on_a_slow_line_the_lean_profile_looks_at_no_other_endpoint_for_being_slow():
+    looks, other = ThroughputSchedule(), "b:443/https"
+    assert looks.mode(other, NOW, MINUTES, lean=True) is ThroughputMode.IF_SLOW
+    looks.record(NAME, NOW, SLOW)
+    assert looks.mode(other, NOW, MINUTES, lean=True) is ThroughputMode.OFF
+    assert looks.mode(other, NOW, MINUTES) is ThroughputMode.IF_SLOW
+    looks.record("c:443/https", NOW, FINE)
+    assert looks.mode(other, NOW, MINUTES, lean=True) is ThroughputMode.IF_SLOW
+
+
 def test_endpoints_take_turns():
     rounds = [NOW + n * MINUTES for n in range(80)]
     first = []
