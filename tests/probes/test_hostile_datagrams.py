@@ -23,6 +23,8 @@ from tests.world import quic_server, tls_server
 from tests.world.dns_server import Address, Garbage, Sequence
 from tests.world.pki import Leaf
 
+pytestmark = pytest.mark.slow
+
 FIRST_CID, SECOND_CID = slice(6, 14), slice(15, 23)
 """Of a first datagram of aioquic's client: both ids have eight bytes."""
 MOST_ASKED = 60

@@ -20,6 +20,8 @@ from tests.world.loopback import PATIENT, SHORT, internet
 from tests.world.pki import Authority
 from tests.world.tls_server import Behaviour, by_name, http_answer
 
+pytestmark = pytest.mark.slow
+
 NAME, HARMLESS = "wechat.test", "innocuous.test"
 CA = Authority()
 PAGE = http_answer("200 OK", b"x" * 80_000)

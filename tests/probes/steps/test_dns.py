@@ -31,6 +31,8 @@ from tests.world.dns_server import (
 )
 from tests.world.ports import free_port
 
+pytestmark = pytest.mark.slow
+
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 TRANSPORTS = ("udp", "tcp", "dot", "doh")
 NAME = "chat.example"
