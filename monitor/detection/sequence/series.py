@@ -261,7 +261,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     on_watch: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
     own = network.source == OWN_SOURCE
-    owners_needed = _owners_needed(_expected(network, voting, round, policy), policy)
+    owners_needed = _owners_needed(_expected(network, series, voting, round, policy), policy)
     if own:
         on_watch = split.on_watch(network, series, round, policy)
         part = split.divided(network, series, on_watch, len(voting), round, policy)
@@ -323,9 +323,12 @@ def _counted(
     return [each for some in owned.values() for each in sorted(some)[-policy.owner_vantages :]]
 
 
-def _expected(network: TargetNetwork, voting: Sequence[str], round: int, policy: Policy) -> int:
+def _expected(
+    network: TargetNetwork, series: Series, voting: Sequence[str], round: int, policy: Policy
+) -> int:
     """How many vantages of a network could vote: those that do, and those that were heard within a
-    day. Whoever lies could else wait for the night, when others are off."""
+    day and would. Whoever lies could else wait for the night, when others are off; and one that
+    fails at all times would raise how many of the others must agree."""
     counting = set(voting)
     owned = Counter(
         member.owner
@@ -334,6 +337,9 @@ def _expected(network: TargetNetwork, voting: Sequence[str], round: int, policy:
         or (
             round - member.round <= policy.ms(policy.expected_voters_seconds)
             and gates.eligible(network, member, round, policy)
+            and not (
+                (track := series.tracks.get(probe)) and baseline.chronic(track.baseline, policy)
+            )
         )
     )
     return sum(min(count, policy.owner_vantages) for count in owned.values())
@@ -508,21 +514,6 @@ def alarmed(series: Series) -> tuple[str, ...]:
         probe
         for probe, track in sorted(series.tracks.items())
         if track.suspicion is not None and track.suspicion.alarmed
-    )
-
-
-def fallen_silent(
-    network: TargetNetwork, layer: str, round: int, policy: Policy
-) -> tuple[str, ...]:
-    """The vantages that saw the block and have not reported since: they say nothing against it."""
-    series = network.layers[layer]
-    return tuple(
-        probe
-        for probe in alarmed(series)
-        if not gates.reports(network.members[probe], (track := series.tracks[probe]), round, policy)
-        and not cusum.turned(track, policy)
-        and gates.may_vote(network, network.members[probe], track, round, policy)
-        and not gates.uncorroborated(series, track, round, policy)
     )
 
 

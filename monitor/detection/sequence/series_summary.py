@@ -154,7 +154,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
     tier = series.TIERS[summary.series.rank]
     assert tier is not None, "only alarmed series are seen"
     held, network, layer = summary.series.tracks, summary.network, summary.layer
-    silent = () if layer == WHOLE else series.fallen_silent(network, layer, round, policy)
+    silent = [] if layer == WHOLE else _silent(summary, round, policy)
     saw = sorted({*summary.tally.agreeing, *silent})
     techniques: dict[str, int] = {}
     for each in summary.held:
@@ -186,6 +186,19 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         ),
         spans=spans_since(network.runs, summary.held) if layer == WHOLE else (),
     )
+
+
+def _silent(summary: SeriesSummary, round: int, policy: Policy) -> Sequence[str]:
+    """The vantages that saw the block and have not reported since: they say nothing against it."""
+    network, each = summary.network, summary.series
+    return [
+        probe
+        for probe in series.alarmed(each)
+        if not gates.reports(network.members[probe], (track := each.tracks[probe]), round, policy)
+        and not cusum.turned(track, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
+        and not gates.uncorroborated(each, track, round, policy)
+    ]
 
 
 def _dense_per_mille(held: Sequence[Suspicion]) -> int:

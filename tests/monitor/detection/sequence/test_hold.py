@@ -15,9 +15,11 @@ from tests.monitor.detection.worlds import (
     BLACKHOLE,
     INTERVAL,
     POLICY,
+    START,
     Vantage,
     World,
     blocked,
+    by_probe,
     fact,
     in_network,
     ok,
@@ -128,6 +130,17 @@ def test_who_was_heard_within_a_day_is_one_of_the_five(hours_off: int, confirmed
     for _ in range(HOUR // 2):
         lie(world, liars, None, blocked())
     assert (world.only.tier is Tier.CONFIRMED) is confirmed
+
+
+def test_who_always_fails_is_not_one_of_the_five() -> None:
+    """Two of three that can vote see the block."""
+    people = [*vantages(3), *(replace(who, enrolled=START) for who in vantages(5)[3:])]
+    world = World([*people, *vantages(3, "FR", 64503)])
+    broken = {who.probe: blocked() for who in people[3:]}
+    world.run(12 * HOUR, by_probe(broken))
+    assert not world.events
+    world.run(HOUR // 2, by_probe(broken | {who.probe: blocked() for who in people[:2]}))
+    assert (world.only.tier, world.only.total) == (Tier.CONFIRMED, 3)
 
 
 def test_more_vantages_of_the_same_two_owners_do_not_ask_for_a_third() -> None:
