@@ -214,9 +214,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Targets that a network is asked for at once."""
     retest_most: int = 6
     """Times that a network is asked for a target within the window."""
-    retest_vantages: int = 4
+    retest_vantages: int = 5
     """Vantages of a network that are asked first, each of another owner if possible: enough to
-    answer an isolated failure, so that its cost does not grow with the network."""
+    answer an isolated failure, so that its cost does not grow with the network, and for the owners
+    of a confirmation to be among them, though one or two are offline."""
     others_min: int = 2
     """Liveness hosts that a vantage must reach beside a failure that confirms a block."""
     retest_asker_most: int = 48
@@ -227,9 +228,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages that must agree, however few there are."""
     confirm_min_owners: int = 2
     """Owners to whom those vantages must belong."""
-    confirm_most_owners: int = 3
+    confirm_most_owners: int = 4
     """Owners that must agree for a confirmation: the quorum's share of the vantages that could vote
-    (`expected_voters_seconds`), between these two. So from five of them on it takes three."""
+    (`expected_voters_seconds`), between these two. So from five of them on it takes three, from
+    eight on four: three of ten could else wait until enough of the others are off."""
     owner_vantages: int = 2
     """Most vantages of one owner that count in a network's quorum and for the gate of an offline
     network, so that one owner cannot outvote the others."""

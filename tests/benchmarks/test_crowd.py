@@ -18,6 +18,14 @@ def test_two_sleepers_of_five_confirm_nothing_and_three_do() -> None:
     assert three.reached[3] == 2
 
 
+def test_three_sleepers_of_ten_do_not_confirm_while_others_are_off() -> None:
+    found = sleepers(10, 3, "accuse", seed=1001, tries=3, policy=Policy(), rates=RATES)
+    assert found.reached == [0, 3, 3, 0]
+    before = Policy(confirm_most_owners=3)
+    found = sleepers(10, 3, "accuse", seed=1001, tries=3, policy=before, rates=RATES)
+    assert found.reached[3] > 0
+
+
 def test_fleets_of_every_size_find_the_block() -> None:
     for size, countries in ((10, 3), (60, 6)):
         found = fleet(size, countries, tries=2, seed=1, policy=Policy())

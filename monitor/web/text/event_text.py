@@ -220,7 +220,7 @@ def _unconfirmed(event: Event) -> str:
     untyped = "untyped" in event.against
     hold = policy.confirm_plain_seconds if untyped else policy.confirm_signature_seconds
     return _(
-        "It is not confirmed: that needs vantages of %(few)s or %(many)s owners in one network, "
+        "It is not confirmed: that needs vantages of %(few)s to %(many)s owners in one network, "
         "and that it holds for %(time)s, by the times at which their measurements arrived as well.",
         few=number(policy.confirm_min_owners),
         many=number(policy.confirm_most_owners),

@@ -180,7 +180,7 @@ def test_a_likely_event_names_what_it_lacks() -> None:
 
     def needs(hold: str) -> str:
         return (
-            "It is not confirmed: that needs vantages of two or three owners in one network, and "
+            "It is not confirmed: that needs vantages of two to four owners in one network, and "
             f"that it holds for {hold}, by the times at which their measurements arrived as well."
         )
 
