@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,15 @@ settings.register_profile("quick", deadline=None, max_examples=15, derandomize=T
 settings.register_profile("long", deadline=None, max_examples=100, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("quick")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Commands that a test runs in this process configure the log for the whole process."""
+    level, handlers = logging.root.level, logging.root.handlers[:]
+    yield
+    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

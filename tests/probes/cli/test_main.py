@@ -96,11 +96,7 @@ def test_bad_input_is_one_line_and_exit_2(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(logging.root, "handlers", [])
-    level = logging.root.level
-    try:
-        assert main(given) == 2
-    finally:
-        logging.root.setLevel(level)
+    assert main(given) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert words in err

@@ -238,6 +238,30 @@ def test_pairs_and_freezing() -> None:
     assert not lone.by_name
 
 
+@pytest.mark.parametrize(
+    ("address", "other", "technique"),
+    [
+        (A1, SLOW, Technique.THROTTLE_ADDRESS),
+        (A2, SLOW, None),
+        (A2, FAST, Technique.THROTTLE_SNI),
+    ],
+)
+def test_an_address_that_no_control_saw_is_throttled_by_name_alone(
+    address: str, other: int, technique: Technique | None
+) -> None:
+    """A server for this region alone may be overloaded."""
+    said = verdict(
+        *(make(address, at=HTTPS) for make in (dns, tcp, tls)),
+        http(address, at=HTTPS, received_bytes=900, took_us=30_000),
+        *(transfer(address, turn=turn, rate=SLOW) for turn in (0, 3)),
+        *(transfer(address, turn=turn, rate=other, **INNOCUOUS) for turn in (1, 2)),
+        elsewhere(FAST),
+        **GIVEN,
+    )
+    assert said.technique == technique
+    assert said.state is (State.THROTTLED if technique else State.OK)
+
+
 @pytest.mark.parametrize("row", list(THROTTLED))
 def test_a_throttled_service_becomes_an_event_of_extent_partial(row: str) -> None:
     technique, rule, seen = THROTTLED[row]
@@ -271,6 +295,7 @@ PLACE = {"whatever_name": True, "elsewhere": True}
         (NAME | {"frozen": True}, "throttle.freeze.sni"),
         (PLACE | {"control_tenth": True}, "throttle.address"),
         (PLACE | {"reach": Reach.UNKNOWN}, "throttle.address"),
+        (PLACE | {"control_tenth": True, "unseen": True}, "throttle.slow"),
         (PLACE, "throttle.slow"),
         (PLACE | {"frozen": True}, "throttle.freeze.address"),
         (PLACE | {"elsewhere": False, "control_tenth": True}, "throttle.everywhere"),
