@@ -5,7 +5,8 @@ A single run (`once`) measures it at every endpoint. The daemon does so every si
 twelfth time where an endpoint is measured rarely; all probes choose the same time for an endpoint,
 so that the control's throughput is there to compare with. With the lean profile it is every fourth
 of these times, by the probe's phase, so that four vantages of a network notice throttling as soon
-as one that measures every six hours. The retest of a suspicion of throttling measures it at all.
+as one that measures every six hours. A retest measures throughput only when it is asked to, or
+where the endpoint looks throttled already.
 While an endpoint looks throttled it is measured in every round. An exchange that failed or was
 unexpectedly slow is a further reason, once an hour; with the lean profile not where the last
 transfer of any endpoint showed that the line itself is slow.

@@ -50,8 +50,8 @@ _FITTED: Mapping[str, tuple[int, int, int]] = {
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
 `./scripts/bench confidence --fit` on 2026-11-27 to simulated worlds of four kinds: the confirmed
-ones with the present detector (`--tries 150 --faults 400 --days 30 --backgrounds 3`), the others
-with that of the morning and 61 days without faults of networks (fewer were too few for them).
+ones at commit 5950ade (`--tries 150 --faults 400 --days 30 --backgrounds 3`), the others before
+the changes of that day, with 61 days without faults of networks (30 were too few for them).
 
 The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
 held with signatures, without them with at least three vantages that nearly all agree (`held_many`),

@@ -47,7 +47,8 @@ class Question(msgspec.Struct, frozen=True):
     """Why a place is to be measured again, and by whom."""
 
     asker: str = ""
-    """The vantage whose measurements are the reason; empty for a control, which others ask."""
+    """The vantage whose measurements are the reason; empty for a control, which is asked whenever
+    vantages are."""
     whom: tuple[str, ...] = ()
     """The vantages that are asked; empty for all of the network."""
     throughput: bool = False
