@@ -31,6 +31,8 @@ from monitor.store.records import StoreUnavailableError
 LOCK_SECONDS = 10.0
 """How long a writer waits for another process's transaction before it reports `locked`."""
 CONNECT_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+"""Longest time that closing waits for transactions."""
 STATEMENT_SECONDS = 300.0
 """Longest single statement on PostgreSQL: pruning and clearing take minutes, not hours."""
 WATCH_STEPS = 10_000
@@ -58,6 +60,27 @@ class StoreRefusedError(StoreUnavailableError):
     """Waiting will not help: a wrong URL, a file that is not a database, a newer schema."""
 
 
+class _Transactions:
+    """Those in progress in this process. As a context manager, one of them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._over = asyncio.Event()
+
+    def __enter__(self) -> None:
+        self._number += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._number -= 1
+        self._over.set()
+
+    async def ended(self) -> None:
+        """Return once none is in progress."""
+        while self._number:
+            self._over.clear()
+            await self._over.wait()
+
+
 class Engines(msgspec.Struct, frozen=True):
     """One engine to write with, one to read with; the same one on PostgreSQL. As an async context
     manager, they are closed at the end."""
@@ -66,6 +89,7 @@ class Engines(msgspec.Struct, frozen=True):
     read: AsyncEngine
     place: str
     """The URL without its password, for messages."""
+    transactions: _Transactions = msgspec.field(default_factory=_Transactions)
 
     @property
     def sqlite(self) -> bool:
@@ -73,7 +97,14 @@ class Engines(msgspec.Struct, frozen=True):
         return self.write.dialect.name == "sqlite"
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once cancelled transactions have rolled back.
+
+        Otherwise the end of the event loop cancels SQLAlchemy's task that closes the connection of
+        such a transaction, and aiosqlite 0.22 then waits for a thread that has ended, for ever.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.transactions.ended()
         await self.write.dispose()
         if self.read is not self.write:
             await self.read.dispose()
@@ -255,8 +286,9 @@ async def translated_errors(place: str) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
     """One write transaction: committed at the end of the block, rolled back by an exception."""
-    async with translated_errors(engines.place), engines.write.begin() as connection:
-        yield connection
+    with engines.transactions:
+        async with translated_errors(engines.place), engines.write.begin() as connection:
+            yield connection
 
 
 @contextlib.asynccontextmanager
@@ -266,21 +298,24 @@ async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterat
     A statement ends when its task is cancelled, also in the database. `seconds` limits the whole
     transaction: StoreUnavailableError when they are over.
     """
-    try:
-        async with (
-            asyncio.timeout(seconds) as limit,
-            translated_errors(engines.place),
-            engines.read.begin() as connection,
-        ):
-            watch = (await connection.get_raw_connection()).info.get(_WATCH)
-            if watch is not None:
-                watch.begin()
-            try:
-                yield connection
-            finally:
+    with engines.transactions:
+        try:
+            async with (
+                asyncio.timeout(seconds) as limit,
+                translated_errors(engines.place),
+                engines.read.begin() as connection,
+            ):
+                watch = (await connection.get_raw_connection()).info.get(_WATCH)
                 if watch is not None:
-                    watch.end()
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise StoreUnavailableError(f"{engines.place}: no answer within {seconds:g} s") from None
+                    watch.begin()
+                try:
+                    yield connection
+                finally:
+                    if watch is not None:
+                        watch.end()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StoreUnavailableError(
+                f"{engines.place}: no answer within {seconds:g} s"
+            ) from None

@@ -276,6 +276,23 @@ async def test_a_statement_ends_with_its_task(url: str) -> None:
     await store.close()
 
 
+async def test_closing_waits_until_cancelled_transactions_have_rolled_back(url: str) -> None:
+    store = await open_database(url)
+    began = asyncio.Event()
+
+    async def read() -> None:
+        async with store.reading():
+            began.set()
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(read()) for _ in range(8)]  # of more than there are connections
+    await began.wait()
+    for task in tasks:
+        task.cancel()
+    await store.close()
+    assert [task.cancelled() for task in tasks] == [True] * 8
+
+
 async def test_a_read_that_takes_too_long_is_ended(url: str) -> None:
     store = await open_database(url, read_seconds=2)
     with pytest.raises(StoreUnavailableError, match="no answer within 2 s"):
