@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Twist:
     """It does so to whoever comes from the vantage's network."""
     refused_there: str = ""
     """Its name's servers refuse whoever asks from the vantage's network."""
+    regional: str = ""
+    """Whoever asks from the vantage's network is given servers of its own, by every resolver."""
     retired: str = ""
     """The last of its endpoints is closed."""
     no_quic: str = ""
@@ -92,10 +94,11 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
         )
     refused = {h.name for h in hosts(plan, twist.refused_there)}
     refusals = "".join(f'  local-zone: "{name}" always_refuse\n' for name in sorted(refused))
+    regional = _local_data(hosts(plan, twist.regional), lambda host: _records(host, False))
     view = there = ""
-    if refused and far is not None:  # as whoever serves the name would, to one network
+    if (refused or regional) and far is not None:  # as who serves the name would, to one network
         view = "  access-control-view: 10.1.0.0/16 there\n"
-        there = "view:\n  name: there\n  view-first: yes\n" + refusals
+        there = "view:\n  name: there\n  view-first: yes\n" + refusals + regional
     elif refused:
         view = refusals
     known = [
@@ -104,12 +107,8 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
         if h not in hosts(plan, twist.gone) and (far is not None or h.name not in refused)
     ]
     moved = hosts(plan, twist.private)
-    records = "".join(
-        dict.fromkeys(
-            f'  local-data: "{h.name} 60 IN {kind} {a}"\n'
-            for h in known
-            for kind, a in ([("A", plan.private)] if h in moved else _records(h, far is not None))
-        )
+    records = _local_data(
+        known, lambda h: [("A", plan.private)] if h in moved else _records(h, far is not None)
     )
     return f"""server:
   do-daemonize: no
@@ -124,6 +123,14 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
   access-control: 0.0.0.0/0 allow
   local-zone: "." static
 {encrypted}{view}{records}{there}"""
+
+
+def _local_data(known: Iterable[Host], records: Callable[[Host], list[tuple[str, str]]]) -> str:
+    return "".join(
+        dict.fromkeys(
+            f'  local-data: "{h.name} 60 IN {kind} {a}"\n' for h in known for kind, a in records(h)
+        )
+    )
 
 
 def _records(host: Host, far: bool) -> list[tuple[str, str]]:

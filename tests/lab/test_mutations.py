@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.detection.judge import endpoint, target
-from monitor.detection.judge.endpoint import Outcome
+from monitor.detection.judge.endpoint import AddressJudgement, Outcome
 from monitor.detection.layers import dns as dns_layer
 from monitor.detection.layers import http as http_layer
 from monitor.detection.layers import quic as quic_layer
@@ -43,6 +43,7 @@ from tests.monitor.detection.scenes import (
 from tests.monitor.detection.sightings import verdict
 
 _OUTCOME = endpoint._outcome
+_WITHOUT_UNSEEN = endpoint._without_unseen_accusations
 _TRANSFER_FACTS = throttle.transfer_facts
 UNREACHABLE = Failure.NETWORK_UNREACHABLE
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -90,6 +91,10 @@ def _two_of_its_own(context: EndpointContext, address: AddressView, accused: boo
     return facts and replace(facts, whatever_name=facts.whatever_name and own >= 2)
 
 
+def _without_any_unseen(judged: tuple[AddressJudgement, ...]) -> tuple[AddressJudgement, ...]:
+    return tuple(each for a in judged for each in _WITHOUT_UNSEEN((a,)))
+
+
 BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "the background of the round is not read": (
         _both(
@@ -128,6 +133,18 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "a reset is strong enough where no control tried": (
         _set(endpoint, "STRONG", 1_799_999),
         ("benign.closed_replica",),
+    ),
+    "that a control passed elsewhere speaks for an address that none saw": (
+        _set(EndpointContext, "unseen", lambda *_: False),
+        ("benign.near_closed", "benign.near_silent"),
+    ),
+    "an address that no control saw is accused by nothing": (
+        _set(endpoint, "STRONG", 10_000_000),
+        ("trap.near_name",),
+    ),
+    "an address that no control saw is not accused beside one that a control passed": (
+        _set(endpoint, "_without_unseen_accusations", _without_any_unseen),
+        ("tcp.near_and_far",),
     ),
     "the dead are slow": (
         _set(throttle, "dead", lambda _: False),

@@ -49,6 +49,9 @@ _TWISTS = {
     "benign.strict": "strict",
     "trap.strict": "strict",
     "pace.thinks": "thinks_there",
+    "benign.near_closed": "regional",
+    "benign.near_silent": "regional",
+    "trap.near_name": "regional",
     "partial.retired": "retired",
     "quic.closed": "no_quic",
     "quic.silent": "mute_quic",
@@ -71,6 +74,7 @@ class _End:
 
 _ENDS = {
     "drop": _End(),
+    "near_and_far": _End(),
     "family": _End(),
     "one_address": _End(),
     "reset": _End("reject with tcp reset", "reject with tcp reset"),

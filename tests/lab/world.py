@@ -109,13 +109,13 @@ class World:
         write_catalogue(plan, self.catalogue, self.ca.pem)
         self._serve(twist)
         if twist.silent:
-            self._mute(plan.service(twist.silent).host.addresses)
+            self.mute(plan.service(twist.silent).host.addresses)
         if twist.dead:
-            self._mute(plan.service(twist.dead).host.v4[:1])
+            self.mute(plan.service(twist.dead).host.v4[:1])
 
     # -- the world --
 
-    def _mute(self, addresses: Sequence[str]) -> None:
+    def mute(self, addresses: Sequence[str]) -> None:
         """Addresses of the internet that answer nobody."""
         mute = [
             f"add rule inet c i {'ip6' if ':' in a else 'ip'} daddr {a} drop" for a in addresses
@@ -127,7 +127,8 @@ class World:
         """Servers of the internet that are gone: an RST to everybody, at once or to the hello."""
         said = "tcp flags & psh == psh " if after_connect else ""
         shut = (
-            f"add rule inet c i ip6 daddr {a} tcp dport 443 {said}reject with tcp reset"
+            f"add rule inet c i {'ip6' if ':' in a else 'ip'} daddr {a} tcp dport 443 "
+            f"{said}reject with tcp reset"
             for a in addresses
         )
         chain = "add chain inet c i { type filter hook input priority 0; }"

@@ -34,6 +34,10 @@ STRONG = 2_000_000
 address."""
 _UNCLEAR = ".unclear"
 """End of the ids of catch-all rules: the verdict's evidence then says what was seen."""
+WEAK = "weak_sign"
+"""Evidence that an accusation is weak, and the endpoint works in another way."""
+UNSEEN = "unseen_address"
+"""Evidence that an accusation is weak, and no control saw the address."""
 _WORKING = (State.OK, State.IMPAIRED)
 
 
@@ -70,6 +74,8 @@ class AddressJudgement:
     outcomes: tuple[Outcome, ...]
     needed: Layer
     """The step that every address of this protocol must pass to count as working."""
+    unseen: bool = False
+    """No control saw it."""
 
     @property
     def state(self) -> State:
@@ -178,6 +184,7 @@ def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
         for address in context.endpoint.addresses.values()
         if address.seen
     )
+    addresses = _without_unseen_accusations(addresses)
     return _combine(context, tuple(lookups), addresses, frozenset(forged - own))
 
 
@@ -235,7 +242,13 @@ def _judge_address(
         )
     if (app := app_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         outcomes.append(_app_outcome(app, over_udp(address)))
-    return AddressJudgement(address.address, own, tuple(outcomes), needed_layer(context.endpoint))
+    return AddressJudgement(
+        address.address,
+        own,
+        tuple(outcomes),
+        needed_layer(context.endpoint),
+        context.unseen(address),
+    )
 
 
 def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
@@ -311,6 +324,27 @@ def _spoke(judged: AddressJudgement, layer: Layer) -> bool:
     return any(o.layer is layer and o.state is not State.INSUFFICIENT for o in judged.outcomes)
 
 
+def _without_unseen_accusations(
+    judged: tuple[AddressJudgement, ...],
+) -> tuple[AddressJudgement, ...]:
+    """The judgements without weak accusations of addresses that no control saw. That a control
+    passed at other addresses says nothing of these: they may be servers for this region that are
+    down or overloaded. Where the same happens at an address that controls passed, they count."""
+    told = {o.rule for a in judged if not a.unseen for o in a.outcomes if o.state is State.BLOCKED}
+    return tuple(
+        replace(
+            a,
+            outcomes=tuple(
+                o if o.weight > STRONG or o.rule in told else _inconclusive(o, UNSEEN)
+                for o in a.outcomes
+            ),
+        )
+        if a.unseen
+        else a
+        for a in judged
+    )
+
+
 def _without_weak_accusations(judged: AddressJudgement) -> AddressJudgement:
     """The judgement where other addresses work. An address that the control did not measure may be
     a server of another region that is down: only a strong signature accuses it."""
@@ -322,9 +356,8 @@ def _without_weak_accusations(judged: AddressJudgement) -> AddressJudgement:
     )
 
 
-def _inconclusive(outcome: Outcome) -> Outcome:
-    """A weak accusation as inconclusive, because the endpoint works in another way."""
+def _inconclusive(outcome: Outcome, why: str = WEAK) -> Outcome:
+    """A weak accusation as inconclusive."""
     if outcome.state is not State.BLOCKED:
         return outcome
-    remarks = (*outcome.evidence, "weak_sign")
-    return replace(outcome, state=State.INCONCLUSIVE, evidence=remarks)
+    return replace(outcome, state=State.INCONCLUSIVE, evidence=(*outcome.evidence, why))

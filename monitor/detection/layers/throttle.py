@@ -21,7 +21,7 @@ from monitor.detection.model import State, Technique
 from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach
 from monitor.detection.observed.kinds import Kind, http_kind, transfer_kind
-from monitor.detection.observed.view import AddressView, answers
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import BY_CHANCE, Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
 from probes.wire.speed import (
@@ -98,7 +98,7 @@ def transfer_facts(
         reach=reach,
         control_tenth=control_tenth,
         here=here,
-        unseen=_unseen(context, address),
+        unseen=context.unseen(address),
         lossy=context.vantage.background.lossy(address.family),
         by_chance=died is not None and context.by_chance(died, Step.PAYLOAD, address, _ends),
         small=any(map(small_answers, own)),
@@ -184,13 +184,6 @@ def _compared_with_control(
     clearly = any(_quick(a, own, CLEARLY) or _small(a) for a in answered)
     tenth = any(_quick(a, own, TENTH) for a in answered)
     return _reach(clearly, failed=not answered), tenth, False
-
-
-def _unseen(context: EndpointContext, address: AddressView) -> bool:
-    if context.at_controls(address):
-        return False
-    given = (answers(c.lookups.values()) | answers(c.references) for c in context.controls)
-    return bool(context.control_addresses) and not any(address.address in each for each in given)
 
 
 def _reach(passed: bool, failed: bool) -> Reach:

@@ -120,6 +120,16 @@ class EndpointContext:
         that controls tried, and with `proof`, when the sign itself shows interference, all."""
         return [p for p in self.control_addresses if proof or p.family == address.family]
 
+    def unseen(self, address: AddressView) -> bool:
+        """Whether controls tried other addresses alone, and were never given this one. It may be a
+        server for this region, whose troubles nobody elsewhere sees."""
+        given = (answers(c.lookups.values()) | answers(c.references) for c in self.controls)
+        return (
+            bool(self.control_addresses)
+            and not self.at_controls(address)
+            and not any(address.address in each for each in given)
+        )
+
     def reach(self, kind: Kind, control: Iterable[Kind]) -> Reach:
         """Compare a failure at an address with what controls saw there. Where none of them tried
         this step, it counts how far they got."""

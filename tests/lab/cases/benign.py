@@ -180,6 +180,17 @@ CASES: tuple[Case, ...] = (
         geographic=True,
         evidence=("certificate_dates",),
     ),
+    *(
+        Case(
+            f"benign.near_{how}",
+            "inconclusive",
+            (technique,),
+            technique,
+            geographic=True,
+            evidence=("unseen_address",),
+        )
+        for how, technique in (("closed", "tcp.reset"), ("silent", "tcp.timeout"))
+    ),
     Case("benign.broken_v6", "ok", WORKS, None, TLS),
     Case("benign.closed_replica", "ok", WORKS, None, TLS),
     Case("benign.dead_address", "ok", ("tls.certificate_valid",), None, several="all_of"),

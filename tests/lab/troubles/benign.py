@@ -136,6 +136,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "closed_v6" | "broken_v6":
             world.run("control", "ip", "-6", "route", "del", "default")
             world.close_ports(victim.host.v6, after_connect=how == "broken_v6")
+        case "near_closed":
+            world.close_ports((*victim.host.v4, *victim.host.v6))
+        case "near_silent":
+            world.mute((*victim.host.v4, *victim.host.v6))
         case "closed_replica":
             extra = [*victim.host.v4, plan.silent]
             world.interfere({"dns": _all(plan, victim.host.name) | {"only": "A", "address": extra}})

@@ -29,6 +29,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             set_trap(world, residual)
         case "second_round":
             set_trap(world, residual | {"seconds": SHORT_SECONDS})
+        case "near_name":  # by no proxy: resolvers answer by the address that asks
+            world.interfere({"reassemble": {"name": name}})
         case "strict":
             world.interfere({"tls": {"act": "reset", "name": name}})
         case "race":

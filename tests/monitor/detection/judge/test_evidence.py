@@ -29,7 +29,6 @@ from tests.monitor.detection.scenes import (
     QUIC,
     REFLECTOR,
     REPEAT,
-    TCP,
     V6,
     control,
     dns,
@@ -40,7 +39,7 @@ from tests.monitor.detection.scenes import (
     tls,
 )
 from tests.monitor.detection.scenes import foreign as shown
-from tests.monitor.detection.sightings import CONTROL_TCP, OVER_QUIC, verdict
+from tests.monitor.detection.sightings import OVER_QUIC, verdict
 
 TIMEOUT = Failure.TIMEOUT
 DEAD = (dns(A1), tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT))
@@ -72,14 +71,9 @@ EARNED: dict[str, Row] = {
     "weak_sign": (
         State.IMPAIRED,
         (dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), *CUT, *FAR),
-        {},
+        {"beside": [control(dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), tls(A2))]},
     ),
     "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
-    "dns_unproven": (
-        State.OK,
-        (dns(A3, at=TCP), tcp(A3, at=TCP)),
-        {"endpoints": (TCP,), "beside": [CONTROL_TCP]},
-    ),
     "local_refusal": (State.INCONCLUSIVE, (dns(A1), tcp(A1, Failure.PERMISSION_DENIED)), {}),
     "system_root": (State.BLOCKED, (dns(A1), tcp(A1), shown(A1, evidence=("system_root",))), {}),
     "answer_lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),
