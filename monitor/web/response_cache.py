@@ -93,7 +93,7 @@ class ResponseCache:
             if entry is not None and self._clock() - entry.made <= self._max_seconds:
                 self._entries.move_to_end(key)
                 if self._is_due(entry) and key not in self._first:
-                    self._background.start(functools.partial(self._make, key, make))
+                    self._background.start(functools.partial(self._renew, key, make))
                 headers = CIMultiDict(entry.headers)
                 return web.Response(status=entry.status, headers=headers, body=entry.body)
             if (first := self._first.get(key)) is None:
@@ -105,6 +105,11 @@ class ResponseCache:
         age = self._clock() - entry.made
         old = age > self._max_seconds / 2 or entry.revision != self._revision()
         return old and age > KEEP_FACTOR * entry.took
+
+    async def _renew(self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]) -> None:
+        # Another request may have asked for the same before this task began.
+        if key not in self._first:
+            await self._make(key, make)
 
     async def _make(
         self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from monitor.web import response_cache
 from monitor.web.background import Background
@@ -118,6 +119,24 @@ async def test_while_a_new_answer_is_made_others_get_the_old_one(origin: Origin)
     assert not late.done()
     origin.gate.set()
     assert await late == "2"
+
+
+async def test_of_many_who_find_it_due_one_makes_it_again(origin: Origin) -> None:
+    assert await origin.get() == "1"
+    origin.now += KEEP_FACTOR * origin.took + 1
+    origin.revision += 1
+    origin.gate = asyncio.Event()
+    # In one pass of the event loop, before any task that they start has begun.
+    request = make_mocked_request("GET", "/", {"Accept-Encoding": "gzip"})
+    answers = [
+        origin.cache.answer(request, functools.partial(origin._answer, request)) for _ in "abc"
+    ]
+    assert [each.text for each in await asyncio.gather(*answers)] == ["1"] * 3
+    await eventually(lambda: origin.made > 1)
+    origin.gate.set()
+    await eventually(lambda: not origin.cache._first)
+    assert origin.made == 2
+    assert await origin.get() == "2"
 
 
 async def test_a_visitor_who_leaves_passes_the_turn_on(origin: Origin) -> None:
