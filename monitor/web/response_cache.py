@@ -92,7 +92,7 @@ class ResponseCache:
             entry = self._entries.get(key)
             if entry is not None and self._clock() - entry.made <= self._max_seconds:
                 self._entries.move_to_end(key)
-                if self._is_due(entry) and key not in self._first:
+                if self._is_due(key, entry):
                     self._background.start(functools.partial(self._renew, key, make))
                 headers = CIMultiDict(entry.headers)
                 return web.Response(status=entry.status, headers=headers, body=entry.body)
@@ -101,14 +101,18 @@ class ResponseCache:
             if not await asyncio.shield(first):
                 return await make()
 
-    def _is_due(self, entry: _Entry) -> bool:
+    def _is_due(self, key: Key, entry: _Entry) -> bool:
+        if key in self._first:
+            return False
         age = self._clock() - entry.made
         old = age > self._max_seconds / 2 or entry.revision != self._revision()
         return old and age > KEEP_FACTOR * entry.took
 
     async def _renew(self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]) -> None:
-        # Another request may have asked for the same before this task began.
-        if key not in self._first:
+        # Others that asked in the same pass of the event loop have begun a task each; one that
+        # never waits has made the answer before the next begins.
+        entry = self._entries.get(key)
+        if entry is not None and self._is_due(key, entry):
             await self._make(key, make)
 
     async def _make(

@@ -121,11 +121,14 @@ async def test_while_a_new_answer_is_made_others_get_the_old_one(origin: Origin)
     assert await late == "2"
 
 
-async def test_of_many_who_find_it_due_one_makes_it_again(origin: Origin) -> None:
+@pytest.mark.parametrize("waits", [True, False])
+async def test_of_many_who_find_it_due_one_makes_it_again(origin: Origin, waits: bool) -> None:
     assert await origin.get() == "1"
     origin.now += KEEP_FACTOR * origin.took + 1
     origin.revision += 1
     origin.gate = asyncio.Event()
+    if not waits:
+        origin.gate.set()
     # In one pass of the event loop, before any task that they start has begun.
     request = make_mocked_request("GET", "/", {"Accept-Encoding": "gzip"})
     answers = [
@@ -134,7 +137,7 @@ async def test_of_many_who_find_it_due_one_makes_it_again(origin: Origin) -> Non
     assert [each.text for each in await asyncio.gather(*answers)] == ["1"] * 3
     await eventually(lambda: origin.made > 1)
     origin.gate.set()
-    await eventually(lambda: not origin.cache._first)
+    await eventually(lambda: not origin.background._tasks)
     assert origin.made == 2
     assert await origin.get() == "2"
 
