@@ -413,7 +413,7 @@ async def website(
     """Serve pages, API and metrics, with the work behind their answers, until the block ends."""
     async with site.background.running(), _serving("--http", make_app(site), address, proxies):
         site.background.start(partial(asyncio.to_thread, compile_templates))
-        site.background.start(site.present.get)  # the first visitor does not wait for it
+        site.background.start(site.present.keep)
         yield
 
 

@@ -21,11 +21,6 @@ class Background:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def runs(self) -> bool:
-        """Whether work is taken."""
-        return self._group is not None
-
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Take work until the block ends; what is not finished then is cancelled."""

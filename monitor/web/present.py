@@ -2,15 +2,16 @@
 """The present, kept in memory: open events, states of targets in networks, vantages.
 
 Each is read again only when it has changed: what is concluded when the number of its service has
-grown (`monitor.store.reading.newest.revisions`), vantages after a few seconds. So a page costs the
-same however large the fleet is, also in a web server that runs apart from the detector.
+grown (`monitor.store.reading.newest.revisions`), vantages after a few seconds. A web server does so
+while nobody asks, so that nobody waits; it need not be the detector's process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -28,13 +29,12 @@ from monitor.store.reading.vantages import (
     clock_readings,
     list_vantages,
 )
-from monitor.store.records import Filter
-from monitor.web.background import Background
+from monitor.store.records import Filter, StoreUnavailableError
 
-CHECK_SECONDS = 0.25
-"""What was concluded is looked up at most this often."""
-BEHIND_SECONDS = 3.0
-"""What was looked up within this time is shown while it is looked up again."""
+KEEP_SECONDS = 1.0
+"""What was concluded is looked up this often, also when nobody asks."""
+MAX_AGE_SECONDS = 3.0
+"""Whoever asks waits for what was looked up longer ago than this."""
 VANTAGES_SECONDS = 2.0
 """Vantages report all the time: they are read at most this often."""
 CLOCKS_SECONDS = 10.0
@@ -57,7 +57,6 @@ class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
     """The verdicts themselves, in the same order."""
     kinds: Mapping[str, frozenset[State]] = {}
     """Which states there are, by country."""
-    counts: Mapping[State, int] = {}
     offline: frozenset[str] = frozenset()
     """Probes with a verdict that says that the vantage was offline."""
     heard: frozenset[str] = frozenset()
@@ -81,7 +80,6 @@ def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePr
         by_country=by_country,
         by_network=by_network,
         kinds={place: frozenset(row.state for row in rows) for place, rows in by_country.items()},
-        counts=Counter(row.state for row in states),
         offline=frozenset(each.probe for each in verdicts if each.verdict.state is off),
         heard=frozenset(each.probe for each in verdicts if each.verdict.state is not off),
     )
@@ -149,13 +147,10 @@ class PresentReader:
         database: Database,
         since: Callable[[], int],
         max_seconds: float,
-        background: Background,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._since, self._clock = database, since, clock
-        self._background = background
-        self._check_seconds = min(CHECK_SECONDS, max_seconds)
-        self._behind_seconds = min(BEHIND_SECONDS, max_seconds)
+        self._max_seconds = min(MAX_AGE_SECONDS, max_seconds)
         self._vantages_seconds = min(VANTAGES_SECONDS, max_seconds)
         self._present = Present(revision=0)
         self._clocks_seconds = min(CLOCKS_SECONDS, max_seconds)
@@ -166,34 +161,32 @@ class PresentReader:
         self._clocks: Mapping[str, ClockReading] = {}
         self._checked = self._listed = self._timed = float("-inf")
         self._turn = asyncio.Lock()
-        self._asked: float | None = None
-        """Value of `_checked` when somebody last began to read behind `revision`."""
+
+    async def keep(self) -> None:
+        """Read what changes until cancelled, so that nobody waits for it."""
+        while True:
+            with contextlib.suppress(StoreUnavailableError):  # whoever asks is told
+                await self._read()
+            await asyncio.sleep(KEEP_SECONDS)
 
     async def get(self) -> Present:
-        """The present, read from the store as far as it has changed. Raises
-        StoreUnavailableError. What is some seconds old is given as it is, and read behind that."""
-        if self._is_young(self._checked, self._behind_seconds) and self._background.runs:
-            self.revision()
-        elif not self._is_young(self._checked, self._check_seconds):
+        """The present, read from the store as far as it has changed where it was last looked up
+        some seconds ago. Raises StoreUnavailableError."""
+        if not self._is_young(self._checked, self._max_seconds):
             await self._read()
         return self._present
 
     async def _read(self) -> None:
-        if not self._is_young(self._checked, self._check_seconds):
-            # One request reads, the others wait for it. When its client goes away, so does its
-            # statement, and the next one reads.
-            asked = self._clock()
-            async with self._turn:
-                if self._checked < asked:
-                    async with self._database.reading() as connection:
-                        await self._refresh(connection)
+        # One request reads, the others wait for it. When its client goes away, so does its
+        # statement, and the next one reads.
+        asked = self._clock()
+        async with self._turn:
+            if self._checked < asked:
+                async with self._database.reading() as connection:
+                    await self._refresh(connection)
 
     def revision(self) -> int:
-        """That of the present as it was last read. When that is long ago, it is read anew behind
-        this."""
-        asked = self._checked
-        if self._asked != asked and not self._is_young(self._checked, self._check_seconds):
-            self._asked = asked if self._background.start(self._read) else None
+        """That of the present as it was last read."""
         return self._present.revision
 
     def forget_vantages(self) -> None:

@@ -65,9 +65,7 @@ class Site:
     """What is concluded and who stands where at the moment, in memory."""
 
     def __post_init__(self) -> None:
-        reader = PresentReader(
-            self.database, self.recent_since, self.cache_seconds, self.background
-        )
+        reader = PresentReader(self.database, self.recent_since, self.cache_seconds)
         object.__setattr__(self, "present", reader)
 
     def recent_since(self) -> int:

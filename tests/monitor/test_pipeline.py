@@ -26,7 +26,7 @@ from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
 from tests.world.ports import free_port
 from tests.world.site import opened
-from tests.world.waiting import HANG_SECONDS, wait_until
+from tests.world.waiting import HANG_SECONDS, eventually, wait_until
 
 
 @contextmanager
@@ -156,8 +156,8 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     assert "Traceback" not in said + (tmp_path / "detect.log").read_text()
 
 
-async def test_a_website_works_behind_its_answers(tmp_path: Path) -> None:
+async def test_a_website_keeps_the_present_until_it_ends(tmp_path: Path) -> None:
     async with opened(None, tmp_path) as site:
         async with website(site, ("127.0.0.1", free_port())):
-            assert site.background.runs
-        assert not site.background.runs
+            await eventually(lambda: site.present.revision() == 1)
+        assert not site.background.start(site.present.get)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,7 @@ import sqlalchemy as sa
 
 from monitor.detection.model import State
 from monitor.store.database import Database, open_database
-from monitor.store.records import Filter
-from monitor.web.background import Background
+from monitor.store.records import Filter, StoreUnavailableError
 from monitor.web.present import PresentReader
 from tests.monitor.store.samples import (
     MINUTE,
@@ -51,7 +53,7 @@ async def conclude(store: Database, number: int, state: State, at: int = NOON + 
 
 
 async def test_states_are_filtered(store: Database) -> None:
-    present = await PresentReader(store, lambda: NOON, 0, Background()).get()
+    present = await PresentReader(store, lambda: NOON, 0).get()
     assert len(present.states()) == 4
     ((first, second), (here,)) = (
         present.states(Filter(service="wechat")),
@@ -67,7 +69,7 @@ async def test_states_are_filtered(store: Database) -> None:
 
 
 async def test_only_services_with_new_conclusions_are_read_again(store: Database) -> None:
-    reader = PresentReader(store, lambda: NOON, 0, Background())
+    reader = PresentReader(store, lambda: NOON, 0)
     before = await reader.get()
     asked = reads(store)
     assert (await reader.get()).revision == before.revision
@@ -82,7 +84,7 @@ async def test_only_services_with_new_conclusions_are_read_again(store: Database
 
 async def test_what_is_over_is_not_the_present(store: Database) -> None:
     since = NOON
-    reader = PresentReader(store, lambda: since, 0, Background())
+    reader = PresentReader(store, lambda: since, 0)
     await conclude(store, 91, State.DOWN)
     assert len((await reader.get()).states()) == 4
     since = NOON + 3 * MINUTE
@@ -93,7 +95,7 @@ async def test_what_is_over_is_not_the_present(store: Database) -> None:
 async def test_a_store_that_is_judged_again_from_the_start_is_empty_meanwhile(
     store: Database,
 ) -> None:
-    reader = PresentReader(store, lambda: NOON, 0, Background())
+    reader = PresentReader(store, lambda: NOON, 0)
     assert (await reader.get()).states()
     await store.conclusions.clear()
     assert (await reader.get()).states() == []
@@ -102,7 +104,7 @@ async def test_a_store_that_is_judged_again_from_the_start_is_empty_meanwhile(
 
 
 async def test_a_vantage_is_offline_when_all_its_verdicts_say_so(store: Database) -> None:
-    reader = PresentReader(store, lambda: NOON, 0, Background())
+    reader = PresentReader(store, lambda: NOON, 0)
     await conclude(store, 93, State.VANTAGE_OFFLINE)
     assert (await reader.get()).offline == frozenset()  # Signal still answers
     row = admitted(94, probe=1, at=NOON + 3 * MINUTE, target="signal/messaging")
@@ -114,43 +116,44 @@ async def test_a_vantage_is_offline_when_all_its_verdicts_say_so(store: Database
 
 async def test_within_its_age_nothing_is_asked(store: Database) -> None:
     now = 100.0
-    reader = PresentReader(store, lambda: NOON, 30.0, Background(), clock=lambda: now)
+    reader = PresentReader(store, lambda: NOON, 30.0, clock=lambda: now)
     before = await reader.get()
     await conclude(store, 95, State.OK)
     asked = reads(store)
     assert await reader.get() is before
     assert asked == []
-    now += 0.3
+    now += 3.1
     assert (await reader.get()).revision == before.revision + 1
-    assert not [each for each in asked if "FROM probe" in each]
-    now += 2.0
-    await reader.get()
     assert [each for each in asked if "FROM probe" in each]
 
 
-async def test_the_revision_is_read_behind_whoever_asks_for_it(store: Database) -> None:
-    background = Background()
-    reader = PresentReader(store, lambda: NOON, 30.0, background, clock=lambda: now)
-    now = 100.0
-    assert reader.revision() == 0  # and nobody reads
-    async with background.running():
+async def test_what_is_kept_is_read_without_being_asked_for(store: Database) -> None:
+    reader = PresentReader(store, lambda: NOON, 30.0)
+    keeping = asyncio.create_task(reader.keep())
+    await eventually(lambda: reader.revision() == 1)
+    asked = reads(store)
+    await conclude(store, 96, State.OK)
+    await eventually(lambda: reader.revision() == 2)
+    assert [each for each in asked if "FROM verdict" in each]
+    keeping.cancel()
+
+
+async def test_the_present_is_kept_also_after_the_store_was_away(store: Database) -> None:
+    reader = PresentReader(store, lambda: NOON, 30.0)
+    reading, tried = store.reading, 0
+
+    @contextlib.asynccontextmanager
+    async def away() -> AsyncIterator[Any]:
+        nonlocal tried
+        tried += 1
+        if tried < 2:
+            raise StoreUnavailableError("away")
+        async with reading() as connection:
+            yield connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader._database, "reading", away)
+        keeping = asyncio.create_task(reader.keep())
         await eventually(lambda: reader.revision() == 1)
-        now += 0.3
-        await conclude(store, 96, State.OK)
-        assert reader.revision() == 1
-        await eventually(lambda: reader.revision() == 2)
-
-
-async def test_what_is_a_moment_old_is_given_while_it_is_read_again(store: Database) -> None:
-    background = Background()
-    reader = PresentReader(store, lambda: NOON, 30.0, background, clock=lambda: now)
-    now = 100.0
-    async with background.running():
-        before = await reader.get()
-        await conclude(store, 97, State.OK)
-        now += 2.9
-        assert await reader.get() is before
-        await eventually(lambda: reader.revision() == 2)
-        await conclude(store, 98, State.DOWN, NOON + 4 * MINUTE)
-        now += 3.1  # too old: who asks waits
-        assert (await reader.get()).revision == 3
+    assert tried >= 2
+    keeping.cancel()
