@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:  # the client library is loaded by the daemon alone
-    from probes.runtime import mqtt
+from probes.runtime.broker_url import Broker
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,4 +36,4 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of the collector; empty for a probe that is not enrolled."""
     user: str = ""
     secret: str = ""
-    brokers: tuple[mqtt.Broker, ...] = ()
+    brokers: tuple[Broker, ...] = ()

@@ -7,15 +7,8 @@ import secrets
 import ssl
 from contextlib import AbstractAsyncContextManager
 
-from probes.runtime.mqtt import Broker, BrokerConnection, connect, parse_broker
-
-
-def broker_of(url: str) -> Broker:
-    """The broker that a URL names. Raises ValueError with the reason."""
-    try:
-        return parse_broker(url)
-    except ValueError as error:
-        raise ValueError(f"broker URL: {error}") from None
+from probes.runtime.broker_url import parse_broker
+from probes.runtime.mqtt import BrokerConnection, connect
 
 
 def connected(
@@ -29,4 +22,4 @@ def connected(
     """Connect as a client of its own, `purpose` and a random number. `tls` replaces the system's
     roots. Raises ValueError for a bad URL, and BrokerError on entering."""
     client_id = f"{purpose}-{secrets.token_hex(6)}"
-    return connect(broker_of(url), client_id=client_id, user=user, secret=secret, tls=tls)
+    return connect(parse_broker(url), client_id=client_id, user=user, secret=secret, tls=tls)

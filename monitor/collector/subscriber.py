@@ -17,11 +17,12 @@ import random
 import ssl
 from collections.abc import Callable, Container
 
-from monitor.broker.client import broker_of, connected
+from monitor.broker.client import connected
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.batch_writer import FINISH_SECONDS, BatchWriter, CollectorStore
 from monitor.collector.counters import Counters
 from monitor.collector.message_queue import MessageQueue, Received
+from probes.runtime.broker_url import parse_broker
 from probes.runtime.cancellation import raise_if_cancelled
 from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerConnection, BrokerError
@@ -51,7 +52,7 @@ async def run_collector(
     the load with other collectors where the broker speaks MQTT 5. Measurements of targets that are
     not in `known_targets` are quarantined; None accepts any. Raises ValueError for a bad URL.
     """
-    broker = broker_of(url)
+    broker = parse_broker(url)
     queue = MessageQueue()
     counters.waiting = lambda: (queue.messages, queue.bytes)
     acknowledger = Acknowledger(counters)

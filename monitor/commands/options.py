@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import monitor
 from monitor.store.shard import shard
+from probes.runtime.broker_url import broker_url
 from probes.runtime.options import (
     Parser,
     asn,
@@ -106,7 +107,7 @@ def _add_servers(top: Parser) -> None:
     _signed_catalogue(
         detect, "keep this file of `catalogue sign` published; a new one needs no restart"
     )
-    detect.option("--public-url URL", "base URL of links in webhooks")
+    detect.option("--public-url URL", "base URL of links in webhooks", read=http_url)
     _fingerprints(detect)
     detect.option(
         "--shard I/N",
@@ -120,7 +121,10 @@ def _add_servers(top: Parser) -> None:
     _signed_catalogue(serve, "give the key of this file of `catalogue sign` to probes that enrol")
     _pace(serve)
     serve.option(
-        "--broker URL", "broker URL given to probes when they enrol (repeatable)", many=True
+        "--broker URL",
+        "broker URL given to probes when they enrol (repeatable)",
+        read=broker_url,
+        many=True,
     )
     serve.option(
         "--mosquitto-passwords FILE", "password file of mosquitto to keep up to date", read=path
@@ -205,7 +209,9 @@ def _add_printed_files(top: Parser) -> None:
         default="http://127.0.0.1:8080",
     )
     rules.option(
-        "--runbooks URL", "where the runbooks are published (default: /runbooks of --public-url)"
+        "--runbooks URL",
+        "where the runbooks are published (default: /runbooks of --public-url)",
+        read=http_url,
     )
     rules.option("--alertmanager", "print the configuration of Alertmanager")
     rules.option("--prometheus", "print the configuration of Prometheus")
@@ -330,7 +336,7 @@ def _add_upkeep(top: Parser) -> None:
     )
     new.option("--uses N", "number of probes that may enrol with it", read=positive, default="1")
     new.option("--expires DURATION", "lifetime of the token, e.g. 24h", read=duration, default="7d")
-    new.option("--public-url URL", "URL at which probes reach this monitor")
+    new.option("--public-url URL", "URL at which probes reach this monitor", read=http_url)
     new.option(
         "--container",
         "instead of the token, print a command that starts a container, which then enrols",
@@ -434,7 +440,9 @@ def _site(parser: Parser, demo: str = "") -> None:
         read=host_port,
         default="127.0.0.1:8080",
     )
-    parser.option("--public-url URL", "base URL of permalinks and of enrolment tokens")
+    parser.option(
+        "--public-url URL", "base URL of permalinks and of enrolment tokens", read=http_url
+    )
     parser.option(
         "--proxy ADDRESS",
         "address or network of a reverse proxy whose X-Forwarded-For header is trusted "
@@ -500,6 +508,7 @@ def _broker(parser: Parser) -> None:
     parser.option(
         "--broker URL",
         "mqtt://, mqtts://, ws:// or wss:// URL of the broker",
+        read=broker_url,
         default="mqtt://127.0.0.1:1883",
     )
     parser.option("--mqtt-user NAME", "user name of the monitor at the broker", default="monitor")

@@ -49,6 +49,7 @@ from probes.rounds import scheduler
 from probes.rounds.profile import Profile
 from probes.rounds.round import Setup, round_bound_seconds
 from probes.rounds.traffic_budget import least_budget
+from probes.runtime.broker_url import Broker, parse_broker
 from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError
 from probes.runtime.options import OptionError
@@ -58,7 +59,6 @@ from probes.words import language_of, say
 
 if TYPE_CHECKING:
     from probes.config import AgentConfig
-    from probes.runtime import mqtt
 
 BAD_INPUT = 2
 MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
@@ -233,12 +233,9 @@ def _show_risks(chosen: Namespace) -> None:
     consent.agree(chosen.state, consent.digest(), _now())
 
 
-def _broker(source: str, url: str) -> mqtt.Broker:
-    # Only the daemon loads the MQTT client: paho imports much that `once` and others never use.
-    from probes.runtime import mqtt
-
+def _broker(source: str, url: str) -> Broker:
     try:
-        return mqtt.parse_broker(url)
+        return parse_broker(url)
     except ValueError as error:
         raise OptionError(f"{source}: {error}") from None
 

@@ -19,6 +19,7 @@ from probes.delivery.spool import Spool, SpoolRow
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
 from probes.runtime import mqtt
+from probes.runtime.broker_url import Broker
 from probes.runtime.cancellation import raise_if_cancelled
 from probes.wire import codec, topics
 from probes.wire.bounds import MAX_BATCH_LINES, MAX_PACKET_BYTES
@@ -94,7 +95,7 @@ class Publisher:
         self,
         spool: Spool,
         probe: str,
-        brokers: Sequence[mqtt.Broker],
+        brokers: Sequence[Broker],
         *,
         user: str,
         secret: str,
@@ -196,7 +197,7 @@ class Publisher:
         except TimeoutError:
             pass
 
-    async def _use_broker(self, broker: mqtt.Broker) -> bool:
+    async def _use_broker(self, broker: Broker) -> bool:
         """Use one connection to one broker until it is lost. Return whether it was useful:
         something was acknowledged, or it lasted."""
         begun, last_ack = asyncio.get_running_loop().time(), self.stats.last_ack_ms

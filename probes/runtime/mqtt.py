@@ -17,7 +17,6 @@ import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomqtt
 import certifi
@@ -25,7 +24,8 @@ import msgspec
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+from probes.runtime.broker_url import Broker
+
 VERSIONS = ("5", "3.1.1")
 CONNACK_SECONDS = 5.0
 """Some brokers of 3.1.1 never answer a CONNECT of MQTT 5: they wait for more bytes."""
@@ -64,36 +64,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 NO_LIMITS = Limits()
 
 
-class Broker(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a broker is."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str = "/mqtt"
-    user: str = ""
-    secret: str = ""
-    version: str = ""
-    """`5` or `3.1.1` when the URL says so (`?version=3.1.1`); otherwise both are tried."""
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether TLS is used."""
-        return self.scheme in ("mqtts", "wss")
-
-    @property
-    def exposed(self) -> bool:
-        """Whether the connection, and the secret, can be read outside this machine."""
-        local = self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
-        return not (self.encrypted or local)
-
-    @property
-    def name(self) -> str:
-        """The URL without user and secret, for logs."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-
 class Message(msgspec.Struct, frozen=True):
     """What the broker delivered."""
 
@@ -101,31 +71,6 @@ class Message(msgspec.Struct, frozen=True):
     payload: bytes
     retained: bool = False
     """The broker had stored it before the subscription."""
-
-
-def parse_broker(text: str) -> Broker:
-    """Return the broker that a URL names. Raises ValueError with the reason."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"not a URL: {error}") from None
-    if parts.scheme not in PORTS:
-        raise ValueError("must begin with mqtt://, mqtts://, ws:// or wss://")
-    if not parts.hostname:
-        raise ValueError("names no host")
-    version = parse_qs(parts.query).get("version", [""])[0]
-    if version not in ("", "5", "3.1.1"):
-        raise ValueError("version must be 5 or 3.1.1")
-    return Broker(
-        scheme=parts.scheme,
-        host=parts.hostname,
-        port=port or PORTS[parts.scheme],
-        path=parts.path or "/mqtt",
-        user=unquote(parts.username or ""),
-        secret=unquote(parts.password or ""),
-        version=version,
-    )
 
 
 class _Client(aiomqtt.Client):

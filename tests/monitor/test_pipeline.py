@@ -21,7 +21,8 @@ import pytest
 from monitor.pipeline import website
 from monitor.signed_catalogue import make_key, sign
 from probes.catalogue.load import SHIPPED
-from probes.runtime.mqtt import connect, parse_broker
+from probes.runtime.broker_url import parse_broker
+from probes.runtime.mqtt import connect
 from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
 from tests.world.ports import free_port

@@ -19,7 +19,7 @@ from monitor.collector.subscriber import run_collector
 from probes.delivery.publisher import Publisher
 from probes.delivery.spool import Spool
 from probes.log import Log
-from probes.runtime import mqtt
+from probes.runtime.broker_url import parse_broker
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import (
@@ -76,7 +76,7 @@ async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> 
     publisher = Publisher(
         spool,
         made.one.probe,
-        [mqtt.parse_broker(f"mqtt://127.0.0.1:{made.probes_port}")],
+        [parse_broker(f"mqtt://127.0.0.1:{made.probes_port}")],
         user=made.one.user,
         secret=made.one.secret,
         boot="boot",
@@ -350,7 +350,7 @@ async def test_stopping_finishes_what_has_arrived(embedded: House) -> None:
 
 
 async def test_a_bad_url_is_said_at_once(embedded: House) -> None:
-    with pytest.raises(ValueError, match="broker URL"):
+    with pytest.raises(ValueError, match="must begin with mqtt"):
         await run_collector(
             "nonsense", "", "", embedded.database, Counters(), asyncio.Event(), shared=False
         )

@@ -13,6 +13,7 @@ from probes.delivery.publisher import UNANSWERED_ATTEMPTS, DeliveryTimes, Publis
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.runtime import mqtt
+from probes.runtime.broker_url import parse_broker
 from probes.wire import codec
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.measurement import Measurement
@@ -55,7 +56,7 @@ class Rig:
         self.publisher = Publisher(
             self.spool,
             PROBE,
-            [mqtt.parse_broker(url)],
+            [parse_broker(url)],
             user="",
             secret="",
             boot=secrets.token_hex(4),
@@ -182,7 +183,7 @@ async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_pat
             r.publisher.round_closed()
             await collector.wait(lambda: collector.batches)
             async with mqtt.connect(
-                mqtt.parse_broker(server.url),
+                parse_broker(server.url),
                 client_id="x",
             ) as other:  # fmt: skip
                 topic = f"reachwatch/v1/ack/{PROBE}"
@@ -216,7 +217,7 @@ async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) ->
             r.publisher.round_closed()
             await collector.wait(lambda: len(collector.batches) > 1)
             async with mqtt.connect(
-                mqtt.parse_broker(server.url),
+                parse_broker(server.url),
                 client_id="x",
             ) as other:  # fmt: skip
                 ack = codec.Ack(boot=collector.batches[0].header.boot, sequences=(0, 0))
@@ -365,7 +366,7 @@ async def test_a_probe_that_disappears_is_reported_lost(tmp_path: Path) -> None:
                 await collector.wait(lambda: collector.states)
                 # Another connection of the same name pushes it out without DISCONNECT.
                 async with mqtt.connect(
-                    mqtt.parse_broker(server.url),
+                    parse_broker(server.url),
                     client_id=PROBE,
                 ):  # fmt: skip
                     await collector.wait(lambda: "lost" in [s.state for s in collector.states])

@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.runtime import mqtt
+from probes.runtime.broker_url import parse_broker
 from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.older_broker import only_3_1_1
 from tests.world.ports import free_port
@@ -33,38 +34,6 @@ def connect(broker: mqtt.Broker, version: str = "5", **more: Any) -> Any:
     return mqtt.connect(broker, versions=[version], **options)
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "version"),
-    [
-        ("mqtt://127.0.0.1", "mqtt://127.0.0.1:1883", ""),
-        ("mqtts://u:s%40@host:99", "mqtts://host:99", ""),
-        ("ws://[::1]:8080/x?version=3.1.1", "ws://[::1]:8080", "3.1.1"),
-        ("wss://host", "wss://host:443", ""),
-    ],
-)
-def test_urls(text: str, name: str, version: str) -> None:
-    broker = mqtt.parse_broker(text)
-    assert (broker.name, broker.version) == (name, version)
-    assert "s@" not in broker.name
-
-
-@pytest.mark.parametrize(
-    "text", ["", "http://x", "mqtt://", "mqtt://h:99999", "mqtt://h?version=4"]
-)
-def test_bad_urls(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        mqtt.parse_broker(text)
-
-
-def test_who_can_read_what_goes_to_a_broker() -> None:
-    for url, exposed in (
-        ("mqtt://127.0.0.1", False), ("ws://localhost/x", False), ("mqtt://[::1]:1883", False),
-        ("mqtt://192.0.2.1", True), ("ws://a.example", True), ("mqtts://a.example", False),
-        ("wss://a.example", False),
-    ):  # fmt: skip
-        assert mqtt.parse_broker(url).exposed is exposed
-
-
 def test_the_private_hooks_are_where_they_were() -> None:
     assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
     for name in ("_on_connect", "_on_disconnect", "_on_publish"):
@@ -76,7 +45,7 @@ def test_the_private_hooks_are_where_they_were() -> None:
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 async def test_both_versions_carry_messages_and_the_will(tmp_path: Path, version: str) -> None:
     with running_mosquitto(tmp_path, "max_packet_size 70000") as server:
-        broker = mqtt.parse_broker(server.url)
+        broker = parse_broker(server.url)
         async with connect(broker, version, client_id="reader") as reader:
             await reader.subscribe("#")
             stream = reader.messages()
@@ -96,7 +65,7 @@ async def test_both_versions_carry_messages_and_the_will(tmp_path: Path, version
 async def test_a_refused_publish_says_why(tmp_path: Path) -> None:
     (tmp_path / "acl").write_text("topic read #\n")
     with running_mosquitto(tmp_path, f"acl_file {tmp_path}/acl") as server:
-        broker = mqtt.parse_broker(server.url)
+        broker = parse_broker(server.url)
         async with connect(broker) as writer:
             assert await writer.publish("a", b"") == "Not authorized"
         async with connect(broker, "3.1.1") as writer:
@@ -106,20 +75,20 @@ async def test_a_refused_publish_says_why(tmp_path: Path) -> None:
 async def test_wrong_credentials_are_one_line_without_the_secret(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path, anonymous=False) as server:
         with pytest.raises(mqtt.BrokerError) as caught:
-            async with connect(mqtt.parse_broker(server.url), user="u", secret="hush"):
+            async with connect(parse_broker(server.url), user="u", secret="hush"):
                 pass
         assert "ot authorized" in str(caught.value)
         assert "hush" not in str(caught.value)
 
 
 async def test_nobody_there_and_a_death_under_way(tmp_path: Path) -> None:
-    broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{free_port()}")
+    broker = parse_broker(f"mqtt://127.0.0.1:{free_port()}")
     with pytest.raises(mqtt.BrokerError, match="refused"):
         async with connect(broker):
             pass
     server = Mosquitto(tmp_path)
     server.start()
-    async with connect(mqtt.parse_broker(server.url)) as alive:
+    async with connect(parse_broker(server.url)) as alive:
         server.kill()
         with pytest.raises(mqtt.BrokerError):
             async for _ in alive.messages():
@@ -141,7 +110,7 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
         server = await asyncio.start_server(behaviour, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(mqtt.BrokerError, match=words):
-            async with connect(mqtt.parse_broker(f"mqtt://127.0.0.1:{port}"), connack_seconds=0.3):
+            async with connect(parse_broker(f"mqtt://127.0.0.1:{port}"), connack_seconds=0.3):
                 pass
         server.close()
         await server.wait_closed()
@@ -152,7 +121,7 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
 async def test_a_broker_of_3_1_1_only_refuses_5_and_takes_3_1_1(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path) as server:
         async with only_3_1_1(server.port) as port:
-            broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{port}")
+            broker = parse_broker(f"mqtt://127.0.0.1:{port}")
             with pytest.raises(mqtt.BrokerError):
                 async with connect(broker):
                     pass
@@ -169,7 +138,7 @@ async def test_a_broker_of_3_1_1_only_refuses_5_and_takes_3_1_1(tmp_path: Path) 
 async def test_tls_is_verified(tmp_path: Path) -> None:
     config = certificate(tmp_path)
     with running_mosquitto(tmp_path, config) as server:
-        broker = mqtt.parse_broker(server.url.replace("mqtt://127.0.0.1", "mqtts://localhost"))
+        broker = parse_broker(server.url.replace("mqtt://127.0.0.1", "mqtts://localhost"))
         with pytest.raises(mqtt.BrokerError, match="certificate verify failed"):
             async with connect(broker):
                 pass
@@ -184,7 +153,7 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
 
 async def test_websockets(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path, "protocol websockets") as server:
-        broker = mqtt.parse_broker(server.url.replace("mqtt:", "ws:"))
+        broker = parse_broker(server.url.replace("mqtt:", "ws:"))
         async with connect(broker) as alive:
             await alive.publish("t", b"x")
 
@@ -234,7 +203,7 @@ async def test_a_packet_without_measure_is_not_read() -> None:
     mishaps: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
     server = await asyncio.start_server(announce, "127.0.0.1", 0)
-    broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    broker = parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with asyncio.timeout(HANG_SECONDS):
         async with connect(broker, "3.1.1") as connection:
             await connection.subscribe("t")
@@ -273,7 +242,7 @@ async def test_a_frame_without_end_is_not_kept() -> None:
         writer.close()
 
     server = await asyncio.start_server(flood, "127.0.0.1", 0)
-    broker = mqtt.parse_broker(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mqtt")
+    broker = parse_broker(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mqtt")
     async with asyncio.timeout(HANG_SECONDS):
         with pytest.raises(mqtt.BrokerError):
             async with connect(broker, "3.1.1", limits=limits) as connection:
@@ -285,7 +254,7 @@ async def test_a_frame_without_end_is_not_kept() -> None:
 
 async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path, "max_queued_messages 0") as server:
-        broker = mqtt.parse_broker(server.url)
+        broker = parse_broker(server.url)
         async with (
             connect(broker, client_id="a") as reader,
             connect(broker, client_id="b") as flooder,
