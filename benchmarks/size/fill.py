@@ -361,7 +361,8 @@ def _measurement(id: bytes, probe: str, target: str, at: int, asn: int) -> Measu
 
 
 class SQLiteRows:
-    """Writes rows into an SQLite store."""
+    """Writes rows into an SQLite store, in one transaction: what is interrupted can be begun
+    again."""
 
     def __init__(self, url: str) -> None:
         self._connection = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"))
@@ -379,16 +380,19 @@ class SQLiteRows:
         )
 
     async def finish(self, statements: Sequence[str]) -> None:
-        """Run the statements that count what was written, and end."""
+        """Run the statements that count what was written, and commit."""
         for statement in statements:
             self._connection.execute(statement)
         self._connection.commit()
         self._connection.execute("ANALYZE")
+
+    async def close(self) -> None:
+        """Let the store go; what is not finished is undone."""
         self._connection.close()
 
 
 class PostgreSQLRows:
-    """Writes rows into a PostgreSQL store by COPY."""
+    """Writes rows into a PostgreSQL store by COPY, in one transaction as well."""
 
     def __init__(self, url: str, connection: asyncpg.Connection) -> None:
         self._url, self._connection = url, connection
@@ -407,7 +411,7 @@ class PostgreSQLRows:
         )
 
     async def finish(self, statements: Sequence[str]) -> None:
-        """Run the statements that count what was written, and end."""
+        """Run the statements that count what was written, and commit."""
         for statement in statements:
             await self._connection.execute(statement)
         for table in ("vantage", "target"):  # whose numbers were given here
@@ -415,7 +419,11 @@ class PostgreSQLRows:
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'number'), max(number)) "
                 f"FROM {table}"
             )
+        await self._connection.execute("COMMIT")
         await self._connection.execute("VACUUM ANALYZE")
+
+    async def close(self) -> None:
+        """Let the store go; what is not finished is undone."""
         await self._connection.close()
 
 
@@ -479,11 +487,24 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
     if url.startswith("sqlite"):
         rows = SQLiteRows(url)
     else:
-        rows = PostgreSQLRows(url, await asyncpg.connect(url.replace("+asyncpg", "")))
+        writer = await asyncpg.connect(url.replace("+asyncpg", ""))
+        await writer.execute("BEGIN")
+        rows = PostgreSQLRows(url, writer)
+    try:
+        enrolled = there[0].enrolled if there else None
+        return await _fill(rows, size, now, enrolled, newest or 0)
+    finally:
+        await rows.close()
+
+
+async def _fill(
+    rows: SQLiteRows | PostgreSQLRows, size: Size, now: int, enrolled: int | None, newest: int
+) -> Fleet:
+    """The same, where a fleet that is there has `enrolled` and measured until `newest`."""
     enrolled_before = (size.days + 30) * DAY
-    if there:
-        fleet = Fleet(size, there[0].enrolled + enrolled_before, now)
-        days = await _measurements(rows, fleet, newest or 0)
+    if enrolled is not None:
+        fleet = Fleet(size, enrolled + enrolled_before, now)
+        days = await _measurements(rows, fleet, newest)
         await rows.finish(_sums(fleet, days))
         return fleet
     fleet = Fleet(size, now)
