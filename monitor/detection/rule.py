@@ -78,6 +78,18 @@ def background_fails(layer: Layer) -> Rule[Any]:
     )
 
 
+def udp_at_times(layer: Layer) -> Rule[Any]:
+    """The rule for silence over UDP where the line passes few datagrams."""
+    return Rule(
+        f"{layer}.at_times",
+        lambda f: f.kind is Kind.TIMEOUT and f.udp_at_times,
+        State.INCONCLUSIVE,
+        "While it was tried again, a host that had answered over UDP did not, or only to a second "
+        "request: the line lets few datagrams through, or none at times.",
+        evidence=("udp_at_times",),
+    )
+
+
 def family_broken(layer: Layer) -> Rule[Any]:
     """The rule for an address family that does not work at this vantage."""
     return Rule(

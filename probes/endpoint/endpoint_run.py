@@ -24,6 +24,7 @@ from probes.wire.failure import Failure
 from probes.wire.observation import (
     LIVENESS_HOST,
     AnyObservation,
+    AppExchange,
     Contrast,
     HTTPExchange,
     Purpose,
@@ -34,6 +35,7 @@ from probes.wire.observation import (
 from probes.wire.target import Endpoint, SNIContrast
 
 _Reached = TypeVar("_Reached")
+_Remarked = TCPConnect | TLSHandshake | QUICHandshake | AppExchange
 MAX_LIVENESS_HOSTS = 3
 """Where one flow in ten dies for good, three die in a round of a thousand."""
 MAX_PER_FAMILY = 8
@@ -108,6 +110,10 @@ class EndpointRun:
     """False for a retest: the service's name is shown to each of its addresses once."""
     alive: Sequence[tuple[str, int]] = ()
     """Addresses and ports at which liveness hosts were reached in this round."""
+    stun_hosts: Sequence[tuple[str, int]] = ()
+    """Those at which one answered over UDP."""
+    ask_stun: Callable[[EndpointRun, str, int], Awaitable[AppExchange]] | None = None
+    """Asks one of them once more (`probes.protocols.stun`)."""
     references: bool = True
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF
@@ -244,22 +250,34 @@ class EndpointRun:
             tasks = [group.create_task(_run(reach(self, a))) for a in chosen]
         return [task.result() for task in tasks]
 
-    async def again(self, silent: bool, address: str, step: Awaitable[_Reached]) -> _Reached:
+    async def again(
+        self, silent: bool, address: str, step: Awaitable[_Reached], *, udp: bool = False
+    ) -> _Reached:
         """Take a step at an address once more. After silence, hosts that liveness reached over the
         same address family are connected to at the same time: only they tell whether the machine
-        was still online."""
+        was still online. After silence over UDP those that answered over UDP are asked as well, of
+        the other family where none has this one: whether the line still lets datagrams through."""
         if not silent or not self.once(f"liveness over IPv{6 if ':' in address else 4}"):
             return await step
-        hosts = [host for host in self.alive if (":" in host[0]) == (":" in address)]
+
+        def reached(hosts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+            return [host for host in hosts if (":" in host[0]) == (":" in address)]
+
         async with asyncio.TaskGroup() as group:
-            for host in hosts[:MAX_LIVENESS_HOSTS]:
-                group.create_task(self._reach_liveness_host(*host))
+            for host in reached(self.alive)[:MAX_LIVENESS_HOSTS]:
+                group.create_task(self._beside(self._connect_to(*host)))
+            if udp and self.ask_stun is not None:
+                for host in (reached(self.stun_hosts) or self.stun_hosts)[:MAX_LIVENESS_HOSTS]:
+                    group.create_task(self._beside(self.ask_stun(self, *host)))
             return await step
 
-    async def _reach_liveness_host(self, address: str, port: int) -> None:
+    async def _connect_to(self, address: str, port: int) -> TCPConnect:
         connection = await self.connect(address, port=port, purpose=Purpose.CONTRAST)
         connection.close()
-        self.add_evidence(connection.tcp, LIVENESS_HOST)
+        return connection.tcp
+
+    async def _beside(self, reached: Awaitable[_Remarked]) -> None:
+        self.add_evidence(await reached, LIVENESS_HOST)
 
     async def connect(
         self,
@@ -389,7 +407,7 @@ class EndpointRun:
             self.dates_ms.append((date_ms, self.network.wall_ms()))
         return seen
 
-    def add_evidence(self, seen: TCPConnect | TLSHandshake | QUICHandshake, evidence: str) -> None:
+    def add_evidence(self, seen: _Remarked, evidence: str) -> None:
         """Add evidence to an observation that is already recorded."""
         place = next(i for i, o in enumerate(self.observations) if o is seen)
         self.observations[place] = msgspec.structs.replace(

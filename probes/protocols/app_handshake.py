@@ -15,7 +15,7 @@ from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.steps import app
 from probes.steps.app import AppRequest
 from probes.wire.failure import Failure
-from probes.wire.observation import AppExchange, Contrast
+from probes.wire.observation import AppExchange, Contrast, Purpose
 
 MakeRequest = Callable[[], AppRequest]
 """Makes a new request: random numbers and message ids are used once."""
@@ -61,32 +61,46 @@ async def exchange_over_udp(
     """Resolve and make the exchange with every address, each time from a new port. `pauses`:
     seconds before the request is sent again."""
 
-    async def exchange(address: str, contrast: Contrast | None = None) -> AppExchange:
-        seen = await app.over_datagrams(
-            run.network,
-            make_request(),
-            endpoint=run.endpoint.id,
-            address=address,
-            port=run.endpoint.port,
-            protocol=run.endpoint.protocol,
-            started_us=run.started_us,
-            pauses=pauses,
-            purpose=purpose_of(contrast),
-            contrast=contrast,
-            timeout=run.timeout(purpose_of(contrast)),
-        )
-        run.observations.append(seen)
-        return seen
-
     async def reach(run: EndpointRun, address: str) -> bool:
-        seen = await exchange(address)
+        seen = await exchange_once(run, make_request(), pauses, address)
         final = seen.failure in LOCAL_FAILURES and seen.icmp_type is None
         if not seen.spoke and run.repeats and not final and not seen.evidence:
             silent = seen.failure == Failure.TIMEOUT
-            seen = await run.again(silent, address, exchange(address, Contrast.REPEAT))
+            repeat = exchange_once(run, make_request(), pauses, address, contrast=Contrast.REPEAT)
+            seen = await run.again(silent, address, repeat, udp=True)
         return seen.spoke
 
     await _reach_all(run, reach)
+
+
+async def exchange_once(
+    run: EndpointRun,
+    request: AppRequest,
+    pauses: Sequence[float],
+    address: str,
+    *,
+    port: int | None = None,
+    protocol: str | None = None,
+    contrast: Contrast | None = None,
+    purpose: Purpose | None = None,
+) -> AppExchange:
+    """Make one exchange over UDP and record it: with the endpoint, unless told otherwise."""
+    purpose = purpose or purpose_of(contrast)
+    seen = await app.over_datagrams(
+        run.network,
+        request,
+        endpoint=run.endpoint.id,
+        address=address,
+        port=port or run.endpoint.port,
+        protocol=protocol or run.endpoint.protocol,
+        started_us=run.started_us,
+        pauses=pauses,
+        purpose=purpose,
+        contrast=contrast,
+        timeout=run.timeout(purpose),
+    )
+    run.observations.append(seen)
+    return seen
 
 
 async def _reach_all(

@@ -58,7 +58,7 @@ async def _reach(run: EndpointRun, address: str) -> bool:
         return seen.failure is None
     if run.repeats:
         again = run.quic_handshake(address, contrast=Contrast.REPEAT)
-        repeated = await run.again(seen.failure == Failure.TIMEOUT, address, again)
+        repeated = await run.again(seen.failure == Failure.TIMEOUT, address, again, udp=True)
         if repeated.failure is None:
             return True
     if not run.contrasts:

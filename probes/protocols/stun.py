@@ -16,9 +16,10 @@ import os
 import struct
 
 from probes.endpoint.endpoint_run import EndpointRun
-from probes.protocols.app_handshake import exchange_over_udp
+from probes.protocols.app_handshake import exchange_once, exchange_over_udp
 from probes.protocols.public_keys import Entropy
 from probes.steps.app import AppRequest, NoReply, Parsed, Reply
+from probes.wire.observation import AppExchange, Purpose
 
 _HEAD = struct.Struct("!HHI12s")
 _COOKIE = 0x2112A442
@@ -31,6 +32,14 @@ RETRANSMIT_SECONDS = (0.5, 1.0, 2.0, 4.0)
 async def measure(run: EndpointRun) -> None:
     """Send a Binding request to every address; once more from a new port when no reply came."""
     await exchange_over_udp(run, request, RETRANSMIT_SECONDS)
+
+
+async def ask(run: EndpointRun, address: str, port: int) -> AppExchange:
+    """Ask a liveness host, whatever the endpoint is, and record the exchange."""
+    contrast = Purpose.CONTRAST
+    return await exchange_once(
+        run, request(), RETRANSMIT_SECONDS, address, port=port, protocol="stun", purpose=contrast
+    )
 
 
 def request(entropy: Entropy = os.urandom) -> AppRequest:

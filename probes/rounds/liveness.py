@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
-from probes.wire.observation import TCPConnect
+from probes.wire.observation import AppExchange, TCPConnect
 from probes.wire.protocol import protocol
 from probes.wire.target import Endpoint, LivenessHost, Target
 
@@ -34,6 +34,16 @@ def reached_hosts(measurement: Measurement) -> list[tuple[str, int]]:
         (seen.endpoint, ":" in seen.address): (seen.address, seen.port)
         for seen in measurement.observations
         if isinstance(seen, TCPConnect) and seen.failure is None
+    }
+    return list(found.values())
+
+
+def stun_hosts(measurement: Measurement) -> list[tuple[str, int]]:
+    """Return where STUN was answered: an address of each host and family, and its port."""
+    found = {
+        (seen.endpoint, ":" in seen.address): (seen.address, seen.port)
+        for seen in measurement.observations
+        if isinstance(seen, AppExchange) and seen.protocol == "stun" and seen.spoke
     }
     return list(found.values())
 

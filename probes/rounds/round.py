@@ -26,9 +26,9 @@ from probes.endpoint.timeouts import Timeouts
 from probes.net.limits import within
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
-from probes.protocols import registry
+from probes.protocols import registry, stun
 from probes.rounds.last_failures import failed_endpoints, has_failed
-from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts
+from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts, stun_hosts
 from probes.rounds.profile import lean_endpoints
 from probes.wire.measurement import (
     VERSION,
@@ -92,6 +92,8 @@ class _Round:
     without them the round ends sooner."""
     alive: list[tuple[str, int]] = field(default_factory=list)
     """Where liveness hosts were reached."""
+    stun_hosts: list[tuple[str, int]] = field(default_factory=list)
+    """Where one answered over UDP."""
     throughput: Collection[str] = ()
     """Ids of targets whose throughput a retest asks for."""
     clock_offset_ms: int | None = None
@@ -293,6 +295,7 @@ async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measureme
         tasks = [group.create_task(_measure(this, t, liveness=True)) for t in wanted]
     this.clock_offset_ms = clock_offset_ms(this.dates_ms)
     this.alive = [where for task in tasks for where in reached_hosts(task.result())]
+    this.stun_hosts = [where for task in tasks for where in stun_hosts(task.result())]
     this.online = not tasks or bool(this.alive)
     return tuple(
         msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
@@ -348,6 +351,8 @@ async def _measure_endpoints(
             residual=_residual_blocking_possible(this, endpoint.id, started),
             contrasts=not plain,
             alive=this.alive,
+            stun_hosts=this.stun_hosts,
+            ask_stun=stun.ask,
             repeats=not retest,
             control=not (plain or retest) and this.setup.vantage.role is Role.CONTROL,
             references=not liveness and this.online,

@@ -9,7 +9,7 @@ At most MAX_REPLY_BYTES are read. Of a reply that is not the app's the first 256
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -19,12 +19,23 @@ import msgspec
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.limits import within
-from probes.net.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
+from probes.net.network import (
+    SENT_AGAIN,
+    ConnectError,
+    Datagrams,
+    DestinationRefusedError,
+    Network,
+    Stream,
+)
 from probes.wire.observation import AppExchange, Contrast, Purpose
 
 _MAX_EXCERPT = 256
 MAX_REPLY_BYTES: Final = 16384
 """Bytes of a reply that are read at most; replies of every protocol here are far shorter."""
+LATE_SECONDS = 2.0
+"""How long to wait at most for the replies to requests that were sent again."""
+LATE = "sent_again_answered"
+"""Evidence that all of them were answered."""
 MAX_PIECES = 64
 """Pieces of one reply, or datagrams. Parsing costs up to twenty milliseconds each time, so a server
 that drips single bytes, or floods, would delay all other measurements."""
@@ -77,6 +88,11 @@ class _Received:
     received_bytes: int = 0
     head: bytes = b""
     parsed: Parsed = NoReply.INCOMPLETE
+    sent: int = 0
+    """Requests, and how many of them were answered."""
+    answered: int = 0
+    answered_us: int = 0
+    """By the network's clock; 0 as long as there is no reply."""
 
 
 async def over_stream(
@@ -175,11 +191,13 @@ async def over_datagrams(
             datagrams = await network.datagrams(address, port, icmp=True)
             try:
                 await _exchange_datagrams(datagrams, request, state, pauses)
+                state.answered_us = network.clock_us()
+                await _late_replies(datagrams, request, state, pauses)
             finally:
                 datagrams.close()
     except (OSError, DestinationRefusedError) as error:
         failed = error
-    if isinstance(failed, TimeoutError) and state.parsed is NoReply.FOREIGN:
+    if isinstance(failed, TimeoutError) and state.parsed is not NoReply.INCOMPLETE:
         failed = None
     icmp = failed if isinstance(failed, ConnectError) else None
     seen = AppExchange(
@@ -187,8 +205,10 @@ async def over_datagrams(
         purpose=purpose,
         contrast=contrast,
         at_us=begin - started_us,
-        took_us=network.clock_us() - begin,
-        evidence=("not_dialled",) if isinstance(failed, DestinationRefusedError) else (),
+        took_us=(state.answered_us or network.clock_us()) - begin,
+        evidence=("not_dialled",)
+        if isinstance(failed, DestinationRefusedError)
+        else _sent_again(state),
         address=address,
         port=port,
         protocol=protocol,
@@ -206,6 +226,7 @@ async def _exchange_datagrams(
     count = 0
     for pause in (*pauses, None):
         await datagrams.send(request.payload)
+        state.sent += 1
         state.sent_bytes += len(request.payload)
         try:
             with nullcontext() if pause is None else within(pause):
@@ -221,6 +242,27 @@ async def _exchange_datagrams(
         except TimeoutError as error:
             if error.errno is not None:  # from the kernel, not the end of our pause
                 raise
+
+
+async def _late_replies(
+    datagrams: Datagrams, request: AppRequest, state: _Received, pauses: Sequence[float]
+) -> None:
+    """After a request that was sent more than once, wait for the other replies: where all come,
+    nothing was lost, and the line is only slow. They come at the intervals of the requests."""
+    if not isinstance(state.parsed, Reply):
+        return
+    state.answered = 1
+    with suppress(OSError), within(min(2 * sum(pauses[: state.sent - 1]), LATE_SECONDS)):
+        for _ in range(MAX_PIECES):
+            if state.answered >= state.sent:
+                return
+            state.answered += isinstance(request.parse(await datagrams.receive()), Reply)
+
+
+def _sent_again(state: _Received) -> tuple[str, ...]:
+    if state.sent < 2 or not state.answered:
+        return ()
+    return (SENT_AGAIN, LATE) if state.answered >= state.sent else (SENT_AGAIN,)
 
 
 def _completed(

@@ -146,6 +146,10 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _set(endpoint, "_without_unseen_accusations", _without_any_unseen),
         ("tcp.near_and_far",),
     ),
+    "that a datagram passed says that others do, later": (
+        _set(EndpointContext, "udp_at_times", lambda *_: False),
+        ("benign.udp_limit", "quic.few"),
+    ),
     "the dead are slow": (
         _set(throttle, "dead", lambda _: False),
         ("tls.late_reset", "tls.late_eof", "tls.late_drop", "benign.hangs_up_there"),

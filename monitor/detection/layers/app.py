@@ -44,6 +44,8 @@ class AppFacts(StepFacts):
     """No liveness host was reached over this address family."""
     udp_passes: bool = False
     """Another host answered over UDP, over this address family and at this port."""
+    udp_at_times: bool = False
+    """While it was tried again, no host that had answered over UDP did so at the first request."""
     lacks: tuple[str, ...] = ()
     """What the control's answers of the same kind contain and this one does not: a key of the
     service, the offer of TLS."""
@@ -80,6 +82,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         by_chance=context.by_chance(kind, step, address, lambda p: map(app_kind, p.apps)),
         family_dead=context.family_dead(address),
         udp_passes=_udp_passes(context, address),
+        udp_at_times=context.udp_at_times(address),
         lacks=_lacks(seen, [p.app for p in others if p.app is not None]),
         icmp=icmp_evidence(seen),
     )

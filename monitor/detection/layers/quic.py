@@ -35,6 +35,7 @@ from monitor.detection.rule import (
     family_broken,
     forged_answer,
     local_refusal,
+    udp_at_times,
 )
 from probes.wire.observation import QUICHandshake
 
@@ -57,6 +58,8 @@ class QUICFacts(StepFacts):
     elsewhere: bool | None = None
     """Other QUIC of this vantage and round passed; False: nothing that was tried got an answer;
     None: none was tried."""
+    udp_at_times: bool = False
+    """While it was tried again, no host that had answered over UDP did so at the first request."""
     evidence: tuple[str, ...] = ()
 
     @property
@@ -135,6 +138,7 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         tainted=tainted,
         reflector=quic_kind(reflector) if reflector else None,
         elsewhere=_elsewhere(context, address),
+        udp_at_times=context.udp_at_times(address),
         evidence=(*_evidence(address), *(("residual_possible",) if residual else ())),
     )
 
@@ -235,6 +239,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "tried: this network lets no QUIC through, as many homes and offices do.",
         evidence=("no_quic_here",),
     ),
+    udp_at_times(Layer.QUIC),
     background_fails(Layer.QUIC),
     Rule(
         "quic.timeout.sni",

@@ -14,6 +14,7 @@ from monitor.detection.rule import (
     family_broken,
     forged_answer,
     local_refusal,
+    udp_at_times,
 )
 
 _TOLD = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED, Kind.RESET)
@@ -56,6 +57,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "through.",
         evidence=("no_udp_here",),
     ),
+    udp_at_times(Layer.UDP),
     background_fails(Layer.UDP),
     Rule(
         "udp.timeout",

@@ -16,9 +16,10 @@ from monitor.detection.observed.background import (
     RoundBackground,
     Step,
     death,
+    resent,
 )
 from monitor.detection.observed.chance import Fared, Others, explains, one_may_die
-from monitor.detection.observed.kinds import Kind, dns_kind
+from monitor.detection.observed.kinds import Kind, app_kind, dns_kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView, answers, proven
@@ -217,6 +218,14 @@ class EndpointContext:
                 tallies += _died(round_.over(version), Death.LOST)
         judged = fared[self.endpoint.ref.host, qtype]
         return explains(judged, (tallies, list(fared.values())), (), judged.died == judged.tries)
+
+    def udp_at_times(self, address: AddressView) -> bool:
+        """Whether hosts that had answered over UDP were asked again while the target was, and each
+        request or its answer was lost: the line passes few datagrams, or at times none. Hosts of
+        the other address family count where none of this one was asked."""
+        every = [seen for endpoint in self.siblings for seen in endpoint.udp_again]
+        again = [seen for seen in every if family(seen.address) == address.family] or every
+        return bool(again) and all(app_kind(s) is not Kind.OK or resent(s) for s in again)
 
     def family_dead(self, address: AddressView) -> bool:
         """Whether no liveness host was reached over the address family."""

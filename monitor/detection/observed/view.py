@@ -129,6 +129,8 @@ class EndpointView:
     quic_reflector: QUICHandshake | None = None
     hosts_again: list[TCPConnect] = field(default_factory=list)
     """Connects to hosts that liveness had reached, while a silent address was tried again."""
+    udp_again: list[AppExchange] = field(default_factory=list)
+    """Likewise exchanges with hosts that had answered over UDP."""
     transfers_elsewhere: list[Transfer] = field(default_factory=list)
     """Transfers from an address of ours."""
     addresses: dict[AddressPort, AddressView] = field(default_factory=dict)
@@ -292,6 +294,9 @@ def _add_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
 
 
 def _add_app(endpoint: EndpointView, seen: AppExchange) -> None:
+    if LIVENESS_HOST in seen.evidence:
+        endpoint.udp_again.append(seen)
+        return
     passed = app_kind(seen) is Kind.OK
     address = endpoint.at(seen.address, seen.port)
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:

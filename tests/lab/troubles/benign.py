@@ -8,6 +8,7 @@ from tests.lab.cases.benign import HOUSE
 from tests.lab.orders import DNS_PORT, EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
+from tests.lab.troubles.quic import few_requests
 from tests.lab.troubles.throttling import single_segments
 from tests.lab.troubles.traps import FLOW, begin_badly, send_again, set_trap
 from tests.lab.world import World
@@ -47,6 +48,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 world.nft(f"add rule inet c f iifname pr1 {over} sport & 6 == 2 drop")
         case "outage":
             _outage(world, plan, victim)
+        case "udp_limit":
+            few_requests(world, plan)
         case "denials":
             world.interfere({"dns": _all(plan) | {"rcode": "NXDOMAIN", "percent": 30}})
         case "stale_resolver":

@@ -9,6 +9,12 @@ from tests.lab.world import World
 _FROM = "add rule inet c f iifname pr1"
 
 
+def few_requests(world: World, plan: Plan) -> None:
+    """Let two STUN requests through, which liveness makes over two families, and then few."""
+    limit = "limit rate over 2/minute burst 2 packets drop"
+    world.nft(f"{_FROM} udp dport {plan.echo.port} {limit}")
+
+
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
     """Interfere with QUIC to the victim, or with all of it."""
     host = victim.host
@@ -26,6 +32,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.nft(f"{_FROM} udp dport 443 drop")
         case "refused":
             world.nft(f"{_FROM} udp dport 443 reject with icmpx port-unreachable")
+        case "few":
+            # The line lets few datagrams through: those of liveness, and enough to our own host.
+            few_requests(world, plan)
+            world.nft(*(f"{_FROM} {to(a)} udp dport 443 drop" for a in host.addresses))
         case "loss":
             world.nft("add rule inet c f udp dport 443 numgen random mod 100 < 10 drop")
             world.nft("add rule inet c f udp sport 443 numgen random mod 100 < 10 drop")

@@ -8,7 +8,7 @@ from probes.endpoint.endpoint_run import EndpointRun
 from probes.protocols import mtproto, registry, stun
 from probes.protocols.app_handshake import exchange_over_tcp, exchange_over_udp
 from probes.wire.failure import Failure
-from probes.wire.observation import AppExchange, Contrast, TCPConnect
+from probes.wire.observation import LIVENESS_HOST, AppExchange, Contrast, Purpose, TCPConnect
 from probes.wire.target import Endpoint
 from tests.world import app_servers
 from tests.world.app_servers import Talk, answer, reset, talk
@@ -90,6 +90,23 @@ async def test_udp_silence_is_repeated():
     assert [(o.failure, o.contrast) for o in seen] == [
         (Failure.TIMEOUT, None),
         (Failure.TIMEOUT, Contrast.REPEAT),
+    ]
+
+
+async def test_beside_a_repeat_over_udp_hosts_are_asked_that_answered_over_udp():
+    async with (
+        answer(lambda _: b"") as server,
+        answer(app_servers.stun) as host,
+        internet({"calls.test": Address("127.0.0.1")}, timeouts=SHORT) as net,
+    ):
+        alive = [("127.0.0.1", host.port), ("::1", host.port)]
+        run = net.run(
+            endpoint(server.port, "stun", "calls.test"), stun_hosts=alive, ask_stun=stun.ask
+        )
+        await exchange_over_udp(run, stun.request, (0.1,))
+    beside = [o for o in run.observations if LIVENESS_HOST in o.evidence]
+    assert [(o.address, o.port, o.spoke, o.purpose) for o in beside] == [
+        ("127.0.0.1", host.port, True, Purpose.CONTRAST)
     ]
 
 

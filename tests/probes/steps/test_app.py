@@ -7,10 +7,18 @@ import socket
 
 import pytest
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.network import SENT_AGAIN, Guard, SocketNetwork
 from probes.protocols import mtproto, stun, whatsapp
 from probes.steps import app
-from probes.steps.app import MAX_PIECES, MAX_REPLY_BYTES, AppRequest, NoReply, Reply, is_http
+from probes.steps.app import (
+    LATE,
+    MAX_PIECES,
+    MAX_REPLY_BYTES,
+    AppRequest,
+    NoReply,
+    Reply,
+    is_http,
+)
 from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange
 from tests.world import app_servers
@@ -154,6 +162,23 @@ async def test_a_lost_request_is_sent_again():
     assert seen.spoke
     assert seen.sent_bytes == 60
     assert len(set(server.heard)) == 1
+    assert seen.evidence == (SENT_AGAIN,)
+
+
+async def test_where_every_request_is_answered_nothing_was_lost():
+    async def late(sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        heard = [await loop.sock_recvfrom(sock, 2048) for _ in range(2)]
+        for request, client in heard:
+            sock.sendto(app_servers.stun(request), client)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(late(sock))
+            seen = await ask(sock.getsockname()[1], pauses=(0.05, HANG_SECONDS))
+    assert (seen.spoke, seen.evidence) == (True, (SENT_AGAIN, LATE))
 
 
 async def test_silence():

@@ -358,6 +358,7 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
         ("quic.timeout", SILENCE, {"innocuous": SILENCE, "tainted": True, "reflector": OK}),
         ("quic.untold", SILENCE, {"innocuous": SILENCE, "tainted": True, "elsewhere": True}),
         ("quic.timeout.sni", SILENCE, {"innocuous": OK, "tainted": True}),
+        ("quic.at_times", SILENCE, {"innocuous": OK, "udp_at_times": True}),
         ("quic.background", SILENCE, {"innocuous": OK, "by_chance": True}),
         ("quic.untold", SILENCE, {"elsewhere": True}),
         ("quic.untold", SILENCE, {"reflector": OK}),

@@ -14,8 +14,21 @@ from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
-from tests.monitor.detection.app_scenes import app, twice
-from tests.monitor.detection.scenes import A1, A2, alive, control, dns, endpoint, measured, quic
+from probes.wire.observation import LIVENESS_HOST
+from tests.monitor.detection.app_scenes import CALLS, ON_CALLS, app, calls, twice
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    BESIDE,
+    V6,
+    alive,
+    control,
+    dns,
+    endpoint,
+    measured,
+    quic,
+)
+from tests.monitor.detection.sightings import verdict
 
 
 @pytest.mark.parametrize(
@@ -33,6 +46,7 @@ from tests.monitor.detection.scenes import A1, A2, alive, control, dns, endpoint
         (Kind.REFUSED, {}, "udp.told"),
         (Kind.TIMEOUT, {}, "udp.no_udp_here"),
         (Kind.TIMEOUT, {"udp_passes": True}, "udp.timeout"),
+        (Kind.TIMEOUT, {"udp_passes": True, "udp_at_times": True}, "udp.at_times"),
         (Kind.OTHER, {"udp_passes": True}, "udp.unclear"),
     ],
 )
@@ -40,6 +54,28 @@ def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:
     found = first(UDP_RULES, AppFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
     assert found is not None
     assert found.id == rule
+
+
+def asked_again(failure: str | None = None, *remarks: str, address: str = "14.0.0.9") -> Any:
+    return app(address, failure, at=CALLS, evidence=(*remarks, LIVENESS_HOST), **BESIDE)
+
+
+@pytest.mark.parametrize(
+    ("again", "rule"),
+    [
+        ((), "udp.timeout"),  # a probe of an older version
+        ((asked_again(),), "udp.timeout"),
+        ((asked_again(None, "sent_again", "sent_again_answered"),), "udp.timeout"),  # only slow
+        ((asked_again(None, "sent_again"),), "udp.at_times"),
+        ((asked_again(Failure.TIMEOUT),), "udp.at_times"),
+        ((asked_again(Failure.TIMEOUT), asked_again()), "udp.timeout"),
+        ((asked_again(Failure.TIMEOUT, address=V6),), "udp.at_times"),
+        ((asked_again(Failure.TIMEOUT, address=V6), asked_again()), "udp.timeout"),
+    ],
+)
+def test_whether_datagrams_pass_is_asked_beside_the_repeat(again: Any, rule: str) -> None:
+    seen = calls(*twice(Failure.TIMEOUT, at=CALLS), *again)
+    assert verdict(*seen, **ON_CALLS).rule == rule
 
 
 @pytest.mark.parametrize(
