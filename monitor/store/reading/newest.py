@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -36,9 +36,9 @@ async def newest_verdicts(
     frames = [frame async for frame in newest_frames(connection, service, since, 2**62)]
     # In a thread: of a large service it takes 50 ms, in which others get their answers.
     rounds = await asyncio.to_thread(lambda: [(at, unpack(frame)) for _, at, frame in frames])
-    numbers = {number for _, judged in rounds for number in judged.vantages}
+    numbers = set[int]().union(*(judged.vantages for _, judged in rounds))
     await load_vantages(connection, numbers, vantages)
-    return await asyncio.to_thread(_newest, rounds, vantages)
+    return await asyncio.to_thread(_newest, rounds, {each: vantages[each] for each in numbers})
 
 
 def _newest(
@@ -52,18 +52,11 @@ def _newest(
             by_probe, said = by_which[which]
             if (probe := vantages[number][0]) not in by_probe:
                 by_probe[probe] = number, round, said
-    return list(_in_order(newest, vantages))
-
-
-def _in_order(
-    newest: Mapping[str, Mapping[str, tuple[int, int, Verdict]]], vantages: Mapping[int, Where]
-) -> Iterator[LatestVerdict]:
-    """By target, country, network and probe."""
-    numbers = {number for by_probe in newest.values() for number, _, _ in by_probe.values()}
-    ordered = sorted(numbers, key=lambda number: (*vantages[number][1:], vantages[number][0]))
-    places = [(number, *vantages[number]) for number in ordered]
-    for target, by_probe in sorted(newest.items()):
-        for number, probe, country, asn in places:
-            found = by_probe.get(probe)
-            if found is not None and found[0] == number:
-                yield LatestVerdict(target, country, asn, probe, found[1], found[2])
+    places = sorted((country, asn, probe, n) for n, (probe, country, asn) in vantages.items())
+    return [
+        LatestVerdict(target, country, asn, probe, found[1], found[2])
+        for target, by_probe in sorted(newest.items())
+        for country, asn, probe, number in places
+        # A probe that has moved has several numbers.
+        if (found := by_probe.get(probe)) is not None and found[0] == number
+    ]
