@@ -84,14 +84,20 @@ def unsupported(fact: Fact, inhibited: bool) -> bool:
     return outcome(fact) in UNPROVEN and (inhibited or not fact.retest)
 
 
-def shared(member: Member, result: VantageOutcome, closed: ClosedGate | None) -> int:
-    """`Member.shared` after one more result, with the gate that is closed for the network."""
+def shared(member: Member, fact: Fact, closed: ClosedGate | None) -> int:
+    """`Member.shared` after one more fact, with the gate that is closed for the network.
+
+    A retest alone proves no outage: all who are asked are compared with one measurement of the
+    control, which may fail by chance. An outage is seen in rounds of the vantages' own as well."""
+    result = outcome(fact)
     if result is VantageOutcome.GOOD:
         return 0
     if result not in (VantageOutcome.BAD, VantageOutcome.DOWN) or member.shared < 0:
         return member.shared
-    if result is VantageOutcome.DOWN or closed in PROVES_WRONG:
+    if closed in PROVES_WRONG:
         return member.round
+    if result is VantageOutcome.DOWN:
+        return member.round if member.shared or not fact.retest else 0
     return member.shared or -1
 
 

@@ -108,7 +108,7 @@ def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy
     """Fold one fact into every layer that it concerns. `closed`: the network's gate."""
     probe, outcome, inhibited = probe_of(fact), gates.outcome(fact), closed is not None
     member = network.members[probe]
-    if (shared := gates.shared(member, outcome, closed)) != member.shared:
+    if (shared := gates.shared(member, fact, closed)) != member.shared:
         network.members[probe] = replace(member, shared=shared)
         if outcome is VantageOutcome.GOOD and member.shared > 0:
             _forget(network, probe)

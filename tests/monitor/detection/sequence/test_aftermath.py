@@ -5,6 +5,7 @@ blocked, unless it has worked there in between or no outage lasts so long.
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.model import Event, Tier, Verdict
 from tests.monitor.detection.worlds import (
@@ -16,6 +17,7 @@ from tests.monitor.detection.worlds import (
     Vantage,
     World,
     blocked,
+    fact,
     in_network,
     ok,
     vantages,
@@ -100,3 +102,24 @@ def test_a_control_that_fails_beside_few_vantages_delays_nothing() -> None:
 
     world, other = warm(5).run(HOUR, begins), warm(5).run(HOUR, in_network(SUBJECT, blocked()))
     assert world.only.confirmed == other.only.confirmed
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+def test_a_control_that_fails_in_one_retest_delays_nothing(verdict: Verdict) -> None:
+    """It failed by chance just as the block began, and everybody was compared with it."""
+    world = warm(5)
+    first, *others = (who for who in world.people if who.asn == SUBJECT)
+    world.feed([fact(first, world.round, verdict)])
+    world.feed(replace(fact(who, world.round, DOWN), retest=True) for who in others)
+    world.run(HOUR, in_network(SUBJECT, verdict))
+    assert world.only.tier is Tier.CONFIRMED
+
+
+def test_an_outage_that_retests_saw_as_well_stays_one() -> None:
+    world = warm(5).run(1, everywhere(DOWN, DOWN))
+    asked = [who for who in world.people if who.asn == SUBJECT]
+    world.feed(replace(fact(who, world.round, DOWN), retest=True) for who in asked)
+    last = world.round - INTERVAL
+    world.run(8 * HOUR, in_network(SUBJECT, blocked()))
+    assert world.only.confirmed is not None
+    assert world.only.confirmed > last + POLICY.ms(POLICY.outage_seconds)
