@@ -178,6 +178,22 @@ def test_imports_of_the_probe_go_down() -> None:
     assert upward == UPWARD
 
 
+DETECTION = ("observed", "layers", "judge", "sequence")
+"""Folders of `monitor/detection`, the lowest first."""
+
+
+def test_imports_of_the_detection_go_down() -> None:
+    home = ROOT / "monitor/detection"
+    upward = [
+        f"{path.relative_to(ROOT)}: {file.relative_to(ROOT)}"
+        for number, folder in enumerate(DETECTION)
+        for path in inside(f"monitor/detection/{folder}")
+        for file in imported_files(path)
+        if file.is_relative_to(home) and file.relative_to(home).parts[0] in DETECTION[number + 1 :]
+    ]
+    assert upward == []
+
+
 def test_no_files_import_one_another_in_a_circle() -> None:
     """Imports inside functions and for types alone count as well."""
     graph = {path: imported_files(path) - {path} for path in SOURCES}
