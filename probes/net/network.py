@@ -63,6 +63,8 @@ class Datagrams(Protocol):
 
 SENT_AGAIN = "sent_again"
 """Evidence of a step that succeeded: this machine sent packets of it more than once."""
+LATE = "sent_again_answered"
+"""Evidence beside it: what was sent first was answered as well, or all of it. Nothing was lost."""
 
 
 class Network(Protocol):
@@ -83,6 +85,10 @@ class Network(Protocol):
     def packets_sent_again(self, stream: Stream) -> int:
         """How many packets this machine has sent again on an open stream of this network, the SYN
         included; 0 where the kernel does not say."""
+
+    def round_trip_us(self, stream: Stream) -> int:
+        """The kernel's estimate of an open stream's round trip in microseconds; 0 where it has
+        none, as after a SYN that was sent again to a server without timestamps (RFC 7323)."""
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError.
@@ -118,6 +124,8 @@ _HOPS = {
 _ORIGIN_ICMP = (2, 3)
 _SENT_AGAIN = slice(100, 104)
 """Of `struct tcp_info`: tcpi_total_retrans (include/uapi/linux/tcp.h)."""
+_ROUND_TRIP = slice(68, 72)
+"""Of `struct tcp_info`: tcpi_rtt."""
 _OUT_OF_ORDER = slice(224, 228)
 """Of `struct tcp_info`: tcpi_rcv_ooopack (include/uapi/linux/tcp.h, since Linux 5.4)."""
 # Non-blocking from the start saves a system call; plain integers save the lookups of an enum.
@@ -187,8 +195,15 @@ class _SocketStream:
 
     def packets_sent_again(self) -> int:
         """Segments that were sent again, the SYN included."""
-        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SENT_AGAIN.stop)
-        return int.from_bytes(info[_SENT_AGAIN], sys.byteorder)
+        return self._kernel_says(_SENT_AGAIN)
+
+    def round_trip_us(self) -> int:
+        """The kernel's estimate of the round trip."""
+        return self._kernel_says(_ROUND_TRIP)
+
+    def _kernel_says(self, where: slice) -> int:
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, where.stop)
+        return int.from_bytes(info[where], sys.byteorder)
 
     def close(self) -> None:
         if self._limited and self._sock.fileno() >= 0:
@@ -331,6 +346,10 @@ class SocketNetwork:
     def packets_sent_again(self, stream: Stream) -> int:
         """How many packets this machine has sent again on an open stream, the SYN included."""
         return stream.packets_sent_again() if isinstance(stream, _SocketStream) else 0
+
+    def round_trip_us(self, stream: Stream) -> int:
+        """The kernel's estimate of an open stream's round trip in microseconds; 0 for none."""
+        return stream.round_trip_us() if isinstance(stream, _SocketStream) else 0
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""

@@ -20,6 +20,7 @@ from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.limits import within
 from probes.net.network import (
+    LATE,
     SENT_AGAIN,
     ConnectError,
     Datagrams,
@@ -34,8 +35,6 @@ MAX_REPLY_BYTES: Final = 16384
 """Bytes of a reply that are read at most; replies of every protocol here are far shorter."""
 LATE_SECONDS = 2.0
 """How long to wait at most for the replies to requests that were sent again."""
-LATE = "sent_again_answered"
-"""Evidence that all of them were answered."""
 MAX_PIECES = 64
 """Pieces of one reply, or datagrams. Parsing costs up to twenty milliseconds each time, so a server
 that drips single bytes, or floods, would delay all other measurements."""

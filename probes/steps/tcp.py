@@ -5,8 +5,18 @@ from __future__ import annotations
 
 from probes.net.classify import failure
 from probes.net.limits import within
-from probes.net.network import SENT_AGAIN, ConnectError, DestinationRefusedError, Network, Stream
+from probes.net.network import (
+    LATE,
+    SENT_AGAIN,
+    ConnectError,
+    DestinationRefusedError,
+    Network,
+    Stream,
+)
 from probes.wire.observation import Contrast, Purpose, TCPConnect
+
+SYN_AGAIN_US = 1_000_000
+"""When a SYN is sent again (RFC 6298, 2.1)."""
 
 
 async def connect(
@@ -41,7 +51,7 @@ async def connect(
         at_us=begin - started_us,
         took_us=took,
         failure=None if failed is None else failure(failed),
-        evidence=_evidence(network, stream, failed),
+        evidence=_evidence(network, stream, took, failed),
         address=address,
         port=port,
         errno=icmp.errno if icmp else None,
@@ -53,9 +63,13 @@ async def connect(
 
 
 def _evidence(
-    network: Network, stream: Stream | None, failed: BaseException | None
+    network: Network, stream: Stream | None, took_us: int, failed: BaseException | None
 ) -> tuple[str, ...]:
     if isinstance(failed, DestinationRefusedError):
         return ("not_dialled",)
-    again = stream is not None and network.packets_sent_again(stream) > 0
-    return (SENT_AGAIN,) if again else ()
+    if stream is None or not network.packets_sent_again(stream):
+        return ()
+    # By its timestamp the answer tells to which SYN it came: to the first, when it took no longer.
+    round_trip_us = network.round_trip_us(stream)
+    late = bool(round_trip_us) and took_us - round_trip_us < SYN_AGAIN_US / 2
+    return (SENT_AGAIN, LATE) if late else (SENT_AGAIN,)

@@ -19,7 +19,7 @@ from monitor.detection.layers import quic as quic_layer
 from monitor.detection.layers import throttle
 from monitor.detection.layers import tls as tls_layer
 from monitor.detection.model import Layer, State
-from monitor.detection.observed import endpoint_context
+from monitor.detection.observed import background, endpoint_context
 from monitor.detection.observed.background import AttemptTally
 from monitor.detection.observed.endpoint_context import EndpointContext, reach
 from monitor.detection.observed.view import AddressView, view
@@ -106,6 +106,10 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "packets that were sent again explain nothing": (
         _set(AttemptTally, "swamped", property(lambda _: False)),
         ("benign.swamped",),
+    ),
+    "what is sent again was lost": (
+        _set(background, "resent", lambda seen: background.SENT_AGAIN in seen.evidence),
+        ("trap.slow_line",),
     ),
     "small answers show a speed": (
         _set(throttle, "small_answers", lambda _: False),

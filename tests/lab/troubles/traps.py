@@ -83,6 +83,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 "--connbytes-dir", "reply", "--connbytes-mode", "bytes",
                 "-j", "REJECT", "--reject-with", "tcp-reset",
             )  # fmt: skip
+        case "slow_line":
+            world.delay(SLOW_SECONDS)
+            world.nft(*(f"add rule inet c f iifname pr1 {to(a)} drop" for a in victim.host.v4))
         case "uneven":
             send_again(world, 8)
             for a in victim.host.addresses:
@@ -160,6 +163,8 @@ def send_again(world: World, ports: int = 1, only: Sequence[str] = ()) -> None:
         )
 
 
+SLOW_SECONDS = 1.5
+"""A round trip after which every SYN has been sent again, and none was lost."""
 FIRST_BYTES = 8192
 """Of the answer, before it is cut."""
 SHORT_SECONDS = 4

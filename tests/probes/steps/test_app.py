@@ -7,11 +7,10 @@ import socket
 
 import pytest
 
-from probes.net.network import SENT_AGAIN, Guard, SocketNetwork
+from probes.net.network import LATE, SENT_AGAIN, Guard, SocketNetwork
 from probes.protocols import mtproto, stun, whatsapp
 from probes.steps import app
 from probes.steps.app import (
-    LATE,
     MAX_PIECES,
     MAX_REPLY_BYTES,
     AppRequest,
