@@ -124,15 +124,22 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     )
     # What looks like the address may be the name, minutes long.
     residual = tainted and innocuous is not None and quic_kind(innocuous) is Kind.TIMEOUT
+    by_chance = context.by_chance(
+        kind, Step.DATAGRAM, address, lambda p: map(quic_kind, p.quics)
+    ) or (
+        # It rests on one attempt with our own host that only the name is blocked.
+        not proof
+        and reflector is not None
+        and quic_kind(reflector) is kind
+        and context.one_by_chance(kind, Step.DATAGRAM, reflector.address)
+    )
     return QUICFacts(
         kind=kind,
         reach=context.reach(kind, kinds),
         here=any(p.quic_repeated or _passed(p.quic) for p in here),
         repeated=address.quic_repeated,
         accused=accused,
-        by_chance=context.by_chance(
-            kind, Step.DATAGRAM, address, lambda p: map(quic_kind, p.quics)
-        ),
+        by_chance=by_chance,
         family_dead=context.family_dead(address),
         innocuous=quic_kind(innocuous) if innocuous else None,
         tainted=tainted,

@@ -28,6 +28,7 @@ from tests.monitor.detection.scenes import (
     A2,
     INNOCUOUS,
     OWN_HOST,
+    QUIC,
     REFLECTOR,
     REPEAT,
     V6,
@@ -36,6 +37,7 @@ from tests.monitor.detection.scenes import (
     control,
     dns,
     measured,
+    quic,
     tcp,
     tls,
 )
@@ -195,6 +197,30 @@ def test_how_the_name_is_known(
         assert said.technique in (Technique.TLS_TIMEOUT_SNI, Technique.TLS_RESET_SNI)
     else:
         assert "background_fails" in said.evidence
+
+
+@pytest.mark.parametrize(
+    ("innocuous", "lost", "state"),
+    [
+        (TIMEOUT, 0, State.BLOCKED),
+        (TIMEOUT, 3, State.INCONCLUSIVE),  # it rests on one attempt with our own host
+        (None, 3, State.BLOCKED),
+    ],
+)
+def test_how_the_name_is_known_over_quic(
+    innocuous: Failure | None, lost: int, state: State
+) -> None:
+    dead = [quic(a, TIMEOUT, **again) for a in (A1, A2) for again in ({}, REPEAT, REPEAT)]
+    beside = [quic(a, innocuous, at_us=9, **INNOCUOUS) for a in (A1, A2)]
+    ours = quic(REFLECTOR, TIMEOUT, **OWN_HOST)
+    seen = measured(dns(A1, A2, at=QUIC), *dead, *beside, ours, endpoints=(QUIC,))
+    there = control(dns(A1, A2, at=QUIC), quic(A1), quic(A2), endpoints=(QUIC,))
+    others = RoundBackground(flows=(AttemptTally(40, lost=lost),) * 6, quic_passed=1)
+    said = judge(seen, alive(), [there], others=others)
+    assert (said.state, said.rule) == (
+        state,
+        "quic.timeout.sni" if state is State.BLOCKED else "quic.background",
+    )
 
 
 def test_a_datagram_that_died_excuses_no_connect() -> None:
