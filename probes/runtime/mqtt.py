@@ -79,6 +79,13 @@ class _Client(aiomqtt.Client):
 
     packet_limit = 0
     refusal = ""
+    _dropped = False
+
+    def _client_connect(self) -> None:
+        super()._client_connect()
+        if self._dropped:  # while this thread connected: nobody waits for it any more
+            self._client.on_socket_unregister_write = self._client.on_socket_close = None
+            self._client._sock_close()
 
     def limit_packets(self, most: int) -> None:
         """Close the connection over a packet of more than `most` bytes."""
@@ -141,8 +148,11 @@ class _Client(aiomqtt.Client):
 
     async def drop(self) -> None:
         """Close the socket, whatever state the client is in."""
-        # Otherwise paho asks the loop to watch a socket that is closed by the time the loop does.
-        self._client.on_socket_register_write = None
+        self._dropped = True
+        # Otherwise paho asks the loop to watch a socket that is closed by the time the loop does;
+        # what it has asked for already is done before the socket is closed.
+        self._client.on_socket_open = self._client.on_socket_register_write = None
+        await asyncio.sleep(0)
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
             self._client._sock_close()

@@ -4,7 +4,9 @@ import contextlib
 import datetime as dt
 import hashlib
 import re
+import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def connect(broker: mqtt.Broker, version: str = "5", **more: Any) -> Any:
 
 def test_the_private_hooks_are_where_they_were() -> None:
     assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
-    for name in ("_on_connect", "_on_disconnect", "_on_publish"):
+    for name in ("_on_connect", "_on_disconnect", "_on_publish", "_client_connect"):
         assert getattr(mqtt._Client, name) is not getattr(aiomqtt.Client, name)
     for name in ("_sock_close", "_sock_recv"):
         assert hasattr(aiomqtt.client.mqtt.Client, name)
@@ -115,6 +117,41 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
         server.close()
         await server.wait_closed()
     await asyncio.sleep(0.05)
+    assert mishaps == []
+
+
+async def test_a_connection_given_up_while_a_thread_makes_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    mishaps: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, what: mishaps.append(what))
+    begun, given_up = threading.Event(), threading.Event()
+    connecting = socket.create_connection
+
+    def slow(*arguments: Any, **options: Any) -> socket.socket:
+        begun.set()
+        assert given_up.wait(HANG_SECONDS)
+        return connecting(*arguments, **options)
+
+    monkeypatch.setattr(socket, "create_connection", slow)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        broker = parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        task = loop.create_task(connect(broker).__aenter__())
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        given_up.set()
+        async with asyncio.timeout(HANG_SECONDS):
+            await ended.wait()
     assert mishaps == []
 
 
