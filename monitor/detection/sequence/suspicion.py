@@ -150,7 +150,8 @@ def _open_questions(
                 # A quorum must hold, or end, at most of its vantages; that is rare.
                 owners = {network.members[probe].owner for probe in found}
                 few &= len(owners) < policy.confirm_min_owners and not each.rank > 1
-        if reasons:
+        # Whoever is offline cannot answer; the retests of the hour are for when they are back.
+        if reasons and not gates.dark([network], state.round, policy):
             ordered = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
             whom = _a_few(network, reasons, state.round, policy) if few else ()
             yield (network.country, network.asn, network.target), ordered, whom, slow

@@ -87,6 +87,14 @@ def test_one_that_fails_together_with_the_control_asks_once() -> None:
     assert not wanted(world.state, POLICY, world.state.round + MINUTE)
 
 
+def test_a_network_that_is_offline_is_asked_when_one_of_it_is_back() -> None:
+    """Else the retests of an hour are used up when the others could answer."""
+    world = one_failure().run(1, in_network(NET[1], OFFLINE))
+    assert asks(world) == ()
+    world.run(1, lambda n, who: blocked() if who.probe == "p-ru64501-0" else None)
+    assert asks(world) == (NET,)
+
+
 def test_who_has_no_vote_asks_nothing() -> None:
     young = [Vantage("p-new", "o-new", enrolled=START), *standard()]
     world = World(young).quiet().run(1, by_probe({"p-new": blocked()}))
