@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 from contextlib import ExitStack
 
 _BELOW_EPHEMERAL = range(15_000, 32_000)
@@ -16,12 +17,32 @@ _BELOW_EPHEMERAL = range(15_000, 32_000)
 _WILDCARDS = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
 
 
+_NEWEST = 100
+_given: deque[socket.socket] = deque()
+"""Of the newest ports that this process was given, so that no process is given one of them before
+its server has bound it. Linux frees such a name with its socket."""
+
+
 def free_port() -> int:
-    """A port that nothing uses at this moment, at any address, over TCP and UDP."""
+    """A port that nothing uses at this moment, at any address, over TCP and UDP, and that nobody
+    was given shortly before."""
     while True:
         port = random.SystemRandom().choice(_BELOW_EPHEMERAL)
-        if _is_free(port):
+        if _is_free(port) and _is_ours(port):
             return port
+
+
+def _is_ours(port: int) -> bool:
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0reachwatch-test-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _given.append(name)
+    if len(_given) > _NEWEST:
+        _given.popleft().close()
+    return True
 
 
 def _is_free(port: int) -> bool:

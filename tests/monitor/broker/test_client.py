@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("mosquitto")
 
 
 def test_a_bad_url_is_one_line() -> None:
-    with pytest.raises(ValueError, match=r"^broker URL: must begin with [^\n]+$"):
+    with pytest.raises(ValueError, match=r"^must begin with [^\n]+$"):
         client.connected("http://a", "", "")
 
 
