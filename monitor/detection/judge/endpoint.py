@@ -75,7 +75,7 @@ class AddressJudgement:
     needed: Layer
     """The step that every address of this protocol must pass to count as working."""
     unseen: bool = False
-    """No control saw it."""
+    """It is accused, and no control saw it."""
 
     @property
     def state(self) -> State:
@@ -247,7 +247,7 @@ def _judge_address(
         own,
         tuple(outcomes),
         needed_layer(context.endpoint),
-        context.unseen(address),
+        any(o.state is State.BLOCKED for o in outcomes) and context.unseen(address),
     )
 
 
