@@ -5,13 +5,14 @@ over it, Prometheus, Alertmanager, and a webhook that remembers.
         await it.say(event, "opened")
         message = await it.message("ServiceBlockConfirmed")
 
-At PACE an hour of the policy is six seconds.
+At PACE an hour of the policy is six seconds, or eighteen on a busy machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -36,7 +37,9 @@ from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACE = 600
+PACE = 600 if os.getloadavg()[0] < 5 * (os.cpu_count() or 1) else 200
+"""At 600 measurements that stop for 1.5 s have stalled, which a machine that others keep busy does
+of itself: nobody is told anything else then."""
 HOUR = 3600 / PACE
 POLICY = Policy(pace=PACE)
 PUBLIC_URL = "https://reach.example"
