@@ -16,7 +16,7 @@ import msgspec
 from monitor.detection.imported import folding as imported
 from monitor.detection.model import NEVER, OWN_SOURCE, ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import cusum, gates, series
+from monitor.detection.sequence import cusum, gates, quorum, series
 from monitor.detection.sequence.state import (
     Member,
     Series,
@@ -190,7 +190,7 @@ def series_rounds(
 
 def _is_told(each: Series, round: int, policy: Policy) -> bool:
     failed = [track.last_bad for track in each.tracks.values() if track.suspicion is not None]
-    return bool(failed) and (round in failed or series.may_rise(each, policy))
+    return bool(failed) and (round in failed or quorum.may_rise(each, policy))
 
 
 def concerns(event: Event, one: SeriesRound) -> bool:
@@ -208,7 +208,7 @@ def _series_round(
     policy: Policy,
 ) -> SeriesRound:
     each = network.layers[layer]
-    tally = series.tally(network, layer, round, policy)
+    tally = quorum.tally(network, layer, round, policy)
     vantages = []
     for probe, track in each.tracks.items():
         holds, fact = cusum.evidence(track, policy), facts.get(probe)

@@ -14,7 +14,7 @@ from copy import copy
 from monitor.detection.imported import folding as imported
 from monitor.detection.model import OWN_SOURCE, ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import events, gates, series
+from monitor.detection.sequence import events, gates, quorum, series
 from monitor.detection.sequence.state import Series, ServiceState, TargetNetwork, network_key
 from probes.wire.measurement import LIVENESS_TARGETS
 
@@ -78,9 +78,9 @@ def step(
         for layer, each in network.layers.items():
             if network.source != OWN_SOURCE:
                 imported.promote(new, network, layer, round, key in closed, policy)
-            elif series.may_rise(each, policy):
-                tally = series.tally(network, layer, round, policy)
-                series.promote(network, layer, tally, round, key in closed, policy)
+            elif quorum.may_rise(each, policy):
+                tally = quorum.tally(network, layer, round, policy)
+                quorum.promote(network, layer, tally, round, key in closed, policy)
             else:
                 each.likely_since = each.known_since = 0
     changed = events.update_events(

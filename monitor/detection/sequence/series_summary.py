@@ -12,9 +12,9 @@ from monitor.detection.imported.folding import reached_elsewhere
 from monitor.detection.imported.gathering import dense, densest, spans_since
 from monitor.detection.model import OWN_SOURCE, NetworkEvidence
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import cusum, gates, series, split
+from monitor.detection.sequence import cusum, gates, quorum, series, split
 from monitor.detection.sequence.onset import Onset, onset
-from monitor.detection.sequence.series import Tally
+from monitor.detection.sequence.quorum import Tally
 from monitor.detection.sequence.state import Series, ServiceState, Suspicion, TargetNetwork
 
 MAX_WITNESSES = 20
@@ -57,7 +57,7 @@ def series_summaries(
                 network,
                 layer,
                 each,
-                series.tally(network, layer, round, policy),
+                quorum.tally(network, layer, round, policy),
                 layer != WHOLE or reached_elsewhere(state, network),
             )
             for layer, each in sorted(network.layers.items())
@@ -174,7 +174,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         owners=len(summary.tally.owners),
         silent=len(silent),
         seen=max(held[probe].last_bad for probe in series.alarmed(summary.series)),
-        signature=series.signed(network, layer, saw, policy),
+        signature=quorum.signed(network, layer, saw, policy),
         dense_per_mille=_dense_per_mille(summary.held),
         nats=tuple(
             (probe, nats)
@@ -233,7 +233,7 @@ def against(
         "since_outage": network.source == OWN_SOURCE
         and any(summary.tally.aftermath for summary in seen),
         "untyped": not any(
-            series.has_signature(network, best.layer, probe, policy)
+            quorum.has_signature(network, best.layer, probe, policy)
             for probe in series.alarmed(best.series)
         ),
     }

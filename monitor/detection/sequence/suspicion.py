@@ -20,7 +20,7 @@ import msgspec
 
 from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import cusum, gates, series
+from monitor.detection.sequence import cusum, gates, quorum, series
 from monitor.detection.sequence.state import (
     Series,
     ServiceState,
@@ -232,8 +232,8 @@ def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -
     vantage by itself has enough evidence for an alarm."""
     if network.layers[layer].rank < 2:
         return 0
-    tally = series.tally(network, layer, round, policy)
-    signed = series.signature_owners(network, layer, tally.voting, policy)
+    tally = quorum.tally(network, layer, round, policy)
+    signed = quorum.signature_owners(network, layer, tally.voting, policy)
     if not signed:
         hold = policy.confirm_plain_seconds
     elif len(signed) < policy.confirm_min_owners:

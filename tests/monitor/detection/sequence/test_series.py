@@ -6,17 +6,15 @@ from msgspec.structs import replace
 from monitor.detection.model import ClosedGate, Layer, LayerFinding, State, Verdict
 from monitor.detection.sequence import series
 from monitor.detection.sequence.cusum import evidence
+from monitor.detection.sequence.quorum import promote, tally
 from monitor.detection.sequence.series import (
     alarmed,
     clear_alarms,
     copy_for_round,
     drop_recovered,
     lifted,
-    probe_of,
-    promote,
     record,
     suspected,
-    tally,
     update,
 )
 from monitor.detection.sequence.state import TargetNetwork, Track
@@ -93,20 +91,6 @@ def test_ok_is_a_success_for_every_layer_that_was_ever_seen() -> None:
     assert track(place, "dns").last_good == START + INTERVAL
 
 
-@pytest.mark.parametrize("other", [ok(), BLACKHOLE])
-def test_what_reads_a_name_lets_the_steps_before_it_pass(other: Verdict) -> None:
-    """Failures at the connection, in other rounds than those with the signature, say that no name
-    is read: the vantages agree with a block, and bear no signature."""
-    place = network()
-    for n, said in enumerate((blocked(), other, other, blocked(), other, other, blocked())):
-        say(place, n, said, said)
-    of_names = other is not BLACKHOLE
-    at = START + 6 * INTERVAL
-    assert tally(place, "tls", at, POLICY).signature is of_names
-    assert series.has_signature(place, "tls", "p-ru64501-0", POLICY) is of_names
-    assert tally(place, "tls", at, POLICY).likely
-
-
 def test_a_connection_that_died_before_the_service_was_reached_says_nothing_of_a_block() -> None:
     """A single failure of another kind, before the last success, is no part of what begins now."""
     place = network()
@@ -181,85 +165,6 @@ def test_an_echo_is_no_sample_and_a_later_shallower_failure_is() -> None:
     assert track(place, "tcp").last_bad == 0
     say(place, 0, BLACKHOLE, started=at + 180_001)
     assert track(place, "tcp").last_bad == START
-
-
-def test_tiers_one_two_and_two_owners_that_hold() -> None:
-    place = network()
-    say(place, 0, ok(), ok(), ok())
-    say(place, 1, blocked(), ok(), ok())
-    say(place, 2, blocked(), ok(), ok())
-    assert rise(place, 2) == 1
-    assert alarmed(place.layers["tls"]) == ("p-ru64501-0",)
-    say(place, 3, blocked(), blocked(), ok())
-    say(place, 4, blocked(), blocked(), ok())
-    assert rise(place, 4) == 2
-    assert place.layers["tls"].likely_since == START + 4 * INTERVAL
-    say(place, 5, blocked(), ok(), ok())
-    assert rise(place, 5) == 2, "the failures of the other are out of date"
-    say(place, 6, blocked(), blocked(), ok())
-    assert rise(place, 6) == 3
-
-
-def test_a_break_in_the_quorum_starts_the_hold_again_and_the_tier_stays() -> None:
-    place = network()
-    for n in range(2):
-        say(place, n, blocked(), blocked())
-    rise(place, 1)
-    failing_since = place.layers["tls"].likely_since
-    say(place, 2, blocked(), DOWN)
-    assert rise(place, 2) == 2
-    assert place.layers["tls"].likely_since == failing_since > 0, "one stray failure of the control"
-    for n in (3, 4):
-        say(place, n, blocked(), DOWN)
-    assert rise(place, 4) == 2
-    assert place.layers["tls"].likely_since == 0
-
-
-def test_signatures_of_two_owners_make_a_quorum_sooner_than_bare_failures() -> None:
-    for verdict, likely in ((blocked(), True), (BLACKHOLE, False)):
-        place = network()
-        say(place, 0, verdict, ok())
-        say(place, 1, verdict, verdict)
-        assert tally(place, verdict.layer or "", START + INTERVAL, POLICY).likely is likely
-
-
-def test_an_inhibited_series_is_not_promoted() -> None:
-    place = network()
-    for n in range(3):
-        say(place, n, blocked(), blocked())
-    assert rise(place, 3, inhibited=True) == 0
-
-
-def test_quorum_is_a_share_of_those_who_vote_and_were_heard() -> None:
-    place, people = network(), vantages(9)
-    for n in range(3):
-        say(place, n, *[blocked()] * 3, *[ok()] * 6, people=people)
-    found = tally(place, "tls", START + 2 * INTERVAL, POLICY)
-    assert (len(found.agreeing), len(found.voting), found.likely) == (3, 9, False)
-    # Four of the healthy ones fall silent; three of five are enough.
-    for n in range(3, 9):
-        say(place, n, *[blocked()] * 3, *[ok()] * 2, people=people[:5])
-    later = tally(place, "tls", START + 8 * INTERVAL, POLICY)
-    assert (len(later.voting), later.likely) == (5, True)
-
-
-def test_typed_needs_two_owners_with_signatures() -> None:
-    place = network()
-    for n in range(3):
-        say(place, n, blocked(), blocked(weight=0))
-    found = tally(place, "tls", START + 2 * INTERVAL, POLICY)
-    assert (len(found.owners), found.signature) == (2, False)
-
-
-def test_imports_share_one_pseudo_vantage_and_are_likely_at_most() -> None:
-    place = network("ooni")
-    people = [Vantage(f"p-{n}", f"o-{n}", source="ooni") for n in range(4)]
-    assert {probe_of(fact(who, START, ok())) for who in people} == {"ooni"}
-    say(place, 0, *[blocked()] * 4, people=people)
-    assert rise(place, 0) == 2
-    for n in range(1, 20):
-        say(place, n, *[blocked()] * 4, people=people)
-        assert rise(place, n) == 2
 
 
 def test_baseline_is_frozen_while_alarmed_and_learns_before() -> None:
@@ -350,18 +255,6 @@ def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
     assert (alarmed(each), each.rank, suspected(each)) == ((), 0, True)
     clear_alarms(each, wholly=True)
     assert not suspected(each)
-
-
-def test_one_signature_each_of_enough_owners_is_a_quorum_and_no_confirmation() -> None:
-    place = network()
-    say(place, 0, *[ok()] * 3)
-    say(place, 1, blocked(), blocked(), ok())
-    found = tally(place, "tls", START + INTERVAL, POLICY)
-    assert (len(found.agreeing), found.likely, found.signature) == (2, True, False)
-    place, people = network(), vantages(5)
-    say(place, 1, blocked(), blocked(), *[ok()] * 3, people=people)
-    found = tally(place, "tls", START + INTERVAL, POLICY)
-    assert (found.agreeing, found.likely) == ((), False), "of five it takes three owners"
 
 
 def test_a_fork_shares_nothing_that_changes() -> None:
