@@ -67,6 +67,10 @@ LIVENESS_HOST = "liveness_host"
 """Evidence beside a connect of purpose `contrast`: it went to a host that liveness reached in the
 same round, while the service's address was tried again after silence."""
 
+PROVEN_BEFORE = "proven_before"
+"""Evidence beside a connect or a QUIC handshake that failed: within the last hours the address had
+shown this probe a valid certificate for the name."""
+
 
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One datagram or message that answered a query."""

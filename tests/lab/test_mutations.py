@@ -154,6 +154,10 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _set(EndpointContext, "udp_at_times", lambda *_: False),
         ("benign.udp_limit", "quic.few"),
     ),
+    "that an address proved itself before is not read": (
+        _set(AddressView, "proven_before", property(lambda _: False, lambda *_: None)),
+        ("benign.near_died",),
+    ),
     "the dead are slow": (
         _set(throttle, "dead", lambda _: False),
         ("tls.late_reset", "tls.late_eof", "tls.late_drop", "benign.hangs_up_there"),

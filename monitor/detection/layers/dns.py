@@ -153,8 +153,12 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
     second = second or any(_lies_alike(q, kind, own) and _corrected(q) for q in plain)
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
-    dated = {a.address for a in addresses if a.tls is not None and tls_kind(a.tls) is Kind.DATES}
-    proven, known = bool(own & (context.proven | dated)), bool(own & context.known)
+    earlier = {
+        a.address
+        for a in addresses
+        if a.proven_before or (a.tls is not None and tls_kind(a.tls) is Kind.DATES)
+    }
+    proven, known = bool(own & (context.proven | earlier)), bool(own & context.known)
     alike = any(
         _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
     )

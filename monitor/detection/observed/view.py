@@ -24,6 +24,7 @@ from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
     LIVENESS_HOST,
+    PROVEN_BEFORE,
     AppExchange,
     Contrast,
     DNSLookup,
@@ -50,6 +51,8 @@ class AddressView:
     address: str
     port: int
     tcp: TCPConnect | None = None
+    proven_before: bool = False
+    """It failed, and had shown a valid certificate for the name in an earlier round."""
     tcp_repeated: bool = False
     """A repeat of the subject connected."""
     tls: TLSHandshake | None = None
@@ -220,6 +223,7 @@ def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
         address = endpoint.at(seen.address, seen.port)
         address.tcp = _better(address.tcp, seen, passed)
+        address.proven_before |= PROVEN_BEFORE in seen.evidence
         address.connects.append(seen)
     elif seen.contrast is Contrast.INNOCUOUS_NAME:
         address = endpoint.at(seen.address, seen.port)
@@ -283,6 +287,7 @@ def _add_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
             address.quic = _better(address.quic, seen, passed)
+            address.proven_before |= PROVEN_BEFORE in seen.evidence
             address.quics.append(seen)
         case Contrast.REPEAT:
             address.quic_repeated = address.quic_repeated or passed

@@ -199,6 +199,15 @@ CASES: tuple[Case, ...] = (
         )
         for how, technique in (("closed", "tcp.reset"), ("silent", "tcp.timeout"))
     ),
+    Case(
+        "benign.near_died",
+        "inconclusive",
+        ("tcp.reset",),
+        "tcp.reset",
+        geographic=True,
+        evidence=("unseen_address",),
+        rounds=2,
+    ),
     Case("benign.broken_v6", "ok", WORKS, None, TLS),
     Case("benign.closed_replica", "ok", WORKS, None, TLS),
     Case("benign.dead_address", "ok", ("tls.certificate_valid",), None, several="all_of"),
