@@ -10,9 +10,16 @@ _FROM = "add rule inet c f iifname pr1"
 
 
 def few_requests(world: World, plan: Plan) -> None:
-    """Let two STUN requests through, which liveness makes over two families, and then few."""
-    limit = "limit rate over 2/minute burst 2 packets drop"
-    world.nft(f"{_FROM} udp dport {plan.echo.port} {limit}")
+    """Let one STUN request through to each address of liveness, and no other."""
+    stun = f"udp dport {plan.echo.port}"
+    for kind, word, here in (("ipv4_addr", "ip", plan.echo.v4), ("ipv6_addr", "ip6", plan.echo.v6)):
+        met = f"met_{word}"
+        world.nft(
+            f"add set inet c {met} {{ type {kind}; flags dynamic; }}",
+            f"{_FROM} {stun} {word} daddr {here[0]} {word} daddr != @{met} "
+            f"add @{met} {{ {word} daddr }} accept",
+        )
+    world.nft(f"{_FROM} {stun} drop")
 
 
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
