@@ -47,7 +47,7 @@ def find_problem(directory: Path, now_ms: int) -> str:
 def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> str:
     """Print the status; return the problem, empty when there is none."""
     status = present(directory)
-    why = find_problem(directory, now_ms)
+    why = problem(status, now_ms, running=is_locked(directory))
     told = []
     if status is not None and not why:
         told = notices(status, now_ms, route=bool(default_device(*routes())))

@@ -32,7 +32,7 @@ from tests.world.tiny import (
     tiny_world,
     write_catalogue,
 )
-from tests.world.waiting import HANG_SECONDS
+from tests.world.waiting import HANG_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -414,8 +414,12 @@ async def test_pausing_and_going_on(tmp_path: Path) -> None:
                 assert line, "the probe ended"
                 if b'"local page"' in line:
                     url = json.loads(line)["url"]
-        code, out, _ = await reachprobe(["status", *here])
-        assert (code, "paused: `reachprobe resume` goes on" in out) == (0, True)
+
+        async def says_so() -> bool:
+            code, out, _ = await reachprobe(["status", *here])
+            return code == 0 and "paused: `reachprobe resume` goes on" in out
+
+        await eventually(says_so)
         port = int(url.rstrip("/").rpartition(":")[2])
         request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Language: ru\r\n\r\n"
         _, page = await ask(port, request.encode())
