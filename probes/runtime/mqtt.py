@@ -74,7 +74,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class _Client(aiomqtt.Client):
-    """aiomqtt's client with three callbacks completed and its reading limited;
+    """aiomqtt's client with connecting and three callbacks completed and its reading limited;
     `tests/probes/runtime/test_mqtt.py` fails when a release moves them."""
 
     packet_limit = 0

@@ -41,6 +41,47 @@ async def test_connected(address: str):
     assert seen.at_us + seen.took_us <= within
 
 
+class Resent(SocketNetwork):
+    """Each connect takes `took_us` by its clock and needs a second SYN."""
+
+    def __init__(self, took_us: int, round_trip_us: int) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._took_us, self._round_trip_us, self._us = took_us, round_trip_us, 0
+
+    def clock_us(self) -> int:
+        return self._us
+
+    async def connect(self, address: str, port: int):
+        stream = await super().connect(address, port)
+        self._us += self._took_us
+        return stream
+
+    def packets_sent_again(self, stream) -> int:
+        return 1
+
+    def round_trip_us(self, stream) -> int:
+        return self._round_trip_us
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "round_trip_ms", "evidence"),
+    [
+        (1050, 50, ("sent_again",)),  # the first SYN was lost
+        (1200, 1200, ("sent_again", "sent_again_answered")),  # the line is slow
+        (1200, 0, ("sent_again",)),  # a server without timestamps
+    ],
+)
+async def test_a_syn_that_was_sent_again_and_not_lost_says_so(
+    took_ms: int, round_trip_ms: int, evidence: tuple[str, ...]
+):
+    async with serve(silence, "127.0.0.1") as server:
+        network = Resent(took_ms * 1000, round_trip_ms * 1000)
+        seen, stream = await to("127.0.0.1", server.port, network)
+        assert stream is not None
+        stream.close()
+    assert seen.evidence == evidence
+
+
 async def test_refused_keeps_errno_and_says_no_icmp():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
