@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored, StoredLine
-from monitor.store import delivery, merge, quarantine
+from monitor.store import bulk_insert, delivery, quarantine
 from monitor.store.batches import (
     FIRST_ARRIVAL,
     DamagedBatchError,
@@ -74,7 +74,7 @@ class FactStore:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
-        self._numbers: dict[merge.DimensionKey, int] = {}
+        self._numbers: dict[bulk_insert.DimensionKey, int] = {}
         """Numbers of vantages and targets that are committed."""
         self._partitions = Partitions()
         self.damaged: set[int] = set()
@@ -92,20 +92,20 @@ class FactStore:
         they may have been stored before."""
         if not batches and not quarantined:
             return Added(0, 0, 0)
-        keys = merge.dimension_keys(batches)
+        keys = bulk_insert.dimension_keys(batches)
         if not self._engines.sqlite:
             await self._partitions.prepare(self._engines, batches)
         async with writing(self._engines) as connection:
             if not self._engines.sqlite:
-                await merge.wait_for_turn(connection)
+                await bulk_insert.wait_for_turn(connection)
             numbers = await self._dimension_numbers(keys, connection)
-            last = await merge.last_arrival(connection)
+            last = await bulk_insert.last_arrival(connection)
             pruned = await cursor_value(connection, PRUNED)
-            incoming = merge.Incoming(batches, numbers, last, pruned)
-            known = await merge.merge(connection, incoming.rows, last)
+            incoming = bulk_insert.Incoming(batches, numbers, last, pruned)
+            known = await bulk_insert.insert_new(connection, incoming.rows, last)
             if kept := incoming.batch_rows(known):
                 await connection.execute(sa.insert(batch), kept)
-                await merge.set_last_arrival(connection, incoming.last)
+                await bulk_insert.set_last_arrival(connection, incoming.last)
                 rows = incoming.rows
                 if known:
                     rows = [row for row in rows if row[-1] not in known]
@@ -124,12 +124,12 @@ class FactStore:
         return added
 
     async def _dimension_numbers(
-        self, words: set[merge.DimensionKey], connection: AsyncConnection
-    ) -> dict[merge.DimensionKey, int]:
+        self, words: set[bulk_insert.DimensionKey], connection: AsyncConnection
+    ) -> dict[bulk_insert.DimensionKey, int]:
         """Numbers of all keys. The caller remembers new ones only once they are committed."""
         known = {word: self._numbers[word] for word in words if word in self._numbers}
         if missing := words - known.keys():
-            known |= await merge.dimension_numbers(connection, missing)
+            known |= await bulk_insert.dimension_numbers(connection, missing)
         return known
 
     async def news(self, after: int, recent_round: int) -> News:
@@ -338,7 +338,9 @@ def _by_round(one: Stored) -> tuple[int, int, str]:
 
 
 async def _clashing(
-    connection: AsyncConnection, incoming: merge.Incoming, known: dict[bytes, merge.LinePlace]
+    connection: AsyncConnection,
+    incoming: bulk_insert.Incoming,
+    known: dict[bytes, bulk_insert.LinePlace],
 ) -> tuple[list[Quarantined], int]:
     """Lines with other bytes than the stored line of the same id, and how many lines have an id
     that is stored."""

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 
-from monitor.store import merge
+from monitor.store import bulk_insert
 from monitor.store.database import open_database
 from monitor.store.engines import writing
 from monitor.store.records import StoreUnavailableError
@@ -39,7 +39,7 @@ async def half_done(url: str) -> None:
         numbers = [
             (n + 2, 0, 0, 1, 1, 0, 0, bytes.fromhex(id_of(r))) for n, r in enumerate(rows[1:])
         ]
-        await merge.merge(connection, numbers, 1)
+        await bulk_insert.insert_new(connection, numbers, 1)
         say("in the middle")
         await asyncio.sleep(60)
 

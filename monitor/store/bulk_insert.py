@@ -199,7 +199,7 @@ async def set_last_arrival(connection: AsyncConnection, last: int) -> None:
     await connection.execute(_set_cursor, {"name": ARRIVAL, "value": last})
 
 
-async def merge(
+async def insert_new(
     connection: AsyncConnection, rows: Sequence[MeasurementRow], last: int
 ) -> dict[bytes, LinePlace]:
     """Insert the rows whose id is new (ids are distinct within `rows`, arrival numbers greater than

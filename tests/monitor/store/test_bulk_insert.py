@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from monitor.store import merge
+from monitor.store import bulk_insert
 from monitor.store.batches import batches_of
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing
@@ -17,22 +17,24 @@ from tests.world.postgres import PostgreSQL
 pytestmark = pytest.mark.needs("postgresql")
 
 
-def row(number: int, arrival: int) -> merge.MeasurementRow:
+def row(number: int, arrival: int) -> bulk_insert.MeasurementRow:
     return (arrival, NOON, NOON, 1, 1, 60_000, arrival - 1, number.to_bytes(16, "big"))
 
 
 async def test_merge_gives_back_what_was_there(store: Database) -> None:
     one = admitted(1)
     (made,) = batches_of([one])
-    words = merge.dimension_keys([made])
+    words = bulk_insert.dimension_keys([made])
     async with writing(store.engines) as connection:
-        numbers = await merge.dimension_numbers(connection, words)
-        assert await merge.dimension_numbers(connection, words) == numbers
-        assert await merge.merge(connection, [], 0) == {}
-        assert await merge.merge(connection, [row(n, n + 1) for n in range(1200)], 0) == {}
+        numbers = await bulk_insert.dimension_numbers(connection, words)
+        assert await bulk_insert.dimension_numbers(connection, words) == numbers
+        assert await bulk_insert.insert_new(connection, [], 0) == {}
+        assert (
+            await bulk_insert.insert_new(connection, [row(n, n + 1) for n in range(1200)], 0) == {}
+        )
     async with writing(store.engines) as connection:
         again = [row(n, 2000 + n) for n in range(700, 1300)]
-        known = await merge.merge(connection, again, 1200)
+        known = await bulk_insert.insert_new(connection, again, 1200)
     assert known == {row(n, 0)[-1]: (1, n + 1) for n in range(700, 1200)}
 
 
@@ -40,7 +42,7 @@ async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
     with pytest.raises(RuntimeError):  # noqa: PT012 - the transaction is the block
         async with writing(store.engines) as connection:
             (made,) = batches_of([admitted(1)])
-            await merge.dimension_numbers(connection, merge.dimension_keys([made]))
+            await bulk_insert.dimension_numbers(connection, bulk_insert.dimension_keys([made]))
             raise RuntimeError
     # Numbers made in a transaction that was undone must not be remembered by the store.
     await store.facts.add([admitted(1)], [])
@@ -55,12 +57,14 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
     await first.facts.add([admitted(1)], [])
     await second.facts.add([admitted(2)], [])
     async with asyncio.TaskGroup() as group, writing(first.engines) as connection:
-        await merge.wait_for_turn(connection)
-        last = await merge.last_arrival(connection)
+        await bulk_insert.wait_for_turn(connection)
+        last = await bulk_insert.last_arrival(connection)
         (made,) = batches_of([admitted(7)])
-        numbers = await merge.dimension_numbers(connection, merge.dimension_keys([made]))
-        incoming = merge.Incoming([made], numbers, last)
-        await merge.merge(connection, incoming.rows, last)
+        numbers = await bulk_insert.dimension_numbers(
+            connection, bulk_insert.dimension_keys([made])
+        )
+        incoming = bulk_insert.Incoming([made], numbers, last)
+        await bulk_insert.insert_new(connection, incoming.rows, last)
         await connection.execute(sa.insert(batch), incoming.batch_rows({}))
         waiting = group.create_task(second.facts.add([admitted(3)], []))
         await asyncio.sleep(0.2)
