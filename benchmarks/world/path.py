@@ -21,7 +21,7 @@ from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.records import Admitted, AdmittedBatch
-from monitor.store.upkeep import size
+from monitor.store.size import size
 from probes.wire.codec import BatchHeader, encode_batch, envelope_of
 
 START = 1_800_000_000_000

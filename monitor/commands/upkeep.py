@@ -23,7 +23,7 @@ from monitor.paths import (
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database
 from monitor.store.days import date_of, day_of
 from monitor.store.records import Probe, StoreUnavailableError
-from monitor.store.upkeep import StoreSize, forecast
+from monitor.store.size import StoreSize, forecast
 from monitor.web.api.forms import rfc3339
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
@@ -254,7 +254,7 @@ async def _archive(given: argparse.Namespace, url: str) -> None:
 
 async def _db(given: argparse.Namespace, url: str) -> int:
     from monitor.store.move import move
-    from monitor.store.upkeep import size
+    from monitor.store.size import size
 
     match given.command:
         case "db migrate":

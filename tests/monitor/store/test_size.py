@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from monitor.store.database import Database
 from monitor.store.days import DAY_MS, day_of
-from monitor.store.upkeep import StoreSize, TableSize, forecast, size
+from monitor.store.size import StoreSize, TableSize, forecast, size
 from tests.monitor.store.samples import NOON, admitted
 
 TODAY = day_of(NOON)
