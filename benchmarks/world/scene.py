@@ -234,8 +234,8 @@ class Scene:
 
 class SpreadScene(Scene):
     """A world in which the vantages of a network take turns, each in its own minute of the interval
-    (`monitor.collector.turns`). Its rounds are minutes; in most of them only some vantages measure,
-    or none. Controls measure every five minutes, so one is always valid."""
+    (`monitor.collector.interval_slots`). Its rounds are minutes; in most of them only some vantages
+    measure, or none. Controls measure every five minutes, so one is always valid."""
 
     def __init__(
         self,

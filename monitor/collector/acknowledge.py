@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from monitor.collector.counters import Counters
-from monitor.collector.turns import Slot
+from monitor.collector.interval_slots import Slot
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, encode_message

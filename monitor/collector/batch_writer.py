@@ -19,10 +19,10 @@ from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.admission import Rejection
 from monitor.collector.counters import Counters
+from monitor.collector.interval_slots import IntervalSlots
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.probe_cache import ProbeCache
 from monitor.collector.rates import DailyQuota, RateLimits
-from monitor.collector.turns import Turns
 from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.store.facts import FactStore
 from monitor.store.records import AdmittedBatch, Quarantined, Seen, StoreUnavailableError
@@ -117,7 +117,7 @@ class BatchWriter:
         self._queue, self._store, self._acknowledger = queue, store, acknowledger
         self._counters, self._stop, self._clock = counters, stop, clock
         self._probes = ProbeCache(store.registry)
-        self._turns = Turns(store.registry, clock)
+        self._slots = IntervalSlots(store.registry, clock)
         self.rate_limits, self.quota = RateLimits(), DailyQuota()
         self._known_targets = known_targets
         self._warned_too_new: set[str] = set()
@@ -267,7 +267,7 @@ class BatchWriter:
                 for _, measured in batch.entries:
                     ended = measured.started + measured.took_us // 1000
                     counters.lag.observe((now - ended) / 1000)
-        self._acknowledger.slots = await self._turns.present()
+        self._acknowledger.slots = await self._slots.present()
         for ack in group.acks:
             self._acknowledger.add(*ack)
         await self._record_seen(group)

@@ -4,7 +4,7 @@ import asyncio
 
 from monitor.collector.acknowledge import MAX_SEQUENCES, Acknowledger
 from monitor.collector.counters import Counters
-from monitor.collector.turns import Slot
+from monitor.collector.interval_slots import Slot
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, decode_ack

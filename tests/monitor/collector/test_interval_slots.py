@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from monitor.collector.turns import REFRESH_MS, Slot, Turns, slots
+from monitor.collector.interval_slots import REFRESH_MS, IntervalSlots, Slot, slots
 from monitor.store.records import Probe, StoreUnavailableError
 
 NOW = 1_800_000_000_000
@@ -56,7 +56,7 @@ async def test_they_are_read_again_from_time_to_time_and_kept_without_a_store() 
             return self.stored
 
     registry, now = Registry(), [NOW]
-    every = Turns(registry, lambda: now[0])  # type: ignore[arg-type]
+    every = IntervalSlots(registry, lambda: now[0])  # type: ignore[arg-type]
     assert await every.present() == {probe(1).id: Slot(0, 1)}
     registry.stored = (probe(1), probe(2))
     assert await every.present() == {probe(1).id: Slot(0, 1)}

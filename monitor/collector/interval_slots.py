@@ -45,7 +45,7 @@ def slots(probes: Iterable[Probe], now: int) -> dict[str, Slot]:
     }
 
 
-class Turns:
+class IntervalSlots:
     """The slots of all vantages, read from the registry from time to time."""
 
     def __init__(self, registry: Registry, clock: Callable[[], int]) -> None:
