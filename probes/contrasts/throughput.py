@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from probes.contrasts.sni import reconnect
 from probes.contrasts.throughput_schedule import SUSPECT_TIMES, unexpectedly_slow
+from probes.contrasts.tls_contrasts import reconnect
 from probes.endpoint.endpoint_run import Connection, EndpointRun, ThroughputMode
 from probes.net.resolvers import parse_authority
 from probes.steps import transfer

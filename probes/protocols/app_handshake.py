@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from probes.contrasts import partial_loss, sni
+from probes.contrasts import partial_loss, tls_contrasts
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun, purpose_of
 from probes.steps import app
 from probes.steps.app import AppRequest
@@ -48,11 +48,11 @@ async def exchange_over_tls(run: EndpointRun, make_request: MakeRequest) -> None
         if seen.spoke or not run.repeats:
             return
         address, silent = connection.address, seen.failure == Failure.TIMEOUT
-        fresh = await run.again(silent, address, sni.reconnect(run, address))
+        fresh = await run.again(silent, address, tls_contrasts.reconnect(run, address))
         if fresh.usable:
             await _exchange(run, fresh, make_request(), Contrast.REPEAT)
 
-    await sni.measure(run, application)
+    await tls_contrasts.measure(run, application)
 
 
 async def exchange_over_udp(

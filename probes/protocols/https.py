@@ -4,7 +4,7 @@ throughput."""
 
 from __future__ import annotations
 
-from probes.contrasts import sni, throughput
+from probes.contrasts import throughput, tls_contrasts
 from probes.endpoint.endpoint_run import Connection, EndpointRun
 from probes.wire.observation import Contrast, HTTPExchange
 
@@ -16,7 +16,7 @@ async def measure(run: EndpointRun) -> None:
     async def application(run: EndpointRun, connection: Connection) -> None:
         answered.append((connection, await _request(run, connection)))
 
-    await sni.measure(run, application)
+    await tls_contrasts.measure(run, application)
     for connection, exchange in answered:
         await throughput.measure(run, connection.address, exchange, connection.tcp.took_us)
 
@@ -25,6 +25,6 @@ async def _request(run: EndpointRun, connection: Connection) -> HTTPExchange | N
     """Send one request; when it fails, once more from a new port. Returns the first exchange."""
     seen = await run.http_request(connection)
     if seen is not None and seen.failure is not None and run.repeats:
-        fresh = await sni.reconnect(run, connection.address)
+        fresh = await tls_contrasts.reconnect(run, connection.address)
         await run.http_request(fresh, contrast=Contrast.REPEAT)
     return seen

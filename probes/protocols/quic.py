@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 
-from probes.contrasts.sni import AFTER_TRIGGER, MAX_CONTRASTED
+from probes.contrasts.tls_contrasts import AFTER_TRIGGER, MAX_CONTRASTED
 from probes.endpoint.endpoint_run import EndpointRun
 from probes.net import quic
 from probes.net.resolvers import parse_authority

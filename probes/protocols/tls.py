@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from probes.contrasts import sni
+from probes.contrasts import tls_contrasts
 from probes.endpoint.endpoint_run import EndpointRun
 
 
 async def measure(run: EndpointRun) -> None:
     """Resolve, connect and do a handshake; on failure the SNI contrasts."""
-    await sni.measure(run)
+    await tls_contrasts.measure(run)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from probes.contrasts import partial_loss, sni
+from probes.contrasts import partial_loss, tls_contrasts
 from probes.net.network import Guard, SocketNetwork, Stream
 from probes.protocols import http
 from probes.wire.observation import Contrast, HTTPExchange, TLSHandshake
@@ -45,7 +45,7 @@ async def test_handshakes(die: str, tries: str):
         internet({NAME: Address("127.0.0.1")}, sni=SNIContrast(innocuous=HARMLESS)) as net,
     ):
         run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
-        await sni.measure(run)
+        await tls_contrasts.measure(run)
     seen = [o for o in run.observations if isinstance(o, TLSHandshake) and o.sni == NAME]
     assert "".join("x" if o.failure else "." for o in seen) == tries
     harmless = sum(name == HARMLESS for name in server.names)

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from probes.contrasts import sni
+from probes.contrasts import tls_contrasts
 from probes.net import tls as probe_tls
 from probes.wire.observation import (
     Contrast,
@@ -41,7 +41,7 @@ async def reach(behaviour: Behaviour, *, reflector: Behaviour | None = None, **o
     ):
         service = Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem)
         run = net.run(service, **options)
-        await sni.measure(run)
+        await tls_contrasts.measure(run)
         seen = await net.finish(run)
     return seen, server
 
@@ -169,7 +169,7 @@ async def test_chain_that_only_the_machines_store_trusts(monkeypatch, tmp_path):
             internet({NAME: Address("127.0.0.1")}) as net,
         ):
             run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls"))
-            await sni.measure(run)
+            await tls_contrasts.measure(run)
     finally:
         probe_tls._context.cache_clear()
     subject, contrast = [o for o in run.observations if isinstance(o, TLSHandshake)]
@@ -203,7 +203,7 @@ async def test_unproven_own_answer_makes_every_resolver_be_asked():
         ) as net,
     ):
         run = net.run(Endpoint(host=NAME, port=liar.port, protocol="tls", trust=CA.pem))
-        await sni.measure(run)
+        await tls_contrasts.measure(run)
         assert net.catalogue.resolvers[0].doh
         assert run.dns_cache.widened(NAME)
         by_address = {
@@ -221,7 +221,7 @@ async def test_a_name_that_does_not_resolve_is_reached_by_other_answers():
         internet({NAME: Rcode("NXDOMAIN")}, reference={NAME: Address("127.0.0.1")}) as net,
     ):
         run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
-        await sni.measure(run)
+        await tls_contrasts.measure(run)
         assert [o.failure for o in run.observations] == [None, None]
 
 
