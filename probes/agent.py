@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon: rounds -> scrub -> spool -> publisher, in one TaskGroup.
+"""The daemon: rounds -> scrub -> spool -> broker, in one TaskGroup.
 
-Each measurement of a round is scrubbed and stored, and only then reported as taken; the publisher
-delivers it. After errors of disk, broker or network the probe logs them and goes on; a bug of ours
-ends the process with a traceback.
+Each measurement of a round is scrubbed and stored, and only then reported as taken; the client of
+the broker delivers it. After errors of disk, broker or network the probe logs them and goes on; a
+bug of ours ends the process with a traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 from probes import local_http, local_page, metered, metrics, state_directory, status
 from probes.config import AgentConfig
 from probes.delivery import enrolment
-from probes.delivery.publisher import Publisher
+from probes.delivery.broker_client import BrokerClient
 from probes.delivery.spool import Spool, SpoolCounts, read_lines
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
@@ -85,7 +85,7 @@ class Agent:
             nameserver=nameserver,
             resolver_class=resolver_class(nameserver) if nameserver else "unknown",
         )
-        self._publisher = Publisher(
+        self._client = BrokerClient(
             self._spool,
             setup.probe,
             config.brokers,
@@ -180,8 +180,8 @@ class Agent:
                 await self._stop.wait()
                 for task in others:
                     task.cancel()
-                self._publisher.finish(STOP_SECONDS - 0.5)
-                connected = bool(self._publisher.stats.transport)
+                self._client.finish(STOP_SECONDS - 0.5)
+                connected = bool(self._client.stats.transport)
                 await asyncio.wait([delivery], timeout=STOP_SECONDS if connected else 1.0)
                 delivery.cancel()
         await self._update_counts()
@@ -224,7 +224,7 @@ class Agent:
 
     def _plan_round(self, last: int | None) -> scheduler.Plan:
         now, interval = self._setup.network.wall_ms(), self._interval_ms
-        phase = scheduler.phase_ms(self._setup.probe, interval, self._publisher.place)
+        phase = scheduler.phase_ms(self._setup.probe, interval, self._client.place)
         return scheduler.next_round(now, interval, last, self._rng, phase)
 
     def _held(self) -> bool:
@@ -266,7 +266,7 @@ class Agent:
 
     async def _deliver(self) -> None:
         await self._location.first_answer()
-        await self._publisher.run()
+        await self._client.run()
 
     async def _last_round(self) -> int | None:
         """The last round in the spool, so that a restart does not measure it again."""
@@ -283,7 +283,7 @@ class Agent:
         everything = profile.full or not self._rounds
         due = self._targets
         if not everything:
-            place, failing = self._publisher.place, failing_targets(due, self._failures)
+            place, failing = self._client.place, failing_targets(due, self._failures)
             due = profile.due(plan.round_ms, plan.interval_ms, place, failing)
         failed: dict[str, int] = {}
         broken: set[str] = set()
@@ -310,9 +310,9 @@ class Agent:
             new = any(when and not self._failures.get(id) for id, when in here.items())
             if new and hurried < MAX_HURRIED:
                 hurried += 1
-                self._publisher.hurry()
+                self._client.hurry()
 
-        self._publisher.round_opened(plan.round_ms)
+        self._client.round_opened(plan.round_ms)
         self._retests.unfinished = {target.id for target in due}
         try:
             await measure_round(
@@ -331,12 +331,12 @@ class Agent:
             )
         finally:
             self._retests.unfinished.clear()
-            self._publisher.round_closed()
+            self._client.round_closed()
         took = time.monotonic() - began
         self._failures.update(failed)
         self._rounds += 1
         # Batches that were sent again count as well.
-        published = self._publisher.stats.published_bytes
+        published = self._client.stats.published_bytes
         spent += max(0, published - self._published_bytes - scheduler.sent_bytes(lines))
         self._published_bytes = published
         if everything and not profile.full:
@@ -392,7 +392,7 @@ class Agent:
             self._published_bytes += scheduler.sent_bytes(size)
             await self._store(clean)
 
-        self._publisher.round_opened(planned.round_ms)
+        self._client.round_opened(planned.round_ms)
         try:
             await measure_retest(
                 self._setup,
@@ -405,7 +405,7 @@ class Agent:
                 history=self._failures,
             )
         finally:
-            self._publisher.round_closed()
+            self._client.round_closed()
 
     async def _store(self, draft: Measurement) -> None:
         """Store one measurement, then report it as taken."""
@@ -421,7 +421,7 @@ class Agent:
 
     def _plan_interval(self) -> None:
         config, usual = self._config, self._config.interval_ms
-        vantages = self._publisher.vantages if config.shared and not self._metered else None
+        vantages = self._client.vantages if config.shared and not self._metered else None
         if self._metered:
             usual = max(usual, min(metered.THIN * usual, scheduler.DAY_MS))
         wanted = scheduler.shared_interval(usual, vantages)
@@ -519,7 +519,7 @@ class Agent:
         self._probe_status = msgspec.structs.replace(self._probe_status, **fields)
 
     async def _save(self, *, stopped: bool = False) -> None:
-        counts, stats, now = self._counts, self._publisher.stats, self._setup.network.wall_ms()
+        counts, stats, now = self._counts, self._client.stats, self._setup.network.wall_ms()
         self._take_delivery()
         today = dt.datetime.fromtimestamp(now / 1000, dt.UTC).date().isoformat()
         if today != self._day:
@@ -549,7 +549,7 @@ class Agent:
 
     def _take_delivery(self) -> None:
         """Copy the state of delivery into the status."""
-        stats = self._publisher.stats
+        stats = self._client.stats
         self._set(
             transport=stats.transport,
             away_ms=stats.away_ms,
@@ -560,7 +560,7 @@ class Agent:
     def _charge_month(self, now: int, month: str) -> None:
         """Add what was spent since the last time to this month's traffic."""
         shown = self._probe_status
-        passed = max(0, now - self._charged_ms) if self._publisher.stats.transport else 0
+        passed = max(0, now - self._charged_ms) if self._client.stats.transport else 0
         spent = self._budget.spent - self._spent_base
         spent += CONNECTION_BYTES_PER_MONTH * min(passed / scheduler.MONTH_MS, 1.0)
         self._spent_base, self._charged_ms = self._budget.spent, now
@@ -580,7 +580,7 @@ class Agent:
             consent=self._config.consent,
             oldest_seconds=self._oldest_seconds(),
             untaken=self._not_stored,
-            transport=self._publisher.stats.transport,
+            transport=self._client.stats.transport,
         )
 
     def _problem(self) -> str:
@@ -591,7 +591,7 @@ class Agent:
     def _metrics(self) -> dict[str, float]:
         return metrics.values(
             self._counts,
-            self._publisher.stats,
+            self._client.stats,
             self._probe_status,
             oldest_seconds=self._oldest_seconds(),
             rounds=self._rounds,

@@ -447,7 +447,7 @@ async def test_few_vantages_measure_more_often_as_far_as_the_budget_pays(tmp_pat
             tmp_path / f"{megabytes} {vantages}", shared=True, budget_bytes=1e6 * megabytes
         )
         agent._budget.round_bytes = 650_000
-        agent._publisher.vantages = vantages
+        agent._client.vantages = vantages
         agent._plan_interval()
         assert agent._interval_ms == minutes * 60_000, (megabytes, vantages)
         agent._metered = True
@@ -460,7 +460,7 @@ async def test_a_revoked_probe_answers_no_retest(tmp_path: Path) -> None:
     """In this process, because being refused takes ten minutes."""
     agent = agent_here(tmp_path / "s")
     assert not agent._held()
-    stats, now = agent._publisher.stats, agent._setup.network.wall_ms()
+    stats, now = agent._client.stats, agent._setup.network.wall_ms()
     stats.refused, stats.away_ms, stats.last_ack_ms = 2, now - 700_000, now - 800_000
     assert agent._held()
     asked: list[Retest] = []

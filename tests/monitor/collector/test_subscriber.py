@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from monitor.collector.counters import Counters
 from monitor.collector.rates import RateLimits
 from monitor.collector.subscriber import run_collector
-from probes.delivery.publisher import Publisher
+from probes.delivery.broker_client import BrokerClient
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.runtime.broker_url import parse_broker
@@ -70,10 +70,10 @@ async def test_stored_once_and_acknowledged_after(made: House) -> None:
 
 
 async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> None:
-    """The probe's own spool and publisher against ours, by its enrolled credentials."""
+    """The probe's own spool and client against ours, by its enrolled credentials."""
     (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool", made.one.probe)
-    publisher = Publisher(
+    client = BrokerClient(
         spool,
         made.one.probe,
         [parse_broker(f"mqtt://127.0.0.1:{made.probes_port}")],
@@ -87,13 +87,13 @@ async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> 
     )
     taken = [await spool.put(measurement(made.one.probe)) for _ in range(7)]
     async with collecting(made) as counters, asyncio.TaskGroup() as group:
-        group.create_task(publisher.run())
+        group.create_task(client.run())
 
         async def sent() -> bool:
             return not (await spool.counts()).pending
 
         await eventually(sent, "everything is sent")
-        publisher.finish(1)
+        client.finish(1)
     await spool.close()
     assert counters.quarantined.total() == 0
     assert await stored(made) == len(taken) == 7

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from probes.delivery.publisher import UNANSWERED_ATTEMPTS, DeliveryTimes, Publisher
+from probes.delivery.broker_client import UNANSWERED_ATTEMPTS, BrokerClient, DeliveryTimes
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.runtime import mqtt
@@ -53,7 +53,7 @@ class Rig:
     def __init__(self, directory: Path, url: str, times: DeliveryTimes) -> None:
         self.spool = Spool(directory, PROBE)
         self.log = io.StringIO()
-        self.publisher = Publisher(
+        self.client = BrokerClient(
             self.spool,
             PROBE,
             [parse_broker(url)],
@@ -92,7 +92,7 @@ class Rig:
 async def rig(directory: Path, url: str, times: DeliveryTimes = QUICK) -> AsyncIterator[Rig]:
     made = Rig(directory, url, times)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(made.publisher.run())
+        task = group.create_task(made.client.run())
         try:
             yield made
         finally:
@@ -111,18 +111,18 @@ async def test_a_round_is_one_batch_and_is_sent_after_the_acknowledgement(
             patient = DeliveryTimes(linger=300.0, heartbeat=QUICK.heartbeat)
             r = await stack.enter_async_context(rig(tmp_path, server.url, patient))
             await collector.wait(lambda: [s.state for s in collector.states][:1] == ["hello"])
-            r.publisher.round_opened(7000)
+            r.client.round_opened(7000)
             taken = [await r.spool.put(draft(7000)) for _ in range(20)]
             await asyncio.sleep(0.1)
             assert collector.batches == []
-            r.publisher.round_closed()
+            r.client.round_closed()
             await r.drained()
             assert {t.id for t in taken if t} == set(collector.ids)
             assert [len(b.lines) for b in collector.batches] == [20]
-            assert r.publisher.stats.last_ack_ms == 5
-            assert r.publisher.stats.transport == "mqtt+5"
+            assert r.client.stats.last_ack_ms == 5
+            assert r.client.stats.transport == "mqtt+5"
             await collector.wait(lambda: "heartbeat" in [s.state for s in collector.states])
-            r.publisher.finish(2)
+            r.client.finish(2)
             await collector.wait(lambda: collector.states[-1].state == "goodbye")
 
 
@@ -130,7 +130,7 @@ async def test_an_open_round_waits_only_so_long(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
             await collector.wait(lambda: collector.states)
-            r.publisher.round_opened(7000)
+            r.client.round_opened(7000)
             await r.spool.put(draft(7000))
             await r.drained()
 
@@ -142,13 +142,13 @@ async def test_without_acknowledgement_it_is_sent_again_and_kept(tmp_path: Path)
             collector.acking = False
             for index in range(3):
                 await r.spool.put(draft(index))
-            r.publisher.round_closed()
+            r.client.round_closed()
             await collector.wait(lambda: len(collector.batches) >= 7)
             assert (await r.spool.counts()).pending == 3
             assert {b.header.sequence for b in collector.batches} == {0, 1, 2}
             collector.acking = True
             await r.drained()
-            assert r.publisher.stats.resent > 0
+            assert r.client.stats.resent > 0
 
 
 async def test_without_acknowledgements_one_batch_at_a_time_is_sent_again(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ async def test_without_acknowledgements_one_batch_at_a_time_is_sent_again(tmp_pa
             collector.acking = False
             for index in range(4):
                 await r.spool.put(draft(index))
-            r.publisher.round_closed()
+            r.client.round_closed()
             await collector.wait(lambda: len(collector.batches) >= 4 * UNANSWERED_ATTEMPTS)
             await asyncio.sleep(2 * QUICK.ack_most)  # until the last batches sent together are due
             before, begun = len(collector.batches), asyncio.get_running_loop().time()
@@ -180,7 +180,7 @@ async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_pat
             await collector.wait(lambda: collector.states)
             collector.acking = False
             await r.spool.put(draft())
-            r.publisher.round_closed()
+            r.client.round_closed()
             await collector.wait(lambda: collector.batches)
             async with mqtt.connect(
                 parse_broker(server.url),
@@ -202,10 +202,10 @@ async def test_the_place_in_the_interval_comes_with_the_acknowledgement(tmp_path
             for place, expected in ((None, None), (250, 250), (None, 250)):
                 collector.place, collector.vantages = place, None if place is None else 4
                 await r.spool.put(draft())
-                r.publisher.round_closed()
+                r.client.round_closed()
                 await r.drained()
-                assert r.publisher.place == expected
-                assert r.publisher.vantages == (None if expected is None else 4)
+                assert r.client.place == expected
+                assert r.client.vantages == (None if expected is None else 4)
 
 
 async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) ->
             collector.acking = False
             await collector.wait(lambda: collector.states)
             await r.spool.put(draft())
-            r.publisher.round_closed()
+            r.client.round_closed()
             await collector.wait(lambda: len(collector.batches) > 1)
             async with mqtt.connect(
                 parse_broker(server.url),
@@ -225,7 +225,7 @@ async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) ->
                 await r.drained()
             collector.acking = True
             await r.spool.put(draft(7))
-            r.publisher.round_closed()
+            r.client.round_closed()
             await r.drained()
 
 
@@ -238,12 +238,12 @@ async def test_a_broker_that_is_killed_repeatedly_loses_nothing(tmp_path: Path) 
         async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
             collector.delay = 0.02
             for index in range(40):
-                r.publisher.round_opened(index)
+                r.client.round_opened(index)
                 for _ in range(3):
                     taken = await r.spool.put(draft(index))
                     assert taken is not None
                     ids.add(taken.id)
-                r.publisher.round_closed()
+                r.client.round_closed()
                 await asyncio.sleep(rng.uniform(0, 0.06))
                 if index % 8 == 5:
                     await asyncio.to_thread(server.kill)
@@ -284,7 +284,7 @@ async def test_too_large_is_split_and_the_impossible_is_set_apart(tmp_path: Path
             small = [await r.spool.put(heavy(1, 40_000)) for _ in range(8)]
             assert await r.spool.put(heavy(1, 400_000))
             after = await r.spool.put(draft(1))
-            r.publisher.round_closed()
+            r.client.round_closed()
             await r.drained()
             counts = await r.spool.counts()
             assert counts.quarantined == 1
@@ -303,10 +303,10 @@ async def test_our_own_limit_holds_where_the_broker_names_none(tmp_path: Path) -
             await collector.wait(lambda: collector.states)
             for _ in range(8):
                 await r.spool.put(heavy(1, 90_000))
-            r.publisher.round_closed()
+            r.client.round_closed()
             await r.drained()
             assert max(collector.sizes) <= MAX_PACKET_BYTES
-            assert r.publisher.stats.transport == "mqtt+3.1.1"
+            assert r.client.stats.transport == "mqtt+3.1.1"
 
 
 async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> No
         ):
             await collector.wait(lambda: collector.states)
             taken = [await r.spool.put(heavy(1, 20_000)) for _ in range(8)]
-            r.publisher.round_closed()
+            r.client.round_closed()
             await r.drained()
             assert {t.id for t in taken if t} == set(collector.ids)
             assert (await r.spool.counts()).quarantined == 0
@@ -339,9 +339,9 @@ async def test_a_broker_of_3_1_1_only_is_found_by_trying(
         ):
             await collector.wait(lambda: collector.states)
             await r.spool.put(draft())
-            r.publisher.round_closed()
+            r.client.round_closed()
             await r.drained()
-            assert r.publisher.stats.transport == "mqtt+3.1.1"
+            assert r.client.stats.transport == "mqtt+3.1.1"
             assert "unreachable" not in r.log.getvalue()
 
 
@@ -352,7 +352,7 @@ async def test_an_unreachable_broker_is_one_log_line_and_finish_still_works(tmp_
         await asyncio.sleep(0.5)  # several attempts more
         assert r.log.getvalue().count("\n") == 1
         assert "refused" in r.log.getvalue()
-        r.publisher.finish(1)
+        r.client.finish(1)
 
 
 async def test_a_probe_that_disappears_is_reported_lost(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ async def test_a_probe_that_disappears_is_reported_lost(tmp_path: Path) -> None:
             other = FakeCollector()
             assert other.ids == {}
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(made.publisher.run())
+                task = group.create_task(made.client.run())
                 await collector.wait(lambda: collector.states)
                 # Another connection of the same name pushes it out without DISCONNECT.
                 async with mqtt.connect(

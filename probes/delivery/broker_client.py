@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends what the spool holds over MQTT until the collector has acknowledged it.
+"""The probe's side of MQTT: sends what the spool holds until the collector has acknowledged it, and
+receives acknowledgements, retests and the catalogue.
 
 The spool is the only record: its rows are marked as sent only when a message on `ack/<probe>` names
 their batch; a PUBACK proves nothing. Whatever goes wrong (no broker, no collector, a full disk
@@ -88,8 +89,8 @@ class _Batch(msgspec.Struct, kw_only=True):
     """How often the connection was lost before the broker had confirmed it."""
 
 
-class Publisher:
-    """Sends what the spool holds, over one connection at a time."""
+class BrokerClient:
+    """Sends what the spool holds and receives what the monitor sends, one connection at a time."""
 
     def __init__(
         self,
