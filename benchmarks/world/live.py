@@ -107,11 +107,10 @@ class Live:
     def run(self, until: int, done: Callable[[], bool] = lambda: False) -> None:
         """Let time pass until then (Unix ms), or until `done`."""
         while self.now < until and not done():
-            nearest = [self.scene.round(self._minute)]
+            look = self._looked + self.policy.ms(CHECK_SECONDS)
+            nearest = [self.scene.round(self._minute), look]
             if self._due:
                 nearest.append(self._due[0][0])
-            if self._intervals or self.state.open_events:
-                nearest.append(self._looked + self.policy.ms(CHECK_SECONDS))
             if self._intervals:
                 first = min(self._intervals)
                 nearest.append(deadline(first, self._intervals[first], self.policy))

@@ -4,7 +4,7 @@
 Whether something is suspicious is decided in `monitor.detection.sequence.suspicion`. The
 tracker remembers when each place was requested and where controls are; nothing of that is
 stored, so the next leader may request a retest once more. A request is useful only at once: if
-it cannot be published it is dropped, and the detector requests it again with the next round that
+it cannot be published it is dropped, and the detector requests it again after the pause, if it
 still looks suspicious. Whether a probe follows a request is the probe's decision.
 """
 
@@ -81,12 +81,13 @@ class RetestTracker:
 
     def due(self, state: ServiceState, now: int, *, new_round: bool) -> Due:
         """What to measure again at `now` (Unix milliseconds), controls last; nothing when the
-        state is old. Without a new round only events that are already likely can be due."""
+        state is old. Without a new round it is looked at now and then: a question that the last
+        retest left open is due by its own clock, not when others have measured."""
         policy, of = self.policy, self._of(state.service)
         recent = policy.ms(policy.control_window_seconds + 2 * policy.round_close_seconds)
         if now - state.round > recent:
             return {}
-        if not new_round and (not state.open_events or now - of.checked < policy.ms(CHECK_SECONDS)):
+        if not new_round and now - of.checked < policy.ms(CHECK_SECONDS):
             return {}
         of.checked = now
         # A quorum that must hold for some time needs a measurement in the round in which it has:

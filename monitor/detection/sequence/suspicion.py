@@ -228,18 +228,13 @@ def _reasons(
 
 def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -> int:
     """How long after a quorum was reached its vantages are asked again, ms: when it must have
-    held; at once (after the pause) while the signatures of only one owner stand, or while no
-    vantage by itself has enough evidence for an alarm."""
+    held, for signatures while there are any, so that the answer can confirm; at once (after the
+    pause) while no vantage by itself has enough evidence for an alarm."""
     if network.layers[layer].rank < 2:
         return 0
     tally = quorum.tally(network, layer, round, policy)
     signed = quorum.signature_owners(network, layer, tally.voting, policy)
-    if not signed:
-        hold = policy.confirm_plain_seconds
-    elif len(signed) < policy.confirm_min_owners:
-        return 0
-    else:
-        hold = policy.confirm_signature_seconds
+    hold = policy.confirm_signature_seconds if signed else policy.confirm_plain_seconds
     return policy.ms(hold - policy.retest_round_seconds)
 
 

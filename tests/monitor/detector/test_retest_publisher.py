@@ -151,7 +151,21 @@ def test_a_first_failure_is_requested_once() -> None:
     world, tracker, now = first_failure()
     assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
     assert tracker.due(world.state, now + 1000, new_round=True) == {}
-    assert RetestTracker(WORLD_POLICY).due(world.state, now, new_round=False) == {}
+
+
+def test_an_open_question_is_asked_again_by_its_own_clock() -> None:
+    """Although nobody measures meanwhile, as in a small network with a long interval."""
+    world, tracker, _ = first_failure()
+    now = world.state.round + 30_000
+    assert not world.state.open_events
+    times = [
+        at
+        for at in range(now, now + 300_000, 1000)
+        if tracker.due(world.state, at, new_round=False)
+    ]
+    pause, look = WORLD_POLICY.ms(WORLD_POLICY.retest_pause_seconds), WORLD_POLICY.ms(CHECK_SECONDS)
+    assert [times[0], len(times)] == [now, 2]
+    assert pause <= times[1] - times[0] < pause + look
 
 
 def test_a_control_in_the_network_itself_is_asked_as_well() -> None:

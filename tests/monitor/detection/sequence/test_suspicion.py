@@ -228,13 +228,17 @@ def test_two_others_that_reach_the_service_are_an_answer_and_one_is_none() -> No
     assert asks(world) == ()
 
 
-def test_signatures_of_one_owner_alone_ask_again_before_the_quorum_has_held() -> None:
+def test_where_one_owner_has_signatures_it_is_asked_again_when_those_of_two_confirm() -> None:
     world = World(standard()).quiet()
-    said = {"p-ru64501-0": blocked(), "p-ru64501-1": BLACKHOLE, "p-ru64501-2": BLACKHOLE}
+    silent = blocked(weight=0)
+    said = {"p-ru64501-0": blocked(), "p-ru64501-1": silent, "p-ru64501-2": silent}
     world.run(2, by_probe(said))
-    layers = world.state.networks[f"{TARGET} RU 64501 probe"].layers
-    assert not any(each.likely_since for each in layers.values()) or asks(world) == (NET,)
-    assert asks(world) == (NET,)
+    since = world.state.networks[f"{TARGET} RU 64501 probe"].layers["tls"].likely_since
+    assert since
+    assert world.only.tier is Tier.LIKELY
+    due = since + 1000 * (POLICY.confirm_signature_seconds - POLICY.retest_round_seconds)
+    assert wanted(world.state, POLICY, due - 1) == {}
+    assert set(wanted(world.state, POLICY, due)) == {NET}
 
 
 def test_a_quorum_of_single_failures_asks_again_until_a_vantage_is_sure() -> None:
