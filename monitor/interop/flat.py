@@ -14,7 +14,7 @@ from monitor.detection.model import Stored
 from monitor.interop.dictionary import columns_of
 from monitor.interop.ooni.extension import TEST
 from monitor.interop.ooni.writing import report_id
-from monitor.web.api.forms import inert
+from monitor.web.answers import inert
 from probes.wire.observation import (
     DNSLookup,
     HTTPExchange,

@@ -22,6 +22,7 @@ from monitor.store.reading.events import get_event, list_events
 from monitor.store.reading.measurements import list_judged, was_measured
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
+from monitor.web.answers import PUBLIC, csv_file, json_answer
 from monitor.web.api.forms import (
     as_csv,
     bucket_form,
@@ -76,21 +77,12 @@ def answer(
 ) -> web.Response:
     """The rows as the request wants them: `?format=csv` (with the columns of the list, or of
     another name) or JSON."""
-    headers = {"Access-Control-Allow-Origin": "*"}
     match request.query.get("format", "json"):
         case "csv":
-            if following:
-                headers["X-Next"] = following
-            headers["Content-Disposition"] = f'attachment; filename="reachwatch-{name}.csv"'
-            return web.Response(
-                text=as_csv(columns or name, rows),
-                content_type="text/csv",
-                charset="utf-8",
-                headers=headers,
-            )
+            more = {"X-Next": following} if following else {}
+            return csv_file(name, as_csv(columns or name, rows), {**PUBLIC, **more})
         case "json":
-            body = msgspec.json.encode({name: rows, "next": following})
-            return web.Response(body=body, content_type="application/json", headers=headers)
+            return json_answer({name: rows, "next": following}, headers=PUBLIC)
         case other:
             raise BadParameterError(f"format: must be json or csv, not {other[:40]!r}")
 
@@ -117,11 +109,9 @@ async def one_event(request: web.Request) -> web.Response:
         event = await get_event(connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
-    body = event_form(event) | {
-        "networks": msgspec.to_builtins(event.networks),
-        "against": list(event.against),
-    }
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return json_answer(
+        event_form(event) | {"networks": event.networks, "against": list(event.against)}
+    )
 
 
 async def one_measurement(request: web.Request) -> web.Response:
@@ -129,7 +119,7 @@ async def one_measurement(request: web.Request) -> web.Response:
     found = await request.app[SITE].database.facts.measurement(request.match_info["id"])
     if found is None:
         raise web.HTTPNotFound(reason="There is no measurement with this id.")
-    return web.Response(body=found[1], content_type="application/json")
+    return json_answer(found[1])
 
 
 async def measurements(request: web.Request) -> web.Response:
@@ -322,8 +312,7 @@ async def vantages(request: web.Request) -> web.Response:
 
 async def whoami(request: web.Request) -> web.Response:
     """The caller's address as seen here, for the probe's own offline lookup. Not logged."""
-    body = msgspec.json.encode({"address": request.remote or ""})
-    return web.Response(body=body, content_type="application/json")
+    return json_answer({"address": request.remote or ""})
 
 
 Endpoint = Callable[[web.Request], Awaitable[web.Response]]
@@ -396,7 +385,7 @@ async def enrol_probe(request: web.Request) -> web.Response:
         site.catalogue_key,
     )
     _forget_vantages(request)
-    return web.Response(status=status, body=body, content_type="application/json")
+    return json_answer(body, status)
 
 
 def _place_of(site: Site, address: str) -> tuple[str, int]:
@@ -412,7 +401,7 @@ async def leave(request: web.Request) -> web.Response:
     site = request.app[SITE]
     status, body = await leave_answer(site.database.registry, await request.read(), site.clock())
     _forget_vantages(request)
-    return web.Response(status=status, body=body, content_type="application/json")
+    return json_answer(body, status)
 
 
 def _forget_vantages(request: web.Request) -> None:

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """API objects as dictionaries for JSON, and as CSV.
 
-The names are public. Times are RFC 3339, UTC. In CSV, a cell that a spreadsheet would run as a
-formula gets a leading apostrophe.
+The names are public. Times are RFC 3339, UTC.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +18,7 @@ from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
+from monitor.web.answers import csv_text
 
 LICENCE, LICENCE_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"
 """Of all exported data."""
@@ -154,24 +152,13 @@ COLUMNS: Mapping[str, Sequence[str]] = {table.id: tuple(table.columns) for table
 
 
 def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of a list as CSV (RFC 4180) with a header; nested values become `a.b` columns, lists are
+    """Rows of a list as CSV with a header; nested values become `a.b` columns, lists are
     joined by spaces. A service has a row for each of its present states, and at least one."""
     if name == "services":
         rows = [{**row, "states": state} for row in rows for state in row["states"] or [{}]]
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS[name])
-    for row in rows:
-        flat = dict(_flattened(row))
-        writer.writerow([inert(flat.get(column, "")) for column in COLUMNS[name]])
-    return out.getvalue()
-
-
-def inert(value: object) -> object:
-    """The value, safe for spreadsheets (OWASP, CSV injection)."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return "" if value is None else value
+    flat = (dict(_flattened(row)) for row in rows)
+    columns = COLUMNS[name]
+    return csv_text([columns, *([row.get(column) for column in columns] for row in flat)])
 
 
 def _flattened(row: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, object]]:

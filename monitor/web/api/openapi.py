@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 import monitor
+from monitor.web.answers import json_answer
 from monitor.web.api import endpoints as api
 from monitor.web.api.params import MAX_LIMIT
 from monitor.web.pages import notes
@@ -156,5 +156,4 @@ _EXTRA: dict[str, list[dict[str, Any]]] = {"events": [_STATE], "timeline": [_BY]
 
 async def document(request: web.Request) -> web.Response:
     """Serve the document."""
-    body = msgspec.json.encode(describe(request.app[SITE].public_url))
-    return web.Response(body=body, content_type="application/json")
+    return json_answer(describe(request.app[SITE].public_url))

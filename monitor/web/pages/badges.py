@@ -12,6 +12,7 @@ from aiohttp import web
 from monitor.detection.model import Tier
 from monitor.detection.sequence.present import PresentState
 from monitor.store.records import Filter
+from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.site import SITE
 from monitor.web.text import words
@@ -59,16 +60,8 @@ async def badge(request: web.Request) -> web.Response:
         if confirmed:
             word = f"blocked in {words.plural(len(confirmed), 'country')}"
     label = service.name if code is None else f"{service.name} in {words.country(code)}"
-    return web.Response(
-        text=svg(label, word, COLOURS.get(kind, "#5d666e")),
-        content_type="image/svg+xml",
-        charset="utf-8",
-        headers={
-            "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
-            "Access-Control-Allow-Origin": "*",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-        },
-    )
+    picture = svg(label, word, COLOURS.get(kind, "#5d666e"))
+    return svg_answer(picture, {"Cache-Control": f"public, max-age={MAX_AGE_SECONDS}"})
 
 
 def svg(label: str, word: str, colour: str) -> str:

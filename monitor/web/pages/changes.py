@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
+from monitor.web.answers import PUBLIC
 from monitor.web.api.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -97,7 +98,7 @@ async def feed(request: web.Request) -> web.Response:
         body=atom(site, wanted, told),
         content_type="application/atom+xml",
         charset="utf-8",
-        headers={"Access-Control-Allow-Origin": "*"},
+        headers=PUBLIC,
     )
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from monitor.interop import dictionary
 from monitor.store.days import date_of, day_from
+from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.api import endpoints as api
 from monitor.web.api.forms import LICENCE, LICENCE_URL
 from monitor.web.day_files import LINES, MANIFEST, TABLE, Day, DayFiles, NotNowError
@@ -71,7 +71,7 @@ def _files(request: web.Request) -> DayFiles:
 
 def _headers(site: Site) -> dict[str, str]:
     return {
-        "Access-Control-Allow-Origin": "*",
+        **PUBLIC,
         "Cache-Control": "no-cache",
         "Link": f'<{LICENCE_URL}>; rel="license", <{site.public_url}/data/dictionary>; '
         'rel="describedby"',
@@ -105,9 +105,7 @@ async def all_days(request: web.Request) -> web.Response:
             for one in days.values()
         ],
     }
-    return web.Response(
-        body=msgspec.json.encode(body), content_type="application/json", headers=_headers(site)
-    )
+    return json_answer(body, headers=_headers(site))
 
 
 async def _made(request: web.Request) -> tuple[int, dict[str, Any]]:
@@ -135,9 +133,7 @@ async def one_day(request: web.Request) -> web.Response:
         "dictionary": f"{site.public_url}/data/dictionary",
         "files": [each | {"url": base + each["name"]} for each in manifest["files"]],
     }
-    return web.Response(
-        body=msgspec.json.encode(body), content_type="application/json", headers=_headers(site)
-    )
+    return json_answer(body, headers=_headers(site))
 
 
 async def file(request: web.Request) -> web.StreamResponse:

@@ -5,14 +5,12 @@ conclusive and those that failed as blocked, as JSON and CSV.
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 
-import msgspec
 from aiohttp import web
 
-from monitor.web.api.forms import inert, rfc3339
+from monitor.web.answers import csv_file, csv_text, json_answer
+from monitor.web.api.forms import rfc3339
 from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
 from monitor.web.site import SITE
@@ -49,24 +47,17 @@ def _times(span: TimeRange) -> list[int]:
 async def as_json(request: web.Request) -> web.Response:
     """The series of a service by country, or of a country or network by service."""
     chosen, lines = await _read(request)
-    body = {"times": _times(chosen), "series": msgspec.to_builtins(lines)}
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return json_answer({"times": _times(chosen), "series": lines})
 
 
 async def as_csv(request: web.Request) -> web.Response:
     """The same, one row a slice and line."""
     chosen, lines = await _read(request)
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(("begin", "name", "measurements", "failing", "vantages"))
-    for line in lines:
-        for at, judged, failing, vantages in zip(
-            _times(chosen), line.judged, line.failing, line.vantages, strict=True
-        ):
-            writer.writerow((rfc3339(at), inert(line.name), judged, failing, vantages))
-    return web.Response(
-        text=out.getvalue(),
-        content_type="text/csv",
-        charset="utf-8",
-        headers={"Content-Disposition": 'attachment; filename="reachwatch-history.csv"'},
+    times = [rfc3339(at) for at in _times(chosen)]
+    rows = (
+        (at, line.name, *counts)
+        for line in lines
+        for at, *counts in zip(times, line.judged, line.failing, line.vantages, strict=True)
     )
+    heading = ("begin", "name", "measurements", "failing", "vantages")
+    return csv_file("history", csv_text([heading, *rows]))

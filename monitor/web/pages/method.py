@@ -5,8 +5,6 @@ is generated from the code that uses it; values of the policy are explained by t
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +15,7 @@ from monitor.detection.all_rules import ALL_RULES, RULES_VERSION
 from monitor.detection.judge import target
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.policy import Policy
-from monitor.web.api.forms import inert
+from monitor.web.answers import PUBLIC, csv_file, csv_text, json_answer
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import words
@@ -42,32 +40,17 @@ async def page(request: web.Request) -> web.Response:
 
 async def as_json(request: web.Request) -> web.Response:
     """Rules, techniques, states and policy."""
-    body = msgspec.json.encode(everything(request.app[SITE].policy))
-    return web.Response(
-        body=body,
-        content_type="application/json",
-        headers={"Access-Control-Allow-Origin": "*"},
-    )
+    return json_answer(everything(request.app[SITE].policy), headers=PUBLIC)
 
 
 async def as_csv(request: web.Request) -> web.Response:
     """One row a rule."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(RuleText.__struct_fields__)
-    for _heading, found in rules(request.app[SITE].policy):
-        for rule in found:
-            row = [getattr(rule, name) for name in rule.__struct_fields__]
-            writer.writerow([inert(" ".join(x) if isinstance(x, tuple) else x) for x in row])
-    return web.Response(
-        text=out.getvalue(),
-        content_type="text/csv",
-        charset="utf-8",
-        headers={
-            "Access-Control-Allow-Origin": "*",
-            "Content-Disposition": 'attachment; filename="reachwatch-rules.csv"',
-        },
+    rows = (
+        [" ".join(x) if isinstance(x, tuple) else x for x in msgspec.structs.astuple(rule)]
+        for _heading, found in rules(request.app[SITE].policy)
+        for rule in found
     )
+    return csv_file("rules", csv_text([RuleText.__struct_fields__, *rows]), PUBLIC)
 
 
 WHOLE_HEADING = "As a whole"
@@ -196,10 +179,10 @@ def everything(policy: Policy) -> dict[str, Any]:
     """Everything, for JSON."""
     return {
         "rules_version": RULES_VERSION,
-        "rules": [msgspec.to_builtins(rule) for _, found in rules(policy) for rule in found],
-        "techniques": [msgspec.to_builtins(each) for each in techniques()],
+        "rules": [rule for _, found in rules(policy) for rule in found],
+        "techniques": techniques(),
         "states": words.TABLES["state_meanings"],
-        "policy": msgspec.to_builtins(policy),
+        "policy": policy,
         "gates": words.GATES,
         "evidence": words.EVIDENCE,
     }

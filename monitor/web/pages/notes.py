@@ -15,6 +15,7 @@ from aiohttp import web
 
 from monitor.enrolment import operator_token
 from monitor.store.notes import MAX_LINK, MAX_TEXT, NOTE, RETRACTION, Note, NoteRefusedError
+from monitor.web.answers import json_answer
 from monitor.web.api.forms import note_form
 from monitor.web.api.params import BadParameterError
 from monitor.web.response_cache import CACHE
@@ -49,8 +50,7 @@ async def from_api(request: web.Request) -> web.Response:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadParameterError(str(error).splitlines()[0][:200]) from None
     note = await _add(request, body, token if scheme.lower() == "bearer" else "")
-    answer = msgspec.json.encode(note_form(note))
-    return web.Response(status=201, body=answer, content_type="application/json")
+    return json_answer(note_form(note), 201)
 
 
 async def _add(request: web.Request, body: NoteBody, token: str) -> Note:

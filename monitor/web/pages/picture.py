@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from monitor.store.reading.counts import ServiceHour
 from monitor.store.reading.events import list_events
+from monitor.web.answers import svg_answer
 from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.draw import strips
 from monitor.web.history import TimeRange, chosen_range, named_range, sums
@@ -92,12 +93,4 @@ async def svg(request: web.Request) -> web.Response:
         "site": site,
         "now": now,
     }
-    return web.Response(
-        text=environment().get_template("picture.svg").render(values),
-        content_type="image/svg+xml",
-        charset="utf-8",
-        headers={
-            "Access-Control-Allow-Origin": "*",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-        },
-    )
+    return svg_answer(environment().get_template("picture.svg").render(values))

@@ -24,6 +24,7 @@ from monitor.store.reading.progress import (
     recent_arrivals,
     store_bytes,
 )
+from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.fleet import active, fleet, vantage_health
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import SITE, Site
@@ -119,12 +120,7 @@ async def page(request: web.Request) -> web.Response:
 
 async def as_json(request: web.Request) -> web.Response:
     """The same as data."""
-    body = msgspec.json.encode(await health_of(request.app[SITE]))
-    return web.Response(
-        body=body,
-        content_type="application/json",
-        headers={"Access-Control-Allow-Origin": "*"},
-    )
+    return json_answer(await health_of(request.app[SITE]), headers=PUBLIC)
 
 
 async def health_of(site: Site) -> Health:
