@@ -166,7 +166,7 @@ def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
     what is concluded; `concluded` is the newest judged round (Unix ms)."""
     if concluded is None:
         return ""  # the first round is still open
-    interval = site.interval_seconds * 1000
+    interval = site.interval_ms
     # A round is concluded when it has ended and round_close_seconds have passed.
     due = concluded + 2 * interval + site.policy.ms(site.policy.round_close_seconds)
     if last - due <= interval:

@@ -70,8 +70,13 @@ class Site:
 
     def recent_since(self) -> int:
         """The first round (Unix ms) that counts as the present."""
-        span = max(RECENT_ROUNDS * self.interval_seconds * 1000, self.policy.ms(900))
+        span = max(RECENT_ROUNDS * self.interval_ms, self.policy.ms(900))
         return self.clock() - span
+
+    @property
+    def interval_ms(self) -> int:
+        """Milliseconds between two rounds of a vantage."""
+        return self.interval_seconds * 1000
 
     @property
     def token_options(self) -> str:

@@ -43,7 +43,7 @@ async def window(site: Site, connection: ReadTransaction, service: str | None) -
     span = strips.longest(site.policy)
     oldest, newest = await judged_rounds(connection, service, now - span, now)
     large = len((await site.present.get()).vantages) > LARGE_FLEET
-    interval = site.interval_seconds * 1000
+    interval = site.interval_ms
     return strips.window(now, oldest, newest, site.policy, interval, large=large)
 
 
@@ -62,7 +62,7 @@ async def event_strips(
     ):
         for id in series[row.target, row.country, row.asn]:
             counts[id].append(row)
-    interval = site.interval_seconds * 1000
+    interval = site.interval_ms
     return {event.id: strips.strip(counts[event.id], chosen, interval, [event]) for event in events}
 
 

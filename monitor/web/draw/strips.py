@@ -11,11 +11,13 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import statistics
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
@@ -25,6 +27,7 @@ from monitor.web.text import words
 from monitor.web.text.event_text import ended
 from monitor.web.text.language import _, current, grouped, n_, short_date
 
+K = TypeVar("K")
 SLICES = 96
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 LARGE_SPAN_MS = 6 * HOUR_MS
@@ -266,6 +269,24 @@ def strip(
     return _drawn(slices, window, interval, events)
 
 
+def strips_by(
+    key: Callable[[Any], K],
+    rows: Iterable[Row],
+    window: Window,
+    interval: int,
+    events: Collection[Event] = (),
+) -> dict[K, Strip]:
+    """A strip for each value that `key` gives for rows, of its rows and of the events for which
+    it gives the same; the rest is as in `strip`."""
+    mine: dict[K, list[Row]] = defaultdict(list)
+    for row in rows:
+        mine[key(row)].append(row)
+    return {
+        value: strip(some, window, interval, [each for each in events if key(each) == value])
+        for value, some in mine.items()
+    }
+
+
 def control_strip(
     rows: Iterable[Row], window: Window, interval: int, names: Mapping[str, str] | None = None
 ) -> Strip:
@@ -299,7 +320,7 @@ def control_strip(
     else:
         listed = ", ".join(sorted(names.get(service, service) for service in down))
         summary = _("down everywhere at times: %(services)s", services=listed)
-    return msgspec.structs.replace(drawn, summary=summary)
+    return replace(drawn, summary=summary)
 
 
 @functools.cache
@@ -323,11 +344,8 @@ def _drawn(
         end = begin + window.width
         if kind in _UNCONFIRMED and _only_likely(events, begin, end):
             kind = _UNCONFIRMED[kind]
-        if runs and runs[-1].kind == kind:
-            last = runs[-1]
-            runs[-1] = StripRun(
-                kind, last.word, last.x, last.width + 1, last.begin, end, last.n + one.n
-            )
+        if runs and (last := runs[-1]).kind == kind:
+            runs[-1] = replace(last, width=last.width + 1, end=end, n=last.n + one.n)
         else:
             runs.append(StripRun(kind, _(_WORD[kind]), index, 1, begin, end, one.n))
     total = sum(one.judged for one in slices)
@@ -442,9 +460,8 @@ def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage
         n = counts.get(index, 0)
         begin = window.since + index * window.width
         end = begin + window.width
-        if runs and runs[-1].n == n:
-            last = runs[-1]
-            runs[-1] = CoverageRun(n, last.x, last.width + 1, last.begin, end)
+        if runs and (last := runs[-1]).n == n:
+            runs[-1] = replace(last, width=last.width + 1, end=end)
         else:
             runs.append(CoverageRun(n, index, 1, begin, end))
     most = max((run.n for run in runs), default=0)

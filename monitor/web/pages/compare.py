@@ -6,8 +6,8 @@ cells lead to the measurements behind them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 from aiohttp import web
@@ -60,33 +60,26 @@ async def compare(request: web.Request) -> web.Response:
     site, now = request.app[SITE], request.app[SITE].clock()
     services, countries = _services(site, request), _countries(request)
     span = chosen_range(request, now) or named_range(DEFAULT, now)
-    rows: dict[tuple[str, str], list[ServiceHour]] = defaultdict(list)
     read, events = (
         await _read(site, span, services, countries) if services or countries else ((), ())
     )
-    for row in read:
-        rows[row.service, row.country].append(row)
-    interval = site.interval_seconds * 1000
     names = site.service_names
     drawn = [
         {
             "service": service,
             "country": country,
             "label": _("%(what)s in %(place)s", what=names[service], place=words.country(country)),
-            "strip": strips.strip(
-                mine,
-                span.window,
-                interval,
-                [each for each in events if (each.service, each.country) == (service, country)],
-            ),
+            "strip": strip,
         }
-        for (service, country), mine in rows.items()
+        for (service, country), strip in strips.strips_by(
+            attrgetter("service", "country"), read, span.window, site.interval_ms, events
+        ).items()
     ]
-    drawn.sort(key=lambda row: (-row["strip"].failing, row["label"]))  # type: ignore[attr-defined]
+    drawn.sort(key=lambda row: (-row["strip"].failing, row["label"]))
     values = {
         "title": _("Compare"),
         "rows": drawn[: MOST * MOST],
-        "control": strips.control_strip(read, span.window, interval, names),
+        "control": strips.control_strip(read, span.window, site.interval_ms, names),
         "services": services,
         "countries": countries,
         "names": names,

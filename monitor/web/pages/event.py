@@ -111,7 +111,7 @@ Rows = Sequence[tuple[str, strips.Strip]]
 async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
     """A strip for each affected network, from before the onset to after the end; and of the service
     itself."""
-    now, interval = site.clock(), site.interval_seconds * 1000
+    now, interval = site.clock(), site.interval_ms
     end = event_text.ended(event)
     async with site.database.reading() as connection:
         _, newest = await judged_rounds(connection, event.service, event.onset, now)
@@ -139,7 +139,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
     drawn = [
-        (network(asn), strips.strip(mine, chosen, site.interval_seconds * 1000, [event]))
+        (network(asn), strips.strip(mine, chosen, site.interval_ms, [event]))
         for asn in event.asns
         for mine in ([row for row in here if row.asn == asn],)
     ]
@@ -149,7 +149,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
 async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.Strip]:
     """A strip of the whole service in each affected network over a chosen range, then in the
     country; and of the service itself."""
-    interval = site.interval_seconds * 1000
+    interval = site.interval_ms
     rows: dict[int, list[ServiceHour]] = {asn: [] for asn in event.asns}
     async with site.database.reading() as connection:
         for row in await sums(connection, span.window, [event.service], event.country, event.asns):

@@ -5,12 +5,11 @@ and papers.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from operator import attrgetter
 
 from aiohttp import web
 from msgspec.structs import replace
 
-from monitor.store.reading.counts import ServiceHour
 from monitor.store.reading.events import list_events
 from monitor.web.answers import svg_answer
 from monitor.web.api.params import BadParameterError, chosen
@@ -50,33 +49,25 @@ async def svg(request: web.Request) -> web.Response:
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
     asns = () if wanted.asn is None else (wanted.asn,)
     by_country = wanted.service is not None and wanted.country is None
-    rows: dict[str, list[ServiceHour]] = defaultdict(list)
     async with site.database.reading() as connection:
         read = await sums(connection, span.window, services, wanted.country, asns)
         within = replace(wanted, since=span.window.since, until=span.window.until)
         events = await list_events(connection, within)
-    for row in read:
-        rows[row.country if by_country else row.service].append(row)
-    interval = site.interval_seconds * 1000
     names = site.service_names
+    key_of = attrgetter("country" if by_country else "service")
+    made: dict[str, strips.Strip] = strips.strips_by(
+        key_of, read, span.window, site.interval_ms, events
+    )
     drawn = [
-        (
-            words.sentence(words.country(key)) if by_country else names.get(key, key),
-            strips.strip(
-                mine,
-                span.window,
-                interval,
-                [each for each in events if key == (each.country if by_country else each.service)],
-            ),
-        )
-        for key, mine in rows.items()
+        (words.sentence(words.country(key)) if by_country else names.get(key, key), strip)
+        for key, strip in made.items()
     ]
     drawn.sort(key=lambda each: (-each[1].failing, each[0]))
     drawn = drawn[:MAX_ROWS]
     if read:
         label = _("The service itself") if wanted.service else _("The services themselves")
         control = strips.control_strip(
-            read, span.window, interval, None if wanted.service else names
+            read, span.window, site.interval_ms, None if wanted.service else names
         )
         drawn.insert(0, (label, control))
     place = [words.country(wanted.country)] if wanted.country else []

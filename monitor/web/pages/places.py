@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -157,13 +158,12 @@ async def shared_values(
 ) -> dict[str, Any]:
     """The values that both templates take."""
     window = span.window if span else await common_window(site, connection)
-    interval = site.interval_seconds * 1000
     rows = await strip_rows(
         site, connection, window, site.catalogue.services, here.country, here.asns
     )
     return {
         "by_service": service_strips(site, rows, window, events),
-        "control": strips.control_strip(rows, window, interval, site.service_names)
+        "control": strips.control_strip(rows, window, site.interval_ms, site.service_names)
         if rows
         else None,
         "window": window,
@@ -185,23 +185,20 @@ def service_strips(
 ) -> list[dict[str, Any]]:
     """A strip for each service that was measured here, those with an open event first. `events`
     are those of here."""
-    by_service: dict[str, list[strips.Row]] = defaultdict(list)
-    for row in rows:
-        by_service[row.service].append(row)
-    made = []
-    for service in site.catalogue.services:
-        if service.id in by_service:
-            mine = [event for event in events if event.service == service.id]
-            interval = site.interval_seconds * 1000
-            drawn = strips.strip(by_service[service.id], window, interval, mine)
-            made.append(
-                {
-                    "id": service.id,
-                    "name": service.name,
-                    "strip": drawn,
-                    "events": open_events(mine),
-                }
-            )
+    drawn: dict[str, strips.Strip] = strips.strips_by(
+        attrgetter("service"), rows, window, site.interval_ms, events
+    )
+    opened = open_events(events)
+    made = [
+        {
+            "id": service.id,
+            "name": service.name,
+            "strip": drawn[service.id],
+            "events": [event for event in opened if event.service == service.id],
+        }
+        for service in site.catalogue.services
+        if service.id in drawn
+    ]
     return sorted(made, key=lambda row: (not row["events"], row["name"].lower()))
 
 
@@ -213,7 +210,7 @@ async def vantage_coverage(
     here: PlaceFilter,
 ) -> strips.VantageCoverage:
     """How many vantages measured here, over the same time as the strips, which have these rows."""
-    slots = strips.coverage_window(window, site.interval_seconds * 1000)
+    slots = strips.coverage_window(window, site.interval_ms)
     hours = [row for row in rows if isinstance(row, ServiceHour)]
     counts = (
         most_vantages(hours, slots)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import attrgetter
 from typing import Any
 
 from aiohttp import web
@@ -31,16 +32,16 @@ async def page(request: web.Request) -> web.Response:
     service = site.service(request.match_info["service"])
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
-    interval = site.interval_seconds * 1000
     span = chosen_range(request, site.clock())
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.ongoing}
         chosen = span.window if span else await window(site, connection, service.id)
         measured = await strip_rows(site, connection, chosen, [service])
-    by_country: dict[str, list[strips.Row]] = defaultdict(list)
-    for row in measured:
-        by_country[row.country].append(row)
+    drawn: dict[str, strips.Strip] = strips.strips_by(
+        attrgetter("country"), measured, chosen, site.interval_ms, events
+    )
+    nothing = strips.strip((), chosen, site.interval_ms)
     now = (await site.present.get()).states(Filter(service=service.id))
     rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
     places: dict[str, list[PresentState]] = defaultdict(list)
@@ -51,15 +52,10 @@ async def page(request: web.Request) -> web.Response:
             "country": country,
             "event": opened.get(country),
             "cell": cell({row.state for row in places[country]}, opened.get(country)),
-            "strip": strips.strip(
-                by_country.get(country, ()),
-                chosen,
-                interval,
-                [event for event in events if event.country == country],
-            ),
+            "strip": drawn.get(country, nothing),
             "networks": sorted({row.asn for row in places[country]}),
         }
-        for country in sorted(by_country.keys() | places.keys())
+        for country in sorted(drawn.keys() | places.keys())
     ]
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
     values = {
@@ -72,7 +68,7 @@ async def page(request: web.Request) -> web.Response:
         "events": sorted(events, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
         "window": chosen,
         "chosen": span,
-        "control": strips.control_strip(measured, chosen, interval) if measured else None,
+        "control": strips.control_strip(measured, chosen, site.interval_ms) if measured else None,
     }
     return await render(request, "service.html", values)
 

@@ -126,7 +126,7 @@ async def as_json(request: web.Request) -> web.Response:
 async def health_of(site: Site) -> Health:
     """Read the store and this process."""
     now = site.clock()
-    interval = site.interval_seconds * 1000
+    interval = site.interval_ms
     span = max(site.policy.ms(LOOK_BACK_SECONDS), 3 * interval)
     probes = fleet(site, await site.present.get())
     async with site.database.reading() as connection:

@@ -110,7 +110,7 @@ async def page(request: web.Request) -> web.Response:
 def since(site: Site, rounds: int) -> int:
     """The first round (Unix ms) of the last `rounds` rounds, at least an hour back, and no more
     than a strip shows."""
-    span = max(rounds * site.interval_seconds * 1000, site.policy.ms(3600))
+    span = max(rounds * site.interval_ms, site.policy.ms(3600))
     return site.clock() - min(span, strips.longest(site.policy))
 
 
@@ -184,7 +184,7 @@ def clock(known: VantageHealth) -> str:
 def liveness(site: Site, known: VantageHealth) -> tuple[strips.Window, strips.Strip]:
     """Its own strip: online or not, round by round."""
     interval = max((each.interval for each in known.rounds), default=0)
-    interval = interval or site.interval_seconds * 1000
+    interval = interval or site.interval_ms
     rounds = [each.round for each in known.rounds]
     chosen = strips.window(
         site.clock(),
