@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monitor.collector.admission import REASONS
+from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.model import State
@@ -25,7 +25,7 @@ def test_every_reason_is_on_it() -> None:
     written = PAGE.read_text(encoding="utf-8")
     harmless = {rule.id for rule in ALL_RULES if rule.state not in OPEN_STATES}
     assert len(harmless) > 50
-    wanted = harmless | set(REASONS) | set(NO_VOTE) | words.GATES.keys()
+    wanted = harmless | set(QuarantineReason) | set(NO_VOTE) | words.GATES.keys()
     assert {each for each in wanted if f"| `{each}` |" not in written} == set()
     accusing = {rule.id for rule in ALL_RULES if rule.state in OPEN_STATES}
     assert {each for each in accusing if f"| `{each}` |" in written} == set()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from monitor.collector.admission import REASONS
+from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
@@ -73,7 +73,8 @@ def lines() -> Iterator[str]:
     yield "\nThe collector quarantines a measurement, or a batch, and nothing judges it"
     yield "(`monitor/collector/admission.py`).\n"
     yield from table(
-        ("reason", "a measurement"), ((f"`{reason}`", QUARANTINE[reason]) for reason in REASONS)
+        ("reason", "a measurement"),
+        ((f"`{reason}`", QUARANTINE[reason]) for reason in QuarantineReason),
     )
     yield "\nA batch in a newer version of the format stays at its probe until the collector knows"
     yield "that version."

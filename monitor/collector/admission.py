@@ -13,6 +13,7 @@ the monitor's catalogue, countries from ISO 3166.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
@@ -23,47 +24,31 @@ from monitor.store.records import Probe
 from probes.wire.codec import Envelope, EnvelopeVantage
 from probes.wire.measurement import LIVENESS_TARGETS, Role, measurement_id, round_grid_ms
 
-MALFORMED_BATCH = "malformed_batch"
-MALFORMED_LINE = "malformed_line"
-MALFORMED_STATUS = "malformed_status"
-UNKNOWN_PROBE = "unknown_probe"
-REVOKED_PROBE = "revoked_probe"
-FOREIGN_PROBE = "foreign_probe"
-UNKNOWN_ROLE = "unknown_role"
-WRONG_ID = "wrong_id"
-CLOCK_AHEAD = "clock_ahead"
-TOO_OLD = "too_old"
-WRONG_ROUND = "wrong_round"
-TOO_MANY_TARGETS = "too_many_targets"
-TOO_MANY_NETWORKS = "too_many_networks"
-RESERVED_TARGET = "reserved_target"
-UNKNOWN_TARGET = "unknown_target"
-UNKNOWN_COUNTRY = "unknown_country"
-OVER_QUOTA = "over_quota"
-"""Of a whole batch, which is not acknowledged: its probe keeps it for the next day."""
-CONFLICTING_ID = "conflicting_id"
-"""Known id, other bytes: detected by the store, which keeps the first."""
-REASONS = (
-    MALFORMED_BATCH,
-    MALFORMED_LINE,
-    MALFORMED_STATUS,
-    UNKNOWN_PROBE,
-    REVOKED_PROBE,
-    FOREIGN_PROBE,
-    UNKNOWN_ROLE,
-    WRONG_ID,
-    CLOCK_AHEAD,
-    TOO_OLD,
-    WRONG_ROUND,
-    TOO_MANY_TARGETS,
-    TOO_MANY_NETWORKS,
-    RESERVED_TARGET,
-    UNKNOWN_TARGET,
-    UNKNOWN_COUNTRY,
-    OVER_QUOTA,
-    CONFLICTING_ID,
-)
-"""Every reason for quarantine: a closed list, because it is a label of a metric."""
+
+class QuarantineReason(StrEnum):
+    """Every reason for quarantine: a closed list, because it is a label of a metric."""
+
+    MALFORMED_BATCH = "malformed_batch"
+    MALFORMED_LINE = "malformed_line"
+    MALFORMED_STATUS = "malformed_status"
+    UNKNOWN_PROBE = "unknown_probe"
+    REVOKED_PROBE = "revoked_probe"
+    FOREIGN_PROBE = "foreign_probe"
+    UNKNOWN_ROLE = "unknown_role"
+    WRONG_ID = "wrong_id"
+    CLOCK_AHEAD = "clock_ahead"
+    TOO_OLD = "too_old"
+    WRONG_ROUND = "wrong_round"
+    TOO_MANY_TARGETS = "too_many_targets"
+    TOO_MANY_NETWORKS = "too_many_networks"
+    RESERVED_TARGET = "reserved_target"
+    UNKNOWN_TARGET = "unknown_target"
+    UNKNOWN_COUNTRY = "unknown_country"
+    OVER_QUOTA = "over_quota"
+    """Of a whole batch, which is not acknowledged: its probe keeps it for the next day."""
+    CONFLICTING_ID = "conflicting_id"
+    """Known id, other bytes: detected by the store, which keeps the first."""
+
 
 _ROLES = frozenset(role.value for role in Role)
 _RESERVED = tuple({each.partition("/")[0] + "/" for each in LIVENESS_TARGETS})
@@ -91,8 +76,7 @@ MAX_TARGETS = 500
 class Rejection(msgspec.Struct, frozen=True):
     """Why a measurement goes to quarantine."""
 
-    reason: str
-    """One of REASONS."""
+    reason: QuarantineReason
     detail: str
 
 
@@ -107,26 +91,30 @@ def admit(
     `topic_probe`, None without one; `now` is the time of arrival, Unix milliseconds;
     `known_targets` are those of the catalogue, None where any is accepted."""
     if envelope.probe != topic_probe:
-        return Rejection(FOREIGN_PROBE, f"the measurement names {envelope.probe}")
+        return Rejection(QuarantineReason.FOREIGN_PROBE, f"the measurement names {envelope.probe}")
     if probe is None:
-        return Rejection(UNKNOWN_PROBE, "not enrolled here")
+        return Rejection(QuarantineReason.UNKNOWN_PROBE, "not enrolled here")
     if probe.revoked is not None:
-        return Rejection(REVOKED_PROBE, "revoked")
+        return Rejection(QuarantineReason.REVOKED_PROBE, "revoked")
     if probe.role not in _ROLES:
-        return Rejection(UNKNOWN_ROLE, f"role {probe.role[:40]!r}")
+        return Rejection(QuarantineReason.UNKNOWN_ROLE, f"role {probe.role[:40]!r}")
     expected = measurement_id(envelope.probe, envelope.epoch, envelope.sequence)
     if envelope.id != expected:
-        return Rejection(WRONG_ID, f"id {envelope.id}, its epoch and sequence give {expected}")
+        return Rejection(
+            QuarantineReason.WRONG_ID, f"id {envelope.id}, its epoch and sequence give {expected}"
+        )
     if envelope.target.startswith(_RESERVED) and envelope.target not in LIVENESS_TARGETS:
-        return Rejection(RESERVED_TARGET, f"{envelope.target} is a reserved name")
+        return Rejection(QuarantineReason.RESERVED_TARGET, f"{envelope.target} is a reserved name")
     if envelope.vantage.country not in COUNTRIES:
-        return Rejection(UNKNOWN_COUNTRY, f"country {envelope.vantage.country}")
+        return Rejection(QuarantineReason.UNKNOWN_COUNTRY, f"country {envelope.vantage.country}")
     if (
         known_targets is not None
         and envelope.target not in known_targets
         and envelope.target not in LIVENESS_TARGETS
     ):
-        return Rejection(UNKNOWN_TARGET, f"{envelope.target} is not in this catalogue")
+        return Rejection(
+            QuarantineReason.UNKNOWN_TARGET, f"{envelope.target} is not in this catalogue"
+        )
     return _time_error(envelope, probe.enrolled, now)
 
 
@@ -142,15 +130,15 @@ def _time_error(measurement: Envelope, enrolled: int, now: int) -> Rejection | N
     round, started = measurement.round, measurement.started
     earliest, latest = (round, started) if round <= started else (started, round)
     if latest - now > MAX_AHEAD_MS:
-        return Rejection(CLOCK_AHEAD, f"{(latest - now) // 1000} s in the future")
+        return Rejection(QuarantineReason.CLOCK_AHEAD, f"{(latest - now) // 1000} s in the future")
     if now - earliest > MAX_AGE_MS:
-        return Rejection(TOO_OLD, f"{(now - earliest) // 86_400_000} days old")
+        return Rejection(QuarantineReason.TOO_OLD, f"{(now - earliest) // 86_400_000} days old")
     if earliest < enrolled - BEFORE_ENROLMENT_MS:
-        return Rejection(TOO_OLD, "more than a day before the probe was enrolled")
+        return Rejection(QuarantineReason.TOO_OLD, "more than a day before the probe was enrolled")
     if fault := _round_error(round, measurement.interval_ms):
-        return Rejection(WRONG_ROUND, fault)
+        return Rejection(QuarantineReason.WRONG_ROUND, fault)
     if latest - earliest > ROUND_MS + measurement.interval_ms:
-        return Rejection(WRONG_ROUND, f"started {started}, round {round}")
+        return Rejection(QuarantineReason.WRONG_ROUND, f"started {started}, round {round}")
     return None
 
 
@@ -171,7 +159,9 @@ def within_networks(named: set[tuple[str, int]], place: EnvelopeVantage) -> Reje
     network = place.country, place.asn
     if network not in named:
         if len(named) >= MAX_NETWORKS:
-            return Rejection(TOO_MANY_NETWORKS, f"more than {MAX_NETWORKS} networks a day")
+            return Rejection(
+                QuarantineReason.TOO_MANY_NETWORKS, f"more than {MAX_NETWORKS} networks a day"
+            )
         named.add(network)
     return None
 
@@ -180,6 +170,6 @@ def within_targets(named: set[str], target: str) -> Rejection | None:
     """Add a target of a probe; reject it once there are too many."""
     if target not in named:
         if len(named) >= MAX_TARGETS:
-            return Rejection(TOO_MANY_TARGETS, f"more than {MAX_TARGETS} targets")
+            return Rejection(QuarantineReason.TOO_MANY_TARGETS, f"more than {MAX_TARGETS} targets")
         named.add(target)
     return None

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
-from monitor.collector.admission import Rejection
+from monitor.collector.admission import QuarantineReason, Rejection
 from monitor.collector.counters import Counters
 from monitor.collector.interval_slots import IntervalSlots
 from monitor.collector.message_queue import MessageQueue, Received
@@ -204,7 +204,7 @@ class BatchWriter:
         """Report a probe whose quota of the day is used up: one row and one line a day."""
         reason = f"more than {self.quota.most >> 20} MiB in a day"
         LOG.warning("%s sent %s: its batches are refused until the day ends", arrived.probe, reason)
-        group.quarantine(arrived, Rejection(admission.OVER_QUOTA, reason), b"")
+        group.quarantine(arrived, Rejection(QuarantineReason.OVER_QUOTA, reason), b"")
 
     async def _admit(self, group: _Group, arrived: Received, unpacked: UnpackedBatch) -> None:
         probe = await self._retry(lambda: self._probes.probe(arrived.probe))
@@ -247,7 +247,7 @@ class BatchWriter:
             decode_status(arrived.payload)
             group.statuses[arrived.probe] = arrived
         except WireError as error:
-            rejection = Rejection(admission.MALFORMED_STATUS, str(error))
+            rejection = Rejection(QuarantineReason.MALFORMED_STATUS, str(error))
             group.quarantine(arrived, rejection, arrived.payload)
 
     async def _commit(self, group: _Group) -> None:
@@ -260,7 +260,7 @@ class BatchWriter:
             counters.duplicate += added.duplicate
             counters.conflicting += added.conflicting
             if added.conflicting:
-                counters.quarantined[admission.CONFLICTING_ID] += added.conflicting
+                counters.quarantined[QuarantineReason.CONFLICTING_ID] += added.conflicting
             counters.quarantined.update(one.reason for one in group.quarantined)
             now = self._clock()
             for batch in group.admitted:

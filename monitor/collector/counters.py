@@ -21,7 +21,7 @@ class Counters:
         self.duplicate = 0
         self.conflicting = 0
         self.quarantined: Counter[str] = Counter()
-        """By reason (`monitor.collector.admission.REASONS`)."""
+        """By reason (`monitor.collector.admission.QuarantineReason`)."""
         self.acknowledged = 0
         """Batches whose acknowledgement was published."""
         self.too_new = 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.collector import admission
+from monitor.collector.admission import QuarantineReason
 from monitor.collector.rates import MALFORMED_UNITS, units
 from probes.runtime.compression import zstd
 from probes.wire import codec
@@ -27,7 +27,7 @@ MAX_BAD_LINES = 20
 class Malformed(msgspec.Struct, frozen=True):
     """Bytes for the quarantine."""
 
-    reason: str
+    reason: QuarantineReason
     detail: str
     payload: bytes
 
@@ -60,7 +60,7 @@ def unpack(payload: bytes) -> UnpackedBatch:
     except TooNewError:
         raise
     except WireError as error:
-        bad = Malformed(admission.MALFORMED_BATCH, str(error), payload)
+        bad = Malformed(QuarantineReason.MALFORMED_BATCH, str(error), payload)
         cost = max(MALFORMED_UNITS, units(1, error.size))
         return UnpackedBatch(
             header=readable_header(payload), bad=(bad,), bytes=error.size, cost=cost
@@ -94,7 +94,7 @@ def _one_by_one(
             detail = f"line {place + 1}: {error}"
             if _is_newer(line):
                 raise TooNewError(detail) from None
-            wrong.append(Malformed(admission.MALFORMED_LINE, detail, line))
+            wrong.append(Malformed(QuarantineReason.MALFORMED_LINE, detail, line))
     return good, wrong
 
 

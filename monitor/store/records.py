@@ -52,7 +52,7 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
 
     probe: str
     reason: str
-    """One of a closed list (`monitor.collector.admission.REASONS`)."""
+    """One of a closed list (`monitor.collector.admission.QuarantineReason`)."""
     detail: str
     payload: bytes
     received: int

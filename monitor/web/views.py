@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from monitor.collector.admission import REASONS
+from monitor.collector.admission import QuarantineReason
 from monitor.detection.model import Event
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
@@ -117,7 +117,7 @@ async def snapshot(site: Site) -> Snapshot:
         owners=_owners(row for row, _ in standing if row.role == "vantage"),
         ended=ended,
         tallies=tallies,
-        reasons=REASONS,
+        reasons=list(QuarantineReason),
         retests=None if site.retests_requested is None else site.retests_requested()[0],
         backlog=None if site.backlog is None else site.backlog(),
         webhooks=site.webhooks(),

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 import monitor
-from monitor.collector.admission import REASONS
+from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import RULES_VERSION
 from monitor.metrics.lags import Histogram
 from monitor.store.reading.progress import (
@@ -177,7 +177,9 @@ async def health_of(site: Site) -> Health:
         ingested=counted.get(("ingested", ""), 0),
         duplicate=counted.get(("duplicate", ""), 0),
         quarantined={
-            reason: n for reason in REASONS if (n := counted.get(("quarantined", reason), 0))
+            reason: n
+            for reason in QuarantineReason
+            if (n := counted.get(("quarantined", reason), 0))
         },
         vantages={role: roles[role] for role in sorted(roles)},
         store_bytes=stored,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from monitor.collector.admission import REASONS
+from monitor.collector.admission import QuarantineReason
 from monitor.metrics.lags import Histogram, Lags
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions, Quarantined
@@ -149,7 +149,7 @@ def test_lags_of_a_list() -> None:
 
 
 def test_words() -> None:
-    assert set(status.QUARANTINE) == set(REASONS)
+    assert set(status.QUARANTINE) == set(QuarantineReason)
     assert status.seconds(0.25) == "0.2 s"
     assert status.seconds(600) == "10 min"
     assert [status.size(n) for n in (7, 1500, 3_400_000, 2e9, 5e12)] == [
