@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
-import hashlib
-import importlib
 import json
 import os
 import tempfile
@@ -28,7 +26,8 @@ import msgspec
 import monitor
 from monitor.detection.judge.round_facts import read_line
 from monitor.detection.model import Stored, StoredLine, Verdict
-from monitor.interop.parquet import ParquetMissingError
+from monitor.interop.files import sha256_of
+from monitor.interop.parquet import pyarrow
 from monitor.paths import ARCHIVE, DEFAULT_DATA
 from monitor.store.database import Database
 from monitor.store.days import DAY_MS, date_of, day_from, day_of
@@ -63,22 +62,13 @@ class ArchiveError(Exception):
     """A day cannot be archived, or an archived day cannot be read; one line."""
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise ParquetMissingError(
-            "the archive needs pyarrow: pip install 'reachwatch[parquet]'"
-        ) from None
-
-
 class Archive:
     """A directory of archived days. Every method raises ArchiveError."""
 
     def __init__(self, directory: Path) -> None:
         """Raises ParquetMissingError."""
         self.directory = directory
-        self._pa, self._parquet = _arrow()
+        self._pa, self._parquet = pyarrow("the archive")
         kinds = {
             **dict.fromkeys(_TIMES, self._pa.timestamp("ms", tz="UTC")),
             **dict.fromkeys(_NUMBERS, self._pa.int64()),
@@ -111,7 +101,7 @@ class Archive:
         for file in self._manifest(day)["files"]:
             path = self._place(day) / file["name"]
             with _readable(path):
-                if _sha256(path) != file["sha256"]:
+                if sha256_of(path) != file["sha256"]:
                     raise ArchiveError(f"{path}: differs from its manifest")
 
     async def write(self, database: Database, day: int) -> int:
@@ -183,7 +173,7 @@ class Archive:
 
     def _publish(self, made: Path, day: int, count: int) -> None:
         """Put a new file of a day in its place, and remove what it replaces."""
-        digest = _sha256(made)
+        digest = sha256_of(made)
         name = f"measurements-{digest[:12]}.parquet"
         manifest = {
             "version": VERSION,
@@ -219,20 +209,17 @@ class Archive:
     ) -> Iterator[Any]:
         """Row groups of a day that may have rows of the `wanted` (first, last) rounds."""
         for each in self._manifest(day)["files"]:
-            yield from self._groups(self._place(day) / each["name"], columns, as_tables, wanted)
-
-    def _groups(
-        self, path: Path, columns: Sequence[str], as_tables: bool, wanted: tuple[int, int] | None
-    ) -> Iterator[Any]:
-        with _readable(path), self._parquet.ParquetFile(path) as file:
-            index = file.schema_arrow.get_field_index("round")
-            for number in range(file.num_row_groups):
-                if wanted is not None:
+            path = self._place(day) / each["name"]
+            with _readable(path), self._parquet.ParquetFile(path) as file:
+                index = file.schema_arrow.get_field_index("round")
+                for number in range(file.num_row_groups):
                     known = file.metadata.row_group(number).column(index).statistics
-                    if _milliseconds(known.max) < wanted[0] or _milliseconds(known.min) > wanted[1]:
-                        continue
-                table = file.read_row_group(number, columns=list(columns))
-                yield table if as_tables else _Columns(self._pa, table)
+                    if wanted is None or (
+                        _milliseconds(known.min) <= wanted[1]
+                        and _milliseconds(known.max) >= wanted[0]
+                    ):
+                        table = file.read_row_group(number, columns=list(columns))
+                        yield table if as_tables else _Columns(self._pa, table)
 
     def measurements(
         self, day: int, first_round: int, last_round: int
@@ -437,11 +424,6 @@ def _to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ here."""
 from __future__ import annotations
 
 import gzip
+import hashlib
 import shutil
 import sys
 import tempfile
@@ -46,6 +47,12 @@ def opened(name: str) -> Iterator[BufferedReader]:
                 yield raw
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise FileError(f"{name}: {error.strerror}") from None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

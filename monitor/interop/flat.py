@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from monitor.detection.model import Stored
 from monitor.interop.dictionary import columns_of
 from monitor.interop.ooni.extension import TEST
-from monitor.interop.ooni.writing import report_id
+from monitor.interop.ooni.writing import report_id, url_of
 from monitor.web.answers import inert
 from probes.wire.observation import (
     DNSLookup,
@@ -99,15 +99,12 @@ def _columns(seen: Known) -> Iterator[tuple[str, FlatRow]]:
                 },
             )
         case HTTPExchange():
-            scheme, usual = ("https", 443) if seen.tls else ("http", 80)
-            host = f"[{seen.host}]" if ":" in seen.host else seen.host
-            at = host if seen.port == usual else f"{host}:{seen.port}"
             yield (
-                scheme,
+                "https" if seen.tls else "http",
                 {
                     "hostname": seen.host,
                     "ip": seen.address,
-                    "http_request_url": f"{scheme}://{at}{seen.path}",
+                    "http_request_url": url_of(seen),
                     "http_failure": seen.failure or "",
                     "http_runtime": f"{seen.took_us / 1e6:.6f}",
                 },

@@ -17,19 +17,23 @@ class ParquetMissingError(Exception):
     """pyarrow is not installed; one line with the remedy."""
 
 
+def pyarrow(purpose: str) -> tuple[Any, Any]:
+    """The modules `pyarrow` and `pyarrow.parquet`. Raises ParquetMissingError, which says for what
+    `purpose` they are needed."""
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        reason = f"{purpose} needs pyarrow: pip install 'reachwatch[parquet]'"
+        raise ParquetMissingError(reason) from None
+
+
 class ParquetWriter:
     """Writes rows to a stream; without `close` the file is incomplete."""
 
     def __init__(self, out: BinaryIO, row_group: int = ROW_GROUP) -> None:
         """At most `row_group` rows are in memory. Raises ParquetMissingError."""
-        try:
-            arrow: Any = importlib.import_module("pyarrow")
-            parquet: Any = importlib.import_module("pyarrow.parquet")
-        except ImportError:
-            raise ParquetMissingError(
-                "export parquet needs pyarrow: pip install 'reachwatch[parquet]'"
-            ) from None
-        self._arrow = arrow
+        self._arrow, parquet = pyarrow("export parquet")
+        arrow = self._arrow
         # Dictionaries: most columns have few words, repeated a million times.
         kind = arrow.dictionary(arrow.int32(), arrow.string())
         self._schema = arrow.schema(

@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import functools
 import gzip
-import hashlib
 import importlib.util
 import json
 import logging
@@ -33,6 +32,7 @@ import msgspec
 import monitor
 from monitor.detection.judge.round_facts import read_line
 from monitor.interop.archive import Archive, ArchiveError, stored_line
+from monitor.interop.files import sha256_of
 from monitor.interop.flat import rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
@@ -226,7 +226,7 @@ class DayFiles:
             "reachwatch": monitor.__version__,
             "made_ms": self._clock(),
             "files": [
-                {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+                {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
                 for path in sorted(folder.iterdir())
             ],
         }
@@ -316,8 +316,3 @@ async def _archived_days(archive: Archive) -> Mapping[int, int]:
         log.warning("%s", error)
         raise NotNowError("The archive cannot be read at the moment.") from None
     return {day: int(one["measurements"]) for day, one in days.items()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,41 +21,19 @@ import msgspec
 from monitor.detection.fingerprints.entry import Fingerprint, printable, problem, unusable
 from monitor.detection.fingerprints.pattern import PatternError, found_by
 
-OONI = (
-    "name",
-    "scope",
-    "other_names",
-    "location_found",
-    "pattern_type",
-    "pattern",
-    "confidence_no_fp",
-    "expected_countries",
-    "source",
-    "exp_url",
+OONI = [
+    "name", "scope", "other_names", "location_found", "pattern_type", "pattern",
+    "confidence_no_fp", "expected_countries", "source", "exp_url", "notes",
+]  # fmt: skip
+LAB_HTTP = [
+    "name", "common_name", "pattern", "location_found", "exp_url", "confidence_no_fp", "source",
+    "scope", "expected_countries", "notes",
+]  # fmt: skip
+LAB_DNS = [
+    "name", "response", "confidence_no_fp", "exp_url", "source", "scope", "expected_countries",
     "notes",
-)
-LAB_HTTP = (
-    "name",
-    "common_name",
-    "pattern",
-    "location_found",
-    "exp_url",
-    "confidence_no_fp",
-    "source",
-    "scope",
-    "expected_countries",
-    "notes",
-)
-LAB_DNS = (
-    "name",
-    "response",
-    "confidence_no_fp",
-    "exp_url",
-    "source",
-    "scope",
-    "expected_countries",
-    "notes",
-)
+]  # fmt: skip
+"""Their first lines."""
 MAX_BYTES = 8 << 20
 MAX_ROWS = 20_000
 _LISTED = re.compile(r"'([^'\[\]]*)'")
@@ -88,7 +66,7 @@ def read(name: str, raw: bytes) -> FingerprintTable:
         return table
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        columns = tuple(next(reader, ()))
+        columns = next(reader, [])
         if columns == OONI:
             table.origin = "ooni"
         elif columns in (LAB_HTTP, LAB_DNS):

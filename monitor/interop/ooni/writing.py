@@ -186,9 +186,6 @@ def _certificate(certificate: Certificate) -> Entry:
 
 
 def _request(seen: HTTPExchange) -> Entry:
-    scheme, usual = ("https", 443) if seen.tls else ("http", 80)
-    host = f"[{seen.host}]" if ":" in seen.host else seen.host
-    at = host if seen.port == usual else f"{host}:{seen.port}"
     known_headers = (("Location", seen.location), ("Server", seen.server))
     headers = {name: value for name, value in known_headers if value}
     answered = seen.status is not None
@@ -203,7 +200,7 @@ def _request(seen: HTTPExchange) -> Entry:
         "failure": seen.failure,
         "request": {
             "method": "GET",
-            "url": f"{scheme}://{at}{seen.path}",
+            "url": url_of(seen),
             "headers": {"Host": seen.host},
             "headers_list": [["Host", seen.host]],
             "body": "",
@@ -216,6 +213,14 @@ def _request(seen: HTTPExchange) -> Entry:
         "alpn": "h2" if seen.protocol == "h2" else "http/1.1",
         **_times(seen),
     }
+
+
+def url_of(seen: HTTPExchange) -> str:
+    """The URL of a request."""
+    scheme, usual = ("https", 443) if seen.tls else ("http", 80)
+    host = f"[{seen.host}]" if ":" in seen.host else seen.host
+    at = host if seen.port == usual else f"{host}:{seen.port}"
+    return f"{scheme}://{at}{seen.path}"
 
 
 def _address(address: str, port: int) -> str:
