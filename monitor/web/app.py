@@ -51,7 +51,7 @@ def make_app(site: Site) -> web.Application:
     app.on_response_prepare.append(_add_headers)
     router = app.router
     for name, endpoint in api.LISTS:
-        known = api.FILTERS | api.EXTRA.get(name, frozenset())
+        known = openapi.parameters_of(name)
         router.add_get(f"/api/v1/{name}", api.checked(endpoint, known))
     for path, endpoint in (
         ("events/{id:[0-9a-f]{16}}", api.one_event),

@@ -16,9 +16,9 @@ from aiohttp import web
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, service_days, service_hours
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
-from monitor.web.api.params import BadParameterError, parse_time
+from monitor.web.api.params import BadParameterError, time_of
 from monitor.web.draw import strips
-from probes.runtime.options import OptionError
+from monitor.web.site import SITE
 
 MAX_SLICES = 124
 """Slices of the longest strip: a year in pieces of three days."""
@@ -58,38 +58,34 @@ def _rfc3339(at: int) -> str:
     return f"{dt.datetime.fromtimestamp(at / 1000, dt.UTC):%Y-%m-%dT%H:%MZ}"
 
 
-def chosen_range(request: web.Request, now: int) -> TimeRange | None:
+def chosen_range(request: web.Request) -> TimeRange | None:
     """The range of a request: `range=7d`, or `since` and `until`; None when it chooses none. Raises
     BadParameterError."""
-    query = request.query
-    name = query.get("range", "")
+    now = request.app[SITE].clock()
+    name = request.query.get("range", "")
     if name:
         if name not in RANGES:
             raise BadParameterError(f"range: must be {', '.join(RANGES)}, not {name[:40]!r}")
         return named_range(name, now)
-    if not query.get("since"):
+    if (since := time_of(request, "since")) is None:
         return None
-    since, until = _time(query["since"], "since", now), now
-    if query.get("until"):
-        until = _time(query["until"], "until", now)
-    until = min(until, now)
+    until = time_of(request, "until")
+    until = now if until is None else min(until, now)
     if since >= until:
         raise BadParameterError("since: must be before until, and not in the future")
     since = max(since, until - LONGEST_DAYS * DAY_MS)
     return TimeRange("free", _window(since, until, _slice(since, until, now)))
 
 
+def range_or_week(request: web.Request) -> TimeRange:
+    """The range of a request; without one the last seven days. Raises BadParameterError."""
+    return chosen_range(request) or named_range("7d", request.app[SITE].clock())
+
+
 def named_range(name: str, now: int) -> TimeRange:
     """One of RANGES, up to now."""
     length, slice_ms = RANGES[name]
     return TimeRange(name, _window(now - length + slice_ms, now, slice_ms))
-
-
-def _time(text: str, name: str, now: int) -> int:
-    try:
-        return parse_time(text, now)
-    except OptionError as error:
-        raise BadParameterError(f"{name}: {error}") from None
 
 
 def _slice(since: int, until: int, now: int) -> int:

@@ -328,17 +328,6 @@ LISTS: tuple[tuple[str, Endpoint], ...] = (
 """The lists of `/api/v1/`; `monitor.web.api.openapi` describes exactly these."""
 
 
-FILTERS = frozenset(
-    ("service", "target", "country", "asn", "since", "until", "format", "limit", "after")
-)
-"""Parameters of every list; `monitor.web.api.openapi` describes them."""
-EXTRA: Mapping[str, frozenset[str]] = {
-    "events": frozenset(("state",)),
-    "timeline": frozenset(("by",)),
-}
-"""Parameters of single lists."""
-
-
 def checked(endpoint: Endpoint, known: Collection[str]) -> Endpoint:
     """The endpoint, which refuses parameters that it does not have, and services and targets that
     nobody has ever measured."""

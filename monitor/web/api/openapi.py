@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +15,9 @@ from monitor.web.api.params import MAX_LIMIT
 from monitor.web.pages import notes
 from monitor.web.site import SITE
 
-_FILTERS = {
+Described = tuple[str, Mapping[str, Any]]
+"""A parameter in words, and its schema."""
+_FILTERS: Mapping[str, Described] = {
     "service": ("Id of a service, e.g. `wechat`.", {"type": "string"}),
     "target": ("Id of a target, e.g. `wechat/messaging`.", {"type": "string"}),
     "country": ("ISO 3166-1 alpha-2 code.", {"type": "string", "pattern": "^[A-Za-z]{2}$"}),
@@ -29,90 +32,81 @@ _FILTERS = {
     "limit": ("Rows a page.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
     "after": ("`next` of the page before.", {"type": "string"}),
 }
+_EXTRA: Mapping[str, Mapping[str, Described]] = {
+    "events": {
+        "state": (
+            "Only events in this state.",
+            {"type": "string", "enum": ["open", "clearing", "closed", "retracted"]},
+        )
+    },
+    "timeline": {
+        "by": (
+            "`network`: by day, in how many of the networks that were measured a confirmed event "
+            "was open; needs `service` or `country`.",
+            {"type": "string", "enum": ["state", "network"]},
+        )
+    },
+}
+"""Of single lists."""
+_OBJECT = {"application/json": {"schema": {"type": "object"}}}
+_ERROR = {
+    "description": "What is wrong, in one line.",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "properties": {"error": {"type": "string"}}}
+        }
+    },
+}
+
+
+def parameters_of(name: str) -> Mapping[str, Described]:
+    """The parameters of one of the lists."""
+    return {**_FILTERS, **_EXTRA.get(name, {})}
 
 
 def describe(base: str) -> dict[str, Any]:
     """Return the document; `base` is the public URL of the site."""
-    error = {
-        "description": "What is wrong, in one line.",
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "properties": {"error": {"type": "string"}}}
-            }
-        },
-    }
     paths: dict[str, Any] = {}
     for name, endpoint in api.LISTS:
+        parameters = [
+            {"name": each, "in": "query", "description": text, "schema": schema}
+            for each, (text, schema) in parameters_of(name).items()
+        ]
+        rows = {
+            "type": "object",
+            "required": [name, "next"],
+            "properties": {
+                name: {"type": "array", "items": {"type": "object"}},
+                "next": {"type": ["string", "null"]},
+            },
+        }
+        content = {
+            "application/json": {"schema": rows},
+            "text/csv": {"schema": {"type": "string"}},
+        }
+        page = _answer("The rows, and in `next` the key of the next page or null.", content)
         paths[f"/api/v1/{name}"] = {
-            "get": {
-                "operationId": name,
-                "summary": (endpoint.__doc__ or "").strip(),
-                "parameters": [_parameter(n) for n in _FILTERS] + _EXTRA.get(name, []),
-                "responses": {
-                    "200": {
-                        "description": "The rows, and in `next` the key of the next page or null.",
-                        "content": {
-                            "application/json": {
-                                "schema": {
-                                    "type": "object",
-                                    "required": [name, "next"],
-                                    "properties": {
-                                        name: {"type": "array", "items": {"type": "object"}},
-                                        "next": {"type": ["string", "null"]},
-                                    },
-                                }
-                            },
-                            "text/csv": {"schema": {"type": "string"}},
-                        },
-                    },
-                    "400": error,
-                    "503": error,
-                },
-            }
+            "get": _operation(endpoint, parameters, {"200": page}, ("400", "503"))
         }
-    for path, endpoint in (
-        ("/api/v1/events/{id}", api.one_event),
-        ("/api/v1/measurements/{id}", api.one_measurement),
-        ("/api/v1/whoami", api.whoami),
+    for path, endpoint, digits in (
+        ("events/{id}", api.one_event, 16),
+        ("measurements/{id}", api.one_measurement, 32),
+        ("whoami", api.whoami, 0),
     ):
-        digits = 16 if "events" in path else 32
-        parameters = [_id(digits)]
-        paths[path] = {
-            "get": {
-                "operationId": endpoint.__name__,
-                "summary": (endpoint.__doc__ or "").strip(),
-                "parameters": parameters if "{id}" in path else [],
-                "responses": {
-                    "200": {
-                        "description": "The object.",
-                        "content": {"application/json": {"schema": {"type": "object"}}},
-                    },
-                    **({"404": error} if "{id}" in path else {}),
-                    "503": error,
-                },
-            }
-        }
-    for path, endpoint, done in (
-        ("/api/v1/events/{id}/notes", notes.from_api, "201"),
-        ("/api/v1/enrol", api.enrol_probe, "201"),
-        ("/api/v1/leave", api.leave, "200"),
+        found = {"200": _answer("The object.", _OBJECT)}
+        missing = ("404",) if digits else ()
+        operation = _operation(endpoint, _id(digits), found, (*missing, "503"))
+        paths[f"/api/v1/{path}"] = {"get": operation}
+    for path, endpoint, digits, done in (
+        ("events/{id}/notes", notes.from_api, 16, "201"),
+        ("enrol", api.enrol_probe, 0, "201"),
+        ("leave", api.leave, 0, "200"),
     ):
-        body = {"application/json": {"schema": {"type": "object"}}}
-        paths[path] = {
-            "post": {
-                "operationId": ("write_note" if "{id}" in path else endpoint.__name__),
-                "summary": (endpoint.__doc__ or "").strip(),
-                "parameters": [_id(16)] if "{id}" in path else [],
-                "requestBody": {"required": True, "content": body},
-                "responses": {
-                    done: {"description": "Done.", "content": body},
-                    "400": error,
-                    "403": error,
-                    **({"404": error, "409": error} if "{id}" in path else {}),
-                    "503": error,
-                },
-            }
-        }
+        refused = ("400", "403", *(("404", "409") if digits else ()))
+        found = {done: _answer("Done.", _OBJECT)}
+        operation = _operation(endpoint, _id(digits), found, (*refused, "503"))
+        body = {"required": True, "content": _OBJECT}
+        paths[f"/api/v1/{path}"] = {"post": operation | {"requestBody": body}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -126,32 +120,29 @@ def describe(base: str) -> dict[str, Any]:
     }
 
 
-def _id(digits: int) -> dict[str, Any]:
+def _operation(
+    endpoint: api.Endpoint,
+    parameters: Sequence[Mapping[str, Any]],
+    answers: Mapping[str, Any],
+    errors: Iterable[str],
+) -> dict[str, Any]:
+    name = "write_note" if endpoint is notes.from_api else endpoint.__name__
+    return {
+        "operationId": name,
+        "summary": (endpoint.__doc__ or "").strip(),
+        "parameters": parameters,
+        "responses": {**answers, **dict.fromkeys(errors, _ERROR)},
+    }
+
+
+def _answer(text: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": text, "content": content}
+
+
+def _id(digits: int) -> list[dict[str, Any]]:
+    """The id in a path, of so many digits; nothing without."""
     schema = {"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"}
-    return {"name": "id", "in": "path", "required": True, "schema": schema}
-
-
-def _parameter(name: str) -> dict[str, Any]:
-    text, schema = _FILTERS[name]
-    return {"name": name, "in": "query", "description": text, "schema": schema}
-
-
-_STATE = {
-    "name": "state",
-    "in": "query",
-    "description": "Only events in this state.",
-    "schema": {"type": "string", "enum": ["open", "clearing", "closed", "retracted"]},
-}
-
-
-_BY = {
-    "name": "by",
-    "in": "query",
-    "description": "`network`: by day, in how many of the networks that were measured a confirmed "
-    "event was open; needs `service` or `country`.",
-    "schema": {"type": "string", "enum": ["state", "network"]},
-}
-_EXTRA: dict[str, list[dict[str, Any]]] = {"events": [_STATE], "timeline": [_BY]}
+    return [{"name": "id", "in": "path", "required": True, "schema": schema}] if digits else []
 
 
 async def document(request: web.Request) -> web.Response:

@@ -54,7 +54,7 @@ def chosen(request: web.Request) -> Filter:
     country = query.get("country")
     if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
         raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
-    since, until = _moment(request, "since"), _moment(request, "until")
+    since, until = time_of(request, "since"), time_of(request, "until")
     if since is not None and until is not None and since >= until:
         raise BadParameterError("since: must be before until")
     return Filter(
@@ -86,7 +86,9 @@ def _word(query: Mapping[str, str], name: str) -> str | None:
     return value
 
 
-def _moment(request: web.Request, name: str) -> int | None:
+def time_of(request: web.Request, name: str) -> int | None:
+    """The time in a parameter, Unix milliseconds; None where it is missing or empty. Raises
+    BadParameterError."""
     value = request.query.get(name)
     if not value:
         return None

@@ -18,13 +18,12 @@ from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.api.params import BadParameterError, without_empty
 from monitor.web.draw import strips
-from monitor.web.history import TimeRange, chosen_range, named_range, sums
+from monitor.web.history import TimeRange, range_or_week, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
 from monitor.web.text.language import _
 
-DEFAULT = "7d"
 MOST = 12
 """Services or countries compared at once."""
 
@@ -57,9 +56,9 @@ def _countries(request: web.Request) -> list[str]:
 async def compare(request: web.Request) -> web.Response:
     """Render strips of the chosen services in the chosen countries, below each other."""
     without_empty(request)
-    site, now = request.app[SITE], request.app[SITE].clock()
+    site = request.app[SITE]
     services, countries = _services(site, request), _countries(request)
-    span = chosen_range(request, now) or named_range(DEFAULT, now)
+    span = range_or_week(request)
     read, events = (
         await _read(site, span, services, countries) if services or countries else ((), ())
     )
@@ -126,9 +125,9 @@ class Cell(msgspec.Struct, frozen=True):
 async def explore(request: web.Request) -> web.Response:
     """Render services by countries: the share of measurements that failed as blocked."""
     without_empty(request)
-    site, now = request.app[SITE], request.app[SITE].clock()
+    site = request.app[SITE]
     services, countries = _services(site, request), _countries(request)
-    span = chosen_range(request, now) or named_range(DEFAULT, now)
+    span = range_or_week(request)
     wanted = services or [service.id for service in site.catalogue.services]
     window = span.window
     async with site.database.reading() as connection:

@@ -64,7 +64,7 @@ async def page(request: web.Request) -> web.Response:
     site = request.app[SITE]
     event, service, name = await requested_event(request)
     pair = await side_by_side(site, event)
-    span = chosen_range(request, site.clock())
+    span = chosen_range(request)
     async with site.database.reading() as connection:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
     drawn, control = await (timelines(site, event) if span is None else past(site, event, span))

@@ -25,7 +25,7 @@ async def _read(request: web.Request) -> tuple[TimeRange, list[HistoryLine]]:
     wanted = chosen(request)
     if wanted.service is None and wanted.country is None and wanted.asn is None:
         raise BadParameterError("service, country or asn: one of them must be given")
-    span = chosen_range(request, site.clock())
+    span = chosen_range(request)
     if span is None:
         raise BadParameterError("range: must be given, or since and until")
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]

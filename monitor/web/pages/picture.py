@@ -14,7 +14,7 @@ from monitor.store.reading.events import list_events
 from monitor.web.answers import svg_answer
 from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.draw import strips
-from monitor.web.history import TimeRange, chosen_range, named_range, sums
+from monitor.web.history import range_or_week, sums
 from monitor.web.render import environment
 from monitor.web.site import SITE
 from monitor.web.text import words
@@ -36,16 +36,15 @@ FILLS = {
     "none": "#dfddd8",
 }
 """Colours of the light pages; a picture is printed on white."""
-DEFAULT = "7d"
 
 
 async def svg(request: web.Request) -> web.Response:
     """The picture; a week unless a range is chosen."""
-    site, now = request.app[SITE], request.app[SITE].clock()
+    site = request.app[SITE]
     wanted = chosen(request)
     if wanted.service is None and wanted.country is None and wanted.asn is None:
         raise BadParameterError("service, country or asn: one of them must be given")
-    span: TimeRange = chosen_range(request, now) or named_range(DEFAULT, now)
+    span = range_or_week(request)
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
     asns = () if wanted.asn is None else (wanted.asn,)
     by_country = wanted.service is not None and wanted.country is None
@@ -82,6 +81,6 @@ async def svg(request: web.Request) -> web.Response:
         "height": 58 + 24 * len(drawn) + 76,
         "fills": FILLS,
         "site": site,
-        "now": now,
+        "now": site.clock(),
     }
     return svg_answer(environment().get_template("picture.svg").render(values))

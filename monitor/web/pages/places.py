@@ -90,9 +90,7 @@ async def country(request: web.Request) -> web.Response:
     members = [each for each in active(fleet(site, present)) if each[0].country == code]
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
-        values = await shared_values(
-            site, connection, here, events, members, chosen_range(request, site.clock())
-        )
+        values = await shared_values(site, connection, here, events, members, chosen_range(request))
     rows = present.states(Filter(country=code))
     opened = open_events(events)
     values |= {
@@ -130,9 +128,7 @@ async def network(request: web.Request) -> web.Response:
                 "%(network)s in %(country)s", network=name, country=words.country(countries[0])
             )
         here = PlaceFilter(name=name, asns=(asn,))
-        values = await shared_values(
-            site, connection, here, events, members, chosen_range(request, site.clock())
-        )
+        values = await shared_values(site, connection, here, events, members, chosen_range(request))
     layers = layers_of(verdicts)
     opened = open_events(events)
     values |= {

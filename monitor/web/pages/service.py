@@ -32,7 +32,7 @@ async def page(request: web.Request) -> web.Response:
     service = site.service(request.match_info["service"])
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
-    span = chosen_range(request, site.clock())
+    span = chosen_range(request)
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.ongoing}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from monitor.store.reading.counts import ServiceHour
@@ -16,11 +20,14 @@ from monitor.web.history import (
     chosen_range,
     series,
 )
+from monitor.web.site import SITE, Site
 from tests.world import site as world
 
 
 def chosen(query: str) -> TimeRange | None:
-    return chosen_range(make_mocked_request("GET", f"/s/wechat?{query}"), world.NOW)
+    app = web.Application()
+    app[SITE] = cast(Site, SimpleNamespace(clock=lambda: world.NOW))
+    return chosen_range(make_mocked_request("GET", f"/s/wechat?{query}", app=app))
 
 
 @pytest.mark.parametrize("name", RANGES)
