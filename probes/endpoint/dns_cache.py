@@ -10,7 +10,8 @@ something is wrong. Answers are not judged here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -43,13 +44,16 @@ class _Name:
     silent: list[PendingLookup] = field(default_factory=list)
     innocuous: list[PendingLookup] = field(default_factory=list)
     """Of an innocuous name, once before and once after this one is asked again."""
+    below: list[PendingLookup] = field(default_factory=list)
+    """Of a name below this one that should not exist."""
+    asked_below: bool = False
     asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
     """Questions to reference resolvers."""
     widened: bool = False
 
     def all(self) -> Iterable[PendingLookup]:
         tried = (*self.system.values(), *self.again.values())
-        return (*tried, *self.references, *self.silent, *self.innocuous)
+        return (*tried, *self.references, *self.silent, *self.innocuous, *self.below)
 
 
 class DNSCache:
@@ -145,11 +149,38 @@ class DNSCache:
             entry.widened = True
             for way in (way for ways in self._references for way in ways):
                 self._ask_reference(entry, name, "A", way)
-            # IPv6 addresses from one resolver, clear and encrypted: the name is the same.
-            for way in self._references[0] if self._references else ():
-                if way.transport in ("udp", "doh"):
-                    self._ask_reference(entry, name, "AAAA", way)
-        return await _answers(entry.references)
+            for way in self._clear_and_encrypted():  # the name is the same
+                self._ask_reference(entry, name, "AAAA", way)
+        found = await _answers(entry.references)
+        if entry.widened:
+            await self._ask_below(entry, name, found)
+        return found
+
+    async def _ask_below(self, entry: _Name, name: str, others: Collection[str]) -> None:
+        """Where others give other addresses, ask once for a name below that should not exist. Who
+        forges a name mostly forges all below it, and nobody knows the address of a made-up name;
+        an answer that is right here alone, or was until lately, is no answer for that one."""
+        made_up = f"{secrets.token_hex(5)}.{name}"
+        why, kind = Purpose.CONTRAST, Contrast.NAME_BELOW
+        if entry.asked_below:
+            return
+        entry.asked_below = True
+        for qtype in QTYPES:
+            own = await self._answered(entry, qtype)
+            theirs = [a for a in others if (":" in a) == (qtype == "AAAA")]
+            if not own or not theirs or set(own) & set(theirs):
+                continue
+            entry.below.append(self._begin(made_up, qtype, self._system, why, kind))
+            if (await entry.below[-1].first()).answers:
+                entry.below += [
+                    self._begin(made_up, qtype, way, why, kind)
+                    for way in self._clear_and_encrypted()
+                ]
+
+    def _clear_and_encrypted(self) -> list[ResolverRoute]:
+        """The ways to ask one reference resolver over UDP and over DoH."""
+        ways = self._references[0] if self._references else ()
+        return [way for way in ways if way.transport in ("udp", "doh")]
 
     async def encrypted(self, name: str) -> tuple[str, ...]:
         """Return the addresses that one reference resolver gives over DoH, or over DoT when none
@@ -161,7 +192,9 @@ class DNSCache:
             if way is not None:
                 self._ask_reference(entry, name, "A", way)
                 break
-        return await _answers(entry.references)
+        found = await _answers(entry.references)
+        await self._ask_below(entry, name, found)
+        return found
 
     async def injected(self, name: str) -> bool:
         """Whether the silent address has answered by now. An injected answer comes at once, so

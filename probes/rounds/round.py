@@ -30,7 +30,6 @@ from probes.protocols import registry, stun
 from probes.rounds.last_failures import failed_endpoints, has_failed
 from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts, stun_hosts
 from probes.rounds.profile import lean_endpoints
-from probes.rounds.proven_addresses import ProvenAddresses
 from probes.wire.measurement import (
     VERSION,
     Measurement,
@@ -68,8 +67,6 @@ class Setup:
     timeouts: Timeouts = field(default_factory=Timeouts)
     throughput_schedule: ThroughputSchedule = field(default_factory=ThroughputSchedule)
     """When each endpoint's speed was last measured, kept from round to round."""
-    proven: ProvenAddresses = field(default_factory=ProvenAddresses)
-    """Addresses that proved themselves, likewise."""
 
 
 @dataclass
@@ -422,8 +419,7 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
     target = measured.target
     seen: list[AnyObservation] = []
     for run in measured.runs:
-        name, began = run.endpoint.host, measured.started
-        seen += this.setup.proven.remarked(name, run.observations, began)
+        seen += run.observations
         if run.begun and run.endpoint.host:
             seen += await this.dns_cache.observations(
                 run.endpoint.host, run.id, measured.started_us

@@ -40,6 +40,8 @@ class Contrast(StrEnum):
     """One request despite an invalid certificate, only to recognise a block page."""
     SILENT_ADDRESS = "silent_address"
     """The same DNS query to an address that runs no DNS: any answer is injected."""
+    NAME_BELOW = "name_below"
+    """A DNS query for a name below the service's, with a random label: it should not exist."""
     REPEAT = "repeat"
     """The subject again, unchanged, from a new port."""
 
@@ -66,10 +68,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 LIVENESS_HOST = "liveness_host"
 """Evidence beside a connect of purpose `contrast`: it went to a host that liveness reached in the
 same round, while the service's address was tried again after silence."""
-
-PROVEN_BEFORE = "proven_before"
-"""Evidence beside a connect or a QUIC handshake that failed: within the last hours the address had
-shown this probe a valid certificate for the name."""
 
 
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

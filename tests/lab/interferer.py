@@ -41,9 +41,11 @@ _SO_ORIGINAL_DST = 80  # include/uapi/linux/netfilter_ipv4.h; the same number fo
 
 
 def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
-    """Return the false answer to a query for the name in the order; None for other names."""
+    """Return the false answer to a query for the name in the order, or for one below it, as lists
+    of blocked names are read; None for other names."""
     question = query.question[0]
-    if order["name"] not in (_name(query), EVERY):
+    below = _name(query).endswith(f".{order['name']}") and not order.get("exact")
+    if order["name"] not in (_name(query), EVERY) and not below:
         return None
     kind = dns.rdatatype.to_text(question.rdtype)
     if kind != order.get("only", kind):

@@ -31,12 +31,14 @@ from tests.monitor.detection.scenes import (
     A1,
     A2,
     CONTROL_PROBE,
+    FORGED,
     HTTPS,
     V6,
     alive,
     control,
     dns,
     http,
+    reference,
     tcp,
     tls,
 )
@@ -154,10 +156,6 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _set(EndpointContext, "udp_at_times", lambda *_: False),
         ("benign.udp_limit", "quic.few"),
     ),
-    "that an address proved itself before is not read": (
-        _set(AddressView, "proven_before", property(lambda _: False, lambda *_: None)),
-        ("benign.near_died",),
-    ),
     "the dead are slow": (
         _set(throttle, "dead", lambda _: False),
         ("tls.late_reset", "tls.late_eof", "tls.late_drop", "benign.hangs_up_there"),
@@ -171,17 +169,9 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _set(http_layer, "alike", lambda *_: False),
         ("benign.edition", "private_everywhere", "trap.twice"),
     ),
-    "a connection counts as works": (
-        _set(dns_layer, "works", lambda address, _: address.tcp_passed),
-        ("dns.sinkhole",),
-    ),
     "a connection is all that an address needs": (
         _set(endpoint, "needed_layer", lambda _: Layer.TCP),
         ("quic.family", "quic.loss"),
-    ),
-    "an address that was only connected to excuses an answer": (
-        _set(dns_layer, "_untried", lambda address: address.tcp_passed),
-        ("dns.sinkhole",),
     ),
     "ties are broken by the alphabet": (
         _set(target, "_leading", _by_alphabet),
@@ -217,6 +207,10 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _set(quic_layer, "_elsewhere", lambda *_: None),
         ("quic.residual",),
     ),
+    "names below are not asked for": (
+        _without("dns.forged_below"),
+        ("dns.sinkhole",),
+    ),
     "where an answer comes from is said of those that are not forged too": (
         _set(endpoint, "_outcome", _with_origin),
         ("benign.limits",),
@@ -244,7 +238,23 @@ CONTROL_WITHOUT_SIX = (
     control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6, UNREACHABLE, errno=101))[0],
     alive(probe=CONTROL_PROBE, v6=False),
 )
+DEAD_AND_GIVEN_BY_OTHERS = (
+    *(dns(FORGED), reference(FORGED), reference(A1, transport="doh")),
+    *(tcp(FORGED), tls(FORGED, Failure.TIMEOUT), tcp(A1), tls(A1)),
+)
 BY_HAND: dict[str, tuple[Break, State, tuple[AnyObservation, ...], dict[str, Any]]] = {
+    "a connection counts as works": (
+        _set(dns_layer, "works", lambda address, _: address.tcp_passed),
+        State.BLOCKED,
+        DEAD_AND_GIVEN_BY_OTHERS,
+        {},
+    ),
+    "an address that was only connected to excuses an answer": (
+        _set(dns_layer, "_untried", lambda address: address.tcp_passed),
+        State.BLOCKED,
+        DEAD_AND_GIVEN_BY_OTHERS,
+        {},
+    ),
     "a resolver that was asked once accuses": (
         _without("dns.asked_once"),
         State.INCONCLUSIVE,

@@ -27,7 +27,7 @@ from monitor.detection.observed.kinds import (
 )
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.ranges import special_place
-from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView
+from monitor.detection.observed.view import ENCRYPTED, SYSTEM, AddressView, EndpointView
 from monitor.detection.rule import Rule, background_fails
 from probes.wire.observation import Contrast, DNSLookup
 from probes.wire.protocol import Transport, protocol
@@ -68,6 +68,8 @@ class LookupFacts:
     """It answered, and others over plain UDP answer well, so it is the resolver itself."""
     injected: bool = False
     """The strict part of on_path: a second reply or an answer from a silent address."""
+    below: bool = False
+    """It gives the same address for a name below that does not exist, as another resolver says."""
     untried: bool = False
     """None of its addresses was dialled, though they may be, but some of the other family were: a
     lean round dials one family. So no certificate could confirm it."""
@@ -153,12 +155,8 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
     second = second or any(_lies_alike(q, kind, own) and _corrected(q) for q in plain)
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
-    earlier = {
-        a.address
-        for a in addresses
-        if a.proven_before or (a.tls is not None and tls_kind(a.tls) is Kind.DATES)
-    }
-    proven, known = bool(own & (context.proven | earlier)), bool(own & context.known)
+    dated = {a.address for a in addresses if a.tls is not None and tls_kind(a.tls) is Kind.DATES}
+    proven, known = bool(own & (context.proven | dated)), bool(own & context.known)
     alike = any(
         _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
     )
@@ -186,6 +184,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         on_path=silent or second or (alike and not honest and not proven and not known),
         lying_resolver=not silent and not second and honest and kind is not Kind.TIMEOUT,
         injected=silent or second,
+        below=_forged_below(endpoint, qtype, own),
         untried=bool(own) and not bogon and not addresses and bool(endpoint.addresses),
         sibling=sibling,
         type_unanswered=type_unanswered,
@@ -228,6 +227,13 @@ def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
         dns_kind(q) for q in endpoint.references if q.qtype == qtype and q.transport in ENCRYPTED
     ]
     return kind in seen and Kind.OK not in seen
+
+
+def _forged_below(endpoint: EndpointView, qtype: str, own: frozenset[str]) -> bool:
+    below = [q for q in endpoint.below if q.qtype == qtype]
+    given = any(q.resolver == SYSTEM and own.intersection(q.answers) for q in below)
+    absent = (Kind.NXDOMAIN, Kind.EMPTY)
+    return given and any(q.resolver != SYSTEM and dns_kind(q) in absent for q in below)
 
 
 def _foreign(address: AddressView) -> bool:
@@ -417,6 +423,15 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         4_700_000,
     ),
     Rule(
+        "dns.forged_below",
+        lambda f: _unvouched(f) and f.below and f.others_known and not f.untried and not f.by_name,
+        State.BLOCKED,
+        "Nothing confirms the answer, and the resolver gives the same address for a name below it "
+        "that does not exist: it answers by a list of names, and all below them. (typed)",
+        Technique.DNS_INJECTION_OTHER,
+        3_700_000,
+    ),
+    Rule(
         "dns.foreign_certificate",
         lambda f: _unvouched(f) and f.others_known and f.foreign and not f.by_name,
         State.BLOCKED,
@@ -437,11 +452,12 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.dead_answer",
-        lambda f: _unvouched(f) and f.dead and not f.by_name,
+        lambda f: _unvouched(f) and f.dead and f.on_path and not f.by_name,
         State.BLOCKED,
         "The answered addresses, which no control sees, fail, while the control's addresses work "
-        "from here. A fault of geographic DNS looks the same, so the weight is low. (fit: "
-        "answer_unmatched +0.58)",
+        "from here, and public resolvers over plain UDP give the same answer, but not to a control "
+        "or over TLS. A resolver alone that gives it may know a server for this region that is "
+        "down, or one that the service has left. (fit: answer_unmatched +0.58)",
         Technique.DNS_INJECTION_OTHER,
         1_300_000,
     ),

@@ -24,7 +24,6 @@ from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
     LIVENESS_HOST,
-    PROVEN_BEFORE,
     AppExchange,
     Contrast,
     DNSLookup,
@@ -51,8 +50,6 @@ class AddressView:
     address: str
     port: int
     tcp: TCPConnect | None = None
-    proven_before: bool = False
-    """It failed, and had shown a valid certificate for the name in an earlier round."""
     tcp_repeated: bool = False
     """A repeat of the subject connected."""
     tls: TLSHandshake | None = None
@@ -128,6 +125,8 @@ class EndpointView:
     silent: list[DNSLookup] = field(default_factory=list)
     innocuous_lookups: list[DNSLookup] = field(default_factory=list)
     """An innocuous name at the system resolver, at the same time."""
+    below: list[DNSLookup] = field(default_factory=list)
+    """A name below the endpoint's that should not exist, at the system resolver and at others."""
     reflector: TLSHandshake | None = None
     quic_reflector: QUICHandshake | None = None
     hosts_again: list[TCPConnect] = field(default_factory=list)
@@ -200,6 +199,8 @@ def _add_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
         endpoint.silent.append(seen)
     elif seen.contrast is Contrast.INNOCUOUS_NAME:
         endpoint.innocuous_lookups.append(seen)
+    elif seen.contrast is Contrast.NAME_BELOW:
+        endpoint.below.append(seen)
     elif seen.resolver == SYSTEM and seen.contrast in (None, Contrast.REPEAT):
         endpoint.queries.setdefault(seen.qtype, []).append(seen)
         old = endpoint.lookups.get(seen.qtype)
@@ -223,7 +224,6 @@ def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
         address = endpoint.at(seen.address, seen.port)
         address.tcp = _better(address.tcp, seen, passed)
-        address.proven_before |= PROVEN_BEFORE in seen.evidence
         address.connects.append(seen)
     elif seen.contrast is Contrast.INNOCUOUS_NAME:
         address = endpoint.at(seen.address, seen.port)
@@ -287,7 +287,6 @@ def _add_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
             address.quic = _better(address.quic, seen, passed)
-            address.proven_before |= PROVEN_BEFORE in seen.evidence
             address.quics.append(seen)
         case Contrast.REPEAT:
             address.quic_repeated = address.quic_repeated or passed

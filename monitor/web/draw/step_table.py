@@ -37,6 +37,7 @@ CONTRASTS = {
     Contrast.CLASSICAL_HELLO: "with a shorter ClientHello",
     Contrast.NO_VERIFY: "looking past the certificate",
     Contrast.SILENT_ADDRESS: "query to an address that runs no DNS",
+    Contrast.NAME_BELOW: "query for a name that should not exist",
     Contrast.REPEAT: "once more",
 }
 UNNAMED = {
@@ -153,7 +154,10 @@ def _neutral(
                 return _make_line(each, NEUTRAL, describe_observation(each)[0], text)
         case PathTrace(failure=None):
             return _make_line(each, NEUTRAL, *describe_observation(each))
-        case DNSLookup(contrast=Contrast.SILENT_ADDRESS, replies=()):
+        case (
+            DNSLookup(contrast=Contrast.SILENT_ADDRESS, replies=())
+            | DNSLookup(contrast=Contrast.NAME_BELOW)
+        ):
             return _make_line(each, NEUTRAL, *describe_observation(each))
         case TCPConnect(failure=failure, icmp_type=None) if failure in _NO_FAMILY:
             family = _family(each.address)

@@ -200,13 +200,11 @@ CASES: tuple[Case, ...] = (
         for how, technique in (("closed", "tcp.reset"), ("silent", "tcp.timeout"))
     ),
     Case(
-        "benign.near_died",
+        "benign.moved",
         "inconclusive",
         ("tcp.reset",),
         "tcp.reset",
-        geographic=True,
         evidence=("unseen_address",),
-        rounds=2,
     ),
     Case("benign.broken_v6", "ok", WORKS, None, TLS),
     Case("benign.closed_replica", "ok", WORKS, None, TLS),

@@ -31,7 +31,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "dns.dead",
         "blocked",
-        ("dns.dead_answer", "dns.injected"),
+        ("dns.forged_below", "dns.injected"),
         "dns.injection.other",
         ANY,
         origin=DRAWN,
@@ -39,7 +39,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "dns.sinkhole",
         "blocked",
-        ("dns.dead_answer",),
+        ("dns.forged_below",),
         "dns.injection.other",
         ("http",),
         origin="lying_resolver",

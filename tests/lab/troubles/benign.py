@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tests.lab.cases.benign import HOUSE
@@ -144,8 +143,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.close_ports((*victim.host.v4, *victim.host.v6))
         case "near_silent":
             world.mute((*victim.host.v4, *victim.host.v6))
-        case "near_died":
-            _die_after_one(world, (*victim.host.v4, *victim.host.v6))
+        case "moved":
+            # Where it was before nobody is; there was no IPv6, and no name below was ever asked.
+            old = {"address": plan.silent, "exact": True}
+            world.interfere({"dns": _all(plan, victim.host.name) | old})
         case "closed_replica":
             extra = [*victim.host.v4, plan.silent]
             world.interfere({"dns": _all(plan, victim.host.name) | {"only": "A", "address": extra}})
@@ -170,18 +171,6 @@ def _outage(world: World, plan: Plan, victim: Service) -> None:
         "add rule inet c f meta iif @off drop",
         "add rule inet c f meta oif @off drop",
     )
-
-
-def _die_after_one(world: World, addresses: Sequence[str]) -> None:
-    """Servers that accept one connection each, in the first round, and then are down."""
-    for kind, word in (("ipv4_addr", "ip"), ("ipv6_addr", "ip6")):
-        here = [a for a in addresses if (":" in a) == (word == "ip6")]
-        flow = f"add rule inet c f iifname pr1 {FLOW} {word} daddr"
-        world.nft(
-            f"add set inet c met_{word} {{ type {kind}; flags dynamic; }}",
-            f"{flow} @met_{word} reject with tcp reset",
-            f"{flow} {{ {', '.join(here)} }} add @met_{word} {{ {word} daddr }}",
-        )
 
 
 def _balancer(world: World, victim: Service) -> None:

@@ -194,6 +194,8 @@ REPEAT = contrast(Contrast.REPEAT)
 CLASSICAL = contrast(Contrast.CLASSICAL_HELLO) | {"profile": "classical"}
 OWN_HOST = contrast(Contrast.REFLECTOR)
 SILENT = contrast(Contrast.SILENT_ADDRESS) | {"resolver": "silent"}
+BELOW = contrast(Contrast.NAME_BELOW) | {"name": f"a1b2c3d4e5.{HOST}"}
+"""A name that should not exist."""
 NO_VERIFY = contrast(Contrast.NO_VERIFY)
 
 

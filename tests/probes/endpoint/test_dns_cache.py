@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from probes.wire.observation import Contrast, Purpose
 from tests.world.dns_server import Address, Behaviour, Drop, Rcode, Sequence
 from tests.world.loopback import SHORT, internet
@@ -54,6 +56,44 @@ async def test_widening_asks_every_transport_once():
         ]
         assert {o.failure for o in lookups if o.resolver == "lab"} == {None}
         assert {o.failure for o in lookups if o.resolver == "system"} == {"dns_nxdomain_error"}
+
+
+class _WithAllBelow(dict[str, Behaviour]):
+    """Lists as resolvers read them: a name and all below it."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return next((self[each] for each in self if f".{name}".endswith(f".{each}")), default)
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_where_others_disagree_a_name_that_does_not_exist_is_asked_for(encrypted: bool):
+    forged = _WithAllBelow({NAME: Address("127.0.0.7")})
+    genuine = {NAME: Address("127.0.0.1", "::1")}
+    async with internet(forged, reference=genuine, secure=True) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        for _ in range(2):
+            await (names.encrypted(NAME) if encrypted else names.references(NAME, widen=True))
+        lookups = await names.observations(NAME, "e", 0)
+        below = [o for o in lookups if o.contrast is Contrast.NAME_BELOW]
+        assert [(o.resolver, o.transport, o.answers, o.failure) for o in below] == [
+            ("system", "udp", ("127.0.0.7",), None),
+            ("lab", "udp", (), "dns_nxdomain_error"),
+            ("lab", "doh", (), "dns_nxdomain_error"),
+        ]
+        assert len({o.name for o in below}) == 1
+        assert below[0].name.endswith(f".{NAME}")
+
+
+async def test_where_it_does_not_exist_nobody_else_is_asked():
+    geographic, far = {NAME: Address("127.0.0.7")}, {NAME: Address("127.0.0.1")}
+    async with internet(geographic, reference=far, secure=True) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        await names.references(NAME, widen=True)
+        lookups = await names.observations(NAME, "e", 0)
+        below = [o for o in lookups if o.contrast is Contrast.NAME_BELOW]
+        assert [(o.resolver, o.failure) for o in below] == [("system", "dns_nxdomain_error")]
 
 
 async def test_second_answers_and_injection_are_kept():

@@ -78,7 +78,7 @@ def judged(*seen: AnyObservation, at: Any = TLS, v6: bool = True) -> EndpointJud
         ((dns(A1, A3), tcp(A1, TIMEOUT), tcp(A3, TIMEOUT)), State.BLOCKED, False),
         ((dns(failure=NXDOMAIN), tcp(A1), tls(A1)), State.BLOCKED, False),
         ((dns(A1), dns(failure=NXDOMAIN, qtype="AAAA"), tcp(A1), tls(A1)), State.IMPAIRED, True),
-        ((dns(FORGED), tcp(FORGED, TIMEOUT), tcp(A1), tls(A1)), State.BLOCKED, False),
+        ((dns(FORGED), tcp(FORGED, TIMEOUT), tcp(A1), tls(A1)), State.INCONCLUSIVE, False),
         ((dns(A1), SIX, tcp(A1), tls(A1), tcp(V6, TIMEOUT)), State.IMPAIRED, True),
         ((dns(failure=TIMEOUT),), State.INCONCLUSIVE, False),
     ],

@@ -140,7 +140,7 @@ def in_the_laboratory() -> set[str]:
     return {word for each in verdicts for word in kinds(each.get("evidence", ()))}
 
 
-READ = {"after_trigger", "proven_before", "sent_again", "sent_again_answered", "malformed", "gap"}
+READ = {"after_trigger", "sent_again", "sent_again_answered", "malformed", "gap"}
 """Words of observations, which the judge reads and does not repeat."""
 MADE = {"ipv4_broken", "ipv6_broken"}
 

@@ -134,6 +134,7 @@ def test_an_answer_does_not_prove_an_address() -> None:
 def test_a_dead_answer_is_forged_where_the_right_one_speaks() -> None:
     seen = (
         dns(FORGED, at=CHAT),
+        reference(FORGED, at=CHAT),
         reference(A1, at=CHAT, transport="doh"),
         tcp(FORGED, at=CHAT),
         app(FORGED, RESET),

@@ -21,6 +21,8 @@ from probes.wire.observation import AnyObservation, Certificate, Contrast, DNSLo
 from tests.monitor.detection.scenes import (
     A1,
     A2,
+    A3,
+    BELOW,
     FORGED,
     OWN_HOST,
     REFLECTOR,
@@ -85,6 +87,20 @@ def test_dead_answers_are_compared_within_a_living_family() -> None:
     assert not lookup_facts(case(*seen, controls=beyond, v6=False), "AAAA").dead
     only4 = (*seen[:2], tcp(A1), tls(A1))
     assert not lookup_facts(case(*only4), "AAAA").dead
+
+
+def test_who_answers_for_a_name_that_does_not_exist() -> None:
+    nobody = reference(failure=Failure.DNS_NXDOMAIN, **BELOW)
+    assert lookup_facts(case(dns(FORGED), dns(FORGED, **BELOW), nobody), "A").below
+    for below in (
+        (dns(FORGED, **BELOW),),  # nobody says that it does not exist
+        (dns(FORGED, **BELOW), reference(A1, **BELOW)),
+        (dns(A3, **BELOW), nobody),
+        (dns(FORGED, **BELOW), msgspec.structs.replace(nobody, qtype="AAAA")),
+        (dns(failure=Failure.DNS_NXDOMAIN, **BELOW), nobody),
+        (nobody,),
+    ):
+        assert not lookup_facts(case(dns(FORGED), *below), "A").below
 
 
 def test_silence_of_public_resolvers_is_not_a_lie() -> None:
@@ -205,8 +221,13 @@ def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
         ({"injected": True, "by_name": True}, "dns.answer_alone"),
         ({"foreign": True}, "dns.answer_alone"),
         ({"foreign": True, "others_known": True}, "dns.foreign_certificate"),
-        ({"dead": True}, "dns.dead_answer"),
-        ({"dead": True, "by_name": True}, "dns.answer_alone"),
+        ({"below": True, "others_known": True, "foreign": True}, "dns.forged_below"),
+        ({"below": True, "others_known": True, "untried": True}, "dns.answer_unmatched"),
+        ({"below": True, "others_known": True, "by_name": True}, "dns.answer_unmatched"),
+        ({"below": True}, "dns.answer_alone"),
+        ({"dead": True, "on_path": True}, "dns.dead_answer"),
+        ({"dead": True, "on_path": True, "by_name": True}, "dns.answer_alone"),
+        ({"dead": True, "lying_resolver": True}, "dns.answer_alone"),
         ({"others_known": True}, "dns.answer_unmatched"),
         ({}, "dns.answer_alone"),
         ({"kind": Kind.EMPTY, "sibling": True}, "dns.no_record"),

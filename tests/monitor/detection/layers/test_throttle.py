@@ -78,6 +78,14 @@ def test_what_is_as_slow_for_the_control_is_the_service_itself(row: str) -> None
     assert "slow_for_control_too" in said.evidence
 
 
+def test_a_control_that_waited_for_the_first_byte_is_not_slow() -> None:
+    _, _, seen = THROTTLED["by name"]
+    for waited, state in ((3_990_000, State.THROTTLED), (20_000, State.OK)):
+        late = transfer(took_us=4_000_000, first_us=waited)
+        beside = [control(*secure(late), endpoints=(HTTPS,))]
+        assert verdict(*seen, **GIVEN | {"beside": beside}).state is state
+
+
 @pytest.mark.parametrize("row", list(THROTTLED))
 def test_an_offline_vantage_accuses_nobody(row: str) -> None:
     _, _, seen = THROTTLED[row]
