@@ -82,6 +82,8 @@ class ConclusionStore:
         self._holder: str | None = None
         """Whose lease this object holds; None before `lead`."""
         self._shard = ALL
+        self._unchanged: dict[tuple[str, str, int], int] = {}
+        """Leases of others as last seen, each with when it was first seen so."""
         self._counts = cells.HourCounts()
 
     async def load(self, service: str) -> tuple[int, bytes] | None:
@@ -125,8 +127,8 @@ class ConclusionStore:
             await connection.execute(_set_cursor, {"name": name, "value": value})
 
     async def lead(self, holder: str, seconds: int, now: int, shard: Shard = ALL) -> bool:
-        """Take or renew the lease on a shard; False while another holder's is valid, or one on a
-        part of another number of parts.
+        """Take or renew the lease on a shard for `seconds` (0: release it); False while another
+        holder's is valid, or one on a part of another number of parts.
 
         `now` is Unix milliseconds. After this, `save` on this object is refused once another
         process has taken the lease: a suspended leader cannot overwrite its successor.
@@ -143,8 +145,21 @@ class ConclusionStore:
             if not self._engines.sqlite:  # where two that exclude each other could begin at once
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LEASE_LOCK)))
             taken = (await connection.execute(_take_lease, values)).rowcount == 1
+            if seconds and not taken:
+                await self._remove_abandoned(connection, seconds * 1000, now)
         self._holder, self._shard = holder, shard
         return taken
+
+    async def _remove_abandoned(self, connection: AsyncConnection, length: int, now: int) -> None:
+        """Remove the leases that nobody renewed for as long as a lease lasts. When they expire says
+        the clock of their holder, which may have been hours ahead of this one."""
+        rows = await connection.execute(sa.select(lease.c.name, lease.c.holder, lease.c.expires))
+        # A clock that was set back must not make anybody wait for longer.
+        self._unchanged = {key: min(self._unchanged.get(key, now), now) for key in map(tuple, rows)}
+        for (name, holder, expires), since in self._unchanged.items():
+            if now - since > length:
+                same = lease.c.name == name, lease.c.holder == holder, lease.c.expires == expires
+                await connection.execute(sa.delete(lease).where(*same))
 
     async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
         """Replace the conclusions and store the arrival cursor, in one transaction."""

@@ -81,6 +81,30 @@ class _Transactions:
             await self._over.wait()
 
 
+class _File:
+    """A file that stays open. Whoever moves, deletes or replaces it takes away what is written from
+    then on, of which no other process knows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._opened = path, self._identity(path)
+
+    @staticmethod
+    def _identity(path: Path) -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def check(self) -> None:
+        """Raise StoreUnavailableError when its path leads elsewhere now."""
+        if self._identity(self._path) != self._opened:
+            raise StoreUnavailableError(
+                f"{self._path}: was moved, deleted or replaced while it was open: put it back, or "
+                "stop every process that uses it and start them again"
+            )
+
+
 class Engines(msgspec.Struct, frozen=True):
     """One engine to write with, one to read with; the same one on PostgreSQL. As an async context
     manager, they are closed at the end."""
@@ -89,6 +113,8 @@ class Engines(msgspec.Struct, frozen=True):
     read: AsyncEngine
     place: str
     """The URL without its password, for messages."""
+    file: _File | None = None
+    """Of SQLite."""
     transactions: _Transactions = msgspec.field(default_factory=_Transactions)
 
     @property
@@ -159,10 +185,11 @@ def connect(url: str, **pragmas: str) -> Engines:
                 "PostgreSQL needs the extra: pip install 'reachwatch[postgres]'"
             ) from None
         return Engines(engine, engine, place)
-    _make_private(Path(str(parsed.database)))
+    path = Path(str(parsed.database))
+    _make_private(path)
     write = _sqlite_engine(parsed, "BEGIN IMMEDIATE", connections=1, **pragmas)
     read = _sqlite_engine(parsed, "BEGIN", connections=5, query_only="ON")
-    return Engines(write, read, place)
+    return Engines(write, read, place, _File(path))
 
 
 def _make_private(path: Path) -> None:
@@ -289,6 +316,9 @@ async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
     with engines.transactions:
         async with translated_errors(engines.place), engines.write.begin() as connection:
             yield connection
+    # Afterwards: nobody may be told that something is stored which is in a file without a name.
+    if engines.file is not None:
+        engines.file.check()
 
 
 @contextlib.asynccontextmanager
@@ -298,6 +328,8 @@ async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterat
     A statement ends when its task is cancelled, also in the database. `seconds` limits the whole
     transaction: StoreUnavailableError when they are over.
     """
+    if engines.file is not None:
+        engines.file.check()
     with engines.transactions:
         try:
             async with (

@@ -186,3 +186,25 @@ async def test_one_leads_until_its_lease_runs_out(store: Database, url: str) -> 
     assert await store.conclusions.load("wechat") == (NOON, b"b")
     assert not await store.conclusions.lead("a", 10, NOON + 15_001)
     await other.close()
+
+
+async def test_a_leader_that_died_with_its_clock_ahead_is_replaced_as_soon(
+    store: Database, url: str
+) -> None:
+    hour = 3_600_000
+    async with await open_database(url) as other:
+        assert await store.conclusions.lead("ahead", 6, NOON + hour)
+        assert not await other.conclusions.lead("b", 6, NOON)
+        assert not await other.conclusions.lead("b", 6, NOON + 3_000)
+        # While it lives it renews, and keeps the lease for as long as it does.
+        for passed in range(3_000, 30_000, 3_000):
+            assert await store.conclusions.lead("ahead", 6, NOON + hour + passed)
+            assert not await other.conclusions.lead("b", 6, NOON + 3_000 + passed)
+        died = NOON + 33_000
+        # The clock of the one that waits is set back meanwhile.
+        assert not await other.conclusions.lead("b", 6, died - hour)
+        assert not await other.conclusions.lead("b", 6, died - hour + 6_000)
+        assert not await other.conclusions.lead("b", 6, died - hour + 6_001)
+        assert await other.conclusions.lead("b", 6, died - hour + 6_500)
+        with pytest.raises(StoreUnavailableError, match="detector b is active"):
+            await store.conclusions.save([concluded()], 2)

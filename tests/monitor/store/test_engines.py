@@ -50,6 +50,31 @@ async def test_a_file_that_cannot_be_made_names_itself(tmp_path: Path) -> None:
         await open_database(f"sqlite+aiosqlite:///{tmp_path}")
 
 
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+async def test_what_goes_into_a_file_that_was_taken_away_is_not_stored(
+    how: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "store.sqlite"
+    async with await open_database(sqlite_url) as store:
+        await store.facts.add([admitted(1)], [])
+        away = path.rename(tmp_path / "away")
+        if how == "deleted":
+            away.unlink()
+        elif how == "replaced":
+            path.write_bytes(away.read_bytes())
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="store.sqlite: was moved, deleted or"):
+                await store.facts.add([admitted(2)], [])
+            with pytest.raises(StoreUnavailableError, match="store.sqlite: was moved, deleted or"):
+                async with store.reading():
+                    pass
+        if how == "moved":
+            away.rename(path)
+            assert (await store.facts.add([admitted(3)], [])).new == 1
+            async with store.reading():
+                pass
+
+
 async def test_a_new_file_is_its_owners_alone(sqlite_url: str, tmp_path: Path) -> None:
     store = await open_database(sqlite_url)
     await store.facts.add([admitted(1)], [])
