@@ -62,7 +62,8 @@ EVENT_FUNCTIONS = MetricFamily(
 EVENT_ENDED = MetricFamily(
     "reachwatch_block_event_ended_timestamp_seconds",
     "gauge",
-    "Block events whose end was published lately: the round in which they ended, Unix time.",
+    "Block events whose end was published lately (the last of each place for six hours): "
+    "the round in which they ended, Unix time.",
     ("service", "country", "event_id", "transition", "tier"),
 )
 EVENTS = MetricFamily(

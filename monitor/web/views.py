@@ -29,6 +29,9 @@ LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
 MIN_ENDED_MS = 10_000
 """An ended event stays in the metrics at least this long, so that several scrapes see it."""
+LAST_ENDED_SECONDS = 6 * 3600
+"""The last one of a service and country stays for this long: nothing else tells its end to those
+who were told of it, and Alertmanager may be away for hours."""
 
 
 async def common_window(site: Site, connection: ReadTransaction) -> strips.Window:
@@ -94,7 +97,11 @@ async def snapshot(site: Site) -> Snapshot:
         concluded = await last_folded_round(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.silent_seconds)
-        ended = await list_ended_events(connection, site.clock() - max(span, MIN_ENDED_MS))
+        ended = await list_ended_events(
+            connection,
+            site.clock() - max(span, MIN_ENDED_MS),
+            site.clock() - site.policy.ms(LAST_ENDED_SECONDS),
+        )
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}
     standing = active(fleet(site, present))

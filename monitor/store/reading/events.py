@@ -105,17 +105,20 @@ async def _read_rows(connection: ReadTransaction, query: sa.Select[Any]) -> list
     return [(noted(event, notes.get(event.id, ())), *more) for event, _, *more in rows]
 
 
-async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence[tuple[Event, str]]:
+async def list_ended_events(
+    connection: ReadTransaction, since: int, last_since: int
+) -> Sequence[tuple[Event, str]]:
     """Events that are over and whose end was first published at `since` or later, each with its
-    final transition (`closed` or `retracted`), newest first. Events that were opened again, or
-    that a refold removed, are not included."""
+    final transition (`closed` or `retracted`), newest first; of each service and country the last
+    one of which somebody may have been told, from `last_since` on. Events that were opened again,
+    or that a refold removed, are not included."""
     j, e = t.journal.c, t.event.c
     final = (EventState.CLOSED.value, EventState.RETRACTED.value)
     query = (
-        sa.select(*_COLUMNS, j.transition)
+        sa.select(*_COLUMNS, j.transition, j.at)
         .join_from(t.journal, t.event, j.event == e.id)
         .where(
-            j.at >= since,
+            j.at >= min(since, last_since),
             j.transition.in_(final),
             sa.case((is_retracted(e.id), EventState.RETRACTED.value), else_=e.state)
             == j.transition,
@@ -123,7 +126,16 @@ async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence
         .order_by(j.number.desc())
         .limit(1000)
     )
-    return [(event, transition) for event, transition in await _read_rows(connection, query)]
+    ended: list[tuple[Event, str]] = []
+    later: set[tuple[str, str, str]] = set()
+    for event, transition, at in await _read_rows(connection, query):
+        kind = event.service, event.country, transition
+        told = event.tier is not Tier.UNCONFIRMED
+        if at >= since or (told and kind not in later):
+            ended.append((event, transition))
+        if told:
+            later.add(kind)
+    return ended
 
 
 FOLLOWED = ("likely", "confirmed", "closed", "retracted", NOTE)

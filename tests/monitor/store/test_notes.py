@@ -70,7 +70,7 @@ async def test_an_event_that_is_retracted_stays_so_whatever_is_concluded(store: 
             assert found is not None
             assert found.state is EventState.RETRACTED
             changes = await list_transitions(connection)
-            ended = await list_ended_events(connection, 0)
+            ended = await list_ended_events(connection, 0, 0)
         assert {each.kind for each in changes if each.event.id == ID} == {"opened", "retracted"}
         assert [(each.id, kind) for each, kind in ended] == [(ID, "retracted")]
     await store.conclusions.clear()

@@ -6,6 +6,7 @@ import dataclasses
 
 from msgspec.structs import replace
 
+from monitor.store.records import Conclusions
 from monitor.web import views
 from monitor.web.site import Site
 from tests.world import site as world
@@ -41,3 +42,19 @@ async def test_metrics_name_only_targets_of_our_catalogue(site: Site) -> None:
     other = dataclasses.replace(site, catalogue=replace(site.catalogue, services=fewer))
     left = {row.target for row in (await views.snapshot(other)).present}
     assert left == {target for target in named if not target.startswith("wechat/")}
+
+
+async def test_the_end_of_a_block_is_shown_for_longer_than_alertmanager_is_away(site: Site) -> None:
+    ended = Conclusions(
+        service="wechat",
+        round=world.NOW,
+        state=b"state",
+        events=(),
+        facts=(),
+        journal=((world.CLOSED, "closed"),),
+    )
+    await site.database.conclusions.save([ended], 0)
+    for hours, shown in ((0.4, 1), (1, 1), (5.9, 1), (6.1, 0)):
+        later = site.clock() + round(hours * 3_600_000)
+        made = await views.snapshot(dataclasses.replace(site, clock=lambda at=later: at))  # type: ignore[misc]
+        assert len(made.ended) == shown, hours

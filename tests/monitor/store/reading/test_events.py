@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.model import EventState
+from monitor.detection.model import EventState, Tier
 from monitor.store.database import Database
 from monitor.store.reading import events
 from monitor.store.reading.events import (
@@ -114,12 +114,29 @@ async def test_ended_events_are_those_published_lately_and_still_over(store: Dat
     )
     await store.conclusions.save([concluded(events=over_or_open, journal=journal)], 1)
     async with store.reading() as connection:
-        found = await list_ended_events(connection, 0)
+        found = await list_ended_events(connection, 0, 0)
         assert [(each.id[-2:], how) for each, how in found] == [
             ("cc", "retracted"),
             ("aa", "closed"),
         ]
-        assert await list_ended_events(connection, 2**53) == []
+        assert await list_ended_events(connection, 2**53, 2**53) == []
+
+
+async def test_the_last_end_that_somebody_may_know_is_listed_for_longer(store: Database) -> None:
+    over = {"state": EventState.CLOSED, "closed": NOON, "updated": NOON}
+    tiers = (Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED)
+    for number, tier in enumerate(tiers):
+        one = event(f"{number:016x}", tier=tier, **over)
+        await store.conclusions.save(
+            [concluded(events=(one,), journal=((one.id, "opened"), (one.id, "closed")))], number
+        )
+    abroad = event("f" * 16, country="IR", **over)
+    await store.conclusions.save(
+        [concluded(events=(abroad,), journal=((abroad.id, "opened"), (abroad.id, "closed")))], 4
+    )
+    async with store.reading() as connection:
+        found = await list_ended_events(connection, 2**53, 0)
+    assert [(each.country, each.id[-1]) for each, _ in found] == [("IR", "f"), ("RU", "1")]
 
 
 async def test_published_transitions_are_those_in_the_journal(store: Database) -> None:

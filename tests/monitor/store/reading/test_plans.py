@@ -70,7 +70,7 @@ READS: dict[str, Read] = {
     "the last arrival": lambda c: progress.last_received(c),
     "unread measurements": lambda c: progress.count_unread(c),
     "open events": lambda c: events.list_events(c, state="open", published=True),
-    "ended events": lambda c: events.list_ended_events(c, NOON),
+    "ended events": lambda c: events.list_ended_events(c, NOON, NOON),
     "an event's rounds": lambda c: evidence.list_rounds(c, event(), NOON, None),
     "evidence of some rounds": lambda c: evidence.read(c, event(), [NOON, NOON + HOUR]),
     "evidence to drop": lambda c: evidence.thin(c, "wechat", NOON, NOON + HOUR),
