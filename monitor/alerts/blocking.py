@@ -85,9 +85,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.trouble_hold_seconds,
             keep_seconds=policy.silent_seconds,
-            summary=f"{promql.SERVICE_TEXT} is blocked in {{{{ $value }}}} networks of "
-            f"{promql.COUNTRY_TEXT}",
-            description="The block is likely or confirmed in several networks at once, which "
+            summary=f"{promql.SERVICE_TEXT} is blocked, or likely is, in {{{{ $value }}}} networks "
+            f"of {promql.COUNTRY_TEXT}",
+            description="A block is likely or confirmed in several networks at once, which "
             "suggests an order to all providers. Only ServiceBlockConfirmed pages about it.",
             first="Compare the techniques and onsets of the networks on the service's page.",
             link="/s/{{ $labels.service }}",

@@ -114,6 +114,7 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
     _add(root, "link", rel="alternate", href=f"{site.public_url}/changes{query}")
     _add(root, "rights", "CC BY 4.0")
     _add(_add(root, "author"), "name", "Reachwatch")
+    newest: set[str] = set()
     for row in rows:
         event, permalink = row.event, f"{site.public_url}/e/{row.event.id}"
         entry = _add(root, "entry")
@@ -126,8 +127,13 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         _add(entry, "category", term=event.country, scheme=f"{site.public_url}/c")
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
-        scope = event_text.scope(event, site.clock())
-        _add(entry, "summary", f"{scope} {event_text.manner(event)}")
+        # Of an event its present form alone is known: what is told of it first has that.
+        present = event_text.scope(event, site.clock())
+        if event.id in newest:
+            name = site.service_names.get(event.service, event.service)
+            present = _("Since then: %(event)s", event=event_text.headline(event, name))
+        newest.add(event.id)
+        _add(entry, "summary", f"{present} {event_text.manner(event)}")
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 

@@ -115,6 +115,8 @@ def scope(event: Event, now: int) -> str:
     tier = sentence(_(TIERS[event.tier]))
     if event.state is EventState.CLEARING:
         tier = _("Clearing (was %(state)s)", state=_(TIERS[event.tier]))
+    elif event.state is EventState.RETRACTED:
+        tier = sentence(_retracted(event))
     elif reopened(event):
         tier = _("%(state)s, reopened", state=tier)
     end = ended(event)
@@ -130,6 +132,10 @@ def scope(event: Event, now: int) -> str:
         time=when(event.onset),
         length=duration_text(now - event.onset),
     )
+
+
+def _retracted(event: Event) -> str:
+    return _("retracted (was %(state)s)", state=_(TIERS[event.tier]))
 
 
 def seen(agreeing: int, total: int) -> str:
@@ -338,6 +344,9 @@ def _part(part: str) -> str:
 
 def confidence_summary(event: Event) -> str:
     """`confirmed: 4 of 4 vantages, control fine`."""
+    tier = _(TIERS[event.tier])
+    if event.state is EventState.RETRACTED:
+        tier = _retracted(event)
     votes = seen(event.agreeing, event.total)
     if event.ongoing and event.now.total and event.now != Votes(event.agreeing, event.total):
         votes = _(
@@ -348,7 +357,7 @@ def confidence_summary(event: Event) -> str:
         )
     return _(
         "%(state)s: %(seen)s, %(control)s",
-        state=_(TIERS[event.tier]),
+        state=tier,
         seen=votes,
         control=_control(event),
     )
@@ -421,6 +430,8 @@ def _situation(event: Event) -> str:
     match event.state, event.tier:
         case EventState.RETRACTED | EventState.CLOSED, Tier.UNCONFIRMED:
             return f"{event.state}_single"
+        case EventState.RETRACTED, Tier.CONFIRMED:
+            return "retracted_confirmed"
         case EventState.RETRACTED | EventState.CLOSED, _:
             return event.state
         case EventState.CLEARING, Tier.CONFIRMED:

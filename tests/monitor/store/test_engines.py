@@ -63,9 +63,9 @@ async def test_what_goes_into_a_file_that_was_taken_away_is_not_stored(
         elif how == "replaced":
             path.write_bytes(away.read_bytes())
         for _ in range(2):
-            with pytest.raises(StoreUnavailableError, match="store.sqlite: was moved, deleted or"):
+            with pytest.raises(StoreUnavailableError, match="moved, deleted or replaced"):
                 await store.facts.add([admitted(2)], [])
-            with pytest.raises(StoreUnavailableError, match="store.sqlite: was moved, deleted or"):
+            with pytest.raises(StoreUnavailableError, match="moved, deleted or replaced"):
                 async with store.reading():
                     pass
         if how == "moved":

@@ -96,6 +96,21 @@ async def test_feeds_tell_changes_of_state_alone(told: Site, path: str, titles: 
     assert not any(world.SINGLE in str(id) for id in ids)
 
 
+async def test_what_became_of_an_event_is_not_told_as_if_it_had_been_so_before(told: Site) -> None:
+    async with client(told) as web:
+        root = ET.fromstring(await (await web.get("/feed.atom?service=wechat")).read())
+    summaries = [
+        (entry.findtext(f"{ATOM}title"), entry.findtext(f"{ATOM}summary") or "")
+        for entry in root.findall(f"{ATOM}entry")
+        if world.CONFIRMED in str(entry.findtext(f"{ATOM}id"))
+    ]
+    (confirmed, newest), (likely, before) = summaries
+    assert confirmed == "WeChat is blocked in one network in Russia (confirmed)."
+    assert newest.startswith("Confirmed: 3 of 3 vantages")
+    assert likely == "WeChat is likely blocked in one network in Russia."
+    assert before.startswith("Since then: WeChat is blocked in one network in Russia. Connections ")
+
+
 async def test_unknown_feeds_are_not_found(web: Client) -> None:
     assert (await web.get("/s/nothing/feed.atom")).status == 404
     assert (await web.get("/feed.atom?service=nothing")).status == 404

@@ -35,6 +35,16 @@ async def text(web: Client, id: str) -> str:
     return text_of(await answer.text())
 
 
+async def test_a_citation_of_a_demonstration_says_that_it_is_one(site: Site, web: Client) -> None:
+    async with client(replace(site, demo="Everything is simulated.")) as shown:
+        said = await text(shown, world.CONFIRMED)
+    assert "Reachwatch (demonstration), https://reach.example/e/" in said
+    assert "demonstration, everything is simulated; data CC BY 4.0}" in said
+    real = await text(web, world.CONFIRMED)
+    assert "Reachwatch, https://reach.example/e/" in real
+    assert "simulated" not in real
+
+
 async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
     said = await text(web, world.CONFIRMED)
     for part in (

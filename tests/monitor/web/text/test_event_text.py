@@ -93,6 +93,17 @@ def test_headlines(id: str, headline: str) -> None:
     assert event_text.headline(EVENTS[id], "X") == headline
 
 
+def test_a_retraction_says_what_had_been_said() -> None:
+    """A block that was confirmed was cited as one, and not as a likely one."""
+    for technique, said in (("tls.reset.sni", "blocked"), ("throttle.sni", "throttled")):
+        event = replace(EVENTS[world.RETRACTED], tier=Tier.CONFIRMED, technique=technique)
+        headline = f"X was wrongly called {said} in one network in Russia; that was retracted."
+        assert event_text.headline(event, "X") == headline
+        assert event_text.scope(event, world.NOW).startswith("Retracted (was confirmed): ")
+        assert event_text.confidence_summary(event).startswith("retracted (was confirmed): ")
+    assert event_text.scope(EVENTS[world.RETRACTED], world.NOW).startswith("Retracted (was likely")
+
+
 def test_the_first_line_gives_share_sureness_and_time() -> None:
     now = world.BLOCKED_SINCE + 134 * world.MINUTE
     said = event_text.scope(CONFIRMED, now)
