@@ -77,7 +77,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="The collector {{ $labels.instance }} leaves batches to probes: "
             "{{ $labels.reason }}",
             description="Batches were not acknowledged, so nothing is lost; but a probe sends too "
-            "much or is newer than the monitor.",
+            "much or is newer than the monitor, or the monitor's clock is behind.",
             first="Find the probe's id in the collector's log; the runbook explains each reason.",
         ),
         Alert(

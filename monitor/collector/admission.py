@@ -118,6 +118,14 @@ def admit(
     return _time_error(envelope, probe.enrolled, now)
 
 
+def is_ahead_of_this_clock(envelope: Envelope, now: int) -> bool:
+    """Whether the measurement is in the future by the dates of the hosts that its probe asked as
+    well: then it is the clock of this machine that is behind."""
+    if envelope.clock_offset_ms is None:
+        return False
+    return envelope.started - envelope.clock_offset_ms - now > MAX_AHEAD_MS
+
+
 def votes_from(probe: Probe, envelopes: Iterable[Envelope]) -> int:
     """The time of enrolment that counts for the measurements of a batch: NEVER when any of them
     claims another place than the probe enrolled from."""

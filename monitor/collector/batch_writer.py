@@ -17,13 +17,14 @@ from typing import Protocol, TypeVar
 
 from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
-from monitor.collector.admission import QuarantineReason, Rejection
+from monitor.collector.admission import QuarantineReason, Rejection, is_ahead_of_this_clock
 from monitor.collector.counters import Counters
 from monitor.collector.interval_slots import IntervalSlots
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.probe_cache import ProbeCache
 from monitor.collector.rates import DailyQuota, RateLimits
 from monitor.collector.unpack import UnpackedBatch, unpack
+from monitor.seldom_log import SeldomLog
 from monitor.store.facts import FactStore
 from monitor.store.records import AdmittedBatch, Quarantined, Seen, StoreUnavailableError
 from monitor.store.registry import Registry
@@ -121,6 +122,7 @@ class BatchWriter:
         self.rate_limits, self.quota = RateLimits(), DailyQuota()
         self._known_targets = known_targets
         self._warned_too_new: set[str] = set()
+        self._log = SeldomLog(LOG)
 
     async def run(self) -> None:
         """Store and acknowledge. What the store has not taken within FINISH_SECONDS after `stop`
@@ -195,6 +197,15 @@ class BatchWriter:
         if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
             return
         delay = self.rate_limits.charge(arrived.probe, unpacked.cost, now)
+        if any(is_ahead_of_this_clock(each, arrived.received) for _, each in unpacked.entries):
+            # In quarantine the measurements of a whole fleet would be lost.
+            self._counters.clock_behind += 1
+            self._log.warning(
+                "this machine's clock is behind that of %s and of hosts that it "
+                "asked: its batches are left to it until the clock is right",
+                arrived.probe,
+            )
+            return
         self.quota.charge(arrived.probe, unpacked.bytes, now)
         await self._admit(group, arrived, unpacked)
         if header is not None:

@@ -45,7 +45,8 @@ UNACKNOWLEDGED = MetricFamily(
     "reachwatch_collector_unacknowledged_batches_total",
     "counter",
     "Batches that this collector left to their probes: no room or over the rate (dropped), over "
-    "the quota of the day (over_quota), of a newer version (too_new).",
+    "the quota of the day (over_quota), of a newer version (too_new), or from the future by the "
+    "clock of this machine alone (clock_behind).",
     ("reason",),
 )
 QUARANTINED = MetricFamily(
@@ -94,6 +95,7 @@ def collector_families(counters: Counters) -> Iterable[Metric]:
             (("dropped",), counters.dropped),
             (("over_quota",), counters.over_quota),
             (("too_new",), counters.too_new),
+            (("clock_behind",), counters.clock_behind),
         ),
     )
     yield family(QUARANTINED, (((name,), n) for name, n in sorted(counters.quarantined.items())))

@@ -27,6 +27,7 @@ from probes.wire.bounds import (
     Micros,
     Millis,
     ProbeId,
+    Small,
     TargetId,
     Token,
 )
@@ -124,6 +125,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     interval_ms: Millis = 0
     started: Millis
     took_us: Micros = 0
+    clock_offset_ms: Small | None = None
     epoch: Token = ""
     sequence: Count = 0
     vantage: EnvelopeVantage = EnvelopeVantage()
@@ -348,6 +350,7 @@ def envelope_of(measurement: Measurement) -> Envelope:
         interval_ms=measurement.interval_ms,
         started=measurement.started,
         took_us=measurement.took_us,
+        clock_offset_ms=measurement.clock_offset_ms,
         epoch=measurement.epoch,
         sequence=measurement.sequence,
         vantage=EnvelopeVantage(country=place.country, asn=place.asn),

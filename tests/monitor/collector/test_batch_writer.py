@@ -129,6 +129,24 @@ async def test_a_later_version_is_not_acknowledged_and_said_once(
         assert len([r for r in caplog.records if "newer version" in r.getMessage()]) == 1
 
 
+@pytest.mark.parametrize(
+    ("offset", "kept"),
+    [(None, False), (0, True), (-2_000, True), (3_600_000, False), (3_300_000, False)],
+)
+async def test_a_clock_that_is_behind_loses_no_measurement_of_a_clock_that_is_right(
+    offset: int | None, kept: bool
+) -> None:
+    """`offset` is what the probe's hosts say of its clock, which is an hour ahead of ours."""
+    ahead = measurement(at=now_ms() + 3_600_000, clock_offset_ms=offset)
+    async with desk() as made:
+        made.arrive(encode_batch(BatchHeader(boot="b", sequence=1), [encode(ahead)]))
+        made.arrive(batch(sequences=[7], number=9))
+        await eventually(lambda: [ack[2] for ack in made.acked][-1:] == [9])
+        assert [ack[2] for ack in made.acked] == ([9] if kept else [1, 9])
+        assert made.reasons == ([] if kept else ["clock_ahead"])
+        assert made.counters.clock_behind == kept
+
+
 async def test_store_away_no_acknowledgement_one_line_and_recovery(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
