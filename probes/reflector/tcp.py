@@ -25,7 +25,6 @@ import re
 import shutil
 import ssl
 import subprocess
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -138,31 +137,37 @@ async def serve(
     """Serve on `host:port` until `stop` is set; `ready` gets the port (0 chooses one).
 
     With `quic_pair` (certificate and key) QUIC is served as well, on the same number of UDP port.
-    Beyond `max_connections`, or `quic_reflector.MAX_PER_CLIENT` of one client, new connections are
-    closed at once. Raises ReflectorError when the address is not available.
+    Beyond `max_connections`, or `quic_reflector.MAX_PER_CLIENT` of one client, each new connection
+    ends the oldest (of that client). Raises ReflectorError when the address is not available.
     """
-    connections: set[asyncio.StreamWriter] = set()
-    per_client: Counter[str] = Counter()
+    connections: dict[asyncio.StreamWriter, str] = {}
+    """Each with its client, oldest first."""
+
+    def make_room(client: str) -> None:
+        # A probe would take a reset of its new connection for interference with the name that it
+        # shows; and it needs a second, while whoever fills the places stays.
+        own = [writer for writer, of in connections.items() if of == client]
+        if len(own) >= quic_reflector.MAX_PER_CLIENT:
+            oldest = own[0]
+        elif len(connections) >= max_connections:
+            oldest = next(iter(connections))
+        else:
+            return
+        del connections[oldest]
+        oldest.transport.abort()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername") or ("",)
         client = quic_reflector.client_of(str(peer[0]))
-        too_many = per_client[client] >= quic_reflector.MAX_PER_CLIENT
-        if too_many or len(connections) >= max_connections:
-            writer.transport.abort()
-            return
-        connections.add(writer)
-        per_client[client] += 1
+        make_room(client)
+        connections[writer] = client
         try:
             async with asyncio.timeout(connection_seconds):
                 await _reflect(reader, writer, context)
         except OSError:  # TimeoutError and ssl.SSLError as well: the client's errors are not ours
             pass
         finally:
-            connections.discard(writer)
-            per_client[client] -= 1
-            if not per_client[client]:
-                del per_client[client]
+            connections.pop(writer, None)
             writer.transport.abort()
 
     try:

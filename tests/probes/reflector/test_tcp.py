@@ -191,43 +191,41 @@ async def test_time_is_bounded(credentials):
         assert 0.15 < time.monotonic() - begun < HANG_SECONDS
 
 
-async def admitted(port: int, credentials) -> bytes:
-    """The answer to a connection, once the reflector has noticed that others have closed."""
+async def ended(stream) -> None:
     async with asyncio.timeout(HANG_SECONDS):
-        while True:
-            with contextlib.suppress(OSError):
-                return await connect(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
-            await asyncio.sleep(0.05)
-
-
-async def test_connections_are_bounded(credentials):
-    async with reflecting(credentials, max_connections=2) as port:
-        held = [await LAB.connect("127.0.0.1", port) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        third = await LAB.connect("127.0.0.1", port)
         with contextlib.suppress(OSError):
-            assert await third.receive() == b""
-        for stream in (*held, third):
+            assert await stream.receive() == b""
+
+
+async def test_who_holds_every_place_resets_no_probe(credentials):
+    """A reset at the reflector says of a name that it is filtered."""
+    request = b"GET / HTTP/1.1\r\n\r\n"
+    async with reflecting(credentials, max_connections=3) as port:
+        held = [await LAB.connect("127.0.0.1", port) for _ in range(3)]
+        for _ in range(5):
+            assert b" 204 " in await connect(port, pinned(credentials), "a.test", request)
+            held.append(await LAB.connect("127.0.0.1", port))
+        for stream in held[:-3]:
+            await ended(stream)
+        for stream in held:
             stream.close()
-        assert await admitted(port, credentials)
 
 
-async def test_one_client_does_not_lock_out_the_others(credentials, monkeypatch):
+async def test_one_client_takes_no_place_of_another(credentials, monkeypatch):
     monkeypatch.setattr("probes.reflector.quic.MAX_PER_CLIENT", 2)
     async with reflecting(credentials) as port:
-        held = [await LAB.connect("127.0.0.1", port) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        third = await LAB.connect("127.0.0.1", port)
-        with contextlib.suppress(OSError):
-            assert await third.receive() == b""
         other = SocketNetwork("127.0.0.2", Guard(allow_private=True))
-        fourth = await other.connect("127.0.0.1", port)
+        elder = await other.connect("127.0.0.1", port)
+        held = [await LAB.connect("127.0.0.1", port) for _ in range(3)]
+        await ended(held[0])
+        assert b" 204 " in await connect(
+            port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n"
+        )
         with pytest.raises(TimeoutError):  # it may stay
             async with asyncio.timeout(0.3):
-                await fourth.receive()
-        for stream in (*held, third, fourth):
+                await elder.receive()
+        for stream in (*held, elder):
             stream.close()
-        assert await admitted(port, credentials)
 
 
 async def test_stop_ends_an_open_connection(credentials):
