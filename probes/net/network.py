@@ -86,6 +86,10 @@ class Network(Protocol):
         """How many packets this machine has sent again on an open stream of this network, the SYN
         included; 0 where the kernel does not say."""
 
+    def packets_arrived_twice(self, stream: Stream) -> int:
+        """How many packets of an open stream of this network the far side says that it had already
+        (RFC 2883); 0 where it does not say, or the kernel is older than 5.4."""
+
     def round_trip_us(self, stream: Stream) -> int:
         """The kernel's estimate of an open stream's round trip in microseconds; 0 where it has
         none, as after a SYN that was sent again to a server without timestamps (RFC 7323)."""
@@ -126,6 +130,8 @@ _SENT_AGAIN = slice(100, 104)
 """Of `struct tcp_info`: tcpi_total_retrans (include/uapi/linux/tcp.h)."""
 _ROUND_TRIP = slice(68, 72)
 """Of `struct tcp_info`: tcpi_rtt."""
+_TWICE = slice(216, 220)
+"""Of `struct tcp_info`: tcpi_dsack_dups."""
 _OUT_OF_ORDER = slice(224, 228)
 """Of `struct tcp_info`: tcpi_rcv_ooopack (include/uapi/linux/tcp.h, since Linux 5.4)."""
 # Non-blocking from the start saves a system call; plain integers save the lookups of an enum.
@@ -196,6 +202,10 @@ class _SocketStream:
     def packets_sent_again(self) -> int:
         """Segments that were sent again, the SYN included."""
         return self._kernel_says(_SENT_AGAIN)
+
+    def packets_arrived_twice(self) -> int:
+        """Segments that the far side had already."""
+        return self._kernel_says(_TWICE)
 
     def round_trip_us(self) -> int:
         """The kernel's estimate of the round trip."""
@@ -346,6 +356,10 @@ class SocketNetwork:
     def packets_sent_again(self, stream: Stream) -> int:
         """How many packets this machine has sent again on an open stream, the SYN included."""
         return stream.packets_sent_again() if isinstance(stream, _SocketStream) else 0
+
+    def packets_arrived_twice(self, stream: Stream) -> int:
+        """How many packets of an open stream the far side says that it had already."""
+        return stream.packets_arrived_twice() if isinstance(stream, _SocketStream) else 0
 
     def round_trip_us(self, stream: Stream) -> int:
         """The kernel's estimate of an open stream's round trip in microseconds; 0 for none."""

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 
 from probes.net import certificates, tls
 from probes.net.classify import alert, failure, kernel_errno
 from probes.net.limits import within
-from probes.net.network import SENT_AGAIN, Network, Stream
+from probes.net.network import LATE, SENT_AGAIN, Network, Stream
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
 GAP = "gap"
 """Evidence of a handshake that got no answer: parts of one arrived, and not its beginning."""
+MOST_WAIT_US = 2_000_000
+"""For the word that a packet arrived twice, which comes a round trip after it was sent again."""
+LOOK_SECONDS = 0.02
 
 
 async def handshake(
@@ -56,7 +60,7 @@ async def handshake(
         if far_alert is None and not refused:
             far_alert = client.alert_in_clear
     gap = isinstance(failed, TimeoutError) and network.misses_segment(stream)
-    again = failed is None and network.packets_sent_again(stream) > sent_again
+    again = () if failed else await _sent_again(network, stream, sent_again, took)
     presented = client.chain() if refused else client.leaf() if failed is None else ()
     observation = TLSHandshake(
         endpoint=endpoint,
@@ -65,7 +69,7 @@ async def handshake(
         at_us=begin - started_us,
         took_us=took,
         failure=None if failed is None else failure(failed),
-        evidence=(GAP,) if gap else (SENT_AGAIN,) if again else (),
+        evidence=(GAP,) if gap else again,
         address=address,
         port=port,
         sni=sni,
@@ -83,6 +87,22 @@ async def handshake(
         chain=certificates.observed(presented, whole=refused),
     )
     return observation, client
+
+
+async def _sent_again(
+    network: Network, stream: Stream, before: int, took_us: int
+) -> tuple[str, ...]:
+    """Evidence of packets that were sent again. The server says of which it had got the first ones,
+    late: nothing was lost. Waited for as long as the handshake took."""
+    again = network.packets_sent_again(stream) - before
+    if not again:
+        return ()
+    until_us = network.clock_us() + min(took_us, MOST_WAIT_US)
+    while network.packets_arrived_twice(stream) < again:
+        if network.clock_us() >= until_us:
+            return (SENT_AGAIN,)
+        await asyncio.sleep(LOOK_SECONDS)
+    return (SENT_AGAIN, LATE)
 
 
 def _verify_code(failed: BaseException | None, verify: bool) -> int | None:

@@ -111,7 +111,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     ),
     "what is sent again was lost": (
         _set(background, "resent", lambda seen: background.SENT_AGAIN in seen.evidence),
-        ("trap.slow_line",),
+        ("trap.slow_line", "trap.late_data"),
     ),
     "small answers show a speed": (
         _set(throttle, "small_answers", lambda _: False),

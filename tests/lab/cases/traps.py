@@ -63,6 +63,7 @@ CASES: tuple[Case, ...] = (
         ANY,
         or_bystander="inconclusive",
     ),
+    Case("trap.late_data", "blocked", ("tcp.timeout",), "tcp.timeout", ANY),
     Case("trap.uneven", "blocked", ("tcp.timeout",), "tcp.timeout", ANY),
     Case("trap.uneven_name", "blocked", ("tls.timeout.sni",), "tls.timeout.sni"),
     Case("trap.twice", "ok", WORKS, None, ANY, everyone=True),

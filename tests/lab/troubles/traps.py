@@ -86,6 +86,13 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "slow_line":
             world.delay(SLOW_SECONDS)
             world.nft(*(f"add rule inet c f iifname pr1 {to(a)} drop" for a in victim.host.v4))
+        case "late_data":
+            # As in a long queue that fills once data flows: hellos are late, and sent again.
+            data = ("-i", "pr1", "-p", "tcp", "--dport", "443", "-m", "length", "--length", "200:")
+            world.run_both("-A", "FORWARD", *data, "-j", "NFQUEUE")
+            world.interfere({"hold": LATE_SECONDS})
+            for a in victim.host.addresses:
+                world.nft(f"add rule inet c f iifname pr1 {to(a)} tcp dport != 53 drop")
         case "uneven":
             send_again(world, 8)
             for a in victim.host.addresses:
@@ -165,6 +172,8 @@ def send_again(world: World, ports: int = 1, only: Sequence[str] = ()) -> None:
 
 SLOW_SECONDS = 1.5
 """A round trip after which every SYN has been sent again, and none was lost."""
+LATE_SECONDS = 0.6
+"""The same for data, where the round trip of the SYN was short."""
 FIRST_BYTES = 8192
 """Of the answer, before it is cut."""
 SHORT_SECONDS = 4

@@ -21,12 +21,12 @@ LEAF = CA.issue(NAME)
 GOOD = tls_server.tls(LEAF.context(alpn=("h2",)))
 
 
-async def tls_handshake(behaviour: Behaviour, **changes):
+async def tls_handshake(behaviour: Behaviour, *, network=LAB, **changes):
     async with tls_server.serve(behaviour) as server:
-        stream = await LAB.connect(server.address, server.port)
+        stream = await network.connect(server.address, server.port)
         options = {"trust": CA.pem, "timeout": HANG_SECONDS, "sni": NAME} | changes
         seen, client = await handshake(
-            LAB,
+            network,
             stream,
             endpoint="wechat.test:443/tls",
             address=server.address,
@@ -46,6 +46,38 @@ async def test_good():
     assert seen.hello_bytes > 1400
     assert seen.sent_bytes > seen.hello_bytes
     assert client.done
+
+
+class Recounted(SocketNetwork):
+    """Two packets were sent again, and at each look so many had arrived twice. Its clock goes on by
+    a second where the handshake and the last look end."""
+
+    def __init__(self, *twice: int) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._again, self._twice = iter((1, 3)), list(twice)
+        self._us = iter((0, 1_000_000, 1_000_000, 1_000_000, 2_000_000))
+
+    def packets_sent_again(self, stream) -> int:
+        return next(self._again)
+
+    def packets_arrived_twice(self, stream) -> int:
+        return self._twice.pop(0)
+
+    def clock_us(self) -> int:
+        return next(self._us)
+
+
+@pytest.mark.parametrize(
+    ("twice", "evidence"),
+    [
+        ((2,), ("sent_again", "sent_again_answered")),
+        ((1, 2), ("sent_again", "sent_again_answered")),
+        ((1, 1), ("sent_again",)),
+    ],
+)
+async def test_what_was_late_is_not_lost(twice, evidence):
+    seen, _ = await tls_handshake(GOOD, network=Recounted(*twice))
+    assert (seen.failure, seen.evidence) == (None, evidence)
 
 
 async def test_classical_profile_is_small():
