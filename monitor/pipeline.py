@@ -57,7 +57,7 @@ from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
 from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError, GeoTable
-from probes.runtime.options import OptionError
+from probes.runtime.options import OptionError, authority
 from probes.wire.target import Catalogue
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             clock=wall_clock,
             unready=lambda: (),
             lags=Lags(),
-            public_url=(given.public_url or _url(given.http)).rstrip("/"),
+            public_url=(given.public_url or f"http://{authority(*given.http)}").rstrip("/"),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
             geo=_geo(given),
@@ -347,7 +347,7 @@ async def everything(
                 clock=wall_clock,
                 unready=lambda: counters.unready,
                 lags=lags,
-                public_url=(given.public_url or _url(given.http)).rstrip("/"),
+                public_url=(given.public_url or f"http://{authority(*given.http)}").rstrip("/"),
                 brokers=(broker.url,),
                 demo=demo,
                 interval_seconds=interval_seconds,
@@ -460,8 +460,3 @@ async def _broker(
 def _broker_secret(given: argparse.Namespace) -> str:
     path: Path | None = given.mqtt_secret_file
     return read_secret(path) if path is not None else ""
-
-
-def _url(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

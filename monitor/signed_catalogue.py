@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import random
-import secrets
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from monitor.broker.client import connected
+from monitor.broker.client import connected, read_retained
 from monitor.paths import read_secret
 from probes.catalogue.limits import beyond_limits
 from probes.catalogue.lint import lint
@@ -141,23 +140,16 @@ async def publish(document: bytes, url: str, user: str, secret: str) -> None:
 
 async def _retained(connection: BrokerConnection) -> SignedCatalogue | None:
     """The signed catalogue that the broker has; None for none, or for something else."""
-    marker = topics.ack(f"catalogue-{secrets.token_hex(8)}")
-    await connection.subscribe(topics.CATALOGUE)
-    await connection.subscribe(marker)
-    await connection.publish(marker, b"end")
+    messages, complete = await read_retained(connection, topics.CATALOGUE, READ_SECONDS)
+    if not complete:
+        raise BrokerError("the broker does not say which catalogue it retains")
     found: SignedCatalogue | None = None
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for message in connection.messages():
-                if message.topic == marker:
-                    break
-                try:
-                    found = decode_signed(message.payload)
-                    decode_files(found.body)
-                except WireError:
-                    found = None
-    except TimeoutError:
-        raise BrokerError("the broker does not say which catalogue it retains") from None
+    for message in messages:
+        try:
+            found = decode_signed(message.payload)
+            decode_files(found.body)
+        except WireError:
+            found = None
     return found
 
 

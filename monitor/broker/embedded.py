@@ -25,6 +25,7 @@ from monitor.broker.router import Client, Router
 from monitor.listener import Ended, Listener, connection_limit
 from monitor.seldom_log import SeldomLog
 from monitor.store.records import StoreUnavailableError
+from probes.runtime.options import authority
 
 MAX_CONNECTIONS = 10_000
 MAX_PER_ADDRESS = 500
@@ -239,8 +240,7 @@ class EmbeddedBroker:
     @property
     def url(self) -> str:
         """Where clients connect."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"mqtt://{host}:{self.port}"
+        return f"mqtt://{authority(self.host, self.port)}"
 
     async def __aenter__(self) -> EmbeddedBroker:
         """Bind and serve."""

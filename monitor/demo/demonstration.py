@@ -25,7 +25,7 @@ from monitor.detection.policy import Policy
 from monitor.local.children import keep_running
 from monitor.local.probe import PROBE, LocalMonitor, consent_hash, enrol_child
 from probes.catalogue.load import load
-from probes.runtime.options import OptionError
+from probes.runtime.options import OptionError, authority
 
 log = logging.getLogger("reachwatch.demo")
 PACE = 10
@@ -78,10 +78,7 @@ async def demonstrate(
             tell("Press Ctrl+C to stop it.")
             # What happens is told; routine lines of the log would hide it.
             logging.getLogger().setLevel(logging.WARNING)
-            host, port = given.http
-            story = Story(
-                f"http://{f'[{host}]' if ':' in host else host}:{port}", monitor.public_url
-            )
+            story = Story(f"http://{authority(*given.http)}", monitor.public_url)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_fleet(monitor, world, data, interval))]
                 tasks.append(group.create_task(_run_script(world, block, policy.pace, story)))

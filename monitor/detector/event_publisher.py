@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from monitor.broker.client import connected
+from monitor.broker.client import connected, read_retained
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.store.database import Database
@@ -103,23 +102,16 @@ class EventPublisher:
 
     async def _held(self, url: str, user: str, secret: str) -> dict[Place, tuple[object, ...]]:
         """The state of each event that the broker retains. A connection of its own, so that what is
-        published later is not heard; a message to itself follows what is retained."""
-        found: dict[Place, tuple[object, ...]] = {}
-        marker = topics.ack(f"events-{secrets.token_hex(8)}")
+        published later is not heard."""
         async with connected(url, user, secret, purpose="retained") as connection:
-            await connection.subscribe(topics.ALL_EVENTS)
-            await connection.subscribe(marker)
-            await connection.publish(marker, b"end")
-            try:
-                async with asyncio.timeout(READ_SECONDS):
-                    async for message in connection.messages():
-                        if message.topic == marker:
-                            break
-                        service, country = message.topic.split("/")[-2:]
-                        if message.payload and self._has(service):
-                            found[service, country] = state_of(message.payload)
-            except TimeoutError:
-                log.warning("the broker does not say which events it retains; all are sent again")
+            messages, complete = await read_retained(connection, topics.ALL_EVENTS, READ_SECONDS)
+        if not complete:
+            log.warning("the broker does not say which events it retains; all are sent again")
+        found: dict[Place, tuple[object, ...]] = {}
+        for message in messages:
+            service, country = message.topic.split("/")[-2:]
+            if message.payload and self._has(service):
+                found[service, country] = state_of(message.payload)
         return found
 
     async def _publish(

@@ -30,8 +30,9 @@ from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
 from monitor.metrics.lags import Backlog
 from monitor.store.database import Database
+from monitor.store.reading.days import dropped_before
 from monitor.store.reading.events import published_transitions
-from monitor.store.reading.progress import list_services, pruned_before
+from monitor.store.reading.progress import list_services
 from monitor.store.records import Conclusions, StoredRound, StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 
@@ -331,7 +332,7 @@ class Detector:
             raw = None if found is None else found[1]
         start = initial(service) if raw is None else states.decode(raw)
         async with self.database.reading() as connection:
-            pruned = await pruned_before(connection)
+            pruned = await dropped_before(connection)
         if start.round + 1 < pruned:  # some of the rounds to fold again are gone
             log.warning(
                 "%s: late measurements for round %d are ignored: that time was pruned",

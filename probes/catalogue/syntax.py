@@ -12,6 +12,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from probes.runtime.options import authority
+
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MAX_TEXT = 1024
@@ -111,9 +113,7 @@ def split_address(value: str, default_port: int) -> tuple[str, int]:
 def address_with_port(value: str) -> str:
     """Return `address` or `address:port` (IPv6 with a port in brackets). Raises ValueError."""
     name, port = split_address(value, 0)
-    if not port:
-        return name
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return authority(name, port) if port else name
 
 
 def https_url(value: str) -> str:

@@ -14,6 +14,7 @@ from probes.remote_catalogue import pinned_key
 from probes.runtime.options import (
     Parser,
     asn,
+    authority,
     country,
     host_port,
     ip_address,
@@ -211,8 +212,7 @@ def _loopback(text: str) -> tuple[str, int]:
 
 def _resolver(text: str) -> str:
     host, port = host_port(text, 53)
-    address = ip_address(host)
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return authority(ip_address(host), port)
 
 
 def _hash(text: str) -> str:

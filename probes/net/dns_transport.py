@@ -20,6 +20,7 @@ from probes.net import tls
 from probes.net.http_channel import HTTPChannel
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
+from probes.runtime.options import authority
 from probes.wire.failure import Failure
 
 MEDIA_TYPE = "application/dns-message"
@@ -141,12 +142,10 @@ async def _over_http(channel: _Channel, route: ResolverRoute, payload: bytes) ->
 
 
 def _request(route: ResolverRoute, length: int) -> list[tuple[str, str]]:
-    name = route.server_name or route.address
-    host = f"[{name}]" if ":" in name else name
     return [
         (":method", "POST"),
         (":scheme", "https"),
-        (":authority", host if route.port == 443 else f"{host}:{route.port}"),
+        (":authority", authority(route.server_name or route.address, route.port, 443)),
         (":path", route.path or "/dns-query"),
         ("accept", MEDIA_TYPE),
         ("content-type", MEDIA_TYPE),

@@ -61,12 +61,6 @@ class HTTPChannel:
         return self._client.received_bytes - self._base[1] if self._client else self._received
 
 
-def host_header(host: str, port: int, usual: int) -> str:
-    """Return the Host of a request: with the port when it is not the usual one."""
-    name = f"[{host}]" if ":" in host else host
-    return name if port == usual else f"{name}:{port}"
-
-
 def http1_headers(host: str) -> list[tuple[str, str]]:
     """Headers of HTTP/1.1 as a browser orders and spells them; h11 keeps the spelling."""
     headers = [("Host", host), ("Connection", "keep-alive")]

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from probes.runtime.options import authority
+
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
@@ -37,8 +39,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The URL without user and secret, for logs."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{authority(self.host, self.port)}"
 
 
 def parse_broker(text: str) -> Broker:

@@ -334,6 +334,13 @@ def host_port(text: str, port: int | None = None) -> tuple[str, int]:
     return host.strip("[]"), int(digits)
 
 
+def authority(host: str, port: int, usual: int | None = None) -> str:
+    """`HOST:PORT` as `host_port` reads it and as URLs have it; without the port where it is the
+    usual one."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port == usual else f"{name}:{port}"
+
+
 def ip_address(text: str) -> str:
     """An IP address, also in brackets."""
     try:

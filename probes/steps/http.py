@@ -27,10 +27,11 @@ import msgspec
 
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
-from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
+from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.net.page_shape import page_shape
+from probes.runtime.options import authority
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY, LEAN_BODY = 65536, 4096
@@ -92,7 +93,7 @@ async def exchange(
     `max_body` bytes are read.
     """
     protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
-    host_value = host_header(host or address, port, 80 if client is None else 443)
+    host_value = authority(host or address, port, 80 if client is None else 443)
     channel = HTTPChannel(stream, client)
     answer = _Response(max_body=max_body)
     failed: BaseException | None = None

@@ -26,9 +26,10 @@ import h11
 
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
-from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
+from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Network, Stream
+from probes.runtime.options import authority
 from probes.wire.observation import Contrast, Progress, Purpose, Transfer
 from probes.wire.speed import SLOW
 
@@ -263,7 +264,7 @@ async def transfer(
     limits = limits or TransferLimits()
     metered = _MeteredStream(network, stream, limits, round_trip_us)
     channel = HTTPChannel(metered, client)
-    host_value = host_header(host or address, port, 80 if client is None else 443)
+    host_value = authority(host or address, port, 80 if client is None else 443)
     failed: BaseException | None = None
     evidence: list[str] = []
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from probes.runtime.options import authority
 from probes.wire.measurement import EndpointRef
 from probes.wire.protocol import Transport, protocol
 from probes.wire.target import Catalogue
@@ -120,8 +121,7 @@ class TargetIndex:
         if target is None:
             return None
         at = port or 443
-        shown = f"[{name}]" if ":" in name else name
-        return TargetEndpoint(target, f"{shown}:{at}/{_PROTOCOLS.get(at, 'tcp')}")
+        return TargetEndpoint(target, f"{authority(name, at)}/{_PROTOCOLS.get(at, 'tcp')}")
 
     def refs(self, target: str, seen: set[str]) -> tuple[EndpointRef, ...]:
         """Every endpoint of a target, then those that only OONI measured."""

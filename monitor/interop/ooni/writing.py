@@ -16,6 +16,7 @@ import msgspec
 
 from monitor.detection.model import Stored
 from monitor.interop.ooni.extension import FRAME, KEY, TEST, ExtensionFrame, extension_entry
+from probes.runtime.options import authority
 from probes.wire.observation import (
     AnyObservation,
     AppExchange,
@@ -168,7 +169,7 @@ def _query(seen: DNSLookup) -> Entry:
 
 def _handshake(seen: TLSHandshake | QUICHandshake) -> Entry:
     return {
-        "address": _address(seen.address, seen.port),
+        "address": authority(seen.address, seen.port),
         "failure": seen.failure,
         "so_error": None,
         "negotiated_protocol": seen.alpn or "",
@@ -209,7 +210,7 @@ def _request(seen: HTTPExchange) -> Entry:
         },
         "response": response if answered else {"headers": {}, "headers_list": [], "body": ""},
         "network": "tcp",
-        "address": _address(seen.address, seen.port),
+        "address": authority(seen.address, seen.port),
         "alpn": "h2" if seen.protocol == "h2" else "http/1.1",
         **_times(seen),
     }
@@ -218,13 +219,7 @@ def _request(seen: HTTPExchange) -> Entry:
 def url_of(seen: HTTPExchange) -> str:
     """The URL of a request."""
     scheme, usual = ("https", 443) if seen.tls else ("http", 80)
-    host = f"[{seen.host}]" if ":" in seen.host else seen.host
-    at = host if seen.port == usual else f"{host}:{seen.port}"
-    return f"{scheme}://{at}{seen.path}"
-
-
-def _address(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"{scheme}://{authority(seen.host, seen.port, usual)}{seen.path}"
 
 
 def _times(seen: Known) -> Entry:

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL
-from monitor.store.days import DAY_MS, PRUNED
+from monitor.store.days import DAY_MS
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
-from monitor.store.statements import chunks, cursor_value, folded_arrivals
+from monitor.store.statements import chunks, folded_arrivals
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 MAX_ARRIVALS = 5_000
@@ -128,11 +128,6 @@ async def has_detector(connection: ReadTransaction, now: int) -> bool:
     query = sa.select(sa.func.max(t.lease.c.expires)).where(t.lease.c.name.like(PATTERN))
     expires = await connection.scalar(query)
     return expires is not None and int(expires) > now
-
-
-async def pruned_before(connection: ReadTransaction) -> int:
-    """Measurements of rounds before this were deleted; 0 when none were."""
-    return await cursor_value(connection, PRUNED)
 
 
 async def store_bytes(connection: ReadTransaction) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.net.http_channel import HEADERS, HTTPChannel, h2_headers, host_header, http1_headers
+from probes.net.http_channel import HEADERS, HTTPChannel, h2_headers, http1_headers
 from probes.net.network import Guard, SocketNetwork
 from probes.net.tls import TLSClient, context_for, handshake
 from tests.world import tls_server
@@ -10,12 +10,6 @@ from tests.world.pki import Authority
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 CA = Authority()
-
-
-def test_the_host_header_has_the_port_unless_it_is_the_usual_one():
-    assert host_header("a.test", 443, 443) == "a.test"
-    assert host_header("a.test", 8443, 443) == "a.test:8443"
-    assert host_header("2001:db8::1", 8443, 443) == "[2001:db8::1]:8443"
 
 
 def test_no_product_name_of_ours():

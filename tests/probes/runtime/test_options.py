@@ -10,6 +10,7 @@ from probes.runtime.options import (
     OptionError,
     Parser,
     asn,
+    authority,
     country,
     duration,
     host_port,
@@ -221,3 +222,9 @@ def test_bad_values_have_a_reason(read: Callable[[str], Any], texts: list[str]) 
 
 def test_truth() -> None:
     assert [truth(word) for word in ("1", "TRUE", "yes", "0", "off")] == [True] * 3 + [False] * 2
+
+
+def test_the_port_is_written_unless_it_is_the_usual_one() -> None:
+    assert authority("a.test", 443, 443) == "a.test"
+    assert authority("a.test", 8443, 443) == "a.test:8443"
+    assert host_port(authority("2001:db8::1", 443)) == ("2001:db8::1", 443)

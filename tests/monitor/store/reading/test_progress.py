@@ -11,7 +11,6 @@ from monitor.store.reading.progress import (
     last_folded_round,
     last_received,
     list_services,
-    pruned_before,
     recent_arrivals,
     store_bytes,
 )
@@ -35,7 +34,6 @@ async def test_an_empty_store(store: Database) -> None:
         assert not await has_detector(connection, NOON)
         assert await last_folded_round(connection) is None
         assert await list_services(connection) == []
-        assert await pruned_before(connection) == 0
         assert await last_received(connection) is None
         assert await list_vantages(connection) == []
         assert await store_bytes(connection) > 4096
