@@ -8,7 +8,7 @@ as `Unrecognised`, byte for byte.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Contrast(StrEnum):
     """The subject again, unchanged, from a new port."""
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="step"):
     """The fields that every observation has."""
 
     STEP: ClassVar[str] = ""
@@ -85,9 +85,7 @@ class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Time to live of the answer, seconds."""
 
 
-class DNSLookup(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="dns"
-):
+class DNSLookup(Observation, frozen=True, kw_only=True, tag="dns"):
     """One query to one resolver. `replies[0]` is the reply that a stub resolver would use. Further
     entries are later replies to the same query, within the time that the probe listens."""
 
@@ -109,9 +107,7 @@ class DNSLookup(
         return self.replies[0].answers if self.replies else ()
 
 
-class TCPConnect(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="tcp"
-):
+class TCPConnect(Observation, frozen=True, kw_only=True, tag="tcp"):
     """One TCP connection attempt to one address."""
 
     STEP: ClassVar[str] = "tcp"
@@ -135,9 +131,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """DER form (base64 in JSON); empty if the chain was valid."""
 
 
-class TLSHandshake(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="tls"
-):
+class TLSHandshake(Observation, frozen=True, kw_only=True, tag="tls"):
     """One TLS handshake over one new TCP connection."""
 
     STEP: ClassVar[str] = "tls"
@@ -177,9 +171,7 @@ class PageShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
 
 
-class HTTPExchange(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="http"
-):
+class HTTPExchange(Observation, frozen=True, kw_only=True, tag="http"):
     """One HTTP request and its response. Redirects are not followed."""
 
     STEP: ClassVar[str] = "http"
@@ -209,9 +201,7 @@ class HTTPExchange(
     received_bytes: Count = 0
 
 
-class QUICHandshake(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="quic"
-):
+class QUICHandshake(Observation, frozen=True, kw_only=True, tag="quic"):
     """One QUIC handshake (RFC 9000, RFC 9001) over one new UDP socket."""
 
     STEP: ClassVar[str] = "quic"
@@ -245,9 +235,7 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     """Bytes received by then."""
 
 
-class Transfer(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="transfer"
-):
+class Transfer(Observation, frozen=True, kw_only=True, tag="transfer"):
     """A download over one connection after its handshake, to compare throughput: with the service's
     name or an innocuous one at the same address, or with the service's name elsewhere.
 
@@ -286,9 +274,7 @@ class Transfer(
     """Progress at some times; shows where a transfer froze."""
 
 
-class AppExchange(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="app"
-):
+class AppExchange(Observation, frozen=True, kw_only=True, tag="app"):
     """The first exchange of an app's own protocol, without an account."""
 
     STEP: ClassVar[str] = "app"
@@ -326,9 +312,7 @@ class PathHop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `alert`, `answer` or `icmp`; null if none was sent."""
 
 
-class PathTrace(
-    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="path"
-):
+class PathTrace(Observation, frozen=True, kw_only=True, tag="path"):
     """The distance of interference in hops: the same trigger with increasing TTL."""
 
     STEP: ClassVar[str] = "path"
@@ -347,16 +331,6 @@ class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON object, byte for byte."""
 
 
-KNOWN: tuple[type[Observation], ...] = (
-    DNSLookup,
-    TCPConnect,
-    TLSHandshake,
-    QUICHandshake,
-    HTTPExchange,
-    Transfer,
-    AppExchange,
-    PathTrace,
-)
 Known = (
     DNSLookup
     | TCPConnect
@@ -367,4 +341,5 @@ Known = (
     | AppExchange
     | PathTrace
 )
+KNOWN: tuple[type[Observation], ...] = get_args(Known)
 AnyObservation = Known | Unrecognised
