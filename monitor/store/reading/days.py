@@ -130,21 +130,9 @@ async def _read_part(
     rows = {row.arrival: row for row in await connection.execute(query)}
     found = [
         DayMeasurement(
-            arrival=arrival,
-            id=row.id,
-            probe=row.probe,
-            owner=row.owner,
-            role=row.role,
-            enrolled=row.enrolled,
-            source=row.source,
+            **row._mapping,
             received=some.received,
-            target=row.target,
-            service=row.service,
-            country=row.country,
-            asn=row.asn,
             round=round,
-            started=row.started,
-            interval_ms=row.interval_ms,
             line=line,
             verdict=said.get(arrival),
         )

@@ -138,16 +138,7 @@ async def list_judged(
         )
         rows |= {row.arrival: row for row in await connection.execute(query)}
     return [
-        JudgedMeasurement(
-            id=row.id,
-            target=said.target,
-            country=row.country,
-            asn=row.asn,
-            probe=row.probe,
-            round=round,
-            arrival=arrival,
-            verdict=said,
-        )
+        JudgedMeasurement(**row._mapping, target=said.target, round=round, verdict=said)
         for round, arrival, said in found
         if (row := rows.get(arrival)) is not None
     ]
