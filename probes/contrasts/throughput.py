@@ -17,7 +17,7 @@ from probes.contrasts.tls_contrasts import reconnect
 from probes.endpoint.endpoint_run import Connection, EndpointRun, ThroughputMode
 from probes.net.resolvers import parse_authority
 from probes.steps import transfer
-from probes.wire.observation import Contrast, HTTPExchange, Purpose, Transfer
+from probes.wire.observation import Contrast, HTTPExchange, Transfer
 from probes.wire.speed import SLOW, dead, slow, speed, times_faster
 
 TENTH = 10
@@ -116,20 +116,14 @@ async def _transfer(
         return None
     try:
         seen = await transfer.transfer(
-            run.network,
+            run.step(connection.address, connection.port, contrast=contrast),
             connection.stream,
             connection.client,
-            endpoint=run.endpoint.id,
-            address=connection.address,
-            port=connection.port,
             sni=name,
             host=name if path else run.endpoint.server_name,
             path=path or run.endpoint.path,
-            started_us=run.started_us,
             turn=turn,
             round_trip_us=connection.tcp.took_us,
-            purpose=Purpose.SUBJECT if contrast is None else Purpose.CONTRAST,
-            contrast=contrast,
             limits=replace(limits, limit=run.timeouts.transfer, silence=run.timeouts.silence),
         )
     finally:

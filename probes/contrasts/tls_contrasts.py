@@ -9,6 +9,7 @@ addresses for minutes, so where the last round failed the innocuous name goes fi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from probes.contrasts import partial_loss
 from probes.endpoint.endpoint_run import Connection, EndpointRun
@@ -17,7 +18,7 @@ from probes.net.classify import UNKNOWN_AUTHORITY_CODES
 from probes.net.resolvers import parse_authority
 from probes.steps import http, path
 from probes.wire.failure import Failure
-from probes.wire.observation import Contrast, TLSHandshake
+from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
 AFTER_TRIGGER = "after_trigger"
 """Evidence beside an innocuous name: within the residual time before, the service's name failed at
@@ -173,17 +174,13 @@ async def _reflector(run: EndpointRun) -> None:
 
 async def _trace(run: EndpointRun, connection: Connection) -> None:
     """Find the hop at which the interference acts, in the first round that fails."""
+    step = run.step(connection.address, connection.port, purpose=Purpose.CONTRAST)
     seen = await path.trace(
-        run.network,
-        endpoint=run.endpoint.id,
-        address=connection.address,
-        port=connection.port,
+        replace(step, timeout=run.timeouts.path),
         sni=run.endpoint.server_name,
-        started_us=run.started_us,
         alpn=run.endpoint.alpn,
         silent=connection.tls is not None and connection.tls.failure == Failure.TIMEOUT,
         hop=run.timeouts.hop,
-        limit=run.timeouts.path,
     )
     run.observations.append(seen)
 

@@ -20,6 +20,7 @@ from probes.endpoint.timeouts import Timeouts
 from probes.net.network import DestinationRefusedError, Network, Stream
 from probes.net.tls import TLSClient
 from probes.steps import http, quic, tcp, tls
+from probes.steps.context import StepContext
 from probes.wire.failure import Failure
 from probes.wire.observation import (
     LIVENESS_HOST,
@@ -235,9 +236,27 @@ class EndpointRun:
             return False
         return True
 
-    def timeout(self, purpose: Purpose) -> float:
-        """Return the time limit of one step, in seconds."""
-        return self.timeouts.subject if purpose is Purpose.SUBJECT else self.timeouts.contrast
+    def step(
+        self,
+        address: str,
+        port: int | None = None,
+        *,
+        contrast: Contrast | None = None,
+        purpose: Purpose | None = None,
+    ) -> StepContext:
+        """A step at an address, at the endpoint's port unless told otherwise."""
+        purpose = purpose or purpose_of(contrast)
+        limits = self.timeouts
+        return StepContext(
+            network=self.network,
+            endpoint=self.id,
+            address=address,
+            port=self.endpoint.port if port is None else port,
+            started_us=self.started_us,
+            purpose=purpose,
+            contrast=contrast,
+            timeout=limits.subject if purpose is Purpose.SUBJECT else limits.contrast,
+        )
 
     async def for_each_address(
         self, addresses: Iterable[str], reach: Callable[[EndpointRun, str], Awaitable[_Reached]]
@@ -288,20 +307,10 @@ class EndpointRun:
         purpose: Purpose | None = None,
     ) -> Connection:
         """Open a TCP connection and record it."""
-        purpose = purpose or purpose_of(contrast)
-        port = self.endpoint.port if port is None else port
-        seen, stream = await tcp.connect(
-            self.network,
-            endpoint=self.id,
-            address=address,
-            port=port,
-            started_us=self.started_us,
-            purpose=purpose,
-            contrast=contrast,
-            timeout=self.timeout(purpose),
-        )
+        step = self.step(address, port, contrast=contrast, purpose=purpose)
+        seen, stream = await tcp.connect(step)
         self.observations.append(seen)
-        return Connection(address, port, seen, stream)
+        return Connection(address, step.port, seen, stream)
 
     async def tls_handshake(
         self,
@@ -318,23 +327,16 @@ class EndpointRun:
         """Do a TLS handshake and record it. The connection is closed when the handshake fails."""
         if connection.stream is None:
             return connection
-        purpose = purpose or purpose_of(contrast)
+        step = self.step(connection.address, connection.port, contrast=contrast, purpose=purpose)
         try:
             connection.tls, connection.client = await tls.handshake(
-                self.network,
+                step,
                 connection.stream,
-                endpoint=self.id,
-                address=connection.address,
-                port=connection.port,
                 sni=self.endpoint.server_name if name is None else name,
-                started_us=self.started_us,
-                purpose=purpose,
-                contrast=contrast,
                 profile=profile,
                 trust=self.endpoint.trust if trust is None else trust,
                 verify=verify,
                 alpn=self.endpoint.alpn if alpn is None else alpn,
-                timeout=self.timeout(purpose),
             )
         except BaseException:
             connection.close()
@@ -354,20 +356,12 @@ class EndpointRun:
         verify: bool = True,
     ) -> QUICHandshake:
         """Do a QUIC handshake from a new port and record it."""
-        purpose = purpose_of(contrast)
         seen = await quic.handshake(
-            self.network,
-            endpoint=self.id,
-            address=address,
-            port=self.endpoint.port if port is None else port,
+            self.step(address, port, contrast=contrast),
             sni=self.endpoint.server_name if name is None else name,
-            started_us=self.started_us,
-            purpose=purpose,
-            contrast=contrast,
             trust=self.endpoint.trust,
             verify=verify,
             alpn=self.endpoint.alpn,
-            timeout=self.timeout(purpose),
         )
         self.observations.append(seen)
         return seen
@@ -383,21 +377,13 @@ class EndpointRun:
         connection is not open."""
         if connection.stream is None:
             return None
-        purpose = purpose_of(contrast)
         try:
             seen, date_ms = await http.exchange(
-                self.network,
+                self.step(connection.address, connection.port, contrast=contrast),
                 connection.stream,
                 connection.client,
-                endpoint=self.id,
-                address=connection.address,
-                port=connection.port,
                 host=self.endpoint.server_name if host is None else host,
                 path=self.endpoint.path,
-                started_us=self.started_us,
-                purpose=purpose,
-                contrast=contrast,
-                timeout=self.timeout(purpose),
                 max_body=http.LEAN_BODY if self.lean else http.MAX_BODY,
             )
         finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from probes.contrasts import partial_loss, tls_contrasts
-from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun, purpose_of
+from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.steps import app
 from probes.steps.app import AppRequest
 from probes.wire.failure import Failure
@@ -85,19 +85,11 @@ async def exchange_once(
     purpose: Purpose | None = None,
 ) -> AppExchange:
     """Make one exchange over UDP and record it: with the endpoint, unless told otherwise."""
-    purpose = purpose or purpose_of(contrast)
     seen = await app.over_datagrams(
-        run.network,
+        run.step(address, port, contrast=contrast, purpose=purpose),
         request,
-        endpoint=run.endpoint.id,
-        address=address,
-        port=port or run.endpoint.port,
         protocol=protocol or run.endpoint.protocol,
-        started_us=run.started_us,
         pauses=pauses,
-        purpose=purpose,
-        contrast=contrast,
-        timeout=run.timeout(purpose),
     )
     run.observations.append(seen)
     return seen
@@ -122,18 +114,11 @@ async def _exchange(
     assert connection.stream is not None
     try:
         seen = await app.over_stream(
-            run.network,
+            run.step(connection.address, connection.port, contrast=contrast),
             connection.stream,
             request,
             client=connection.client,
-            endpoint=run.endpoint.id,
-            address=connection.address,
-            port=connection.port,
             protocol=run.endpoint.protocol,
-            started_us=run.started_us,
-            purpose=purpose_of(contrast),
-            contrast=contrast,
-            timeout=run.timeout(purpose_of(contrast)),
         )
     finally:
         connection.close()

@@ -22,13 +22,12 @@ from probes.net.limits import within
 from probes.net.network import (
     LATE,
     SENT_AGAIN,
-    ConnectError,
     Datagrams,
     DestinationRefusedError,
-    Network,
     Stream,
 )
-from probes.wire.observation import AppExchange, Contrast, Purpose
+from probes.steps.context import StepContext, icmp_fields
+from probes.wire.observation import AppExchange
 
 _MAX_EXCERPT = 256
 MAX_REPLY_BYTES: Final = 16384
@@ -95,29 +94,23 @@ class _Received:
 
 
 async def over_stream(
-    network: Network,
+    step: StepContext,
     stream: Stream,
     request: AppRequest,
     *,
     client: tls.TLSClient | None = None,
-    endpoint: str,
-    address: str,
-    port: int,
     protocol: str,
-    started_us: int,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
-    timeout: float = 10.0,
 ) -> AppExchange:
     """Return the observation. `client` is a finished TLS handshake over the stream, or None for
-    clear text. `timeout` is in seconds and covers the whole exchange; the stream stays the
-    caller's to close. Bytes are counted as the socket saw them, after the handshake."""
+    clear text. The stream stays the caller's to close. Bytes are counted as the socket saw them,
+    after the handshake."""
+    network = step.network
     state = _Received()
     base = (client.sent_bytes, client.received_bytes) if client else (0, 0)
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        with within(timeout):
+        with within(step.timeout):
             await _send(stream, client, request.payload)
             state.sent_bytes = len(request.payload)
             await _receive_reply(stream, client, request, state)
@@ -127,13 +120,7 @@ async def over_stream(
         state.sent_bytes = client.sent_bytes - base[0]
         state.received_bytes = client.received_bytes - base[1]
     seen = AppExchange(
-        endpoint=endpoint,
-        purpose=purpose,
-        contrast=contrast,
-        at_us=begin - started_us,
-        took_us=network.clock_us() - begin,
-        address=address,
-        port=port,
+        **step.fields(begin, network.clock_us() - begin),
         protocol=protocol,
         transport="tcp" if client is None else "tls",
     )
@@ -167,27 +154,17 @@ async def _receive_reply(
 
 
 async def over_datagrams(
-    network: Network,
-    request: AppRequest,
-    *,
-    endpoint: str,
-    address: str,
-    port: int,
-    protocol: str,
-    started_us: int,
-    pauses: Sequence[float] = (),
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
-    timeout: float = 10.0,
+    step: StepContext, request: AppRequest, *, protocol: str, pauses: Sequence[float] = ()
 ) -> AppExchange:
     """Return the observation over UDP. The request is sent again after each of the
     `pauses` (seconds) without a reply; foreign datagrams are skipped while there is time."""
+    network = step.network
     state = _Received()
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        with within(timeout):
-            datagrams = await network.datagrams(address, port, icmp=True)
+        with within(step.timeout):
+            datagrams = await network.datagrams(step.address, step.port, icmp=True)
             try:
                 await _exchange_datagrams(datagrams, request, state, pauses)
                 state.answered_us = network.clock_us()
@@ -198,23 +175,14 @@ async def over_datagrams(
         failed = error
     if isinstance(failed, TimeoutError) and state.parsed is not NoReply.INCOMPLETE:
         failed = None
-    icmp = failed if isinstance(failed, ConnectError) else None
     seen = AppExchange(
-        endpoint=endpoint,
-        purpose=purpose,
-        contrast=contrast,
-        at_us=begin - started_us,
-        took_us=(state.answered_us or network.clock_us()) - begin,
+        **step.fields(begin, (state.answered_us or network.clock_us()) - begin),
         evidence=("not_dialled",)
         if isinstance(failed, DestinationRefusedError)
         else _sent_again(state),
-        address=address,
-        port=port,
         protocol=protocol,
         transport="udp",
-        icmp_type=icmp.icmp_type if icmp else None,
-        icmp_code=icmp.icmp_code if icmp else None,
-        icmp_from=icmp.icmp_from if icmp else None,
+        **icmp_fields(failed),
     )
     return _completed(seen, state, failed, request)
 

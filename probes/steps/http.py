@@ -29,9 +29,10 @@ from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
-from probes.net.network import Network, Stream
+from probes.net.network import Stream
 from probes.net.page_shape import page_shape
 from probes.runtime.options import authority
+from probes.steps.context import StepContext
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY, LEAN_BODY = 65536, 4096
@@ -71,35 +72,29 @@ class _Response:
 
 
 async def exchange(
-    network: Network,
+    step: StepContext,
     stream: Stream,
     client: tls.TLSClient | None,
     *,
-    endpoint: str,
-    address: str,
-    port: int,
     host: str,
     path: str,
-    started_us: int,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
-    timeout: float = 10.0,
     max_body: int = MAX_BODY,
 ) -> tuple[HTTPExchange, int | None]:
     """Return the observation, and the response's Date in Unix milliseconds if it had one.
 
-    `client` is a finished TLS handshake, or None for clear text. `timeout` is in seconds and
-    covers the whole exchange, so that a server that drips bytes ends as well. Of the body at most
-    `max_body` bytes are read.
+    `client` is a finished TLS handshake, or None for clear text. The time limit covers the whole
+    exchange, so that a server that drips bytes ends as well. Of the body at most `max_body` bytes
+    are read.
     """
+    network = step.network
     protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
-    host_value = authority(host or address, port, 80 if client is None else 443)
+    host_value = authority(host or step.address, step.port, 80 if client is None else 443)
     channel = HTTPChannel(stream, client)
     answer = _Response(max_body=max_body)
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        with within(timeout):
+        with within(step.timeout):
             if protocol == "h2":
                 await _exchange_h2(channel, answer, host_value, path)
             else:
@@ -108,23 +103,17 @@ async def exchange(
         failed = error
     took = network.clock_us() - begin
     asked = HTTPExchange(
-        endpoint=endpoint,
-        purpose=purpose,
-        contrast=contrast,
-        at_us=begin - started_us,
-        took_us=took,
+        **step.fields(begin, took),
         failure=None if failed is None else failure(failed),
         errno=None if failed is None else kernel_errno(failed),
-        address=address,
-        port=port,
-        host=host or address,
+        host=host or step.address,
         path=path,
         tls=client is not None,
         protocol=protocol,
         sent_bytes=channel.sent_bytes,
         received_bytes=channel.received_bytes,
     )
-    unexpected = client is None or contrast is Contrast.NO_VERIFY
+    unexpected = client is None or step.contrast is Contrast.NO_VERIFY
     return _completed(asked, answer, unexpected=unexpected), _date_ms(answer)
 
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from probes.net import tls
 from probes.net.network import ConnectError, DestinationRefusedError, Network
-from probes.wire.observation import PathHop, PathTrace, Purpose
+from probes.steps.context import StepContext
+from probes.wire.observation import PathHop, PathTrace
 
 MAX_HOPS = 16
 QUIET = 3
@@ -32,29 +33,20 @@ ICMP, SILENCE = "icmp", "silence"
 
 
 async def trace(
-    network: Network,
-    *,
-    endpoint: str,
-    address: str,
-    port: int,
-    sni: str,
-    started_us: int,
-    alpn: Sequence[str] = (),
-    silent: bool = False,
-    hop: float = 1.0,
-    limit: float = 15.0,
+    step: StepContext, *, sni: str, alpn: Sequence[str] = (), silent: bool = False, hop: float = 1.0
 ) -> PathTrace:
     """Return what answered hellos with TTL 1, 2, ..., until something answered in TLS or ended the
     connection, or a SYN with that TTL reached the server.
 
     `silent` says that the interference drops packets silently. `hop` limits the wait for one
-    answer, `limit` the whole step, in seconds.
+    answer, in seconds.
     """
+    network, address, port = step.network, step.address, step.port
     begin = network.clock_us()
     hello = tls.TLSClient(tls.context_for(PROFILE, "", False, alpn), sni or address).start()
     hops: list[PathHop] = []
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(step.timeout):
             quiet = 0
             for ttl in range(1, MAX_HOPS + 1):
                 response = await _send_hello(network, address, port, hello, ttl, hop)
@@ -71,12 +63,7 @@ async def trace(
     except TimeoutError:
         pass  # the hops so far are kept
     return PathTrace(
-        endpoint=endpoint,
-        purpose=Purpose.CONTRAST,
-        at_us=begin - started_us,
-        took_us=network.clock_us() - begin,
-        address=address,
-        port=port,
+        **step.fields(begin, network.clock_us() - begin),
         sni=sni,
         hops=tuple(hops),
     )

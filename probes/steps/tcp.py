@@ -13,51 +13,31 @@ from probes.net.network import (
     Network,
     Stream,
 )
-from probes.wire.observation import Contrast, Purpose, TCPConnect
+from probes.steps.context import StepContext, icmp_fields
+from probes.wire.observation import TCPConnect
 
 SYN_AGAIN_US = 1_000_000
 """When a SYN is sent again (RFC 6298, 2.1)."""
 
 
-async def connect(
-    network: Network,
-    *,
-    endpoint: str,
-    address: str,
-    port: int,
-    started_us: int,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
-    timeout: float = 10.0,
-) -> tuple[TCPConnect, Stream | None]:
-    """Return the observation and, after a success, the open stream, which the caller closes.
-
-    `timeout` is in seconds; ten let a lost SYN be sent three times more.
-    """
+async def connect(step: StepContext) -> tuple[TCPConnect, Stream | None]:
+    """Return the observation and, after a success, the open stream, which the caller closes."""
+    network = step.network
     stream: Stream | None = None
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        with within(timeout):
-            stream = await network.connect(address, port)
+        with within(step.timeout):
+            stream = await network.connect(step.address, step.port)
     except (OSError, DestinationRefusedError) as error:
         failed = error
     took = network.clock_us() - begin
-    icmp = failed if isinstance(failed, ConnectError) else None
     observation = TCPConnect(
-        endpoint=endpoint,
-        purpose=purpose,
-        contrast=contrast,
-        at_us=begin - started_us,
-        took_us=took,
+        **step.fields(begin, took),
         failure=None if failed is None else failure(failed),
         evidence=_evidence(network, stream, took, failed),
-        address=address,
-        port=port,
-        errno=icmp.errno if icmp else None,
-        icmp_type=icmp.icmp_type if icmp else None,
-        icmp_code=icmp.icmp_code if icmp else None,
-        icmp_from=icmp.icmp_from if icmp else None,
+        errno=failed.errno if isinstance(failed, ConnectError) else None,
+        **icmp_fields(failed),
     )
     return observation, stream
 

@@ -11,7 +11,8 @@ from probes.net import certificates, tls
 from probes.net.classify import alert, failure, kernel_errno
 from probes.net.limits import within
 from probes.net.network import LATE, SENT_AGAIN, Network, Stream
-from probes.wire.observation import Contrast, Purpose, TLSHandshake
+from probes.steps.context import StepContext
+from probes.wire.observation import TLSHandshake
 
 GAP = "gap"
 """Evidence of a handshake that got no answer: parts of one arrived, and not its beginning."""
@@ -21,33 +22,27 @@ LOOK_SECONDS = 0.02
 
 
 async def handshake(
-    network: Network,
+    step: StepContext,
     stream: Stream,
     *,
-    endpoint: str,
-    address: str,
-    port: int,
     sni: str,
-    started_us: int,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
     profile: str = "default",
     trust: str = "",
     verify: bool = True,
     alpn: Sequence[str] = (),
-    timeout: float = 10.0,
 ) -> tuple[TLSHandshake, tls.TLSClient]:
     """Return the observation and the client, which is ready for use when there was no failure.
 
     `sni` may be empty: then no name is shown and the certificate must hold the address.
-    `timeout` is in seconds. The stream stays the caller's to close.
+    The stream stays the caller's to close.
     """
-    client = tls.TLSClient(tls.context_for(profile, trust, verify, alpn), sni or address)
+    network = step.network
+    client = tls.TLSClient(tls.context_for(profile, trust, verify, alpn), sni or step.address)
     failed: BaseException | None = None
     sent_again = network.packets_sent_again(stream)
     begin = network.clock_us()
     try:
-        with within(timeout):
+        with within(step.timeout):
             await tls.handshake(stream, client)
     except OSError as error:  # TimeoutError and ssl.SSLError are of this type
         failed = error
@@ -63,15 +58,9 @@ async def handshake(
     again = () if failed else await _sent_again(network, stream, sent_again, took)
     presented = client.chain() if refused else client.leaf() if failed is None else ()
     observation = TLSHandshake(
-        endpoint=endpoint,
-        purpose=purpose,
-        contrast=contrast,
-        at_us=begin - started_us,
-        took_us=took,
+        **step.fields(begin, took),
         failure=None if failed is None else failure(failed),
         evidence=(GAP,) if gap else again,
-        address=address,
-        port=port,
         sni=sni,
         profile=profile,
         hello_bytes=client.hello_bytes,

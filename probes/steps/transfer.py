@@ -30,7 +30,8 @@ from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.runtime.options import authority
-from probes.wire.observation import Contrast, Progress, Purpose, Transfer
+from probes.steps.context import StepContext
+from probes.wire.observation import Progress, Transfer
 from probes.wire.speed import SLOW
 
 WANTED_BYTES = 65536
@@ -238,33 +239,28 @@ class _MeteredStream:
 
 
 async def transfer(
-    network: Network,
+    step: StepContext,
     stream: Stream,
     client: tls.TLSClient | None,
     *,
-    endpoint: str,
-    address: str,
-    port: int,
     sni: str,
     host: str,
     path: str,
-    started_us: int,
     turn: int,
     round_trip_us: int,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
     limits: TransferLimits | None = None,
 ) -> Transfer:
     """Fetch until enough has arrived, and return the observation. The caller closes the stream.
 
     `sni` is the name that the handshake showed, `host` the one in the requests, `round_trip_us` how
     long the connect took. Evidence `short`: the server sent less than was wanted; `time_over`: the
-    time ended while bytes were still arriving.
+    time, that of `limits`, ended while bytes were still arriving.
     """
+    network = step.network
     limits = limits or TransferLimits()
     metered = _MeteredStream(network, stream, limits, round_trip_us)
     channel = HTTPChannel(metered, client)
-    host_value = authority(host or address, port, 80 if client is None else 443)
+    host_value = authority(host or step.address, step.port, 80 if client is None else 443)
     failed: BaseException | None = None
     evidence: list[str] = []
     try:
@@ -286,16 +282,10 @@ async def transfer(
     ended = network.clock_us()
     metered.meter.finish(ended)
     return Transfer(
-        endpoint=endpoint,
-        purpose=purpose,
-        contrast=contrast,
-        at_us=metered.begin_us - started_us,
-        took_us=ended - metered.begin_us,
+        **step.fields(metered.begin_us, ended - metered.begin_us),
         failure=None if failed is None else failure(failed),
         errno=None if failed is None else kernel_errno(failed),
         evidence=tuple(evidence),
-        address=address,
-        port=port,
         sni=sni,
         turn=turn,
         tls=client is not None,

@@ -14,6 +14,7 @@ from probes.net.quic import QUICClient
 from probes.reflector.quic import QUICReflectorError, client_of, serve_quic
 from probes.reflector.tcp import ReflectorError, make_certificate, serve, server_context
 from probes.steps import quic
+from probes.steps.context import StepContext
 from probes.wire.observation import QUICHandshake
 from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
@@ -47,16 +48,9 @@ async def reflecting(pair, **options):
             stop.set()
 
 
-async def connect(port: int, name: str, **options) -> QUICHandshake:
-    return await quic.handshake(
-        LAB,
-        endpoint="x",
-        address="127.0.0.1",
-        port=port,
-        sni=name,
-        started_us=0,
-        **({"verify": False, "timeout": 30.0} | options),
-    )
+async def connect(port: int, name: str, timeout: float = 30.0, **options) -> QUICHandshake:
+    step = StepContext(LAB, "x", "127.0.0.1", port, 0, timeout=timeout)
+    return await quic.handshake(step, sni=name, **({"verify": False} | options))
 
 
 @pytest.mark.parametrize("name", ["szlong.weixin.qq.com", "chat.signal.org", "xn--e1afmkfd.test"])

@@ -18,6 +18,7 @@ from probes.steps.app import (
     Reply,
     is_http,
 )
+from probes.steps.context import StepContext
 from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange
 from tests.world import app_servers
@@ -31,17 +32,10 @@ LAB = SocketNetwork(guard=Guard(allow_private=True))
 async def stream_to(port: int, request: AppRequest, timeout: float = HANG_SECONDS) -> AppExchange:
     stream = await LAB.connect("127.0.0.1", port)
     try:
-        return await app.over_stream(
-            LAB,
-            stream,
-            request,
-            endpoint="a.test:443/mtproto",
-            address="127.0.0.1",
-            port=port,
-            protocol="mtproto",
-            started_us=LAB.clock_us(),
-            timeout=timeout,
+        step = StepContext(
+            LAB, "a.test:443/mtproto", "127.0.0.1", port, LAB.clock_us(), timeout=timeout
         )
+        return await app.over_stream(step, stream, request, protocol="mtproto")
     finally:
         stream.close()
 
@@ -52,17 +46,10 @@ async def ask(
     pauses: tuple[float, ...] = (),
     timeout: float = HANG_SECONDS,
 ) -> AppExchange:
-    return await app.over_datagrams(
-        network,
-        stun.request(),
-        endpoint="a.test:3478/stun",
-        address="127.0.0.1",
-        port=port,
-        protocol="stun",
-        started_us=LAB.clock_us(),
-        pauses=pauses,
-        timeout=timeout,
+    step = StepContext(
+        network, "a.test:3478/stun", "127.0.0.1", port, LAB.clock_us(), timeout=timeout
     )
+    return await app.over_datagrams(step, stun.request(), protocol="stun", pauses=pauses)
 
 
 async def test_a_server_that_speaks():

@@ -12,6 +12,7 @@ import pytest
 
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
+from probes.steps.context import StepContext
 from probes.steps.http import LEAN_BODY, MAX_BODY, MAX_RECEIVED, clear_answer, exchange
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
@@ -40,7 +41,14 @@ def survives_the_wire(seen: HTTPExchange) -> None:
     assert decode(encode(measurement)) == measurement
 
 
-async def ask(behaviour: Behaviour, *, alpn: tuple[str, ...] | None = None, **changes):
+async def ask(
+    behaviour: Behaviour,
+    *,
+    alpn: tuple[str, ...] | None = None,
+    timeout: float = HANG_SECONDS,
+    contrast: Contrast | None = None,
+    **changes,
+):
     """One exchange; TLS when `alpn` is given. Returns what was seen, the date, the server."""
     async with tls_server.serve(behaviour) as server:
         stream = await LAB.connect(server.address, server.port)
@@ -48,17 +56,16 @@ async def ask(behaviour: Behaviour, *, alpn: tuple[str, ...] | None = None, **ch
         if alpn is not None:
             client = tls.TLSClient(tls.context_for("default", CA.pem, alpn=alpn), NAME)
             await tls.handshake(stream, client)
-        options = {"host": NAME, "path": "/", "timeout": HANG_SECONDS} | changes
-        seen, date = await exchange(
+        step = StepContext(
             LAB,
-            stream,
-            client,
-            endpoint="wechat.test:80/http",
-            address=server.address,
-            port=server.port,
-            started_us=LAB.clock_us(),
-            **options,
+            "wechat.test:80/http",
+            server.address,
+            server.port,
+            LAB.clock_us(),
+            contrast=contrast,
+            timeout=timeout,
         )
+        seen, date = await exchange(step, stream, client, **{"host": NAME, "path": "/"} | changes)
         stream.close()
     survives_the_wire(seen)
     return seen, date, server
@@ -265,10 +272,8 @@ async def test_whoever_says_much_before_a_status_is_left():
     async with server:
         port = server.sockets[0].getsockname()[1]
         stream = await LAB.connect("127.0.0.1", port)
-        seen, _ = await exchange(
-            LAB, stream, None, endpoint="e", address="127.0.0.1", port=port, host=NAME, path="/",
-            started_us=0, timeout=HANG_SECONDS,
-        )  # fmt: skip
+        step = StepContext(LAB, "e", "127.0.0.1", port, 0, timeout=HANG_SECONDS)
+        seen, _ = await exchange(step, stream, None, host=NAME, path="/")
         stream.close()
     assert (seen.failure, seen.status) == ("http_request_failed", None)
     assert seen.received_bytes < 2 * MAX_RECEIVED

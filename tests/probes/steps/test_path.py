@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from probes.net.network import Guard, SocketNetwork
+from probes.steps.context import StepContext
 from probes.steps.path import QUIET, trace
 from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.world import tls_server
@@ -19,15 +20,16 @@ NAME = "wechat.test"
 
 
 async def traced(address: str, port: int, hop: float = 0.2) -> PathTrace:
-    return await trace(
+    step = StepContext(
         LAB,
-        endpoint="wechat.test:443/tls",
-        address=address,
-        port=port,
-        sni=NAME,
-        started_us=LAB.clock_us(),
-        hop=hop,
+        "wechat.test:443/tls",
+        address,
+        port,
+        LAB.clock_us(),
+        purpose=Purpose.CONTRAST,
+        timeout=15.0,
     )
+    return await trace(step, sni=NAME, hop=hop)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +63,7 @@ async def test_nothing_listens():
 
 async def test_a_destination_that_may_not_be_dialled_is_not():
     async with tls_server.serve(tls_server.reset) as server:
-        seen = await trace(
-            SocketNetwork(),
-            endpoint="e",
-            address=server.address,
-            port=server.port,
-            sni=NAME,
-            started_us=0,
-            silent=True,
-        )
+        step = StepContext(SocketNetwork(), "e", server.address, server.port, 0)
+        seen = await trace(step, sni=NAME, silent=True)
     assert server.hellos == []
     assert {hop.hello for hop in seen.hops} == {None}

@@ -10,6 +10,7 @@ import pytest
 from aioquic.quic.packet import QuicProtocolVersion
 
 from probes.net.network import Guard, SocketNetwork
+from probes.steps.context import StepContext
 from probes.steps.quic import handshake
 from tests.world import quic_server
 from tests.world.pki import Authority, self_signed
@@ -22,17 +23,14 @@ NAME = "wechat.test"
 LEAF = CA.issue(NAME)
 
 
-async def tls_handshake(leaf=LEAF, *, address: str = "127.0.0.1", server=(), **changes):
+async def tls_handshake(
+    leaf=LEAF, *, address: str = "127.0.0.1", server=(), timeout: float = HANG_SECONDS, **changes
+):
     async with quic_server.serve(leaf, address, **dict(server)) as running:
-        options = {"trust": CA.pem, "timeout": HANG_SECONDS, "sni": NAME} | changes
-        seen = await handshake(
-            LAB,
-            endpoint="wechat.test:443/quic",
-            address=address,
-            port=running.port,
-            started_us=LAB.clock_us(),
-            **options,
+        step = StepContext(
+            LAB, "wechat.test:443/quic", address, running.port, LAB.clock_us(), timeout=timeout
         )
+        seen = await handshake(step, **{"trust": CA.pem, "sni": NAME} | changes)
     return seen, running
 
 
@@ -86,24 +84,15 @@ async def test_retry_and_another_version():
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_a_closed_port_is_known_by_icmp(address: str):
-    seen = await handshake(
-        LAB,
-        endpoint="x",
-        address=address,
-        port=free_port(),
-        sni=NAME,
-        started_us=0,
-        timeout=HANG_SECONDS,
-    )
+    step = StepContext(LAB, "x", address, free_port(), 0, timeout=HANG_SECONDS)
+    seen = await handshake(step, sni=NAME)
     assert seen.failure == "connection_refused"
     assert (seen.icmp_type, seen.icmp_code) == ((1, 4) if ":" in address else (3, 3))
     assert (seen.icmp_from, seen.errno) == (address, 111)
 
 
 async def test_a_destination_that_the_guard_refuses_is_not_dialled():
-    seen = await handshake(
-        SocketNetwork(), endpoint="x", address="127.0.0.1", port=443, sni=NAME, started_us=0
-    )
+    seen = await handshake(StepContext(SocketNetwork(), "x", "127.0.0.1", 443, 0), sni=NAME)
     assert seen.evidence == ("not_dialled",)
     assert seen.sent_bytes == 0
 
@@ -151,15 +140,8 @@ async def test_garbage_is_not_an_answer():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as babbler:
         babbler.bind(("127.0.0.1", 0))
         babbler.setblocking(False)
-        loop_seen = handshake(
-            LAB,
-            endpoint="x",
-            address="127.0.0.1",
-            port=babbler.getsockname()[1],
-            sni=NAME,
-            started_us=0,
-            timeout=2.0,
-        )
+        port = babbler.getsockname()[1]
+        loop_seen = handshake(StepContext(LAB, "x", "127.0.0.1", port, 0, timeout=2.0), sni=NAME)
 
         async def babble() -> None:
             loop = asyncio.get_running_loop()

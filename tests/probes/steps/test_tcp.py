@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from probes.net.network import Guard, SocketNetwork
+from probes.steps.context import StepContext
 from probes.steps.tcp import connect
 from probes.wire.observation import Contrast, Purpose
 from tests.world.tls_server import serve, silence
@@ -15,13 +16,9 @@ LAB = SocketNetwork(guard=Guard(allow_private=True))
 
 
 async def to(address: str, port: int, network: SocketNetwork = LAB, **changes):
+    started_us = network.clock_us()
     return await connect(
-        network,
-        endpoint="a.test:443/tcp",
-        address=address,
-        port=port,
-        started_us=network.clock_us(),
-        **changes,
+        StepContext(network, "a.test:443/tcp", address, port, started_us, **changes)
     )
 
 

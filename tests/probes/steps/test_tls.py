@@ -8,6 +8,7 @@ import time
 import pytest
 
 from probes.net.network import Guard, SocketNetwork
+from probes.steps.context import StepContext
 from probes.steps.tls import handshake
 from tests.world import tls_server
 from tests.world.pki import Authority, self_signed
@@ -21,19 +22,16 @@ LEAF = CA.issue(NAME)
 GOOD = tls_server.tls(LEAF.context(alpn=("h2",)))
 
 
-async def tls_handshake(behaviour: Behaviour, *, network=LAB, **changes):
+async def tls_handshake(
+    behaviour: Behaviour, *, network=LAB, timeout: float = HANG_SECONDS, **changes
+):
     async with tls_server.serve(behaviour) as server:
         stream = await network.connect(server.address, server.port)
-        options = {"trust": CA.pem, "timeout": HANG_SECONDS, "sni": NAME} | changes
-        seen, client = await handshake(
-            network,
-            stream,
-            endpoint="wechat.test:443/tls",
-            address=server.address,
-            port=server.port,
-            started_us=LAB.clock_us(),
-            **options,
+        began = LAB.clock_us()
+        step = StepContext(
+            network, "wechat.test:443/tls", server.address, server.port, began, timeout=timeout
         )
+        seen, client = await handshake(step, stream, **{"trust": CA.pem, "sni": NAME} | changes)
         stream.close()
     return seen, client
 

@@ -12,6 +12,7 @@ import pytest
 
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
+from probes.steps.context import StepContext
 from probes.steps.transfer import (
     FASTEST,
     MOST_POINTS,
@@ -63,21 +64,24 @@ async def fetch(
         if alpn is not None:
             client = tls.TLSClient(tls.context_for("default", CA.pem, alpn=alpn), NAME)
             await tls.handshake(stream, client)
-        seen = await transfer(
+        step = StepContext(
             LAB,
+            "wechat.test:443/https",
+            server.address,
+            server.port,
+            begun,
+            purpose=Purpose.CONTRAST,
+            contrast=Contrast.INNOCUOUS_NAME,
+        )
+        seen = await transfer(
+            step,
             stream,
             client,
-            endpoint="wechat.test:443/https",
-            address=server.address,
-            port=server.port,
             sni=NAME,
             host=NAME,
             path="/",
-            started_us=begun,
             turn=2,
             round_trip_us=300,
-            purpose=Purpose.CONTRAST,
-            contrast=Contrast.INNOCUOUS_NAME,
             limits=limits,
         )
         stream.close()

@@ -1,0 +1,26 @@
+"""What the observations of all steps say."""
+
+from __future__ import annotations
+
+from probes.net.network import SocketNetwork
+from probes.steps.context import StepContext, icmp_fields
+from probes.wire.observation import Contrast, Purpose, TCPConnect
+
+
+def test_times_count_from_the_start_of_the_measurement() -> None:
+    step = StepContext(
+        SocketNetwork(), "e", "192.0.2.1", 443, 1000, Purpose.CONTRAST, Contrast.REPEAT
+    )
+    assert TCPConnect(**step.fields(1500, 70)) == TCPConnect(
+        endpoint="e",
+        purpose=Purpose.CONTRAST,
+        contrast=Contrast.REPEAT,
+        at_us=500,
+        took_us=70,
+        address="192.0.2.1",
+        port=443,
+    )
+
+
+def test_what_failed_without_an_icmp_message_has_no_such_fields() -> None:
+    assert icmp_fields(None) == icmp_fields(TimeoutError()) == {}
