@@ -14,7 +14,7 @@ import msgspec
 
 from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import baseline, cusum, gates, others, split
+from monitor.detection.sequence import baseline, cusum, gates, other_hosts, split
 from monitor.detection.sequence.series import DEPTH
 from monitor.detection.sequence.state import Series, TargetNetwork, Track
 
@@ -112,7 +112,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         needs=needs,
         on_watch=on_watch,
         divided=part,
-        others_fail=own and others.fail_as_well(network, series, agreeing, policy),
+        others_fail=own and other_hosts.fail_as_well(network, series, agreeing, policy),
         aftermath=len({network.members[p].owner for p in alone}) < min(owners_needed, len(owners)),
     )
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import baseline, cusum, gates, others
+from monitor.detection.sequence import baseline, cusum, gates, other_hosts
 from monitor.detection.sequence.cusum import CountedFailure
 from monitor.detection.sequence.state import (
     Baseline,
@@ -64,7 +64,7 @@ def record(network: TargetNetwork, fact: Fact) -> None:
         outcome=gates.outcome(fact),
         failed_at=known.failed_at if known else 0,
         failed_depth=known.failed_depth if known else -1,
-        usual=others.learnt(usual, fact) if usual or fact.others_failed else usual,
+        usual=other_hosts.learnt(usual, fact) if usual or fact.others_failed else usual,
         shared=known.shared if known else 0,
     )
 
@@ -162,7 +162,7 @@ def _bad(
             technique=str(named or ""),
             part=verdict.state is not State.BLOCKED,
             heard=_timely_arrival(fact, policy),
-            others=others.unusual(network.members[probe], fact, policy),
+            others=other_hosts.unusual(network.members[probe], fact, policy),
         )
         track = cusum.fail(track, round, failure, policy)
     else:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import OWN_SOURCE, Stored, Tier, Verdict
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import others
+from monitor.detection.sequence import other_hosts
 from monitor.detection.sequence.fold import initial
 from probes.wire.measurement import Role
 from tests.monitor.detection import scenes
@@ -189,19 +189,19 @@ def test_what_is_confirmed_stays_when_other_hosts_begin_to_fail() -> None:
 def test_what_usually_fails_is_learnt_and_forgotten_and_nothing_else_takes_memory() -> None:
     (who,) = vantages(1)
     well = fact(who, START, ok())
-    assert others.learnt({}, well) == {}
+    assert other_hosts.learnt({}, well) == {}
     ill = replace(well, others_failed=("host-0",))
     world = play(World([who]), 1, ok(), none)
     (network,) = world.state.networks.values()
     member = network.members[who.probe]
     for number in range(300):
-        member.usual = others.learnt(member.usual, ill if number < 40 else well)
+        member.usual = other_hosts.learnt(member.usual, ill if number < 40 else well)
         if number == 39:
             assert member.usual["host-0"] > POLICY.others_usual_per_mille
-            assert not others.unusual(member, replace(ill, verdict=blocked()), POLICY)
+            assert not other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY)
     assert member.usual == {}
-    assert others.learnt({}, replace(ill, verdict=blocked())) == {}
-    assert others.unusual(member, replace(ill, verdict=blocked()), POLICY) == ("host-0",)
+    assert other_hosts.learnt({}, replace(ill, verdict=blocked())) == {}
+    assert other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY) == ("host-0",)
 
 
 def test_the_hosts_of_a_fact_are_those_of_the_vantage_s_liveness() -> None:
