@@ -27,8 +27,8 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, NetworkEvidence, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.heard import HeardNetwork, heard_networks
 from monitor.detection.sequence.history import Folding, sort_events
+from monitor.detection.sequence.watch_coverage import NetworkCoverage, network_coverage
 from monitor.detector.round_reader import RoundReader
 from monitor.interop.archive import Archive, ArchiveError, existing_archive, with_archive
 from monitor.interop.fingerprints.directory import load
@@ -86,10 +86,10 @@ def fold_files(
     until: int,
     policy: Policy,
     fingerprints: Fingerprints = OWN,
-    heard: list[HeardNetwork] | None = None,
+    coverage: list[NetworkCoverage] | None = None,
 ) -> list[Event]:
-    """The events that follow from these measurements up to a round. `heard` receives the networks
-    that the detector has heard."""
+    """The events that follow from these measurements up to a round. `coverage` receives the
+    networks that were measured, and what is missing there."""
     services: dict[str, list[Stored]] = defaultdict(list)
     liveness = [one for one in stored if one.measurement.target in LIVENESS_TARGETS]
     for one in stored:
@@ -100,8 +100,8 @@ def fold_files(
         folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         folding.fold(sorted({one.measurement.round for one in mine}), [*mine, *liveness])
         events += folding.events.values()
-        if heard is not None:
-            heard += heard_networks(folding.state, policy)
+        if coverage is not None:
+            coverage += network_coverage(folding.state, policy)
     return events
 
 
@@ -110,15 +110,15 @@ async def fold_store(
     until: int,
     policy: Policy,
     fingerprints: Fingerprints = OWN,
-    heard: list[HeardNetwork] | None = None,
+    coverage: list[NetworkCoverage] | None = None,
     services: Sequence[str] | None = None,
     observe: Callable[[int, int], None] | None = None,
     archive: Archive | None = None,
 ) -> list[Event]:
     """The events that follow from all stored measurements (of some services) up to a round, and
-    from those that are archived; `heard` as in `fold_files`. `observe` gets how many measurements
-    are folded and how many there are, now and then and at the end; an exception in it ends the
-    work.
+    from those that are archived; `coverage` as in `fold_files`. `observe` gets how many
+    measurements are folded and how many there are, now and then and at the end; an exception in it
+    ends the work.
 
     Raises StoreUnavailableError.
     """
@@ -145,14 +145,14 @@ async def fold_store(
         await reader.fold(foldings, part, pause)
         done += sum(counts[service][round] for service, some in part.items() for round in some)
     await pause()
-    if heard is not None:
+    if coverage is not None:
         for folding in foldings.values():
-            heard += heard_networks(folding.state, policy)
+            coverage += network_coverage(folding.state, policy)
     return [event for folding in foldings.values() for event in folding.events.values()]
 
 
 FoldStore = Callable[
-    [Database, int, Policy, Fingerprints, list[HeardNetwork]], Awaitable[list[Event]]
+    [Database, int, Policy, Fingerprints, list[NetworkCoverage]], Awaitable[list[Event]]
 ]
 """As `fold_store`."""
 
@@ -165,7 +165,7 @@ async def fold_in_processes(
     until: int,
     policy: Policy,
     fingerprints: Fingerprints,
-    heard: list[HeardNetwork],
+    coverage: list[NetworkCoverage],
 ) -> list[Event]:
     """As `fold_store`, over all cores when the store is large, with a progress bar and at the
     end the rate on a terminal."""
@@ -179,12 +179,12 @@ async def fold_in_processes(
     try:
         if len(parts) < 2:
             return await fold_store(
-                database, until, policy, fingerprints, heard, observe=bar.show, archive=archive
+                database, until, policy, fingerprints, coverage, observe=bar.show, archive=archive
             )
         events: list[Event] = []
         for found, networks in await in_processes(work, parts, bar.show):
             events += found
-            heard += networks
+            coverage += networks
         return events
     finally:
         bar.end()
@@ -198,17 +198,17 @@ def _fold_part(
     fingerprints: Fingerprints,
     services: Sequence[str],
     observe: Callable[[int, int], None],
-) -> tuple[list[Event], list[HeardNetwork]]:
+) -> tuple[list[Event], list[NetworkCoverage]]:
     """Fold some services, in a process of its own."""
 
-    async def fold() -> tuple[list[Event], list[HeardNetwork]]:
-        heard: list[HeardNetwork] = []
+    async def fold() -> tuple[list[Event], list[NetworkCoverage]]:
+        coverage: list[NetworkCoverage] = []
         archive = None if archived is None else Archive(archived)
         async with await open_database(url) as database:
             events = await fold_store(
-                database, until, policy, fingerprints, heard, services, observe, archive
+                database, until, policy, fingerprints, coverage, services, observe, archive
             )
-        return events, heard
+        return events, coverage
 
     return asyncio.run(fold())
 
@@ -233,13 +233,13 @@ async def replay(
     """
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
-    heard: list[HeardNetwork] = []
+    coverage: list[NetworkCoverage] = []
     if isinstance(source, Database):
-        events = await fold(source, until, policy, fingerprints, heard)
+        events = await fold(source, until, policy, fingerprints, coverage)
     else:
-        events = fold_files(source, until, policy, fingerprints, heard)
+        events = fold_files(source, until, policy, fingerprints, coverage)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
-    reasons = heard_text(heard) if networks or not events else ""
+    reasons = coverage_text(coverage) if networks or not events else ""
     if not shown and events:
         reasons = "the events are older than --from\n"
     text = _event_table(shown, networks) + ("" if as_json else reasons)
@@ -249,19 +249,21 @@ async def replay(
         err.write(f"no events: {reasons}")
 
 
-def heard_text(heard: Sequence[HeardNetwork]) -> str:
+def coverage_text(coverage: Sequence[NetworkCoverage]) -> str:
     """Which networks could be judged and what was missing in the others, a line for each target in
     a country."""
-    if not heard:
+    if not coverage:
         return "no measurement of a service was found\n"
     lines = []
-    for (target, country), some in groupby(sorted(heard), lambda each: (each.target, each.country)):
+    for (target, country), some in groupby(
+        sorted(coverage), lambda each: (each.target, each.country)
+    ):
         places = list(some)
-        unheard = [each for each in places if each.missing]
+        uncovered = [each for each in places if each.missing]
         count = f"{len(places)} network{'s' if len(places) > 1 else ''}"
-        line = f"{target} in {country}: {count}, {len(places) - len(unheard)} judged"
-        names = [f"AS{each.asn} {each.missing}" for each in unheard[:MAX_NAMED]]
-        more = len(unheard) - len(names)
+        line = f"{target} in {country}: {count}, {len(places) - len(uncovered)} judged"
+        names = [f"AS{each.asn} {each.missing}" for each in uncovered[:MAX_NAMED]]
+        more = len(uncovered) - len(names)
         names += [f"and {more} more"] if more else []
         lines.append(f"{line}; {', '.join(names)}\n" if names else f"{line}\n")
     return "".join(lines)

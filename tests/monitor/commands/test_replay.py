@@ -13,17 +13,17 @@ import pytest
 
 from monitor.commands.replay import (
     FOREVER,
+    coverage_text,
     event_line,
     fold_files,
     fold_store,
-    heard_text,
     lines,
     replay,
     run,
 )
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.heard import HeardNetwork
+from monitor.detection.sequence.watch_coverage import NetworkCoverage
 from monitor.detector.loop import Detector
 from monitor.store.database import open_database
 from monitor.web.api.forms import event_form, rfc3339
@@ -141,8 +141,10 @@ async def test_no_events_says_why() -> None:
 
 
 def test_networks_that_were_not_judged_are_named_up_to_a_number() -> None:
-    heard = [HeardNetwork("a/b", "KE", n, "ooni", "3 of 8 runs that worked") for n in range(1, 13)]
-    (line,) = heard_text([*heard, HeardNetwork("a/b", "KE", 99, "ooni")]).splitlines()
+    coverage = [
+        NetworkCoverage("a/b", "KE", n, "ooni", "3 of 8 runs that worked") for n in range(1, 13)
+    ]
+    (line,) = coverage_text([*coverage, NetworkCoverage("a/b", "KE", 99, "ooni")]).splitlines()
     assert line.startswith("a/b in KE: 13 networks, 1 judged; AS1 3 of 8 runs that worked, AS2 ")
     assert line.endswith("AS10 3 of 8 runs that worked, and 2 more")
 

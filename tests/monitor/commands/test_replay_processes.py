@@ -115,12 +115,12 @@ async def test_several_processes_find_what_one_finds(
     monkeypatch.setattr(replay, "LARGE_STORE", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr("monitor.commands.replay_processes.SHOW_SECONDS", 0)
-    err, heard, alone = Terminal(), [], []  # type: ignore[var-annotated]
+    err, coverage, alone = Terminal(), [], []  # type: ignore[var-annotated]
     fold = partial(fold_in_processes, url, None, err)
-    together = await fold(database, FOREVER, Policy(), OWN, heard)
+    together = await fold(database, FOREVER, Policy(), OWN, coverage)
     expected = await fold_store(database, FOREVER, Policy(), OWN, alone)
     assert lines(together) == lines(expected) != b""
-    assert sorted(heard) == sorted(alone)
+    assert sorted(coverage) == sorted(alone)
     measured = 3 * 12 * len(PEOPLE)
     assert f"\r{measured} measurements in " in err.getvalue()
     await database.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which networks the detector has heard, and what is missing where it cannot accuse anybody.
+"""Which networks are measured, and what is missing where the detector cannot accuse anybody.
 
 "No events" means nothing where nothing could have been seen.
 """
@@ -15,7 +15,7 @@ from monitor.detection.sequence import baseline, gates
 from monitor.detection.sequence.state import ServiceState, TargetNetwork
 
 
-class HeardNetwork(msgspec.Struct, frozen=True, order=True):
+class NetworkCoverage(msgspec.Struct, frozen=True, order=True):
     """One target in one network."""
 
     target: str
@@ -26,10 +26,10 @@ class HeardNetwork(msgspec.Struct, frozen=True, order=True):
     """Why no failure there can open an event; empty when one can."""
 
 
-def heard_networks(state: ServiceState, policy: Policy) -> list[HeardNetwork]:
+def network_coverage(state: ServiceState, policy: Policy) -> list[NetworkCoverage]:
     """Every network in a state, in a fixed order."""
     return sorted(
-        HeardNetwork(
+        NetworkCoverage(
             network.target,
             network.country,
             network.asn,

@@ -1,18 +1,18 @@
-"""Which networks were heard, and what was missing in the others."""
+"""Which networks can be judged, and what is missing in the others."""
 
 from __future__ import annotations
 
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.heard import heard_networks
 from monitor.detection.sequence.state import Member, TargetNetwork
+from monitor.detection.sequence.watch_coverage import network_coverage
 from tests.monitor.detection.imported.runs import HOUR, START, World, measurement, stored
 
 POLICY = Policy()
 
 
 def imported(world: World) -> dict[int, str]:
-    return {each.asn: each.missing for each in heard_networks(world.state, POLICY)}
+    return {each.asn: each.missing for each in network_coverage(world.state, POLICY)}
 
 
 def test_imports_need_a_history_that_worked() -> None:
@@ -56,7 +56,7 @@ def test_own_vantages_need_age_and_two_owners() -> None:
         "c": network(3, ("x", 9 * HOUR)),
         "d": network(0, ("x", 0), ("y", 0)),
     }
-    assert {each.asn: each.missing for each in heard_networks(state, POLICY)} == {
+    assert {each.asn: each.missing for each in network_coverage(state, POLICY)} == {
         0: "country or network not known",
         1: "",
         2: "vantages of one owner only",
