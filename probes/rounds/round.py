@@ -74,18 +74,22 @@ class _Round:
     """What the measurements of one round share."""
 
     setup: Setup
-    dns_cache: DNSCache
+    lookups: asyncio.TaskGroup
     round_ms: int
-    intervals: Mapping[str, int]
-    """Interval of each target in milliseconds, by id; that of the round without an entry."""
-    longest_after_failure_ms: int | None
     interval_ms: int
     history: Mapping[str, int]
-    lean: bool
-    slots: asyncio.Semaphore
-    listening: asyncio.Semaphore
+    limit_seconds: float | None = None
+    intervals: Mapping[str, int] = field(default_factory=dict)
+    """Interval of each target in milliseconds, by id; that of the round without an entry."""
+    longest_after_failure_ms: int | None = None
+    lean: bool = False
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
+    listening: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(CONCURRENCY * LISTENING)
+    )
     """Targets that are being measured or whose lookups still listen for second answers."""
-    closes_at: float
+    dns_cache: DNSCache = field(init=False)
+    closes_at: float = field(init=False)
     """Time of the event loop after which no endpoint begins."""
     online: bool = True
     """False when no liveness host accepted a connection: contrasts would show nothing then, and
@@ -98,6 +102,14 @@ class _Round:
     """Ids of targets whose throughput a retest asks for."""
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        setup, timeouts, limit = self.setup, self.setup.timeouts, self.limit_seconds
+        self.dns_cache = DNSCache(
+            self.lookups, setup.network, setup.catalogue, setup.system, timeouts
+        )
+        now = asyncio.get_running_loop().time()
+        self.closes_at = now + (timeouts.round if limit is None else limit)
 
     def interval_of(self, target: Target, *, failed: bool = False) -> int:
         """Interval of a target in milliseconds."""
@@ -162,14 +174,14 @@ async def measure_round(
         await _emit(measurement, emit)
 
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(
+        this = _Round(
             setup,
             lookups,
             round_ms,
             interval_ms,
-            history,
+            history or {},
             limit_seconds,
-            intervals,
+            intervals or {},
             longest_after_failure_ms,
             lean,
         )
@@ -201,8 +213,7 @@ async def measure_retest(
     endpoint failed in its last measurement.
     """
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms, history)
-        this.throughput = throughput
+        this = _Round(setup, lookups, round_ms, interval_ms, history or {}, throughput=throughput)
         async with asyncio.TaskGroup() as group:
             alive = group.create_task(_measure_liveness(this, rng))
             tasks = [group.create_task(_measure(this, t, retest=True)) for t in targets]
@@ -216,34 +227,6 @@ async def measure_retest(
 def _service_of(target: str) -> str:
     """The service in a target's id."""
     return target.partition("/")[0]
-
-
-def _begin(
-    setup: Setup,
-    lookups: asyncio.TaskGroup,
-    round_ms: int,
-    interval_ms: int,
-    history: Mapping[str, int] | None = None,
-    limit_seconds: float | None = None,
-    intervals: Mapping[str, int] | None = None,
-    longest_after_failure_ms: int | None = None,
-    lean: bool = False,
-) -> _Round:
-    timeouts = setup.timeouts
-    limit = timeouts.round if limit_seconds is None else limit_seconds
-    return _Round(
-        setup=setup,
-        dns_cache=DNSCache(lookups, setup.network, setup.catalogue, setup.system, timeouts),
-        round_ms=round_ms,
-        intervals=intervals or {},
-        longest_after_failure_ms=longest_after_failure_ms,
-        interval_ms=interval_ms,
-        history=history or {},
-        lean=lean,
-        slots=asyncio.Semaphore(CONCURRENCY),
-        listening=asyncio.Semaphore(CONCURRENCY * LISTENING),
-        closes_at=asyncio.get_running_loop().time() + limit,
-    )
 
 
 async def _measure_all(
