@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TextIO, TypeVar
 
+from probes.runtime.progress import ProgressLine
+
 Observe = Callable[[int, int], None]
 """Gets how much is done and how much there is."""
 _T = TypeVar("_T")
@@ -26,35 +28,29 @@ class ProgressBar:
     """A bar for measurements, and at the end their rate, on a terminal; nothing elsewhere."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out if out.isatty() else None
+        self._out, self._line = out, ProgressLine(out, SHOW_SECONDS)
         self._began = time.monotonic()
-        self._shown = 0.0
         self._done = 0
 
     def show(self, done: int, total: int) -> None:
         """Show how far the work is, a few times a second."""
-        now = time.monotonic()
         self._done = done
-        if self._out is None or now - self._shown < SHOW_SECONDS or not total:
+        if not total:
             return
-        self._shown = now
-        filled = WIDTH * done // total
-        left = f", {(now - self._began) * (total - done) / done:.0f} s left" if done else ""
-        self._out.write(
-            f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {100 * done // total} % of {total:,} "
-            f"measurements{left}\x1b[K"
+        filled, took = WIDTH * done // total, time.monotonic() - self._began
+        left = f", {took * (total - done) / done:.0f} s left" if done else ""
+        self._line.show(
+            f"[{'#' * filled}{'.' * (WIDTH - filled)}] {100 * done // total} % of {total:,} "
+            f"measurements{left}"
         )
-        self._out.flush()
 
     def end(self) -> None:
         """Replace the bar by a line with the rate."""
-        if self._out is not None and self._shown:
+        if self._line.shown:
+            self._line.clear()
             took = max(time.monotonic() - self._began, 1e-9)
-            self._out.write(
-                f"\r{self._done:,} measurements in {took:.1f} s, {self._done / took:,.0f} a second"
-                "\x1b[K\n"
-            )
-            self._out.flush()
+            rate = f"{self._done / took:,.0f} a second"
+            print(f"{self._done:,} measurements in {took:.1f} s, {rate}", file=self._out)
 
 
 def shares(sizes: Mapping[str, int], count: int) -> list[list[str]]:

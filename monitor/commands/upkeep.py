@@ -27,6 +27,7 @@ from monitor.store.size import StoreSize, forecast
 from monitor.web.api.forms import rfc3339
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
+from probes.runtime.progress import ProgressLine
 
 
 def run(given: argparse.Namespace) -> int:
@@ -196,11 +197,10 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
     from monitor.store.retention import prune
 
     before = wall_clock() - 1000 * given.older_than
-    on_terminal = sys.stderr.isatty()
+    line = ProgressLine(sys.stderr)
 
     def progress(day: int) -> None:
-        if on_terminal:
-            print(f"\r{date_of(day)}\x1b[K", end="", file=sys.stderr, flush=True)
+        line.show(str(date_of(day)))
 
     hours = wall_clock() - 1000 * given.hours_older_than
     if given.archive is None:
@@ -208,8 +208,7 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
     else:
         async with _archive_of(given, url) as write:
             pruned = await prune(url, before, write, progress, hours)
-    if on_terminal:
-        print("\r\x1b[K", end="", file=sys.stderr)
+    line.clear()
     print(
         f"{pruned.measurements:,} measurements dropped, "
         f"{pruned.witnesses_kept:,} kept as evidence of events"
@@ -265,14 +264,10 @@ async def _db(given: argparse.Namespace, url: str) -> int:
         case "db prune":
             await _prune(given, url)
         case "db move":
-            on_terminal = sys.stderr.isatty()
-
-            def progress(table: str, rows: int) -> None:
-                if on_terminal:
-                    print(f"\r{table}: {rows:,} rows\x1b[K", end="", file=sys.stderr, flush=True)
-
-            copied = await move(url, given.to, progress)
-            if on_terminal:
-                print(file=sys.stderr)
+            line = ProgressLine(sys.stderr)
+            copied = await move(
+                url, given.to, lambda table, rows: line.show(f"{table}: {rows:,} rows")
+            )
+            line.clear()
             print(f"{sum(copied.values()):,} rows copied")
     return 0

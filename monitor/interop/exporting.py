@@ -25,6 +25,7 @@ from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.reading.progress import list_services
 from monitor.store.records import Filter, StoreUnavailableError
 from probes.runtime.options import nearest
+from probes.runtime.progress import ProgressLine
 
 Write = Callable[[Sequence[Stored]], None]
 
@@ -72,7 +73,7 @@ async def run(
         since=given.since,
         until=given.until,
     )
-    count = 0
+    count, progress = 0, ProgressLine(err)
     try:
         archive = existing_archive(given)
         async with await open_database(existing_database_url(given)) as database:
@@ -83,9 +84,8 @@ async def run(
                 async for part in stream_all(database, archive, wanted):
                     write(part)
                     count += len(part)
-                    if err.isatty() and given.output is not None:
-                        err.write(f"\r{count:,} measurements\x1b[K")
-                        err.flush()
+                    if given.output is not None:
+                        progress.show(f"{count:,} measurements")
             if not count:
                 print(f"reachwatch: {await _nothing(database, wanted)}", file=err)
     except (
@@ -102,7 +102,8 @@ async def run(
         print(f"reachwatch: {given.output or 'standard output'}: {error.strerror}", file=err)
         return 2
     if given.output is not None:
-        print(f"{count:,} measurements" if not err.isatty() else "", file=err)
+        progress.clear()
+        print(f"{count:,} measurements", file=err)
     return 0
 
 

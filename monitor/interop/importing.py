@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import Admitted, StoreUnavailableError
 from probes.catalogue.load import CatalogueError, load
 from probes.runtime.clock import wall_clock
+from probes.runtime.progress import ProgressLine
 
 BATCH = 1000
 """Measurements in one transaction."""
@@ -89,8 +89,10 @@ class Importer:
     err: TextIO
     counts: ImportCounts = field(default_factory=ImportCounts)
     _batch: list[Admitted] = field(default_factory=list)
-    _progress_at: float = 0.0
-    _progress_shown: bool = False
+    line: ProgressLine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.line = ProgressLine(self.err, _PROGRESS_SECONDS)
 
     async def file(self, name: str) -> None:
         """Import one file. Raises StoreUnavailableError."""
@@ -109,7 +111,7 @@ class Importer:
                             self.counts.add_unsupported(test)
                         case reading.ImportedRun():
                             await self._add_run(item)
-                    self._progress(name, line)
+                    self.line.show(f"{name}: line {line:,}, {self.counts.summary()}")
         except files.FileError as error:
             self.counts.unreadable += 1
             self._report(str(error))
@@ -143,16 +145,8 @@ class Importer:
             self.counts.expired += added.expired
             self._batch = []
 
-    def _progress(self, name: str, line: int) -> None:
-        now = time.monotonic()
-        if self.err.isatty() and now - self._progress_at >= _PROGRESS_SECONDS:
-            self._progress_at, self._progress_shown = now, True
-            self.err.write(f"\r{name}: line {line:,}, {self.counts.summary()}\x1b[K")
-            self.err.flush()
-
     def _report(self, line: str) -> None:
-        if self._progress_shown:
-            self.err.write("\r\x1b[K")
+        self.line.clear()
         print(f"reachwatch: {line}", file=self.err)
 
 
@@ -186,7 +180,6 @@ async def run(
     except (CatalogueError, StoreRefusedError, StoreUnavailableError) as error:
         print(f"reachwatch: {error}", file=err)
         return 2
-    if importer._progress_shown:
-        err.write("\r\x1b[K")
+    importer.line.clear()
     print(importer.counts.summary(), file=out)
     return 2 if importer.counts.refused or importer.counts.unreadable else 0

@@ -23,6 +23,7 @@ from probes.privacy.scrub import scrub
 from probes.rounds.liveness import liveness_targets, reached_hosts
 from probes.rounds.round import Setup, measure_round, round_bound_seconds
 from probes.runtime.options import OptionError
+from probes.runtime.progress import ProgressLine
 from probes.summary import FunctionSummary, service_lines, summarise
 from probes.wire.codec import encode
 from probes.wire.measurement import (
@@ -98,7 +99,7 @@ async def once(
     epoch, sequence, online = secrets.token_hex(8), 0, False
     hosts = len(liveness_targets(catalogue.liveness, vantage.country))
     found: list[FunctionSummary] = []
-    progress = _Progress(stderr, hosts + len(targets))
+    progress = ProgressLine(stderr)
 
     def emit(measured: Measurement) -> None:
         nonlocal sequence, online
@@ -115,7 +116,7 @@ async def once(
         else:
             for row in table_rows(measurement):
                 print(_line(row), file=stdout, flush=True)
-        progress.show(sequence)
+        progress.show(f"{sequence} of {hosts + len(targets)} measured")
         if measured.target in LIVENESS_TARGETS:
             online = online or bool(reached_hosts(measured))
             if sequence == hosts and not online and not json_out:
@@ -143,24 +144,6 @@ async def once(
         if stdout.isatty():
             print(file=stdout)
         print(*lines, sep="\n", file=stdout, flush=True)
-
-
-class _Progress:
-    """The number of measured targets, on a terminal; nothing elsewhere."""
-
-    def __init__(self, stream: TextIO, total: int) -> None:
-        self._stream, self._total = stream, total
-        self._on = stream.isatty()
-
-    def show(self, done: int) -> None:
-        if self._on:
-            print(
-                f"\r{done} of {self._total} measured\x1b[K", end="", file=self._stream, flush=True
-            )
-
-    def clear(self) -> None:
-        if self._on:
-            print("\r\x1b[K", end="", file=self._stream, flush=True)
 
 
 def open_network(
