@@ -3,7 +3,7 @@
 delivered or over, suspicions ask the vantages of a network to measure again.
 
 Production code decides when a round closes (`round_deadline`), what is asked for and for which
-round (`suspicion`, `retest_publisher`), and which requests a probe accepts
+round (`retest_requests`, `retest_publisher`), and which requests a probe accepts
 (`probes.rounds.retests`). Simulated are the times between them. What arrives after its round was
 folded is folded again from the state before it, as in production.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retests: which ones the detector requests, and their publication over MQTT.
 
-Whether something is suspicious is decided in `monitor.detection.sequence.suspicion`. The
+Whether something is suspicious is decided in `monitor.detection.sequence.retest_requests`. The
 tracker remembers when each place was requested and where controls are; nothing of that is
 stored, so the next leader may request a retest once more. A request is useful only at once: if
 it cannot be published it is dropped, and the detector requests it again after the pause, if it
@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from monitor.broker.client import connected
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import suspicion
+from monitor.detection.sequence import retest_requests
+from monitor.detection.sequence.retest_requests import NOTHING, Asked, Place, Question
 from monitor.detection.sequence.state import ServiceState, TargetNetwork, network_key
-from monitor.detection.sequence.suspicion import NOTHING, Asked, Place, Question
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role
@@ -93,14 +93,14 @@ class RetestTracker:
         # A quorum that must hold for some time needs a measurement in the round in which it has:
         # an earlier request would name the round before (see `requests`).
         at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
-        chosen = suspicion.wanted(state, policy, at, self._asked)
+        chosen = retest_requests.wanted(state, policy, at, self._asked)
         length = policy.ms(policy.retest_round_seconds)
         chosen = {
             place: question
             for place, question in chosen.items()
             if _is_useful(_network(state, place), length)
         }
-        self._asked = suspicion.remembered(self._asked, chosen, at, policy)
+        self._asked = retest_requests.remembered(self._asked, chosen, at, policy)
         slow = {target for (_, _, target), question in chosen.items() if question.throughput}
         targets = {target for _, _, target in chosen}
         window = policy.ms(policy.control_window_seconds)

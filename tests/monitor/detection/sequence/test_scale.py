@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Fact, Tier, Verdict
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import suspicion
+from monitor.detection.sequence import retest_requests
 from monitor.detection.sequence.fold import initial, step
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -116,10 +116,10 @@ def test_isolated_failures_in_a_large_network_ask_for_no_retest() -> None:
         ill = {number * 2 % 100, (number * 2 + 1) % 100}
         facts = [fact(who, round, blocked() if n in ill else ok()) for n, who in enumerate(people)]
         state, _ = step(state, round, facts, POLICY)
-        assert suspicion.wanted(state, POLICY, round) == {}
+        assert retest_requests.wanted(state, POLICY, round) == {}
     round += INTERVAL
     state, _ = step(state, round, [fact(who, round, blocked()) for who in people[:4]], POLICY)
-    assert set(suspicion.wanted(state, POLICY, round)) == {("RU", 64501, "wechat/messaging")}
+    assert set(retest_requests.wanted(state, POLICY, round)) == {("RU", 64501, "wechat/messaging")}
 
 
 def test_two_of_a_hundred_that_fail_for_long_do_not_keep_the_rest_from_being_confirmed() -> None:

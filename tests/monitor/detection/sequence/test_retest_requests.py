@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.suspicion import (
+from monitor.detection.sequence.retest_requests import (
     NOTHING,
     Asked,
     Place,
