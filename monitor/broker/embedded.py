@@ -16,7 +16,7 @@ import contextlib
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
-from types import TracebackType
+from typing import Any
 
 from monitor.broker.connection import ServerConnection
 from monitor.broker.packets import Connect, Publish
@@ -271,14 +271,9 @@ class EmbeddedBroker:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
+    async def __aexit__(self, *error: Any) -> bool | None:
         """Close every connection and the listener, within CLOSE_SECONDS."""
-        return await self._stack.__aexit__(kind, error, trace)
+        return await self._stack.__aexit__(*error)
 
     async def _close(self) -> None:
         self._listener.close()

@@ -34,39 +34,26 @@ _ICMP = {
 
 def describe_observation(each: Known) -> tuple[str, str]:
     """Address or resolver of an observation, and its outcome in words."""
-    if isinstance(each, DNSLookup):
-        return _dns(each)
-    return _(
-        "%(address)s port %(port)s", address=each.address, port=each.port
-    ), _describe_at_address(each)
-
-
-def _describe_at_address(
-    each: TCPConnect
-    | TLSHandshake
-    | QUICHandshake
-    | HTTPExchange
-    | Transfer
-    | AppExchange
-    | PathTrace,
-) -> str:
     match each:
+        case DNSLookup():
+            return _dns(each)
         case TCPConnect():
-            return _tcp(each)
+            text = _tcp(each)
         case TLSHandshake():
-            return _tls(each)
+            text = _tls(each)
         case QUICHandshake():
-            return _quic(each)
+            text = _quic(each)
         case HTTPExchange():
-            return _http(each)
+            text = _http(each)
         case Transfer():
-            return _transfer(each)
+            text = _transfer(each)
         case AppExchange():
-            return _app(each)
+            text = _app(each)
         case PathTrace():
-            return _path(each)
+            text = _path(each)
         case _:
             assert_never(each)
+    return _("%(address)s port %(port)s", address=each.address, port=each.port), text
 
 
 def _resolver(seen: DNSLookup) -> str:
