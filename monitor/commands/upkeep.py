@@ -194,15 +194,17 @@ def _size_text(found: StoreSize, retention_days: int) -> str:
 
 
 async def _prune(given: argparse.Namespace, url: str) -> None:
-    from monitor.store.retention import prune
+    from monitor.store.retention import measured_until, prune
 
-    before = wall_clock() - 1000 * given.older_than
+    # A clock that is a year ahead must not drop everything, and what arrives for a year.
+    until = min(wall_clock(), await measured_until(url))
+    before = max(0, until - 1000 * given.older_than)
+    hours = max(0, until - 1000 * given.hours_older_than)
     line = ProgressLine(sys.stderr)
 
     def progress(day: int) -> None:
         line.show(str(date_of(day)))
 
-    hours = wall_clock() - 1000 * given.hours_older_than
     if given.archive is None:
         pruned = await prune(url, before, None, progress, hours)
     else:

@@ -111,6 +111,16 @@ class _Slices:
         await self.rest(engines.sqlite, time.perf_counter() - began)
 
 
+async def measured_until(url: str) -> int:
+    """The end (Unix ms) of the newest day of which there are measurements; 0 when there are none.
+    Raises as `open_database` does."""
+    async with connect(url) as engines:
+        await upgrade_schema(engines)
+        async with reading(engines) as connection:
+            newest = await connection.scalar(sa.select(sa.func.max(stored_day.c.day)))
+    return 0 if newest is None else (int(newest) + 1) * DAY_MS
+
+
 async def prune(
     url: str,
     before_ms: int,

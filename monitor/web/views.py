@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from aiohttp import web
+
 from monitor.collector.admission import QuarantineReason
 from monitor.detection.model import Event
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount, count_series, count_states, judged_rounds
+from monitor.store.reading.days import dropped_before
 from monitor.store.reading.events import (
     count_transitions,
     list_ended_events,
@@ -84,6 +87,20 @@ async def strip_rows(
     return await count_states(
         connection, targets, window.since, window.until, window.width, country, asns
     )
+
+
+async def no_measurement(site: Site) -> web.HTTPNotFound:
+    """What to answer where there is no measurement of an id: whoever follows a citation must not
+    take one that was dropped for one that never was."""
+    reason = "There is no measurement with this id."
+    async with site.database.reading() as connection:
+        if before := await dropped_before(connection):
+            day = words.machine(before)[:10]
+            reason += (
+                f" Those before {day} were dropped, except what events name as evidence; "
+                "files of archived days are at /data."
+            )
+    return web.HTTPNotFound(reason=reason)
 
 
 async def snapshot(site: Site) -> Snapshot:

@@ -47,6 +47,7 @@ from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site
 from monitor.web.text.network_names import names
+from monitor.web.views import no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
 
 DAY_MS = 86_400_000
@@ -116,9 +117,10 @@ async def one_event(request: web.Request) -> web.Response:
 
 async def one_measurement(request: web.Request) -> web.Response:
     """One measurement, byte for byte as the probe sent it."""
-    found = await request.app[SITE].database.facts.measurement(request.match_info["id"])
+    site = request.app[SITE]
+    found = await site.database.facts.measurement(request.match_info["id"])
     if found is None:
-        raise web.HTTPNotFound(reason="There is no measurement with this id.")
+        raise await no_measurement(site)
     return json_answer(found[1])
 
 

@@ -21,6 +21,7 @@ from monitor.web.text.certificates import escape_control_characters
 from monitor.web.text.language import _
 from monitor.web.text.network_names import network
 from monitor.web.text.words import rule_comment as comment
+from monitor.web.views import no_measurement
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
 EVENTS = 3
@@ -36,7 +37,7 @@ async def page(request: web.Request) -> web.Response:
     id = request.match_info["id"]
     found = await site.database.facts.measurement(id)
     if found is None:
-        raise web.HTTPNotFound(reason="There is no measurement with this id.")
+        raise await no_measurement(site)
     stored, line = found
     async with site.database.reading() as connection:
         verdict = await get_verdict(connection, id)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from monitor.commands import upkeep
 from monitor.commands.main import main
+from monitor.store.database import open_database
+from monitor.store.records import Added
 from probes.wire.enrolment_token import parse_token
+from tests.monitor.store.samples import NOON, admitted
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -77,6 +82,27 @@ def test_database_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     )
     assert status == 2
     assert "is the source, not another database" in said
+
+
+async def test_a_clock_that_is_ahead_drops_nothing_of_what_is_young(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, day = ("--data", str(tmp_path)), 86_400_000
+    url = f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db"
+
+    def prune() -> str:
+        with ThreadPoolExecutor(1) as aside:
+            return aside.submit(run, capsys, "db", "prune", "--older-than", "3d", *data).result()[1]
+
+    monkeypatch.setattr(upkeep, "wall_clock", lambda: NOON + 400 * day)
+    async with await open_database(url) as store:
+        assert prune().startswith("0 measurements dropped")  # of nothing
+        for number in range(6):
+            await store.facts.add([admitted(number, at=NOON + number * day)], [])
+        assert prune().startswith("3 measurements dropped")
+        assert await store.facts.add([admitted(7, at=NOON + 3 * day)], []) == Added(1, 0, 0)
+        monkeypatch.setattr(upkeep, "wall_clock", lambda: NOON + 4 * day)
+        assert prune().startswith("0 measurements dropped")
 
 
 def test_a_file_that_is_no_database_is_said_so(

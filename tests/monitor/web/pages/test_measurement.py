@@ -7,6 +7,7 @@ import dataclasses
 
 from msgspec.structs import replace
 
+from monitor.store.days import PRUNED
 from monitor.web.pages import measurement as page
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -88,3 +89,15 @@ async def test_a_measurement_names_the_event_that_it_is_part_of(web: Client) -> 
         answer = await web.get(f"/m/{other}")
         assert answer.status == 200
         assert f"/e/{world.CONFIRMED}" not in await answer.text()
+
+
+async def test_what_was_dropped_is_not_taken_for_what_never_was(site: Site) -> None:
+    missing, said = "0" * 32, "There is no measurement with this id."
+    async with client(site) as web:
+        assert "were dropped" not in await (await web.get(f"/m/{missing}")).text()
+        assert (await (await web.get(f"/api/v1/measurements/{missing}")).json())["error"] == said
+        await site.database.conclusions.set_cursor(PRUNED, 1_777_852_800_000)
+        for path in (f"/m/{missing}", f"/api/v1/measurements/{missing}"):
+            answer = await web.get(path)
+            assert answer.status == 404
+            assert f"{said} Those before 2026-05-04 were dropped" in await answer.text()
