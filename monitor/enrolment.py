@@ -15,7 +15,8 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated
 
 import msgspec
@@ -53,6 +54,19 @@ class EnrolmentRefusal(msgspec.Struct, frozen=True):
     reason: str
 
 
+def other_spelling(owner: str, known: Collection[str]) -> str | None:
+    """The name among `known` from which this one differs in capitals, blanks or punctuation alone.
+    Two names are two owners, and the same person under both could confirm a block alone."""
+    if owner in known:
+        return None
+    return next((each for each in sorted(known) if _letters(each) == _letters(owner)), None)
+
+
+def _letters(owner: str) -> str:
+    folded = unicodedata.normalize("NFKC", owner).casefold()
+    return "".join(filter(str.isalnum, folded)) or folded
+
+
 def new_token(
     url: str, role: str, owner: str, uses: int, expires_ms: int, now: int
 ) -> tuple[Token, str]:
@@ -67,6 +81,7 @@ def new_token(
         raise ValueError(f"uses: must be 1 to 100000, not {uses}")
     if expires_ms <= now:
         raise ValueError("expires: must be in the future")
+    owner = re.sub(" +", " ", owner).strip(" ")
     if not owner.isprintable() or len(owner) > 64:
         raise ValueError("owner: must be at most 64 printable characters")
     text = EnrolmentToken(

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from monitor.commands import invitation
 from monitor.commands.terminal import table
-from monitor.enrolment import OPERATOR, new_token
+from monitor.enrolment import NOBODY, OPERATOR, new_token, other_spelling
 from monitor.paths import (
     ARCHIVE,
     PUBLIC_URL,
@@ -94,7 +94,15 @@ async def _token_new(given: argparse.Namespace, database: Database) -> int:
         )
     except ValueError as error:
         raise OptionError(str(error)) from None
-    await database.registry.add_token(token)
+    registry = database.registry
+    known = {NOBODY} | {each.owner for each in await registry.tokens()}
+    known |= {each.owner for each in await registry.probes()}
+    if same := other_spelling(token.owner, known):
+        raise OptionError(
+            f"--owner: {token.owner!r} is {same!r} in another spelling, and would count as another "
+            f"person: use {same!r}, or a name that differs"
+        )
+    await registry.add_token(token)
     if given.role == OPERATOR:
         print(text)
         until = f"until {rfc3339(token.expires)}; it is not shown again"

@@ -84,6 +84,29 @@ def test_database_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "is the source, not another database" in said
 
 
+def test_one_owner_in_two_spellings_is_not_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two owners confirm a block."""
+
+    def new(owner: str) -> tuple[int, str]:
+        status, _, said = run(
+            capsys, "token", "new", "--data", str(tmp_path), "--owner", owner,
+            "--public-url", "https://reach.example",
+        )  # fmt: skip
+        return status, said
+
+    assert new("Ada Lovelace") == (0, "")
+    for same in ("ada lovelace", "Ada-Lovelace", "Ada\u00a0Lovelace", "AdaLovelace", "anonymous."):
+        status, said = new(same)
+        assert (status, said.count("\n")) == (2, 1), same
+    assert "is 'Ada Lovelace' in another spelling" in new("ADA LOVELACE")[1]
+    for other in ("  Ada   Lovelace ", "Ada", "Áda Lovelace", " ", "", "李雷", "韩梅梅"):
+        assert new(other) == (0, ""), other
+    listed = run(capsys, "token", "list", "--data", str(tmp_path))[1]
+    assert listed.count(" Ada Lovelace ") == listed.count(" anonymous ") == 2
+
+
 async def test_a_clock_that_is_ahead_drops_nothing_of_what_is_young(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
