@@ -14,6 +14,10 @@ from monitor.metrics import families, process
 JOB, PARTS_JOB = "reachwatch", "reachwatch-parts"
 """The scrape jobs of the monitor in prometheus.yml: web servers, and collectors and detectors."""
 
+QUARANTINED_SHARE, QUARANTINED_LEAST = 0.01, 20
+"""Share of what is stored, and number, that go to quarantine for one reason in an hour without a
+word: a probe that is broken, or one with another clock."""
+
 
 def alerts(policy: Policy) -> Sequence[Alert]:
     """Those that wake people first."""
@@ -95,6 +99,22 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             "measurements are stored late.",
             first="Compare reachwatch_ingest_lag_seconds with the load of store and machine; the "
             "log names a probe that sends too much.",
+        ),
+        Alert(
+            name="MeasurementsQuarantined",
+            # What goes to quarantine is acknowledged: its probe forgets it.
+            expr=f"max by (reason) (increase({families.QUARANTINED.name}[{long}])) > on () "
+            f"group_left () ({QUARANTINED_SHARE} * max(increase({families.INGESTED.name}[{long}])) "
+            f"+ {QUARANTINED_LEAST})",
+            severity="ticket",
+            seconds=hold,
+            summary="{{ printf `%.0f` $value }} measurements went to quarantine within an hour: "
+            "{{ $labels.reason }}",
+            description="More than one in a hundred is not stored, and its probe forgets it. "
+            "Either the monitor is set up wrongly, or probes send what is not valid.",
+            first="The runbook says for each reason whose fault it is; correct the monitor's soon, "
+            "because what it refuses is lost.",
+            link="/status",
         ),
         Alert(
             name="DetectorWithoutLeader",

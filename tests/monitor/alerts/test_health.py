@@ -242,6 +242,25 @@ def test_an_overloaded_collector_is_reported_when_it_lasts(
     )
 
 
+@pytest.mark.parametrize(
+    ("each_time", "ticket"),
+    [pytest.param(100, True, id="all"), (2, True), (0.3, False), pytest.param(0, False, id="none")],
+)
+def test_measurements_that_are_refused_and_forgotten_are_reported(
+    tmp_path: Path, each_time: float, ticket: bool
+) -> None:
+    quarantined = 'reachwatch_measurements_quarantined_total{instance="a",reason="unknown_target"}'
+    stored = 0 if each_time == 100 else 100
+    firing(
+        tmp_path,
+        up() | {INGESTED: f"1000+{stored}x300", quarantined: f"0x100 0+{each_time}x200"},
+        {
+            40: {"MeasurementsQuarantined": []},
+            140: {"MeasurementsQuarantined": [{"reason": "unknown_target"}] if ticket else []},
+        },
+    )
+
+
 def test_a_webhook_that_fails_is_reported_over_a_restart(tmp_path: Path) -> None:
     waiting = 'reachwatch_webhook_waiting_seconds{instance="a",host="newsroom.example"}'
     firing(

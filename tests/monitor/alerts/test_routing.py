@@ -48,6 +48,7 @@ EXPECTED = {
     "CollectorDisconnected": "ticket",
     "CollectorLeavesBatches": "ticket",
     "CollectorOverloaded": "ticket",
+    "MeasurementsQuarantined": "ticket",
     "DetectorBacklog": "ticket",
     "DetectorDamagedBatches": "ticket",
     "WebhookFailing": "ticket",
