@@ -27,8 +27,7 @@ FIRST = transfer.TransferLimits()
 LATER = transfer.TransferLimits(
     sure=3 * transfer.WANTED_BYTES, most=32 * transfer.WANTED_BYTES, seconds=2.5
 )
-_BYTES_PATH = f"/bytes/{16 * transfer.WANTED_BYTES}"
-"""Our reflector answers this path with so many bytes (`probes.reflector.tcp`)."""
+MOST_BYTES = 16 * transfer.WANTED_BYTES
 
 
 async def measure(
@@ -47,14 +46,15 @@ async def measure(
     later = replace(LATER, enough=max(SLOW, MARGIN * least))
     other = await _innocuous(run, address, 1, later)
     if other is None or not times_faster(other, first, SUSPECT_TIMES):
-        reflected = await _reflector(run, run.sni.innocuous, 0, later)
+        path = bytes_path(first)
+        reflected = await _reflector(run, run.sni.innocuous, 0, later, path)
         if reflected is None or not times_faster(reflected, first, SUSPECT_TIMES):
             return
         if other is None:
             # The service's address accepts no other name, so our host gets the service's name.
-            await _reflector(run, run.endpoint.server_name, 1, later)
-            await _reflector(run, run.endpoint.server_name, 2, later)
-            await _reflector(run, run.sni.innocuous, 3, later)
+            await _reflector(run, run.endpoint.server_name, 1, later, path)
+            await _reflector(run, run.endpoint.server_name, 2, later, path)
+            await _reflector(run, run.sni.innocuous, 3, later, path)
             await _service(run, address, 1, later)
             return
     second_other = await _innocuous(run, address, 2, later)
@@ -89,10 +89,18 @@ async def _innocuous(
     return await _transfer(run, connection, name, turn, limits, kind)
 
 
+def bytes_path(service: Transfer) -> str:
+    """The path for which our own host (`probes.reflector.tcp`) sends answers about as large as the
+    service's: each answer costs a round trip, which data may find longer than a SYN did."""
+    answers = service.requests + 1  # the last one may have been cut
+    size = service.received_bytes // answers if service.requests else MOST_BYTES
+    return f"/bytes/{min(max(1, size), MOST_BYTES)}"
+
+
 async def _reflector(
-    run: EndpointRun, name: str, turn: int, limits: transfer.TransferLimits
+    run: EndpointRun, name: str, turn: int, limits: transfer.TransferLimits, path: str
 ) -> Transfer | None:
-    """A name shown to our own host, which sends as many bytes as it is asked for."""
+    """A name shown to our own host, which sends as many bytes as the path says."""
     if not run.sni.address or not name:
         return None
     address, port = parse_authority(run.sni.address, 443)
@@ -100,7 +108,7 @@ async def _reflector(
     kind = Contrast.INNOCUOUS_NAME
     connection = await run.connect(address, port=port, contrast=kind)
     connection = await run.tls_handshake(connection, name=name, contrast=kind, verify=False)
-    return await _transfer(run, connection, name, turn, limits, Contrast.REFLECTOR, _BYTES_PATH)
+    return await _transfer(run, connection, name, turn, limits, Contrast.REFLECTOR, path)
 
 
 async def _transfer(

@@ -82,7 +82,7 @@ class LookupFacts:
     """The resolver answers for the liveness names."""
     limits: bool = False
     """At the same time the resolver failed an innocuous name as well, or answered it only when it
-    was asked again."""
+    was asked again, or as late as this one was waited for."""
     contradicted: bool = False
     """The resolver says of a liveness name that it does not exist, and that it has an address."""
     asked_again: bool = False
@@ -190,7 +190,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         type_unanswered=type_unanswered,
         others=context.vantage.resolver_answers,
         limits=any(
-            _failed_at_first(q)
+            _failed_at_first(q) or (kind is Kind.TIMEOUT and _late(q, endpoint.queries[qtype]))
             for q in endpoint.innocuous_lookups
             if (q.qtype, dns_kind(q)) not in unanswered
         ),
@@ -215,6 +215,12 @@ def _at_control(control: EndpointView, qtype: str, kind: Kind, sibling: bool) ->
 
 def _failed_at_first(lookup: DNSLookup) -> bool:
     return dns_kind(lookup) in UNANSWERED or resent(lookup)
+
+
+def _late(beside: DNSLookup, own: Iterable[DNSLookup]) -> bool:
+    """Whether an innocuous name was answered in so long a time that an answer for this name, which
+    was waited for hardly longer, may have been on its way."""
+    return 2 * beside.took_us > max(q.took_us for q in own)
 
 
 def _silent_again(endpoint: EndpointView, qtype: str) -> bool:
@@ -423,15 +429,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         4_700_000,
     ),
     Rule(
-        "dns.forged_below",
-        lambda f: _unvouched(f) and f.below and f.others_known and not f.untried and not f.by_name,
-        State.BLOCKED,
-        "Nothing confirms the answer, and the resolver gives the same address for a name below it "
-        "that does not exist: it answers by a list of names, and all below them. (typed)",
-        Technique.DNS_INJECTION_OTHER,
-        3_700_000,
-    ),
-    Rule(
         "dns.foreign_certificate",
         lambda f: _unvouched(f) and f.others_known and f.foreign and not f.by_name,
         State.BLOCKED,
@@ -449,6 +446,15 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "http diff)",
         Technique.DNS_INJECTION_OTHER,
         2_400_000,
+    ),
+    Rule(
+        "dns.forged_below",
+        lambda f: _unvouched(f) and f.below and f.others_known and not f.untried and not f.by_name,
+        State.BLOCKED,
+        "Nothing confirms the answer, and the resolver gives the same address for a name below it "
+        "that does not exist: it answers by a list of names, and all below them. (typed)",
+        Technique.DNS_INJECTION_OTHER,
+        3_700_000,
     ),
     Rule(
         "dns.dead_answer",

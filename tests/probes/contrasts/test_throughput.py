@@ -186,3 +186,15 @@ async def test_a_handshake_delayed_by_a_full_queue_is_tried_once_more():
     assert order(await measured(queued, timeouts=SHORT)) == [(*OWN, 0)]
     assert len(met) == 2
     assert await measured(tls_server.reset) == []
+
+
+@pytest.mark.parametrize(
+    ("requests", "received", "path"),
+    [(0, 70_000, "/bytes/1048576"), (3, 160_000, "/bytes/40000"), (1, 0, "/bytes/1")],
+)
+def test_our_host_sends_answers_as_large_as_the_services(requests: int, received: int, path: str):
+    seen = Transfer(
+        endpoint="e", address="127.0.0.1", port=443, sni=NAME,
+        requests=requests, received_bytes=received,
+    )  # fmt: skip
+    assert throughput.bytes_path(seen) == path

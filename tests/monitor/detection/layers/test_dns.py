@@ -139,6 +139,15 @@ def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
     assert (said(None).state, said(None).technique) == ("blocked", "dns.refused")
 
 
+@pytest.mark.parametrize(("late_us", "state"), [(4_500_000, "inconclusive"), (900_000, "blocked")])
+def test_a_resolver_that_answers_an_innocuous_name_late(late_us: int, state: str) -> None:
+    silent = {"failure": Failure.TIMEOUT, "took_us": 5_000_000}
+    seen = [dns(qtype=q, **silent, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
+    named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+    said = judge(measured(*seen, dns(A2, took_us=late_us, **named)), alive(), [control()])
+    assert said.state == state
+
+
 def test_the_names_own_servers_answer_so_from_here() -> None:
     def said(*beside: DNSLookup) -> Verdict:
         seen = [dns(failure=Failure.DNS_NXDOMAIN), dns(failure=Failure.DNS_NXDOMAIN, qtype="AAAA")]
@@ -221,7 +230,8 @@ def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
         ({"injected": True, "by_name": True}, "dns.answer_alone"),
         ({"foreign": True}, "dns.answer_alone"),
         ({"foreign": True, "others_known": True}, "dns.foreign_certificate"),
-        ({"below": True, "others_known": True, "foreign": True}, "dns.forged_below"),
+        ({"below": True, "others_known": True}, "dns.forged_below"),
+        ({"below": True, "others_known": True, "foreign": True}, "dns.foreign_certificate"),
         ({"below": True, "others_known": True, "untried": True}, "dns.answer_unmatched"),
         ({"below": True, "others_known": True, "by_name": True}, "dns.answer_unmatched"),
         ({"below": True}, "dns.answer_alone"),
