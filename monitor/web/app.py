@@ -65,6 +65,7 @@ def make_app(site: Site) -> web.Application:
     router.add_get("/metrics", _metrics)
     router.add_get("/healthz", _healthz)
     router.add_get("/readyz", _readyz)
+    router.add_get("/runbooks/", assets.runbook)
     router.add_get("/runbooks/{name:[A-Za-z]{1,60}}.md", assets.runbook)
     router.add_get("/static/{name:[a-zA-Z0-9.-]{1,60}}", assets.serve)
     pages.add_routes(app)

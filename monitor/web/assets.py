@@ -69,8 +69,9 @@ async def serve(request: web.Request) -> web.Response:
 
 
 async def runbook(request: web.Request) -> web.Response:
-    """What to do about an alert, as its annotation `runbook_url` links to."""
-    path = RUNBOOKS / f"{request.match_info['name']}.md"
+    """What to do about an alert, as its annotation `runbook_url` links to; without a name, the list
+    of all."""
+    path = RUNBOOKS / f"{request.match_info.get('name', 'README')}.md"
     try:
         text = await asyncio.to_thread(path.read_text, "utf-8")
     except FileNotFoundError:
