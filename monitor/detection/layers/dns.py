@@ -383,8 +383,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
             )
         ),
         State.INCONCLUSIVE,
-        "At the same time the resolver failed an innocuous name too, or denied one of which it "
-        "gives an address: it limits its queries or is faulty.",
+        "At the same time the resolver failed an innocuous name too or took nearly as long for it, "
+        "or denied one of which it gives an address: it limits its queries, is slow or faulty.",
         evidence=("resolver_limits",),
     ),
     Rule(
