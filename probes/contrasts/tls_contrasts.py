@@ -3,7 +3,8 @@
 
 The SNI contrasts vary one thing at a time: the name (the service's or an innocuous one) and the
 address (the service's or that of our reflector). After a trigger a censor may block the pair of
-addresses for minutes, so where the last round failed the innocuous name goes first.
+addresses for minutes, so where the last round failed the innocuous name goes first, and at the
+reflector always.
 """
 
 from __future__ import annotations
@@ -60,13 +61,14 @@ async def reconnect(
     address: str,
     contrast: Contrast = Contrast.REPEAT,
     *,
+    port: int | None = None,
     profile: str = "default",
     name: str | None = None,
     trust: str | None = None,
     verify: bool = True,
 ) -> Connection:
     """Connect from a new port and do a TLS handshake with one thing changed, as a contrast."""
-    fresh = await run.connect(address, contrast=contrast)
+    fresh = await run.connect(address, port=port, contrast=contrast)
     return await run.tls_handshake(
         fresh, contrast=contrast, profile=profile, name=name, trust=trust, verify=verify
     )
@@ -115,7 +117,8 @@ async def _contrast(
         if small.usable:
             return small
     if run.sni.address and run.endpoint.server_name and run.once("reflector"):
-        await _reflector(run)
+        refused = connection.tls is not None and connection.tls.alert is not None
+        await _reflector(run, compare=refused or not innocuous_passes)
     if run.repeats and not run.failed_last_round and run.once("path"):
         await _trace(run, connection)
     return connection
@@ -145,17 +148,20 @@ async def _repeat_handshake(
 async def _innocuous_once(run: EndpointRun, address: str) -> bool | None:
     """Show an innocuous name, at a few addresses only. Returns whether it passed; None when it
     was not shown."""
-    name = run.sni.innocuous
-    if not name or name == run.endpoint.server_name or not run.up_to("innocuous", MAX_CONTRASTED):
+    if not _has_innocuous(run) or not run.up_to("innocuous", MAX_CONTRASTED):
         return None
     return await _innocuous(run, address)
 
 
-async def _innocuous(run: EndpointRun, address: str) -> bool:
-    """Show an innocuous name to the service's address. Any certificate passes, and so does an
-    alert of the server."""
+def _has_innocuous(run: EndpointRun) -> bool:
+    return run.sni.innocuous not in ("", run.endpoint.server_name)
+
+
+async def _innocuous(run: EndpointRun, address: str, port: int | None = None) -> bool:
+    """Show an innocuous name to the service's address, or to our reflector. Any certificate
+    passes, and so does an alert of the server."""
     kind = Contrast.INNOCUOUS_NAME
-    fresh = await reconnect(run, address, kind, name=run.sni.innocuous, verify=False)
+    fresh = await reconnect(run, address, kind, port=port, name=run.sni.innocuous, verify=False)
     fresh.close()
     if fresh.tls is None:
         return False
@@ -164,12 +170,13 @@ async def _innocuous(run: EndpointRun, address: str) -> bool:
     return fresh.tls.failure is None or fresh.tls.alert is not None
 
 
-async def _reflector(run: EndpointRun) -> None:
-    """Show the service's name to our reflector, which completes TLS for any name."""
+async def _reflector(run: EndpointRun, *, compare: bool) -> None:
+    """Show the service's name to our reflector, which completes TLS for any name. `compare`: only
+    this tells name from address, so show it an innocuous one before: does it work at all?"""
     address, port = parse_authority(run.sni.address, 443)
-    kind = Contrast.REFLECTOR
-    fresh = await run.connect(address, port=port, contrast=kind)
-    (await run.tls_handshake(fresh, contrast=kind, verify=False)).close()
+    if compare and _has_innocuous(run):
+        await _innocuous(run, address, port)
+    (await reconnect(run, address, Contrast.REFLECTOR, port=port, verify=False)).close()
 
 
 async def _trace(run: EndpointRun, connection: Connection) -> None:

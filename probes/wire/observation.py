@@ -31,7 +31,8 @@ class Contrast(StrEnum):
     """The change that a contrast makes."""
 
     INNOCUOUS_NAME = "innocuous_name"
-    """An innocuous name, sent to the service's address."""
+    """An innocuous name, sent to the service's address, or to our reflector (beside the service's
+    name there)."""
     REFLECTOR = "reflector"
     """The service's name, sent to our reflector."""
     CLASSICAL_HELLO = "classical_hello"

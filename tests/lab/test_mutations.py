@@ -146,7 +146,15 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     ),
     "an address that no control saw is accused by nothing": (
         _set(endpoint, "STRONG", 10_000_000),
-        ("trap.near_name",),
+        ("trap.near_name", "trap.near_residual"),
+    ),
+    "our own host tells of a name where it fails for every name": (
+        _set(EndpointContext, "reflector_fails", lambda *_: False),
+        ("benign.near_broken",),
+    ),
+    "our own host tells of no name": (
+        _set(EndpointContext, "reflector_fails", lambda *_: True),
+        ("trap.residual", "trap.near_residual", "quic.residual"),
     ),
     "an address that no control saw is not accused beside one that a control passed": (
         _set(endpoint, "_without_unseen_accusations", _without_any_unseen),

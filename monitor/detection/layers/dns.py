@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from monitor.detection.layers.app import spoke
 from monitor.detection.layers.http import same_as_control
-from monitor.detection.layers.tls import TLSFacts, innocuous_kind
+from monitor.detection.layers.tls import contrasted
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import SENT_AGAIN, UNANSWERED, resent
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
@@ -97,16 +97,11 @@ class LookupFacts:
     none gives an address: it is the name's own servers that answer so from here."""
 
 
-def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
+def name_filtered(context: EndpointContext, address: AddressView) -> bool:
     """Whether the handshake at an address fails for our name only."""
-    if address.tls is None or (kind := tls_kind(address.tls)) not in DEATHS:
+    if address.tls is None or tls_kind(address.tls) not in DEATHS:
         return False
-    return TLSFacts(
-        kind,
-        Reach.UNKNOWN,
-        innocuous=innocuous_kind(address, kind),
-        reflector=tls_kind(endpoint.reflector) if endpoint.reflector else None,
-    ).by_name
+    return contrasted(context, address, address.tls).by_name
 
 
 def needed_layer(endpoint: EndpointView) -> Layer:
@@ -179,7 +174,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         foreign=any(map(_foreign, addresses)),
         other_page=_other_page(context, addresses, others),
         dead=_dead(addresses, others, context.vantage, needed_layer(endpoint)),
-        by_name=any(name_filtered(address, endpoint) for address in addresses)
+        by_name=any(name_filtered(context, address) for address in addresses)
         or _follows_name(endpoint, addresses),
         on_path=silent or second or (alike and not honest and not proven and not known),
         lying_resolver=not silent and not second and honest and kind is not Kind.TIMEOUT,

@@ -28,7 +28,7 @@ from monitor.detection.observed.kinds import (
     reached,
     tls_kind,
 )
-from monitor.detection.observed.view import AddressView
+from monitor.detection.observed.view import AddressView, EndpointView
 from monitor.detection.rule import (
     Rule,
     background_fails,
@@ -54,7 +54,7 @@ class QUICFacts(StepFacts):
     """It was shown after ours: a censor that goes on blocking the pair of addresses for minutes
     kills it as well."""
     reflector: Kind | None = None
-    """The service's name at an address of ours."""
+    """The service's name at an address of ours; None also where that fails for every name."""
     elsewhere: bool | None = None
     """Other QUIC of this vantage and round passed; False: nothing that was tried got an answer;
     None: none was tried."""
@@ -80,7 +80,8 @@ class QUICFacts(StepFacts):
     @property
     def by_name(self) -> bool:
         """Only the service's name gets no answer: another name at the same address does,
-        or our name dies on the way to our own host too, although QUIC passes otherwise."""
+        or our name dies on the way to our own host too, which answers another, and QUIC passes
+        otherwise."""
         dies = self.reflector is Kind.TIMEOUT and self.elsewhere is True
         return self.innocuous_passes or dies
 
@@ -114,7 +115,7 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     if address.quic is None:
         return None
     kind = quic_kind(address.quic)
-    innocuous, reflector = address.quic_innocuous, context.endpoint.quic_reflector
+    innocuous, reflector = address.quic_innocuous, _reflector(context)
     proof = innocuous is not None and passed(quic_kind(innocuous))
     here = [p for p in context.at_controls(address) if p.quic]
     seen = here or [p for p in context.compared(address, proof) if p.quic]
@@ -148,6 +149,21 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         udp_at_times=context.udp_at_times(address),
         evidence=(*_evidence(address), *(("residual_possible",) if residual else ())),
     )
+
+
+def _reflector(context: EndpointContext) -> QUICHandshake | None:
+    seen = context.endpoint.quic_reflector
+    if seen is None or context.reflector_fails((seen.address, seen.port), _ours, _another):
+        return None
+    return seen
+
+
+def _ours(endpoint: EndpointView) -> bool:
+    return _passed(endpoint.quic_reflector)
+
+
+def _another(reflector: AddressView) -> bool | None:
+    return None if reflector.quic_innocuous is None else _passed(reflector.quic_innocuous)
 
 
 def _passed(seen: QUICHandshake | None) -> bool:
@@ -253,7 +269,8 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         lambda f: f.silent and f.by_name,
         State.BLOCKED,
         "QUIC handshakes get no answer for the service's name only: another name to the same "
-        "address passes, or our name to our own host fails too while other QUIC passes. (typed)",
+        "address passes, or our name to our own host fails too, where an innocuous one passes, "
+        "while other QUIC passes. (typed)",
         Technique.QUIC_TIMEOUT_SNI,
         3_100_000,
     ),

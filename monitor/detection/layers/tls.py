@@ -2,7 +2,7 @@
 """One TLS handshake with the service's name: what is read, and the rules.
 
 Two contrasts show whether the name or the address is blocked: an innocuous name at the service's
-address, and the service's name at our own reflector.
+address, and the service's name at our own reflector, beside an innocuous one there.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from monitor.detection.observed.kinds import (
     tcp_kind,
     tls_kind,
 )
-from monitor.detection.observed.view import AddressView
+from monitor.detection.observed.view import AddressView, EndpointView
 from monitor.detection.rule import Rule, background_fails, forged_answer
-from probes.wire.observation import Contrast
+from probes.wire.observation import Contrast, TLSHandshake
 
 GAP = "gap"
 """Evidence of the probe: segments of the answer arrived beyond one that is missing."""
@@ -46,6 +46,7 @@ class TLSFacts(StepFacts):
     accused: bool = False
     innocuous: Kind | None = None
     reflector: Kind | None = None
+    """The service's name at an address of ours; None also where that fails for every name."""
     same_leaf: bool = False
     """The control saw the same certificate."""
     system_root: bool = False
@@ -95,11 +96,8 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     """Return the facts of TLS at one address; None when it was not tried."""
     if address.tls is None:
         return None
-    kind = tls_kind(address.tls)
-    innocuous = innocuous_kind(address, kind)
-    reflector = tls_kind(context.endpoint.reflector) if context.endpoint.reflector else None
-    contrasts = TLSFacts(kind, Reach.UNKNOWN, innocuous=innocuous, reflector=reflector)
-    by_name = contrasts.by_name
+    contrasts = contrasted(context, address, address.tls)
+    kind, by_name = contrasts.kind, contrasts.by_name
     by_chance = context.by_chance(
         kind, Step.PAYLOAD, address, lambda p: map(tls_kind, p.handshakes)
     ) or (
@@ -122,8 +120,8 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         by_chance=by_chance,
         classical=address.tls_classical or _classical_elsewhere(context, address),
         accused=accused,
-        innocuous=innocuous,
-        reflector=reflector,
+        innocuous=contrasts.innocuous,
+        reflector=contrasts.reflector,
         same_leaf=bool(leaf)
         and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
         system_root="system_root" in address.tls.evidence,
@@ -136,6 +134,34 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         and innocuous_passes(kind, [tls_kind(each) for each in address.innocuous_handshakes])
         and not context.control_fails(kind, lambda p: map(tls_kind, p.handshakes)),
     )
+
+
+def contrasted(context: EndpointContext, address: AddressView, seen: TLSHandshake) -> TLSFacts:
+    """Return how a handshake at an address and its two contrasts ended; nothing else is read."""
+    kind = tls_kind(seen)
+    return TLSFacts(
+        kind,
+        Reach.UNKNOWN,
+        innocuous=innocuous_kind(address, kind),
+        reflector=_reflector_kind(context),
+    )
+
+
+def _reflector_kind(context: EndpointContext) -> Kind | None:
+    seen = context.endpoint.reflector
+    if seen is None or context.reflector_fails((seen.address, seen.port), _ours, _another):
+        return None
+    return tls_kind(seen)
+
+
+def _ours(endpoint: EndpointView) -> bool:
+    return endpoint.reflector is not None and reached(tls_kind(endpoint.reflector))
+
+
+def _another(reflector: AddressView) -> bool | None:
+    if reflector.tls_innocuous is not None:
+        return reached(tls_kind(reflector.tls_innocuous))
+    return None if reflector.tcp_innocuous is None else False
 
 
 def innocuous_kind(address: AddressView, kind: Kind) -> Kind | None:
@@ -199,7 +225,8 @@ def _sni(kind: Kind) -> Rule[TLSFacts]:
         lambda f: f.kind is kind and f.by_name,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} for the service's name only: an innocuous name to the same "
-        "address passes, or the service's name to our own host fails too. (fit, typed)",
+        "address passes, or the service's name to our own host fails too, where an innocuous one "
+        "passes. (fit, typed)",
         technique,
         weight,
     )

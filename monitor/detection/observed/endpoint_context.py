@@ -22,7 +22,14 @@ from monitor.detection.observed.chance import Fared, Others, explains, one_may_d
 from monitor.detection.observed.kinds import Kind, app_kind, dns_kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.ranges import family
-from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView, answers, proven
+from monitor.detection.observed.view import (
+    ENCRYPTED,
+    AddressPort,
+    AddressView,
+    EndpointView,
+    answers,
+    proven,
+)
 from probes.wire.observation import HTTPExchange
 
 AFTER_TRIGGER = "after_trigger"
@@ -156,6 +163,22 @@ class EndpointContext:
             if key in reached
         )
         return any(kind in attempts(address) for address in (*self.control_addresses, *beside))
+
+    def reflector_fails(
+        self,
+        at: AddressPort,
+        ours: Callable[[EndpointView], bool],
+        innocuous: Callable[[AddressView], bool | None],
+    ) -> bool:
+        """Whether our own host passed no handshake of the measurement, one with an innocuous name
+        included: it is down, full or not reachable, so that our name failed there too says nothing.
+        False where no innocuous name was shown to it (over TLS, probes before rules 13).
+
+        `ours`: whether our name passed there; `innocuous`: whether another did, None when it was
+        not shown."""
+        views = (each.addresses.get(at) for each in self.siblings)
+        shown = {innocuous(view) for view in views if view is not None} - {None}
+        return shown == {False} and not any(map(ours, self.siblings))
 
     def by_chance(
         self,

@@ -200,6 +200,14 @@ CASES: tuple[Case, ...] = (
         for how, technique in (("closed", "tcp.reset"), ("silent", "tcp.timeout"))
     ),
     Case(
+        "benign.near_broken",
+        "inconclusive",
+        ("tls.reset.untold",),
+        None,
+        geographic=True,
+        evidence=("residual_possible", "unseen_address"),
+    ),
+    Case(
         "benign.moved",
         "inconclusive",
         ("tcp.reset",),

@@ -20,6 +20,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("trap.strict", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
     Case("trap.near_name", "blocked", ("tls.reset.sni",), "tls.reset.sni", geographic=True),
+    Case("trap.near_residual", "blocked", ("tls.reset.sni",), "tls.reset.sni", geographic=True),
     Case("trap.fin", "blocked", ("tls.eof.sni",), "tls.eof.sni"),
     Case("trap.alert", "blocked", ("tls.alert.sni",), "tls.alert.sni"),
     Case("trap.page", "blocked", ("tls.http_response",), "tls.http_response"),

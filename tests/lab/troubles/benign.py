@@ -141,6 +141,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.close_ports(victim.host.v6, after_connect=how == "broken_v6")
         case "near_closed":
             world.close_ports((*victim.host.v4, *victim.host.v6))
+        case "near_broken":  # and our own host as well
+            broken = (*victim.host.v4, *victim.host.v6, plan.reflector)
+            world.close_ports(broken, after_connect=True)
         case "near_silent":
             world.mute((*victim.host.v4, *victim.host.v6))
         case "moved":

@@ -25,7 +25,7 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
     then = ("reset", "drop")[plan.seed % 2]
     residual = {"act": "residual", "name": name, "seconds": RESIDUAL_SECONDS, "then": then}
     match how:
-        case "residual":
+        case "residual" | "near_residual":
             set_trap(world, residual)
         case "second_round":
             set_trap(world, residual | {"seconds": SHORT_SECONDS})

@@ -46,6 +46,13 @@ async def reach(behaviour: Behaviour, *, reflector: Behaviour | None = None, **o
     return seen, server
 
 
+def at_reflector(seen) -> list[tuple[str, str | None]]:
+    """The names shown to the reflector in their order, and how that ended."""
+    return [
+        (o.sni, o.failure) for o in seen if isinstance(o, TLSHandshake) and o.address == "127.0.0.3"
+    ]
+
+
 def shakes(seen) -> dict[Contrast | None, str | None]:
     return {o.contrast: o.failure for o in seen if isinstance(o, TLSHandshake)}
 
@@ -68,7 +75,7 @@ async def test_a_good_endpoint_gets_no_contrasts():
 async def test_filtered_by_name(interference: Behaviour, failure: str):
     seen, server = await reach(
         by_name({NAME: interference}, otherwise=HARMLESS_GOOD),
-        reflector=interference,
+        reflector=by_name({NAME: interference}, otherwise=HARMLESS_GOOD),
         timeouts=SHORT if interference is tls_server.silence else PATIENT,
     )
     assert shakes(seen) == {
@@ -89,18 +96,40 @@ async def test_filtered_by_name(interference: Behaviour, failure: str):
     assert by_kind[Contrast.REFLECTOR].sni == NAME
     assert by_kind[Contrast.REFLECTOR].address == "127.0.0.3"
     assert {o.purpose for o in seen if getattr(o, "contrast", None)} == {Purpose.CONTRAST}
-    assert sum(isinstance(o, TCPConnect) for o in seen) == 5
+    # Where both names may have got an alert of the server, only the reflector tells.
+    refused = failure == "ssl_failed_handshake"
+    assert at_reflector(seen) == [*([(HARMLESS, None)] if refused else []), (NAME, failure)]
+    assert sum(isinstance(o, TCPConnect) for o in seen) == 5 + refused
 
 
 async def test_filtered_by_address_whatever_the_name():
     seen, _ = await reach(tls_server.reset)
-    assert shakes(seen) == {
+    assert at_reflector(seen) == [(HARMLESS, None), (NAME, None)]
+    assert shakes([o for o in seen if getattr(o, "address", "") == "127.0.0.1"]) == {
         None: "connection_reset",
         Contrast.INNOCUOUS_NAME: "connection_reset",
         Contrast.REPEAT: "connection_reset",
         Contrast.CLASSICAL_HELLO: "connection_reset",
-        Contrast.REFLECTOR: None,
     }
+
+
+@pytest.mark.parametrize(
+    "sni", [{"innocuous": ""}, {"innocuous": NAME}, {"innocuous": HARMLESS}], ids=str
+)
+async def test_a_reflector_that_fails_for_every_name_shows_it(sni):
+    async with (
+        tls_server.serve(tls_server.reset, "127.0.0.3") as mirror,
+        tls_server.serve(tls_server.reset) as server,
+        internet(
+            {NAME: Address("127.0.0.1")},
+            sni=SNIContrast(address=f"127.0.0.3:{mirror.port}", **sni),
+        ) as net,
+    ):
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
+        await tls_contrasts.measure(run)
+        seen = await net.finish(run)
+    other = [(HARMLESS, "connection_reset")] if sni["innocuous"] == HARMLESS else []
+    assert at_reflector(seen) == [*other, (NAME, "connection_reset")]
 
 
 async def test_innocuous_name_goes_first_where_the_last_round_failed():

@@ -183,8 +183,12 @@ def test_no_quic_here_is_said_and_nobody_accused() -> None:
         said = verdict(*seen, quic=known)
         assert (said.state, said.layer, said.technique) == ("inconclusive", "quic", None)
         assert (said.rule, said.evidence) == ("quic.no_quic_here", ("no_quic_here", "tcp_works"))
-    # Other targets were reached over QUIC: then it is our name, or the reflector is gone.
+    # Other targets were reached over QUIC: then it is our name, if our own host answers another.
     assert verdict(*seen, quic=True).technique == "quic.timeout.sni"
+    broken = quic(REFLECTOR, TIMEOUT, **INNOCUOUS)
+    assert verdict(*seen, broken, quic=True).rule == "quic.timeout"
+    assert verdict(*seen, broken, quic=False).rule == "quic.no_quic_here"
+    assert verdict(*seen, quic(REFLECTOR, **INNOCUOUS)).technique == "quic.timeout.sni"
 
 
 def test_a_closed_port_is_down_where_the_control_sees_it_closed_too() -> None:
