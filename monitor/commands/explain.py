@@ -22,7 +22,7 @@ from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
 from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import ClosedGate, Event, Fact, Stored
+from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Event, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.events import event_id
 from monitor.detection.sequence.explain import (
@@ -38,6 +38,7 @@ from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store import evidence
 from monitor.store.database import Database, open_database
+from monitor.store.notes import read_retractions
 from monitor.store.reading.events import get_event
 from monitor.store.reading.progress import list_origins, list_services
 from monitor.store.records import StoreUnavailableError
@@ -133,8 +134,17 @@ async def explain_replayed(
             if place in found:
                 frames[round] = found[place]
 
+    retractions = NO_RETRACTIONS
+    if isinstance(source, Database):
+        async with source.reading() as connection:
+            retractions = await read_retractions(connection)
     folding = Folding(
-        initial(event.service), policy, keep=False, fingerprints=fingerprints, observe=see
+        initial(event.service),
+        policy,
+        keep=False,
+        fingerprints=fingerprints,
+        observe=see,
+        retractions=retractions,
     )
     await _fold(source, folding, last)
     return _shortened(event, frames, policy, MAX_ROUNDS)

@@ -35,6 +35,7 @@ from monitor.interop.fingerprints.directory import load
 from monitor.interop.parquet import ParquetMissingError
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
+from monitor.store.notes import read_retractions
 from monitor.store.reading.progress import list_services, newest_arrival, targets_by_service
 from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import event_form, rfc3339
@@ -116,14 +117,15 @@ async def fold_store(
     archive: Archive | None = None,
 ) -> list[Event]:
     """The events that follow from all stored measurements (of some services) up to a round, and
-    from those that are archived; `coverage` as in `fold_files`. `observe` gets how many
-    measurements are folded and how many there are, now and then and at the end; an exception in it
-    ends the work.
+    from those that are archived, and from what operators retracted; `coverage` as in `fold_files`.
+    `observe` gets how many measurements are folded and how many there are, now and then and at the
+    end; an exception in it ends the work.
 
     Raises StoreUnavailableError.
     """
-    if services is None:
-        async with database.reading() as connection:
+    async with database.reading() as connection:
+        retractions = await read_retractions(connection)
+        if services is None:
             services = await list_services(connection)
     counts: dict[str, dict[int, int]] = {}
     facts = await with_archive(database, archive)
@@ -131,7 +133,13 @@ async def fold_store(
         there = await facts.rounds(-1, service)
         counts[service] = {one.round: one.measurements for one in there if one.round <= until}
     foldings = {
-        service: Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
+        service: Folding(
+            initial(service),
+            policy,
+            keep=False,
+            fingerprints=fingerprints,
+            retractions=retractions,
+        )
         for service in services
     }
     done, total = 0, sum(sum(some.values()) for some in counts.values())

@@ -7,7 +7,9 @@ when they arrived.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -249,6 +251,26 @@ class EventState(StrEnum):
     """Most vantages that saw it reach the service again; too few measurements yet to close it."""
     CLOSED = "closed"
     RETRACTED = "retracted"
+
+
+BY_OPERATOR = "operator"
+"""Why an event is retracted, in place of a gate."""
+
+
+class Retraction(msgspec.Struct, frozen=True):
+    """An operator says that an event is wrong. It holds for what the event said when this was
+    written, until those failures end; other failures make an event of their own."""
+
+    at: int
+    """When it was written, Unix milliseconds (wall clock): it takes effect in the first round
+    after."""
+    series: tuple[tuple[str, int, str], ...] | None = None
+    """The event's (target, network, layer) then; None when that was not recorded: all that were
+    part of the event in the last round before."""
+
+
+NO_RETRACTIONS: Mapping[str, Retraction] = MappingProxyType({})
+"""By id of an event."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

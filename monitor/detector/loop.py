@@ -30,6 +30,7 @@ from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
 from monitor.metrics.lags import Backlog
 from monitor.store.database import Database
+from monitor.store.notes import read_retractions
 from monitor.store.reading.days import dropped_before
 from monitor.store.reading.events import published_transitions
 from monitor.store.reading.progress import list_services
@@ -333,6 +334,7 @@ class Detector:
         start = initial(service) if raw is None else states.decode(raw)
         async with self.database.reading() as connection:
             pruned = await dropped_before(connection)
+            retractions = await read_retractions(connection)
         if start.round + 1 < pruned:  # some of the rounds to fold again are gone
             log.warning(
                 "%s: late measurements for round %d are ignored: that time was pruned",
@@ -342,7 +344,9 @@ class Detector:
             return False
         last = progress.state.round
         rounds = [one.round for one in await self.database.facts.rounds(start.round, service)]
-        folding = Folding(start, self.policy, fingerprints=self.fingerprints)
+        folding = Folding(
+            start, self.policy, fingerprints=self.fingerprints, retractions=retractions
+        )
         # Events that were open then may have changed since: they are saved as they were then.
         folding.events = {each.event.id: each.event for each in start.open_events.values()}
         log.info(
@@ -401,9 +405,18 @@ class Detector:
 
     async def _fold_closed(self, services: Mapping[str, _Progress], closed: Rounds) -> None:
         """Fold and save rounds part by part; a service's events are published with its last one."""
+        if not closed:
+            return
+        async with self.database.reading() as connection:
+            retractions = await read_retractions(connection)
         before = {service: progress.state for service, progress in services.items()}
         foldings = {
-            service: Folding(progress.state, self.policy, fingerprints=self.fingerprints)
+            service: Folding(
+                progress.state,
+                self.policy,
+                fingerprints=self.fingerprints,
+                retractions=retractions,
+            )
             for service, progress in services.items()
         }
         for part in self._reader.parts(closed):

@@ -4,7 +4,8 @@
 An operator's word is no measurement. It stands beside what the detector concludes, under the id of
 the event, so that it survives a replay: what is read from the store has the notes of an event with
 it, and an event that an operator retracted is `retracted`, whatever is measured later. Nothing
-more is published of it.
+more is published of it. The detector reads retractions, so that failures which the event did not
+have make another event.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sqlalchemy as sa
 from msgspec.structs import asdict, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Change, Event, EventState
+from monitor.detection.imported import WHOLE
+from monitor.detection.model import BY_OPERATOR, OWN_SOURCE, Change, Event, EventState, Retraction
 from monitor.store import tables as t
 from monitor.store.engines import Engines, writing
 from monitor.store.statements import advance_revision, chunks
@@ -26,8 +28,8 @@ MAX_TEXT, MAX_LINK = 2000, 500
 """Longest text and source link of a note, in characters."""
 MAX_NOTES = 50
 """Most notes of one event."""
-BY_OPERATOR = "operator"
-"""Why an event is retracted, in place of a gate."""
+_series = msgspec.json.Decoder(tuple[tuple[str, int, str], ...])
+_event = msgspec.json.Decoder(Event)
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +67,13 @@ def noted(event: Event, notes: Sequence[Note]) -> Event:
     if not notes:
         return event
     taken_back = next((note for note in notes if note.kind == RETRACTION), None)
-    if taken_back is not None and event.state is not EventState.RETRACTED:
-        change = Change(round=taken_back.at, kind=EventState.RETRACTED, note=BY_OPERATOR)
+    if taken_back is not None:
+        history = event.history
+        if event.state is not EventState.RETRACTED:  # the detector has not come to it yet
+            change = Change(round=taken_back.at, kind=EventState.RETRACTED, note=BY_OPERATOR)
+            history = (*history, change)
         event = replace(
-            event,
-            state=EventState.RETRACTED,
-            inhibited_by=BY_OPERATOR,
-            history=(*event.history, change),
+            event, state=EventState.RETRACTED, inhibited_by=BY_OPERATOR, history=history
         )
     return NotedEvent(**asdict(event), notes=tuple(notes))
 
@@ -102,6 +104,23 @@ async def read_notes(
     return found
 
 
+async def read_retractions(connection: AsyncConnection) -> dict[str, Retraction]:
+    """What operators retracted, by event."""
+    n = t.event_note.c
+    query = sa.select(n.event, n.at, n.series).where(n.kind == RETRACTION)
+    return {
+        event: Retraction(at, _series.decode(series) if series else None)
+        for event, at, series in await connection.execute(query)
+    }
+
+
+def _series_of(event: Event) -> str:
+    """The series of an event, as `event_note` keeps them."""
+    own = event.source == OWN_SOURCE
+    found = {(each.target, each.asn, each.layer if own else WHOLE) for each in event.networks}
+    return msgspec.json.encode(sorted(found)).decode()
+
+
 class NoteRefusedError(Exception):
     """Why a note was not stored, in one line."""
 
@@ -117,7 +136,9 @@ class NoteStore:
         of the token that allowed it. Raises NoteRefusedError, StoreUnavailableError."""
         e, n, j = t.event.c, t.event_note.c, t.journal.c
         async with writing(self._engines) as connection:
-            query = sa.select(e.service, e.country, e.state).where(e.id == id).with_for_update()
+            query = (
+                sa.select(e.service, e.country, e.state, e.body).where(e.id == id).with_for_update()
+            )
             if (event := (await connection.execute(query)).first()) is None:
                 raise NoteRefusedError("there is no event with this id")
             kinds = (await connection.execute(sa.select(n.kind).where(n.event == id))).scalars()
@@ -129,7 +150,8 @@ class NoteStore:
                 raise NoteRefusedError("the event is retracted already")
             at = self._now()
             values = {"event": id, "at": at, "kind": kind, "text": text, "link": link}
-            insert = sa.insert(t.event_note).values(**values, token=token)
+            series = _series_of(_event.decode(event.body)) if kind == RETRACTION else ""
+            insert = sa.insert(t.event_note).values(**values, token=token, series=series)
             number = (await connection.execute(insert.returning(n.number))).scalar_one()
             note = Note(number=number, at=at, kind=kind, text=text, link=link)
             opened = sa.select(j.number).where(j.event == id, j.transition == "opened")

@@ -30,9 +30,9 @@ from monitor.store.engines import (
 from monitor.store.tables import POSTGRESQL, metadata
 
 LOG = logging.getLogger(__name__)
-HEAD = "0015"
+HEAD = "0016"
 """Newest revision under `migrations/versions`."""
-KNOWN = ("0013", "0014", "0015")
+KNOWN = ("0013", "0014", "0015", "0016")
 """Every revision that this code can bring to HEAD."""
 SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""

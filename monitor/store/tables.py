@@ -334,10 +334,12 @@ event_note = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("link", sa.Text, nullable=False),
     sa.Column("token", sa.Text, nullable=False),
+    sa.Column("series", sa.Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 """What operators say of events (`monitor.store.notes`), by the id of the event, which a replay
-does not change. Append-only; the detector neither reads nor writes it."""
+does not change. Append-only; the detector reads the retractions. `series`: of a retraction, the
+[target, network, layer] of the event then, as JSON; empty in notes of before schema 0016."""
 
 cursor = sa.Table(
     "cursor",

@@ -4,7 +4,8 @@
 An event opens with the first alarmed series, has the tier of the best of them, names only the
 networks and targets of that tier, and closes when their blocks have ended; then it also names those
 of its peak. An event that was never confirmed and turns out to be a fault of the service is
-retracted. Times are rounds.
+retracted. Operators may retract any: what was known of it then is part of no event until it ends,
+and what is left, or joins, makes another event. Times are rounds.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from msgspec.structs import replace
 from monitor.detection.imported import folding as imported
 from monitor.detection.imported.gathering import whole_incident
 from monitor.detection.model import (
+    BY_OPERATOR,
+    NO_RETRACTIONS,
     OWN_SOURCE,
     Change,
     ClosedGate,
     Event,
     EventState,
+    Retraction,
     Tier,
     Votes,
 )
@@ -69,9 +73,11 @@ def update_events(
     policy: Policy,
     rules_version: str = "",
     catalogue_version: str = "",
+    retractions: Mapping[str, Retraction] = NO_RETRACTIONS,
 ) -> tuple[Event, ...]:
     """Update the events of all countries that reported in this round (in `state.open_events`, this
-    round's own copy) and return those that changed."""
+    round's own copy) and return those that changed. `retractions`: what operators retracted, by id
+    of an event."""
     # Once per round, not once per event: it reads every vantage of every country.
     health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
     now = _Round(state, round, touched, closed_gates, health, policy)
@@ -80,26 +86,48 @@ def update_events(
     for country, source in sorted(places):
         place = f"{country} {source}"
         current = state.open_events.get(place)
+        said = retractions.get(current.event.id) if current is not None else None
+        results: list[tuple[Event | None, OpenEvent]] = []
+        if current is not None and said is not None and said.at < round:
+            results.append((current.event, _retract(now, current, said)))
+            current = None
         before = current.event if current else None
         current = _close_lifted(now, current, country, source)
-        seen = series_summary.series_summaries(state, country, source, round, policy)
-        after = _updated(now, current, seen)
-        if after is None:
-            continue
-        event = after.event
-        if before is None or replace(event, updated=before.updated) != before:
-            event = replace(
-                event,
-                updated=round,
-                rules_version=rules_version,
-                catalogue_version=catalogue_version or event.catalogue_version,
-            )
-            changed.append(event)
-        if event.ongoing:
-            state.open_events[place] = replace(after, event=event)
-        else:
-            del state.open_events[place]
+        summaries = series_summary.series_summaries(state, country, source, round, policy)
+        seen = [summary for summary in summaries if not summary.series.is_retracted]
+        if (updated := _updated(now, current, seen)) is not None:
+            results.append((before, updated))
+        for old, after in results:
+            event = after.event
+            if old is None or replace(event, updated=old.updated) != old:
+                event = replace(
+                    event,
+                    updated=round,
+                    rules_version=rules_version,
+                    catalogue_version=catalogue_version or event.catalogue_version,
+                )
+                changed.append(event)
+            if event.ongoing:
+                state.open_events[place] = replace(after, event=event)
+            else:
+                state.open_events.pop(place, None)
     return tuple(changed)
+
+
+def _retract(now: _Round, current: OpenEvent, said: Retraction) -> OpenEvent:
+    """End an event that an operator retracted, and mark the series that the retraction is about."""
+    event = current.event
+    for summary in series_summary.series_summaries(
+        now.state, event.country, event.source, now.at, now.policy
+    ):
+        network, layer = summary.network, summary.layer
+        if said.series is None or (network.target, network.asn, layer) in said.series:
+            # A network that did not report in this round is still shared with the old state.
+            own = now.state.networks[summary.key] = series.copy_for_round(
+                now.state.networks[summary.key]
+            )
+            own.layers[layer].retracted = now.at
+    return _ended(current, EventState.RETRACTED, said.at, BY_OPERATOR)
 
 
 def _close_lifted(
@@ -117,8 +145,8 @@ def _close_lifted(
             if own
             else imported.lifted(state, summary.network, round, policy)
         ):
-            lifted.append(summary)
-            if current is not None:
+            if current is not None and not summary.series.is_retracted:
+                lifted.append(summary)
                 # For an import the end is when the service was reached again.
                 ends = None if own else imported.seen_again(summary.network, current.event)
                 current = replace(

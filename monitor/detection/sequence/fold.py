@@ -8,14 +8,23 @@ the next fact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 
+from msgspec.structs import replace
+
 from monitor.detection.imported import folding as imported
-from monitor.detection.model import OWN_SOURCE, ClosedGate, Event, Fact
+from monitor.detection.model import (
+    NO_RETRACTIONS,
+    OWN_SOURCE,
+    ClosedGate,
+    Event,
+    Fact,
+    Retraction,
+)
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import events, gates, quorum, series
-from monitor.detection.sequence.state import Series, ServiceState, TargetNetwork, network_key
+from monitor.detection.sequence.state import ServiceState, TargetNetwork, network_key
 from probes.wire.measurement import LIVENESS_TARGETS
 
 
@@ -32,12 +41,14 @@ def step(
     *,
     rules_version: str = "",
     closed_gates: dict[str, ClosedGate] | None = None,
+    retractions: Mapping[str, Retraction] = NO_RETRACTIONS,
 ) -> tuple[ServiceState, tuple[Event, ...]]:
     """Fold the facts of one round; return the new state and the events that changed.
 
     The given state is not changed. The order of the facts does not matter. Rounds must be
     folded in ascending order: ValueError otherwise. `closed_gates` receives, by key of
-    a target in a network, the gate that is closed: why failures did not count.
+    a target in a network, the gate that is closed: why failures did not count. `retractions`: what
+    operators retracted, by id of an event.
     """
     if round <= state.round:
         raise ValueError(f"{state.service}: round {round} after round {state.round}")
@@ -84,7 +95,7 @@ def step(
             else:
                 each.likely_since = each.known_since = 0
     changed = events.update_events(
-        new, round, touched.keys(), closed, policy, rules_version, catalogue
+        new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )
     return new, changed
 
@@ -122,7 +133,7 @@ def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
         left = series.copy_for_round(network)
         left.members = {p: m for p, m in network.members.items() if p not in gone}
         left.layers = {
-            name: Series(tracks, each.likely_since, each.known_since, each.rank)
+            name: replace(each, tracks=tracks)
             for name, each in network.layers.items()
             if (tracks := {p: t for p, t in each.tracks.items() if p not in gone})
         }

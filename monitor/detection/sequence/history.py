@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from monitor.detection.all_rules import rules_version
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.round_facts import facts_of
-from monitor.detection.model import ClosedGate, Event, Fact, Stored
+from monitor.detection.model import (
+    NO_RETRACTIONS,
+    ClosedGate,
+    Event,
+    Fact,
+    Retraction,
+    Stored,
+)
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.explain import RoundEvidence, round_evidence
@@ -58,10 +65,12 @@ class Folding:
         fingerprints: Fingerprints = OWN,
         observe: Observe | None = None,
         pending: bool = False,
+        retractions: Mapping[str, Retraction] = NO_RETRACTIONS,
     ) -> None:
         """Continue from a state. `keep`: collect facts, evidence and checkpoints. `observe` is
         called after each round and changes nothing. `pending`: the rounds are not complete, and the
-        results are discarded later (`monitor.detection.judge.round_facts.facts_of`)."""
+        results are discarded later (`monitor.detection.judge.round_facts.facts_of`).
+        `retractions`: what operators retracted, by id of an event."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
@@ -71,6 +80,7 @@ class Folding:
         self._keep = keep
         self._observe = observe
         self._pending = pending
+        self._retractions = retractions
         self._fingerprints = fingerprints
         self._rules_version = rules_version(fingerprints.version)
 
@@ -103,6 +113,7 @@ class Folding:
             self.policy,
             rules_version=self._rules_version,
             closed_gates=closed_gates,
+            retractions=self._retractions,
         )
         if self._observe is not None:
             self._observe(before, self.state, round, facts, closed_gates)

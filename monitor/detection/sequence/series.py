@@ -40,8 +40,7 @@ def copy_for_round(network: TargetNetwork) -> TargetNetwork:
     new = copy(network)
     new.members = dict(network.members)
     new.layers = {
-        name: Series(dict(series.tracks), series.likely_since, series.known_since, series.rank)
-        for name, series in network.layers.items()
+        name: replace(series, tracks=dict(series.tracks)) for name, series in network.layers.items()
     }
     return new
 

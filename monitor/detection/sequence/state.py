@@ -100,6 +100,16 @@ class Series(msgspec.Struct, array_like=True):
     """When the failures of enough owners for the quorum had arrived; 0 when it does not hold."""
     rank: int = 0
     """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
+    retracted: int = 0
+    """Round at which the failures before it were retracted by an operator; 0 if never."""
+
+    @property
+    def is_retracted(self) -> bool:
+        """Whether failures last that an operator retracted: no event counts them."""
+        return self.retracted > 0 and any(
+            track.suspicion is not None and 0 < track.suspicion.alarmed < self.retracted
+            for track in self.tracks.values()
+        )
 
 
 class VantageOutcome(StrEnum):

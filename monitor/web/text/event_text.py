@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monitor.detection.model import Change, Event, EventState, Tier, Votes
+from monitor.detection.model import BY_OPERATOR, Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
-from monitor.store.notes import BY_OPERATOR, Note
+from monitor.store.notes import Note
 from monitor.web.text.language import _, n_
 from monitor.web.text.words import (
     GATES,

@@ -13,6 +13,7 @@ from monitor.detection.model import (
     Fact,
     Layer,
     LayerFinding,
+    Retraction,
     State,
     Technique,
     Verdict,
@@ -141,6 +142,7 @@ class World:
     events: dict[str, Event] = field(default_factory=dict)
     number: int = 0
     emitted: list[Event] = field(default_factory=list)
+    retractions: dict[str, Retraction] = field(default_factory=dict)
 
     @property
     def round(self) -> int:
@@ -148,7 +150,9 @@ class World:
         return self.start + self.number * self.interval
 
     def feed(self, facts: Iterable[Fact]) -> tuple[Event, ...]:
-        self.state, touched = step(self.state, self.round, tuple(facts), self.policy)
+        self.state, touched = step(
+            self.state, self.round, tuple(facts), self.policy, retractions=self.retractions
+        )
         self.number += 1
         self.events.update({event.id: event for event in touched})
         self.emitted += touched

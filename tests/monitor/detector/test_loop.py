@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -20,12 +22,14 @@ from monitor.detection.policy import Policy
 from monitor.detector import loop, round_reader
 from monitor.detector.loop import LEASE_SECONDS, Detector
 from monitor.store.database import Database, open_database
-from monitor.store.reading.events import count_transitions, list_events
+from monitor.store.notes import RETRACTION
+from monitor.store.reading.events import count_transitions, list_events, list_transitions
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.retention import prune
 from monitor.store.shard import Shard
 from monitor.store.tables import detector_state
+from monitor.store.tables import event as stored_event
 from probes.wire.measurement import Role
 from tests.monitor.fleet import (
     INTERVAL,
@@ -38,6 +42,7 @@ from tests.monitor.fleet import (
     rounds,
 )
 from tests.monitor.store.arrivals import arrivals
+from tests.world.site import client, site_of
 from tests.world.stores import migrated
 from tests.world.waiting import HANG_SECONDS
 
@@ -520,3 +525,51 @@ async def test_a_large_round_is_saved_in_several_transactions(
     assert await events_bytes(world.database) == lines(
         await fold_store(world.database, END, POLICY)
     )
+
+
+async def test_a_block_elsewhere_is_published_while_what_was_retracted_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = (*PEOPLE, *(Person(n, 64502) for n in (6, 7, 8)))
+    later = from_round(20, asn=64502)
+
+    def blocked(number: int, who: Person) -> bool:
+        return BLOCK(number, who) or later(number, who)
+
+    async def until(first: int, end: int) -> None:
+        for number in range(first, end):
+            await world.arrive(rounds([number], blocked, people))
+            await world.settle()
+
+    async def paged() -> list[str]:
+        async with client(site_of(world.database, clock=lambda: world.now)) as web:
+            text = await (await web.get("/metrics")).text()
+        return re.findall(r'block_event_confidence{.*asn="(\d+)".*tier="confirmed"', text)
+
+    await until(0, 10)
+    assert await paged() == ["64501"]
+    (event,) = await world.events()
+    monkeypatch.setattr(world.database.notes, "_now", lambda: world.now)
+    await world.database.notes.add(event.id, RETRACTION, "our own filter", "", "t1")
+    assert await paged() == []
+    await until(10, 20)
+    assert await paged() == []
+    assert await world.journal() == ["confirmed", "likely", "opened", "retracted"]
+    await until(20, 28)
+    assert await paged() == ["64502"]
+    other, first = await world.events()
+    assert (first.id, first.state, first.inhibited_by) == (event.id, "retracted", "operator")
+    assert (other.state, other.tier, other.asns) == (EventState.OPEN, Tier.CONFIRMED, (64502,))
+    async with world.database.reading() as connection:
+        told = await list_transitions(connection)
+    assert [change.kind for change in told if change.event.id == other.id][:1] == ["confirmed"]
+    assert world.told[-1].id == other.id
+    # What arrives late and `replay` say the same.
+    await world.arrive(rounds([12], blocked, [Person(10, 64504)]))
+    await world.settle()
+    async with world.database.reading() as connection:
+        bodies = await connection.scalars(sa.select(stored_event.c.body))
+        live = [msgspec.json.decode(body, type=Event) for body in bodies]
+    assert lines(live) == lines(await fold_store(world.database, END, POLICY))
+    assert {event.id for event in live} == {first.id, other.id}
+    assert await paged() == ["64502"]

@@ -121,6 +121,7 @@ async def test_an_event_that_was_open_at_the_upgrade_is_told_from_then_on(
         await connection.run_sync(round_evidence.drop)
         await connection.run_sync(delivered.drop)
         await connection.execute(sa.text("ALTER TABLE probe DROP COLUMN counted_since"))
+        await connection.execute(sa.text("ALTER TABLE event_note DROP COLUMN series"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0013'"))
     upgraded = await open_database(url)
     await lived(upgraded, range(12, 14))

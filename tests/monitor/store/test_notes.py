@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
-from monitor.detection.model import Event, EventState
+from monitor.detection.imported import WHOLE
+from monitor.detection.model import Event, EventState, NetworkEvidence, Retraction, Tier
 from monitor.store import notes
 from monitor.store.database import Database
-from monitor.store.notes import NOTE, RETRACTION, NotedEvent, NoteRefusedError, notes_of
+from monitor.store.engines import writing
+from monitor.store.notes import (
+    NOTE,
+    RETRACTION,
+    NotedEvent,
+    NoteRefusedError,
+    notes_of,
+    read_retractions,
+)
 from monitor.store.reading.events import (
     count_transitions,
     get_event,
@@ -17,6 +28,7 @@ from monitor.store.reading.events import (
 )
 from monitor.store.reading.newest import revisions
 from monitor.store.records import Filter
+from monitor.store.tables import event_note
 from tests.monitor.store.samples import NOON, concluded, event
 
 ID, OTHER = "00000000000000aa", "00000000000000ab"
@@ -105,3 +117,41 @@ async def test_what_cannot_be_noted(store: Database, monkeypatch: pytest.MonkeyP
     await store.notes.add(ID, NOTE, "x", "", "t1")
     with pytest.raises(NoteRefusedError, match="has 2 notes"):
         await store.notes.add(ID, NOTE, "x", "", "t1")
+
+
+async def test_a_retraction_remembers_what_the_event_was_about(store: Database) -> None:
+    seen = [(64501, "tls"), (64502, "dns"), (64501, "tls")]
+    networks = tuple(
+        NetworkEvidence(
+            asn=asn,
+            target="wechat/messaging",
+            layer=layer,
+            technique="",
+            tier=Tier.LIKELY,
+            onset=NOON,
+            agreeing=2,
+            voting=2,
+            owners=2,
+        )
+        for asn, layer in seen
+    )
+    imported = msgspec.structs.replace(event(OTHER, onset=NOON), source="ooni", networks=networks)
+    own = msgspec.structs.replace(event(ID, onset=NOON), networks=networks)
+    await store.conclusions.save([concluded(events=(own, imported))], 1)
+    await store.notes.add(ID, NOTE, "x", "", "t1")
+    async with store.reading() as connection:
+        assert await read_retractions(connection) == {}
+    notes = {id: await store.notes.add(id, RETRACTION, "wrong", "", "t1") for id in (ID, OTHER)}
+    target = "wechat/messaging"
+    expected = {
+        ID: ((target, 64501, "tls"), (target, 64502, "dns")),
+        OTHER: ((target, 64501, WHOLE), (target, 64502, WHOLE)),
+    }
+    async with store.reading() as connection:
+        assert await read_retractions(connection) == {
+            id: Retraction(notes[id].at, series) for id, series in expected.items()
+        }
+    async with writing(store.engines) as connection:  # as of before they were recorded
+        await connection.execute(sa.update(event_note).values(series=""))
+    async with store.reading() as connection:
+        assert {each.series for each in (await read_retractions(connection)).values()} == {None}

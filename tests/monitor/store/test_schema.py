@@ -56,6 +56,7 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
         await connection.run_sync(delivered.drop)
         await connection.run_sync(round_evidence.drop)
         await connection.execute(sa.text("ALTER TABLE probe DROP COLUMN counted_since"))
+        await connection.execute(sa.text("ALTER TABLE event_note DROP COLUMN series"))
         version = sa.text("UPDATE alembic_version SET version_num = :oldest")
         await connection.execute(version, {"oldest": schema.KNOWN[0]})
     await store.close()

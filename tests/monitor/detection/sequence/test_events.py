@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import hashlib
 
-from monitor.detection.model import EventState, State, Technique, Tier, Votes
+import pytest
+
+from monitor.detection.model import (
+    EventState,
+    Layer,
+    Retraction,
+    State,
+    Technique,
+    Tier,
+    Votes,
+)
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.events import MAX_HISTORY, event_id
 from tests.monitor.detection.worlds import (
@@ -11,6 +21,7 @@ from tests.monitor.detection.worlds import (
     INTERVAL,
     START,
     TARGET,
+    Script,
     Vantage,
     World,
     blocked,
@@ -224,6 +235,76 @@ def test_after_a_retraction_the_same_can_be_found_anew() -> None:
     assert first.state is EventState.RETRACTED
     assert (second.state, second.tier) == (EventState.OPEN, Tier.CONFIRMED)
     assert first.id != second.id
+
+
+RESET_64501 = in_network(64501, blocked())
+
+
+def retracted(*series: tuple[str, int, str]) -> World:
+    """A confirmed event of AS64501 that an operator retracted; with `series`, as then recorded."""
+    world = World(standard()).quiet().run(4, RESET_64501)
+    assert world.only.tier is Tier.CONFIRMED
+    world.retractions[world.only.id] = Retraction(world.round - 1, series or None)
+    return world
+
+
+@pytest.mark.parametrize("series", [(), ((TARGET, 64501, "tls"),)])
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda n, who: blocked() if who.country == "RU" else ok(),
+        in_network(64501, blocked(Technique.DNS_NXDOMAIN, Layer.DNS)),
+    ],
+    ids=["another network", "another layer"],
+)
+def test_what_an_operator_retracted_is_silent_and_all_else_is_not(
+    series: tuple[tuple[str, int, str], ...], more: Script
+) -> None:
+    world = retracted(*series).run(4, RESET_64501)
+    (said,) = world.retractions.values()
+    assert world.only.state is EventState.RETRACTED
+    assert (world.only.history[-1].round, world.only.history[-1].note) == (said.at, "operator")
+    assert not world.state.open_events
+    world.run(4, more)
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert first.state is EventState.RETRACTED
+    assert (second.state, second.tier, second.agreeing) == (EventState.OPEN, Tier.CONFIRMED, 3)
+    (seen,) = second.networks
+    assert (seen.asn, seen.layer) != (64501, "tls")
+    assert second.onset > first.onset
+    assert {seen.asn} == set(second.asns)
+
+
+def test_what_an_operator_did_not_see_when_retracting_becomes_another_event_at_once() -> None:
+    world = World(standard()).quiet().run(4, RESET_64501)
+    shown = world.only
+    world.run(4, lambda n, who: blocked() if who.country == "RU" else ok())
+    assert world.only.asns == (64501, 64502)
+    world.retractions[shown.id] = Retraction(world.round - 1, ((TARGET, 64501, "tls"),))
+    world.feed(fact(who, world.round, ok()) for who in world.people if who.country == "FR")
+    assert world.only.state is EventState.OPEN  # nobody of the country reported
+    world.run(1, lambda n, who: blocked() if who.country == "RU" else ok())
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (first.id, first.state) == (shown.id, EventState.RETRACTED)
+    assert (second.state, second.tier, second.asns) == (EventState.OPEN, Tier.CONFIRMED, (64502,))
+
+
+def test_what_was_retracted_adds_nothing_to_another_event_when_it_ends() -> None:
+    other = blocked(Technique.TLS_TIMEOUT_SNI)
+    world = retracted().run(4, lambda n, who: {64501: blocked(), 64502: other}.get(who.asn, ok()))
+    world.run(12, in_network(64502, other)).quiet(12)
+    _, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (second.state, second.asns) == (EventState.CLOSED, (64502,))
+    assert [rule for rule, _ in second.rule_counts] == [Technique.TLS_TIMEOUT_SNI]
+
+
+def test_a_retraction_ends_with_its_failures() -> None:
+    world = retracted().run(3, RESET_64501).quiet(12)
+    assert world.only.state is EventState.RETRACTED
+    world.run(4, RESET_64501)
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (first.state, second.state) == (EventState.RETRACTED, EventState.OPEN)
+    assert (second.asns, second.tier) == ((64501,), Tier.CONFIRMED)
 
 
 def test_updated_is_the_last_round_that_changed_it() -> None:

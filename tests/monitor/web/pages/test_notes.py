@@ -151,8 +151,8 @@ def test_what_is_accepted() -> None:
     assert checked_text("\u0645\u06cc\u200c\u062e") == "\u0645\u06cc\u200c\u062e"
 
 
-async def test_the_form_says_what_else_a_retraction_hides(web: Client) -> None:
-    said = "a block of this service in other networks of the country is not published either"
+async def test_the_form_says_what_a_retraction_is_about(web: Client) -> None:
+    said = "holds for the networks, functions and layers that the event shows now"
     for id, told in ((world.CONFIRMED, True), (world.CLOSED, False), (world.RETRACTED, False)):
         page = await (await web.get(f"/e/{id}")).text()
         assert (said in page) is told, id
