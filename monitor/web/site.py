@@ -68,6 +68,17 @@ class Site:
         reader = PresentReader(self.database, self.recent_since, self.cache_seconds)
         object.__setattr__(self, "present", reader)
 
+    @property
+    def simulated(self) -> dict[str, bool]:
+        """What answers in JSON have in addition: in the demonstration a mark, else nothing."""
+        return {"simulated": True} if self.demo else {}
+
+    @property
+    def file_prefix(self) -> str:
+        """The beginning of the name of a file that is saved, with which the demonstration's are
+        told from others."""
+        return "demonstration-" if self.demo else ""
+
     def recent_since(self) -> int:
         """The first round (Unix ms) that counts as the present."""
         span = max(RECENT_ROUNDS * self.interval_ms, self.policy.ms(900))

@@ -78,12 +78,14 @@ def answer(
 ) -> web.Response:
     """The rows as the request wants them: `?format=csv` (with the columns of the list, or of
     another name) or JSON."""
+    site = request.app[SITE]
     match request.query.get("format", "json"):
         case "csv":
             more = {"X-Next": following} if following else {}
-            return csv_file(name, as_csv(columns or name, rows), {**PUBLIC, **more})
+            text = as_csv(columns or name, rows)
+            return csv_file(f"{site.file_prefix}{name}", text, {**PUBLIC, **more})
         case "json":
-            return json_answer({name: rows, "next": following}, headers=PUBLIC)
+            return json_answer({name: rows, "next": following} | site.simulated, headers=PUBLIC)
         case other:
             raise BadParameterError(f"format: must be json or csv, not {other[:40]!r}")
 
@@ -106,12 +108,15 @@ async def events(request: web.Request) -> web.Response:
 
 async def one_event(request: web.Request) -> web.Response:
     """One event by its id, with what each network contributes."""
-    async with request.app[SITE].database.reading() as connection:
+    site = request.app[SITE]
+    async with site.database.reading() as connection:
         event = await get_event(connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     return json_answer(
-        event_form(event) | {"networks": event.networks, "against": list(event.against)}
+        event_form(event)
+        | {"networks": event.networks, "against": list(event.against)}
+        | site.simulated
     )
 
 

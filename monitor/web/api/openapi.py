@@ -78,6 +78,10 @@ def describe(base: str) -> dict[str, Any]:
             "properties": {
                 name: {"type": "array", "items": {"type": "object"}},
                 "next": {"type": ["string", "null"]},
+                "simulated": {
+                    "type": "boolean",
+                    "description": "Present, and true, in the demonstration alone.",
+                },
             },
         }
         content = {

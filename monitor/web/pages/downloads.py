@@ -105,7 +105,7 @@ async def all_days(request: web.Request) -> web.Response:
             for one in days.values()
         ],
     }
-    return json_answer(body, headers=_headers(site))
+    return json_answer(body | site.simulated, headers=_headers(site))
 
 
 async def _made(request: web.Request) -> tuple[int, dict[str, Any]]:
@@ -133,7 +133,7 @@ async def one_day(request: web.Request) -> web.Response:
         "dictionary": f"{site.public_url}/data/dictionary",
         "files": [each | {"url": base + each["name"]} for each in manifest["files"]],
     }
-    return json_answer(body, headers=_headers(site))
+    return json_answer(body | site.simulated, headers=_headers(site))
 
 
 async def file(request: web.Request) -> web.StreamResponse:
@@ -142,8 +142,10 @@ async def file(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     if name not in {each["name"] for each in manifest["files"]}:
         raise web.HTTPNotFound(reason="This server does not make this kind of file.")
-    headers = _headers(request.app[SITE]) | {
+    site = request.app[SITE]
+    saved = f"reachwatch-{site.file_prefix}{manifest['day']}-{name}"
+    headers = _headers(site) | {
         "Content-Type": KINDS[name],
-        "Content-Disposition": f'attachment; filename="reachwatch-{manifest["day"]}-{name}"',
+        "Content-Disposition": f'attachment; filename="{saved}"',
     }
     return web.FileResponse(_files(request).path(day, name), headers=headers)

@@ -47,7 +47,7 @@ def _times(span: TimeRange) -> list[int]:
 async def as_json(request: web.Request) -> web.Response:
     """The series of a service by country, or of a country or network by service."""
     chosen, lines = await _read(request)
-    return json_answer({"times": _times(chosen), "series": lines})
+    return json_answer({"times": _times(chosen), "series": lines} | request.app[SITE].simulated)
 
 
 async def as_csv(request: web.Request) -> web.Response:
@@ -60,4 +60,4 @@ async def as_csv(request: web.Request) -> web.Response:
         for at, *counts in zip(times, line.judged, line.failing, line.vantages, strict=True)
     )
     heading = ("begin", "name", "measurements", "failing", "vantages")
-    return csv_file("history", csv_text([heading, *rows]))
+    return csv_file(f"{request.app[SITE].file_prefix}history", csv_text([heading, *rows]))

@@ -29,7 +29,7 @@ from probes.runtime.geo_table import FILE_NAME, GeoTable
 from probes.wire.enrolment_token import parse_token
 from tests.monitor.store.samples import event as sample
 from tests.world import site as world
-from tests.world.site import HOUR, NOW, Client, site_of
+from tests.world.site import HOUR, NOW, Client, client, site_of
 from tests.world.stores import migrated
 
 INTERFACE = """id service targets country asns technique extent state tier onset onset_earliest
@@ -404,3 +404,16 @@ async def test_the_timeline_by_network_is_built_on_events(web: Client) -> None:
     assert {row["service"]: row["share"] for row in table}["signal"] == "0.0"
     for bad in ("by=network", "by=week", "by=network&service=wechat&asn=1"):
         await get(web, f"timeline?{bad}", 400)
+
+
+async def test_what_the_demonstration_exports_says_that_it_is_simulated(
+    site: Site, web: Client
+) -> None:
+    lists = [f"/api/v1/{name}" for name, _ in api.LISTS]
+    async with client(replace(site, demo="Everything is simulated.")) as shown:
+        history = "/history.json?service=wechat&range=24h"
+        for path in (*lists, f"/api/v1/events/{world.CONFIRMED}", history):
+            assert (await (await shown.get(path)).json())["simulated"] is True, path
+            assert "simulated" not in await (await web.get(path)).json(), path
+        saved = await shown.get("/api/v1/events?format=csv")
+    assert 'filename="reachwatch-demonstration-events.csv"' in saved.headers["Content-Disposition"]

@@ -75,3 +75,19 @@ async def test_a_server_without_files_says_so(site: Site) -> None:
     async with client(site) as web:
         assert (await web.get("/data/manifest.json")).status == 404
         assert "Measurements by day" not in await (await web.get("/data")).text()
+
+
+async def test_those_of_the_demonstration_say_that_they_are_simulated(
+    world_file: Path, tmp_path: Path
+) -> None:
+    async with opened(world_file, tmp_path) as bare:
+        files = DayFiles(bare.database, tmp_path / "files", tmp_path / "none", lambda: NOW)
+        site = world.site_of(bare.database, day_files=files, demo="Everything is simulated.")
+        async with client(site) as web:
+            whole = await (await web.get("/data/manifest.json")).json()
+            address = whole["days"][0]["manifest"].removeprefix(site.public_url)
+            one = await (await web.get(address)).json()
+            assert whole["simulated"] is one["simulated"] is True
+            answer = await web.get(one["files"][0]["url"].removeprefix(site.public_url))
+            name = f"reachwatch-demonstration-{one['day']}-"
+            assert name in answer.headers["Content-Disposition"]
