@@ -224,6 +224,10 @@ class _MeteredStream:
         fast = min(self.meter.rate(now_us), self.meter.pace) >= limits.enough
         return fast and received_bytes >= limits.sure
 
+    def too_little(self) -> tuple[str, ...]:
+        """The evidence `short`, where nothing more comes and less has than was wanted."""
+        return () if self.meter.received_bytes >= self._limits.wanted else ("short",)
+
     def close(self) -> None:
         self._stream.close()
 
@@ -269,14 +273,14 @@ async def transfer(
                 await _fetch_h2(channel, metered, host_value, path)
             else:
                 await _fetch_http1(channel, metered, host_value, path)
-        evidence.append("short")
+        evidence += metered.too_little()
     except _EnoughError:
         pass
     except (OSError, EOFError, h11.RemoteProtocolError, h2.exceptions.H2Error) as error:
         if timer.expired() and metered.meter.received_bytes:
             evidence.append("time_over")
         elif metered.requests and not metered.answer_begun and not isinstance(error, TimeoutError):
-            evidence.append("short")  # closed between two answers, as servers may
+            evidence += metered.too_little()  # closed between two answers, as servers may
         else:
             failed = error
     ended = network.clock_us()

@@ -143,6 +143,16 @@ async def test_small_pages_are_asked_for_again_and_again():
     assert 9_600 < seen.received_bytes < 12_000
 
 
+async def test_no_more_requests_is_not_short_where_as_much_came_as_was_wanted():
+    slow = dataclasses.replace(PATIENT, seconds=60.0, enough=10**10)
+    page = http_answer("200 OK", b"x" * 16_000)
+    seen, _ = await fetch(answering(page), limits=slow)
+    assert (seen.failure, seen.evidence, seen.requests) == (None, (), MOST_REQUESTS)
+    page = http_answer("200 OK", b"x" * WANTED_BYTES)
+    seen, _ = await fetch(pieces(page, then=tls_server.fin), limits=slow)
+    assert (seen.failure, seen.evidence, seen.requests) == (None, (), 1)
+
+
 async def test_a_server_that_closes_after_one_answer():
     page = http_answer("200 OK", b"x" * 20_000, "Connection: close\r\n")
     seen, _ = await fetch(pieces(page, then=tls_server.fin))
