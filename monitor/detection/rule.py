@@ -72,8 +72,9 @@ def background_fails(layer: Layer) -> Rule[Any]:
         lambda f: f.by_chance,
         State.INCONCLUSIVE,
         "So many of the attempts to reach other targets and liveness hosts died as well, over the "
-        "same address family in the same round, or so few were made, that losses, a full table of "
-        "connections or a limit explain this failure too.",
+        "same address family in the same round, or so few were made, or another name was answered "
+        "so late, that losses, a full table of connections, a limit or a slow path explain this "
+        "failure too.",
         evidence=(BY_CHANCE,),
     )
 

@@ -15,6 +15,7 @@ from monitor.detection.layers.http import same_as_control
 from monitor.detection.layers.tls import contrasted
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import SENT_AGAIN, UNANSWERED, resent
+from monitor.detection.observed.chance import nearly_as_long
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
@@ -185,7 +186,11 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         type_unanswered=type_unanswered,
         others=context.vantage.resolver_answers,
         limits=any(
-            _failed_at_first(q) or (kind is Kind.TIMEOUT and _late(q, endpoint.queries[qtype]))
+            _failed_at_first(q)
+            or (
+                kind is Kind.TIMEOUT
+                and nearly_as_long([q.took_us], (own.took_us for own in endpoint.queries[qtype]))
+            )
             for q in endpoint.innocuous_lookups
             if (q.qtype, dns_kind(q)) not in unanswered
         ),
@@ -210,12 +215,6 @@ def _at_control(control: EndpointView, qtype: str, kind: Kind, sibling: bool) ->
 
 def _failed_at_first(lookup: DNSLookup) -> bool:
     return dns_kind(lookup) in UNANSWERED or resent(lookup)
-
-
-def _late(beside: DNSLookup, own: Iterable[DNSLookup]) -> bool:
-    """Whether an innocuous name was answered in so long a time that an answer for this name, which
-    was waited for hardly longer, may have been on its way."""
-    return 2 * beside.took_us > max(q.took_us for q in own)
 
 
 def _silent_again(endpoint: EndpointView, qtype: str) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.chance import nearly_as_long
 from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
     EndpointContext,
@@ -134,13 +135,17 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         and quic_kind(reflector) is kind
         and context.one_by_chance(kind, Step.DATAGRAM, reflector.address)
     )
+    beside = (each for each in (innocuous, reflector) if each is not None and _passed(each))
+    late = kind is Kind.TIMEOUT and nearly_as_long(
+        (each.took_us for each in beside), (each.took_us for each in address.quics)
+    )
     return QUICFacts(
         kind=kind,
         reach=context.reach(kind, kinds),
         here=any(p.quic_repeated or _passed(p.quic) for p in here),
         repeated=address.quic_repeated,
         accused=accused,
-        by_chance=by_chance,
+        by_chance=by_chance or late,
         family_dead=context.family_dead(address),
         innocuous=quic_kind(innocuous) if innocuous else None,
         tainted=tainted,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.chance import nearly_as_long
 from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
     EndpointContext,
@@ -107,6 +108,11 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         and context.endpoint.reflector is not None
         and context.one_by_chance(kind, Step.PAYLOAD, context.endpoint.reflector.address)
     )
+    beside = (*address.innocuous_handshakes, context.endpoint.reflector)
+    answered = (each.took_us for each in beside if each and tls_kind(each) is not Kind.TIMEOUT)
+    late = kind is Kind.TIMEOUT and nearly_as_long(
+        answered, (each.took_us for each in address.handshakes)
+    )
     here = [p for p in context.at_controls(address) if p.tls is not None]
     proof = kind not in DEATHS or by_name
     seen = here or [p for p in context.compared(address, proof) if p.tls is not None]
@@ -117,7 +123,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         reach=context.reach(kind, kinds),
         here=any(p.proven for p in here),
         repeated=address.tls_repeated or (address.http is not None and address.http.tls),
-        by_chance=by_chance,
+        by_chance=by_chance or late,
         classical=address.tls_classical or _classical_elsewhere(context, address),
         accused=accused,
         innocuous=contrasts.innocuous,

@@ -139,3 +139,9 @@ _REFERENCE = 0.1
 
 def _badness(fared: Fared) -> float:
     return tail(fared.died, fared.tries, _REFERENCE)
+
+
+def nearly_as_long(answered_us: Iterable[int], waited_us: Iterable[int]) -> bool:
+    """Whether some answer to another name took more than half of the longest time that ours was
+    waited for. On so slow a path or machine an answer to ours may have been on its way."""
+    return 2 * max(answered_us, default=0) > max(waited_us, default=0)

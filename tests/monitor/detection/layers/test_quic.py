@@ -171,6 +171,14 @@ def test_passes() -> None:
     assert (background([silent, good]) - background([good])).quic is False
 
 
+@pytest.mark.parametrize("at", [A1, REFLECTOR])
+@pytest.mark.parametrize(("late_us", "state"), [(6_000_000, "inconclusive"), (900_000, "blocked")])
+def test_another_name_that_is_answered_late(at: str, late_us: int, state: str) -> None:
+    beside = quic(at, took_us=late_us, **(INNOCUOUS if at == A1 else OWN_HOST))
+    said = verdict(quic(A1, TIMEOUT, took_us=10_000_000), beside, quic=True)
+    assert said.state == state
+
+
 def test_no_quic_here_is_said_and_nobody_accused() -> None:
     seen = (
         quic(A1, TIMEOUT),

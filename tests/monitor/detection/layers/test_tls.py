@@ -6,10 +6,23 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.judge.target import judge
 from monitor.detection.layers.tls import TLS_RULES, TLSFacts
 from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import DEATHS, Kind
 from monitor.detection.rule import first
+from probes.wire.failure import Failure
+from tests.monitor.detection.scenes import (
+    A1,
+    INNOCUOUS,
+    REPEAT,
+    alive,
+    control,
+    dns,
+    measured,
+    tcp,
+    tls,
+)
 
 
 def decided(kind: Kind, **given: Any) -> str:
@@ -40,6 +53,14 @@ def test_by_name_where_others_are_reset_at_random() -> None:
         assert decided(kind, innocuous=Kind.OK, by_chance=True) == "tls.background"
         assert decided(kind, innocuous=kind, by_chance=True) == "tls.background"
         assert decided(kind, innocuous=Kind.OK) == f"tls.{kind}.sni"
+
+
+@pytest.mark.parametrize(("late_us", "state"), [(6_000_000, "inconclusive"), (900_000, "blocked")])
+def test_another_name_that_is_answered_late(late_us: int, state: str) -> None:
+    silent = [tls(A1, Failure.TIMEOUT, took_us=10_000_000, **again) for again in ({}, REPEAT)]
+    beside = tls(A1, took_us=late_us, **INNOCUOUS)
+    said = judge(measured(dns(A1), tcp(A1), *silent, beside), alive(), [control()])
+    assert said.state == state
 
 
 def test_parts_of_an_answer_are_no_silence() -> None:
