@@ -33,7 +33,7 @@ def test_a_newcomer_finds_every_answer(tmp_path: Path) -> None:
     assert "blocked (confirmed)" in said["How sure?"]
     assert "between 2027-01-15 08:55:00 UTC" in said["When was it last different?"]
     assert "Accessed 15 January 2027" in said["How do I cite it?"]
-    assert "reachwatch-events.csv" in said["Where are the data?"]
+    assert "reachwatch-demonstration-events.csv" in said["Where are the data?"]
     assert said["What did a probe see?"].startswith('{"v":1,')
     assert [one.clicks for one in answers] == [0, 0, 0, 0, 0, 1, 1, 2, 4]
     assert table(answers).count("\n") == len(answers) + 1
