@@ -135,9 +135,8 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         and quic_kind(reflector) is kind
         and context.one_by_chance(kind, Step.DATAGRAM, reflector.address)
     )
-    beside = (each for each in (innocuous, reflector) if each is not None and _passed(each))
-    late = kind is Kind.TIMEOUT and nearly_as_long(
-        (each.took_us for each in beside), (each.took_us for each in address.quics)
+    late = kind is Kind.TIMEOUT and _answered_late(
+        address, (innocuous, reflector, *_others(context, address))
     )
     return QUICFacts(
         kind=kind,
@@ -182,19 +181,36 @@ def _any_passes(seen: Iterable[QUICHandshake]) -> bool | None:
     return False if Kind.TIMEOUT in kinds else None
 
 
-def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
-    """Whether other QUIC passed in this measurement or, if not, in the rest of the round."""
-    others = [
+def _other_addresses(context: EndpointContext, address: AddressView) -> list[AddressView]:
+    return [
         other
         for endpoint in context.siblings
         for other in endpoint.addresses.values()
         if (other.address, other.port) != (address.address, address.port)
     ]
+
+
+def _others(context: EndpointContext, address: AddressView) -> list[QUICHandshake | None]:
+    others = _other_addresses(context, address)
+    return [handshake for other in others for handshake in (other.quic, other.quic_innocuous)]
+
+
+def _answered_late(address: AddressView, others: Iterable[QUICHandshake | None]) -> bool:
+    """Whether another handshake took nearly as long as those at this address were waited for; where
+    they were answered in part, as the shortest of them: the server is there, and was not done."""
+    waited = [each.took_us for each in address.quics]
+    parts = [each.took_us for each in address.quics if each.received_bytes]
+    answered = (each.took_us for each in others if each is not None and _passed(each))
+    return nearly_as_long(answered, [min(parts)] if parts else waited)
+
+
+def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
+    """Whether other QUIC passed in this measurement or, if not, in the rest of the round."""
     seen = [
-        *(handshake for other in others for handshake in (other.quic, other.quic_innocuous)),
+        *_others(context, address),
         *(each.quic_reflector for each in context.siblings if each is not context.endpoint),
     ]
-    if any(other.quic_repeated for other in others):
+    if any(other.quic_repeated for other in _other_addresses(context, address)):
         return True
     found = {
         _any_passes(each for each in seen if each is not None),

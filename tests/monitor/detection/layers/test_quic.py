@@ -179,6 +179,16 @@ def test_another_name_that_is_answered_late(at: str, late_us: int, state: str) -
     assert said.state == state
 
 
+@pytest.mark.parametrize(("parts", "state"), [(9_000, "inconclusive"), (0, "blocked")])
+def test_where_parts_came_the_shortest_wait_counts(parts: int, state: str) -> None:
+    ours = [
+        quic(A1, TIMEOUT, took_us=10_000_000, received_bytes=parts),
+        quic(A1, TIMEOUT, took_us=5_000_000, received_bytes=parts, **REPEAT),
+    ]
+    said = verdict(*ours, quic(A1, took_us=4_000_000, **INNOCUOUS), quic=True)
+    assert said.state == state
+
+
 def test_no_quic_here_is_said_and_nobody_accused() -> None:
     seen = (
         quic(A1, TIMEOUT),
