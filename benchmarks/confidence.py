@@ -7,7 +7,7 @@ Every open event of a country is evaluated at each of its changes and once per r
 it is first sure enough for a page. The truth is whether the service was blocked there in that
 round. The weights are fitted to some kinds of worlds and judged in others, whose parameters are
 drawn from other seeds. With `--fit` the weights are fitted again and printed as in
-monitor/detection/sequence/confidence.py; without, the weights there are evaluated. What was
+monitor/detection/events/confidence.py; without, the weights there are evaluated. What was
 simulated is kept in the directory `--keep`, so that a long run can be made in parts.
 """
 
@@ -38,9 +38,9 @@ from benchmarks.world.kinds import (
 from benchmarks.world.rates import BLOCKING, RATES
 from benchmarks.world.reliability_diagram import reliability
 from benchmarks.world.statements import SIZES, Story, fault_ones, quiet_ones, true_ones
+from monitor.detection.events.confidence import TERMS, WEIGHTS
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.confidence import TERMS, WEIGHTS
 
 FIT_KINDS = (NOMINAL, BURSTS, SIGNED, UPSTREAM)
 """The weights are fitted to these; the other kinds are held out."""

@@ -42,9 +42,9 @@ from benchmarks.size.fill import Size, fill
 from benchmarks.size.picture import Line, picture
 from benchmarks.size.rounds import TARGETS, Rounds
 from benchmarks.world.figures import percentile
+from monitor.detection.events.fold import initial
+from monitor.detection.events.history import Folding
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding
 from monitor.detector.round_reader import RoundReader
 from monitor.store.database import Database, open_database
 from monitor.store.days import DAY_MS

@@ -181,7 +181,7 @@ def test_imports_of_the_probe_go_down() -> None:
     assert upward == UPWARD
 
 
-DETECTION = ("observed", "layers", "judge", "sequence")
+DETECTION = ("observed", "layers", "judge", "events")
 """Folders of `monitor/detection`, the lowest first."""
 
 

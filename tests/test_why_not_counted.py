@@ -6,10 +6,10 @@ from pathlib import Path
 
 from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.events.explain import NO_VOTE
+from monitor.detection.events.state import VantageOutcome
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.model import State
-from monitor.detection.sequence.explain import NO_VOTE
-from monitor.detection.sequence.state import VantageOutcome
 from monitor.web.text import words
 from tests.why_not_counted import STATES, document, meanings
 

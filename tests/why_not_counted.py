@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.events.explain import NO_VOTE
+from monitor.detection.events.state import VantageOutcome
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.explain import NO_VOTE
-from monitor.detection.sequence.state import VantageOutcome
 from monitor.web.pages.method import WHOLE
 from monitor.web.pages.status import QUARANTINE
 from monitor.web.text import event_text, words
@@ -92,7 +92,7 @@ def lines() -> Iterator[str]:
         yield from table(("rule", "why"), ((f"`{id}`", text) for id, text in rules))
     yield "\n## Control and liveness"
     yield "\nWhat a verdict means for the gates and for the evidence"
-    yield "(`monitor/detection/sequence/gates.py`). Only `bad` adds evidence.\n"
+    yield "(`monitor/detection/events/gates.py`). Only `bad` adds evidence.\n"
     known = meanings(VantageOutcome)
     yield from table(
         ("outcome", "meaning"),
@@ -100,11 +100,11 @@ def lines() -> Iterator[str]:
     )
     yield "\n## Vote"
     yield "\nA vantage that, for one of these reasons, has no vote adds no evidence"
-    yield "(`monitor/detection/sequence/explain.py`).\n"
+    yield "(`monitor/detection/events/explain.py`).\n"
     yield from table(("reason", "the vantage"), ((f"`{w}`", words.NO_VOTES[w]) for w in NO_VOTE))
     yield "\n## Gates"
     yield "\nA closed gate lets no failure of a network count, whoever measured it"
-    yield "(`monitor/detection/sequence/gates.py`).\n"
+    yield "(`monitor/detection/events/gates.py`).\n"
     yield from table(("gate", "why"), ((f"`{g}`", text) for g, text in words.GATES.items()))
     yield "\n## Limits"
     yield "\nThe default values of `monitor/detection/policy.py`.\n"
@@ -115,7 +115,7 @@ def lines() -> Iterator[str]:
     )
     yield "\n## Remarks"
     yield "\nThese do not stop a failure, but an event that has them is less certain, and some keep"
-    yield "it from confirmation (`monitor/detection/sequence/series_summary.py`).\n"
+    yield "it from confirmation (`monitor/detection/events/series_summary.py`).\n"
     yield from table(("remark", "meaning"), ((f"`{r}`", t) for r, t in event_text.AGAINST.items()))
 
 

@@ -19,6 +19,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from monitor.detection.events.explain import SeriesRound, VantageEvidence
+from monitor.detection.events.explain import pack as pack_told
 from monitor.detection.model import (
     Event,
     EventState,
@@ -29,8 +31,6 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
-from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
-from monitor.detection.sequence.explain import pack as pack_told
 from monitor.store import partitions
 from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database

@@ -15,10 +15,10 @@ from benchmarks.world.naive import RULES, Naive
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import Scene
 from benchmarks.world.vantages import Settlement
+from monitor.detection.events import confidence
+from monitor.detection.events.fold import initial, step
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import confidence
-from monitor.detection.sequence.fold import initial, step
 
 WARM_DAYS = 8
 """The baseline's week and its lag: nothing is counted before."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from benchmarks.world.logistic import Case, fitted, sigmoid
 from benchmarks.world.statements import Said, Story
+from monitor.detection.events.confidence import LEAST, MOST, TERMS
 from monitor.detection.model import Tier
-from monitor.detection.sequence.confidence import LEAST, MOST, TERMS
 
 RIDGE = 0.02
 """Of the weight of one statement a year and country."""

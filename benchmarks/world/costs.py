@@ -16,10 +16,10 @@ from benchmarks.world.blocks import FULL
 from benchmarks.world.rates import RATES
 from benchmarks.world.scene import Scene
 from benchmarks.world.vantages import Settlement
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState, TargetNetwork, decode, encode
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState, TargetNetwork, decode, encode
 
 VANTAGES = 5
 COUNTRIES = 20

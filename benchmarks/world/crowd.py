@@ -22,10 +22,10 @@ from benchmarks.world.figures import percentile
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import START, Scene
 from benchmarks.world.vantages import Settlement
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 
 INTERVAL = 300_000
 CLOSE_MS = 30_000

@@ -18,10 +18,10 @@ from benchmarks.world.naive import RULES, Naive
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import START, Scene, decided
 from benchmarks.world.vantages import Nature, Settlement
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 
 COLUMNS = (LIKELY, CONFIRMED, PAGE, *RULES)
 PATIENCE = 300

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from monitor.detection.events import cusum
+from monitor.detection.events.state import Baseline, Track
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import cusum
-from monitor.detection.sequence.state import Baseline, Track
 
 MEMBER_P1 = (300, 800)
 P0 = (50, 100)

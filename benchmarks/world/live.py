@@ -22,10 +22,10 @@ from benchmarks.world.blocks import Block
 from benchmarks.world.scene import SpreadScene
 from benchmarks.world.vantages import Person
 from benchmarks.world.verdicts import TARGET
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event, Fact, State, Technique
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 from monitor.detector.retest_publisher import CHECK_SECONDS, RetestTracker, requests
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.store.records import Arrived

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from benchmarks.world.faults import HOUR_MS
+from monitor.detection.events import gates
+from monitor.detection.events.state import VantageOutcome
 from monitor.detection.model import Fact
-from monitor.detection.sequence import gates
-from monitor.detection.sequence.state import VantageOutcome
 
 IN_A_ROW, WINDOW, OONI = "3 in a row", "> 50 % in an hour", "OONI's CUSUM"
 RULES = (IN_A_ROW, WINDOW, OONI)

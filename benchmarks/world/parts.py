@@ -20,10 +20,10 @@ from benchmarks.world.delays import town
 from benchmarks.world.figures import percentile
 from benchmarks.world.rates import Rates
 from benchmarks.world.scene import Scene
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 
 DAY_MS = 86_400_000
 INTERVAL = 300_000

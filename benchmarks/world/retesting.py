@@ -21,9 +21,9 @@ from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import START, SpreadScene
 from benchmarks.world.trials import BETWEEN_MS, days
 from benchmarks.world.vantages import Settlement
+from monitor.detection.events.fold import initial, step
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
 
 TIERS = (LIKELY, CONFIRMED, PAGE)
 FAULT_MINUTES = (20, 90)

@@ -30,11 +30,11 @@ from benchmarks.world.rates import (
 from benchmarks.world.scene import Scene
 from benchmarks.world.trials import days, moments
 from benchmarks.world.vantages import settled
+from monitor.detection.events import confidence
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import confidence
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 
 SIZES = (3, 3, 5)
 INTERVAL = 300_000

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from benchmarks.world.alarms import WARM_DAYS
 from benchmarks.world.scene import START, Scene
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 
 BETWEEN_MS = 95 * 60_000
 """Mean time between two moments in one world."""

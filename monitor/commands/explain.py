@@ -21,19 +21,19 @@ from msgspec.structs import asdict, replace
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
 from monitor.commands.terminal import table, time_text
-from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Event, Fact, Stored
-from monitor.detection.policy import Policy
-from monitor.detection.sequence.events import event_id
-from monitor.detection.sequence.explain import (
+from monitor.detection.events.explain import (
     SeriesRound,
     VantageEvidence,
     concerns,
     series_rounds,
 )
-from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, chunks
-from monitor.detection.sequence.state import ServiceState
+from monitor.detection.events.fold import initial
+from monitor.detection.events.history import Folding, chunks
+from monitor.detection.events.lifecycle import event_id
+from monitor.detection.events.state import ServiceState
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Event, Fact, Stored
+from monitor.detection.policy import Policy
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store import evidence

@@ -23,12 +23,12 @@ import msgspec
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay_processes import ProgressBar, in_processes, shares
 from monitor.commands.terminal import table, time_text
+from monitor.detection.events.fold import initial
+from monitor.detection.events.history import Folding, sort_events
+from monitor.detection.events.watch_coverage import NetworkCoverage, network_coverage
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, NetworkEvidence, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, sort_events
-from monitor.detection.sequence.watch_coverage import NetworkCoverage, network_coverage
 from monitor.detector.round_reader import RoundReader
 from monitor.interop.archive import Archive, ArchiveError, existing_archive, with_archive
 from monitor.interop.fingerprints.directory import load

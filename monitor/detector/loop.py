@@ -16,13 +16,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.detection.events import state as states
+from monitor.detection.events.fold import initial
+from monitor.detection.events.history import Folding
+from monitor.detection.events.state import DetectorStateError, ServiceState
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import state as states
-from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding
-from monitor.detection.sequence.state import DetectorStateError, ServiceState
 from monitor.detector import transitions
 from monitor.detector.newest_rounds import NewestRounds
 from monitor.detector.retest_publisher import Due, RetestTracker

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retests: which ones the detector requests, and their publication over MQTT.
 
-Whether something is suspicious is decided in `monitor.detection.sequence.retest_requests`. The
+Whether something is suspicious is decided in `monitor.detection.events.retest_requests`. The
 tracker remembers when each place was requested and where controls are; nothing of that is
 stored, so the next leader may request a retest once more. A request is useful only at once: if
 it cannot be published it is dropped, and the detector requests it again after the pause, if it
@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monitor.broker.client import connected
+from monitor.detection.events import retest_requests
+from monitor.detection.events.retest_requests import NOTHING, Asked, Place, Question
+from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import retest_requests
-from monitor.detection.sequence.retest_requests import NOTHING, Asked, Place, Question
-from monitor.detection.sequence.state import ServiceState, TargetNetwork, network_key
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role

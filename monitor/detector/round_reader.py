@@ -20,12 +20,12 @@ from collections.abc import (
 from contextlib import aclosing
 from typing import Protocol
 
+from monitor.detection.events.history import Folding, chunks
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.known_verdicts import KnownVerdicts
 from monitor.detection.judge.round_facts import RoundJudge, read_line
 from monitor.detection.model import Fact, Stored, StoredLine
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.history import Folding, chunks
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 
 LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]

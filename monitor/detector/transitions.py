@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec.structs import replace
 
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event, EventState
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.state import ServiceState
 
 TRANSITIONS = ("opened", "likely", "confirmed", "closed", "retracted")
 _FINAL = frozenset(("closed", "retracted"))

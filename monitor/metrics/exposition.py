@@ -23,9 +23,9 @@ from prometheus_client.metrics_core import (
 )
 
 import monitor
+from monitor.detection.events import confidence
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
-from monitor.detection.sequence import confidence
-from monitor.detection.sequence.present import PresentState
 from monitor.metrics import families
 from monitor.metrics.lags import Backlog, Histogram, Lags
 

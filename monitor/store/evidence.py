@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The evidence of each round, from which events are explained: one frame for a service, country and
-source (`monitor.detection.sequence.explain.RoundEvidence`), while a vantage there has any.
+source (`monitor.detection.events.explain.RoundEvidence`), while a vantage there has any.
 
 All frames are kept for a day, because the onset of an event is older than the event. Of older ones
 those stay that show how an event was decided, and of a long event one a day; `prune` drops the
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.detection.events.explain import RoundEvidence, SeriesRound, unpack
 from monitor.detection.model import Event
-from monitor.detection.sequence.explain import RoundEvidence, SeriesRound, unpack
 from monitor.store import statements
 from monitor.store.days import DAY_MS
 from monitor.store.tables import round_evidence

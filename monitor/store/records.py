@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from monitor.detection.events.explain import RoundEvidence
 from monitor.detection.model import Event, Fact, Stored
-from monitor.detection.sequence.explain import RoundEvidence
 from probes.wire.codec import Envelope
 from probes.wire.measurement import Role
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from monitor.detection.events.present import LatestVerdict, PresentState, states_in_order
 from monitor.detection.model import Event, State
-from monitor.detection.sequence.present import LatestVerdict, PresentState, states_in_order
 from monitor.store.cells import Where
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction

@@ -12,8 +12,8 @@ from benchmarks.world.calibration import chance, counted, score, sure, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
 from benchmarks.world.reliability_diagram import reliability
 from benchmarks.world.statements import Said, Story
+from monitor.detection.events.confidence import LEAST, MOST, TERMS, WEIGHTS
 from monitor.detection.model import Tier
-from monitor.detection.sequence.confidence import LEAST, MOST, TERMS, WEIGHTS
 
 NONE = (0,) * len(TERMS)
 

@@ -17,9 +17,9 @@ from benchmarks.world.statements import (
     true_ones,
 )
 from benchmarks.world.vantages import settled
+from monitor.detection.events.confidence import TERMS
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.confidence import TERMS
 from tests.benchmarks.test_world import CALM
 
 SHORT = replace(BLOCKING, longest_minutes=90.0)

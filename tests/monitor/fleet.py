@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.commands.replay import lines
+from monitor.detection.events.explain import RoundEvidence
 from monitor.detection.model import Stored
-from monitor.detection.sequence.explain import RoundEvidence
 from monitor.store.database import Database
 from monitor.store.reading.events import list_events
 from monitor.store.records import Admitted

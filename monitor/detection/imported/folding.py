@@ -20,14 +20,9 @@ from copy import copy
 
 from msgspec.structs import replace
 
-from monitor.detection.imported import WHOLE, memory
-from monitor.detection.imported.gathering import densest
-from monitor.detection.imported.verdict import ALONE
-from monitor.detection.model import OWN_SOURCE, ClosedGate, Event, Fact, State
-from monitor.detection.policy import Policy
-from monitor.detection.sequence import baseline, cusum, gates
-from monitor.detection.sequence.cusum import CountedFailure
-from monitor.detection.sequence.state import (
+from monitor.detection.events import baseline, cusum, gates
+from monitor.detection.events.cusum import CountedFailure
+from monitor.detection.events.state import (
     Baseline,
     ImportedRuns,
     Member,
@@ -38,6 +33,11 @@ from monitor.detection.sequence.state import (
     Track,
     VantageOutcome,
 )
+from monitor.detection.imported import WHOLE, memory
+from monitor.detection.imported.gathering import densest
+from monitor.detection.imported.verdict import ALONE
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Event, Fact, State
+from monitor.detection.policy import Policy
 
 _FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED, State.INCONCLUSIVE)
 _WHOLE_TENTHS = 9

@@ -12,8 +12,8 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
+from monitor.detection.events.state import ImportedRuns, Suspicion
 from monitor.detection.model import Event
-from monitor.detection.sequence.state import ImportedRuns, Suspicion
 
 
 def densest(held: Suspicion) -> int:

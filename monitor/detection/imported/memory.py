@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from monitor.detection.events.cusum import CountedFailure
+from monitor.detection.events.state import Baseline, ImportedRuns
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.cusum import CountedFailure
-from monitor.detection.sequence.state import Baseline, ImportedRuns
 
 MAX_METHODS = 16
 MAX_SPANS = 128

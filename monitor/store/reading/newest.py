@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
+from monitor.detection.events.present import LatestVerdict
 from monitor.detection.model import Verdict
-from monitor.detection.sequence.present import LatestVerdict
 from monitor.store import tables as t
 from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction

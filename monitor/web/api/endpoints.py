@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, EventState, Tier
-from monitor.detection.sequence.present import PresentState, worst
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
 from monitor.store.reading.events import get_event, list_events

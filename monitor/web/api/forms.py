@@ -10,9 +10,9 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from monitor.detection.events import confidence
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, Votes
-from monitor.detection.sequence import confidence
-from monitor.detection.sequence.present import PresentState
 from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
-from monitor.detection.sequence.present import PresentState
 from monitor.web.text import event_text, words
 from monitor.web.text.language import _
 from probes.wire.target import Service

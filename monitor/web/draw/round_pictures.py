@@ -13,8 +13,8 @@ from itertools import groupby
 
 import msgspec
 
+from monitor.detection.events.explain import SeriesRound, VantageEvidence
 from monitor.detection.model import ClosedGate
-from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
 from monitor.web.text.language import _
 
 WIDTH, HEIGHT = 720, 160

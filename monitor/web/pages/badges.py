@@ -9,8 +9,8 @@ from html import escape
 
 from aiohttp import web
 
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import Tier
-from monitor.detection.sequence.present import PresentState
 from monitor.store.records import Filter
 from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import RANK, cell

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.detection.all_rules import rule_named
+from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.present import PresentState, worst
 from monitor.web.text import words
 from monitor.web.text.language import _, n_
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from monitor.detection.events.present import LatestVerdict
 from monitor.detection.model import (
     Event,
     Layer,
@@ -22,7 +23,6 @@ from monitor.detection.model import (
     Verdict,
     layer_of,
 )
-from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
 from monitor.store.reading.events import list_events

@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, Tier
-from monitor.detection.sequence.present import PresentState, worst
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips

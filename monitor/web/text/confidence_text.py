@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The confidence of an event in words: its percentage and its terms. Pure; the weights are in
-`monitor.detection.sequence.confidence`.
+`monitor.detection.events.confidence`.
 """
 
 from __future__ import annotations
 
 import math
 
+from monitor.detection.events import confidence
+from monitor.detection.events.confidence import HELD_MOST, Term
 from monitor.detection.model import OWN_SOURCE, Event, EventState
-from monitor.detection.sequence import confidence
-from monitor.detection.sequence.confidence import HELD_MOST, Term
 from monitor.web.text.language import _
 from monitor.web.text.words import TABLES
 

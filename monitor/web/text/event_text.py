@@ -322,7 +322,7 @@ def _change(change: Change) -> str:
 
 
 def _part(part: str) -> str:
-    """One difference, as `monitor.detection.sequence.events` writes it."""
+    """One difference, as `monitor.detection.events.lifecycle` writes it."""
     before, arrow, after = part.partition(" -> ")
     if arrow:
         if after in _EXTENTS:

@@ -21,9 +21,9 @@ from monitor.commands.explain import (
     explanation_text,
     run,
 )
+from monitor.detection.events.history import Folding
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.history import Folding
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing

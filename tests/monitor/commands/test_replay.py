@@ -21,9 +21,9 @@ from monitor.commands.replay import (
     replay,
     run,
 )
+from monitor.detection.events.watch_coverage import NetworkCoverage
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.watch_coverage import NetworkCoverage
 from monitor.detector.loop import Detector
 from monitor.store.database import open_database
 from monitor.web.api.forms import event_form, rfc3339

@@ -14,10 +14,10 @@ FLOORS = (
     "layers vantage_rules",
     "all_rules",
     "judge",
-    "sequence",
+    "events",
 )
 """From the bottom. What reads imports (`imported`) stands beside them: the rules of a run below
-`all_rules`, the fold of runs within `sequence`."""
+`all_rules`, the fold of runs within `events`."""
 PACKAGE = "monitor.detection."
 
 

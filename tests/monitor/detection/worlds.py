@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.model import (
     Event,
     Fact,
@@ -19,8 +21,6 @@ from monitor.detection.model import (
     Verdict,
 )
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 
 POLICY = Policy()
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000

@@ -16,15 +16,15 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from monitor.commands.replay import FOREVER, fold_store, lines
+from monitor.detection.events import state as states
+from monitor.detection.events.fold import initial
+from monitor.detection.events.history import Folding
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import state as states
-from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding
 from monitor.store.database import Database, open_database
 from probes.wire.measurement import LIVENESS_TARGETS, Role
+from tests.monitor.detection.events.test_history_laws import again
 from tests.monitor.detection.imported import runs
-from tests.monitor.detection.sequence.test_history_laws import again
 from tests.monitor.detector.test_loop import World
 from tests.monitor.fleet import PEOPLE, START, admitted, events_bytes, kept_evidence, rounds
 from tests.world.postgres import PostgreSQL, postgres_server

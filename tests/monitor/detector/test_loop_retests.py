@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events import state as states
 from monitor.detection.model import Stored, Tier
-from monitor.detection.sequence import state as states
 from monitor.detector.retest_publisher import Due
 from monitor.store.database import open_database
 from tests.monitor.detector.test_loop import World

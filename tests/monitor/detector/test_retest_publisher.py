@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.broker.client import connected
+from monitor.detection.events.retest_requests import Question
 from monitor.detection.model import Technique, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.retest_requests import Question
 from monitor.detector.retest_publisher import (
     CHECK_SECONDS,
     LATEST_START,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events.fold import initial
+from monitor.detection.events.history import Folding
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding
 from monitor.detector import round_reader
 from monitor.detector.round_reader import RoundReader
 from monitor.store.database import Database, open_database

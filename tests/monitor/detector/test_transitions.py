@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from monitor.detection.events.state import Member, OpenEvent, ServiceState, TargetNetwork
 from monitor.detection.model import Change, Event, EventState
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.state import Member, OpenEvent, ServiceState, TargetNetwork
 from monitor.detector.transitions import new_transitions
 from tests.monitor.store.samples import event
 

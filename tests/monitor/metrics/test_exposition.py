@@ -8,9 +8,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from monitor.detection.events.confidence import probability
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import ClosedGate, Event, EventState, State, Tier
-from monitor.detection.sequence.confidence import probability
-from monitor.detection.sequence.present import PresentState
 from monitor.metrics import families
 from monitor.metrics.exposition import Snapshot, expose
 from monitor.metrics.lags import Lags

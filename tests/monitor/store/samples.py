@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from monitor.detection.events.explain import RoundEvidence
 from monitor.detection.model import (
     Event,
     EventState,
@@ -16,7 +17,6 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
-from monitor.detection.sequence.explain import RoundEvidence
 from monitor.store.database import Database
 from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import Admitted, Conclusions

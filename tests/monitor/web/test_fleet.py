@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from monitor.detection.events.present import LatestVerdict
 from monitor.detection.model import EventState, State, Verdict
-from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.reading.vantages import VantageRow
 from monitor.web import fleet
 from monitor.web.present import Present, service_present

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from monitor.detection.events.fold import initial, step
+from monitor.detection.events.state import ServiceState
 from monitor.detection.imported import ROUND_MS, RUN_STEP
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import ServiceState
 from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage
 from probes.wire.observation import (
     AnyObservation,

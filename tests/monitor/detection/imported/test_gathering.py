@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events.state import Suspicion
 from monitor.detection.imported.gathering import dense, densest, whole_incident
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
-from monitor.detection.sequence.state import Suspicion
 
 
 def evidence(asn: int, onset: int) -> NetworkEvidence:

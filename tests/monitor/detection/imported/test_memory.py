@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from monitor.detection.events.cusum import CountedFailure
+from monitor.detection.events.state import Baseline, ImportedRuns
 from monitor.detection.imported import memory
 from monitor.detection.model import Fact, State, Verdict
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.cusum import CountedFailure
-from monitor.detection.sequence.state import Baseline, ImportedRuns
 
 POLICY = Policy()
 HOUR = 3_600_000

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import State, Verdict
-from monitor.detection.sequence.present import PresentState
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow

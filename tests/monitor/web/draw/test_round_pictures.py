@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.detection.events.explain import SeriesRound, VantageEvidence
 from monitor.detection.model import ClosedGate
-from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
 from monitor.web.draw.round_pictures import HEIGHT, MAX_VANTAGES, WIDTH, left_out, pictures
 
 MINUTE = 60_000

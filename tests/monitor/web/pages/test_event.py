@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from monitor.detection.events.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.present import PresentState
 from monitor.web.pages.lone import SIGNATURE, UNCLEAR, lone
 
 POLICY = Policy()

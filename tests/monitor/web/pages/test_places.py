@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events.present import LatestVerdict
 from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
-from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.reading.counts import ServiceHour
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import ClosedGate, State, Tier
-from monitor.detection.sequence.present import PresentState
 from monitor.web.pages import service
 from tests.monitor.web.draw.test_matrix import EVENTS
 from tests.monitor.web.pages.test_overview import text_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events.confidence import TERMS, terms
 from monitor.detection.model import ClosedGate, EventState, Tier
-from monitor.detection.sequence.confidence import TERMS, terms
 from monitor.web.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
-from tests.monitor.detection.sequence.test_confidence import bare, event, network
+from tests.monitor.detection.events.test_confidence import bare, event, network
 
 
 def test_the_figure_is_in_per_cent() -> None:

@@ -9,9 +9,9 @@ import itertools
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events import lifecycle as detector
+from monitor.detection.events import series_summary
 from monitor.detection.model import Change, ClosedGate, Event, EventState, Tier, Votes
-from monitor.detection.sequence import events as detector
-from monitor.detection.sequence import series_summary
 from monitor.web.text import event_text, words
 from tests.world import site as world
 

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sequential detector of one vantage in one series: a bank of CUSUMs on its failures.
+
+Each member of the bank tests the failure rate p1 against the baseline p0, for its own p1, because
+many blocks are partial. Evidence is integers (micro-nats): each logarithm of integer counts is
+rounded once, and sums of integers do not depend on their order. A member whose p1 is not well above
+the baseline does not count, so that a failure never lowers a sum, a success never raises one, and
+chance does not drift towards an alarm. A second CUSUM in the other direction detects the end of a
+block.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from copy import copy
+
+import msgspec
+
+from monitor.detection.events import baseline
+from monitor.detection.events.state import Suspicion, Track
+from monitor.detection.model import Technique
+from monitor.detection.policy import Policy
+
+MICRO = 1_000_000
+WITNESSES = 6
+"""Failures whose ids a track keeps."""
+TECHNIQUE_MEMORY = 16
+"""How much evidence by technique is kept, in clips: about a dozen failures. With more, an outdated
+technique stays too long; with less, the technique of a mixture changes too often."""
+DENSEST_PER_MILLE = 980
+"""Even a full block lets some connections through."""
+SIGNATURES_ENOUGH = 2
+WHATEVER_NAME = ".other"
+"""End of the ids of rules by which an innocuous name to the same server fails as well."""
+LEAST = 1_000_000
+"""Micro-nats: a smaller sum is dropped when evidence is weakened."""
+_HALVE_ABOVE = 8
+_NO_RUN = (0, 0, 0)
+EarlierFailures = Callable[[int], int]
+"""Failures of the whole target at earlier steps since a time (Unix ms)."""
+
+
+class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """One counted failure of one layer, as the detector sees it."""
+
+    id: str
+    started: int
+    rule: str
+    weight: int
+    """Micro-nats of the rule, not negative."""
+    technique: str
+    """Empty when the verdict named none for this layer."""
+    part: bool
+    """Only a part of the target failed."""
+    heard: int = 0
+    """When it arrived, Unix ms; 0 when that was too late to confirm anything."""
+    others: tuple[str, ...] = ()
+    """Liveness hosts that failed beside it (`monitor.detection.events.other_hosts`)."""
+
+
+@functools.lru_cache(maxsize=65536)
+def log(above: int, below: int) -> int:
+    """log(above/below) in micro-nats, rounded once."""
+    return round(MICRO * math.log(above / below))
+
+
+def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
+    """What a failure adds and what a success adds (a negative number), in micro-nats; (0, 0) when
+    p1 (per mille) is not far enough above the baseline."""
+    above, below = p0
+    if p1 * below < policy.apart_per_mille * above:
+        return 0, 0
+    return log(p1 * below, 1000 * above), log((1000 - p1) * below, 1000 * (below - above))
+
+
+def evidence(track: Track, policy: Policy) -> int:
+    """The track's evidence of a block, in micro-nats, clipped."""
+    if track.suspicion is None:
+        return 0
+    return min(policy.clip_micronats, max(track.suspicion.sums))
+
+
+def persists(suspicion: Suspicion, policy: Policy) -> bool:
+    """Whether its failures go on: there is more evidence than one failure adds, or none of a few
+    measurements since has passed."""
+    return max(suspicion.sums) >= policy.sample_clip_micronats or suspicion.sums[-1] > 0
+
+
+def leading_member(suspicion: Suspicion) -> int:
+    """The member of the bank with the most evidence; the larger p1 on ties."""
+    sums = suspicion.sums
+    return max(range(len(sums)), key=lambda member: (sums[member], member))
+
+
+def succeed(track: Track, round: int, policy: Policy) -> Track:
+    """The track after a success."""
+    old = track.suspicion
+    kept = None if old is None else _after_success(old, track, round, policy)
+    return Track(track.baseline, round, track.last_bad, kept)
+
+
+def _after_success(old: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
+    p0 = baseline.rate(track.baseline, policy)
+    sums = [
+        max(0, had + _gains(p0, p1, policy)[1]) if had else 0
+        for had, p1 in zip(old.sums, policy.p1_per_mille, strict=True)
+    ]
+    if not old.alarmed:
+        if not any(sums):
+            return None
+        new = _copy(old)
+        new.sums = sums
+        new.misses += 1
+    else:
+        new = _copy(old)
+        new.sums = sums
+        if new.recovery == 0:
+            new.good_since, new.good_rounds, new.good_last = round, 0, -1
+        new.recovery = min(2 * policy.clip_micronats, new.recovery + _block(new, p0)[0])
+        new.pending += 1
+        if new.good_last != round:
+            new.good_rounds, new.good_last = new.good_rounds + 1, round
+    new.onsets = [onset if had else 0 for onset, had in zip(new.onsets, sums, strict=True)]
+    return new
+
+
+def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> Track:
+    """The track of a voting vantage after a failure that control and gates let count."""
+    p0 = baseline.rate(track.baseline, policy)
+    bank = policy.p1_per_mille
+    old = track.suspicion
+    signature_gain = max(0, failure.weight - policy.natural_micronats)
+    signature = failure.weight >= policy.signature_micronats
+    clip = policy.signature_clip_micronats if signature else policy.sample_clip_micronats
+    if old is not None:
+        new = _copy(old)
+    else:
+        nothing = [0] * len(bank)
+        new = Suspicion([*nothing], [*nothing], [*nothing], runs=[_NO_RUN] * len(bank))
+    if not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats:
+        _clear_notes(new)
+    for member, p1 in enumerate(bank):
+        gain, _ = _gains(p0, p1, policy)
+        if gain == 0:
+            continue
+        if new.sums[member] == 0:
+            new.onsets[member], new.befores[member] = round, track.last_good
+            new.runs[member] = _NO_RUN
+        failed, signed, whatever = new.runs[member]
+        named = not failure.rule.endswith(WHATEVER_NAME)
+        new.runs[member] = failed + 1, signed + signature, whatever + (not named)
+        gain = min(clip, gain + signature_gain)
+        # Bounded, so that the evidence of a long block does not last for weeks after its end.
+        new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
+    if not any(new.sums):
+        return Track(track.baseline, track.last_good, round, None)
+    note_failure(new, round, failure, _gains(p0, max(bank), policy)[0] + signature_gain, policy)
+    if new.alarmed:
+        new.recovery = max(0, new.recovery - _block(new, p0)[1])
+        if new.recovery == 0:
+            new.misses, new.pending, new.good_rounds = new.misses + new.pending, 0, 0
+    new.hits += 1
+    new.heard = failure.heard
+    if failure.others:
+        new.others = {**new.others, **{h: new.others.get(h, 0) + 1 for h in failure.others}}
+    return Track(track.baseline, track.last_good, round, new)
+
+
+def note_failure(
+    new: Suspicion, round: int, failure: CountedFailure, nats: int, policy: Policy
+) -> None:
+    """Count the technique, the rule and the kind of a failure of `nats`. Changes `new`."""
+    known = dict(new.techniques)
+    known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
+    if sum(known.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
+        known = {name: half for name, each in known.items() if (half := each // 2)}
+    new.techniques = known
+    new.rules = {**new.rules, failure.rule: new.rules.get(failure.rule, 0) + 1}
+    if len(new.witnesses) < WITNESSES:
+        new.witnesses = [*new.witnesses, (round, failure.started, failure.id)]
+    new.signatures += failure.weight >= policy.signature_micronats
+    if failure.part:
+        new.part += 1
+    else:
+        new.whole += 1
+    if new.whole + new.part > _HALVE_ABOVE:
+        new.whole, new.part = new.whole // 2, new.part // 2
+
+
+def _clear_notes(new: Suspicion) -> None:
+    """Forget an isolated failure of earlier: it is no part of what begins now."""
+    new.techniques, new.rules, new.witnesses, new.others = {}, {}, [], {}
+    new.signatures = new.whole = new.part = new.hits = new.misses = 0
+    new.runs = [_NO_RUN] * len(new.runs)
+
+
+def _block(suspicion: Suspicion, p0: tuple[int, int], cautious: int = 1) -> tuple[int, int]:
+    """What a success adds to the recovery and what a failure takes from it, in micro-nats. Both
+    follow from the share of failures during the block: after a partial block the recovery takes
+    more successes than after a full one. So it does after a short one (the rule of succession): a
+    few failures without a success between them may be those of a partial block. With `cautious` 0
+    they are those of a full one."""
+    above, below = p0
+    seen = suspicion.hits + suspicion.misses + 2 * cautious
+    dense = 1000 * (suspicion.hits + cautious) // max(1, seen)
+    p1 = min(DENSEST_PER_MILLE, max(100, 2000 * above // below, dense))
+    return (
+        log((below - above) * 1000, below * (1000 - p1)),
+        max(0, log(p1 * below, 1000 * above)),
+    )
+
+
+def recovered(track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage that saw the block has reached the service often enough since."""
+    held = track.suspicion
+    return (
+        held is not None
+        and held.recovery >= policy.threshold_micronats
+        and held.good_rounds >= policy.close_good_rounds
+        and round - held.good_since >= policy.ms(policy.close_good_seconds)
+    )
+
+
+def turned(track: Track, policy: Policy) -> bool:
+    """Whether a vantage that saw the block reaches the service again, as far as one measurement
+    after a full block can tell. One failure alone does not tell a full block from a partial one."""
+    held = track.suspicion
+    if held is None or held.hits < 2 or track.last_good < track.last_bad:
+        return False
+    p0 = baseline.rate(track.baseline, policy)
+    added, full = _block(held, p0)[0], _block(held, p0, cautious=0)[0]
+    return 2 * held.recovery * full >= policy.threshold_micronats * added
+
+
+def recovering(track: Track, policy: Policy) -> bool:
+    """Whether a vantage that saw the block is halfway to its recovery. Its evidence no longer
+    counts: the member with the smallest p1 falls too slowly, and would hide the end of the
+    block."""
+    held = track.suspicion
+    return (
+        held is not None
+        and 2 * held.recovery >= policy.threshold_micronats
+        and held.good_rounds >= policy.close_good_rounds
+    )
+
+
+def weaken(track: Track) -> Track:
+    """The track after a measurement that weakens its evidence (no control, or the service is down
+    in other countries). A suspicion below an alarm is dropped. An alarm stays, and its sums are
+    halved: one failure of a control does not undo an hour of a clear block, several in a row do."""
+    old = track.suspicion
+    if old is None or not old.alarmed:
+        return Track(track.baseline, track.last_good, track.last_bad, None)
+    new = _copy(old)
+    new.sums = [half if (half := had // 2) >= LEAST else 0 for had in old.sums]
+    new.onsets = [onset if had else 0 for onset, had in zip(old.onsets, new.sums, strict=True)]
+    return Track(track.baseline, track.last_good, track.last_bad, new)
+
+
+def has_signature(
+    suspicion: Suspicion, policy: Policy, earlier: EarlierFailures = lambda since: 0
+) -> bool:
+    """Whether enough of its failures, in number and in share, have a signature that natural
+    failures lack."""
+    return any(
+        run[1] >= SIGNATURES_ENOUGH and _signed(run, policy, earlier(since))
+        for run, since in _telling_runs(suspicion, policy)
+    )
+
+
+def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: EarlierFailures) -> bool:
+    """Whether a larger share of the failures than by chance has a signature, and whether it is the
+    name that matters: a device that resets connections at random lets some innocuous names pass.
+    `earlier`: failures at earlier steps, at which such a block lets everything pass."""
+    return any(
+        _signed(run, policy, earlier(since)) for run, since in _telling_runs(suspicion, policy)
+    )
+
+
+def _telling_runs(
+    suspicion: Suspicion, policy: Policy
+) -> Iterator[tuple[tuple[int, int, int], int]]:
+    """The failures to look at, and the last success before them: those of the member with the most
+    evidence, and those since a later onset that are enough evidence by themselves. A vantage that
+    fails now and then has failures of hours ago in the slowest member, which say nothing of a block
+    that begins now."""
+    leading = leading_member(suspicion)
+    for member, run in enumerate(suspicion.runs):
+        if member == leading or suspicion.sums[member] >= policy.threshold_micronats:
+            yield run, suspicion.befores[member]
+
+
+def _signed(run: tuple[int, int, int], policy: Policy, earlier: int) -> bool:
+    failed, signed, whatever = run
+    return 0 < signed * 1000 >= policy.signature_per_mille * (
+        failed + earlier
+    ) and signed * 1000 >= policy.by_name_per_mille * (signed + whatever)
+
+
+def depth(technique: str) -> int:
+    """The layer's depth at which a technique works; -1 without a technique."""
+    return _DEPTHS.get(technique.partition(".")[0], -1)
+
+
+_DEPTHS = {"dns": 0, "tcp": 1, "tls": 2, "throttle": 2, "quic": 3, "udp": 4, "http": 5, "app": 6}
+assert {Technique(each).value.partition(".")[0] for each in Technique} <= _DEPTHS.keys()
+
+
+def technique_of(suspicion: Suspicion) -> str:
+    """The technique with the most evidence, the deepest on ties; empty when none is known."""
+    named = {name: nats for name, nats in suspicion.techniques.items() if name}
+    return max(named, key=lambda name: (named[name], depth(name), name), default="")
+
+
+def _copy(old: Suspicion) -> Suspicion:
+    """A copy whose sums may be changed; the other collections are replaced, never changed."""
+    new = copy(old)
+    new.sums, new.onsets, new.befores = list(old.sums), list(old.onsets), list(old.befores)
+    new.runs = list(old.runs)
+    return new

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The detector: a fold over rounds. State and facts of a round in, state and events out.
+
+The unit is one service with all its targets, networks and countries, because gates compare them.
+A round without facts changes nothing but the round: what depends on time is computed from rounds at
+the next fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+
+from msgspec.structs import replace
+
+from monitor.detection.events import gates, lifecycle, quorum, series
+from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
+from monitor.detection.imported import folding as imported
+from monitor.detection.model import (
+    NO_RETRACTIONS,
+    OWN_SOURCE,
+    ClosedGate,
+    Event,
+    Fact,
+    Retraction,
+)
+from monitor.detection.policy import Policy
+from probes.wire.measurement import LIVENESS_TARGETS
+
+
+def initial(service: str) -> ServiceState:
+    """The state of a service before its first round."""
+    return ServiceState(service=service, networks={}, open_events={})
+
+
+def step(
+    state: ServiceState,
+    round: int,
+    facts: Sequence[Fact],
+    policy: Policy,
+    *,
+    rules_version: str = "",
+    closed_gates: dict[str, ClosedGate] | None = None,
+    retractions: Mapping[str, Retraction] = NO_RETRACTIONS,
+) -> tuple[ServiceState, tuple[Event, ...]]:
+    """Fold the facts of one round; return the new state and the events that changed.
+
+    The given state is not changed. The order of the facts does not matter. Rounds must be
+    folded in ascending order: ValueError otherwise. `closed_gates` receives, by key of
+    a target in a network, the gate that is closed: why failures did not count. `retractions`: what
+    operators retracted, by id of an event.
+    """
+    if round <= state.round:
+        raise ValueError(f"{state.service}: round {round} after round {state.round}")
+    facts = [fact for fact in facts if fact.target not in LIVENESS_TARGETS]
+    new = copy(state)
+    new.round = round
+    if not facts:
+        return new, ()
+    new.networks, new.open_events = dict(state.networks), dict(state.open_events)
+    catalogue = _newest_catalogue(facts)
+    ordered = sorted(facts, key=_by_start)
+    _sweep(new, round, policy)
+    touched: dict[str, TargetNetwork] = {}
+    for fact in ordered:
+        key = network_key(fact.target, fact.country, fact.asn, fact.source)
+        if key not in touched:
+            known = new.networks.get(key)
+            touched[key] = new.networks[key] = (
+                series.copy_for_round(known)
+                if known is not None
+                else TargetNetwork(fact.target, fact.country, fact.asn, fact.source, {}, {})
+            )
+        if fact.source == OWN_SOURCE:
+            series.record(touched[key], fact)
+        else:
+            imported.record(touched[key], fact, policy)
+    closed = gates.inhibitions(new, touched.keys(), round, policy)
+    closed |= imported.inhibitions(new, touched.keys(), round, policy)
+    if closed_gates is not None:
+        closed_gates.update(closed)
+    for fact in ordered:
+        key = network_key(fact.target, fact.country, fact.asn, fact.source)
+        if fact.source == OWN_SOURCE:
+            series.update(touched[key], fact, closed.get(key), policy)
+        else:
+            imported.update(new, touched[key], fact, key in closed, policy)
+    for key, network in sorted(touched.items()):
+        for layer, each in network.layers.items():
+            if network.source != OWN_SOURCE:
+                imported.promote(new, network, layer, round, key in closed, policy)
+            elif quorum.may_rise(each, policy):
+                tally = quorum.tally(network, layer, round, policy)
+                quorum.promote(network, layer, tally, round, key in closed, policy)
+            else:
+                each.likely_since = each.known_since = 0
+    changed = lifecycle.update_events(
+        new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
+    )
+    return new, changed
+
+
+def _by_start(fact: Fact) -> tuple[int, str]:
+    return fact.started, fact.id
+
+
+def _newest_catalogue(facts: Sequence[Fact]) -> str:
+    named = (fact for fact in facts if fact.catalogue)
+    newest = max(named, key=_by_start, default=None)
+    return newest.catalogue if newest else ""
+
+
+def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
+    """Once an hour, remove vantages that have not reported for longer than the baseline's window.
+    One that saw a block is kept until another vantage can tell whether it lasts."""
+    if round - state.swept < policy.ms(policy.baseline_bucket_seconds):
+        return
+    state.swept = round
+    oldest = round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
+    forgotten = round - policy.ms(policy.imported_memory_seconds)
+    for key, network in list(state.networks.items()):
+        last = oldest if network.source == OWN_SOURCE else min(oldest, forgotten)
+        gone = {probe for probe, member in network.members.items() if member.round < last}
+        if not gone:
+            continue
+        needed = {
+            probe
+            for each in network.layers.values()
+            if not set(each.tracks) - gone
+            for probe in series.alarmed(each)
+        }
+        gone -= needed
+        left = series.copy_for_round(network)
+        left.members = {p: m for p, m in network.members.items() if p not in gone}
+        left.layers = {
+            name: replace(each, tracks=tracks)
+            for name, each in network.layers.items()
+            if (tracks := {p: t for p, t in each.tracks.items() if p not in gone})
+        }
+        if left.members:
+            state.networks[key] = left
+        else:
+            del state.networks[key]

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gates: when a failure does not count, because the service is down, the network is offline, or the
+vantage has no vote. Gates read the latest outcome of every vantage. They only remove evidence.
+
+Countries are compared, not the networks of one country: a whole country may block, but an outage
+does not stop at a border. A gate that speaks for others must not belong to a few of them: it closes
+when more than the policy's share of the networks of other countries fail, more than the same share
+of the owners there, and at least as many owners as could confirm a block. So a pair of strangers
+closes nothing, and with more honest vantages it closes by chance ever more rarely. Only a vantage
+with a vote and with known liveness counts: a missing liveness is no evidence. A failure without a
+control counts here like one whose control failed: losing a control never opens a gate.
+
+Known limit: when two countries begin to block within hours of each other and few other countries
+are watched, each closes the gate of the other. A false accusation is worse than a late one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from monitor.detection.events import baseline
+from monitor.detection.events.state import (
+    Member,
+    OpenEvent,
+    Series,
+    ServiceState,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, State
+from monitor.detection.policy import Policy
+
+FAILING = frozenset((VantageOutcome.BAD, VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN))
+"""It fails, and the vantage was online."""
+CUT_OFF = frozenset((VantageOutcome.OFFLINE, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN))
+"""In its own network a vantage without liveness counts as offline."""
+UNPROVEN = frozenset(
+    (VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN)
+)
+"""It fails, and the control or the liveness that would make it count is missing or fails too."""
+PROVES_WRONG = frozenset((ClosedGate.SERVICE_DOWN, ClosedGate.ENDPOINT_STALE))
+"""Gates that speak against an event; a network that is offline only says nothing."""
+UNKNOWN_COUNTRY = "ZZ"
+OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
+"""Evidence that the vantage itself, or its whole network, is the cause."""
+NO_LIVENESS = "no_liveness"
+
+
+def outcome(fact: Fact) -> VantageOutcome:
+    """The outcome of a fact of our own vantages."""
+    unseen = NO_LIVENESS in fact.verdict.evidence
+    match fact.verdict.state:
+        case State.OK:
+            return VantageOutcome.GOOD
+        case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
+            return (
+                VantageOutcome.BAD
+                if fact.control or fact.source != OWN_SOURCE
+                else VantageOutcome.UNSUPPORTED
+            )
+        case State.DOWN:
+            return VantageOutcome.UNKNOWN if unseen else VantageOutcome.DOWN
+        case State.VANTAGE_OFFLINE:
+            return VantageOutcome.OFFLINE
+        case State.INCONCLUSIVE:
+            if OWN_TROUBLE & set(fact.verdict.evidence):
+                return VantageOutcome.SILENT
+            if not fact.control:
+                return VantageOutcome.UNKNOWN if unseen else VantageOutcome.UNSUPPORTED
+            return VantageOutcome.UNSEEN if unseen else VantageOutcome.BAD
+        case State.INSUFFICIENT:
+            return VantageOutcome.SILENT
+
+
+def unsupported(fact: Fact, inhibited: bool) -> bool:
+    """Whether a fact weakens the evidence of its vantage: it fails, and its control or its liveness
+    does not confirm that it counts.
+
+    While no gate is closed (`inhibited`), a retest never does: a control that was asked shortly
+    before refuses a retest, which leaves no trace."""
+    return outcome(fact) in UNPROVEN and (inhibited or not fact.retest)
+
+
+def shared(member: Member, fact: Fact, closed: ClosedGate | None) -> int:
+    """`Member.shared` after one more fact, with the gate that is closed for the network.
+
+    A retest alone proves no outage: all who are asked are compared with one measurement of the
+    control, which may fail by chance. An outage is seen in rounds of the vantages' own as well."""
+    result = outcome(fact)
+    if result is VantageOutcome.GOOD:
+        return 0
+    if result not in (VantageOutcome.BAD, VantageOutcome.DOWN) or member.shared < 0:
+        return member.shared
+    if closed in PROVES_WRONG:
+        return member.round
+    if result is VantageOutcome.DOWN:
+        return member.round if member.shared or not fact.retest else 0
+    return member.shared or -1
+
+
+def is_aftermath(member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage's failures may be the rest of an outage that others have behind them: they
+    began with it, and the vantage has not reached the target since. No longer than an outage
+    lasts."""
+    return member.shared > 0 and round - member.shared <= policy.ms(policy.outage_seconds)
+
+
+def fresh(member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage's latest outcome is still valid in this round."""
+    return round - member.round <= max(
+        policy.ms(policy.control_window_seconds), 2 * member.interval
+    )
+
+
+def reports(member: Member, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage has recently given a sample of this series."""
+    last = max(track.last_good, track.last_bad)
+    return round - last <= max(policy.ms(policy.silent_seconds), 3 * member.interval)
+
+
+def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage has been alarmed for long and no other vantage has ever agreed."""
+    held = track.suspicion
+    return (
+        held is not None
+        and held.alarmed > 0
+        and series.rank < 2
+        and round - held.alarmed > policy.ms(policy.lone_seconds)
+    )
+
+
+def may_vote(
+    network: TargetNetwork, member: Member, track: Track, round: int, policy: Policy
+) -> bool:
+    """Whether a vantage's failures may count in this series at all."""
+    return eligible(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
+
+
+def eligible(network: TargetNetwork, member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage counts at all, for accusing and for closing gates: it is old enough, and
+    its network is known."""
+    old_enough = round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
+    return old_enough and is_located(network)
+
+
+def is_located(network: TargetNetwork) -> bool:
+    """Whether the country and the network number are known."""
+    return network.country != UNKNOWN_COUNTRY and network.asn != 0
+
+
+def _latest_rounds(networks: Collection[TargetNetwork]) -> dict[str, tuple[int, int]]:
+    """The latest round of each vantage, and in how many networks it was then. A vantage that moved
+    counts in its new network only; one in two networks at once counts in neither."""
+    places: dict[str, tuple[int, int]] = {}
+    for network in networks:
+        for probe, member in network.members.items():
+            last, count = places.get(probe, (-1, 0))
+            if member.round >= last:
+                places[probe] = member.round, count + 1 if member.round == last else 1
+    return places
+
+
+def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> bool:
+    """Whether a vantage counts for the question whether the service is down: it may vote, and its
+    failures are neither chronic nor an old block."""
+    member = network.members[probe]
+    if member.outcome is not VantageOutcome.GOOD and member.outcome not in FAILING:
+        return False
+    if not fresh(member, round, policy) or not eligible(network, member, round, policy):
+        return False
+    for series in network.layers.values():
+        if (track := series.tracks.get(probe)) is None:
+            continue
+        if baseline.chronic(track.baseline, policy):
+            return False
+        held = track.suspicion
+        if (
+            held is not None
+            and held.alarmed
+            and round - held.alarmed >= policy.ms(policy.baseline_lag_seconds)
+        ):
+            return False
+    return True
+
+
+def _explained(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
+    """Whether a confirmed event, older than the baseline's lag, explains this network's
+    failures."""
+    current = state.open_events.get(f"{network.country} {network.source}")
+    return network.asn in explained_networks(current, network.target, round, policy)
+
+
+def explained_networks(
+    current: OpenEvent | None, target: str, round: int, policy: Policy
+) -> Collection[int]:
+    """The networks whose failures of a target a confirmed event explains that is older than the
+    baseline's lag."""
+    if (
+        current is None
+        or current.event.confirmed is None
+        or round - current.event.confirmed < policy.ms(policy.baseline_lag_seconds)
+        or target not in current.event.targets
+    ):
+        return ()
+    return current.event.asns
+
+
+class CountryHealth(msgspec.Struct, frozen=True):
+    """How well the networks of a country reach a target, without those that have an old confirmed
+    block."""
+
+    seen: int = 0
+    """Networks that report it."""
+    failed: int = 0
+    """Networks in which most vantages fail."""
+    unproven: int = 0
+    """Networks in which most vantages fail, and their control fails or is missing."""
+    owners: Mapping[str, tuple[int, int]] = {}
+    """By owner: vantages that report it, and that fail. Of each network at most the policy's number
+    of one owner."""
+
+
+def health_by_country(
+    state: ServiceState, target: str, round: int, policy: Policy
+) -> dict[str, CountryHealth]:
+    """How many networks reach a target, by country."""
+    counts: dict[str, CountryHealth] = {}
+    same = _own_networks(state, target)
+    places = _latest_rounds(same)
+    for network in same:
+        owned: dict[str, list[VantageOutcome]] = {}
+        for probe, member in network.members.items():
+            if places[probe] == (member.round, 1) and _counts(network, probe, round, policy):
+                owned.setdefault(member.owner, []).append(member.outcome)
+        if not owned or _explained(state, network, round, policy):
+            continue
+        had = counts.get(network.country) or CountryHealth()
+        owners, counting = dict(had.owners), list[VantageOutcome]()
+        for owner, outcomes in owned.items():
+            # Those that reach the target first: one owner alone must not close a gate.
+            some = sorted(outcomes, key=FAILING.__contains__)[: policy.owner_vantages]
+            reporting, failing = owners.get(owner, (0, 0))
+            owners[owner] = reporting + len(some), failing + sum(each in FAILING for each in some)
+            counting += some
+        counts[network.country] = CountryHealth(
+            had.seen + 1,
+            had.failed + (2 * sum(each in FAILING for each in counting) > len(counting)),
+            had.unproven + (2 * sum(each in UNPROVEN for each in counting) > len(counting)),
+            owners,
+        )
+    return counts
+
+
+def fails_in_other_countries(
+    counts: Mapping[str, CountryHealth], country: str, policy: Policy
+) -> ClosedGate | None:
+    """Why a target does not count as blocked in a country: it fails in other countries too, for
+    most of them together with its control or not. None when it does not."""
+    others = [health for name, health in counts.items() if name != country]
+    seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
+    if failed < min(seen, policy.elsewhere_min_networks) or not _above_share(failed, seen, policy):
+        return None
+    owned: dict[str, tuple[int, int]] = {}
+    for health in others:
+        for owner, (speaking, failing) in health.owners.items():
+            had = owned.get(owner, (0, 0))
+            owned[owner] = had[0] + speaking, had[1] + failing
+    owners = sum(2 * failing > speaking for speaking, failing in owned.values())
+    if owners < policy.elsewhere_min_owners or not _above_share(owners, len(owned), policy):
+        return None
+    unproven = sum(each.unproven for each in others)
+    return ClosedGate.ENDPOINT_STALE if 2 * unproven > failed else ClosedGate.SERVICE_DOWN
+
+
+def _above_share(failed: int, seen: int, policy: Policy) -> bool:
+    return failed * 1000 > policy.elsewhere_per_mille * seen
+
+
+def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> bool:
+    """Whether most vantages of these networks are offline."""
+    if not any(m.outcome in CUT_OFF for network in networks for m in network.members.values()):
+        return False
+    owned: dict[str, list[bool]] = {}
+    for network in networks:
+        for member in network.members.values():
+            if fresh(member, round, policy) and eligible(network, member, round, policy):
+                owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
+    # Only a few vantages of one owner count, online ones first: one owner alone cannot close it.
+    now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
+    return sum(now) * 1000 > policy.dark_per_mille * len(now)
+
+
+def _own_networks(state: ServiceState, target: str) -> list[TargetNetwork]:
+    """The networks with vantages of our own that measure a target."""
+    return [n for n in state.networks.values() if n.target == target and n.source == OWN_SOURCE]
+
+
+def inhibitions(
+    state: ServiceState,
+    touched: Collection[str],
+    round: int,
+    policy: Policy,
+) -> dict[str, ClosedGate]:
+    """The gates that are closed in this round, by key of a touched network. Sets `inhibited_until`
+    of the touched networks, which are this round's own copies."""
+    closed: dict[str, ClosedGate] = {}
+    for target in sorted({state.networks[key].target for key in touched}):
+        # In most rounds fewer owners' vantages fail than it takes: then none need be counted.
+        failing = {
+            member.owner
+            for network in _own_networks(state, target)
+            for member in network.members.values()
+            if member.outcome in FAILING
+        }
+        enough = len(failing) >= policy.elsewhere_min_owners
+        counts = health_by_country(state, target, round, policy) if enough else {}
+        for key in touched:
+            network = state.networks[key]
+            if network.target != target:
+                continue
+            elsewhere = fails_in_other_countries(counts, network.country, policy)
+            if elsewhere:
+                # The median: a single slow vantage must not keep the gate closed for a day.
+                intervals = sorted(m.interval for m in network.members.values())
+                usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
+                wait = max(policy.ms(policy.control_window_seconds), usual)
+                network.inhibited_until = round + wait
+            if dark([network], round, policy):
+                mine = [n for n in _own_networks(state, target) if n.country == network.country]
+                whole = dark(mine, round, policy)
+                closed[key] = ClosedGate.COUNTRY_DARK if whole else ClosedGate.ASN_DARK
+            elif round <= network.inhibited_until and not _explained(state, network, round, policy):
+                closed[key] = elsewhere or ClosedGate.SERVICE_DOWN
+    return closed

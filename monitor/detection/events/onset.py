@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The onset of a block: the round in which the CUSUM paths of the agreeing vantages last left zero.
+
+The block began after the last success of the first of them, at the latest when the path of the last
+of them left zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from monitor.detection.events.cusum import leading_member
+from monitor.detection.events.state import Suspicion, Track
+
+
+class Onset(msgspec.Struct, frozen=True):
+    """An estimate and its range, rounds in Unix milliseconds."""
+
+    at: int
+    earliest: int
+    latest: int
+
+
+def onset(
+    tracks: Iterable[tuple[Track, int]],
+    round: int,
+    choose: Callable[[Suspicion], int] = leading_member,
+) -> Onset:
+    """Return the onset that (track, interval in ms) pairs agree on; the present round when no
+    track has one. `choose` selects the member of the bank."""
+    seen: list[tuple[int, int]] = []
+    for track, interval in tracks:
+        if (held := track.suspicion) is None:
+            continue
+        member = choose(held)
+        if (left := held.onsets[member]) == 0:
+            continue
+        seen.append((left, held.befores[member] or max(0, left - interval)))
+    if not seen:
+        return Onset(round, round, round)
+    first = min(left for left, _ in seen)
+    return Onset(
+        at=first,
+        # The latest success of those that failed first: the block cannot be older.
+        earliest=min(first, max(before for left, before in seen if left == first)),
+        latest=max(left for left, _ in seen),
+    )

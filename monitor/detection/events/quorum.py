@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many vantages, of how many owners, must agree: the votes of a series, and the tier that they
+make of it. Here it is decided that a few who lie confirm nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from copy import copy
+
+import msgspec
+
+from monitor.detection.events import baseline, cusum, gates, other_hosts, split
+from monitor.detection.events.series import DEPTH
+from monitor.detection.events.state import Series, TargetNetwork, Track
+from monitor.detection.model import OWN_SOURCE
+from monitor.detection.policy import Policy
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """The votes of a series in a round."""
+
+    voting: tuple[str, ...]
+    agreeing: tuple[str, ...]
+    """Voting vantages whose evidence reached the threshold; in a quorum with the signatures of as
+    many owners as a confirmation takes, all with a signature."""
+    owners: tuple[str, ...]
+    """Owners of the agreeing vantages."""
+    owners_needed: int = 0
+    """How many owners must agree for a confirmation."""
+    heard: tuple[int, ...] = ()
+    """When the newest failure of each of these owners arrived, of those that arrived in time."""
+    supported: tuple[int, ...] = ()
+    """The same of all owners of whom a vantage has at least the evidence of one failure."""
+    signature: bool
+    """Agreeing vantages of enough owners have a signature, and together more than two failures
+    with one."""
+    likely: bool
+    holds: int = 0
+    """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
+    needs: int = 0
+    """Evidence that the quorum needs, micro-nats; for imports, which have none, that of an
+    alarm."""
+    on_watch: tuple[str, ...] = ()
+    """Vantages on watch (`monitor.detection.events.split`)."""
+    divided: tuple[str, ...] = ()
+    """Those of them that are a blocked part of the network, whose rest is not blocked."""
+    others_fail: bool = False
+    """Innocuous hosts fail beside the target (`monitor.detection.events.other_hosts`)."""
+    aftermath: bool = False
+    """Too few of the agreeing owners have reached the target since it failed for others too."""
+
+
+def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
+    """Count the votes of a series."""
+    series = network.layers[layer]
+    voting, agreeing = [], []
+    nats: dict[str, int] = {}
+    for probe, track in sorted(series.tracks.items()):
+        member = network.members[probe]
+        if not gates.reports(member, track, round, policy):
+            continue
+        if not gates.may_vote(network, member, track, round, policy):
+            continue
+        if gates.uncorroborated(series, track, round, policy):
+            continue
+        voting.append(probe)
+        held = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
+        nats[probe] = held
+        if held >= policy.threshold_micronats:
+            agreeing.append(probe)
+    on_watch: tuple[str, ...] = ()
+    part: tuple[str, ...] = ()
+    own = network.source == OWN_SOURCE
+    owners_needed = _owners_needed(_expected(network, series, voting, round, policy), policy)
+    if own:
+        on_watch = split.on_watch(network, series, round, policy)
+        part = split.divided(network, series, on_watch, len(voting), round, policy)
+        if part:
+            rest = [probe for probe in voting if probe not in part]
+            fair, enough = _quorum(network, layer, rest, nats, owners_needed, policy)
+            if rest and fair >= enough:
+                part = ()  # the whole network is blocked, whatever began before
+        total, needs = _quorum(network, layer, voting, nats, owners_needed, policy)
+        likely = total >= needs
+    else:
+        # One pseudo-vantage stands for many volunteers: it needs more evidence, unclipped.
+        total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
+        needs = policy.imported_micronats
+        likely = total >= needs
+    signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy)]
+    if likely and own and len({network.members[probe].owner for probe in signing}) >= owners_needed:
+        # Of so many owners one signature each is enough to agree.
+        agreeing = sorted({*agreeing, *signing})
+    owners = _heard(network, series, agreeing)
+    # What is left of an isolated failure long ago is no support: it would let the next one confirm.
+    supporting = [probe for probe in voting if nats[probe] >= policy.sample_clip_micronats]
+    support = _heard(network, series, supporting)
+    alone = [p for p in agreeing if not gates.is_aftermath(network.members[p], round, policy)]
+    return Tally(
+        voting=tuple(voting),
+        agreeing=tuple(agreeing),
+        owners=tuple(sorted(owners)),
+        owners_needed=owners_needed,
+        heard=tuple(sorted(heard for heard in owners.values() if heard)),
+        supported=tuple(sorted(heard for heard in support.values() if heard)),
+        signature=signed(network, layer, agreeing, policy),
+        likely=likely,
+        holds=total,
+        needs=needs,
+        on_watch=on_watch,
+        divided=part,
+        others_fail=own and other_hosts.fail_as_well(network, series, agreeing, policy),
+        aftermath=len({network.members[p].owner for p in alone}) < min(owners_needed, len(owners)),
+    )
+
+
+def _heard(network: TargetNetwork, series: Series, probes: Sequence[str]) -> dict[str, int]:
+    """When the newest failure of each owner of these vantages arrived; 0: none did in time."""
+    owners: dict[str, int] = {}
+    for probe in probes:
+        owner, heard = network.members[probe].owner, split.suspicion_of(series, probe).heard
+        owners[owner] = max(owners.get(owner, 0), heard)
+    return owners
+
+
+def _counted(
+    network: TargetNetwork, voting: Sequence[str], nats: Mapping[str, int], policy: Policy
+) -> list[int]:
+    """The evidence that counts, in micro-nats: of each owner's vantages those with the most."""
+    owned: dict[str, list[int]] = {}
+    for probe in voting:
+        owned.setdefault(network.members[probe].owner, []).append(nats[probe])
+    return [each for some in owned.values() for each in sorted(some)[-policy.owner_vantages :]]
+
+
+def _expected(
+    network: TargetNetwork, series: Series, voting: Sequence[str], round: int, policy: Policy
+) -> int:
+    """How many vantages of a network could vote: those that do, and those that were heard within a
+    day and would. Whoever lies could else wait for the night, when others are off; and one that
+    fails at all times would raise how many of the others must agree."""
+    counting = set(voting)
+    owned = Counter(
+        member.owner
+        for probe, member in network.members.items()
+        if probe in counting
+        or (
+            round - member.round <= policy.ms(policy.expected_voters_seconds)
+            and gates.eligible(network, member, round, policy)
+            and not (
+                (track := series.tracks.get(probe)) and baseline.chronic(track.baseline, policy)
+            )
+        )
+    )
+    return sum(min(count, policy.owner_vantages) for count in owned.values())
+
+
+def _owners_needed(expected: int, policy: Policy) -> int:
+    """How many owners must agree for a confirmation, where so many vantages could vote."""
+    share = -(-policy.quorum_per_mille * expected // 1000)
+    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
+
+
+def _quorum(
+    network: TargetNetwork,
+    layer: str,
+    voting: Sequence[str],
+    nats: Mapping[str, int],
+    owners_needed: int,
+    policy: Policy,
+) -> tuple[int, int]:
+    """The evidence of the voting vantages, and what they need together, in micro-nats."""
+    counted = _counted(network, voting, nats, policy)
+    signing = len(signature_owners(network, layer, voting, policy))
+    holds = policy.quorum_hold_per_mille if network.layers[layer].likely_since else 1000
+
+    def needed(each: int, least: int) -> int:
+        share = policy.quorum_per_mille * len(counted) * each // 1000
+        return max(least, share) * holds // 1000
+
+    least = policy.quorum_min_vantages * policy.threshold_micronats
+    if signing >= policy.confirm_min_owners:
+        least = policy.signature_quorum_micronats
+    total, needs = sum(counted), needed(policy.threshold_micronats, least)
+    if total < needs and signing >= owners_needed:
+        # Signatures of so many owners: of each vantage one is enough, and no more counts.
+        clip = policy.signature_clip_micronats
+        light, few = sum(min(nat, clip) for nat in counted), policy.quorum_min_vantages * clip
+        if light >= needed(clip, few):
+            return light, needed(clip, few)
+    return total, needs
+
+
+def _signs(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
+    held = network.layers[layer].tracks[probe].suspicion
+    earlier = functools.partial(failed_earlier, network, layer, probe, policy)
+    return held is not None and cusum.signature_share_reached(held, policy, earlier)
+
+
+def failed_earlier(
+    network: TargetNetwork, layer: str, probe: str, policy: Policy, since: int
+) -> int:
+    """Recent failures of the whole target at earlier steps, in other measurements than the newest
+    that failed here and none of them before `since` (Unix ms): what reads a name or forges an
+    answer lets the steps before it pass."""
+    mine, depth = network.layers[layer].tracks[probe], DEPTH.get(layer, 0)
+    found = 0
+    for name, series in network.layers.items():
+        track = series.tracks.get(probe)
+        if (
+            track is not None
+            and track.suspicion is not None
+            and DEPTH.get(name, depth) < depth
+            and since < track.last_bad != mine.last_bad
+            and cusum.persists(track.suspicion, policy)
+        ):
+            found += track.suspicion.whole
+    return found
+
+
+def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
+    """Whether enough failures of a vantage have a signature."""
+    held = network.layers[layer].tracks[probe].suspicion
+    earlier = functools.partial(failed_earlier, network, layer, probe, policy)
+    return held is not None and cusum.has_signature(held, policy, earlier)
+
+
+def signed(network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy) -> bool:
+    """Whether these vantages' failures have signatures: at enough owners, and more than two of
+    them."""
+    series = network.layers[layer]
+    signing = [probe for probe in probes if _signs(network, layer, probe, policy)]
+    owners = {network.members[probe].owner for probe in signing}
+    signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
+    return len(owners) >= policy.confirm_min_owners and signatures > cusum.SIGNATURES_ENOUGH
+
+
+def signature_owners(
+    network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy
+) -> set[str]:
+    """Owners of those of these vantages whose failures have signatures."""
+    return {
+        network.members[probe].owner for probe in probes if _signs(network, layer, probe, policy)
+    }
+
+
+def may_rise(series: Series, policy: Policy) -> bool:
+    """Whether there is enough evidence for anything but a tally that changes nothing."""
+    least = min(
+        policy.threshold_micronats,
+        policy.signature_quorum_micronats,
+        policy.quorum_min_vantages * policy.signature_clip_micronats,
+    )
+    held = [track.suspicion for track in series.tracks.values() if track.suspicion is not None]
+    return bool(held) and (
+        series.rank > 0 or series.likely_since > 0 or sum(max(each.sums) for each in held) >= least
+    )
+
+
+def promote(
+    network: TargetNetwork, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
+) -> None:
+    """Raise the alarms and the tier according to a tally. A tier never falls while the block lasts;
+    only the time for which the quorum has held starts again."""
+    series = network.layers[layer]
+    if inhibited:
+        if series.rank < 3:
+            series.likely_since = series.known_since = 0
+        return
+    for probe in tally.agreeing:
+        held = split.suspicion_of(series, probe)
+        if not held.alarmed:
+            raised = copy(held)
+            raised.alarmed = round
+            track = series.tracks[probe]
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, raised)
+            series.rank = max(series.rank, 1)
+    part = {network.members[p].owner for p in tally.divided if p in tally.agreeing}
+    if len(part) >= policy.confirm_min_owners:
+        # Without a quorum its time does not run: a blocked part alone is never confirmed.
+        series.rank = max(series.rank, 2)
+    if not tally.likely:
+        series.likely_since = series.known_since = 0
+        return
+    series.likely_since = series.likely_since or round
+    if tally.agreeing:
+        series.rank = max(series.rank, 2)
+    if len(tally.supported) < tally.owners_needed:
+        series.known_since = 0
+        return
+    # An old failure of one vantage does not count as the beginning: so many owners must be heard.
+    series.known_since = series.known_since or tally.supported[tally.owners_needed - 1]
+    if len(tally.heard) < tally.owners_needed:
+        return
+    hold, spread = policy.confirm_plain_seconds, 2 * policy.retest_round_seconds
+    if tally.signature:
+        # In so short a time, who has just failed is not asked again before the residual time ends.
+        hold, spread = policy.confirm_signature_seconds, policy.residual_seconds
+    # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
+    # arrives from one round is spread over as much as a round of retests lasts. And failures of
+    # so many owners must be about as new: what was seen before is out of date.
+    waited = tally.heard[-1] - series.known_since
+    renewed = tally.heard[-tally.owners_needed] - series.known_since
+    if (
+        network.source == OWN_SOURCE
+        and not tally.divided
+        and not tally.others_fail
+        and not tally.aftermath
+        and round - series.likely_since >= policy.ms(hold)
+        and waited >= policy.ms(hold - policy.retest_round_seconds)
+        and renewed >= policy.ms(hold - spread)
+    ):
+        series.rank = 3

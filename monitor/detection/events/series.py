@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One target in one network: facts become samples, samples become evidence of each vantage, and
+what began ends. How evidence becomes a tier is decided in `quorum`.
+
+Networks are never pooled: each operator blocks by itself, and a network that works must not hide
+one that is blocked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+
+from msgspec.structs import replace
+
+from monitor.detection.events import baseline, cusum, gates, other_hosts
+from monitor.detection.events.cusum import CountedFailure
+from monitor.detection.events.state import (
+    Baseline,
+    Member,
+    Series,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, Layer, LayerFinding, State, Tier
+from monitor.detection.policy import Policy
+
+TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
+"""Tier by rank."""
+DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Layer)}
+"""How far a connection gets before a failure at this layer."""
+FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+"""States of verdicts that accuse."""
+
+
+def copy_for_round(network: TargetNetwork) -> TargetNetwork:
+    """A copy for this round, in which tracks and members are replaced, never changed."""
+    new = copy(network)
+    new.members = dict(network.members)
+    new.layers = {
+        name: replace(series, tracks=dict(series.tracks)) for name, series in network.layers.items()
+    }
+    return new
+
+
+def probe_of(fact: Fact) -> str:
+    """The vantage whose track a fact belongs to: imports have one pseudo-vantage per network."""
+    return fact.probe if fact.source == OWN_SOURCE else fact.source
+
+
+def record(network: TargetNetwork, fact: Fact) -> None:
+    """Record the vantage and its latest outcome."""
+    probe = probe_of(fact)
+    known = network.members.get(probe)
+    usual = {} if known is None else known.usual
+    network.members[probe] = Member(
+        owner=fact.owner if fact.source == OWN_SOURCE else fact.source,
+        enrolled=fact.enrolled,
+        interval=known.interval if known is not None and fact.retest else fact.interval,
+        round=fact.round,
+        outcome=gates.outcome(fact),
+        failed_at=known.failed_at if known else 0,
+        failed_depth=known.failed_depth if known else -1,
+        usual=other_hosts.learnt(usual, fact) if usual or fact.others_failed else usual,
+        shared=known.shared if known else 0,
+    )
+
+
+def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy: Policy) -> None:
+    """Fold one fact into every layer that it concerns. `closed`: the network's gate."""
+    probe, outcome, inhibited = probe_of(fact), gates.outcome(fact), closed is not None
+    member = network.members[probe]
+    if (shared := gates.shared(member, fact, closed)) != member.shared:
+        network.members[probe] = replace(member, shared=shared)
+        if outcome is VantageOutcome.GOOD and member.shared > 0:
+            _forget(network, probe)
+    if gates.unsupported(fact, inhibited):
+        _doubt(network, probe)
+    elif outcome is VantageOutcome.GOOD:
+        for layer in sorted(_layers(fact.verdict.findings) | _tracked(network, probe)):
+            _good(network, layer, probe, fact.round, policy)
+    elif outcome is VantageOutcome.BAD and fact.verdict.state in FAILED:
+        _mixed(network, probe, fact, inhibited, policy)
+
+
+def _mixed(network: TargetNetwork, probe: str, fact: Fact, inhibited: bool, policy: Policy) -> None:
+    member = network.members[probe]
+    echo = fact.started - member.failed_at <= policy.ms(policy.residual_seconds)
+    deepest = -1
+    for finding in findings(fact):
+        if not finding.blocked:
+            _good(network, finding.layer.value, probe, fact.round, policy)
+        elif echo and DEPTH[finding.layer] < member.failed_depth:
+            continue
+        else:
+            deepest = max(deepest, DEPTH[finding.layer])
+            _bad(network, finding, probe, fact, inhibited, policy)
+    if deepest >= 0:
+        network.members[probe] = replace(member, failed_at=fact.started, failed_depth=deepest)
+    if inhibited:
+        _doubt(network, probe)
+
+
+def findings(fact: Fact) -> Iterator[LayerFinding]:
+    """The findings of a verdict; a verdict that names a layer without a finding counts as one."""
+    verdict = fact.verdict
+    yield from verdict.findings
+    if verdict.layer is not None and not any(f.blocked for f in verdict.findings):
+        yield LayerFinding(layer=verdict.layer, blocked=True, rule=verdict.rule)
+
+
+@functools.lru_cache(maxsize=256)
+def _layers(found: tuple[LayerFinding, ...]) -> frozenset[str]:
+    return frozenset(finding.layer.value for finding in found)
+
+
+def _tracked(network: TargetNetwork, probe: str) -> set[str]:
+    return {name for name, series in network.layers.items() if probe in series.tracks}
+
+
+def _track(network: TargetNetwork, layer: str, probe: str) -> tuple[Series, Track]:
+    series = network.layers.get(layer)
+    if series is None:
+        series = network.layers[layer] = Series({})
+    return series, series.tracks.get(probe) or Track(Baseline())
+
+
+def _good(network: TargetNetwork, layer: str, probe: str, round: int, policy: Policy) -> None:
+    series, track = _track(network, layer, probe)
+    if track.suspicion is None and not series.likely_since:  # the usual case, in one step
+        learnt = baseline.learn(track.baseline, round, False, policy)
+        series.tracks[probe] = Track(learnt, round, track.last_bad, None)
+        return
+    track = cusum.succeed(track, round, policy)
+    series.tracks[probe] = _learnt(series, track, round, False, policy)
+
+
+def _bad(
+    network: TargetNetwork,
+    finding: LayerFinding,
+    probe: str,
+    fact: Fact,
+    inhibited: bool,
+    policy: Policy,
+) -> None:
+    series, track = _track(network, finding.layer.value, probe)
+    verdict, round = fact.verdict, fact.round
+    if inhibited:
+        series.tracks[probe] = Track(track.baseline, track.last_good, round, track.suspicion)
+        return
+    alarmed = track.suspicion is not None and track.suspicion.alarmed
+    if alarmed or gates.may_vote(network, network.members[probe], track, round, policy):
+        named = verdict.technique if verdict.layer == finding.layer else None
+        failure = CountedFailure(
+            id=fact.id,
+            started=fact.started,
+            rule=finding.rule,
+            weight=max(0, finding.weight),
+            technique=str(named or ""),
+            part=verdict.state is not State.BLOCKED,
+            heard=_timely_arrival(fact, policy),
+            others=other_hosts.unusual(network.members[probe], fact, policy),
+        )
+        track = cusum.fail(track, round, failure, policy)
+    else:
+        track = Track(track.baseline, track.last_good, round, None)
+    series.tracks[probe] = _learnt(series, track, round, True, policy)
+
+
+def _timely_arrival(fact: Fact, policy: Policy) -> int:
+    """When a fact arrived, Unix ms; 0 when it was in a spool for too long."""
+    arrived = fact.received or fact.started
+    return arrived if arrived - fact.started <= policy.ms(policy.timely_seconds) else 0
+
+
+def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Policy) -> Track:
+    """The track with one more sample in its baseline, unless the baseline is frozen."""
+    held = track.suspicion
+    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
+        frozen = not gates.uncorroborated(series, track, round, policy)
+    else:
+        frozen = series.likely_since > 0
+    if frozen:
+        return track
+    learnt = baseline.learn(track.baseline, round, failed, policy)
+    return Track(learnt, track.last_good, track.last_bad, held)
+
+
+def _doubt(network: TargetNetwork, probe: str) -> None:
+    """Weaken a vantage's evidence, except where the block is confirmed."""
+    for series in network.layers.values():
+        track = series.tracks.get(probe)
+        if track is not None and track.suspicion is not None and series.rank < 3:
+            series.tracks[probe] = cusum.weaken(track)
+
+
+def _forget(network: TargetNetwork, probe: str) -> None:
+    """Drop a vantage's evidence, except where the block is confirmed: what began with an outage has
+    ended, so it was the outage."""
+    for series in network.layers.values():
+        if probe in series.tracks and series.rank < 3:
+            series.tracks[probe] = replace(series.tracks[probe], suspicion=None)
+
+
+def suspected(series: Series) -> bool:
+    """Whether any vantage has a suspicion in this series."""
+    return any(track.suspicion is not None for track in series.tracks.values())
+
+
+def alarmed(series: Series) -> tuple[str, ...]:
+    """The alarmed vantages: those that saw the block."""
+    return tuple(
+        probe
+        for probe, track in sorted(series.tracks.items())
+        if track.suspicion is not None and track.suspicion.alarmed
+    )
+
+
+def clearing(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+    """Whether most of the vantages that saw the block, and still report, reach the service in their
+    latest rounds; `lifted` takes longer."""
+    reporting = _reporting(network, network.layers[layer], round, policy)
+    return 2 * sum(cusum.turned(track, policy) for track in reporting) > len(reporting)
+
+
+def _reporting(
+    network: TargetNetwork, series: Series, round: int, policy: Policy
+) -> Sequence[Track]:
+    """The tracks of the vantages that saw the block and still report."""
+    return [
+        series.tracks[probe]
+        for probe in alarmed(series)
+        if gates.reports(network.members[probe], series.tracks[probe], round, policy)
+    ]
+
+
+def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+    """Whether most of the vantages that saw the block, and still report, reach the service again.
+    Also when some do and the others are too few for a block: one vantage with a fault of its own
+    must not keep an event open, and its baseline frozen, for ever."""
+    series = network.layers[layer]
+    reporting = _reporting(network, series, round, policy)
+    if not reporting:
+        return _outlived(network, series, round, policy)
+    well = sum(cusum.recovered(track, round, policy) for track in reporting)
+    few = series.rank > 1 and len(reporting) - well < policy.quorum_min_vantages
+    return 2 * well > len(reporting) or (well > 0 and few)
+
+
+def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy) -> bool:
+    """Whether the vantages that saw the block have long been gone and enough others there reach the
+    service: volunteers leave, and an event must not stay open because of that."""
+    saw = [series.tracks[probe] for probe in alarmed(series)]
+    last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
+    if round - last <= policy.ms(policy.lone_seconds):
+        return False
+    owners = [
+        network.members[probe].owner
+        for probe, track in series.tracks.items()
+        if track.suspicion is None
+        and track.last_good > track.last_bad
+        and gates.reports(network.members[probe], track, round, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
+    ]
+    enough = len(owners) >= policy.quorum_min_vantages
+    return enough and len(set(owners)) >= policy.confirm_min_owners
+
+
+def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> None:
+    """End the alarms of vantages that have recovered, while no other vantage agrees."""
+    series = network.layers[layer]
+    if series.rank > 1:
+        return
+    for probe in alarmed(series):
+        track = series.tracks[probe]
+        if cusum.recovered(track, round, policy):
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
+
+
+def clear_alarms(series: Series, *, wholly: bool = False) -> None:
+    """End the alarms: the block is over. `wholly`: there was none, so suspicions below an alarm are
+    dropped as well."""
+    for probe, track in series.tracks.items():
+        held = track.suspicion
+        if held is not None and (wholly or held.alarmed):
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
+    series.likely_since = series.known_since = 0
+    series.rank = 0

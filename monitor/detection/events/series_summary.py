@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all alarmed series of one country say in one round: the parts of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from monitor.detection.events import cusum, gates, quorum, series, split
+from monitor.detection.events.onset import Onset, onset
+from monitor.detection.events.quorum import Tally
+from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork
+from monitor.detection.imported import WHOLE
+from monitor.detection.imported.folding import reached_elsewhere
+from monitor.detection.imported.gathering import dense, densest, spans_since
+from monitor.detection.model import OWN_SOURCE, NetworkEvidence
+from monitor.detection.policy import Policy
+
+MAX_WITNESSES = 20
+HealthByCountry = Callable[[str], Mapping[str, gates.CountryHealth]]
+"""How many networks of each country reach a target in this round."""
+
+
+class SeriesSummary(msgspec.Struct, frozen=True):
+    """One alarmed series with its tally."""
+
+    key: str
+    network: TargetNetwork
+    layer: str
+    series: Series
+    tally: Tally
+    reached_elsewhere: bool = True
+    """Of an import: another network has reached the target since the onset."""
+
+    @property
+    def held(self) -> list[Suspicion]:
+        """The suspicions of the vantages that saw the block."""
+        tracks = (self.series.tracks[probe] for probe in series.alarmed(self.series))
+        return [track.suspicion for track in tracks if track.suspicion is not None]
+
+
+def series_summaries(
+    state: ServiceState, country: str, source: str, round: int, policy: Policy
+) -> list[SeriesSummary]:
+    """Every alarmed series of a country, in a fixed order."""
+    found = []
+    mine = [
+        (key, network)
+        for key, network in state.networks.items()
+        if network.country == country and network.source == source
+    ]
+    for key, network in sorted(mine, key=lambda each: each[0]):
+        found += [
+            SeriesSummary(
+                key,
+                network,
+                layer,
+                each,
+                quorum.tally(network, layer, round, policy),
+                layer != WHOLE or reached_elsewhere(state, network),
+            )
+            for layer, each in sorted(network.layers.items())
+            if each.rank > 0 and series.alarmed(each)
+        ]
+    return found
+
+
+def supported(seen: Sequence[SeriesSummary], round: int, policy: Policy) -> dict[str, int]:
+    """Evidence by technique, micro-nats, of vantages that failed recently: a layer that is no
+    longer reached stops giving the technique."""
+    support: dict[str, int] = {}
+    for summary in seen:
+        for probe in series.alarmed(summary.series):
+            track = summary.series.tracks[probe]
+            held, member = track.suspicion, summary.network.members[probe]
+            recent = max(policy.ms(policy.silent_seconds), 3 * member.interval)
+            if held is None or round - track.last_bad > recent:
+                continue
+            nats = cusum.evidence(track, policy)
+            named = sum(held.techniques.values())
+            for technique, each in held.techniques.items():
+                if technique:
+                    share = nats * each // max(1, named)
+                    support[technique] = support.get(technique, 0) + share
+    return support
+
+
+def chosen(support: dict[str, int], present: str) -> str:
+    """The technique with the most support, the deepest on ties. The present one stays until another
+    has more than one and a half times its support."""
+    best = max(support, key=lambda t: (support[t], cusum.depth(t), t), default=present)
+    if present and 2 * support.get(best, 0) <= 3 * support.get(present, 0):
+        return present
+    return best
+
+
+def extent(seen: Sequence[SeriesSummary], present: str) -> str:
+    """`full` or `partial`, according to recent failures. The present extent stays until the other
+    has more than one and a half times as many."""
+    if all(summary.tally.divided for summary in seen):
+        return "partial"  # a part of the network
+    whole = sum(held.whole for summary in seen for held in summary.held)
+    part = sum(held.part for summary in seen for held in summary.held)
+    if not present:
+        return "partial" if part > whole else "full"
+    if present == "full":
+        return "partial" if 2 * part > 3 * whole else "full"
+    return "full" if 2 * whole > 3 * part else "partial"
+
+
+def onset_of(seen: Sequence[SeriesSummary], round: int) -> Onset:
+    """The onset that all vantages of these series agree on."""
+    return onset(
+        (
+            (summary.series.tracks[probe], summary.network.members[probe].interval)
+            for summary in seen
+            for probe in series.alarmed(summary.series)
+        ),
+        round,
+        densest if any(summary.layer == WHOLE for summary in seen) else cusum.leading_member,
+    )
+
+
+def dense_series(seen: Sequence[SeriesSummary]) -> set[tuple[str, int]]:
+    """(target, network) of imported series in which nearly every run fails."""
+    return {
+        (summary.network.target, summary.network.asn)
+        for summary in seen
+        if any(dense(held) for held in summary.held)
+    }
+
+
+def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
+    """Failures by rule, including those of series whose block has ended."""
+    counts = dict(past)
+    for summary in seen:
+        for held in summary.held:
+            for rule, n in held.rules.items():
+                counts[rule] = counts.get(rule, 0) + n
+    return counts
+
+
+def witnesses(
+    seen: Sequence[SeriesSummary], past: Sequence[tuple[int, int, str]]
+) -> list[tuple[int, int, str]]:
+    """The oldest failures that support the event."""
+    known = set(past).union(*(held.witnesses for summary in seen for held in summary.held))
+    return sorted(known)[:MAX_WITNESSES]
+
+
+def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> NetworkEvidence:
+    """One series as the pages show it."""
+    tier = series.TIERS[summary.series.rank]
+    assert tier is not None, "only alarmed series are seen"
+    held, network, layer = summary.series.tracks, summary.network, summary.layer
+    silent = [] if layer == WHOLE else _silent(summary, round, policy)
+    saw = sorted({*summary.tally.agreeing, *silent})
+    techniques: dict[str, int] = {}
+    for each in summary.held:
+        technique = cusum.technique_of(each)
+        techniques[technique] = techniques.get(technique, 0) + 1
+    technique = max(techniques, key=lambda t: (techniques[t], cusum.depth(t), t))
+    return NetworkEvidence(
+        asn=network.asn,
+        target=network.target,
+        # Imports have one series per target: the technique gives the layer.
+        layer=technique.partition(".")[0] if layer == WHOLE else layer,
+        technique=technique,
+        tier=tier,
+        onset=onset_of([summary], round).at,
+        agreeing=len(summary.tally.agreeing),
+        voting=len(summary.tally.voting),
+        owners=len(summary.tally.owners),
+        silent=len(silent),
+        seen=max(held[probe].last_bad for probe in series.alarmed(summary.series)),
+        signature=quorum.signed(network, layer, saw, policy),
+        dense_per_mille=_dense_per_mille(summary.held),
+        nats=tuple(
+            (probe, nats)
+            for probe, track in sorted(held.items())
+            if (nats := cusum.evidence(track, policy)) > 0
+        ),
+        watch=tuple(
+            (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
+        ),
+        spans=spans_since(network.runs, summary.held) if layer == WHOLE else (),
+    )
+
+
+def _silent(summary: SeriesSummary, round: int, policy: Policy) -> Sequence[str]:
+    """The vantages that saw the block and have not reported since: they say nothing against it."""
+    network, each = summary.network, summary.series
+    return [
+        probe
+        for probe in series.alarmed(each)
+        if not gates.reports(network.members[probe], (track := each.tracks[probe]), round, policy)
+        and not cusum.turned(track, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
+        and not gates.uncorroborated(each, track, round, policy)
+    ]
+
+
+def _dense_per_mille(held: Sequence[Suspicion]) -> int:
+    hits = sum(each.hits for each in held)
+    return 1000 * hits // max(1, sum(each.misses for each in held) + hits)
+
+
+def against(
+    seen: Sequence[SeriesSummary], health: HealthByCountry, policy: Policy
+) -> tuple[str, ...]:
+    """What speaks against an event, as machine-readable words, sorted."""
+    best = max(seen, key=lambda summary: len(summary.tally.agreeing))
+    network, tally = best.network, best.tally
+    others = [
+        others_health.failed
+        for target in sorted({summary.network.target for summary in seen})
+        for country, others_health in health(target).items()
+        if country != network.country
+    ]
+    remarks = {
+        "failing_elsewhere": any(others),
+        "few_vantages": len(tally.voting) < policy.country_min_vantages,
+        "control_by_other_networks": network.source != OWN_SOURCE
+        and any(summary.reached_elsewhere for summary in seen),
+        "no_other_network": not any(summary.reached_elsewhere for summary in seen),
+        "network_divided": all(summary.tally.divided for summary in seen),
+        "no_control": network.source != OWN_SOURCE,
+        "no_quorum_for_imports": network.source != OWN_SOURCE,
+        "others_fail": any(summary.tally.others_fail for summary in seen),
+        "one_network": len({summary.network.asn for summary in seen}) == 1,
+        "one_owner": len(tally.owners) < policy.confirm_min_owners,
+        "since_outage": network.source == OWN_SOURCE
+        and any(summary.tally.aftermath for summary in seen),
+        "untyped": not any(
+            quorum.has_signature(network, best.layer, probe, policy)
+            for probe in series.alarmed(best.series)
+        ),
+    }
+    return tuple(sorted(word for word, holds in remarks.items() if holds))

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The detector's state of one service, and its canonical bytes.
+
+Integers, words and bytes only: no float, no clock, no time of arrival. A vantage without failures
+takes a few numbers; a suspicion is created when it begins and dropped when it ends. Structs are
+written as arrays and compressed, so that a state is small. Dictionaries are written in key order,
+so that equal states have equal bytes. The most frequent structs are `gc=False`: they are never part
+of a cycle, and the garbage collector need not visit them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from monitor.detection.model import Event, NetworkEvidence, Tier
+from probes.runtime.compression import zstd
+
+STATE_VERSION = 8
+"""States of older versions are not read: the history is folded again."""
+_LEVEL = 3
+
+
+class Baseline(msgspec.Struct, array_like=True, gc=False):
+    """How often one vantage fails one layer under normal conditions. The counts of each hour are
+    kept as bytes (`monitor.detection.events.baseline`): as objects they took most of the memory.
+    """
+
+    total: int = 0
+    failed: int = 0
+    """Samples of the window, which are older than the lag."""
+    recent_total: int = 0
+    recent_failed: int = 0
+    """Samples that are younger than the lag, and so not in the window yet."""
+    hour: int = -1
+    """Number of the newest hour since 1970."""
+    hours: bytes = b""
+    """The recent hours before it."""
+    stretches: bytes = b""
+    """The window, in longer stretches."""
+
+
+class Suspicion(msgspec.Struct, array_like=True, gc=False):
+    """The evidence of one vantage against one layer, since its CUSUM path last left zero."""
+
+    sums: list[int]
+    """Micro-nats, one per member of the bank."""
+    onsets: list[int]
+    """Round at which each member last left zero; 0 while it is there."""
+    befores: list[int]
+    """Last round that had worked by then; 0 when none had."""
+    techniques: dict[str, int] = {}
+    """Micro-nats by technique, halved from time to time so that recent ones count most."""
+    rules: dict[str, int] = {}
+    witnesses: list[tuple[int, int, str]] = []
+    """(round, started, measurement id) of the first failures."""
+    signatures: int = 0
+    """Failures with a signature (`monitor.detection.rule`)."""
+    whole: int = 0
+    part: int = 0
+    """Failures of the whole target and of a part of it, halved together."""
+    alarmed: int = 0
+    """Round at which it became part of an event; 0 before."""
+    hits: int = 0
+    misses: int = 0
+    """Failures, and successes that a failure followed: the share of failures during the block."""
+    recovery: int = 0
+    """CUSUM of the other direction, micro-nats."""
+    pending: int = 0
+    """Successes since the recovery left zero."""
+    good_since: int = 0
+    good_rounds: int = 0
+    good_last: int = 0
+    heard: int = 0
+    """When its newest failure arrived, Unix ms; 0 when that came too late to confirm anything."""
+    others: dict[str, int] = {}
+    """Failures beside which a liveness host failed as well, by host
+    (`monitor.detection.events.other_hosts`)."""
+    runs: list[tuple[int, int, int]] = []
+    """Failures since each member last left zero: (all, with a signature, whatever the name)."""
+
+
+class Track(msgspec.Struct, array_like=True, gc=False):
+    """One vantage in one series."""
+
+    baseline: Baseline
+    last_good: int = 0
+    last_bad: int = 0
+    suspicion: Suspicion | None = None
+
+
+class Series(msgspec.Struct, array_like=True):
+    """One layer of one target in one network."""
+
+    tracks: dict[str, Track] = {}
+    likely_since: int = 0
+    """Round since which the quorum has held without a break; 0 when it does not hold."""
+    known_since: int = 0
+    """When the failures of enough owners for the quorum had arrived; 0 when it does not hold."""
+    rank: int = 0
+    """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
+    retracted: int = 0
+    """Round at which the failures before it were retracted by an operator; 0 if never."""
+
+    @property
+    def is_retracted(self) -> bool:
+        """Whether failures last that an operator retracted: no event counts them."""
+        return self.retracted > 0 and any(
+            track.suspicion is not None and 0 < track.suspicion.alarmed < self.retracted
+            for track in self.tracks.values()
+        )
+
+
+class VantageOutcome(StrEnum):
+    """The latest result of a vantage on a target, as the gates count it."""
+
+    GOOD = "good"
+    """It reaches the target."""
+    BAD = "bad"
+    """It fails, and the control and the liveness say that this counts."""
+    UNSUPPORTED = "unsupported"
+    """It fails, and there is no control."""
+    DOWN = "down"
+    """It fails, and so does the control."""
+    OFFLINE = "offline"
+    """Its liveness says that it was offline, or it is behind a sign-in page."""
+    UNSEEN = "unseen"
+    """It fails, and whether the vantage was online is not known."""
+    UNKNOWN = "unknown"
+    """It fails, and neither liveness nor a control is known: whichever is worse is assumed."""
+    SILENT = ""
+    """Nothing is known: too few observations, or the vantage itself is at fault."""
+
+
+class Member(msgspec.Struct, array_like=True, gc=False):
+    """The latest report of a vantage on one target."""
+
+    owner: str
+    enrolled: int
+    interval: int
+    round: int
+    outcome: VantageOutcome
+    failed_at: int = 0
+    failed_depth: int = -1
+    """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""
+    usual: dict[str, int] = {}
+    """Per mille of the rounds in which it reached the target and not this liveness host."""
+    shared: int = 0
+    """Of its failures since it last reached the target: 0 if there are none, -1 if the first was
+    its network's own, else the round of the newest that its control or other countries shared."""
+
+
+class ImportedRuns(msgspec.Struct, array_like=True):
+    """What is remembered of the imported runs of one target in one network, beside the track
+    (`monitor.detection.imported.memory`). Values are replaced, never changed. Times are rounds."""
+
+    methods: dict[str, tuple[int, int, int]] = {}
+    """By test and version: (last success, last failure, last failure that a gate did not let
+    count)."""
+    resolvers: dict[str, int] = {}
+    """Last success by the network of the resolver, of the last hour."""
+    signatures: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    """Failures of the last hour with a DNS signature: (round, network of the resolver, what the
+    signature added to each member of the bank)."""
+    spans: tuple[tuple[int, int, int], ...] = ()
+    """As in `NetworkEvidence`, since the suspicion began."""
+    again: tuple[int, int] = (0, 0)
+    """Successes since the last failure: (the first of them, how many)."""
+    together: tuple[int, int] = (0, 0)
+    """Runs in hours in which other networks of an open event failed: (failures, successes)."""
+
+
+class TargetNetwork(msgspec.Struct, array_like=True):
+    """One target in one network of one country, by one kind of source."""
+
+    target: str
+    country: str
+    asn: int
+    source: str
+    members: dict[str, Member] = {}
+    layers: dict[str, Series] = {}
+    inhibited_until: int = 0
+    """The service failed in other countries; the gate stays closed until this round."""
+    runs: ImportedRuns | None = None
+    """None for our own vantages."""
+
+
+class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):
+    """The evidence of an event when most vantages agreed. A closed event shows this, because at its
+    end no vantage sees the block any more."""
+
+    tier: Tier
+    agreeing: int
+    total: int
+    networks: tuple[NetworkEvidence, ...]
+    against: tuple[str, ...]
+
+
+class OpenEvent(msgspec.Struct, array_like=True):
+    """An ongoing event, and what its next update needs in addition to the series."""
+
+    event: Event
+    doubts: int = 0
+    """Consecutive rounds that spoke against it."""
+    rules: dict[str, int] = {}
+    """Rule counts of series whose block has ended."""
+    witnesses: list[tuple[int, int, str]] = []
+    peak: PeakSnapshot | None = None
+    """The latest round of its present tier with the most agreeing vantages; None for imports."""
+
+
+class ServiceState(msgspec.Struct):
+    """The state of the detector for one service."""
+
+    service: str
+    version: int = STATE_VERSION
+    round: int = -1
+    """Last folded round."""
+    swept: int = 0
+    """Round at which vantages that no longer report were last removed."""
+    networks: dict[str, TargetNetwork] = {}
+    open_events: dict[str, OpenEvent] = msgspec.field(default_factory=dict, name="cases")
+    """Open events by `country source`."""
+
+
+class DetectorStateError(Exception):
+    """Bytes of a state that this version cannot read: the history must be folded again."""
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(ServiceState)
+
+
+def encode(state: ServiceState) -> bytes:
+    """Return the canonical bytes of a state."""
+    return zstd.compress(_encoder.encode(state), _LEVEL)
+
+
+def decode(raw: bytes) -> ServiceState:
+    """Return the state in bytes of `encode`. Raises StateError."""
+    try:
+        state = _decoder.decode(zstd.decompress(raw))
+    except (msgspec.DecodeError, zstd.ZstdError, KeyError, ValueError) as error:
+        raise DetectorStateError(f"detector state: {error}") from None
+    if state.version != STATE_VERSION:
+        raise DetectorStateError(
+            f"detector state: version {state.version}, this is {STATE_VERSION}"
+        )
+    return state
+
+
+def network_key(target: str, country: str, asn: int, source: str) -> str:
+    """The key of a network in a state."""
+    return f"{target} {country} {asn} {source}"

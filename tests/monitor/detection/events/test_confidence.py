@@ -1,0 +1,176 @@
+"""The confidence of an event: from the event alone, in whole numbers, the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.events import confidence
+from monitor.detection.events.confidence import (
+    LEAST,
+    MOST,
+    TERMS,
+    WEIGHTS,
+    probability,
+    terms,
+    values,
+)
+from monitor.detection.model import Change, Event, EventState, NetworkEvidence, Tier, Verdict
+from monitor.detection.policy import Policy
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    World,
+    blocked,
+    by_probe,
+    in_network,
+    ok,
+    standard,
+    vantages,
+)
+
+MINUTE = 60_000
+AT = 1_790_000_000_000
+
+
+def network(asn: int = 64501, **more: Any) -> NetworkEvidence:
+    said: dict[str, Any] = {"tier": Tier.CONFIRMED, "agreeing": 3, "voting": 3, "owners": 3}
+    said |= {"signature": True, "dense_per_mille": 980} | more
+    return NetworkEvidence(
+        asn=asn, target="wechat/web", layer="tls", technique="tls.reset.sni", onset=AT, **said
+    )
+
+
+def event(*networks: NetworkEvidence, held: int = 5, **more: Any) -> Event:
+    """A confirmed event that rose to likely at AT and last changed `held` minutes later."""
+    said = {
+        "tier": Tier.CONFIRMED,
+        "state": EventState.OPEN,
+        "history": (Change(round=AT, kind="opened"), Change(round=AT, kind="likely")),
+    } | more
+    return Event(
+        id="e",
+        service="wechat",
+        country="RU",
+        targets=("wechat/web",),
+        asns=tuple(each.asn for each in networks),
+        technique="tls.reset.sni",
+        extent="full",
+        onset=AT,
+        onset_earliest=AT,
+        onset_latest=AT,
+        opened=AT - 60 * MINUTE,
+        updated=AT + held * MINUTE,
+        agreeing=3,
+        total=3,
+        control="ok",
+        networks=networks,
+        **said,
+    )
+
+
+def sure(each: Event) -> int:
+    found = probability(each)
+    assert found is not None
+    return found
+
+
+def bare(**more: Any) -> NetworkEvidence:
+    return network(signature=False, **more)
+
+
+def test_every_tier_has_a_weight_for_every_term() -> None:
+    assert set(WEIGHTS) == set(Tier)
+    assert {len(each) for each in WEIGHTS.values()} == {1 + len(TERMS)}
+    assert len(values(event(network()))) == len(TERMS)
+
+
+def test_it_is_the_logistic_function_of_the_sum_of_its_terms() -> None:
+    for each in (event(network()), event(bare(), held=60, against=("untyped",))):
+        logits = sum(term.logits for term in terms(each)) / 1000
+        exact = 1000 / (1 + 2.718281828459045**-logits)
+        assert abs(sure(each) - min(MOST, max(LEAST, exact))) <= 0.63  # half a step and rounding
+
+
+def test_imports_and_what_was_withdrawn_have_no_figure() -> None:
+    assert probability(event(network(), source="ooni")) is None
+    assert probability(event(network(), state=EventState.RETRACTED)) is None
+    closed = event(network(), state=EventState.CLOSED)
+    assert probability(closed) == probability(event(network()))
+
+
+def test_more_evidence_is_never_less_sure() -> None:
+    untyped = {"against": ("untyped",)}
+    one = event(bare(), held=50, **untyped)
+    assert sure(event(network(), held=50)) > sure(one)
+    assert sure(event(bare(), bare(asn=64502), held=50, **untyped)) >= sure(one)
+    assert sure(event(bare(), held=240, **untyped)) > sure(one)
+    assert sure(event(bare(agreeing=2, voting=5), held=50, **untyped)) < sure(one)
+    assert sure(event(bare(agreeing=0, voting=5), held=50, **untyped)) < sure(one)
+    likely = event(network(tier=Tier.LIKELY), tier=Tier.LIKELY)
+    alone = event(network(tier=Tier.UNCONFIRMED, agreeing=1), tier=Tier.UNCONFIRMED)
+    assert sure(alone) < sure(likely) < sure(event(network()))
+
+
+def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held() -> None:
+    page = Policy().page_per_mille
+    assert sure(event(network(), held=5)) >= page
+    assert sure(event(network(agreeing=2, voting=2), held=5)) >= page
+    untyped = {"against": ("untyped",)}
+    assert sure(event(bare(), held=70, **untyped)) < page
+    assert sure(event(bare(), held=120, **untyped)) >= page
+    # An upstream of several networks fails for up to an hour and a half.
+    wide = event(bare(), bare(asn=64502), held=90, **untyped)
+    assert sure(event(bare(), held=90, **untyped)) < sure(wide) < page
+    assert sure(event(bare(agreeing=2, voting=5), held=600, **untyped)) < page
+
+
+def test_held_is_time_of_the_policy_and_bounded() -> None:
+    place = TERMS.index("held_signed")
+    assert values(event(network(), held=59))[place] == 5
+    assert values(event(network(), held=10_000))[place] == confidence.HELD_MOST
+    assert values(event(network(), held=1, pace=60))[place] == 6
+    young = replace(event(network(), held=0), history=())
+    assert values(young)[place] == 6, "without a history it counts from the first alarm"
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_an_event_that_names_no_networks_is_judged_by_its_own_counts(tier: Tier) -> None:
+    assert LEAST <= sure(event(tier=tier)) <= MOST
+
+
+def asleep(*awake: int) -> dict[str, None]:
+    """What the vantages of `night` say while all but these (by number) are off."""
+    return {each.probe: None for n, each in enumerate(vantages(5)) if n not in awake}
+
+
+def night(verdict: Verdict) -> World:
+    """An hour and a half of a block in one network, and then three hours without a word of it."""
+    here = World([*vantages(5), *vantages(2, asn=64502), *vantages(3, "FR", 64503)]).quiet()
+    return here.run(18, in_network(64501, verdict)).run(36, by_probe(asleep()))
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+def test_silence_says_nothing_against_a_block(verdict: Verdict) -> None:
+    here = night(verdict)
+    was = sure([each for each in here.emitted if each.now.agreeing == 5][-1])
+    assert (here.only.now.agreeing, here.only.networks[0].silent) == (0, 5)
+    assert sure(here.only) == was
+    here.run(1, by_probe({vantages(5)[0].probe: verdict, **asleep(0)}))
+    assert (here.only.now.agreeing, here.only.networks[0].silent) == (1, 4)
+    assert sure(here.only) >= was
+
+
+def test_success_speaks_against_it() -> None:
+    here = night(blocked())
+    was = sure(here.only)
+    here.run(2, by_probe(asleep(0, 1, 2)))
+    assert (here.only.state, here.only.networks[0].silent) == (EventState.CLEARING, 2)
+    assert sure(here.only) < was
+
+
+def test_time_in_which_nobody_fails_makes_nothing_surer() -> None:
+    here = World(standard()).quiet().run(12, in_network(64501, BLACKHOLE))
+    place = TERMS.index("held_many")
+    assert values(here.only)[place] == values(here.run(1, lambda n, who: ok()).only)[place]

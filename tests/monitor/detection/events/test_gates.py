@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from monitor.detection.events.fold import step
+from monitor.detection.events.gates import (
+    fresh,
+    health_by_country,
+    inhibitions,
+    may_vote,
+    outcome,
+    uncorroborated,
+)
+from monitor.detection.events.state import (
+    Baseline,
+    Member,
+    Series,
+    ServiceState,
+    Suspicion,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
+from monitor.detection.model import State, Verdict
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    DOWN,
+    INTERVAL,
+    OFFLINE,
+    POLICY,
+    START,
+    TARGET,
+    UNCONTROLLED,
+    UNSEEN,
+    Vantage,
+    World,
+    blocked,
+    fact,
+    in_network,
+    ok,
+    says,
+    vantages,
+)
+
+HOUR = 3_600_000
+UNKNOWN = says(State.INCONCLUSIVE, "no_control", "no_liveness")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "control", "expected"),
+    [
+        (ok(), True, VantageOutcome.GOOD),
+        (ok(), False, VantageOutcome.GOOD),
+        (blocked(), True, VantageOutcome.BAD),
+        (blocked(), False, VantageOutcome.UNSUPPORTED),
+        (blocked(state=State.IMPAIRED), True, VantageOutcome.BAD),
+        (DOWN, True, VantageOutcome.DOWN),
+        (OFFLINE, True, VantageOutcome.OFFLINE),
+        (says(State.INCONCLUSIVE), True, VantageOutcome.BAD),
+        (says(State.INCONCLUSIVE), False, VantageOutcome.UNSUPPORTED),
+        (says(State.INCONCLUSIVE, "no_liveness"), True, VantageOutcome.UNSEEN),
+        (says(State.INCONCLUSIVE, "no_liveness"), False, VantageOutcome.UNKNOWN),
+        (says(State.DOWN, "no_liveness"), True, VantageOutcome.UNKNOWN),
+        (says(State.INCONCLUSIVE, "tls_interception"), True, VantageOutcome.SILENT),
+        (says(State.INSUFFICIENT), True, VantageOutcome.SILENT),
+    ],
+)
+def test_outcome(verdict: Verdict, control: bool, expected: str) -> None:
+    assert outcome(fact(vantages(1)[0], START, verdict, control=control)) == expected
+
+
+def test_imports_bring_their_own_control() -> None:
+    imported = Vantage("p", "ooni", source="ooni")
+    assert outcome(fact(imported, START, blocked(), control=False)) == VantageOutcome.BAD
+
+
+def reasons(said: dict[tuple[str, int], Verdict | None], people: list[Vantage]) -> dict[int, str]:
+    """Which networks are inhibited when, after quiet rounds, each network says this."""
+    world = World(people).quiet()
+    state = world.state
+    facts = [
+        fact(who, world.round, verdict)
+        for who in people
+        if (verdict := said.get((who.country, who.asn), ok())) is not None
+    ]
+    state, _ = step(state, world.round, facts, POLICY)
+    found = inhibitions(state, state.networks.keys(), world.round, POLICY)
+    return {state.networks[key].asn: why for key, why in found.items()}
+
+
+def fleet(abroad: int, each: int = 1) -> list[Vantage]:
+    people = vantages(3)
+    for n in range(abroad):
+        people += vantages(each, ("FR", "DE", "JP", "BR", "KE", "IN", "US")[n], 64600 + n)
+    return people
+
+
+def failing(n: int, verdict: Verdict = BLACKHOLE) -> dict[tuple[str, int], Verdict | None]:
+    countries = ("FR", "DE", "JP", "BR", "KE", "IN", "US")
+    return {("RU", 64501): BLACKHOLE} | {(countries[i], 64600 + i): verdict for i in range(n)}
+
+
+@pytest.mark.parametrize(
+    ("abroad", "each", "bad", "closed"),
+    [
+        (0, 1, 0, False),  # nobody to compare with: the control alone must tell
+        (1, 1, 1, False),  # one failing vantage abroad says nothing
+        (1, 2, 1, False),  # nor do two strangers, though they are all that there is
+        (1, 3, 1, True),  # nobody but the control reaches the service
+        (2, 1, 2, False),
+        (2, 2, 1, False),
+        (2, 2, 2, True),
+        (3, 1, 1, False),  # a third is above the share, but it may be a second block
+        (3, 1, 2, False),
+        (3, 1, 3, True),
+        (3, 2, 2, True),
+        (7, 2, 2, False),
+        (7, 1, 3, True),
+    ],
+)
+def test_service_down_elsewhere(abroad: int, each: int, bad: int, closed: bool) -> None:
+    found = reasons(failing(bad), fleet(abroad, each))
+    assert (found.get(64501) == "service_down") is closed
+
+
+def test_networks_of_the_same_country_are_not_elsewhere() -> None:
+    people = [p for n in range(6) for p in vantages(1, "RU", 64501 + n)]
+    said: dict[tuple[str, int], Verdict | None] = {("RU", 64501 + n): BLACKHOLE for n in range(6)}
+    assert reasons(said, people) == {}
+
+
+def test_losing_the_control_elsewhere_does_not_open_the_gate() -> None:
+    assert reasons(failing(2, UNCONTROLLED), fleet(2, 2))[64501] == "endpoint_stale"
+    assert reasons(failing(2, says(State.INCONCLUSIVE)), fleet(2, 2))[64501] == "service_down"
+
+
+@pytest.mark.parametrize("verdict", [UNSEEN, UNKNOWN])
+def test_missing_liveness_elsewhere_is_no_evidence(verdict: Verdict) -> None:
+    assert 64501 not in reasons(failing(3, verdict), fleet(3, 3))
+    assert 64501 not in reasons(failing(3, verdict), fleet(4, 3))
+
+
+def test_vantages_abroad_that_always_fail_shut_no_gate() -> None:
+    people = [*vantages(3), *vantages(2, "FR", 64600, enrolled=START)]
+    people += vantages(2, "DE", 64601, enrolled=START)
+
+    def script(n: int, who: Vantage) -> Verdict:
+        return BLACKHOLE if who.country != "RU" else ok()
+
+    world = World(people).run(80, script).run(3, lambda n, who: BLACKHOLE)
+    assert world.only.country == "RU"
+
+
+def test_old_confirmed_block_abroad_shuts_no_gate() -> None:
+    people = [*vantages(3), *vantages(3, "FR", 64503)]
+    world = World(people).quiet(10).run(4, in_network(64503, blocked()))
+    assert world.only.country == "FR"
+    world.run(3 * 12 + 3, in_network(64503, blocked()))
+    world.run(4, lambda n, who: blocked())
+    assert {event.country for event in world.events.values()} == {"FR", "RU"}
+
+
+def test_gate_stays_shut_for_a_window() -> None:
+    people = fleet(2, 2)
+    world = World(people).quiet().run(1, lambda n, who: BLACKHOLE)
+    world.run(1, in_network(64501, BLACKHOLE))
+    network = next(n for n in world.state.networks.values() if n.asn == 64501)
+    assert network.inhibited_until >= START + 4 * INTERVAL
+    assert all(series.rank == 0 for series in network.layers.values())
+
+
+def test_stale_endpoint_needs_a_share_of_networks_and_owners() -> None:
+    people = fleet(7)
+    assert 64501 not in reasons(failing(2, DOWN), people)
+    assert reasons(failing(3, DOWN), people)[64501] == "endpoint_stale"
+    assert reasons(failing(3, DOWN), [replace(p, owner="one") for p in people]) == {}
+
+
+@pytest.mark.parametrize(
+    ("offline", "elsewhere_offline", "expected"),
+    [(3, False, None), (5, False, "asn_dark"), (5, True, "country_dark")],
+)
+def test_dark_networks(offline: int, elsewhere_offline: bool, expected: str | None) -> None:
+    people = [*vantages(6), *vantages(3, asn=64502)]
+    world = World(people).quiet()
+    facts = [
+        fact(
+            who,
+            world.round,
+            OFFLINE
+            if (who.asn == 64501 and int(who.probe[-1]) < offline)
+            or (who.asn == 64502 and elsewhere_offline)
+            else ok(),
+        )
+        for who in people
+    ]
+    state, _ = step(world.state, world.round, facts, POLICY)
+    found = inhibitions(state, state.networks.keys(), world.round, POLICY)
+    keys = {state.networks[key].asn: why for key, why in found.items()}
+    assert keys.get(64501) == expected
+
+
+def test_a_member_is_fresh_for_a_window_or_two_intervals() -> None:
+    member = Member("o", 0, 300_000, START, VantageOutcome.GOOD)
+    assert fresh(member, START + 600_000, POLICY)
+    assert not fresh(member, START + 600_001, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("country", "asn", "age", "failed", "vote"),
+    [
+        ("RU", 1, 6 * HOUR, 0, True),
+        ("RU", 1, 6 * HOUR - 1, 0, False),
+        ("ZZ", 1, 6 * HOUR, 0, False),
+        ("RU", 0, 6 * HOUR, 0, False),
+        ("RU", 1, 6 * HOUR, 900, False),
+    ],
+)
+def test_votes(country: str, asn: int, age: int, failed: int, vote: bool) -> None:
+    network = TargetNetwork(TARGET, country, asn, "probe")
+    member = Member("o", START - age, INTERVAL, START, VantageOutcome.GOOD)
+    track = Track(Baseline(2000, failed))
+    assert may_vote(network, member, track, START, POLICY) is vote
+
+
+def test_lone_only_after_long_and_without_agreement() -> None:
+    track = Track(Baseline(), 0, 0, Suspicion([0], [0], [0], alarmed=START))
+    later = START + POLICY.ms(POLICY.lone_seconds) + 1
+    assert uncorroborated(Series(rank=1), track, later, POLICY)
+    assert not uncorroborated(Series(rank=1), track, later - 1, POLICY)
+    assert not uncorroborated(Series(rank=2), track, later, POLICY)
+    assert not uncorroborated(Series(rank=1), Track(Baseline()), later, POLICY)
+
+
+def test_elsewhere_of_an_unknown_target_is_empty() -> None:
+    assert health_by_country(ServiceState(service="a"), "a/b", START, POLICY) == {}
+
+
+def test_one_owner_in_a_third_of_all_networks_closes_no_gate() -> None:
+    people = [replace(p, owner="one") if p.asn % 100 < 3 else p for p in fleet(7)]
+    assert reasons(failing(3, DOWN), people) == {}
+    many = fleet(7) + [Vantage(f"p-{n}", "one", "FR", 64600) for n in range(20)]
+    assert reasons(failing(1, DOWN), many) == {}
+
+
+def silenced(liars: list[Vantage], verdict: Verdict) -> bool:
+    """Whether liars keep a plain block in RU from being confirmed."""
+    people = [*vantages(3), *vantages(3, "FR", 64503)]
+    world = World(people).quiet(80)
+    for _ in range(12):
+        facts = [fact(p, world.round, blocked() if p.asn == 64501 else ok()) for p in people]
+        world.feed([*facts, *(fact(liar, world.round, verdict) for liar in liars)])
+    return not any(e.country == "RU" and e.tier == "confirmed" for e in world.events.values())
+
+
+NEW = START + 80 * INTERVAL
+PLACES = (("DE", 65001), ("JP", 65002), ("BR", 65003), ("KE", 65004))
+
+
+LIES = [DOWN, says(State.INCONCLUSIVE), UNCONTROLLED, blocked(), UNSEEN, UNKNOWN]
+
+
+@pytest.mark.parametrize("verdict", LIES)
+@pytest.mark.parametrize("owners", [("liar", "liar"), ("liar", "another")])
+def test_two_vantages_in_two_countries_silence_nobody(
+    verdict: Verdict, owners: tuple[str, str]
+) -> None:
+    """Of one owner or of two, with or without liveness, control or age."""
+    places = zip(owners, PLACES, strict=False)
+    assert not silenced([Vantage(f"p-{c}", o, c, asn) for o, (c, asn) in places], verdict)
+
+
+@pytest.mark.parametrize("verdict", LIES)
+def test_two_strangers_are_not_the_world(verdict: Verdict) -> None:
+    """Also where nobody else is abroad."""
+    liars = [Vantage(f"p-{c}", f"o-{c}", c, asn) for c, asn in PLACES[:2]]
+    world = World(vantages(3)).quiet(80)
+    for _ in range(12):
+        facts = [fact(p, world.round, blocked()) for p in world.people]
+        world.feed([*facts, *(fact(liar, world.round, verdict) for liar in liars)])
+    events = [event for event in world.events.values() if event.country == "RU"]
+    assert [event.tier for event in events] == ["confirmed"]
+
+
+def test_a_confirmed_event_is_marked_by_an_outage_elsewhere_and_stays() -> None:
+    people = [*vantages(3), *vantages(3, "FR", 64503), *vantages(3, "DE", 64504)]
+    world = World(people).quiet(80).run(6, in_network(64501, blocked()))
+    world.run(20, lambda n, who: blocked() if who.asn == 64501 else DOWN)
+    event = next(event for event in world.events.values() if event.country == "RU")
+    assert (event.tier, event.state) == ("confirmed", "open")
+    assert event.inhibited_by == "endpoint_stale"
+    assert event.stands
+
+
+@pytest.mark.parametrize("verdict", [DOWN, says(State.INCONCLUSIVE), UNCONTROLLED, blocked()])
+@pytest.mark.parametrize("enrolled", [0, NEW])
+def test_one_vantage_in_many_places_shuts_no_gate(verdict: Verdict, enrolled: int) -> None:
+    liars = [Vantage("p-liar", "liar", c, asn, enrolled=enrolled) for c, asn in PLACES]
+    assert not silenced(liars, verdict)
+
+
+def test_vantages_without_a_vote_shut_no_gate() -> None:
+    young = [Vantage(f"p-{c}", f"new-{c}", c, asn, enrolled=NEW) for c, asn in PLACES]
+    nowhere = [Vantage(f"p-{n}", f"nobody-{n}", "ZZ", n) for n in range(4)]
+    assert not silenced(young, DOWN)
+    assert not silenced(nowhere, DOWN)
+
+
+@pytest.mark.parametrize("enrolled", [0, NEW])
+def test_nobody_darkens_a_network_by_numbers(enrolled: int) -> None:
+    liars = [Vantage(f"p-liar{n}", "liar", enrolled=enrolled) for n in range(20)]
+    assert not silenced(liars, OFFLINE)
+
+
+def test_nobody_outvotes_others_by_numbers() -> None:
+    assert not silenced([Vantage(f"p-liar{n}", "liar") for n in range(20)], ok())
+
+
+def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
+    people = fleet(2, 2)
+    world = World(people).quiet()
+    slow = Vantage("p-slow", "slow")
+    world.feed(
+        [fact(p, world.round, BLACKHOLE) for p in people]
+        + [fact(slow, world.round, BLACKHOLE, interval=86_400_000)]
+    )
+    network = next(n for n in world.state.networks.values() if n.asn == 64501)
+    assert network.inhibited_until == world.round

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from monitor.detection.events import confidence
+from monitor.detection.events.lifecycle import MAX_HISTORY, event_id
+from monitor.detection.model import (
+    EventState,
+    Layer,
+    Retraction,
+    State,
+    Technique,
+    Tier,
+    Votes,
+)
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    DOWN,
+    INTERVAL,
+    START,
+    TARGET,
+    Script,
+    Vantage,
+    World,
+    blocked,
+    by_probe,
+    fact,
+    in_network,
+    ok,
+    standard,
+    vantages,
+)
+
+OTHER = "wechat/media"
+
+
+def test_id_is_a_hash_of_service_country_and_first_alarmed_round() -> None:
+    world = World(standard()).quiet().run(3, in_network(64501, blocked()))
+    event = world.only
+    words = f"wechat\0RU\0{event.opened}"
+    assert event.id == hashlib.sha256(words.encode()).hexdigest()[:16]
+    assert event_id("wechat", "RU", 1) != event_id("wechat", "RU", 1, "ooni")
+
+
+def test_the_number_of_networks_and_targets_does_not_multiply_events() -> None:
+    world = World(standard()).quiet()
+    for _ in range(4):
+        world.feed(
+            fact(who, world.round, blocked() if who.country == "RU" else ok(), target=target)
+            for who in world.people
+            for target in (TARGET, OTHER)
+        )
+    assert (world.only.asns, world.only.targets) == ((64501, 64502), (OTHER, TARGET))
+    assert (world.only.agreeing, world.only.total) == (6, 6)
+
+
+def test_what_is_over_says_where_it_was_not_where_it_ended_last() -> None:
+    world = World(standard()).quiet()
+
+    def rounds(count: int, *failing: tuple[int, str]) -> None:
+        for _ in range(count):
+            world.feed(
+                fact(
+                    who,
+                    world.round,
+                    blocked() if (who.asn, target) in failing else ok(),
+                    target=target,
+                )
+                for who in world.people
+                for target in (TARGET, OTHER)
+            )
+
+    places = [(asn, target) for asn in (64501, 64502) for target in (TARGET, OTHER)]
+    rounds(6, *places)
+    rounds(10, places[0])
+    # While it is open, it names what is still blocked.
+    assert (world.only.state.value, world.only.asns, world.only.targets) == (
+        "open",
+        (64501,),
+        (TARGET,),
+    )
+    rounds(10)
+    assert (world.only.state.value, world.only.agreeing) == ("closed", 6)
+    assert (world.only.asns, world.only.targets) == ((64501, 64502), (OTHER, TARGET))
+    assert (world.only.networks_measured, world.only.targets_measured) == (2, 2)
+
+
+def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
+    # Rounds are closer than the good news lasts that an end needs, as with retests.
+    world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
+    peak, sure = world.only, confidence.probability(world.only)
+    assert (peak.tier, peak.agreeing, peak.total) == (Tier.CONFIRMED, 3, 3)
+    forms = []
+    for _ in range(12):
+        world.run(1, lambda n, who: ok())
+        forms.append(world.only)
+    # While it ends it says how it was and how it is; its record is not that nobody ever saw it.
+    between = [form for form in forms if form.state is EventState.CLEARING]
+    assert between
+    assert {form.agreeing for form in forms} == {3}
+    assert between[-1].now == Votes(0, 3)
+    assert {form.peak for form in between} == {Votes(3, 3)}
+    assert confidence.probability(between[-1]) is not None
+    over = forms[-1]
+    assert over.now == Votes(0, 3)
+    assert [change.kind for change in over.history][-2:] == ["clearing", "closed"]
+    assert over.state is EventState.CLOSED
+    assert (over.agreeing, over.total) == (3, 3)
+    assert (over.networks, over.against) == (peak.networks, peak.against)
+    assert sure is not None
+    assert (confidence.probability(over) or 0) >= sure - 20
+
+
+def test_what_seems_to_end_and_goes_on_is_open_again() -> None:
+    world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
+    world.run(2, lambda n, who: ok())
+    assert world.only.state is EventState.CLEARING
+    assert world.only.ongoing
+    world.run(2, in_network(64501, blocked()))
+    assert (world.only.state, world.only.agreeing) == (EventState.OPEN, 3)
+    kinds = [change.kind for change in world.only.history]
+    assert kinds == ["opened", "likely", "confirmed", "clearing", "again"]
+
+
+def test_one_good_round_of_a_partial_block_is_no_sign_of_its_end() -> None:
+    world = World(standard()).quiet(10)
+    world.run(36, lambda n, who: blocked() if who.asn == 64501 and n % 2 else ok())
+    assert {event.state for event in world.emitted} == {EventState.OPEN}
+
+
+def test_the_scope_is_told() -> None:
+    """One of two functions, in one of two networks that measure it; a third measures the other."""
+    people = [*standard(), *vantages(1, asn=64509)]
+    world = World(people).quiet(3)
+    for _ in range(6):
+        world.feed(
+            fact(
+                who,
+                world.round,
+                blocked() if (who.asn, target) == (64501, TARGET) else ok(),
+                target=target,
+            )
+            for who in people
+            for target in (TARGET, OTHER)
+            if (who.asn, target) != (64509, TARGET)
+        )
+    event = world.only
+    assert event.targets == (TARGET,)
+    assert (len(event.asns), event.networks_measured, event.targets_measured) == (1, 2, 2)
+
+
+def test_countries_have_events_of_their_own() -> None:
+    people = [*standard(), *vantages(3, "KZ", 64510), *vantages(3, "DE", 64520)]
+    people += vantages(3, "JP", 64530)
+    world = World(people).quiet()
+    world.run(4, lambda n, who: blocked() if who.asn in (64501, 64510) else ok())
+    assert {event.country for event in world.events.values()} == {"RU", "KZ"}
+
+
+def test_a_target_that_recovers_leaves_the_event() -> None:
+    world = World(standard()).quiet()
+
+    def feed(rounds: int, bad: set[str]) -> None:
+        for _ in range(rounds):
+            world.feed(
+                fact(
+                    who,
+                    world.round,
+                    blocked() if who.asn == 64501 and target in bad else ok(),
+                    target=target,
+                )
+                for who in world.people
+                for target in (TARGET, OTHER)
+            )
+
+    feed(4, {TARGET, OTHER})
+    counts = dict(world.only.rule_counts)
+    feed(4, {TARGET})
+    assert (world.only.state, world.only.targets) == (EventState.OPEN, (TARGET,))
+    assert world.only.history[-1].note == f"-{OTHER}"
+    assert dict(world.only.rule_counts)["tls.reset.sni"] > counts["tls.reset.sni"]
+    feed(4, set())
+    assert world.only.state is EventState.CLOSED
+    assert world.only.targets == (TARGET,)
+
+
+def test_onset_is_set_by_the_tier_and_not_moved_by_later_networks() -> None:
+    world = World(standard()).quiet().run(4, in_network(64501, blocked()))
+    onset = world.only.onset
+    world.run(6, lambda n, who: blocked() if who.country == "RU" else ok())
+    assert (world.only.asns, world.only.onset) == ((64501, 64502), onset)
+
+
+def test_confirmed_event_ends_when_its_best_networks_have_lifted() -> None:
+    """A lone vantage elsewhere does not keep a confirmed event open; it is its own story."""
+    world = World(standard()).quiet()
+    uncorroborated = "p-ru64502-0"
+
+    def both(n: int, who: Vantage) -> object:
+        return blocked() if who.asn == 64501 or who.probe == uncorroborated else ok()
+
+    world.run(4, both)  # type: ignore[arg-type]
+    world.run(6, by_probe({uncorroborated: blocked()}))
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (first.state, first.tier, first.asns) == (EventState.CLOSED, Tier.CONFIRMED, (64501,))
+    assert (second.state, second.tier, second.asns) == (
+        EventState.OPEN,
+        Tier.UNCONFIRMED,
+        (64502,),
+    )
+
+
+def test_untouched_countries_are_left_alone() -> None:
+    world = World(standard()).quiet().run(4, in_network(64501, blocked()))
+    touched = world.feed(
+        fact(who, world.round, ok()) for who in world.people if who.country == "FR"
+    )
+    assert touched == ()
+    assert world.only.state is EventState.OPEN
+
+
+def test_one_doubtful_round_is_not_enough_to_retract() -> None:
+    world = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))
+    for verdict in (DOWN, BLACKHOLE, DOWN, BLACKHOLE):
+        world.run(1, in_network(64501, verdict))
+    assert world.only.state is EventState.OPEN
+
+
+def test_after_a_retraction_the_same_can_be_found_anew() -> None:
+    world = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))
+    world.run(2, in_network(64501, DOWN)).quiet(3).run(3, in_network(64501, blocked()))
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert first.state is EventState.RETRACTED
+    assert (second.state, second.tier) == (EventState.OPEN, Tier.CONFIRMED)
+    assert first.id != second.id
+
+
+RESET_64501 = in_network(64501, blocked())
+
+
+def retracted(*series: tuple[str, int, str]) -> World:
+    """A confirmed event of AS64501 that an operator retracted; with `series`, as then recorded."""
+    world = World(standard()).quiet().run(4, RESET_64501)
+    assert world.only.tier is Tier.CONFIRMED
+    world.retractions[world.only.id] = Retraction(world.round - 1, series or None)
+    return world
+
+
+@pytest.mark.parametrize("series", [(), ((TARGET, 64501, "tls"),)])
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda n, who: blocked() if who.country == "RU" else ok(),
+        in_network(64501, blocked(Technique.DNS_NXDOMAIN, Layer.DNS)),
+    ],
+    ids=["another network", "another layer"],
+)
+def test_what_an_operator_retracted_is_silent_and_all_else_is_not(
+    series: tuple[tuple[str, int, str], ...], more: Script
+) -> None:
+    world = retracted(*series).run(4, RESET_64501)
+    (said,) = world.retractions.values()
+    assert world.only.state is EventState.RETRACTED
+    assert (world.only.history[-1].round, world.only.history[-1].note) == (said.at, "operator")
+    assert not world.state.open_events
+    world.run(4, more)
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert first.state is EventState.RETRACTED
+    assert (second.state, second.tier, second.agreeing) == (EventState.OPEN, Tier.CONFIRMED, 3)
+    (seen,) = second.networks
+    assert (seen.asn, seen.layer) != (64501, "tls")
+    assert second.onset > first.onset
+    assert {seen.asn} == set(second.asns)
+
+
+def test_what_an_operator_did_not_see_when_retracting_becomes_another_event_at_once() -> None:
+    world = World(standard()).quiet().run(4, RESET_64501)
+    shown = world.only
+    world.run(4, lambda n, who: blocked() if who.country == "RU" else ok())
+    assert world.only.asns == (64501, 64502)
+    world.retractions[shown.id] = Retraction(world.round - 1, ((TARGET, 64501, "tls"),))
+    world.feed(fact(who, world.round, ok()) for who in world.people if who.country == "FR")
+    assert world.only.state is EventState.OPEN  # nobody of the country reported
+    world.run(1, lambda n, who: blocked() if who.country == "RU" else ok())
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (first.id, first.state) == (shown.id, EventState.RETRACTED)
+    assert (second.state, second.tier, second.asns) == (EventState.OPEN, Tier.CONFIRMED, (64502,))
+
+
+def test_what_was_retracted_adds_nothing_to_another_event_when_it_ends() -> None:
+    other = blocked(Technique.TLS_TIMEOUT_SNI)
+    world = retracted().run(4, lambda n, who: {64501: blocked(), 64502: other}.get(who.asn, ok()))
+    world.run(12, in_network(64502, other)).quiet(12)
+    _, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (second.state, second.asns) == (EventState.CLOSED, (64502,))
+    assert [rule for rule, _ in second.rule_counts] == [Technique.TLS_TIMEOUT_SNI]
+
+
+def test_a_retraction_ends_with_its_failures() -> None:
+    world = retracted().run(3, RESET_64501).quiet(12)
+    assert world.only.state is EventState.RETRACTED
+    world.run(4, RESET_64501)
+    first, second = sorted(world.events.values(), key=lambda event: event.opened)
+    assert (first.state, second.state) == (EventState.RETRACTED, EventState.OPEN)
+    assert (second.asns, second.tier) == ((64501,), Tier.CONFIRMED)
+
+
+def test_updated_is_the_last_round_that_changed_it() -> None:
+    world = World(standard()).quiet().run(4, in_network(64501, blocked()))
+    last = START + 6 * INTERVAL
+    assert world.only.updated == last
+    world.feed(())
+    assert world.only.updated == last
+
+
+def test_history_is_bounded_and_keeps_its_milestones() -> None:
+    world = World(standard()).quiet().run(4, in_network(64501, blocked()))
+    names = (Technique.TLS_TIMEOUT_SNI, Technique.TLS_RESET_SNI)
+    for turn in range(75):
+        world.run(14, in_network(64501, blocked(names[turn % 2])))
+    event = world.only
+    assert len(event.history) == MAX_HISTORY
+    assert [change.kind for change in event.history[:3]] == ["opened", "likely", "confirmed"]
+    assert event.history[-1].kind == "changed"
+
+
+def test_extent_changes_with_what_fails() -> None:
+    world = World(standard()).quiet().run(4, in_network(64501, blocked(state=State.IMPAIRED)))
+    assert world.only.extent == "partial"
+    world.run(12, in_network(64501, blocked()))
+    assert world.only.extent == "full"
+    assert world.only.history[-1].note == "partial -> full"

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+
+from monitor.detection.events.gates import health_by_country
+from monitor.detection.events.onset import Onset
+from monitor.detection.events.series_summary import (
+    MAX_WITNESSES,
+    HealthByCountry,
+    SeriesSummary,
+    against,
+    chosen,
+    extent,
+    network_evidence,
+    onset_of,
+    rule_counts,
+    series_summaries,
+    supported,
+    witnesses,
+)
+from monitor.detection.model import State, Tier
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    INTERVAL,
+    POLICY,
+    START,
+    Vantage,
+    World,
+    blocked,
+    in_network,
+    ok,
+    standard,
+    vantages,
+)
+
+
+def seen(world: World, country: str = "RU") -> list[SeriesSummary]:
+    return series_summaries(world.state, country, "probe", world.state.round, POLICY)
+
+
+def health(world: World) -> HealthByCountry:
+    return lambda target: health_by_country(world.state, target, world.state.round, POLICY)
+
+
+def world(rounds: int = 4, verdict: object = None) -> World:
+    said = blocked() if verdict is None else verdict
+    return World(standard()).quiet().run(rounds, in_network(64501, said))  # type: ignore[arg-type]
+
+
+def test_alarmed_series_of_the_country_and_no_other() -> None:
+    here = world()
+    assert [(s.network.asn, s.layer) for s in seen(here)] == [(64501, "tls")]
+    assert seen(here, "FR") == []
+    assert seen(World(standard()).quiet()) == []
+
+
+@pytest.mark.parametrize(
+    ("support", "present", "expected"),
+    [
+        ({}, "", ""),
+        ({}, "tls.reset.sni", "tls.reset.sni"),
+        ({"dns.nxdomain": 7, "tls.reset.sni": 7}, "", "tls.reset.sni"),
+        ({"dns.nxdomain": 8, "tls.reset.sni": 7}, "", "dns.nxdomain"),
+        ({"dns.nxdomain": 10, "tls.reset.sni": 7}, "tls.reset.sni", "tls.reset.sni"),
+        ({"dns.nxdomain": 11, "tls.reset.sni": 7}, "tls.reset.sni", "dns.nxdomain"),
+        ({"dns.nxdomain": 1}, "tls.reset.sni", "dns.nxdomain"),
+    ],
+)
+def test_chosen_technique(support: dict[str, int], present: str, expected: str) -> None:
+    assert chosen(support, present) == expected
+
+
+def test_support_comes_from_those_who_failed_lately() -> None:
+    here = world()
+    assert set(supported(seen(here), here.state.round, POLICY)) == {"tls.reset.sni"}
+    later = here.state.round + POLICY.ms(POLICY.silent_seconds) + 1
+    assert supported(seen(here), later, POLICY) == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "present", "expected"),
+    [
+        (State.BLOCKED, "", "full"),
+        (State.IMPAIRED, "", "partial"),
+        (State.THROTTLED, "", "partial"),
+        (State.BLOCKED, "partial", "full"),
+        (State.IMPAIRED, "full", "partial"),
+    ],
+)
+def test_extent(state: State, present: str, expected: str) -> None:
+    assert extent(seen(world(4, blocked(state=state))), present) == expected
+
+
+def test_extent_does_not_flap_over_a_mixture() -> None:
+    def mixed(n: int, who: Vantage) -> object:
+        part = blocked(state=State.IMPAIRED if n % 2 else State.BLOCKED)
+        return part if who.asn == 64501 else ok()
+
+    here = World(standard()).quiet().run(9, mixed)  # type: ignore[arg-type]
+    assert {extent(seen(here), present) for present in ("full",)} == {"full"}
+    assert {extent(seen(here), present) for present in ("partial",)} == {"partial"}
+
+
+def test_onset_over_all_vantages() -> None:
+    here = world()
+    first = START + 3 * INTERVAL
+    assert onset_of(seen(here), here.state.round) == Onset(first, first - INTERVAL, first)
+
+
+def test_counts_and_witnesses_go_on_from_the_past() -> None:
+    here = world(4)
+    assert rule_counts(seen(here), {"tls.reset.sni": 5, "old": 1}) == {
+        "tls.reset.sni": 17,
+        "old": 1,
+    }
+    kept = witnesses(seen(here), [(1, 1, "first")])
+    assert kept[0] == (1, 1, "first")
+    assert kept == sorted(kept)
+    assert len(witnesses(seen(here), [(0, n, str(n)) for n in range(50)])) == MAX_WITNESSES
+
+
+def test_evidence_of_a_network_for_the_pages() -> None:
+    here = world()
+    (summary,) = seen(here)
+    shown = network_evidence(summary, here.state.round, POLICY)
+    assert (shown.asn, shown.layer, shown.technique) == (64501, "tls", "tls.reset.sni")
+    assert (shown.tier, shown.agreeing, shown.voting, shown.owners) == (Tier.CONFIRMED, 3, 3, 3)
+    assert [nats for _, nats in shown.nats] == [POLICY.clip_micronats] * 3
+
+
+@pytest.mark.parametrize(
+    ("people", "verdict", "expected"),
+    [
+        (vantages(3), blocked(), ("one_network",)),
+        (vantages(2), blocked(), ("few_vantages", "one_network")),
+        (vantages(3), BLACKHOLE, ("one_network", "untyped")),
+        (vantages(1), blocked(), ("few_vantages", "one_network", "one_owner")),
+        ([*vantages(3), *vantages(3, asn=64502)], blocked(), ()),
+    ],
+)
+def test_against(people: list[Vantage], verdict: object, expected: tuple[str, ...]) -> None:
+    here = World(people).quiet().run(3, lambda n, who: verdict)  # type: ignore[arg-type,return-value]
+    assert against(seen(here), health(here), POLICY) == expected
+
+
+def test_against_says_when_somebody_abroad_fails_too() -> None:
+    here = World([*standard(), *vantages(3, "DE", 64504)]).quiet()
+    here.run(3, lambda n, who: blocked() if who.asn in (64501, 64504) else ok())
+    assert "failing_elsewhere" in against(seen(here), health(here), POLICY)
