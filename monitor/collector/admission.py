@@ -141,7 +141,8 @@ def _time_error(measurement: Envelope, enrolled: int, now: int) -> Rejection | N
         return Rejection(QuarantineReason.CLOCK_AHEAD, f"{(latest - now) // 1000} s in the future")
     if now - earliest > MAX_AGE_MS:
         return Rejection(QuarantineReason.TOO_OLD, f"{(now - earliest) // 86_400_000} days old")
-    if earliest < enrolled - BEFORE_ENROLMENT_MS:
+    # Enrolled in the future: this machine's clock was ahead, and the time says nothing.
+    if enrolled <= now and earliest < enrolled - BEFORE_ENROLMENT_MS:
         return Rejection(QuarantineReason.TOO_OLD, "more than a day before the probe was enrolled")
     if fault := _round_error(round, measurement.interval_ms):
         return Rejection(QuarantineReason.WRONG_ROUND, fault)

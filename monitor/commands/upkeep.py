@@ -154,6 +154,8 @@ def _probe_state(probe: Probe) -> str:
         return "revoked"
     if probe.last_seen is not None and probe.is_elsewhere(probe.country, probe.asn):
         return f"no vote: enrolled from {probe.seen_country} AS{probe.seen_asn} (probes trust)"
+    if probe.enrolled > wall_clock():
+        return f"no vote: enrolled {rfc3339(probe.enrolled)}, by a clock that was ahead"
     return "enrolled"
 
 
@@ -202,10 +204,9 @@ def _size_text(found: StoreSize, retention_days: int) -> str:
 
 
 async def _prune(given: argparse.Namespace, url: str) -> None:
-    from monitor.store.retention import measured_until, prune
+    from monitor.store.retention import prune, retention_clock
 
-    # A clock that is a year ahead must not drop everything, and what arrives for a year.
-    until = min(wall_clock(), await measured_until(url))
+    until = await retention_clock(url, wall_clock())
     before = max(0, until - 1000 * given.older_than)
     hours = max(0, until - 1000 * given.hours_older_than)
     line = ProgressLine(sys.stderr)

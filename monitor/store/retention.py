@@ -68,6 +68,8 @@ PRAGMAS = {
     # The pages that one transaction changes: 128 MiB.
     "cache_size": "-131072",
 }
+_CLOCK, _ASKED = "retention_clock", "retention_asked"
+"""Names in `cursor`: the last answer of `retention_clock`, and by which clock it was asked for."""
 _set_cursor = statements.upsert(cursor)
 Archive = Callable[[int], Awaitable[None]]
 """Archives a day; raises where it cannot."""
@@ -111,14 +113,27 @@ class _Slices:
         await self.rest(engines.sqlite, time.perf_counter() - began)
 
 
-async def measured_until(url: str) -> int:
-    """The end (Unix ms) of the newest day of which there are measurements; 0 when there are none.
-    Raises as `open_database` does."""
+async def retention_clock(url: str, now: int) -> int:
+    """The time (Unix ms) from which the age of days is counted: `now`, unless that may be a clock
+    that is ahead, which must not drop what is young, nor what arrives until then.
+
+    It is no later than the end of the newest day that was measured, or than a day after the last
+    answer: a fleet that has stopped grows old as well, by a day with each daily `prune`. 0 when
+    nothing was ever measured. Raises as `open_database` does.
+    """
     async with connect(url) as engines:
         await upgrade_schema(engines)
-        async with reading(engines) as connection:
+        async with writing(engines) as connection:
             newest = await connection.scalar(sa.select(sa.func.max(stored_day.c.day)))
-    return 0 if newest is None else (int(newest) + 1) * DAY_MS
+            measured = 0 if newest is None else (int(newest) + 1) * DAY_MS
+            last = await statements.cursor_value(connection, _CLOCK)
+            since = now - await statements.cursor_value(connection, _ASKED)
+            passed = min(DAY_MS, max(0, since)) if last else 0
+            answer = min(now, max(measured, last + passed))
+            values = {_ASKED: now, _CLOCK: answer}
+            rows = [{"name": name, "value": value} for name, value in values.items()]
+            await connection.execute(_set_cursor, rows)
+    return answer
 
 
 async def prune(

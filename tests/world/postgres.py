@@ -131,9 +131,7 @@ class PostgreSQL:
     def fresh(self) -> str:
         """Make a new empty database and return its URL."""
         name = f"reach{next(self._names)}"
-        self._run(
-            "createdb", "-h", str(self.directory), "-p", str(self.port), "-U", "postgres", name
-        )
+        self.run("createdb", "-U", "postgres", name)
         return self.url(name)
 
     def url(self, name: str) -> str:
@@ -143,14 +141,17 @@ class PostgreSQL:
     def column(self, url: str, query: str) -> list[str]:
         """The first column of a query's rows. Raises RuntimeError while the server is down."""
         name = url.rpartition("/")[2]
-        where = ("-h", str(self.directory), "-p", str(self.port), "-U", "postgres")
-        return self._run("psql", "-XAtq", *where, "-c", query, name).splitlines()
+        return self.run("psql", "-XAtq", "-U", "postgres", "-c", query, name).splitlines()
 
     def drop(self, url: str) -> None:
-        """Remove a database that `fresh` made, whoever is still connected."""
+        """Remove a database, whoever is still connected."""
         name = url.rpartition("/")[2]
-        where = ("-h", str(self.directory), "-p", str(self.port), "-U", "postgres")
-        self._run("dropdb", *where, "--force", name)
+        self.run("dropdb", "-U", "postgres", "--force", name)
+
+    def run(self, program: str, *arguments: str) -> str:
+        """What one of PostgreSQL's programs prints. Raises RuntimeError if it fails."""
+        where = ("-h", str(self.directory), "-p", str(self.port))
+        return self._run(program, *where, *arguments)
 
     def _end(self, number: int) -> None:
         if self._process is not None:

@@ -116,6 +116,10 @@ def test_a_young_probe_with_a_slow_clock_is_heard() -> None:
     assert judge(measurement(at=NOW - DAY), replace(PROBE, enrolled=NOW)) is None
 
 
+def test_a_probe_enrolled_by_a_clock_that_was_ahead_is_heard() -> None:
+    assert judge(measurement(at=NOW), replace(PROBE, enrolled=NOW + 30 * DAY)) is None
+
+
 def test_networks_are_bounded() -> None:
     named: set[tuple[str, int]] = set()
     for asn in range(admission.MAX_NETWORKS):

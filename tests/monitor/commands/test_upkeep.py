@@ -128,6 +128,34 @@ async def test_a_clock_that_is_ahead_drops_nothing_of_what_is_young(
         assert prune().startswith("0 measurements dropped")
 
 
+async def test_days_of_a_fleet_that_has_stopped_are_dropped_as_time_passes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, day = ("--data", str(tmp_path)), 86_400_000
+    url = f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db"
+
+    def dropped(now: int) -> int:
+        monkeypatch.setattr(upkeep, "wall_clock", lambda: now)
+        with ThreadPoolExecutor(1) as aside:
+            said = aside.submit(run, capsys, "db", "prune", "--older-than", "3d", *data).result()[1]
+        return int(said.partition(" ")[0])
+
+    async with await open_database(url) as store:
+        for number in range(6):
+            await store.facts.add([admitted(number, at=NOON + number * day)], [])
+    last = NOON + 5 * day
+    assert [dropped(last + n * day) for n in range(5)] == [2, 1, 1, 1, 1]
+    # A clock that jumps ahead, and back, drops no more than one day.
+    async with await open_database(url) as store:
+        for number in range(6, 12):
+            await store.facts.add([admitted(number, at=NOON + number * day)], [])
+    last = NOON + 11 * day
+    assert dropped(last) == 2
+    assert dropped(last + 400 * day) == 1
+    assert dropped(last + 400 * day + 1000) == 0
+    assert [dropped(last + n * day) for n in range(5)] == [0, 0, 1, 1, 1]
+
+
 def test_a_file_that_is_no_database_is_said_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
