@@ -50,6 +50,8 @@ class Twist:
     """Its name's servers refuse whoever asks from the vantage's network."""
     regional: str = ""
     """Whoever asks from the vantage's network is given servers of its own, by every resolver."""
+    edge: str = ""
+    """As `regional`, and the servers there have no certificate for its name."""
     retired: str = ""
     """The last of its endpoints is closed."""
     no_quic: str = ""
@@ -94,7 +96,8 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
         )
     refused = {h.name for h in hosts(plan, twist.refused_there)}
     refusals = "".join(f'  local-zone: "{name}" always_refuse\n' for name in sorted(refused))
-    regional = _local_data(hosts(plan, twist.regional), lambda host: _records(host, False))
+    near = [*hosts(plan, twist.regional), *hosts(plan, twist.edge)]
+    regional = _local_data(near, lambda host: _records(host, False))
     view = there = ""
     if (refused or regional) and far is not None:  # as who serves the name would, to one network
         view = "  access-control-view: 10.1.0.0/16 there\n"
@@ -122,6 +125,7 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
   interface: {address}
   access-control: 0.0.0.0/0 allow
   local-zone: "." static
+  local-data: ". 60 IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 60"
 {encrypted}{view}{records}{there}"""
 
 
@@ -154,11 +158,12 @@ def nginx(
         if host.protocol not in APPS
     ]
     blocks = []
-    near = hosts(plan, twist.expired_near)
+    edge = hosts(plan, twist.edge)
+    near = [*edge, *hosts(plan, twist.expired_near)]
     for host in near:
-        old = issue(host, True)
+        shown = issue(plan.domestic, False) if host in edge else issue(host, True)
         listen = [f"[{a}]" if ":" in a else a for a in (*host.v4, *host.v6)]
-        blocks.append([*(f"listen {a}:{host.port} ssl;" for a in listen), *_shown(old)])
+        blocks.append([*(f"listen {a}:{host.port} ssl;" for a in listen), *_shown(shown)])
     everybody = (*served, *plan.international, plan.domestic)
     for host in (replace(h, v4=(), v6=()) if h in near else h for h in everybody):
         secure = host.protocol != "http"

@@ -215,6 +215,14 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _set(quic_layer, "_elsewhere", lambda *_: None),
         ("quic.residual",),
     ),
+    "who intercepts TLS has a certificate of a trusted authority, for another name": (
+        _without("tls.other_name"),
+        ("benign.near_default",),
+    ),
+    "a denial says nothing of where it is from": (
+        _set(dns_layer, "_denied_without_soa", lambda *_: False),
+        ("dns.exact",),
+    ),
     "names below are not asked for": (
         _without("dns.forged_below"),
         ("dns.sinkhole",),

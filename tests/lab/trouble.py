@@ -52,6 +52,7 @@ _TWISTS = {
     "benign.near_closed": "regional",
     "benign.near_silent": "regional",
     "benign.near_broken": "regional",
+    "benign.near_default": "edge",
     "trap.near_name": "regional",
     "trap.near_residual": "regional",
     "partial.retired": "retired",

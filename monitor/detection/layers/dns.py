@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from monitor.detection.layers.app import spoke
 from monitor.detection.layers.http import same_as_control
-from monitor.detection.layers.tls import contrasted
+from monitor.detection.layers.tls import contrasted, leaf_of
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import SENT_AGAIN, UNANSWERED, resent
 from monitor.detection.observed.chance import nearly_as_long
@@ -71,6 +71,9 @@ class LookupFacts:
     """The strict part of on_path: a second reply or an answer from a silent address."""
     below: bool = False
     """It gives the same address for a name below that does not exist, as another resolver says."""
+    no_soa: bool = False
+    """It says that the name has no address of the other family, where others see one, and leaves
+    out the SOA record of the zone, which it gives with its denial of the name below."""
     untried: bool = False
     """None of its addresses was dialled, though they may be, but some of the other family were: a
     lean round dials one family. So no certificate could confirm it."""
@@ -176,11 +179,12 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         other_page=_other_page(context, addresses, others),
         dead=_dead(addresses, others, context.vantage, needed_layer(endpoint)),
         by_name=any(name_filtered(context, address) for address in addresses)
-        or _follows_name(endpoint, addresses),
+        or _shown_elsewhere(endpoint, addresses, others),
         on_path=silent or second or (alike and not honest and not proven and not known),
         lying_resolver=not silent and not second and honest and kind is not Kind.TIMEOUT,
         injected=silent or second,
         below=_forged_below(endpoint, qtype, own),
+        no_soa=_denied_without_soa(context, "AAAA" if qtype == "A" else "A"),
         untried=bool(own) and not bogon and not addresses and bool(endpoint.addresses),
         sibling=sibling,
         type_unanswered=type_unanswered,
@@ -236,6 +240,21 @@ def _forged_below(endpoint: EndpointView, qtype: str, own: frozenset[str]) -> bo
     return given and any(q.resolver != SYSTEM and dns_kind(q) in absent for q in below)
 
 
+def _denied_without_soa(context: EndpointContext, qtype: str) -> bool:
+    """A denial that other resolvers gave carries the SOA record (RFC 2308, section 3); a resolver
+    that makes up an answer of its own has none."""
+    endpoint, lookup = context.endpoint, context.endpoint.lookups.get(qtype)
+    if lookup is None or dns_kind(lookup) is not Kind.EMPTY or SOA in lookup.evidence:
+        return False
+    controls = [c.lookups[qtype] for c in context.controls if qtype in c.lookups]
+    encrypted = [q for q in endpoint.references if q.transport in ENCRYPTED and q.qtype == qtype]
+    return (
+        (qtype, Kind.EMPTY) not in context.vantage.unanswered
+        and any(dns_kind(q) is Kind.OK for q in (*controls, *encrypted))
+        and any(q.resolver == SYSTEM and SOA in q.evidence for q in endpoint.below)
+    )
+
+
 def _foreign(address: AddressView) -> bool:
     """Someone else's certificate, or HTTP in place of TLS, in any handshake."""
     if address.proven:
@@ -271,13 +290,16 @@ def _untried(address: AddressView) -> bool:
     return address.tcp_passed and not any(deeper)
 
 
-def _follows_name(endpoint: EndpointView, addresses: Iterable[AddressView]) -> bool:
-    """Our own reflector shows the very certificate that the answered address shows: whoever
-    forges it follows the name, not the address."""
-    if endpoint.reflector is None or not endpoint.reflector.chain:
-        return False
-    leaf = endpoint.reflector.chain[0].sha256
-    return any(p.tls and p.tls.chain and p.tls.chain[0].sha256 == leaf for p in addresses)
+def _shown_elsewhere(
+    endpoint: EndpointView, addresses: Iterable[AddressView], others: Iterable[AddressView]
+) -> bool:
+    """Our own reflector, or an address that is right, shows the very certificate that the answered
+    address shows: whoever forges it follows the name, or it is no forgery of addresses."""
+    reflector = endpoint.reflector
+    shown = set(map(leaf_of, others))
+    if reflector is not None and reflector.chain:
+        shown.add(reflector.chain[0].sha256)
+    return any(leaf_of(each) in shown - {""} for each in addresses if not each.proven)
 
 
 def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
@@ -327,6 +349,8 @@ def _page_at(context: EndpointContext, addresses: Iterable[AddressView]) -> str 
     return None
 
 
+SOA = "authority_soa"
+"""Evidence of the probe: a reply without addresses carried the SOA record of a zone."""
 _ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
 
 
@@ -452,12 +476,14 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.dead_answer",
-        lambda f: _unvouched(f) and f.dead and f.on_path and not f.by_name,
+        lambda f: _unvouched(f) and f.dead and (f.on_path or f.no_soa) and not f.by_name,
         State.BLOCKED,
         "The answered addresses, which no control sees, fail, while the control's addresses work "
-        "from here, and public resolvers over plain UDP give the same answer, but not to a control "
-        "or over TLS. A resolver alone that gives it may know a server for this region that is "
-        "down, or one that the service has left. (fit: answer_unmatched +0.58)",
+        "from here; and public resolvers over plain UDP give the same answer, but not to a control "
+        "or over TLS, or the resolver denies the other address family without a zone's SOA record, "
+        "as no resolver does that had the denial from others. A resolver alone that gives it may "
+        "know a server for this region that is down, or one that the service has left. (fit: "
+        "answer_unmatched +0.58)",
         Technique.DNS_INJECTION_OTHER,
         1_300_000,
     ),

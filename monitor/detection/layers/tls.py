@@ -57,6 +57,9 @@ class TLSFacts(StepFacts):
     minutes (residual censorship) blocks it as well."""
     gap: bool = False
     """Parts of the server's answer arrived, and not its beginning."""
+    other_edge: bool = False
+    """A trusted authority's certificate for another name, shown at addresses alone that no control
+    saw, and no known block page behind it."""
     some_flows: bool = False
     """Half or more of several handshakes failed so, others passed, an innocuous name always passed,
     and none of the control's failed."""
@@ -117,7 +120,8 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     proof = kind not in DEATHS or by_name
     seen = here or [p for p in context.compared(address, proof) if p.tls is not None]
     kinds = [Kind.OK if p.proven else tls_kind(p.tls) for p in seen if p.tls is not None]
-    leaf = address.tls.chain[0].sha256 if address.tls.chain else ""
+    leaf = leaf_of(address)
+    page = context.page(address.http_unverified) if address.http_unverified else None
     return TLSFacts(
         kind=kind,
         reach=context.reach(kind, kinds),
@@ -128,18 +132,30 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         accused=accused,
         innocuous=contrasts.innocuous,
         reflector=contrasts.reflector,
-        same_leaf=bool(leaf)
-        and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
+        same_leaf=bool(leaf) and leaf in map(leaf_of, seen),
         system_root="system_root" in address.tls.evidence,
-        page=context.page(address.http_unverified) if address.http_unverified else None,
+        page=page,
         tainted=_tainted(address),
         gap=GAP in address.tls.evidence,
+        other_edge=kind is Kind.OTHER_NAME
+        and page is None
+        and all(
+            context.unseen(each)
+            for each in context.endpoint.addresses.values()
+            if leaf_of(each) == leaf
+        ),
         some_flows=kind in DEATHS
         and not by_chance
         and partial_loss(kind, map(tls_kind, address.handshakes))
         and innocuous_passes(kind, [tls_kind(each) for each in address.innocuous_handshakes])
         and not context.control_fails(kind, lambda p: map(tls_kind, p.handshakes)),
     )
+
+
+def leaf_of(address: AddressView) -> str:
+    """The hash of the certificate that an address shows; empty where that was not seen."""
+    seen = address.tls
+    return seen.chain[0].sha256 if seen is not None and seen.chain else ""
 
 
 def contrasted(context: EndpointContext, address: AddressView, seen: TLSHandshake) -> TLSFacts:
@@ -324,6 +340,16 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "A self-signed certificate, where the control sees a valid one. (fit: tls other)",
         Technique.TLS_MITM_SELF_SIGNED,
         4_700_000,
+    ),
+    Rule(
+        "tls.other_name",
+        lambda f: f.other_edge,
+        State.INCONCLUSIVE,
+        "A trusted authority's certificate for another name, at an address that no control saw. A "
+        "server for this region that has none for this name yet shows such a one; who intercepts "
+        "TLS seldom has one.",
+        Technique.TLS_MITM_CA_SIGNED,
+        evidence=("unseen_address",),
     ),
     Rule(
         "tls.mitm.ca_signed",

@@ -39,6 +39,8 @@ class Kind(StrEnum):
     ALERT = "alert"
     SELF_SIGNED = "self_signed"
     CA_SIGNED = "ca_signed"
+    OTHER_NAME = "other_name"
+    """The certificate of a trusted authority, for another name."""
     DATES = "dates"
     """A certificate outside its dates."""
     PLAIN_HTTP = "plain_http"
@@ -77,7 +79,8 @@ _PROHIBITED = {(3, 9), (3, 10), (3, 13), (1, 1), (1, 5), (1, 6)}
 # X509_V_ERR of OpenSSL 3: not yet valid, expired; self-signed leaf; hostname, email, IP mismatch.
 _DATE_CODES = (9, 10)
 _SELF_SIGNED_LEAF = 18
-CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED))
+_NAME_CODES = (62, 63, 64)
+CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED, Kind.OTHER_NAME))
 """Someone else's certificate."""
 DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
 """How a handshake ends without a certificate."""
@@ -168,6 +171,8 @@ def _icmp_kind(icmp_type: int, icmp_code: int | None) -> Kind:
 def _certificate_kind(verify_code: int | None) -> Kind:
     if verify_code in _DATE_CODES:
         return Kind.DATES
+    if verify_code in _NAME_CODES:  # OpenSSL looks at the name once it has found the authority
+        return Kind.OTHER_NAME
     return Kind.SELF_SIGNED if verify_code == _SELF_SIGNED_LEAF else Kind.CA_SIGNED
 
 
@@ -185,7 +190,7 @@ def transfer_kind(seen: Transfer) -> Kind:
 
 def reached(kind: Kind) -> bool:
     """Whether the server of a handshake showed a certificate: nothing on the path prevented it."""
-    return kind in (Kind.OK, Kind.SELF_SIGNED, Kind.CA_SIGNED, Kind.DATES)
+    return kind in (Kind.OK, Kind.DATES, *CERTIFICATE_KINDS)
 
 
 MIN_FAILED = 3

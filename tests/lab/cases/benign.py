@@ -208,6 +208,14 @@ CASES: tuple[Case, ...] = (
         evidence=("residual_possible", "unseen_address"),
     ),
     Case(
+        "benign.near_default",
+        "inconclusive",
+        ("tls.other_name",),
+        "tls.mitm.ca_signed",
+        geographic=True,
+        evidence=("unseen_address",),
+    ),
+    Case(
         "benign.moved",
         "inconclusive",
         ("tcp.reset",),

@@ -37,6 +37,14 @@ CASES: tuple[Case, ...] = (
         origin=DRAWN,
     ),
     Case(
+        "dns.exact",
+        "blocked",
+        ("dns.dead_answer",),
+        "dns.injection.other",
+        ANY,
+        origin="lying_resolver",
+    ),
+    Case(
         "dns.sinkhole",
         "blocked",
         ("dns.forged_below",),

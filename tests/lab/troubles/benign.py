@@ -148,7 +148,7 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.mute((*victim.host.v4, *victim.host.v6))
         case "moved":
             # Where it was before nobody is; there was no IPv6, and no name below was ever asked.
-            old = {"address": plan.silent, "exact": True}
+            old = {"address": plan.silent, "exact": True, "zone": victim.host.name}
             world.interfere({"dns": _all(plan, victim.host.name) | old})
         case "closed_replica":
             extra = [*victim.host.v4, plan.silent]

@@ -9,7 +9,7 @@ from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.world import World
 
-HOWS = ("isp_zone", "alias", "family", "dead", "sinkhole", "truncated", "sealed", "pool")
+HOWS = ("isp_zone", "alias", "family", "dead", "exact", "sinkhole", "truncated", "sealed", "pool")
 POOL = ("192.88.98.1", "192.88.98.2", "192.88.98.3", "192.88.98.4")
 """Not among the addresses that are drawn."""
 _CUT = "add rule inet c f iifname pr1"
@@ -33,6 +33,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             order |= {"only": "AAAA", "address6": someone.v6[0]}
         case "dead":
             order |= {"address": plan.silent}
+        case "exact":
+            order |= {"address": plan.silent, "exact": True, "whole_path": False}
         case "sinkhole":
             sinks = [host.v4[0] for host in plan.international[:2]]
             order |= {"address": sinks, "whole_path": False}

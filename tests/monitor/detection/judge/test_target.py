@@ -306,6 +306,21 @@ def test_a_dead_answer_while_the_others_work() -> None:
         assert said.addresses == Share(2, 1)
 
 
+def test_a_trusted_certificate_for_another_name() -> None:
+    # Encrypted resolvers give this address here, and no control saw it.
+    near = (dns(A3), reference(A3, transport="doh"), tcp(A3), foreign(A3, code=62))
+    said = verdict(*near)
+    assert (said.state, said.technique) == (State.INCONCLUSIVE, Technique.TLS_MITM_CA_SIGNED)
+    assert (said.rule, said.evidence) == ("tls.other_name", ("unseen_address",))
+    for seen in (
+        (*near[:3], foreign(A3, code=20)),  # nobody trusts the authority
+        (*near, tcp(A1), foreign(A1, code=62)),  # where the control sees the service's own
+        (GOOD_DNS, tcp(A1), foreign(A1, code=62)),
+    ):
+        said = verdict(*seen)
+        assert (said.state, said.rule) == (State.BLOCKED, "tls.mitm.ca_signed")
+
+
 def test_geographic_address_filtered_by_name_is_tls() -> None:
     said = verdict(dns(A3), tcp(A3), tls(A3, RESET), tls(A3, **INNOCUOUS))
     assert said.technique is Technique.TLS_RESET_SNI

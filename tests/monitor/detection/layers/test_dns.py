@@ -103,6 +103,30 @@ def test_who_answers_for_a_name_that_does_not_exist() -> None:
         assert not lookup_facts(case(dns(FORGED), *below), "A").below
 
 
+def test_a_denial_of_the_other_family_without_the_zone() -> None:
+    nxdomain, soa = Failure.DNS_NXDOMAIN, {"evidence": ("authority_soa",)}
+    forged, none = dns(FORGED), dns(qtype="AAAA")
+    below = dns(failure=nxdomain, **BELOW, **soa)
+    there = [control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1))]
+    encrypted = reference(V6, qtype="AAAA", transport="doh")
+    assert lookup_facts(case(forged, none, below, controls=there), "A").no_soa
+    assert lookup_facts(case(forged, none, below, encrypted), "A").no_soa
+    for seen in (
+        (forged, none, below),  # nobody sees an address of this family
+        (forged, dns(qtype="AAAA", **soa), below, encrypted),
+        (forged, none, dns(failure=nxdomain, **BELOW), encrypted),  # it never gives the record
+        (forged, dns(failure=Failure.DNS_SERVFAIL, qtype="AAAA"), below, encrypted),
+        (forged, below, encrypted),
+    ):
+        assert not lookup_facts(case(*seen), "A").no_soa
+
+
+def test_a_certificate_that_a_right_address_shows_is_not_forged_by_dns() -> None:
+    seen = (dns(V6, qtype="AAAA"), tcp(V6), foreign(V6), tcp(A1))
+    assert lookup_facts(case(*seen, foreign(A1)), "AAAA").by_name
+    assert not lookup_facts(case(*seen, tls(A1)), "AAAA").by_name
+
+
 def test_silence_of_public_resolvers_is_not_a_lie() -> None:
     lost = dns(failure=Failure.TIMEOUT)
     quiet = lookup_facts(case(lost, reference(failure=Failure.TIMEOUT)), "A")
@@ -237,6 +261,8 @@ def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
         ({"below": True}, "dns.answer_alone"),
         ({"dead": True, "on_path": True}, "dns.dead_answer"),
         ({"dead": True, "on_path": True, "by_name": True}, "dns.answer_alone"),
+        ({"dead": True, "no_soa": True}, "dns.dead_answer"),
+        ({"no_soa": True, "others_known": True}, "dns.answer_unmatched"),
         ({"dead": True, "lying_resolver": True}, "dns.answer_alone"),
         ({"others_known": True}, "dns.answer_unmatched"),
         ({}, "dns.answer_alone"),

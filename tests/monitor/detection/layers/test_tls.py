@@ -96,6 +96,8 @@ def test_an_alert_to_an_innocuous_name_passes_unless_ours_got_one_too() -> None:
         (Kind.SELF_SIGNED, {}, "tls.mitm.self_signed"),
         (Kind.CA_SIGNED, {}, "tls.mitm.ca_signed"),
         (Kind.CA_SIGNED, {"accused": True}, "tls.answer_accused"),
+        (Kind.OTHER_NAME, {}, "tls.mitm.ca_signed"),
+        (Kind.OTHER_NAME, {"other_edge": True}, "tls.other_name"),
         (Kind.PLAIN_HTTP, {}, "tls.http_response"),
         (Kind.OTHER, {"innocuous": Kind.OK}, "tls.unclear"),
         (Kind.REFUSED, {}, "tls.unclear"),
