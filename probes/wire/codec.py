@@ -37,6 +37,7 @@ from probes.wire.observation import (
     AnyObservation,
     Known,
     Unrecognised,
+    step_of,
 )
 
 BATCH_VERSION = 1
@@ -217,7 +218,7 @@ class _Loose(msgspec.Struct, frozen=True, kw_only=True):
     step: Token
 
 
-_KNOWN_STEPS = frozenset(kind.STEP for kind in KNOWN)
+_KNOWN_STEPS = frozenset(map(step_of, KNOWN))
 _FIELDS = tuple(Measurement.__struct_fields__)
 _annotations = msgspec.structs.fields(Measurement)
 

@@ -54,15 +54,15 @@ def dictionary() -> str:
     ]
     for struct in _STRUCTS:
         parts.append(f"## {struct.__name__}\n\n{_words(struct)}\n")
-        own = set(struct.__annotations__) if struct in observation.KNOWN else None
-        if own is not None:
+        general = Observation.__struct_fields__ if struct in observation.KNOWN else ()
+        if general:
             parts.append("In addition to the fields of [Observation](#observation):\n")
         parts.append("| field | type | default | meaning |\n|---|---|---|---|")
         meanings = {**_MEANINGS, **field_meanings(struct)}
         parts.extend(
             f"| `{name}` | {kind} | {default} | {_cell(meanings, name)} |"
             for name, kind, default in _fields(struct)
-            if own is None or name in own
+            if name not in general
         )
         parts.append("")
     for words in _ENUMS:

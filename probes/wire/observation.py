@@ -8,7 +8,7 @@ as `Unrecognised`, byte for byte.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, get_args
 
 import msgspec
 
@@ -50,8 +50,6 @@ class Contrast(StrEnum):
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="step"):
     """The fields that every observation has."""
 
-    STEP: ClassVar[str] = ""
-
     endpoint: Text
     """Id of the endpoint that the step belongs to."""
     purpose: Purpose = Purpose.SUBJECT
@@ -64,6 +62,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """OONI failure string (`probes.wire.failure`); null if the step succeeded."""
     evidence: Annotated[tuple[Token, ...], msgspec.Meta(max_length=16)] = ()
     """Short machine-readable remarks, such as `system_root`; never text from the network."""
+
+
+def step_of(kind: type[Observation]) -> str:
+    """The name of a kind of step on the wire, such as `dns`."""
+    return str(kind.__struct_config__.tag)
 
 
 LIVENESS_HOST = "liveness_host"
@@ -90,8 +93,6 @@ class DNSLookup(Observation, frozen=True, kw_only=True, tag="dns"):
     """One query to one resolver. `replies[0]` is the reply that a stub resolver would use. Further
     entries are later replies to the same query, within the time that the probe listens."""
 
-    STEP: ClassVar[str] = "dns"
-
     name: Text
     """Name that is resolved."""
     qtype: Token
@@ -108,13 +109,16 @@ class DNSLookup(Observation, frozen=True, kw_only=True, tag="dns"):
         return self.replies[0].answers if self.replies else ()
 
 
-class TCPConnect(Observation, frozen=True, kw_only=True, tag="tcp"):
-    """One TCP connection attempt to one address."""
-
-    STEP: ClassVar[str] = "tcp"
+class AtAddress(Observation, frozen=True, kw_only=True):
+    """A step at one address, after the name was resolved."""
 
     address: Address
     port: Port
+
+
+class TCPConnect(AtAddress, frozen=True, kw_only=True, tag="tcp"):
+    """One TCP connection attempt to one address."""
+
     errno: Small | None = None
     icmp_type: Small | None = None
     """Type of the ICMP(v6) error that ended the attempt, from `IP_RECVERR`."""
@@ -132,13 +136,9 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """DER form (base64 in JSON); empty if the chain was valid."""
 
 
-class TLSHandshake(Observation, frozen=True, kw_only=True, tag="tls"):
+class TLSHandshake(AtAddress, frozen=True, kw_only=True, tag="tls"):
     """One TLS handshake over one new TCP connection."""
 
-    STEP: ClassVar[str] = "tls"
-
-    address: Address
-    port: Port
     sni: Text
     profile: Token = "default"
     """Name of the pinned ClientHello profile: `default` or `classical`."""
@@ -172,13 +172,9 @@ class PageShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
 
 
-class HTTPExchange(Observation, frozen=True, kw_only=True, tag="http"):
+class HTTPExchange(AtAddress, frozen=True, kw_only=True, tag="http"):
     """One HTTP request and its response. Redirects are not followed."""
 
-    STEP: ClassVar[str] = "http"
-
-    address: Address
-    port: Port
     host: Text
     path: Text = "/"
     tls: bool = False
@@ -202,13 +198,9 @@ class HTTPExchange(Observation, frozen=True, kw_only=True, tag="http"):
     received_bytes: Count = 0
 
 
-class QUICHandshake(Observation, frozen=True, kw_only=True, tag="quic"):
+class QUICHandshake(AtAddress, frozen=True, kw_only=True, tag="quic"):
     """One QUIC handshake (RFC 9000, RFC 9001) over one new UDP socket."""
 
-    STEP: ClassVar[str] = "quic"
-
-    address: Address
-    port: Port
     sni: Text
     sent_bytes: Count = 0
     received_bytes: Count = 0
@@ -236,17 +228,13 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     """Bytes received by then."""
 
 
-class Transfer(Observation, frozen=True, kw_only=True, tag="transfer"):
+class Transfer(AtAddress, frozen=True, kw_only=True, tag="transfer"):
     """A download over one connection after its handshake, to compare throughput: with the service's
     name or an innocuous one at the same address, or with the service's name elsewhere.
 
     Requests are repeated on the connection until `wanted_bytes` arrived or the time limit ended.
     """
 
-    STEP: ClassVar[str] = "transfer"
-
-    address: Address
-    port: Port
     sni: Text
     turn: Small = 0
     """Number within the series of transfers of this endpoint, from 0. Pairs run in both orders."""
@@ -275,13 +263,9 @@ class Transfer(Observation, frozen=True, kw_only=True, tag="transfer"):
     """Progress at some times; shows where a transfer froze."""
 
 
-class AppExchange(Observation, frozen=True, kw_only=True, tag="app"):
+class AppExchange(AtAddress, frozen=True, kw_only=True, tag="app"):
     """The first exchange of an app's own protocol, without an account."""
 
-    STEP: ClassVar[str] = "app"
-
-    address: Address
-    port: Port
     protocol: Token
     """Protocol as named in the catalogue, such as `mtproto` or `stun`."""
     transport: Token = "tcp"
@@ -313,13 +297,9 @@ class PathHop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `alert`, `answer` or `icmp`; null if none was sent."""
 
 
-class PathTrace(Observation, frozen=True, kw_only=True, tag="path"):
+class PathTrace(AtAddress, frozen=True, kw_only=True, tag="path"):
     """The distance of interference in hops: the same trigger with increasing TTL."""
 
-    STEP: ClassVar[str] = "path"
-
-    address: Address
-    port: Port
     sni: Text
     hops: Annotated[tuple[PathHop, ...], msgspec.Meta(max_length=64)] = ()
 

@@ -22,6 +22,7 @@ from probes.wire.observation import (
     QUICHandshake,
     TCPConnect,
     TLSHandshake,
+    step_of,
 )
 
 
@@ -56,7 +57,7 @@ class Protocol(msgspec.Struct, frozen=True):
         """The layer of the last step: that of the step, or `udp` for an app's protocol over UDP."""
         if self.transport is Transport.UDP and self.last_step is AppExchange:
             return "udp"
-        return self.last_step.STEP
+        return step_of(self.last_step)
 
 
 # `usual_bytes`: three lookups of 400 bytes, a connection of 450 to each of two addresses, 6,000 for

@@ -19,7 +19,7 @@ def schema() -> dict[str, Any]:
     # Python's \Z is ECMA's $, which JSON Schema's patterns are written in.
     defs = json.loads(json.dumps(components).replace("\\\\Z", "$"))
     defs["Measurement"] = defs.pop(codec.Undecoded.__name__)
-    steps = sorted(kind.STEP for kind in observation.KNOWN)
+    steps = sorted(map(observation.step_of, observation.KNOWN))
     defs["Unrecognised"] = {
         "title": "Unrecognised",
         "description": "A step of another version, kept unchanged.",

@@ -30,6 +30,7 @@ from probes.wire.observation import (
     QUICHandshake,
     TCPConnect,
     TLSHandshake,
+    step_of,
 )
 from probes.wire.protocol import Transport, protocol
 
@@ -73,7 +74,9 @@ def _without_unread(kind: Any, **other: Any) -> Any:
         for f in msgspec.structs.fields(kind)
         if f.name not in UNREAD
     ]
-    tag = {"tag_field": "step", "tag": kind.STEP} if issubclass(kind, Observation) else {}
+    tag: dict[str, Any] = {}
+    if issubclass(kind, Observation):
+        tag = {"tag_field": "step", "tag": step_of(kind)}
     return msgspec.defstruct(
         kind.__name__, fields, frozen=True, kw_only=True, omit_defaults=True, gc=False, **tag
     )

@@ -25,6 +25,7 @@ from probes.wire.observation import (
     TCPConnect,
     TLSHandshake,
     Unrecognised,
+    step_of,
 )
 
 STEP_ORDER = ("dns", "tcp", "tls", "quic", "http", "transfer", "app", "path")
@@ -88,7 +89,7 @@ def endpoint_steps(measurement: Measurement) -> Sequence[EndpointSteps]:
     grouped: dict[str, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
     for each in measurement.observations:
         if not isinstance(each, Unrecognised):
-            grouped[each.endpoint][each.STEP].append(each)
+            grouped[each.endpoint][step_of(type(each))].append(each)
     names = [reference.id for reference in measurement.endpoints]
     names += [name for name in grouped if name not in names]
     no_family = _missing_families(measurement)

@@ -15,7 +15,7 @@ from monitor.detection.model import State
 from probes.catalogue import entries
 from probes.catalogue.table import Findings, Table
 from probes.rounds.liveness import liveness_targets
-from probes.wire.observation import KNOWN, AnyObservation
+from probes.wire.observation import KNOWN, AnyObservation, step_of
 from probes.wire.protocol import PROTOCOLS, UNKNOWN, Transport, protocol
 from probes.wire.target import LivenessHost
 from tests.monitor.detection.app_scenes import app
@@ -83,7 +83,7 @@ def the_transport_is_that_of_the_first_step_at_an_address(name: str) -> None:
 
 
 def the_last_step_is_the_one_that_an_app_takes(name: str) -> None:
-    assert STEPS[name].split()[-1] == protocol(name).last_step.STEP
+    assert STEPS[name].split()[-1] == step_of(protocol(name).last_step)
     assert protocol(name).last_step in KNOWN
 
 

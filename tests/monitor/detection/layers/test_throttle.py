@@ -16,6 +16,7 @@ from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import EndpointView
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
+from probes.wire.observation import HTTPExchange
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -165,7 +166,7 @@ def facts(*seen: Any, beside: tuple[Any, ...] = (), accused: bool = False) -> Tr
         endpoint = EndpointView(HTTPS)
         for each in observations:
             at = endpoint.at(each.address, 443)
-            if each.STEP == "http":
+            if isinstance(each, HTTPExchange):
                 at.http = each
             elif each.address.startswith("13."):
                 endpoint.transfers_elsewhere.append(each)
