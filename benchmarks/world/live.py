@@ -19,7 +19,7 @@ from copy import copy, deepcopy
 from msgspec.structs import replace
 
 from benchmarks.world.blocks import Block
-from benchmarks.world.scene import SpreadScene
+from benchmarks.world.scene import MINUTE_MS, SpreadScene
 from benchmarks.world.vantages import Person
 from benchmarks.world.verdicts import TARGET
 from monitor.detection.events.fold import initial, step
@@ -29,7 +29,6 @@ from monitor.detection.policy import Policy
 from monitor.detector.retest_publisher import CHECK_SECONDS, RetestTracker, requests
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.store.records import Arrived
-from probes.rounds import scheduler
 from probes.rounds.retests import RetestLimits, pause_ms
 from probes.wire.measurement import Role
 from probes.wire.retest import Retest
@@ -129,8 +128,7 @@ class Live:
             fails = fact.verdict.state is not State.OK
             self._send(fact, fact.started + self._between(FAILED_MS if fails else RUN_MS))
         if round % CONTROL_MS == 0:
-            jitter = min(scheduler.SPREAD * CONTROL_MS, scheduler.SPREAD_MOST_MS)
-            began = round + int(self.rng.uniform(0, jitter))
+            began = round + int(self.rng.uniform(0, MINUTE_MS))
             self._arrive(None, self._control(round, CONTROL_MS), began + self._between(RUN_MS))
 
     def _send(self, fact: Fact, ended: int) -> None:

@@ -18,7 +18,9 @@ from benchmarks.world.blocks import Block
 from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
+from monitor.collector.interval_slots import place
 from monitor.detection.model import Fact, State, Verdict
+from probes.rounds import scheduler
 from probes.wire.retest import Retest
 
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000
@@ -233,7 +235,7 @@ class Scene:
 
 
 class SpreadScene(Scene):
-    """A world in which the vantages of a network take turns, each in its own minute of the interval
+    """A world in which the vantages of a network take turns, each at its own place in the interval
     (`monitor.collector.interval_slots`). Its rounds are minutes; in most of them only some vantages
     measure, or none. Controls measure every five minutes, so one is always valid."""
 
@@ -248,12 +250,12 @@ class SpreadScene(Scene):
     ) -> None:
         super().__init__(networks, seed=seed, interval=MINUTE_MS, days=days, rates=rates)
         self._every = interval // MINUTE_MS
-        networks_of: dict[int, list[int]] = {}
+        networks_of: dict[tuple[str, int], list[int]] = {}
         for each in self.people:
-            networks_of.setdefault(each.asn, []).append(each.index)
-        self._minute = {
-            index: self._every * number // len(members)
-            for members in networks_of.values()
+            networks_of.setdefault((each.country, each.asn), []).append(each.index)
+        self._places = {
+            index: scheduler.phase_ms("", interval, place(network, number, len(members)))
+            for network, members in networks_of.items()
             for number, index in enumerate(members)
         }
 
@@ -262,8 +264,8 @@ class SpreadScene(Scene):
         return self._every * MINUTE_MS
 
     def phase(self, person: Person) -> int:
-        """A vantage's place in its interval, ms."""
-        return self._minute[person.index] * MINUTE_MS
+        """When the rounds of a vantage begin in its interval, ms."""
+        return self._places[person.index] // MINUTE_MS * MINUTE_MS
 
     def facts(
         self,
@@ -276,11 +278,18 @@ class SpreadScene(Scene):
         due = [
             each
             for each in self.on(self.round(n))
-            if self._minute[each.index] == n % self._every and (only is None or each.asn == only)
+            if self.phase(each) // MINUTE_MS == n % self._every and only in (None, each.asn)
         ]
         if not due:
             return []
-        facts = self._facts(self.round(n), MINUTE_MS, due, f"{n:012x}", rng, blocks)
+        round = self.round(n)
+        starts = {
+            each.index: round
+            + self._places[each.index] % MINUTE_MS
+            + int(rng.uniform(0, scheduler.SPREAD_MOST_MS))
+            for each in due
+        }
+        facts = self._facts(round, MINUTE_MS, due, f"{n:012x}", rng, blocks, starts=starts)
         return [replace(fact, interval=self._every * MINUTE_MS) for fact in facts]
 
     def retest(

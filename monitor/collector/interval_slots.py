@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The place of each vantage in the interval, sent with its acknowledgements.
 
-The vantages of a network take turns, so that one of them measures soon after a block begins. Places
-stay as long as the same vantages are there. Each learns how many they are too, because few of them
+The vantages of a network take turns, so that one of them measures soon after a block begins. Each
+network begins elsewhere, so that not all of a fleet measure at once. Places stay as long as the
+same vantages are there. Each vantage learns how many they are too, because few of them
 measure more often. A probe without a place takes one by chance (`probes.rounds.scheduler`).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -39,10 +41,17 @@ def slots(probes: Iterable[Probe], now: int) -> dict[str, Slot]:
         if heard and probe.revoked is None and probe.asn and probe.role == Role.VANTAGE:
             networks[probe.country, probe.asn].append((probe.enrolled, probe.id))
     return {
-        id: Slot(PER_MILLE * number // len(members), len(members))
-        for members in networks.values()
+        id: Slot(place(network, number, len(members)), len(members))
+        for network, members in networks.items()
         for number, (_, id) in enumerate(sorted(members))
     }
+
+
+def place(network: tuple[str, int], number: int, vantages: int) -> int:
+    """The place of one of a network's vantages, in thousandths of the interval."""
+    country, asn = network
+    first = zlib.crc32(f"{country} {asn}".encode())
+    return (first + PER_MILLE * number // vantages) % PER_MILLE
 
 
 class IntervalSlots:

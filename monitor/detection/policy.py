@@ -65,8 +65,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     baseline_bucket_seconds: int = 3600
     """Usual failures are counted in pieces of this length."""
     round_wait_seconds: int = 120
-    """Longest interval for which a round waits: probes begin in its first minute, and a lean round
-    takes half of one. What arrives later is folded afterwards."""
+    """Longest interval for which a round waits: probes begin within 75 seconds of its name, and a
+    lean round takes half a minute. What arrives later is folded afterwards."""
     retest_pause_seconds: int = 210
     """Least time between two retests of a target in a network: `residual_seconds` after the last
     failure of the one before, so that a retest does not measure the censor's reaction to it."""

@@ -2,10 +2,10 @@
 """When the next round is due, and what rounds cost. Pure: time and chance are arguments.
 
 Each probe has its own place in the interval, its phase, so that the vantages of a network take
-turns and a block is noticed soon after it begins. Phases are whole minutes, so that probes in the
-same minute share a round. Each probe adds a random delay, so that they do not all connect to a
-service in the same second. A traffic budget lengthens the interval, and where few vantages take
-turns each measures more often.
+turns and a block is noticed soon after it begins. Rounds are named after whole minutes, so that
+probes in the same minute share one. Each probe adds a random delay, so that those with the same
+place do not connect to a service in the same second. A traffic budget lengthens the interval, and
+where few vantages take turns each measures more often.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ ENOUGH_VANTAGES = 5
 """So many take turns in the usual interval; fewer shorten it, so that they measure as often."""
 SHORTEST_MS = 300_000
 SPREAD = 0.25
-"""Part of the interval over which the starts of all probes are spread."""
-SPREAD_MOST_MS = 60_000
+"""Part of the interval over which the starts of probes with the same place are spread."""
+SPREAD_MOST_MS = 15_000
+"""More would only let a block wait: places spread the probes already."""
 LATEST = 0.5
 """A round that could not begin in this part of its interval is skipped."""
 LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
@@ -61,12 +62,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def phase_ms(probe: str, interval_ms: int, place: int | None = None) -> int:
-    """Return a probe's place in the interval, a multiple of the grid of rounds. `place` is the one
-    that the monitor gave, in thousandths of the interval; without it chance decides."""
-    grid = round_grid_ms(interval_ms)
+    """Return a probe's place in the interval. `place` is the one that the monitor gave, in
+    thousandths of the interval; without it chance decides. Where all share each round, it is 0."""
+    if round_grid_ms(interval_ms) == interval_ms:
+        return 0
     if place is not None:
-        return interval_ms * place // 1000 // grid * grid
-    return zlib.crc32(probe.encode()) % (interval_ms // grid) * grid
+        return interval_ms * place // 1000
+    return zlib.crc32(probe.encode()) % interval_ms
 
 
 def next_round(
@@ -78,11 +80,14 @@ def next_round(
 ) -> Plan:
     """Return the next round to measure, never the same round twice.
 
-    Rounds start at multiples of the interval, plus `phase`. `last_round_ms` is the last round
+    Rounds are named after multiples of the interval, plus the part of `phase` that is a multiple
+    of the grid of rounds; the probe starts at its exact phase. `last_round_ms` is the last round
     begun, None before the first, which starts at once. After a round that took longer than its
     interval the next one starts late or is skipped. A clock that went back by more than an interval
     starts again from the present time.
     """
+    within = phase % round_grid_ms(interval_ms)
+    phase -= within
     slot = _slot(now_ms, interval_ms, phase)
     if last_round_ms is None:
         return Plan(slot, now_ms, interval_ms)
@@ -91,7 +96,7 @@ def next_round(
     elif now_ms - slot > LATEST * interval_ms:
         slot += interval_ms
     jitter = int(rng.uniform(0, min(SPREAD * interval_ms, SPREAD_MOST_MS)))
-    return Plan(slot, max(now_ms, slot + jitter), interval_ms)
+    return Plan(slot, max(now_ms, slot + within + jitter), interval_ms)
 
 
 def _slot(at_ms: int, interval_ms: int, phase: int) -> int:

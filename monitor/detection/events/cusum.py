@@ -139,13 +139,14 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
     else:
         nothing = [0] * len(bank)
         new = Suspicion([*nothing], [*nothing], [*nothing], runs=[_NO_RUN] * len(bank))
-    if not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats:
+    isolated = not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats
+    if isolated:
         _clear_notes(new)
     for member, p1 in enumerate(bank):
         gain, _ = _gains(p0, p1, policy)
         if gain == 0:
             continue
-        if new.sums[member] == 0:
+        if isolated or new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
             new.runs[member] = _NO_RUN
         failed, signed, whatever = new.runs[member]

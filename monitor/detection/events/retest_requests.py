@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -37,7 +36,7 @@ class Asked(msgspec.Struct, frozen=True):
     """What was asked for lately. Times are Unix milliseconds, oldest first."""
 
     places: Mapping[Place, tuple[int, ...]] = {}
-    askers: Mapping[str, tuple[int, ...]] = {}
+    askers: Mapping[str, tuple[tuple[int, Place], ...]] = {}
     """By vantage: requests that its measurements caused, for whichever target."""
     few: Mapping[Place, int] = {}
     """When a few vantages of a place were asked, where no more have been asked since."""
@@ -75,7 +74,8 @@ def wanted(
         if not _may_retest(times, times_apart, now, policy):
             continue
         for probe, nats in vantages:
-            if left.setdefault(probe, _allowance(asked, probe, now, policy)) > 0:
+            allowed = left.setdefault(probe, _allowance(asked, probe, now, policy))
+            if allowed > 0 and _leaves_some(asked, probe, place, now, policy):
                 left[probe] -= 1
                 found.setdefault(place[:2], []).append((-nats, place, Question(probe, whom, slow)))
                 break
@@ -91,9 +91,13 @@ def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy:
     """`asked` with these places added at `now`, without entries that are too old to matter."""
     hour = now - policy.ms(policy.retest_window_seconds)
     day = now - policy.ms(policy.retest_asker_seconds)
-    askers = _later(asked.askers, day)
-    for question in places.values():
-        askers[question.asker] = (*askers.get(question.asker, ()), now)
+    askers = {
+        probe: lately
+        for probe, some in asked.askers.items()
+        if (lately := tuple(each for each in some if each[0] > day))
+    }
+    for place, question in places.items():
+        askers[question.asker] = (*askers.get(question.asker, ()), (now, place))
     kept = _later(asked.places, hour)
     few = {place: at for place, at in asked.few.items() if at > hour and place not in places}
     return Asked(
@@ -103,10 +107,7 @@ def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy:
     )
 
 
-_Key = TypeVar("_Key")
-
-
-def _later(times: Mapping[_Key, tuple[int, ...]], oldest: int) -> dict[_Key, tuple[int, ...]]:
+def _later(times: Mapping[Place, tuple[int, ...]], oldest: int) -> dict[Place, tuple[int, ...]]:
     later = {key: tuple(at for at in some if at > oldest) for key, some in times.items()}
     return {key: some for key, some in later.items() if some}
 
@@ -123,7 +124,15 @@ def _allowance(asked: Asked, probe: str, now: int, policy: Policy) -> int:
     """How many more requests a vantage may cause: one that always fails, for some reason of its
     own or on purpose, must not use up the traffic of the others."""
     oldest = now - policy.ms(policy.retest_asker_seconds)
-    return policy.retest_asker_most - sum(at > oldest for at in asked.askers.get(probe, ()))
+    return policy.retest_asker_most - sum(at > oldest for at, _ in asked.askers.get(probe, ()))
+
+
+def _leaves_some(asked: Asked, probe: str, place: Place, now: int, policy: Policy) -> bool:
+    """Whether half of a place's requests are left for others: one that fails in every round, which
+    others have answered many times, must not be why a block of all is not asked about."""
+    oldest = now - policy.ms(policy.retest_window_seconds)
+    caused = sum(at > oldest and where == place for at, where in asked.askers.get(probe, ()))
+    return 2 * caused < policy.retest_most
 
 
 _Reasons = list[tuple[str, int]]

@@ -5,10 +5,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from monitor.collector.interval_slots import REFRESH_MS, IntervalSlots, Slot, slots
+from monitor.collector.interval_slots import REFRESH_MS, IntervalSlots, Slot, place, slots
 from monitor.store.records import Probe, StoreUnavailableError
 
 NOW = 1_800_000_000_000
+PLACE = ("RU", 64501)
 DAY = 86_400_000
 
 
@@ -28,11 +29,20 @@ def probe(number: int, country: str = "RU", asn: int = 64501, **changes: Any) ->
 def test_the_probes_of_a_network_are_evenly_spread_in_the_order_of_their_enrolment() -> None:
     three = [probe(n) for n in (1, 2, 3)]
     found = slots(reversed(three), NOW)
-    assert [found[each.id] for each in three] == [Slot(0, 3), Slot(333, 3), Slot(666, 3)]
+    places = [found[each.id].place for each in three]
+    assert [(each - places[0]) % 1000 for each in places] == [0, 333, 666]
+    assert all(0 <= each < 1000 for each in places)
+    assert {found[each.id].vantages for each in three} == {3}
+    first = found
     others = [probe(4, "FR", 64503), probe(5, "RU", 64502)]
     found = slots([*three, *others], NOW)
-    assert [found[each.id] for each in others] == [Slot(0, 1), Slot(0, 1)]
-    assert found[three[1].id] == Slot(333, 3), "other networks change nothing"
+    assert [found[each.id].vantages for each in others] == [1, 1]
+    assert found.items() >= first.items(), "other networks change nothing"
+
+
+def test_networks_of_one_vantage_do_not_all_measure_at_once() -> None:
+    found = slots([probe(n, asn=64501 + n) for n in range(100)], NOW)
+    assert len({each.place // 100 for each in found.values()}) == 10
 
 
 def test_who_is_gone_or_nowhere_has_no_place() -> None:
@@ -43,7 +53,7 @@ def test_who_is_gone_or_nowhere_has_no_place() -> None:
         probe(4, "ZZ", 0),
         probe(6, role="control"),
     ]
-    assert slots([*gone, probe(5)], NOW) == {probe(5).id: Slot(0, 1)}
+    assert slots([*gone, probe(5)], NOW) == {probe(5).id: Slot(place(PLACE, 0, 1), 1)}
 
 
 async def test_they_are_read_again_from_time_to_time_and_kept_without_a_store() -> None:
@@ -57,11 +67,13 @@ async def test_they_are_read_again_from_time_to_time_and_kept_without_a_store() 
 
     registry, now = Registry(), [NOW]
     every = IntervalSlots(registry, lambda: now[0])  # type: ignore[arg-type]
-    assert await every.present() == {probe(1).id: Slot(0, 1)}
+    alone = {probe(1).id: Slot(place(PLACE, 0, 1), 1)}
+    assert await every.present() == alone
     registry.stored = (probe(1), probe(2))
-    assert await every.present() == {probe(1).id: Slot(0, 1)}
+    assert await every.present() == alone
     now[0] += REFRESH_MS
-    assert await every.present() == {probe(1).id: Slot(0, 2), probe(2).id: Slot(500, 2)}
+    two = {probe(n + 1).id: Slot(place(PLACE, n, 2), 2) for n in (0, 1)}
+    assert await every.present() == two
     registry.stored = None
     now[0] += REFRESH_MS
     assert len(await every.present()) == 2

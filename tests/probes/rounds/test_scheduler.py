@@ -1,5 +1,6 @@
 import math
 import random
+from itertools import pairwise
 
 import msgspec
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from probes.rounds.scheduler import (
     MONTH_MS,
     SPREAD,
+    SPREAD_MOST_MS,
     limit_seconds,
     month_bytes,
     next_round,
@@ -62,15 +64,27 @@ def test_each_probe_has_its_own_place_in_the_interval(now: int, interval: int, n
     second = next_round(now, interval, first.round_ms, random.Random(1), phase)
     assert first.round_ms <= now < first.round_ms + interval
     assert second.round_ms == first.round_ms + interval
-    assert first.round_ms % interval == phase % interval
-    assert first.round_ms % round_grid_ms(interval) == 0
+    grid = round_grid_ms(interval)
+    assert first.round_ms % interval == phase // grid * grid
+    assert 0 <= second.start_ms - second.round_ms - phase % grid <= SPREAD_MOST_MS
 
 
 def test_places_are_spread_over_the_interval() -> None:
-    places = {phase_ms(f"p-{number:016x}", 1_800_000) for number in range(500)}
-    assert len(places) == 30
+    places = [phase_ms(f"p-{number:016x}", 1_800_000) for number in range(500)]
+    assert {place // 60_000 for place in places} == set(range(30))
     assert {phase_ms(f"p-{number:016x}", 60_000) for number in range(50)} == {0}
-    assert [phase_ms("p", 1_800_000, place) for place in (0, 333, 999)] == [0, 540_000, 1_740_000]
+    assert [phase_ms("p", 1_800_000, place) for place in (0, 333, 999)] == [0, 599_400, 1_798_200]
+
+
+def test_three_vantages_are_equally_far_apart_to_the_second() -> None:
+    """Rounded to whole minutes they were 60, 120 and 120 seconds apart."""
+    starts = list[int]()
+    for place in (0, 333, 666):
+        phase = phase_ms("p", INTERVAL, place)
+        last = next_round(START, INTERVAL, None, random.Random(1), phase)
+        plan = next_round(START, INTERVAL, last.round_ms, random.Random(1), phase)
+        starts.append(plan.start_ms)
+    assert [(after - before) % INTERVAL for before, after in pairwise(starts)] == [99_900] * 2
 
 
 def test_an_overrun_skips_and_never_overlaps() -> None:
@@ -95,7 +109,7 @@ def test_a_fleet_is_spread() -> None:
         next_round(START + 1, INTERVAL, START, random.Random(seed)).start_ms for seed in range(200)
     }
     assert len(starts) > 190
-    assert max(starts) - min(starts) > 40_000
+    assert max(starts) - min(starts) > 10_000
 
 
 def test_a_round_has_a_limit() -> None:

@@ -150,6 +150,14 @@ def test_onset_is_where_each_path_last_left_zero() -> None:
     assert held(track).befores == [4 * MINUTE] * 3
 
 
+def test_the_path_begins_anew_after_an_isolated_failure_that_is_nearly_forgotten() -> None:
+    """What began with the old one would be the onset of a block of hours later, and failures at an
+    earlier step since then would count against its signature."""
+    track = run(fresh(), "F" + "." * 8 + "FF")
+    assert held(track).onsets == [10 * MINUTE] * 3
+    assert held(track).befores == [9 * MINUTE] * 3
+
+
 @pytest.mark.parametrize(
     ("said", "well"),
     [

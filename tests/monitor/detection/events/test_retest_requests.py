@@ -110,6 +110,7 @@ def test_a_service_that_fails_elsewhere_asks_nothing() -> None:
 
 def test_between_two_lies_the_residual_time_and_an_hour_has_its_bound() -> None:
     world, asked = one_failure(), NOTHING
+    world.feed([fact(who, world.round, blocked()) for who in vantages(2)])
     at, times = now(world), list[int]()
     for _ in range(2 * 60):
         places = wanted(world.state, POLICY, at, asked)
@@ -146,6 +147,22 @@ def test_one_vantage_causes_only_so_many_requests_a_day_for_all_targets() -> Non
     assert times == POLICY.retest_asker_most
     later = at + 1000 * POLICY.retest_asker_seconds
     assert remembered(asked, {}, later, POLICY) == NOTHING
+
+
+def test_one_vantage_that_always_fails_leaves_half_of_the_hour_to_the_others() -> None:
+    """It used up all six, and a block that the next one saw was asked about an hour later."""
+    world, asked = World(standard()).quiet(), NOTHING
+    lone, *others = vantages(3)
+    for _ in range(5):
+        world.feed([fact(lone, world.round, blocked())])
+        places = wanted(world.state, POLICY, now(world), asked)
+        asked = remembered(asked, places, now(world), POLICY)
+        world.feed([fact(who, world.round, ok()) for who in others])
+    assert 2 * len(asked.places[NET]) == POLICY.retest_most
+    world.feed([fact(lone, world.round, blocked())])
+    assert wanted(world.state, POLICY, now(world), asked) == {}
+    world.feed([fact(others[0], world.round, blocked())])
+    assert question(world, asked) == Question(others[0].probe)
 
 
 def failing(world: World, *numbers: int) -> World:
@@ -211,9 +228,9 @@ def test_all_are_asked_whether_a_quorum_holds() -> None:
 
 def test_what_was_asked_is_forgotten_after_the_window() -> None:
     asked = remembered(NOTHING, {NET: Question("p")}, 1_000, POLICY)
-    assert asked == Asked({NET: (1_000,)}, {"p": (1_000,)})
+    assert asked == Asked({NET: (1_000,)}, {"p": ((1_000, NET),)})
     hour, day = 1000 * POLICY.retest_window_seconds, 1000 * POLICY.retest_asker_seconds
-    assert remembered(asked, {}, 1_000 + hour, POLICY) == Asked({}, {"p": (1_000,)})
+    assert remembered(asked, {}, 1_000 + hour, POLICY) == Asked({}, {"p": ((1_000, NET),)})
     assert remembered(asked, {}, 1_000 + day, POLICY) == NOTHING
 
 
