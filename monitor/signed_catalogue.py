@@ -131,8 +131,8 @@ async def publish(document: bytes, url: str, user: str, secret: str) -> None:
             held, new = decode_files(before.body).serial, decode_files(found.body).serial
             if held > new:
                 raise OptionError(
-                    f"the broker has serial number {held}, this one has {new}: probes take none "
-                    "that is lower"
+                    f"the broker has serial number {held}, this file has {new}: probes accept no "
+                    "lower one"
                 )
         if refusal := await connection.publish(topics.CATALOGUE, document, retain=True):
             raise BrokerError(f"the broker refused the catalogue: {refusal}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon over a link as phones have it, to a monitor: what a month costs, all retries counted.
+"""The daemon over a mobile link, to a monitor: what a month costs, all retries counted.
 
 Two network namespaces and a cable between them, shaped at both ends (`tc tbf`). In the far one
 every address is that machine, as in `whole`, and a monitor with its embedded broker receives the

@@ -15,8 +15,8 @@ JOB, PARTS_JOB = "reachwatch", "reachwatch-parts"
 """The scrape jobs of the monitor in prometheus.yml: web servers, and collectors and detectors."""
 
 QUARANTINED_SHARE, QUARANTINED_LEAST = 0.01, 20
-"""Share of what is stored, and number, that go to quarantine for one reason in an hour without a
-word: a probe that is broken, or one with another clock."""
+"""Share of the stored measurements, and number, that may go to quarantine for one reason in an
+hour without an alert: a broken probe, or one with a wrong clock, causes as many."""
 
 
 def alerts(policy: Policy) -> Sequence[Alert]:
@@ -94,9 +94,9 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.quiet_seconds,
             summary="The collector {{ $labels.instance }} does not keep up with its probes",
-            description="For an hour its queue has been half full, or batches were left to probes "
-            "because there was no room for them. Nothing is lost: probes send them again; but "
-            "measurements are stored late.",
+            description="For an hour its queue has been half full, or batches were not "
+            "acknowledged because there was no room for them. Nothing is lost, because probes "
+            "send them again, but measurements are stored late.",
             first="Compare reachwatch_ingest_lag_seconds with the load of store and machine; the "
             "log names a probe that sends too much.",
         ),
@@ -136,7 +136,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             seconds=hold,
             summary="Measurements have stopped arriving",
             description="Vantages were online within the last day, but no measurement is stored "
-            "now: broker, collector or store has a problem. Probes keep their measurements.",
+            "now: the broker, the collector or the store has a problem. Probes keep their "
+            "measurements.",
             first="Check broker and store at /readyz, and restart what is down. No measurement "
             "is lost by a restart.",
             link="/status",

@@ -30,8 +30,8 @@ def connected(
 async def read_retained(
     connection: BrokerConnection, topic_filter: str, seconds: float
 ) -> tuple[list[Message], bool]:
-    """What a broker retains, and whether that is all: at most so many seconds are waited. The
-    connection is for this alone. Raises BrokerError."""
+    """What a broker retains, and whether that is all of it: this waits at most `seconds`. The
+    connection must be used for nothing else. Raises BrokerError."""
     found: list[Message] = []
     marker = topics.ack(f"retained-{secrets.token_hex(8)}")
     await connection.subscribe(topic_filter)

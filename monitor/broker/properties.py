@@ -193,7 +193,7 @@ class BodyReader:
         while not inner.done:
             number = inner.variable()
             if number not in allowed:
-                raise PacketError(f"a property {number:#04x} has no place here")
+                raise PacketError(f"a property {number:#04x} is not allowed here")
             name = Property(number)
             if name is P.USER_PROPERTY:
                 found.setdefault(name, []).append((inner.text(), inner.text()))

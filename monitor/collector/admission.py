@@ -119,8 +119,8 @@ def admit(
 
 
 def is_ahead_of_this_clock(envelope: Envelope, now: int) -> bool:
-    """Whether the measurement is in the future by the dates of the hosts that its probe asked as
-    well: then it is the clock of this machine that is behind."""
+    """Whether the measurement is in the future also by the dates that hosts sent to its probe, so
+    that it is the clock of this machine that is behind. `now` is Unix milliseconds."""
     if envelope.clock_offset_ms is None:
         return False
     return envelope.started - envelope.clock_offset_ms - now > MAX_AHEAD_MS

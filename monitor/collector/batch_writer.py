@@ -198,11 +198,11 @@ class BatchWriter:
             return
         delay = self.rate_limits.charge(arrived.probe, unpacked.cost, now)
         if any(is_ahead_of_this_clock(each, arrived.received) for _, each in unpacked.entries):
-            # In quarantine the measurements of a whole fleet would be lost.
+            # Quarantine would lose them: their probes delete what is acknowledged.
             self._counters.clock_behind += 1
             self._log.warning(
-                "this machine's clock is behind that of %s and of hosts that it "
-                "asked: its batches are left to it until the clock is right",
+                "the clock of this machine is behind the clocks of %s and of the hosts that it "
+                "measured: its batches are not acknowledged until this clock is correct",
                 arrived.probe,
             )
             return

@@ -391,8 +391,8 @@ def _add_upkeep(top: Parser) -> None:
     )
     audit = top.command(
         "audit",
-        "show for each probe which measurements have arrived, and of the others whether they are "
-        "still at the probe, were dropped there, or are lost; exit with status 1 if any is lost",
+        "show for each probe which measurements have arrived, and which of the others are still at "
+        "the probe, were dropped there, or are lost; exit with status 1 if any are lost",
     )
     _store(audit)
     audit.option("--probe ID", "only this probe, from `probes list`")

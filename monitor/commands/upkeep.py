@@ -225,7 +225,7 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
         f"{pruned.witnesses_kept:,} kept as evidence of events"
     )
     if pruned.days_summed_up:
-        print(f"hourly counts of {pruned.days_summed_up:,} days summed up to one a day")
+        print(f"hourly counts of {pruned.days_summed_up:,} days merged into daily counts")
 
 
 @asynccontextmanager

@@ -68,7 +68,7 @@ def parse_block(text: str) -> DemoBlock | None:
     _one_of("network", number, tuple(str(each.asn) for each in NETWORKS))
     if technique.startswith(_NEEDS_A_FIREWALL):
         raise ValueError(
-            f"{ascii(technique)[1:-1]} needs a firewall on the path, which loopback has not: "
+            f"{ascii(technique)[1:-1]} needs a firewall on the path, which loopback does not have: "
             "see the laboratory, tests/lab"
         )
     _one_of("technique", technique, TECHNIQUES)

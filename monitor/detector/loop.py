@@ -337,7 +337,7 @@ class Detector:
             retractions = await read_retractions(connection)
         if start.round + 1 < pruned:  # some of the rounds to fold again are gone
             log.warning(
-                "%s: late measurements for round %d are ignored: that time was pruned",
+                "%s: late measurements for round %d are ignored: that time has been pruned",
                 service,
                 late,
             )

@@ -151,10 +151,10 @@ class ConclusionStore:
         return taken
 
     async def _remove_abandoned(self, connection: AsyncConnection, length: int, now: int) -> None:
-        """Remove the leases that nobody renewed for as long as a lease lasts. When they expire says
-        the clock of their holder, which may have been hours ahead of this one."""
+        """Remove the leases that were not renewed for `length` ms, the term of a lease. Their time
+        of expiry is by the clock of their holder, which may have been hours ahead of this one."""
         rows = await connection.execute(sa.select(lease.c.name, lease.c.holder, lease.c.expires))
-        # A clock that was set back must not make anybody wait for longer.
+        # min(): a clock that is set back must not prolong the wait.
         self._unchanged = {key: min(self._unchanged.get(key, now), now) for key in map(tuple, rows)}
         for (name, holder, expires), since in self._unchanged.items():
             if now - since > length:

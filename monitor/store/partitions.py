@@ -118,4 +118,4 @@ class Partitions:
             self._ready |= wanted
         except StoreUnavailableError as error:
             self._not_before = time.monotonic() + AGAIN_SECONDS
-            LOG.info("no partition was made for a day yet: %s", error)
+            LOG.info("the partition of a day could not be created yet: %s", error)

@@ -339,7 +339,7 @@ event_note = sa.Table(
 )
 """What operators say of events (`monitor.store.notes`), by the id of the event, which a replay
 does not change. Append-only; the detector reads the retractions. `series`: of a retraction, the
-[target, network, layer] of the event then, as JSON; empty in notes of before schema 0016."""
+[target, network, layer] of the event then, as JSON; empty in notes written before schema 0016."""
 
 cursor = sa.Table(
     "cursor",

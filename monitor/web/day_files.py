@@ -164,7 +164,7 @@ class DayFiles:
         try:
             await self._make(known)
         except (ArchiveError, MissingLinesError, StoreUnavailableError, OSError) as error:
-            log.warning("the files of %s cannot be made: %s", date_of(known.day), error)
+            log.warning("the files of %s cannot be created: %s", date_of(known.day), error)
             made.set_exception(NotNowError("The files of this day cannot be made at the moment."))
             made.exception()  # nobody may be waiting any more
         else:
@@ -199,7 +199,7 @@ class DayFiles:
                 async with contextlib.aclosing(self._measurements(known)) as found:
                     async for some in found:
                         if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
-                            raise OSError("too little room on the disk")
+                            raise OSError("not enough space on the disk")
                         count += await _to_its_end(writers.write, some)
             await asyncio.to_thread(self._publish, folder, known, count)
 

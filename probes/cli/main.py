@@ -272,7 +272,7 @@ def _run(chosen: Namespace, log: Log) -> int:
     agreed = _agreed(chosen, log)
     with state_directory.locked(chosen.state):
         if remote is None and chosen.catalogue is None:
-            log("catalogues of the monitor are not taken", reason="no key is pinned")
+            log("catalogues of the monitor are not accepted", reason="no key is pinned")
         setup = Setup(
             network=network,
             catalogue=catalogue,
@@ -325,7 +325,7 @@ def _require_budget(chosen: Namespace, catalogue: Catalogue) -> None:
 def _remote_catalogue(
     chosen: Namespace, enrolled: enrolment.Enrolment | None
 ) -> RemoteCatalogue | None:
-    """What decides on the monitor's catalogues; None where none is taken."""
+    """What decides on the monitor's catalogues; None where none is accepted."""
     key = chosen.catalogue_key or (enrolled.catalogue_key if enrolled else "")
     if chosen.catalogue is not None or key in ("", NO_KEY):
         return None
@@ -335,7 +335,7 @@ def _remote_catalogue(
         ids = all_ids(found)
         only = [each for each in chosen.only if each in ids]
         if chosen.only and not only:
-            raise CatalogueError("it has nothing of what --only names")
+            raise CatalogueError("it contains nothing that --only names")
         part = select(found, only=only, excluded=ids & set(chosen.except_))
         try:
             _require_budget(chosen, part)

@@ -79,8 +79,8 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--catalogue-key KEY",
-        "public key (64 hex digits) whose signed catalogues are taken from the monitor, or none "
-        "(default: the one of the enrolment). With --catalogue none is taken",
+        "public key (64 hex digits) whose signed catalogues are accepted from the monitor, or none "
+        "(default: the key received at enrolment). With --catalogue, none is accepted",
         read=pinned_key,
     )
     run.option(

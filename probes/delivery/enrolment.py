@@ -110,7 +110,7 @@ def _ask(
     except ssl.SSLError as error:
         raise EnrolmentError(
             f"collector {host}: no TLS connection ({(error.reason or '').lower()}): something on "
-            "the way may interfere; try again from another network, or ask your operator"
+            "the path may interfere; try again from another network, or ask your operator"
         ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -116,7 +116,7 @@ async def test_probes_read_what_is_published(broker: House, key: Path) -> None:
     await publish(document, *to)
     assert await retained(broker) == document
     await publish(document, *to)
-    with pytest.raises(OptionError, match="the broker has serial number 7, this one has 6"):
+    with pytest.raises(OptionError, match="the broker has serial number 7, this file has 6"):
         await publish(signed(key, 6), *to)
     assert await retained(broker) == document
     async with broker.client() as monitor:

@@ -172,10 +172,10 @@ def test_what_the_volunteer_excludes_stays_excluded(tmp_path: Path) -> None:
 
 def test_one_that_cannot_be_used_here_is_refused(tmp_path: Path) -> None:
     def refuse(found: Catalogue) -> Catalogue:
-        raise CatalogueError("it has nothing of what --only names")
+        raise CatalogueError("it contains nothing that --only names")
 
     made = RemoteCatalogue(tmp_path, public(KEY), refuse)
-    assert refusal(made, signed(3)) == "it has nothing of what --only names"
+    assert refusal(made, signed(3)) == "it contains nothing that --only names"
 
 
 def test_a_kept_one_that_is_damaged_is_refused_once(tmp_path: Path) -> None:

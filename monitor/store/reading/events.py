@@ -109,9 +109,9 @@ async def list_ended_events(
     connection: ReadTransaction, since: int, last_since: int
 ) -> Sequence[tuple[Event, str]]:
     """Events that are over and whose end was first published at `since` or later, each with its
-    final transition (`closed` or `retracted`), newest first; of each service and country the last
-    one of which somebody may have been told, from `last_since` on. Events that were opened again,
-    or that a refold removed, are not included."""
+    final transition (`closed` or `retracted`), newest first. Of each service, country and
+    transition also the last one that was more than unconfirmed, since `last_since`. Events that
+    were opened again, or that a refold removed, are not included. Times are Unix milliseconds."""
     j, e = t.journal.c, t.event.c
     final = (EventState.CLOSED.value, EventState.RETRACTED.value)
     query = (

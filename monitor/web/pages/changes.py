@@ -127,7 +127,7 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         _add(entry, "category", term=event.country, scheme=f"{site.public_url}/c")
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
-        # Of an event its present form alone is known: what is told of it first has that.
+        # Only the present form of an event is known, so only its newest entry shows that form.
         present = event_text.scope(event, site.clock())
         if event.id in newest:
             name = site.service_names.get(event.service, event.service)

@@ -112,7 +112,7 @@ async def test_without_a_pinned_key_one_line_says_so(tmp_path: Path, key: str, l
         REACHPROBE_CATALOGUE_KEY=key,
     )
     assert code == 2
-    assert err.count("catalogues of the monitor are not taken") == lines
+    assert err.count("catalogues of the monitor are not accepted") == lines
 
 
 async def test_an_address_that_cannot_be_served(tmp_path: Path) -> None:
