@@ -4,7 +4,8 @@
 SQLite has one writer at a time: all writers of this process share one connection, which takes
 the file's write lock when its transaction begins (BEGIN IMMEDIATE) and waits for other
 processes; a transaction that reads first and writes later could not be retried by SQLite.
-Readers have connections of their own that cannot write. On PostgreSQL one pool serves both.
+Readers have connections of their own that cannot write. On PostgreSQL one pool serves both. A
+transaction that reads sees one moment on either: what one statement finds, the next one knows.
 
 What can go wrong with a database from outside (locked, full, unreachable, not a database) is
 raised as `StoreUnavailableError` with one line. A bug (a wrong statement, a violated constraint)
@@ -106,8 +107,8 @@ class _File:
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """One engine to write with, one to read with; the same one on PostgreSQL. As an async context
-    manager, they are closed at the end."""
+    """One engine to write with, one to read with; on PostgreSQL with the same connections. As an
+    async context manager, they are closed at the end."""
 
     write: AsyncEngine
     read: AsyncEngine
@@ -132,7 +133,7 @@ class Engines(msgspec.Struct, frozen=True):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.transactions.ended()
         await self.write.dispose()
-        if self.read is not self.write:
+        if self.sqlite:
             await self.read.dispose()
 
     async def __aenter__(self) -> Self:
@@ -184,7 +185,8 @@ def connect(url: str, **pragmas: str) -> Engines:
             raise StoreRefusedError(
                 "PostgreSQL needs the extra: pip install 'reachwatch[postgres]'"
             ) from None
-        return Engines(engine, engine, place)
+        read = engine.execution_options(isolation_level="REPEATABLE READ")
+        return Engines(engine, read, place)
     path = Path(str(parsed.database))
     _make_private(path)
     write = _sqlite_engine(parsed, "BEGIN IMMEDIATE", connections=1, **pragmas)
@@ -323,7 +325,7 @@ async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
 
 @contextlib.asynccontextmanager
 async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
-    """One read transaction; on SQLite all its statements see the same moment.
+    """One read transaction; all its statements see the same moment.
 
     A statement ends when its task is cancelled, also in the database. `seconds` limits the whole
     transaction: StoreUnavailableError when they are over.

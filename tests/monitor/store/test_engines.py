@@ -15,6 +15,7 @@ from monitor.store import engines
 from monitor.store.database import Database, open_database
 from monitor.store.engines import StoreRefusedError
 from monitor.store.records import Added, StoreUnavailableError
+from monitor.store.tables import measurement
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted, id_of
 from tests.monitor.store.stage import acting, line
@@ -316,6 +317,17 @@ async def test_closing_waits_until_cancelled_transactions_have_rolled_back(url: 
         task.cancel()
     await store.close()
     assert [task.cancelled() for task in tasks] == [True] * 8
+
+
+async def test_a_read_sees_one_moment_while_others_write(store: Database) -> None:
+    """The vantages are read first, and then measurements, of which each has a vantage."""
+    count = sa.select(sa.func.count()).select_from(measurement)
+    async with store.reading() as connection:
+        assert await connection.scalar(count) == 0
+        assert await store.facts.add([admitted(1)], ()) == Added(1, 0, 0)
+        assert await connection.scalar(count) == 0
+    async with store.reading() as connection:
+        assert await connection.scalar(count) == 1
 
 
 async def test_a_read_that_takes_too_long_is_ended(url: str) -> None:
