@@ -25,9 +25,10 @@ from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 
 QTYPES = ("A", "AAAA")
-_AGAIN_PART = 0.75
-"""Part of the time limit that is left for the second try when the first question is sent again:
-both end at the same time (`probes.steps.dns`)."""
+_AGAIN_PART = 1.75
+"""Of the time limit, for the second try, all nameservers together: when it begins as the first
+question is sent again, it ends after twice the limit, when glibc gives up (`options attempts:2`). A
+name whose own servers answer slowly is in the resolver's cache by then."""
 MAX_REFERENCES = 3
 """Reference resolvers asked about a name that fails; each costs the volunteer two handshakes."""
 
@@ -136,7 +137,7 @@ class DNSCache:
             Purpose.SUBJECT,
             Contrast.REPEAT,
             listen=compare,
-            timeout=_AGAIN_PART * self._timeouts.dns,
+            timeout=_AGAIN_PART * self._timeouts.dns / len(self._system),
         )
         ask_innocuous()
         entry.again[qtype].relay(entry.system[qtype])

@@ -78,7 +78,7 @@ def _name(query: dns.message.Message) -> str:
 def lie(sock: socket.socket, order: dict[str, Any]) -> None:
     """Answer the name falsely, pass other questions on to the resolver."""
     lied = asked = 0
-    hushed_until = 0.0
+    hushed_until = cached_at = 0.0
     heard: set[tuple[str, int]] = set()
     while True:
         payload, sender = sock.recvfrom(4096)
@@ -91,6 +91,10 @@ def lie(sock: socket.socket, order: dict[str, Any]) -> None:
             if time.monotonic() < hushed_until:
                 continue
             false = None
+        wait = order.get("wait", 0)
+        if "slow" in order and false is not None:  # its own servers are; then it is in the cache
+            cached_at = cached_at or time.monotonic() + order["slow"]
+            wait, false = max(0.0, cached_at - time.monotonic()), None
         if "at_first" in order and not _fails(query, order["at_first"], heard):
             false = None
         if random.randrange(100) >= order.get("percent", 100):
@@ -101,7 +105,7 @@ def lie(sock: socket.socket, order: dict[str, Any]) -> None:
             lied += 1
             if (lied - 1) % order.get("of", 1):  # the first of every `of` questions is lied to
                 false = None
-        given = (sock, payload, sender, order, false)
+        given = (sock, payload, sender, order, false, wait)
         threading.Thread(target=_lie_once, args=given, daemon=True).start()
 
 
@@ -114,11 +118,16 @@ def _fails(query: dns.message.Message, only: dict[str, Any], heard: set[tuple[st
 
 
 def _lie_once(
-    sock: socket.socket, payload: bytes, sender: Any, order: dict[str, Any], false: bytes | None
+    sock: socket.socket,
+    payload: bytes,
+    sender: Any,
+    order: dict[str, Any],
+    false: bytes | None,
+    wait: float,
 ) -> None:
     if false is not None and order.get("silent"):
         return
-    time.sleep(order.get("wait", 0))
+    time.sleep(wait)
     if false is None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
             upstream.settimeout(5)

@@ -121,6 +121,7 @@ CASES: tuple[Case, ...] = (
         evidence=("transfer_died",),
     ),
     Case("benign.slow_resolver", "ok", WORKS, None, ANY, everyone=True),
+    Case("benign.slow_name", "ok", WORKS, None, ANY),
     Case("benign.truncated", "ok", WORKS, None, ANY),
     Case("benign.no_aaaa", "ok", WORKS, None, ANY, everyone=True),
     Case(

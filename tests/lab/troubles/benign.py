@@ -65,6 +65,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.nft(f"add rule inet c d {asked} redirect to :{DNS_PORT}")
         case "slow_resolver":
             world.interfere({"dns": _nobody(plan) | {"wait": 2.0}})
+        case "slow_name":
+            world.interfere({"dns": _all(plan, victim.host.name) | {"slow": 6 + plan.seed % 2}})
         case "truncated":
             world.interfere({"dns": _all(plan, victim.host.name) | {"truncated": True}})
         case "no_aaaa":
