@@ -213,25 +213,24 @@ def _add_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
 
 
 def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
-    passed = tcp_kind(seen) is Kind.OK
     if LIVENESS_HOST in seen.evidence:
         endpoint.hosts_again.append(seen)
         return
-    if seen.contrast is None and seen.purpose is Purpose.CONTRAST:
-        address = endpoint.at(seen.address, seen.port)
-        address.tcp_beside = _better(address.tcp_beside, seen, passed)
+    if seen.contrast not in (None, Contrast.INNOCUOUS_NAME, Contrast.REPEAT):
         return
-    if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
-        address = endpoint.at(seen.address, seen.port)
-        address.tcp = _better(address.tcp, seen, passed)
-        address.connects.append(seen)
-    elif seen.contrast is Contrast.INNOCUOUS_NAME:
-        address = endpoint.at(seen.address, seen.port)
-        address.tcp_innocuous = _better(address.tcp_innocuous, seen, passed)
-    elif seen.contrast is Contrast.REPEAT:
-        address = endpoint.at(seen.address, seen.port)
-        address.tcp_repeated = address.tcp_repeated or passed
-        address.connects.append(seen)
+    address = endpoint.at(seen.address, seen.port)
+    passed = tcp_kind(seen) is Kind.OK
+    match seen.contrast:
+        case None if seen.purpose is Purpose.CONTRAST:
+            address.tcp_beside = _better(address.tcp_beside, seen, passed)
+        case None:
+            address.tcp = _better(address.tcp, seen, passed)
+            address.connects.append(seen)
+        case Contrast.INNOCUOUS_NAME:
+            address.tcp_innocuous = _better(address.tcp_innocuous, seen, passed)
+        case Contrast.REPEAT:
+            address.tcp_repeated = address.tcp_repeated or passed
+            address.connects.append(seen)
 
 
 def _add_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
