@@ -83,7 +83,7 @@ def test_tls(given: dict[str, Any], kind: Kind) -> None:
         (18, Kind.SELF_SIGNED),
         (19, Kind.CA_SIGNED),
         (20, Kind.CA_SIGNED),
-        (62, Kind.CA_SIGNED),
+        (62, Kind.OTHER_NAME),
         (9, Kind.DATES),
         (10, Kind.DATES),
     ],
