@@ -70,9 +70,11 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         "broker": online if not s.stopped else "stopped",
         "catalogue": _catalogue(s),
         "last round": f"{_ago(s.measured_ms, now_ms)}, {s.targets} targets, "
-        f"{s.last_round_failed} with failures, took {s.last_round_took_ms / 1000:.1f} s",
+        f"{s.last_round_failed} with failures, took {s.last_round_took_ms / 1000:.1f} s"
+        if s.measured_ms
+        else f"none yet of the {s.targets} targets",
         "interval": _interval(s),
-        "next round": _ago(s.next_round_ms, now_ms) if not s.stopped else "-",
+        "next round": _next_round(s, now_ms),
         "last stored": f"{_ago(s.last_ack_ms, now_ms)} (acknowledged by the collector)",
         "waiting": f"{s.spool_rows} measurements, {s.spool_bytes / 1000:.0f} kB",
         "sent today": f"{s.sent_today} measurements, {s.sent_bytes_today / 1000:.0f} kB",
@@ -110,6 +112,12 @@ def _interval(status: ProbeStatus) -> str:
     if status.interval_ms > wanted:
         text += f"; the budget pays for no more (--budget {status.budget_bytes / 1e6:.0f})"
     return text
+
+
+def _next_round(status: ProbeStatus, now_ms: int) -> str:
+    if status.stopped or status.paused or not status.next_round_ms:
+        return "-"
+    return _ago(status.next_round_ms, now_ms) if status.next_round_ms > now_ms else "now"
 
 
 def _minutes(milliseconds: int) -> str:

@@ -122,41 +122,46 @@ def _ask(
             connection.close()
 
 
-def _reason(status: int, body: bytes) -> str:
-    """The collector's reason for refusing, as one printable line."""
+def _answer(url: str, status: int, body: bytes) -> dict[str, Any]:
+    """The collector's answer, which is a JSON object whatever it is about. Raises EnrolmentError
+    where something else answers: a portal, a block page, or a proxy in front of the collector."""
     try:
         answer: Any = msgspec.json.decode(body)
-        words = answer.get("error", "") if isinstance(answer, dict) else ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        words = ""
-    usual = {
-        401: "the token or secret is unknown to it",
-        403: "the token or secret is unknown to it",
-        404: "no enrolment at this address",
-        409: "the token has been used already",
-        410: "the token has expired or was revoked",
-        429: "too many attempts, wait a while",
-    }
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    if status == 429 or status >= 500:
+        raise EnrolmentError(f"the collector refused: HTTP status {status}: try again later")
+    raise EnrolmentError(
+        f"collector {_parts(url)[1]}: something else answers there (HTTP status {status}): if this "
+        "network asks you to log in, do that and try again; otherwise ask your operator"
+    )
+
+
+def _reason(status: int, answer: dict[str, Any]) -> str:
+    """The collector's reason for refusing, as one printable line."""
+    words = answer.get("error")
     reason = "".join(c for c in words if c.isprintable())[:200] if isinstance(words, str) else ""
-    return reason or usual.get(status, f"HTTP status {status}")
+    return reason or f"HTTP status {status}"
 
 
 def enrol(token: EnrolmentToken, software: str) -> Enrolment:
     """Exchange the token for credentials. Raises EnrolmentError."""
     body = {"token_id": token.id, "secret": token.secret, "software": software}
-    status, answer = _ask(token.url, "/api/v1/enrol", body)
+    status, content = _ask(token.url, "/api/v1/enrol", body)
+    answer = _answer(token.url, status, content)
     if status not in (200, 201):
         advice = "ask your operator for a new token" if status in _SPENT else "try again later"
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}: {advice}")
+    if isinstance(answer.get("broker"), str):
+        answer["broker"] = answer["broker"].split(",")
     try:
-        fields: Any = msgspec.json.decode(answer)
-        if isinstance(fields, dict):
-            if isinstance(fields.get("broker"), str):
-                fields["broker"] = fields["broker"].split(",")
-            fields["url"] = token.url
-        return msgspec.convert(fields, Enrolment)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise EnrolmentError(f"the collector's answer is invalid: {e}") from None
+        return msgspec.convert({**answer, "url": token.url}, Enrolment)
+    except msgspec.ValidationError as error:
+        raise EnrolmentError(
+            f"the collector's answer is invalid ({error}): ask your operator"
+        ) from None
 
 
 def save(directory: Path, enrolment: Enrolment) -> None:
@@ -209,7 +214,8 @@ def leave(enrolment: Enrolment) -> None:
     if not enrolment.url:
         return
     body = {"probe": enrolment.probe, "user": enrolment.user, "secret": enrolment.secret}
-    status, answer = _ask(enrolment.url, "/api/v1/leave", body)
+    status, content = _ask(enrolment.url, "/api/v1/leave", body)
+    answer = _answer(enrolment.url, status, content)
     # 403, 404, 410: it no longer knows this probe, which was the purpose.
     if status not in (200, 202, 204, 403, 404, 410):
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")

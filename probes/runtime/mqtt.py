@@ -74,7 +74,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class _Client(aiomqtt.Client):
-    """aiomqtt's client with connecting and three callbacks completed and its reading limited;
+    """aiomqtt's client with connecting and four callbacks completed and its reading limited;
     `tests/probes/runtime/test_mqtt.py` fails when a release moves them."""
 
     packet_limit = 0
@@ -135,6 +135,24 @@ class _Client(aiomqtt.Client):
         if getattr(reason_code, "is_failure", False):
             self.refusal = str(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def watch() -> None:
+            # When a machine wakes up, paho sends a ping and closes the socket over the missing
+            # answer, both before the loop comes to this; the library would have it watch the
+            # closed socket.
+            if client._sock is sock:
+                self._loop.add_writer(sock.fileno(), write)
+
+        # paho may call this from the thread that connects.
+        self._loop.call_soon_threadsafe(watch)
 
     async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:
         # asyncio.wait_for loses a cancellation that arrives together with the result (Python 3.11,

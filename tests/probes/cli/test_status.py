@@ -63,6 +63,19 @@ def test_the_monitors_catalogue_and_its_new_services_are_named(tmp_path: Path) -
     assert shown(refused_catalogue="old") == "abc; another was not taken: old"
 
 
+def test_the_first_round_is_under_way(tmp_path: Path) -> None:
+    def shown(**fields: object) -> dict[str, str]:
+        save(tmp_path, probe_status(measured_ms=0, targets=38, **fields))
+        out = io.StringIO()
+        status.show_status(tmp_path, NOW, as_json=False, out=out)
+        return {line[:14].strip(): line[15:] for line in out.getvalue().splitlines()}
+
+    found = shown(next_round_ms=NOW - 54_000)
+    assert found["last round"] == "none yet of the 38 targets"
+    assert found["next round"] == "now"
+    assert shown(next_round_ms=0, paused=True)["next round"] == "-"
+
+
 def test_the_interval_and_its_reason(tmp_path: Path) -> None:
     def shown(**changes: int) -> str:
         save(tmp_path, msgspec.structs.replace(probe_status(), **changes))

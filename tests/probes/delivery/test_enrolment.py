@@ -48,13 +48,14 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
     ("status", "body", "words"),
     [
         (403, {"error": "the token is unknown, used up, expired or revoked"}, "used up"),
-        (410, b"", "expired"),
-        (409, b"<html>", "been used"),
-        (429, {"error": 7}, "too many attempts"),
+        (403, b"<html>Blocked by order", "log in"),
+        (409, {}, "HTTP status 409: ask your operator for a new token"),
+        (429, {"error": 7}, "HTTP status 429: try again later"),
+        (502, b"<html>", "HTTP status 502: try again later"),
         (500, {"error": "a\nb\x1b[31m" + "x" * 999}, "refused: ab[31mxx"),
-        (307, b"", "HTTP status 307"),
-        (404, b"[" * 9999, "no enrolment at this address"),
-        (200, b"", "answer is invalid"),
+        (307, b"", "something else answers there (HTTP status 307)"),
+        (404, b"[" * 9999, "something else answers there"),
+        (200, b"<html>Welcome to the hotel", "log in"),
         (200, {"probe": "p-1"}, "answer is invalid"),
         (201, {**GIVEN, "broker": []}, "answer is invalid"),
         (201, {**GIVEN, "user": "\r\nFLUSHALL\r\n"}, "answer is invalid"),
@@ -62,7 +63,7 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
         (201, {**GIVEN, "role": "\x1b[2J"}, "answer is invalid"),
         (201, {**GIVEN, "owner": "\x1b[2J"}, "answer is invalid"),
         (201, {**GIVEN, "catalogue_key": "a" * 63}, "answer is invalid"),
-        (201, [1], "answer is invalid"),
+        (201, [1], "something else answers there"),
     ],
 )
 def test_refusals_are_one_line(status: int, body: object, words: str) -> None:
@@ -144,6 +145,10 @@ def test_leaving_and_whoami() -> None:
         front.answer("/api/v1/leave", 503, {"error": "try again"})
         with pytest.raises(EnrolmentError, match="try again"):
             enrolment.leave(enrolled)
+        for status in (200, 302, 403, 404):  # of a portal: nothing was revoked
+            front.answer("/api/v1/leave", status, b"<html>Welcome to the hotel")
+            with pytest.raises(EnrolmentError, match="log in"):
+                enrolment.leave(enrolled)
         front.answer("/api/v1/whoami", 200, {"address": "2001:DB8::1"})
         assert enrolment.whoami(front.url) == ("2001:db8::1",)
         for body in ({"address": ""}, {"address": "somewhere"}, {}, b"<html>"):

@@ -38,7 +38,10 @@ def connect(broker: mqtt.Broker, version: str = "5", **more: Any) -> Any:
 
 def test_the_private_hooks_are_where_they_were() -> None:
     assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
-    for name in ("_on_connect", "_on_disconnect", "_on_publish", "_client_connect"):
+    for name in (
+        "_on_connect", "_on_disconnect", "_on_publish", "_client_connect",
+        "_on_socket_register_write",
+    ):  # fmt: skip
         assert getattr(mqtt._Client, name) is not getattr(aiomqtt.Client, name)
     for name in ("_sock_close", "_sock_recv"):
         assert hasattr(aiomqtt.client.mqtt.Client, name)
@@ -314,6 +317,21 @@ async def test_a_connection_that_ends_after_it_was_given_up_is_no_error() -> Non
     client._connected.cancel()
     client._on_disconnect(None, None, None, ReasonCode(PacketTypes.DISCONNECT))
     assert client._connected.cancelled()
+
+
+async def test_a_socket_that_is_closed_before_the_loop_watches_it_is_no_error() -> None:
+    """As when a machine wakes up: the log had a traceback."""
+    client, errors, loop = mqtt._Client("127.0.0.1", 1), list[Any](), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    ours, theirs = socket.socketpair()
+    client._client._sock = ours
+    client._on_socket_register_write(client._client, None, ours)
+    client._client._sock = None
+    ours.close()
+    theirs.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert errors == []
 
 
 async def test_a_cancellation_that_arrives_with_the_answer_is_kept() -> None:
