@@ -225,8 +225,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of those that it did not reach, without those that no control reaches either."""
     received: int = 0
     """When it arrived, as in `Stored`."""
-    resolver: int = 0
-    """Of an import: the number of the resolver's network; 0 when it is not known."""
     method: str = ""
     """Of an import: name and version of the test that measured."""
     arrival: int = 0

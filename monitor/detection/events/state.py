@@ -17,7 +17,7 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 8
+STATE_VERSION = 9
 """States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 
@@ -158,11 +158,6 @@ class ImportedRuns(msgspec.Struct, array_like=True):
     methods: dict[str, tuple[int, int, int]] = {}
     """By test and version: (last success, last failure, last failure that a gate did not let
     count)."""
-    resolvers: dict[str, int] = {}
-    """Last success by the network of the resolver, of the last hour."""
-    signatures: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
-    """Failures of the last hour with a DNS signature: (round, network of the resolver, what the
-    signature added to each member of the bank)."""
     spans: tuple[tuple[int, int, int], ...] = ()
     """As in `NetworkEvidence`, since the suspicion began."""
     again: tuple[int, int] = (0, 0)

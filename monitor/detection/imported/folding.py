@@ -15,7 +15,7 @@ volunteers share one track, and there is no control.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from copy import copy
 
 from msgspec.structs import replace
@@ -88,15 +88,16 @@ def update(
     track = series.tracks.get(fact.source) or Track(Baseline())
     together = _others_fail(state, network, fact.round, policy)
     if result is VantageOutcome.GOOD:
-        runs, taken = memory.works(runs, fact, policy)
-        judged, strict = _worse_baseline(_without(track, taken), policy)
+        runs = memory.works(runs, fact.round, policy)
+        judged, strict = _worse_baseline(track, together, policy)
         track = _with_baseline_of(cusum.succeed(judged, fact.round, strict), track)
     elif inhibited:
         network.runs = memory.veto(runs, fact.method, fact.round)
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
     else:
-        track, runs = _failed(network, track, memory.fails(runs, fact.round), fact, policy)
+        runs = memory.fails(runs, fact.round)
+        track = _failed(network, track, fact, together, policy)
     if together:
         runs = memory.note_together(runs, result is VantageOutcome.BAD)
     network.runs = runs if track.suspicion is not None else memory.forget(runs)
@@ -107,47 +108,29 @@ def update(
 
 
 def _failed(
-    network: TargetNetwork, track: Track, runs: ImportedRuns, fact: Fact, policy: Policy
-) -> tuple[Track, ImportedRuns]:
+    network: TargetNetwork, track: Track, fact: Fact, together: bool, policy: Policy
+) -> Track:
     verdict, round = fact.verdict, fact.round
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     member = network.members[fact.source]
     if not alarmed and not gates.may_vote(network, member, track, round, policy):
-        return Track(track.baseline, track.last_good, round, None), runs
+        return Track(track.baseline, track.last_good, round, None)
     blocked = [finding for finding in verdict.findings if finding.blocked]
     lead = max(blocked, key=lambda finding: finding.weight, default=None)
-    alone = ALONE in verdict.evidence
     share = verdict.endpoints
     failure = CountedFailure(
         id=fact.id,
         started=fact.started,
         rule=lead.rule if lead is not None else verdict.rule,
-        weight=max(0, lead.weight) if lead is not None and not alone else 0,
+        # What names a technique is no evidence here: networks that fail by chance fail so, too.
+        weight=0,
         technique=str(verdict.technique or ""),
         part=share.failed * 10 < share.total * _WHOLE_TENTHS
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
-    failure = memory.contradicted(runs, fact, failure, policy)
-    judged, strict = _worse_baseline(track, policy)
+    judged, strict = _worse_baseline(track, together, policy)
     after = _with_baseline_of(cusum.fail(judged, round, failure, strict), track)
-    if alone:
-        return _halved(track, after), runs
-    if failure.weight and after.suspicion is not None:
-        bare = cusum.fail(judged, round, replace(failure, weight=0), strict).suspicion
-        without = bare.sums if bare is not None else [0] * len(after.suspicion.sums)
-        extra = tuple(a - b for a, b in zip(after.suspicion.sums, without, strict=True))
-        runs = memory.note_signature(runs, fact, failure, extra, policy)
-    return after, runs
-
-
-def _without(track: Track, taken: Sequence[int]) -> Track:
-    """The track without evidence that turned out to be none."""
-    if track.suspicion is None or not any(taken):
-        return track
-    new = copy(track.suspicion)
-    new.sums = [max(0, had - each) for had, each in zip(new.sums, taken, strict=True)]
-    new.onsets = [onset if had else 0 for onset, had in zip(new.onsets, new.sums, strict=True)]
-    return replace(track, suspicion=new)
+    return _halved(track, after) if ALONE in verdict.evidence else after
 
 
 def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
@@ -165,27 +148,26 @@ def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy
 
 
 @functools.lru_cache(maxsize=8)
-def _policies(policy: Policy) -> tuple[Policy, Policy]:
-    """The policy for imported runs, and the same with a lighter prior. A run with a signature
-    counts no more than one without: no other vantage saw it."""
-    heavy = replace(policy, signature_clip_micronats=policy.sample_clip_micronats)
-    return heavy, replace(heavy, prior_weight=policy.chronic_weight)
+def _with_light_prior(policy: Policy) -> Policy:
+    return replace(policy, prior_weight=policy.chronic_weight)
 
 
-def _worse_baseline(track: Track, policy: Policy) -> tuple[Track, Policy]:
-    """The track and the policy with the worse of two baselines. The usual one has a prior that
+def _worse_baseline(track: Track, together: bool, policy: Policy) -> tuple[Track, Policy]:
+    """The track and the policy with the worse of two baselines; for a run in the same hours as
+    failures of other networks (`together`), with the usual one. The usual one has a prior that
     weighs as much as a month of runs: alone it would make a bad network look good. The other has a
-    light prior: alone it would make a good network look perfect, and one failure look like proof.
-    While the history is short, the latest runs count in it too."""
-    heavy, light = _policies(policy)
+    light prior: alone it would make a good network look perfect, and one failure look like proof,
+    so it has one more failure than were seen (the rule of succession). While the history is short,
+    the latest runs count in it too."""
+    light = _with_light_prior(policy)
     known = track.baseline
-    whole = Baseline(known.total, known.failed)
+    whole = Baseline(known.total, known.failed + 1)
     if known.total < 2 * policy.imported_lag:
-        whole = Baseline(known.total + known.recent_total, known.failed + known.recent_failed)
-    above, below = baseline.rate(known, heavy)
+        whole = Baseline(known.total + known.recent_total, known.failed + known.recent_failed + 1)
+    above, below = baseline.rate(known, policy)
     more, of = baseline.rate(whole, light)
-    if more * below <= above * of:
-        return track, heavy
+    if together or more * below <= above * of:
+        return track, policy
     return Track(whole, track.last_good, track.last_bad, track.suspicion), light
 
 
@@ -212,9 +194,16 @@ def _halved(before: Track, after: Track) -> Track:
 
 def _learnt(track: Track, failed: bool, policy: Policy) -> Track:
     """The track with one more run in its baseline, unless a suspicion has frozen the baseline: one
-    that began before anything had worked here cannot open an event, and freezes nothing."""
+    that began before anything had worked here cannot open an event, and freezes nothing. Nor does
+    one for longer than the baseline lags behind: a network that is worse than it was known to be
+    would never be known for it."""
     held = track.suspicion
-    if held is not None and any(held.befores) and max(held.sums) >= policy.threshold_micronats:
+    if (
+        held is not None
+        and any(held.befores)
+        and max(held.sums) >= policy.threshold_micronats
+        and held.hits + held.misses <= policy.imported_lag
+    ):
         return track
     if held is not None and held.alarmed:
         return track

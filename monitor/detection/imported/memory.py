@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from monitor.detection.events.cusum import CountedFailure
 from monitor.detection.events.state import Baseline, ImportedRuns
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
@@ -17,7 +16,6 @@ from monitor.detection.policy import Policy
 MAX_METHODS = 16
 MAX_SPANS = 128
 """More are joined, the oldest first: a block by school hours over half a year."""
-_DNS = "dns."
 
 
 def learn(known: Baseline, failed: bool, policy: Policy) -> Baseline:
@@ -56,24 +54,14 @@ def vetoed(runs: ImportedRuns | None, method: str) -> bool:
     return last > 0 and last >= good
 
 
-def works(runs: ImportedRuns, fact: Fact, policy: Policy) -> tuple[ImportedRuns, tuple[int, ...]]:
-    """After a success, and what it takes from each member of the bank: the signatures that the same
-    resolver showed in the last hour and now does not."""
+def works(runs: ImportedRuns, round: int, policy: Policy) -> ImportedRuns:
+    """After a success: several in a row end a span."""
     first, count = runs.again
-    again = (first, count + 1) if count else (fact.round, 1)
+    again = (first, count + 1) if count else (round, 1)
     spans = runs.spans
     if spans and not spans[-1][2] and again[1] >= policy.close_good_rounds:
         spans = (*spans[:-1], (spans[-1][0], spans[-1][1], again[0]))
-    recent = _recent(runs, fact.round, policy)
-    taken = [extra for _, resolver, extra in recent if resolver == fact.resolver != 0]
-    left = tuple(each for each in recent if each[1] != fact.resolver or not fact.resolver)
-    resolvers = runs.resolvers
-    if fact.resolver:
-        hour = fact.round - policy.ms(policy.imported_together_seconds)
-        resolvers = {asn: last for asn, last in resolvers.items() if last >= hour}
-        resolvers[str(fact.resolver)] = fact.round
-    new = replace(runs, again=again, spans=spans, signatures=left, resolvers=resolvers)
-    return new, tuple(map(sum, zip(*taken, strict=True)))
+    return replace(runs, again=again, spans=spans)
 
 
 def fails(runs: ImportedRuns, round: int) -> ImportedRuns:
@@ -86,35 +74,6 @@ def fails(runs: ImportedRuns, round: int) -> ImportedRuns:
     if len(spans) > MAX_SPANS:
         spans = ((spans[0][0], *spans[1][1:]), *spans[2:])
     return replace(runs, spans=spans, again=(0, 0))
-
-
-def contradicted(
-    runs: ImportedRuns, fact: Fact, failure: CountedFailure, policy: Policy
-) -> CountedFailure:
-    """The failure without the weight of its DNS signature where the same resolver answered well
-    within the hour before."""
-    if not fact.resolver or not failure.technique.startswith(_DNS):
-        return failure
-    since = fact.round - runs.resolvers.get(str(fact.resolver), 0)
-    near = since <= policy.ms(policy.imported_together_seconds)
-    return replace(failure, weight=0) if near else failure
-
-
-def note_signature(
-    runs: ImportedRuns, fact: Fact, failure: CountedFailure, extra: tuple[int, ...], policy: Policy
-) -> ImportedRuns:
-    """With what the DNS signature of a failure added, until the hour is over."""
-    if not fact.resolver or not failure.technique.startswith(_DNS) or not any(extra):
-        return runs
-    recent = _recent(runs, fact.round, policy)
-    return replace(runs, signatures=(*recent, (fact.round, fact.resolver, extra)))
-
-
-def _recent(
-    runs: ImportedRuns, round: int, policy: Policy
-) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
-    hour = round - policy.ms(policy.imported_together_seconds)
-    return tuple(each for each in runs.signatures if each[0] >= hour)
 
 
 def note_together(runs: ImportedRuns, failed: bool) -> ImportedRuns:
@@ -131,4 +90,4 @@ def fails_together(runs: ImportedRuns | None, policy: Policy) -> bool:
 
 def forget(runs: ImportedRuns) -> ImportedRuns:
     """After a suspicion was dropped: what belonged to it."""
-    return replace(runs, signatures=(), spans=(), together=(0, 0))
+    return replace(runs, spans=(), together=(0, 0))

@@ -321,7 +321,6 @@ class RoundJudge:
             source=given.source,
             catalogue=m.catalogue,
             received=given.received,
-            resolver=m.vantage.resolver_asn if foreign else 0,
             method=record_of(m.observations).method if foreign else "",
             arrival=0 if line is None else line.arrival,
             vantage=0 if line is None else line.vantage,

@@ -1,10 +1,7 @@
-"""What is remembered of a network's runs: baseline in runs, versions, resolvers, spans, hours."""
+"""What is remembered of a network's runs: baseline in runs, versions, spans, hours."""
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
-from monitor.detection.events.cusum import CountedFailure
 from monitor.detection.events.state import Baseline, ImportedRuns
 from monitor.detection.imported import memory
 from monitor.detection.model import Fact, State, Verdict
@@ -15,7 +12,7 @@ HOUR = 3_600_000
 LAG, WINDOW = POLICY.imported_lag, POLICY.imported_window
 
 
-def fact(round: int = 0, resolver: int = 64500, method: str = "telegram 0.3.1") -> Fact:
+def fact(round: int = 0, method: str = "telegram 0.3.1") -> Fact:
     return Fact(
         id="x",
         probe="p",
@@ -30,14 +27,7 @@ def fact(round: int = 0, resolver: int = 64500, method: str = "telegram 0.3.1") 
         verdict=Verdict(target="telegram/dc", state=State.OK, rule="r"),
         control=False,
         source="ooni",
-        resolver=resolver,
         method=method,
-    )
-
-
-def failure(technique: str = "dns.nxdomain") -> CountedFailure:
-    return CountedFailure(
-        id="x", started=0, rule="r", weight=3_000_000, technique=technique, part=False
     )
 
 
@@ -74,35 +64,13 @@ def test_versions_without_end_are_not_all_remembered() -> None:
     assert f"telegram {3 * memory.MAX_METHODS - 1}" in runs.methods
 
 
-def test_the_resolver_that_answered_within_the_hour_takes_the_signature_back() -> None:
-    good, _ = memory.works(ImportedRuns(), fact(HOUR), POLICY)
-    near, late = fact(2 * HOUR), fact(2 * HOUR + 1)
-    assert memory.contradicted(good, near, failure(), POLICY).weight == 0
-    assert memory.contradicted(good, late, failure(), POLICY) == failure()
-    other = replace(near, resolver=64501)
-    assert memory.contradicted(good, other, failure(), POLICY) == failure()
-    assert memory.contradicted(good, near, failure("tls.reset.other"), POLICY).weight > 0
-    nobody = replace(near, resolver=0)
-    assert memory.contradicted(good, nobody, failure(), POLICY) == failure()
-
-
-def test_a_success_takes_what_signatures_of_the_hour_before_added() -> None:
-    runs = ImportedRuns()
-    for round, resolver in ((HOUR, 64500), (2 * HOUR, 64500), (2 * HOUR, 64501)):
-        runs = memory.note_signature(runs, fact(round, resolver), failure(), (1, 2, 3), POLICY)
-    after, taken = memory.works(runs, fact(2 * HOUR + HOUR // 2), POLICY)
-    assert taken == (1, 2, 3)
-    assert [resolver for _, resolver, _ in after.signatures] == [64501]
-    assert memory.works(runs, fact(2 * HOUR, 64502), POLICY)[1] == ()
-
-
 def test_spans_end_with_two_successes() -> None:
     runs = memory.fails(memory.fails(ImportedRuns(), 1), 2)
-    runs, _ = memory.works(runs, fact(3), POLICY)
+    runs = memory.works(runs, 3, POLICY)
     runs = memory.fails(runs, 4)
     assert runs.spans == ((1, 4, 0),)
     for round in (5, 6, 7):
-        runs, _ = memory.works(runs, fact(round), POLICY)
+        runs = memory.works(runs, round, POLICY)
     assert runs.spans == ((1, 4, 5),)
     runs = memory.fails(runs, 8)
     assert runs.spans == ((1, 4, 5), (8, 8, 0))
@@ -114,7 +82,7 @@ def test_the_oldest_of_many_spans_are_joined() -> None:
     for n in range(memory.MAX_SPANS + 5):
         runs = memory.fails(runs, 10 * n + 1)
         for after in (2, 3):
-            runs, _ = memory.works(runs, fact(10 * n + after), POLICY)
+            runs = memory.works(runs, 10 * n + after, POLICY)
     assert len(runs.spans) == memory.MAX_SPANS
     assert runs.spans[0][0] == 1
 
