@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.commands.replay import fold_store, lines
-from monitor.detection.model import Event, Stored, Tier
+from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.enrolment import Enrolled, enrol, new_token
@@ -216,6 +216,31 @@ async def test_two_sleepers_of_five_confirm_nothing_however_long(tmp_path: Path)
         await here.live(range(3, 40), everybody, liars)
         event = await here.event("RU", 64501)
         assert event is None or event.tier is not Tier.CONFIRMED
+        await same_by_replay(here)
+
+
+async def test_one_stranger_does_not_end_a_block_while_the_others_are_silent(
+    tmp_path: Path,
+) -> None:
+    """It took part in the confirmation, waits until the others are off, and says that all works.
+    Until two others see it end, the event is open."""
+    stranger = Person(11, 64501)
+    everybody = (*HONEST, stranger)
+    network, elsewhere = (*HONEST[:3], stranger), HONEST[3:]
+    async with town("embedded", tmp_path, {}, everybody) as here:
+        await here.live(range(3), everybody)
+        await here.live(range(3, 12), everybody, network)
+        event = await here.event("RU", 64501)
+        assert event is not None
+        assert event.tier is Tier.CONFIRMED
+        await here.live(range(12, 24), (stranger, *elsewhere))
+        event = await here.event("RU", 64501)
+        assert event is not None
+        assert event.state is EventState.OPEN
+        await here.live(range(24, 30), everybody)
+        event = await here.event("RU", 64501)
+        assert event is not None
+        assert event.state is EventState.CLOSED
         await same_by_replay(here)
 
 

@@ -13,7 +13,7 @@ from copy import copy
 import msgspec
 
 from monitor.detection.events import baseline, cusum, gates, other_hosts, split
-from monitor.detection.events.series import DEPTH
+from monitor.detection.events.series import DEPTH, quorum_owners
 from monitor.detection.events.state import Series, TargetNetwork, Track
 from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
@@ -74,7 +74,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     on_watch: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
     own = network.source == OWN_SOURCE
-    owners_needed = _owners_needed(_expected(network, series, voting, round, policy), policy)
+    owners_needed = quorum_owners(_expected(network, series, voting, round, policy), policy)
     if own:
         on_watch = split.on_watch(network, series, round, policy)
         part = split.divided(network, series, on_watch, len(voting), round, policy)
@@ -156,12 +156,6 @@ def _expected(
         )
     )
     return sum(min(count, policy.owner_vantages) for count in owned.values())
-
-
-def _owners_needed(expected: int, policy: Policy) -> int:
-    """How many owners must agree for a confirmation, where so many vantages could vote."""
-    share = -(-policy.quorum_per_mille * expected // 1000)
-    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
 
 
 def _quorum(

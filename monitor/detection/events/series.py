@@ -9,7 +9,7 @@ one that is blocked.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import copy
 
 from msgspec.structs import replace
@@ -218,35 +218,58 @@ def alarmed(series: Series) -> tuple[str, ...]:
     )
 
 
+def quorum_owners(owners: int, policy: Policy) -> int:
+    """How many of so many owners must agree, that a block is confirmed or that it has ended."""
+    share = -(-policy.quorum_per_mille * owners // 1000)
+    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
+
+
 def clearing(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
-    """Whether most of the vantages that saw the block, and still report, reach the service in their
-    latest rounds; `lifted` takes longer."""
-    reporting = _reporting(network, network.layers[layer], round, policy)
-    return 2 * sum(cusum.turned(track, policy) for track in reporting) > len(reporting)
+    """Whether most of the vantages that saw the block reach the service in their latest rounds;
+    `lifted` takes longer."""
+    series = network.layers[layer]
+    well = {p for p in alarmed(series) if cusum.turned(series.tracks[p], policy)}
+    return _most(network, series, well, round, policy)
 
 
-def _reporting(
-    network: TargetNetwork, series: Series, round: int, policy: Policy
-) -> Sequence[Track]:
-    """The tracks of the vantages that saw the block and still report."""
-    return [
-        series.tracks[probe]
+def _most(
+    network: TargetNetwork, series: Series, well: Set[str], round: int, policy: Policy
+) -> bool:
+    """Whether `well` are more than those who still fail, and of as many owners as confirm a block:
+    one alone must not end what others saw while these are silent for a night."""
+    failing = [
+        probe
         for probe in alarmed(series)
-        if gates.reports(network.members[probe], series.tracks[probe], round, policy)
+        if probe not in well
+        and gates.reports(network.members[probe], series.tracks[probe], round, policy)
+    ]
+    saw = {network.members[probe].owner for probe in _saw_lately(series, round, policy)}
+    owners = {network.members[probe].owner for probe in well}
+    needed = min(len(saw), quorum_owners(len(saw), policy))
+    return len(well) > len(failing) and len(owners) >= needed
+
+
+def _saw_lately(series: Series, round: int, policy: Policy) -> Sequence[str]:
+    """The vantages that saw the block and were heard within a day."""
+    day = policy.ms(policy.expected_voters_seconds)
+    return [
+        probe
+        for probe in alarmed(series)
+        if round - max(series.tracks[probe].last_good, series.tracks[probe].last_bad) <= day
     ]
 
 
 def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
-    """Whether most of the vantages that saw the block, and still report, reach the service again.
-    Also when some do and the others are too few for a block: one vantage with a fault of its own
-    must not keep an event open, and its baseline frozen, for ever."""
+    """Whether most of the vantages that saw the block reach the service again. Also when some do
+    and the others are too few for a block: one vantage with a fault of its own must not keep an
+    event open, and its baseline frozen, for ever."""
     series = network.layers[layer]
-    reporting = _reporting(network, series, round, policy)
-    if not reporting:
+    saw = _saw_lately(series, round, policy)
+    if not saw:
         return _outlived(network, series, round, policy)
-    well = sum(cusum.recovered(track, round, policy) for track in reporting)
-    few = series.rank > 1 and len(reporting) - well < policy.quorum_min_vantages
-    return 2 * well > len(reporting) or (well > 0 and few)
+    well = {probe for probe in saw if cusum.recovered(series.tracks[probe], round, policy)}
+    few = series.rank > 1 and len(saw) - len(well) < policy.quorum_min_vantages
+    return (bool(well) and few) or _most(network, series, well, round, policy)
 
 
 def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy) -> bool:

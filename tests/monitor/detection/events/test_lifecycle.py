@@ -113,6 +113,37 @@ def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     assert (confidence.probability(over) or 0) >= sure - 20
 
 
+@pytest.mark.parametrize(("size", "well", "over"), [(5, 2, False), (5, 3, True), (10, 3, False)])
+def test_a_few_do_not_end_a_block_while_all_others_are_silent(
+    size: int, well: int, over: bool
+) -> None:
+    """One of ten did, when the others were off for the night: it takes as many owners as a
+    confirmation."""
+    world = World([*vantages(size), *vantages(3, "FR", 64503)]).quiet()
+    world.run(5, in_network(64501, blocked()))
+    assert world.only.tier is Tier.CONFIRMED
+    seen = {who.probe for who in world.people[:well]} | {who.probe for who in world.people[size:]}
+    world.run(24, lambda n, who: ok() if who.probe in seen else None)
+    assert world.only.state is (EventState.CLOSED if over else EventState.OPEN)
+
+
+def test_many_vantages_of_one_owner_do_not_end_what_others_saw_and_still_see() -> None:
+    many = [Vantage(f"p-own-{n}", "one") for n in range(8)]
+    world = World([*vantages(5), *many, *vantages(3, "FR", 64503)]).quiet()
+    world.run(5, in_network(64501, blocked()))
+    still = {who.probe for who in world.people[:5]}
+    world.run(12, lambda n, who: blocked() if who.probe in still else ok())
+    assert world.only.state is EventState.OPEN
+
+
+def test_a_day_later_those_who_are_left_end_it() -> None:
+    world = World([*vantages(5), *vantages(3, "FR", 64503)]).quiet()
+    world.run(5, in_network(64501, blocked()))
+    gone = {who.probe for who in world.people[1:5]}
+    world.run(12 * 24 + 12, lambda n, who: None if who.probe in gone else ok())
+    assert world.only.state is EventState.CLOSED
+
+
 def test_what_seems_to_end_and_goes_on_is_open_again() -> None:
     world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
     world.run(2, lambda n, who: ok())
