@@ -178,7 +178,10 @@ async def test_kill_9_of_probe_and_broker_loses_nothing(tmp_path: Path) -> None:
                 async with running_probe(
                     tmp_path / "s", catalogue, server.url, interval=0.1
                 ) as process:
-                    taken.add((await line_of(process.stdout, b"taken"))["id"])
+                    known = taken | set(collector.ids)  # a restart reports the latest again
+                    while (new := (await line_of(process.stdout, b"taken"))["id"]) in known:
+                        taken.add(new)
+                    taken.add(new)
                     await asyncio.sleep(rng.uniform(0.05, 0.5))
                     if turn % 4 == 1:
                         await asyncio.to_thread(server.kill)

@@ -41,7 +41,6 @@ class Server:
     port: int
     hellos: list[bytes] = field(default_factory=list)
     """First bytes of each connection, in order."""
-    stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def names(self) -> list[str]:
@@ -60,6 +59,8 @@ async def serve(
     server = Server(address, port)
     connections: list[socket.socket] = []
     threads: list[threading.Thread] = []
+    last = socket.socket(family)  # what came before it is accepted, however busy the machine is
+    last.bind((address, 0))
 
     def handle(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, EOFError):
@@ -69,11 +70,14 @@ async def serve(
             behaviour(connection, first)
 
     def accept() -> None:
-        while not server.stopping.is_set():
+        while True:
             try:
-                connection, _ = listener.accept()
-            except OSError:  # the listener was shut down, or the client went away
+                connection, peer = listener.accept()
+            except OSError:  # the client went away
                 continue
+            if peer == last.getsockname():
+                connection.close()
+                return
             connections.append(connection)
             threads.append(threading.Thread(target=handle, args=(connection,)))
             threads[-1].start()
@@ -83,9 +87,9 @@ async def serve(
     try:
         yield server
     finally:
-        server.stopping.set()
-        listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        last.connect((address, port))
         acceptor.join()
+        last.close()
         listener.close()
         for connection in connections:
             with contextlib.suppress(OSError):

@@ -246,19 +246,19 @@ async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
 ) -> None:
     """The acknowledgement comes later than the probe's patience: it sends again, in vain."""
     monkeypatch.setattr(
-        "monitor.collector.batch_writer.RateLimits", lambda: RateLimits(rate=20, burst=50)
+        "monitor.collector.batch_writer.RateLimits", lambda: RateLimits(rate=6, burst=50)
     )
     async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
         payloads = [
-            batch(probe.id, range(n * 50, n * 50 + 50), number=n, boot="d") for n in range(3)
+            batch(probe.id, range(n * 50, n * 50 + 50), number=n, boot="d") for n in range(2)
         ]
         for payload in payloads:
             await probe.send(payload)
         await eventually(lambda: counters.ingested >= 100)
         await asyncio.gather(*(probe.send(payloads[1]) for _ in range(5)))
-        assert await probe.acked(3) == [0, 1, 2]
+        assert await probe.acked(2) == [0, 1]
         assert counters.duplicate == 0
-        assert await stored(embedded) == 150
+        assert await stored(embedded) == 100
 
 
 async def test_a_later_version_waits_for_a_later_collector(embedded: House) -> None:
@@ -345,8 +345,8 @@ async def test_stopping_finishes_what_has_arrived(embedded: House) -> None:
             for number in range(20):
                 await probe.send(batch(probe.id, (number,), number=number))
             await eventually(lambda: counters.ingested)
-        acked = await probe.acked(1)
-        assert len(acked) == await stored(embedded) > 0
+        kept = await stored(embedded)
+        assert len(await probe.acked(kept)) == kept > 0
 
 
 async def test_a_bad_url_is_said_at_once(embedded: House) -> None:
