@@ -218,11 +218,14 @@ def inhibitions(
     """`service_down` for the touched imported networks whose target fails in several networks of
     other countries, and in too large a share of them: for all tests together, or for each test that
     fails here. A moved service fails for old versions of a test alone, wherever they still run.
-    And for those where the tests that fail have not worked since that was so."""
+    And for those where the tests that fail have not worked since that was so. A block that is older
+    than any outage is not unsaid by another one that begins in other countries."""
     closed: dict[str, ClosedGate] = {}
     for key in touched:
         network = state.networks[key]
         if network.source == OWN_SOURCE or network.runs is None:
+            continue
+        if _long_blocked(network, round, policy):
             continue
         failing = [name for name, (_, bad, _) in network.runs.methods.items() if bad == round]
         if not failing:

@@ -272,6 +272,21 @@ def test_who_lags_behind_after_a_fault_of_all_the_world_must_work_again_first(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_two_countries_that_block_a_day_apart_are_two_events(tmp_path: Path, version: str) -> None:
+    since = {SUBJECT: 0, BESIDE: 0} | {("TZ", 64510): 24, ("TZ", 64511): 24, ("UG", 64520): 999}
+
+    def both() -> Iterator[Keys]:
+        for hour in range(HISTORY + 48):
+            for place, begin in since.items():
+                yield run(hour, place, version, reset if hour - HISTORY >= begin else good)
+
+    assert events(tmp_path, both()) == [
+        "64500,64501 tls.reset.other likely open 0..-: 64500 0-47--; 64501 0-47--",
+        "64510,64511 tls.reset.other likely open 24..-: 64510 24-47--; 64511 24-47--",
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_helper_that_fails_beside_the_first_run_of_a_block_hides_nothing(
     tmp_path: Path, version: str
 ) -> None:
