@@ -76,6 +76,8 @@ class Live:
         self.retested = 0
         """Measurements that vantages made because they were asked to."""
         self._minute = n
+        self._turns: list[tuple[int, int, int]] = []
+        """When vantages begin, with the minute of their round and their index."""
         self._order = itertools.count()
         self._due: list[tuple[int, int, Fact | None, Arrived]] = []
         self._waiting: dict[int, list[Fact]] = {}
@@ -96,6 +98,7 @@ class Live:
         new = copy(self)
         new.rng = rng
         new._due, new._history = list(self._due), list(self._history)
+        new._turns = list(self._turns)
         new._waiting = {round: list(some) for round, some in self._waiting.items()}
         new._intervals, new._failed = dict(self._intervals), dict(self._failed)
         new._reports, new._tracker = deepcopy(self._reports), deepcopy(self._tracker)
@@ -108,28 +111,35 @@ class Live:
         while self.now < until and not done():
             look = self._looked + self.policy.ms(CHECK_SECONDS)
             nearest = [self.scene.round(self._minute), look]
-            if self._due:
-                nearest.append(self._due[0][0])
+            nearest += [some[0][0] for some in (self._due, self._turns) if some]
             if self._intervals:
                 first = min(self._intervals)
                 nearest.append(deadline(first, self._intervals[first], self.policy))
             self.now = max(self.now + 1, min(nearest))
             while self.scene.round(self._minute) <= self.now:
-                self._measure(self._minute)
+                self._begin(self._minute)
                 self._minute += 1
+            self._measure()
             self._detect()
 
     # -- probes --
 
-    def _measure(self, n: int) -> None:
-        """The vantages and the control whose turn it is measure."""
+    def _begin(self, n: int) -> None:
+        """The control measures, and the vantages whose round it is know when they will."""
         round = self.scene.round(n)
-        for fact in self.scene.facts(n, self.rng, self.blocks):
-            fails = fact.verdict.state is not State.OK
-            self._send(fact, fact.started + self._between(FAILED_MS if fails else RUN_MS))
+        for index, start in self.scene.starts(n, self.rng).items():
+            heapq.heappush(self._turns, (start, n, index))
         if round % CONTROL_MS == 0:
             began = round + int(self.rng.uniform(0, MINUTE_MS))
             self._arrive(None, self._control(round, CONTROL_MS), began + self._between(RUN_MS))
+
+    def _measure(self) -> None:
+        """The vantages measure whose time it is: a block may have begun since their round did."""
+        while self._turns and self._turns[0][0] <= self.now:
+            start, n, index = heapq.heappop(self._turns)
+            for fact in self.scene.facts(n, self.rng, self.blocks, starts={index: start}):
+                fails = fact.verdict.state is not State.OK
+                self._send(fact, fact.started + self._between(FAILED_MS if fails else RUN_MS))
 
     def _send(self, fact: Fact, ended: int) -> None:
         state = fact.verdict.state

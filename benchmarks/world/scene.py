@@ -267,28 +267,31 @@ class SpreadScene(Scene):
         """When the rounds of a vantage begin in its interval, ms."""
         return self._places[person.index] // MINUTE_MS * MINUTE_MS
 
+    def starts(self, n: int, rng: random.Random) -> Mapping[int, int]:
+        """When those begin (by index, Unix ms) whose round is the n-th minute."""
+        return {
+            each.index: self.round(n)
+            + self._places[each.index] % MINUTE_MS
+            + int(rng.uniform(0, scheduler.SPREAD_MOST_MS))
+            for each in self.on(self.round(n))
+            if self.phase(each) // MINUTE_MS == n % self._every
+        }
+
     def facts(
         self,
         n: int,
         rng: random.Random,
         blocks: Sequence[Block] = (),
         only: int | None = None,
+        starts: Mapping[int, int] | None = None,
     ) -> list[Fact]:
-        """The facts of the n-th minute; `only` those of one network (by number)."""
-        due = [
-            each
-            for each in self.on(self.round(n))
-            if self.phase(each) // MINUTE_MS == n % self._every and only in (None, each.asn)
-        ]
+        """The facts of the n-th minute; `only` those of one network (by number), or of those who
+        begin at these times."""
+        starts = self.starts(n, rng) if starts is None else starts
+        due = [each for each in self.people if each.index in starts and only in (None, each.asn)]
         if not due:
             return []
         round = self.round(n)
-        starts = {
-            each.index: round
-            + self._places[each.index] % MINUTE_MS
-            + int(rng.uniform(0, scheduler.SPREAD_MOST_MS))
-            for each in due
-        }
         facts = self._facts(round, MINUTE_MS, due, f"{n:012x}", rng, blocks, starts=starts)
         return [replace(fact, interval=self._every * MINUTE_MS) for fact in facts]
 

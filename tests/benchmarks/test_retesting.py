@@ -10,11 +10,12 @@ from pathlib import Path
 
 from benchmarks.detection import resumed
 from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE
-from benchmarks.world.blocks import FULL, PEERING
+from benchmarks.world.blocks import FULL, PEERING, Block
 from benchmarks.world.delays import town
 from benchmarks.world.live import Live
 from benchmarks.world.retesting import Found, Quiet, Saved, saved
 from benchmarks.world.scene import SpreadScene
+from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from tests.benchmarks.test_world import CALM
 
@@ -63,6 +64,20 @@ def test_a_short_fault_without_signatures_pages_nobody() -> None:
         town(3), [PEERING], seed=1, tries=2, policy=Policy(), interval=1_800_000, rates=CALM
     )
     assert world.tries[PEERING.name].minutes[PAGE] == [math.inf, math.inf]
+
+
+def test_who_begins_after_a_block_sees_it_though_its_round_began_before() -> None:
+    """A minute's measurements were drawn when it began, so blocks were seen half a minute late."""
+    scene = SpreadScene(town(3), seed=1, interval=1_800_000, days=1, rates=CALM)
+    n = next(n for n in range(30) if scene.starts(n, random.Random(1)))
+    live = Live(scene, Policy(), random.Random(1), n=n)
+    live.run(scene.round(n) + 1)
+    ((start, _, index),) = live._turns
+    assert scene.round(n) < live.now < start
+    live.blocks = (Block(scene.people[index].asn, live.now, share=1.0),)
+    live.run(start + 1)
+    facts = [fact for _, _, fact, _ in live._due if fact is not None]
+    assert [(fact.started, fact.verdict.state) for fact in facts] == [(start, State.BLOCKED)]
 
 
 def test_a_copy_goes_on_by_itself_and_alike() -> None:
