@@ -301,7 +301,7 @@ def _run(chosen: Namespace, log: Log) -> int:
             brokers=brokers,
         )
         bound = round_bound_seconds(
-            catalogue, limit_seconds=scheduler.limit_seconds(config.interval_ms)
+            catalogue, limit_seconds=scheduler.limit_seconds(config.interval_ms), lean=not full
         )
         log(
             "start",

@@ -23,7 +23,8 @@ class Timeouts:
     silence: float = 4.0
     """Without a byte until a stream counts as frozen."""
     endpoint: float = 60.0
-    """For one endpoint as a whole."""
+    """For one endpoint as a whole; in a lean round once more for the other addresses, after a
+    failure at the first."""
     hop: float = 1.0
     """For one answer to a packet with a limited TTL."""
     path: float = 15.0

@@ -124,15 +124,18 @@ def round_bound_seconds(
     *,
     limit_seconds: float | None = None,
     timeouts: Timeouts | None = None,
+    lean: bool = False,
 ) -> float:
-    """Return the longest time that a round can take, in seconds, whatever the network does."""
+    """Return the longest time that a round can take, in seconds, whatever the network does.
+    `lean`: each endpoint may be measured twice, see `measure_round`."""
     chosen = catalogue.targets if targets is None else targets
     endpoints = sum(len(target.endpoints) for target in chosen)
     rows = [math.ceil(n / CONCURRENCY) for n in (len(catalogue.liveness), endpoints)]
     timeouts = timeouts or Timeouts()
     limit = timeouts.round if limit_seconds is None else limit_seconds
-    work = sum((n + 1) * timeouts.endpoint for n in rows if n)
-    return min(work, limit + timeouts.endpoint) + timeouts.dns_tail if work else 0.0
+    each = timeouts.endpoint * (2 if lean else 1)
+    work = sum((n + 1) * each for n in rows if n)
+    return min(work, limit + each) + timeouts.dns_tail if work else 0.0
 
 
 async def measure_round(
@@ -436,7 +439,7 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
 
 
 async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
-    """Run one endpoint's experiment under its deadline."""
+    """Run one endpoint's experiment."""
     endpoint = run.endpoint
     measure = registry.MEASURE.get(endpoint.protocol)
     if measure is None:
@@ -456,14 +459,11 @@ async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
             return
         run.begun = True
         try:
-            with within(run.timeouts.endpoint):
-                await measure(run)
-                if run.lean and endpoint.host and _failed(run):
-                    # No conclusion may rest on one address alone.
-                    run.lean = False
-                    await measure(run)
-        except TimeoutError:
-            log.warning("%s: %s aborted after %g s", target, endpoint.id, run.timeouts.endpoint)
+            ended = await _ends(measure(run), run, target)
+            if run.lean and endpoint.host and (not ended or _failed(run)):
+                # No conclusion may rest on one address alone. The others have time of their own.
+                run.lean = False
+                await _ends(measure(run), run, target)
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception(
@@ -471,6 +471,17 @@ async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
             )
         finally:
             this.setup.throughput_schedule.record(run.id, this.round_ms, run.observations)
+
+
+async def _ends(measuring: Awaitable[None], run: EndpointRun, target: str) -> bool:
+    """Measure an endpoint; False when its deadline ended that."""
+    try:
+        with within(run.timeouts.endpoint):
+            await measuring
+    except TimeoutError:
+        log.warning("%s: %s aborted after %g s", target, run.id, run.timeouts.endpoint)
+        return False
+    return True
 
 
 def _failed(run: EndpointRun) -> bool:

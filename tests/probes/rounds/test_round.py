@@ -334,6 +334,22 @@ async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
     assert any(isinstance(o, DNSLookup) for o in cut.observations)
 
 
+async def test_after_a_failure_a_lean_round_has_time_for_the_other_addresses(monkeypatch):
+    """The first address, with all its contrasts, had left none to the third: the name that was
+    silent everywhere was called blocked in part."""
+    asked = []
+
+    async def stuck(run):
+        asked.append(run.lean)
+        await asyncio.Event().wait()
+
+    monkeypatch.setitem(registry.MEASURE, "tls", stuck)
+    async with internet(TABLE) as net:
+        setup = net.setup(timeouts=replace(SHORT, endpoint=0.05))
+        await run(net, [target("wechat/a", endpoint(443))], setup=setup, lean=True)
+    assert asked == [True, False]
+
+
 async def test_a_round_ends_within_its_bound(caplog, monkeypatch):
     monkeypatch.setattr("probes.rounds.round.CONCURRENCY", 2)
     timeouts = Timeouts(dns=0.2, window=0.05, subject=0.3, contrast=0.1, endpoint=0.5, round=1.0)
@@ -350,6 +366,8 @@ async def test_a_round_ends_within_its_bound(caplog, monkeypatch):
 def test_bound_is_that_of_the_work_or_of_the_limit():
     few = Catalogue(version="x", services=())
     assert round_bound_seconds(few, []) == 0
+    one = [target("wechat/a", endpoint(443))]
+    assert round_bound_seconds(few, one, lean=True) > round_bound_seconds(few, one)
     one = [target("a/b", endpoint(443))]
     assert round_bound_seconds(few, one) == 2 * 60 + 18
     assert round_bound_seconds(few, one * 1000) == 600 + 78
