@@ -113,10 +113,10 @@ async def explain_replayed(
     if isinstance(source, Database):
         service = await _find_service(source, id)
         services = [] if service is None else [service]
-        events = await fold_store(source, FOREVER, policy, fingerprints, services=services)
+        folded = await fold_store(source, FOREVER, policy, fingerprints, services=services)
     else:
-        events = await asyncio.to_thread(fold_files, source, FOREVER, policy, fingerprints)
-    event = next((each for each in events if each.id == id), None)
+        folded = await asyncio.to_thread(fold_files, source, FOREVER, policy, fingerprints)
+    event = next((each for each in folded.events if each.id == id), None)
     if event is None:
         raise NoSuchEventError(id)
     frames: dict[int, Sequence[SeriesRound]] = {}

@@ -12,11 +12,11 @@ import asyncio
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 import msgspec
 
@@ -82,28 +82,39 @@ def _seen(event: Event) -> list[dict[str, object]]:
     ]
 
 
+class Folded(NamedTuple):
+    """What follows from measurements."""
+
+    events: list[Event]
+    coverage: list[NetworkCoverage]
+    """The networks that were measured, and what is missing there."""
+
+
+def _folded(foldings: Collection[Folding], policy: Policy) -> Folded:
+    return Folded(
+        [event for folding in foldings for event in folding.events.values()],
+        [each for folding in foldings for each in network_coverage(folding.state, policy)],
+    )
+
+
 def fold_files(
     stored: Sequence[Stored],
     until: int,
     policy: Policy,
     fingerprints: Fingerprints = OWN,
-    coverage: list[NetworkCoverage] | None = None,
-) -> list[Event]:
-    """The events that follow from these measurements up to a round. `coverage` receives the
-    networks that were measured, and what is missing there."""
+) -> Folded:
+    """What follows from these measurements up to a round."""
     services: dict[str, list[Stored]] = defaultdict(list)
     liveness = [one for one in stored if one.measurement.target in LIVENESS_TARGETS]
     for one in stored:
         if one.measurement.target not in LIVENESS_TARGETS and one.measurement.round <= until:
             services[one.measurement.service].append(one)
-    events: list[Event] = []
+    foldings = []
     for service, mine in sorted(services.items()):
         folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         folding.fold(sorted({one.measurement.round for one in mine}), [*mine, *liveness])
-        events += folding.events.values()
-        if coverage is not None:
-            coverage += network_coverage(folding.state, policy)
-    return events
+        foldings.append(folding)
+    return _folded(foldings, policy)
 
 
 async def fold_store(
@@ -111,15 +122,13 @@ async def fold_store(
     until: int,
     policy: Policy,
     fingerprints: Fingerprints = OWN,
-    coverage: list[NetworkCoverage] | None = None,
     services: Sequence[str] | None = None,
     observe: Callable[[int, int], None] | None = None,
     archive: Archive | None = None,
-) -> list[Event]:
-    """The events that follow from all stored measurements (of some services) up to a round, and
-    from those that are archived, and from what operators retracted; `coverage` as in `fold_files`.
-    `observe` gets how many measurements are folded and how many there are, now and then and at the
-    end; an exception in it ends the work.
+) -> Folded:
+    """What follows from all stored measurements (of some services) up to a round, from those that
+    are archived, and from what operators retracted. `observe` gets how many measurements are
+    folded and how many there are, now and then and at the end; an exception in it ends the work.
 
     Raises StoreUnavailableError.
     """
@@ -153,15 +162,10 @@ async def fold_store(
         await reader.fold(foldings, part, pause)
         done += sum(counts[service][round] for service, some in part.items() for round in some)
     await pause()
-    if coverage is not None:
-        for folding in foldings.values():
-            coverage += network_coverage(folding.state, policy)
-    return [event for folding in foldings.values() for event in folding.events.values()]
+    return _folded(foldings.values(), policy)
 
 
-FoldStore = Callable[
-    [Database, int, Policy, Fingerprints, list[NetworkCoverage]], Awaitable[list[Event]]
-]
+FoldStore = Callable[[Database, int, Policy, Fingerprints], Awaitable[Folded]]
 """As `fold_store`."""
 
 
@@ -173,8 +177,7 @@ async def fold_in_processes(
     until: int,
     policy: Policy,
     fingerprints: Fingerprints,
-    coverage: list[NetworkCoverage],
-) -> list[Event]:
+) -> Folded:
     """As `fold_store`, over all cores when the store is large, with a progress bar and at the
     end the rate on a terminal."""
     bar = ProgressBar(err)
@@ -187,13 +190,13 @@ async def fold_in_processes(
     try:
         if len(parts) < 2:
             return await fold_store(
-                database, until, policy, fingerprints, coverage, observe=bar.show, archive=archive
+                database, until, policy, fingerprints, observe=bar.show, archive=archive
             )
-        events: list[Event] = []
-        for found, networks in await in_processes(work, parts, bar.show):
-            events += found
-            coverage += networks
-        return events
+        found = await in_processes(work, parts, bar.show)
+        return Folded(
+            [event for each in found for event in each.events],
+            [network for each in found for network in each.coverage],
+        )
     finally:
         bar.end()
 
@@ -206,17 +209,15 @@ def _fold_part(
     fingerprints: Fingerprints,
     services: Sequence[str],
     observe: Callable[[int, int], None],
-) -> tuple[list[Event], list[NetworkCoverage]]:
+) -> Folded:
     """Fold some services, in a process of its own."""
 
-    async def fold() -> tuple[list[Event], list[NetworkCoverage]]:
-        coverage: list[NetworkCoverage] = []
+    async def fold() -> Folded:
         archive = None if archived is None else Archive(archived)
         async with await open_database(url) as database:
-            events = await fold_store(
-                database, until, policy, fingerprints, coverage, services, observe, archive
+            return await fold_store(
+                database, until, policy, fingerprints, services, observe, archive
             )
-        return events, coverage
 
     return asyncio.run(fold())
 
@@ -241,11 +242,10 @@ async def replay(
     """
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
-    coverage: list[NetworkCoverage] = []
     if isinstance(source, Database):
-        events = await fold(source, until, policy, fingerprints, coverage)
+        events, coverage = await fold(source, until, policy, fingerprints)
     else:
-        events = fold_files(source, until, policy, fingerprints, coverage)
+        events, coverage = fold_files(source, until, policy, fingerprints)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
     reasons = coverage_text(coverage) if networks or not events else ""
     if not shown and events:

@@ -117,7 +117,7 @@ async def test_what_a_leader_saved_and_did_not_publish_its_successor_publishes_o
     after = await transitions(database)
     assert after[: len(saved)] == saved
     assert len(after) == len(set(after))
-    assert await events_bytes(database) == lines(await fold_store(database, 2**62, POLICY))
+    assert await events_bytes(database) == lines((await fold_store(database, 2**62, POLICY)).events)
     await database.close()
 
 

@@ -145,7 +145,7 @@ def without_liveness(some: Iterable[Stored]) -> list[Stored]:
 
 async def same_by_replay(here: Town) -> None:
     until = START + 10_000 * INTERVAL
-    again = await fold_store(here.made.database, until, POLICY)
+    again = (await fold_store(here.made.database, until, POLICY)).events
     assert lines(again) == await events_bytes(here.made.database)
 
 

@@ -80,9 +80,9 @@ async def test_store_emptied_of_conclusions_replays_the_live_events(
         assert b'"tier":"confirmed"' in expected
         random.Random(seed).shuffle(everything)
         await other.facts.add(admitted(everything), ())
-        assert lines(await fold_store(other, FOREVER, Policy())) == expected
+        assert lines((await fold_store(other, FOREVER, Policy())).events) == expected
         await live.conclusions.clear()
-        assert lines(await fold_store(live, FOREVER, Policy())) == expected
+        assert lines((await fold_store(live, FOREVER, Policy())).events) == expected
     finally:
         await live.close()
         await other.close()
@@ -112,7 +112,7 @@ async def test_table_for_people() -> None:
 
 async def test_json_has_the_form_of_the_api_and_the_networks() -> None:
     everything = rounds(range(20), BLOCK)
-    (event,) = fold_files(everything, FOREVER, Policy())
+    (event,) = fold_files(everything, FOREVER, Policy()).events
     (printed,) = decoded(await replayed(everything))
     networks = printed.pop("networks")
     assert printed == msgspec.to_builtins(event_form(event))

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,12 +114,11 @@ async def test_several_processes_find_what_one_finds(
     monkeypatch.setattr(replay, "LARGE_STORE", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr("monitor.commands.replay_processes.SHOW_SECONDS", 0)
-    err, coverage, alone = Terminal(), [], []  # type: ignore[var-annotated]
-    fold = partial(fold_in_processes, url, None, err)
-    together = await fold(database, FOREVER, Policy(), OWN, coverage)
-    expected = await fold_store(database, FOREVER, Policy(), OWN, alone)
-    assert lines(together) == lines(expected) != b""
-    assert sorted(coverage) == sorted(alone)
+    err = Terminal()
+    together = await fold_in_processes(url, None, err, database, FOREVER, Policy(), OWN)
+    alone = await fold_store(database, FOREVER, Policy())
+    assert lines(together.events) == lines(alone.events) != b""
+    assert sorted(together.coverage) == sorted(alone.coverage)
     measured = 3 * 12 * len(PEOPLE)
     assert f"\r\x1b[K{measured} measurements in " in err.getvalue()
     await database.close()

@@ -156,7 +156,7 @@ async def test_any_order_of_arrival_gives_the_same_bytes(world: World, seed: int
             world.detector = world.another("first")
         await world.settle()
     live = await events_bytes(world.database)
-    assert live == lines(await fold_store(world.database, END, POLICY))
+    assert live == lines((await fold_store(world.database, END, POLICY)).events)
     (event,) = await world.events()
     assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert event.opened == START + 20 * INTERVAL
@@ -255,7 +255,7 @@ async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: Wo
     assert not await world.detector.run_once()
     assert kinds(world.told) == ["likely", "confirmed"]
     assert await events_bytes(world.database) == lines(
-        await fold_store(world.database, END, POLICY)
+        (await fold_store(world.database, END, POLICY)).events
     )
 
 
@@ -482,7 +482,7 @@ async def test_a_backlog_is_visible_and_a_restart_goes_on_with_it(
     assert world.detector.backlog == (0, 0.0, 0)
     assert await world.database.conclusions.cursor() == await arrived(world)
     live = await events_bytes(world.database)
-    assert live == lines(await fold_store(world.database, END, POLICY)) != b""
+    assert live == lines((await fold_store(world.database, END, POLICY)).events) != b""
 
 
 async def test_parts_of_the_services_conclude_what_one_detector_concludes(world: World) -> None:
@@ -497,7 +497,7 @@ async def test_parts_of_the_services_conclude_what_one_detector_concludes(world:
     load = world.database.conclusions.load
     assert all([await load(name.partition("/")[0]) for name in names])
     live = await events_bytes(world.database)
-    assert live == lines(await fold_store(world.database, END, POLICY)) != b""
+    assert live == lines((await fold_store(world.database, END, POLICY)).events) != b""
     # One detector goes on where the parts were, and folds nothing again.
     for part in parts:
         await part._release_lease()
@@ -523,7 +523,7 @@ async def test_a_large_round_is_saved_in_several_transactions(
     await world.settle()
     assert [some for some in saved if some] == [["s0"], ["s1"], ["s2"]] * 2
     assert await events_bytes(world.database) == lines(
-        await fold_store(world.database, END, POLICY)
+        (await fold_store(world.database, END, POLICY)).events
     )
 
 
@@ -570,6 +570,6 @@ async def test_a_block_elsewhere_is_published_while_what_was_retracted_goes_on(
     async with world.database.reading() as connection:
         bodies = await connection.scalars(sa.select(stored_event.c.body))
         live = [msgspec.json.decode(body, type=Event) for body in bodies]
-    assert lines(live) == lines(await fold_store(world.database, END, POLICY))
+    assert lines(live) == lines((await fold_store(world.database, END, POLICY)).events)
     assert {event.id for event in live} == {first.id, other.id}
     assert await paged() == ["64502"]

@@ -74,7 +74,7 @@ def straight(stored: Sequence[Stored], policy: Policy) -> Folding:
 
 
 async def replayed(database: Database) -> bytes:
-    return lines(await fold_store(database, FOREVER, Policy()))
+    return lines((await fold_store(database, FOREVER, Policy())).events)
 
 
 async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> None:

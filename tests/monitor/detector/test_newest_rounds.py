@@ -87,7 +87,11 @@ async def test_pages_get_the_newest_round_before_the_fold_is_there(
     while await detector.run_once():
         pass
     assert seen
-    assert await events_bytes(database) == lines(await fold_store(database, NOW, POLICY)) != b""
+    assert (
+        await events_bytes(database)
+        == lines((await fold_store(database, NOW, POLICY)).events)
+        != b""
+    )
 
 
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.rest), True])

@@ -143,17 +143,21 @@ async def test_replay_reads_archived_days_and_the_store(tmp_path: Path) -> None:
     place = f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db"
     database = await open_database(place)
     await database.facts.add(lines_of(made), [])
-    expected = lines(await fold_store(database, FOREVER, Policy()))
+
+    async def replayed(archive: Archive | None = None) -> bytes:
+        return lines((await fold_store(database, FOREVER, Policy(), archive=archive)).events)
+
+    expected = await replayed()
     assert b'"tier":"confirmed"' in expected
     archive = Archive(tmp_path / "archive")
     await archive.write(database, day_of(midnight) - 1)
-    assert lines(await fold_store(database, FOREVER, Policy(), archive=archive)) == expected
+    assert await replayed(archive) == expected
     await prune(place, midnight)
-    assert lines(await fold_store(database, FOREVER, Policy(), archive=archive)) == expected
-    assert lines(await fold_store(database, FOREVER, Policy())) != expected
+    assert await replayed(archive) == expected
+    assert await replayed() != expected
     await archive.write(database, day_of(midnight))
     await prune(place, midnight + DAY_MS)
-    assert lines(await fold_store(database, FOREVER, Policy(), archive=archive)) == expected
+    assert await replayed(archive) == expected
     await database.close()
     given = argparse.Namespace(data=tmp_path, database=None, archive=None)
     assert existing_archive(given) is not None  # the one in the data directory

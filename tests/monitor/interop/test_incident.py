@@ -24,7 +24,7 @@ START = int(BEGIN.timestamp() * 1000)
 async def replayed(folder: Path) -> bytes:
     database = await open_database(url(folder))
     try:
-        return lines(await fold_store(database, FOREVER, Policy()))
+        return lines((await fold_store(database, FOREVER, Policy())).events)
     finally:
         await database.close()
 

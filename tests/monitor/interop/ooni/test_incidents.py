@@ -128,7 +128,7 @@ def events(folder: Path, runs: Iterator[Keys]) -> list[str]:
 
     file = folder / "runs.jsonl"
     file.write_text("".join(json.dumps(each) + "\n" for each in runs))
-    found = fold_files(read_files([str(file)]).stored, FOREVER, Policy())
+    found = fold_files(read_files([str(file)]).stored, FOREVER, Policy()).events
     return [
         f"{','.join(map(str, event.asns))} {event.technique} {event.tier} {event.state} "
         f"{hours(event.onset)}..{hours(event.closed)}: "
