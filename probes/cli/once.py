@@ -20,7 +20,7 @@ from probes.net import tls
 from probes.net.network import Guard, SocketNetwork, has_address
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.privacy.scrub import scrub
-from probes.rounds.liveness import liveness_targets, reached_hosts
+from probes.rounds.liveness import certificates_valid, liveness_targets, reached_hosts
 from probes.rounds.round import Setup, measure_round, round_bound_seconds
 from probes.runtime.options import OptionError
 from probes.runtime.progress import ProgressLine
@@ -97,6 +97,7 @@ async def once(
         flush=True,
     )
     epoch, sequence, online = secrets.token_hex(8), 0, False
+    certificates: list[bool] = []
     hosts = len(liveness_targets(catalogue.liveness, vantage.country))
     found: list[FunctionSummary] = []
     progress = ProgressLine(stderr)
@@ -119,6 +120,7 @@ async def once(
         progress.show(f"{sequence} of {hosts + len(targets)} measured")
         if measured.target in LIVENESS_TARGETS:
             online = online or bool(reached_hosts(measured))
+            certificates.extend(certificates_valid(measured))
             if sequence == hosts and not online and not json_out:
                 raise _OfflineError
         elif (shown := summarise(measured)) is not None:
@@ -141,6 +143,8 @@ async def once(
     progress.clear()
     if not json_out:
         lines = [say(language, "offline")] if offline else service_lines(catalogue, found, language)
+        if certificates and not any(certificates):
+            lines.append(say(language, "no_certificates"))
         if stdout.isatty():
             print(file=stdout)
         print(*lines, sep="\n", file=stdout, flush=True)

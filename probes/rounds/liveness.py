@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
-from probes.wire.observation import AppExchange, TCPConnect
+from probes.wire.observation import AppExchange, TCPConnect, TLSHandshake
 from probes.wire.protocol import protocol
 from probes.wire.target import Endpoint, LivenessHost, Target
 
@@ -36,6 +36,15 @@ def reached_hosts(measurement: Measurement) -> list[tuple[str, int]]:
         if isinstance(seen, TCPConnect) and seen.failure is None
     }
     return list(found.values())
+
+
+def certificates_valid(measurement: Measurement) -> list[bool]:
+    """Return for each certificate that was shown whether it is valid."""
+    return [
+        seen.failure is None
+        for seen in measurement.observations
+        if isinstance(seen, TLSHandshake) and (seen.failure is None or seen.verify_code)
+    ]
 
 
 def stun_hosts(measurement: Measurement) -> list[tuple[str, int]]:

@@ -58,9 +58,9 @@ def catalogue(port: int = 443) -> Catalogue:
     )
 
 
-async def run(*targets: str, **options) -> tuple[str, str]:
+async def run(*targets: str, server=GOOD, **options) -> tuple[str, str]:
     out, err = io.StringIO(), io.StringIO()
-    async with tls_server.serve(GOOD) as server, DNSServer(TABLE) as dns:
+    async with tls_server.serve(server) as server, DNSServer(TABLE) as dns:
         await once(
             select(catalogue(server.port), targets=targets),
             resolver=f"127.0.0.1:{dns.udp_port}",
@@ -121,6 +121,14 @@ async def test_a_machine_that_is_offline_says_so_instead_of_rows():
     out, _ = await run(allow_private=False)
     assert "wechat/login" not in out
     assert out.splitlines()[-1].startswith("this machine is offline")
+
+
+async def test_a_portal_or_a_wrong_clock_is_named_beside_the_services():
+    """Every service looked as if a stranger answered for it."""
+    stranger = tls_server.tls(Authority().issue("wechat.test", "alive.test").context())
+    out, _ = await run("wechat/login", server=stranger)
+    assert out.splitlines()[-2] == "WeChat: login: not the service's certificate"
+    assert out.splitlines()[-1].startswith("not even the well-known hosts show a valid certificate")
 
 
 async def test_progress_on_a_terminal():
