@@ -298,6 +298,22 @@ def reached_in_other_network(state: ServiceState, network: TargetNetwork, since:
     )
 
 
+def _moved(state: ServiceState, network: TargetNetwork, since: int) -> bool:
+    """Whether only tests that do not fail here have reached the target since a round, wherever they
+    ran: the service has moved, and the tests that fail look for it where it was."""
+    tests = network.runs.methods if network.runs is not None else {}
+    failing = {name for name, (_, bad, _) in tests.items() if bad >= since}
+    working = {
+        name
+        for other in state.networks.values()
+        if (other.source, other.target) == (network.source, network.target)
+        and other.runs is not None
+        for name, (good, _, _) in other.runs.methods.items()
+        if good >= since
+    }
+    return bool(working) and not working & failing
+
+
 def _several_targets(state: ServiceState, network: TargetNetwork) -> bool:
     """Whether other targets of the service are alarmed in this network too: a moved endpoint
     affects one function everywhere, a block affects the service."""
@@ -372,7 +388,9 @@ def promote(
                 raised.onsets = [max(each, first) for each in held.onsets]
             series.tracks[probe] = replace(track, suspicion=raised)
         outlasted = failing >= policy.ms(policy.outage_seconds)
-        likely = sure or (outlasted and _several_targets(state, network))
+        likely = sure or (
+            outlasted and _several_targets(state, network) and not _moved(state, network, onset)
+        )
         series.rank = max(series.rank, 2 if likely else 1)
 
 

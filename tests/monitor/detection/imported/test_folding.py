@@ -16,6 +16,7 @@ from tests.monitor.detection.imported.runs import (
     HOUR,
     POLICY,
     START,
+    TARGET,
     WEB,
     World,
     dc,
@@ -376,3 +377,26 @@ def test_contrast_is_another_network_since_then() -> None:
     assert reached_in_other_network(world.state, network, START)
     assert not reached_in_other_network(world.state, network, START + 100 * HOUR)
     assert POLICY.imported_history > 0
+
+
+@pytest.mark.parametrize("updated", [True, False])
+def test_what_fails_with_an_old_version_alone_has_moved(updated: bool) -> None:
+    """All files are of one country. `updated`: one network has the new version of the test, which
+    works."""
+    world = World(targets=(TARGET, WEB)).run(QUIET)
+    for hour in range(QUIET, QUIET + 24):
+        new = [(64502, "0.3.2")] if updated else []
+        found = [
+            stored(
+                measurement(
+                    [*dc(6 if version == "0.3.1" else 0), record(9, **of_test(version=version))],
+                    START + hour * HOUR + asn % 100 * 1000,
+                    asn,
+                    target=target,
+                )
+            )
+            for asn, version in [(64500, "0.3.1"), (64501, "0.3.1"), *new]
+            for target in world.targets
+        ]
+        world.update(found)
+    assert world.only.tier is (Tier.UNCONFIRMED if updated else Tier.LIKELY)
