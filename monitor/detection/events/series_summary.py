@@ -58,7 +58,7 @@ def series_summaries(
                 layer,
                 each,
                 quorum.tally(network, layer, round, policy),
-                layer != WHOLE or reached_elsewhere(state, network),
+                layer != WHOLE or reached_elsewhere(state, network, policy),
             )
             for layer, each in sorted(network.layers.items())
             if each.rank > 0 and series.alarmed(each)

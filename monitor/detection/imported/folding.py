@@ -282,9 +282,12 @@ def _long_blocked(network: TargetNetwork, round: int, policy: Policy) -> bool:
     return any(round - held.alarmed > outage for _, held in _alarmed(network))
 
 
-def reached_in_other_network(state: ServiceState, network: TargetNetwork, since: int) -> bool:
+def reached_in_other_network(
+    state: ServiceState, network: TargetNetwork, since: int, policy: Policy
+) -> bool:
     """Whether another network of the same source has reached the target since a round, with a test
-    that fails here."""
+    that fails here. One that began to fail at about the same time shows nothing by that: it may be
+    the first to recover from an outage."""
     mine = network.runs.methods if network.runs is not None else {}
     failing = {name for name, (_, bad, _) in mine.items() if bad >= since}
     return any(
@@ -294,6 +297,7 @@ def reached_in_other_network(state: ServiceState, network: TargetNetwork, since:
         and other.target == network.target
         and (other.asn, other.country) != (network.asn, network.country)
         and other.runs is not None
+        and not _failed_since(other, since - policy.ms(policy.outage_seconds), policy)
         for name, (good, _, _) in other.runs.methods.items()
     )
 
@@ -314,6 +318,34 @@ def _moved(state: ServiceState, network: TargetNetwork, since: int) -> bool:
     return bool(working) and not working & failing
 
 
+def _failed_since(network: TargetNetwork, since: int, policy: Policy) -> bool:
+    """Whether the network has begun to fail since a round."""
+    return any(
+        (held.alarmed or max(held.sums) >= policy.threshold_micronats)
+        and held.onsets[densest(held)] >= since
+        for series in network.layers.values()
+        for track in series.tracks.values()
+        if (held := track.suspicion) is not None
+    )
+
+
+def _recovery(state: ServiceState, network: TargetNetwork, since: int) -> int:
+    """The first round at which another network that failed since a round reached the target again;
+    0 if none did."""
+    return min(
+        (
+            again
+            for other in state.networks.values()
+            if (other.source, other.target) == (network.source, network.target)
+            and other is not network
+            and other.runs is not None
+            for _, last, again in other.runs.spans
+            if last >= since and again
+        ),
+        default=0,
+    )
+
+
 def _several_targets(state: ServiceState, network: TargetNetwork) -> bool:
     """Whether other targets of the service are alarmed in this network too: a moved endpoint
     affects one function everywhere, a block affects the service."""
@@ -325,10 +357,10 @@ def _several_targets(state: ServiceState, network: TargetNetwork) -> bool:
     )
 
 
-def reached_elsewhere(state: ServiceState, network: TargetNetwork) -> bool:
+def reached_elsewhere(state: ServiceState, network: TargetNetwork, policy: Policy) -> bool:
     """Whether another network has reached the target since the onset of an alarmed network."""
     onsets = [held.onsets[densest(held)] for _, held in _alarmed(network)]
-    return reached_in_other_network(state, network, min(onsets, default=0))
+    return reached_in_other_network(state, network, min(onsets, default=0), policy)
 
 
 def _worked_before(track: Track, policy: Policy) -> bool:
@@ -376,7 +408,7 @@ def promote(
         failing = track.last_bad - onset
         if failing < policy.ms(policy.imported_span_seconds):
             continue  # perhaps one volunteer who tried several times
-        sure = reached_in_other_network(state, network, onset)
+        sure = reached_in_other_network(state, network, onset, policy)
         if not sure and cusum.technique_of(held).startswith(_CERTIFICATE):
             continue  # a root that the run's software did not know yet looks the same
         if not held.alarmed:
@@ -387,7 +419,9 @@ def promote(
                 first = _first_span(state, network)
                 raised.onsets = [max(each, first) for each in held.onsets]
             series.tracks[probe] = replace(track, suspicion=raised)
-        outlasted = failing >= policy.ms(policy.outage_seconds)
+        # After an outage some networks recover later than others.
+        since = max(onset, _recovery(state, network, onset))
+        outlasted = track.last_bad - since >= policy.ms(policy.outage_seconds)
         likely = sure or (
             outlasted and _several_targets(state, network) and not _moved(state, network, onset)
         )

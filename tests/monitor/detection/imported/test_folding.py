@@ -374,8 +374,8 @@ def test_outcomes() -> None:
 def test_contrast_is_another_network_since_then() -> None:
     world = quiet()
     network = next(n for n in world.state.networks.values() if n.asn == BLOCKED)
-    assert reached_in_other_network(world.state, network, START)
-    assert not reached_in_other_network(world.state, network, START + 100 * HOUR)
+    assert reached_in_other_network(world.state, network, START, POLICY)
+    assert not reached_in_other_network(world.state, network, START + 100 * HOUR, POLICY)
     assert POLICY.imported_history > 0
 
 
@@ -400,3 +400,11 @@ def test_what_fails_with_an_old_version_alone_has_moved(updated: bool) -> None:
         ]
         world.update(found)
     assert world.only.tier is (Tier.UNCONFIRMED if updated else Tier.LIKELY)
+
+
+def test_who_recovers_last_from_an_outage_of_six_hours_is_not_likely_blocked() -> None:
+    """One country only: nobody else shows that the service is down."""
+    ends = {64500: 9, 64501: 6, 64502: 5}
+    world = World(targets=(TARGET, WEB)).run(QUIET)
+    world.run(12, lambda hour, asn: 6 if hour - QUIET < ends[asn] else 0)
+    assert {event.tier for event in world.events.values()} == {Tier.UNCONFIRMED}
