@@ -103,7 +103,7 @@ def update(
     network.runs = runs if track.suspicion is not None else memory.forget(runs)
     # What fails when others of a known block fail is no part of what is normal here.
     if not (together and result is VantageOutcome.BAD):
-        track = _learnt(track, result is VantageOutcome.BAD, policy)
+        track = _learnt(track, result is VantageOutcome.BAD, fact.round, policy)
     series.tracks[fact.source] = track
 
 
@@ -192,19 +192,17 @@ def _halved(before: Track, after: Track) -> Track:
     return Track(after.baseline, after.last_good, after.last_bad, new)
 
 
-def _learnt(track: Track, failed: bool, policy: Policy) -> Track:
+def _learnt(track: Track, failed: bool, round: int, policy: Policy) -> Track:
     """The track with one more run in its baseline, unless a suspicion has frozen the baseline: one
     that began before anything had worked here cannot open an event, and freezes nothing. Nor does
-    one for longer than the baseline lags behind: a network that is worse than it was known to be
-    would never be known for it."""
+    one that could have been an alarm for as long as that takes and the baseline lags behind: a
+    network that is worse than it was known to be would never be known for it."""
     held = track.suspicion
-    if (
-        held is not None
-        and any(held.befores)
-        and max(held.sums) >= policy.threshold_micronats
-        and held.hits + held.misses <= policy.imported_lag
-    ):
-        return track
+    if held is not None and any(held.befores) and max(held.sums) >= policy.threshold_micronats:
+        began = min(onset for onset in held.onsets if onset)
+        few = held.hits + held.misses <= policy.imported_lag
+        if few or round - began <= 2 * policy.ms(policy.imported_span_seconds):
+            return track
     if held is not None and held.alarmed:
         return track
     if held is not None and not failed and not any(held.befores):
