@@ -147,9 +147,10 @@ class _Client(aiomqtt.Client):
         def watch() -> None:
             # When a machine wakes up, paho sends a ping and closes the socket over the missing
             # answer, both before the loop comes to this; the library would have it watch the
-            # closed socket.
+            # closed socket. The thread that connects may close it at this very moment.
             if client._sock is sock:
-                self._loop.add_writer(sock.fileno(), write)
+                with contextlib.suppress(OSError, ValueError):
+                    self._loop.add_writer(sock.fileno(), write)
 
         # paho may call this from the thread that connects.
         self._loop.call_soon_threadsafe(watch)
@@ -177,6 +178,9 @@ class _Client(aiomqtt.Client):
         # The loop must run once for the cancelled housekeeping task to end.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        for ended in (self._connected, self._disconnected):
+            if ended.done() and not ended.cancelled():
+                ended.exception()  # else asyncio logs it where nobody was reading
 
 
 class BrokerConnection:

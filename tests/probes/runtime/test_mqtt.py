@@ -2,6 +2,7 @@ import asyncio
 import base64
 import contextlib
 import datetime as dt
+import gc
 import hashlib
 import re
 import socket
@@ -98,6 +99,22 @@ async def test_nobody_there_and_a_death_under_way(tmp_path: Path) -> None:
         with pytest.raises(mqtt.BrokerError):
             async for _ in alive.messages():
                 pass
+
+
+async def test_the_death_of_a_broker_that_nobody_reads_from_leaves_no_traceback(
+    tmp_path: Path,
+) -> None:
+    mishaps: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
+    server = Mosquitto(tmp_path)
+    server.start()
+    with pytest.raises(mqtt.BrokerError):
+        async with connect(parse_broker(server.url)) as writer:
+            server.kill()
+            while True:
+                await writer.publish("a", b"")
+    gc.collect()
+    assert mishaps == []
 
 
 async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
@@ -319,14 +336,16 @@ async def test_a_connection_that_ends_after_it_was_given_up_is_no_error() -> Non
     assert client._connected.cancelled()
 
 
-async def test_a_socket_that_is_closed_before_the_loop_watches_it_is_no_error() -> None:
-    """As when a machine wakes up: the log had a traceback."""
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_socket_that_is_closed_before_the_loop_watches_it_is_no_error(known: bool) -> None:
+    """As when a machine wakes up, or a broker dies while a thread connects (`known`): the log had a
+    traceback."""
     client, errors, loop = mqtt._Client("127.0.0.1", 1), list[Any](), asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: errors.append(context))
     ours, theirs = socket.socketpair()
     client._client._sock = ours
     client._on_socket_register_write(client._client, None, ours)
-    client._client._sock = None
+    client._client._sock = ours if known else None
     ours.close()
     theirs.close()
     await asyncio.sleep(0)
