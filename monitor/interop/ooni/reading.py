@@ -231,9 +231,10 @@ def _read_document(
     except _NOT_JSON as error:
         # JSON Lines with an invalid first line look the same.
         lines = (first + rest).splitlines()
-        if len(lines) > 1 and lines[1][:1] == b"{":
+        if any(line[:1] == b"{" for line in lines[1:]):
             for number, line in enumerate(lines, 1):
-                yield from _line(line, number, targets_by_name)
+                if line.strip():
+                    yield from _line(line, number, targets_by_name)
             return
         yield Refusal(1, f"not JSON: {error}")
         return
