@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -202,14 +203,15 @@ async def test_unknown_and_revoked_probes_are_quarantined() -> None:
 
 async def test_a_flood_is_delayed_then_refused_and_others_are_not_concerned() -> None:
     async with desk(P, Q) as made:
-        made.writer.rate_limits = RateLimits(rate=10, burst=100)
+        made.writer.rate_limits, began = RateLimits(rate=1, burst=100), time.monotonic()
         for number in range(10):
             made.arrive(batch(sequences=range(number * 50, number * 50 + 50), number=number))
         made.arrive(batch(Q, boot="q"), Q)
         await eventually(lambda: len(made.acked) - 1 + made.counters.dropped == 10)
+        passed = time.monotonic() - began
         delays = [delay for probe, _, _, delay in made.acked if probe == P]
-        assert delays[:2] == [0.0, pytest.approx(0.0, abs=0.1)]
-        assert delays[3] == pytest.approx(10.0, abs=0.5)
+        assert delays[:2] == [0.0, 0.0]
+        assert 100 - passed <= delays[3] <= 100
         assert len(delays) in (4, 5)
         assert made.counters.dropped == 10 - len(delays)
         assert made.acked[1] == (Q, "q", 0, 0.0)
