@@ -6,6 +6,9 @@ A weak sign (no answer, a refusal, a reset without proof) accuses only where the
 background do not explain it (`monitor.detection.observed.chance`). Counted are attempts, each from
 a port of its own: of liveness hosts that were reached at all, and of targets where the same step
 passed at the same address at another attempt. What never worked is not counted: it may be blocked.
+Nor are handshakes and exchanges after the first that passed at an address: they were made because
+it did, so where first attempts die, dozens of looks at the speed would hide it. Connects all count,
+for what they had to send again.
 """
 
 from __future__ import annotations
@@ -214,14 +217,19 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
     answered: set[object] = {Contrast.INNOCUOUS_NAME}
     attempts: list[tuple[int, Step, object, AttemptTally]] = []
     worked: set[object] = set()
+    succeeded: set[object] = set()
     passed = silent = 0
 
     def add(seen: Any, step: Step, kind: Kind, served: bool, what: object = None) -> None:
+        here = (step, what, seen.address, seen.port)
+        if step is Step.PAYLOAD and here in succeeded:
+            return
         if served or death(kind) is not None:
-            key = step if innocuous else (step, what, seen.address, seen.port)
+            key = step if innocuous else here
             attempts.append((family(seen.address), step, key, _one(seen, served, death(kind))))
             if served:
                 worked.add(key)
+                succeeded.add(here)
 
     for seen in observations:
         match seen.__struct_config__.tag:

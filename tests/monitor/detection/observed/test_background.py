@@ -88,6 +88,13 @@ def test_families_and_steps_are_counted_apart() -> None:
     assert found.everywhere(Step.PAYLOAD) == AttemptTally(3, cut=1)
 
 
+def test_handshakes_after_a_success_were_made_because_of_it() -> None:
+    cut = (tls(A1, Failure.RESET), tls(A1, **REPEAT))
+    later = (*(tls(A1, **REPEAT) for _ in range(9)), tls(A1, Failure.RESET, **REPEAT))
+    found = background([measured(*cut, *later, tls(A2))])
+    assert found.of(4, Step.PAYLOAD) == AttemptTally(3, cut=1)
+
+
 def test_another_name_passes_where_the_services_own_may_be_blocked() -> None:
     blocked = (tls(A1, Failure.RESET), tls(A1, Failure.RESET, **REPEAT))
     beside = (tls(A1, Failure.RESET, **INNOCUOUS), tls(A1, **INNOCUOUS))
