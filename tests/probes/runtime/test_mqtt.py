@@ -108,11 +108,15 @@ async def test_the_death_of_a_broker_that_nobody_reads_from_leaves_no_traceback(
     asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
     server = Mosquitto(tmp_path)
     server.start()
-    with pytest.raises(mqtt.BrokerError):
-        async with connect(parse_broker(server.url)) as writer:
-            server.kill()
-            while True:
-                await writer.publish("a", b"")
+
+    async def publish_for_ever(writer: mqtt.BrokerConnection) -> None:
+        while True:
+            await writer.publish("a", b"")
+
+    async with connect(parse_broker(server.url)) as writer:
+        server.kill()
+        with pytest.raises(mqtt.BrokerError):
+            await publish_for_ever(writer)
     gc.collect()
     assert mishaps == []
 
