@@ -54,6 +54,8 @@ _OTHER_WORDS = {
     "dns_temporary_failure": Kind.SERVFAIL,
     "dns_non_recoverable_failure": Kind.SERVFAIL,
 }
+_OPENSSL_REFUSES = "certificate verify failed"
+"""In the errors of OpenSSL that the first probes passed on as they were."""
 # Failures of the device itself: nothing was sent.
 _DEVICE = frozenset(
     (
@@ -369,7 +371,9 @@ def _kind_of(seen: Known, kind: Kind) -> Kind:
     failure = seen.failure or ""
     if failure in _DEVICE or any(words in failure for words in _DEVICE_TEXT):
         return Kind.LOCAL
-    return _OTHER_WORDS.get(failure, kind) if kind is Kind.OTHER else kind
+    if kind is not Kind.OTHER:
+        return kind
+    return Kind.CA_SIGNED if _OPENSSL_REFUSES in failure else _OTHER_WORDS.get(failure, kind)
 
 
 def _commonest(kinds: Sequence[str]) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, Protocol, TextIO, cast
 
@@ -204,7 +205,14 @@ def _read_json(stream: PeekableFile, targets_by_name: TargetIndex) -> Iterator[I
         yield from _read_document(first, stream, targets_by_name)
         return
     yield from _document(opening, 1, targets_by_name)
-    for number, line in enumerate(_lines(stream), 2):
+    yield from _read_lines(_lines(stream), 2, targets_by_name)
+
+
+def _read_lines(
+    lines: Iterable[bytes | None], number: int, targets_by_name: TargetIndex
+) -> Iterator[Item]:
+    """One measurement a line; `number` is that of the first."""
+    for number, line in enumerate(lines, number):
         if line is None:
             yield Refusal(number, f"a line of more than {_LONGEST_LINE} bytes")
         elif line.strip():
@@ -232,9 +240,9 @@ def _read_document(
         # JSON Lines with an invalid first line look the same.
         lines = (first + rest).splitlines()
         if any(line[:1] == b"{" for line in lines[1:]):
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield from _line(line, number, targets_by_name)
+            if not rest.endswith(b"\n"):  # cut in the middle of a line, or at the end
+                lines[-1] += stream.readline(_LONGEST_LINE)
+            yield from _read_lines(itertools.chain(lines, _lines(stream)), 1, targets_by_name)
             return
         yield Refusal(1, f"not JSON: {error}")
         return

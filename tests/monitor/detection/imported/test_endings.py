@@ -65,6 +65,12 @@ def test_what_ooni_expected_of_an_answer_is_not_asked(failure: str) -> None:
     assert end(fetch(failure)) == Ending(None, "", (Layer.HTTP,))
 
 
+def test_a_certificate_that_an_old_probe_refused() -> None:
+    old = "[('SSL routines', 'ssl3_get_server_certificate', 'certificate verify failed')]"
+    assert end(fetch(old)) == end(fetch("ssl_unknown_authority"))
+    assert end(dial(GOOD), handshake(GOOD, old)) == Ending(Layer.TLS, Kind.CA_SIGNED, (Layer.TCP,))
+
+
 @pytest.mark.parametrize(
     ("failure", "kind"),
     [

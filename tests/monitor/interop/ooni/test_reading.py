@@ -105,8 +105,15 @@ def test_bad_lines_of_json_are_refused_one_by_one() -> None:
     told = [(each.line, each.reason) for each in items(raw) if isinstance(each, Refusal)]
     assert [line for line, _ in told] == [2, 3]
     assert told[0][1].startswith("not JSON")
-    first = b"\n".join([b"{oops", one])
-    assert [each.line for each in items(first)] == [1, 2]
+    first = b"\n".join([b"{oops", b"", one])
+    assert [each.line for each in items(first)] == [1, 3]
+
+
+def test_a_bad_first_line_costs_nothing_of_a_long_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = json.dumps(document(queries=[query("t.me", "149.154.167.99")])).encode()
+    raw = b"\n".join([b"{oops", *[one] * 9])
+    monkeypatch.setattr("monitor.interop.ooni.reading._LONGEST_DOCUMENT", 3 * len(one))
+    assert [each.line for each in items(raw) if not isinstance(each, Refusal)] == [*range(2, 11)]
 
 
 def test_lines_that_are_nested_or_long_without_end_are_refused(
