@@ -209,10 +209,10 @@ def _read_json(stream: PeekableFile, targets_by_name: TargetIndex) -> Iterator[I
 
 
 def _read_lines(
-    lines: Iterable[bytes | None], number: int, targets_by_name: TargetIndex
+    lines: Iterable[bytes | None], first: int, targets_by_name: TargetIndex
 ) -> Iterator[Item]:
-    """One measurement a line; `number` is that of the first."""
-    for number, line in enumerate(lines, number):
+    """One measurement a line; `first` is the number of the first."""
+    for number, line in enumerate(lines, first):
         if line is None:
             yield Refusal(number, f"a line of more than {_LONGEST_LINE} bytes")
         elif line.strip():
