@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -37,9 +36,9 @@ from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PACE = 600 if os.getloadavg()[0] < 5 * (os.cpu_count() or 1) else 200
-"""At 600 measurements that stop for 1.5 s have stalled, which a machine that others keep busy does
-of itself: nobody is told anything else then."""
+PACE = 200
+"""At 600 measurements that stop for 1.5 s have stalled, which a machine that others begin to keep
+busy does of itself: nobody is told anything else then."""
 HOUR = 3600 / PACE
 POLICY = Policy(pace=PACE)
 PUBLIC_URL = "https://reach.example"

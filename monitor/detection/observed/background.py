@@ -231,7 +231,7 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
                 worked.add(key)
                 succeeded.add(here)
 
-    for seen in observations:
+    for seen in sorted(observations, key=_began):
         match seen.__struct_config__.tag:
             case "dns" if seen.resolver == SYSTEM:
                 beside = seen.contrast is Contrast.INNOCUOUS_NAME
@@ -270,6 +270,11 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
         passed,
         silent,
     )
+
+
+def _began(seen: Any) -> int:
+    """When it began, in microseconds; they are stored in the order in which they ended."""
+    return int(getattr(seen, "at_us", 0))
 
 
 def _other(seen: Any) -> object:
