@@ -42,9 +42,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.size.rounds import CONTROLS, Rounds
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.batch_writer import BatchWriter
-from monitor.collector.counters import Counters
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.subscriber import run_collector
+from monitor.metrics.counters import Counters
 from monitor.store.database import Database, open_database
 from monitor.store.records import Admitted
 from probes.wire import topics

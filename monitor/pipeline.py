@@ -28,7 +28,6 @@ from prometheus_client.metrics_core import Metric
 from monitor import http_server, logs
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
-from monitor.collector.counters import Counters
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.webhooks import WebhookSender, load_webhooks
@@ -37,6 +36,7 @@ from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.listener import Network
 from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics import process
+from monitor.metrics.counters import Counters
 from monitor.metrics.lags import Histogram, Lags
 from monitor.paths import (
     ARCHIVE,

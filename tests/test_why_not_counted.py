@@ -10,7 +10,7 @@ from monitor.detection.events.explain import NO_VOTE
 from monitor.detection.events.state import VantageOutcome
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.model import State
-from monitor.web.text import words
+from monitor.text import words
 from tests.why_not_counted import STATES, document, meanings
 
 PAGE = Path(__file__).parent.parent / "docs/why-not-counted.md"

@@ -12,9 +12,9 @@ from monitor.detection.events.explain import NO_VOTE
 from monitor.detection.events.state import VantageOutcome
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
+from monitor.text import event_text, words
 from monitor.web.pages.method import WHOLE
 from monitor.web.pages.status import QUARANTINE
-from monitor.web.text import event_text, words
 from probes.wire.dictionary import field_meanings
 
 STATES = {

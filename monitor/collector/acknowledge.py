@@ -14,8 +14,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Protocol
 
-from monitor.collector.counters import Counters
 from monitor.collector.interval_slots import Slot
+from monitor.metrics.counters import Counters
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, encode_message

@@ -18,12 +18,12 @@ from typing import Protocol, TypeVar
 from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.admission import QuarantineReason, Rejection, is_ahead_of_this_clock
-from monitor.collector.counters import Counters
 from monitor.collector.interval_slots import IntervalSlots
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.probe_cache import ProbeCache
 from monitor.collector.rates import DailyQuota, RateLimits
 from monitor.collector.unpack import UnpackedBatch, unpack
+from monitor.metrics.counters import Counters
 from monitor.seldom_log import SeldomLog
 from monitor.store.facts import FactStore
 from monitor.store.records import AdmittedBatch, Quarantined, Seen, StoreUnavailableError

@@ -20,8 +20,8 @@ from collections.abc import Callable, Container
 from monitor.broker.client import connected
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.batch_writer import FINISH_SECONDS, BatchWriter, CollectorStore
-from monitor.collector.counters import Counters
 from monitor.collector.message_queue import MessageQueue, Received
+from monitor.metrics.counters import Counters
 from probes.runtime.broker_url import parse_broker
 from probes.runtime.cancellation import raise_if_cancelled
 from probes.runtime.clock import wall_clock

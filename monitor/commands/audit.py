@@ -18,13 +18,13 @@ from enum import StrEnum
 import msgspec
 
 from monitor.commands.terminal import table
+from monitor.interop.forms import rfc3339
 from monitor.paths import existing_database_url
 from monitor.store.database import StoreRefusedError, open_database
 from monitor.store.days import day_of
 from monitor.store.delivery import DeliveryOutcome
 from monitor.store.reading.deliveries import DatedRun, Deliveries, ProbeDeliveries, list_deliveries
 from monitor.store.records import StoreUnavailableError
-from monitor.web.api.forms import rfc3339
 from probes.runtime.options import OptionError
 from probes.wire.codec import Status
 

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import TextIO
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
@@ -24,7 +24,6 @@ from monitor.commands.terminal import table, time_text
 from monitor.detection.events.explain import (
     SeriesRound,
     VantageEvidence,
-    concerns,
     series_rounds,
 )
 from monitor.detection.events.fold import initial
@@ -32,42 +31,26 @@ from monitor.detection.events.history import Folding, chunks
 from monitor.detection.events.lifecycle import event_id
 from monitor.detection.events.state import ServiceState
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Event, Fact, Stored
+from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
-from monitor.store import evidence
 from monitor.store.database import Database, open_database
 from monitor.store.notes import read_retractions
 from monitor.store.reading.events import get_event
+from monitor.store.reading.explanation import (
+    MAX_ROUNDS,
+    Explanation,
+    explain,
+    shortened,
+    span,
+)
 from monitor.store.reading.progress import list_origins, list_services
 from monitor.store.records import StoreUnavailableError
 from probes.runtime.options import OptionError
 from probes.wire.measurement import LIVENESS_TARGETS
 
-BEFORE_SECONDS = 1800
-"""How long before the onset the explanation begins."""
-AFTER_SECONDS = 1800
-"""How long it continues after the confirmation (or the first alarm) and after the end."""
-MAX_ROUNDS = 200
-READ_BYTES = 10_000_000
-"""How much is read for it: some 0.4 s of processor time."""
-ROUND_BYTES = 2_000
-"""What a frame costs beside its bytes, as bytes."""
 CHUNK_ROUNDS = 48
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """An event and how it came about."""
-
-    event: Event
-    series_rounds: tuple[SeriesRound, ...]
-    """In order of rounds, then of networks, targets and layers."""
-    skipped_rounds: int = 0
-    """Rounds in the middle that are left out, of those that are kept."""
-    begins_late: bool = False
-    """Whether the round in which the event opened is missing: it was concluded before the detector
-    kept any."""
 
 
 class NotExplainableError(Exception):
@@ -79,27 +62,6 @@ class NoSuchEventError(NotExplainableError):
 
     def __init__(self, id: str) -> None:
         super().__init__(f"{id}: no such event")
-
-
-async def explain(
-    database: Database, event: Event, *, most: int = MAX_ROUNDS, read: int = READ_BYTES
-) -> Explanation:
-    """What the detector kept of an event's rounds, at most `most` of them, for which about `read`
-    bytes are read: rounds of the country may tell of other networks alone. Raises
-    StoreUnavailableError."""
-    policy = Policy(pace=event.pace)
-    first, last = _span(event, policy)
-    async with database.reading() as connection:
-        sizes = dict(await evidence.list_rounds(connection, event, first, last))
-        rounds, bytes_each = list(sizes), sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES
-        chosen = _chosen(event, rounds, policy, read // bytes_each)
-        frames = await evidence.read(connection, event, chosen)
-    told = _shortened(event, frames, policy, most)
-    return replace(
-        told,
-        skipped_rounds=told.skipped_rounds + len(rounds) - len(frames),
-        begins_late=event.opened not in rounds,
-    )
 
 
 async def explain_replayed(
@@ -120,7 +82,7 @@ async def explain_replayed(
     if event is None:
         raise NoSuchEventError(id)
     frames: dict[int, Sequence[SeriesRound]] = {}
-    (first, last), place = _span(event, policy), (event.country, event.source)
+    (first, last), place = span(event, policy), (event.country, event.source)
 
     def see(
         before: ServiceState,
@@ -147,7 +109,7 @@ async def explain_replayed(
         retractions=retractions,
     )
     await _fold(source, folding, last)
-    return _shortened(event, frames, policy, MAX_ROUNDS)
+    return shortened(event, frames, policy, MAX_ROUNDS)
 
 
 async def _find_service(database: Database, id: str) -> str | None:
@@ -186,38 +148,6 @@ async def _fold(source: Database | Sequence[Stored], folding: Folding, last: int
     for chunk in chunks(rounds, CHUNK_ROUNDS, folding.policy):
         stored = await source.facts.facts(chunk[0] - window, chunk[-1], service)
         await asyncio.to_thread(folding.fold, chunk, stored)
-
-
-def _span(event: Event, policy: Policy) -> tuple[int, int | None]:
-    """The first and the last round of an explanation; None while the event lasts."""
-    first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
-    last = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
-    return first, None if event.ongoing else last
-
-
-def _chosen(event: Event, rounds: Sequence[int], policy: Policy, most: int) -> Sequence[int]:
-    """The first and the last of many rounds, where something was decided."""
-    decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
-    early = [round for round in rounds if round <= decided][:most]
-    late = [round for round in rounds if round > decided]
-    return [*early, *late[max(0, len(late) - (most - len(early))) :]]
-
-
-def _shortened(
-    event: Event, frames: Mapping[int, Sequence[SeriesRound]], policy: Policy, most: int
-) -> Explanation:
-    """What rounds of the event's country tell of its own networks and targets."""
-    told = {
-        round: mine
-        for round, frame in sorted(frames.items())
-        if (mine := [one for one in frame if concerns(event, one)])
-    }
-    chosen = _chosen(event, list(told), policy, most)
-    return Explanation(
-        event=event,
-        series_rounds=tuple(one for round in chosen for one in told[round]),
-        skipped_rounds=len(told) - len(chosen),
-    )
 
 
 def explanation_json(explanation: Explanation) -> str:

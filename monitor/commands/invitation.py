@@ -8,7 +8,7 @@ import ipaddress
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from monitor.web.api.forms import rfc3339
+from monitor.interop.forms import rfc3339
 
 _CONTAINER = (
     "docker run -d --name reachprobe --restart unless-stopped --read-only --tmpfs /tmp "

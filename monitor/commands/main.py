@@ -60,7 +60,7 @@ _MODULES = {
     "explain": "monitor.commands.explain",
     "import": "monitor.interop.importing",
     "export": "monitor.interop.exporting",
-    "fingerprints": "monitor.interop.fingerprints.command",
+    "fingerprints": "monitor.commands.fingerprints",
 }
 """Where the `run` of a command is; the others are upkeep."""
 

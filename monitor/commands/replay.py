@@ -32,13 +32,13 @@ from monitor.detection.policy import Policy
 from monitor.detector.round_reader import RoundReader
 from monitor.interop.archive import Archive, ArchiveError, existing_archive, with_archive
 from monitor.interop.fingerprints.directory import load
+from monitor.interop.forms import event_form, rfc3339
 from monitor.interop.parquet import ParquetMissingError
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.notes import read_retractions
 from monitor.store.reading.progress import list_services, newest_arrival, targets_by_service
 from monitor.store.records import StoreUnavailableError
-from monitor.web.api.forms import event_form, rfc3339
 from probes.wire.measurement import LIVENESS_TARGETS
 
 MAX_NAMED = 10

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from monitor.commands import invitation
 from monitor.commands.terminal import table
 from monitor.enrolment import NOBODY, OPERATOR, new_token, other_spelling
+from monitor.interop.forms import rfc3339
 from monitor.paths import (
     ARCHIVE,
     PUBLIC_URL,
@@ -24,7 +25,6 @@ from monitor.store.database import Database, StoreRefusedError, migrate, open_da
 from monitor.store.days import date_of, day_of
 from monitor.store.records import Probe, StoreUnavailableError
 from monitor.store.size import StoreSize, forecast
-from monitor.web.api.forms import rfc3339
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 from probes.runtime.progress import ProgressLine

@@ -321,7 +321,7 @@ class Votes(msgspec.Struct, frozen=True):
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A service blocked in a country: the only thing that alerts anyone. Times are Unix
-    milliseconds of rounds, never of arrival. `monitor.web.api.forms` makes the API's form."""
+    milliseconds of rounds, never of arrival. `monitor.interop.forms` makes the API's form."""
 
     id: str
     """First 16 hex digits of SHA-256(service, country, first alarmed round); for imported

@@ -20,11 +20,11 @@ import msgspec
 from monitor.broker.client import connected, read_retained
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
+from monitor.interop.forms import event_form
 from monitor.store.database import Database
 from monitor.store.notes import notes_of
 from monitor.store.reading.events import list_events
 from monitor.store.records import StoreUnavailableError
-from monitor.web.api.forms import event_form
 from probes.runtime.mqtt import BrokerConnection, BrokerError
 from probes.wire import topics
 

@@ -29,13 +29,13 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from monitor.interop.forms import event_form, note_form, rfc3339
 from monitor.store.conclusions import ConclusionStore
 from monitor.store.database import Database
 from monitor.store.reading.events import Transition, list_transitions
 from monitor.store.records import Filter, StoreUnavailableError
 from monitor.store.statements import cursor_value
-from monitor.web.api.forms import event_form, note_form, rfc3339
-from monitor.web.text import event_text
+from monitor.text import event_text
 from probes.runtime.options import OptionError
 
 log = logging.getLogger(__name__)

@@ -27,6 +27,7 @@ import monitor
 from monitor.detection.judge.round_facts import read_line
 from monitor.detection.model import Stored, StoredLine, Verdict
 from monitor.interop.files import sha256_of
+from monitor.interop.forms import LICENCE_URL
 from monitor.interop.parquet import pyarrow
 from monitor.paths import ARCHIVE, DEFAULT_DATA
 from monitor.store.database import Database
@@ -40,7 +41,6 @@ from monitor.store.reading.days import (
 )
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Filter, StoredRound
-from monitor.web.api.forms import LICENCE_URL
 from probes.wire.measurement import Role
 
 MANIFEST = "manifest.json"

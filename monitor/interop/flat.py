@@ -11,10 +11,10 @@ import datetime as dt
 from collections.abc import Iterator
 
 from monitor.detection.model import Stored
+from monitor.interop.csv_text import inert
 from monitor.interop.dictionary import columns_of
 from monitor.interop.ooni.extension import TEST
 from monitor.interop.ooni.writing import report_id, url_of
-from monitor.web.answers import inert
 from probes.wire.observation import (
     DNSLookup,
     HTTPExchange,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from monitor.interop.flat import COLUMNS, FlatRow
-from monitor.web.api.forms import LICENCE_URL
+from monitor.interop.forms import LICENCE_URL
 
 ROW_GROUP = 50_000
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
-from monitor.collector.counters import Counters
+from monitor.metrics.counters import Counters
 from monitor.metrics.exposition import (
     FamilyCollector,
     backlog_families,

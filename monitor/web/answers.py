@@ -3,30 +3,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
 
 PUBLIC: Mapping[str, str] = {"Access-Control-Allow-Origin": "*"}
 """Headers of what scripts of other sites may read."""
-
-
-def inert(value: object) -> object:
-    """The value, safe for spreadsheets (OWASP, CSV injection)."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return "" if value is None else value
-
-
-def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Rows, the heading first, as CSV (RFC 4180). A cell that a spreadsheet would run as a formula
-    gets a leading apostrophe."""
-    out = io.StringIO()
-    csv.writer(out).writerows(map(inert, row) for row in rows)
-    return out.getvalue()
 
 
 def csv_file(name: str, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

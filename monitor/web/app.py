@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from monitor.interop.forms import LICENCE_URL
 from monitor.metrics.exposition import expose
 from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import StoreUnavailableError
+from monitor.text.language import SOURCE, chosen_language, use
 from monitor.web import assets, pages
 from monitor.web.api import endpoints as api
 from monitor.web.api import openapi
-from monitor.web.api.forms import LICENCE_URL
 from monitor.web.api.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
-from monitor.web.text.language import SOURCE, chosen_language, use
 from monitor.web.views import snapshot
 
 log = logging.getLogger(__name__)

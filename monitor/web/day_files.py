@@ -34,6 +34,7 @@ from monitor.detection.judge.round_facts import read_line
 from monitor.interop.archive import Archive, ArchiveError, stored_line
 from monitor.interop.files import sha256_of
 from monitor.interop.flat import rows
+from monitor.interop.forms import LICENCE
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
 from monitor.store.database import Database
@@ -46,7 +47,6 @@ from monitor.store.reading.days import (
     stream_day,
 )
 from monitor.store.records import StoreUnavailableError
-from monitor.web.api.forms import LICENCE
 from monitor.web.background import Background
 
 log = logging.getLogger(__name__)

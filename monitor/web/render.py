@@ -16,13 +16,14 @@ from markupsafe import Markup
 from monitor.store.notes import notes_of
 from monitor.store.reading.progress import last_folded_round, last_received
 from monitor.store.records import StoreUnavailableError
+from monitor.text import event_text, language, network_names, words
+from monitor.text.language import _
+from monitor.text.network_names import network
+from monitor.web import template_text
 from monitor.web.assets import address
 from monitor.web.draw import strips
+from monitor.web.press_history import reported
 from monitor.web.site import SITE, Site
-from monitor.web.text import event_text, language, network_names, template_text, words
-from monitor.web.text.language import _
-from monitor.web.text.network_names import network
-from monitor.web.text.press_history import reported
 
 HEADER_PAGES = (
     ("/", "Overview", True),

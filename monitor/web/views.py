@@ -21,11 +21,11 @@ from monitor.store.reading.events import (
 )
 from monitor.store.reading.progress import ingest_counters, last_folded_round, last_received
 from monitor.store.reading.vantages import VantageRow
+from monitor.text import words
 from monitor.web.draw import strips
 from monitor.web.fleet import active, fleet
 from monitor.web.history import sums
 from monitor.web.site import Site
-from monitor.web.text import words
 from probes.wire.target import Service
 
 LARGE_FLEET = 100

@@ -17,13 +17,7 @@ from aiohttp import web
 from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, EventState, Tier
 from monitor.enrolment import enrol_answer, leave_answer
-from monitor.store.reading import counts
-from monitor.store.reading.events import get_event, list_events
-from monitor.store.reading.measurements import list_judged, was_measured
-from monitor.store.reading.vantages import VantageRow
-from monitor.store.records import Filter
-from monitor.web.answers import PUBLIC, csv_file, json_answer
-from monitor.web.api.forms import (
+from monitor.interop.forms import (
     as_csv,
     bucket_form,
     event_form,
@@ -32,6 +26,13 @@ from monitor.web.api.forms import (
     rfc3339,
     vantage_form,
 )
+from monitor.store.reading import counts
+from monitor.store.reading.events import get_event, list_events
+from monitor.store.reading.measurements import list_judged, was_measured
+from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
+from monitor.text.network_names import names
+from monitor.web.answers import PUBLIC, csv_file, json_answer
 from monitor.web.api.params import (
     MAX_LIMIT,
     BadParameterError,
@@ -46,7 +47,6 @@ from monitor.web.fleet import fleet, watchlist
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site
-from monitor.web.text.network_names import names
 from monitor.web.views import no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
-from monitor.web.text import event_text, words
-from monitor.web.text.language import _
+from monitor.text import event_text, words
+from monitor.text.language import _
 from probes.wire.target import Service
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}

@@ -15,7 +15,7 @@ import msgspec
 
 from monitor.detection.events.explain import SeriesRound, VantageEvidence
 from monitor.detection.model import ClosedGate
-from monitor.web.text.language import _
+from monitor.text.language import _
 
 WIDTH, HEIGHT = 720, 160
 MAX_CELLS = 1_000

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.web.text.certificates import CertificateSummary, safe_text, summarise_certificate
-from monitor.web.text.language import _
-from monitor.web.text.sentences import describe_observation
+from monitor.text.certificates import CertificateSummary, safe_text, summarise_certificate
+from monitor.text.language import _
+from monitor.text.sentences import describe_observation
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (

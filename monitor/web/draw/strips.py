@@ -23,9 +23,9 @@ from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
 from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import KINDS
-from monitor.web.text import words
-from monitor.web.text.event_text import ended
-from monitor.web.text.language import _, current, grouped, n_, short_date
+from monitor.text import words
+from monitor.text.event_text import ended
+from monitor.text.language import _, current, grouped, n_, short_date
 
 K = TypeVar("K")
 SLICES = 96

@@ -18,10 +18,10 @@ import msgspec
 
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.vantages import VantageRow
-from monitor.web.text import event_text
-from monitor.web.text.language import _, n_
-from monitor.web.text.words import country as name_of
-from monitor.web.text.words import plural, sentence
+from monitor.text import event_text
+from monitor.text.language import _, n_
+from monitor.text.words import country as name_of
+from monitor.text.words import plural, sentence
 
 FILE = Path(__file__).parents[1] / "map" / "world.json"
 SHADES = 4

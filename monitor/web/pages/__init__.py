@@ -7,6 +7,7 @@ import asyncio
 
 from aiohttp import web
 
+from monitor.text.language import _
 from monitor.web.pages import (
     badges,
     changes,
@@ -29,7 +30,6 @@ from monitor.web.pages import (
 )
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text.language import _
 
 
 def add_routes(app: web.Application) -> None:

@@ -12,10 +12,10 @@ from aiohttp import web
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Tier
 from monitor.store.records import Filter
+from monitor.text import words
 from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.site import SITE
-from monitor.web.text import words
 
 CHARACTER = 6.6
 """Width of a character of 11 px in pixels, on average."""

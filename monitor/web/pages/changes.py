@@ -18,12 +18,12 @@ from msgspec.structs import replace
 
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
+from monitor.text import event_text, words
+from monitor.text.language import _
 from monitor.web.answers import PUBLIC
 from monitor.web.api.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import event_text, words
-from monitor.web.text.language import _
 
 PAGE_ROWS = 100
 FEED_ENTRIES = 50

@@ -16,13 +16,13 @@ from monitor.detection.model import Event
 from monitor.store.reading.counts import ServiceHour, ServiceTotal, service_totals
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
+from monitor.text import words
+from monitor.text.language import _
 from monitor.web.api.params import BadParameterError, without_empty
 from monitor.web.draw import strips
 from monitor.web.history import TimeRange, range_or_week, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import words
-from monitor.web.text.language import _
 
 MOST = 12
 """Services or countries compared at once."""

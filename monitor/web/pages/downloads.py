@@ -11,14 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from monitor.interop import dictionary
+from monitor.interop.forms import LICENCE, LICENCE_URL
 from monitor.store.days import date_of, day_from
+from monitor.text.language import _
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.api import endpoints as api
-from monitor.web.api.forms import LICENCE, LICENCE_URL
 from monitor.web.day_files import LINES, MANIFEST, TABLE, Day, DayFiles, NotNowError
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text.language import _
 
 SHOWN_DAYS = 60
 """Days on the page; the manifest has all."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.commands.explain import explain
 from monitor.detection.model import Event
 from monitor.store.reading.counts import (
     ServiceHour,
@@ -20,9 +19,15 @@ from monitor.store.reading.counts import (
     service_hours,
 )
 from monitor.store.reading.events import get_event, list_events
+from monitor.store.reading.explanation import explain
 from monitor.store.reading.measurements import list_witnesses
 from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
+from monitor.text import confidence_text, event_text
+from monitor.text.language import _
+from monitor.text.network_names import network
+from monitor.text.words import country
+from monitor.text.words import rule_comment as comment
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import endpoint_steps
@@ -30,11 +35,6 @@ from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import confidence_text, event_text
-from monitor.web.text.language import _
-from monitor.web.text.network_names import network
-from monitor.web.text.words import country
-from monitor.web.text.words import rule_comment as comment
 from probes.wire.target import Service
 
 WITNESSES = 20

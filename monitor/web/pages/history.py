@@ -9,12 +9,13 @@ import itertools
 
 from aiohttp import web
 
-from monitor.web.answers import csv_file, csv_text, json_answer
-from monitor.web.api.forms import rfc3339
+from monitor.interop.csv_text import csv_text
+from monitor.interop.forms import rfc3339
+from monitor.text import words
+from monitor.web.answers import csv_file, json_answer
 from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
 from monitor.web.site import SITE
-from monitor.web.text import words
 
 MAX_SERIES = 60
 """Lines in one answer: those that fail most."""

@@ -10,13 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
+from monitor.text import words
+from monitor.text.language import _, n_
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
 from monitor.web.fleet import active, fleet
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import words
-from monitor.web.text.language import _, n_
 
 
 async def services(request: web.Request) -> web.Response:

@@ -12,9 +12,9 @@ import time
 from aiohttp import web
 
 from monitor.store.reading.measurements import list_judged
+from monitor.text.language import _
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text.language import _
 
 ROWS = 50
 MAX_STREAMS = 100

@@ -13,8 +13,8 @@ from monitor.detection.all_rules import rule_named
 from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
-from monitor.web.text import words
-from monitor.web.text.language import _, n_
+from monitor.text import words
+from monitor.text.language import _, n_
 
 MAX_ROWS = 200
 _UNTOLD = {

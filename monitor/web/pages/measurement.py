@@ -12,15 +12,15 @@ from monitor.detection.model import Stored
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import get_verdict, list_judged, newest_of_controls
 from monitor.store.records import Filter
+from monitor.text import words
+from monitor.text.certificates import escape_control_characters
+from monitor.text.language import _
+from monitor.text.network_names import network
+from monitor.text.words import rule_comment as comment
 from monitor.web.api.params import after_of, chosen
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import words
-from monitor.web.text.certificates import escape_control_characters
-from monitor.web.text.language import _
-from monitor.web.text.network_names import network
-from monitor.web.text.words import rule_comment as comment
 from monitor.web.views import no_measurement
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 

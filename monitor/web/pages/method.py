@@ -15,11 +15,12 @@ from monitor.detection.all_rules import ALL_RULES, RULES_VERSION
 from monitor.detection.judge import target
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.policy import Policy
-from monitor.web.answers import PUBLIC, csv_file, csv_text, json_answer
+from monitor.interop.csv_text import csv_text
+from monitor.text import words
+from monitor.text.language import _
+from monitor.web.answers import PUBLIC, csv_file, json_answer
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text import words
-from monitor.web.text.language import _
 from probes.wire.dictionary import field_meanings
 
 

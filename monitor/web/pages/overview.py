@@ -13,14 +13,14 @@ from monitor.detection.model import Event, EventState, Tier
 from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
+from monitor.text import event_text, words
+from monitor.text.language import _
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
 from monitor.web.pages.lone import lone
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text import event_text, words
-from monitor.web.text.language import _
 from monitor.web.views import common_window, event_strips
 
 CHANGES = 8

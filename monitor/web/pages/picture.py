@@ -11,15 +11,15 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from monitor.store.reading.events import list_events
+from monitor.text import words
+from monitor.text.language import _
+from monitor.text.network_names import network
 from monitor.web.answers import svg_answer
 from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.draw import strips
 from monitor.web.history import range_or_week, sums
 from monitor.web.render import environment
 from monitor.web.site import SITE
-from monitor.web.text import words
-from monitor.web.text.language import _
-from monitor.web.text.network_names import network
 
 MAX_ROWS = 40
 """Rows of a picture: those that fail most."""

@@ -27,16 +27,16 @@ from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
+from monitor.text import event_text, words
+from monitor.text.language import _, n_
+from monitor.text.network_names import names
+from monitor.text.network_names import network as label
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import event_text, words
-from monitor.web.text.language import _, n_
-from monitor.web.text.network_names import names
-from monitor.web.text.network_names import network as label
 from monitor.web.views import common_window, strip_rows
 
 MAX_EVENTS = 100

@@ -10,11 +10,11 @@ import msgspec
 from aiohttp import web
 
 from monitor.detection.model import Technique
+from monitor.text import network_names, words
+from monitor.text.language import _, country_names, current
+from monitor.text.words import COUNTRIES
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import network_names, words
-from monitor.web.text.language import _, country_names, current
-from monitor.web.text.words import COUNTRIES
 from probes.wire.target import Service
 
 MAX_WORD = 100

@@ -13,13 +13,13 @@ from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
+from monitor.text import event_text, words
+from monitor.text.language import _, n_
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.history import chosen_range
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text import event_text, words
-from monitor.web.text.language import _, n_
 from monitor.web.views import strip_rows, window
 
 MAX_ROWS = 200

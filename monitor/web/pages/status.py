@@ -24,11 +24,11 @@ from monitor.store.reading.progress import (
     recent_arrivals,
     store_bytes,
 )
+from monitor.text import words
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.fleet import active, fleet, vantage_health
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import SITE, Site
-from monitor.web.text import words
 
 LOOK_BACK_SECONDS = 900
 """Time span of rates, divided by the pace; at least three rounds."""

@@ -11,6 +11,8 @@ from aiohttp import web
 
 from monitor.store.reading.measurements import list_measurements_of_probe
 from monitor.store.reading.vantages import VantageRow, liveness_lines, liveness_of_probe
+from monitor.text import event_text, words
+from monitor.text.language import _, n_
 from monitor.web.draw import strips
 from monitor.web.fleet import (
     MAX_CLOCK_ERROR_MS,
@@ -24,8 +26,6 @@ from monitor.web.fleet import (
 )
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import event_text, words
-from monitor.web.text.language import _, n_
 
 PAGE_ROWS = 50
 """Vantages a page of the list."""

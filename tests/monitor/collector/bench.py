@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.collector.counters import Counters
+from monitor.metrics.counters import Counters
 from monitor.store.records import (
     Added,
     AdmittedBatch,

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 import aiomqtt
 
 from monitor.collector.batch_writer import CollectorStore
-from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
+from monitor.metrics.counters import Counters
 from probes.runtime.clock import wall_clock
 from probes.wire import topics
 from probes.wire.codec import (

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from monitor.collector.acknowledge import MAX_SEQUENCES, Acknowledger
-from monitor.collector.counters import Counters
 from monitor.collector.interval_slots import Slot
+from monitor.metrics.counters import Counters
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, decode_ack

@@ -14,9 +14,9 @@ import pytest
 from monitor.collector import batch_writer
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.batch_writer import BatchWriter
-from monitor.collector.counters import Counters
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.rates import DailyQuota, RateLimits
+from monitor.metrics.counters import Counters
 from probes.wire.codec import BatchHeader, Status, encode, encode_batch, encode_message
 from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms
 from tests.world.waiting import HANG_SECONDS, eventually

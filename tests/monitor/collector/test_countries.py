@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from monitor.collector.countries import COUNTRIES, ISO_3166
-from monitor.web.text import words
+from monitor.text import words
 
 
 def test_they_are_those_that_pages_can_name() -> None:

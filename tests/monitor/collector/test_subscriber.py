@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.collector.counters import Counters
 from monitor.collector.rates import RateLimits
 from monitor.collector.subscriber import run_collector
+from monitor.metrics.counters import Counters
 from probes.delivery.broker_client import BrokerClient
 from probes.delivery.spool import Spool
 from probes.log import Log

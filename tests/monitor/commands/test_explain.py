@@ -14,73 +14,35 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.commands.explain import (
-    ROUND_BYTES,
-    explain,
     explain_replayed,
     explanation_json,
     explanation_text,
     run,
 )
 from monitor.detection.events.history import Folding
-from monitor.detection.model import Event, Fact
+from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
-from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing
-from monitor.store.reading.events import list_events
+from monitor.store.reading.explanation import explain
 from monitor.store.retention import prune
 from monitor.store.tables import round_evidence
 from probes.runtime.options import OptionError
 from probes.wire.codec import encode
-from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
+from tests.monitor.fleet import (
+    INTERVAL,
+    START,
+    admitted,
+    rounds,
+)
+from tests.monitor.stored_block import BLOCK, LIVED, only, store_with_a_block
 from tests.world.stores import migrated
-
-LIVED = 40
-BLOCK = from_round(4, 20)
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Database]:
-    """A store in which a detector has lived through a block."""
-    made = await open_database(await migrated(tmp_path / "store.sqlite"))
-    await made.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
-    detector = Detector(made, Policy(), "one", lambda: START + 10**9)
-    while await detector.run_once():
-        pass
-    yield made
-    await made.close()
-
-
-async def only(store: Database) -> Event:
-    async with store.reading() as connection:
-        (event,) = await list_events(connection)
-    return event
-
-
-async def test_from_the_onset_to_the_end(store: Database) -> None:
-    before = await events_bytes(store)
-    explanation = await explain(store, await only(store))
-    event, series_rounds = explanation.event, explanation.series_rounds
-    assert series_rounds[0].round == event.onset == START + 4 * INTERVAL
-    assert event.confirmed in {one.round for one in series_rounds if one.tier == "confirmed"}
-    assert event.closed is not None
-    assert series_rounds[-1].round == event.closed - INTERVAL
-    assert {vantage.outcome for one in series_rounds for vantage in one.vantages} == {
-        "failed",
-        "worked",
-    }
-    assert (explanation.skipped_rounds, explanation.begins_late) == (0, False)
-    assert await events_bytes(store) == before
-
-
-async def test_long_ones_lose_their_middle(store: Database) -> None:
-    event = await only(store)
-    everything = await explain(store, event)
-    short = await explain(store, event, most=10)
-    assert short.skipped_rounds == len({m.round for m in everything.series_rounds}) - 10
-    assert short.series_rounds[0] == everything.series_rounds[0]
-    little = await explain(store, event, read=10 * ROUND_BYTES)
-    assert 0 < len({m.round for m in little.series_rounds}) <= 10 < little.skipped_rounds
+    async with await store_with_a_block(tmp_path / "store.sqlite") as made:
+        yield made
 
 
 async def test_as_text(store: Database) -> None:
@@ -102,13 +64,6 @@ async def test_as_text(store: Database) -> None:
     assert table[0].split()[-5:-3] == ["OTHERS", "TOTAL"]
     assert "0.0 of 0" in table[1]
     assert "21.0 of 3" in table[2]
-
-
-async def test_an_event_keeps_its_explanation_when_its_measurements_go(store: Database) -> None:
-    event = await only(store)
-    before = await explain(store, event)
-    await prune(store.engines.place, START + 10**9)
-    assert await explain(store, event) == before
 
 
 async def test_what_was_concluded_before_rounds_were_kept_is_folded_again(

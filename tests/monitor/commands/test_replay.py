@@ -25,8 +25,8 @@ from monitor.detection.events.watch_coverage import NetworkCoverage
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
+from monitor.interop.forms import event_form, rfc3339
 from monitor.store.database import open_database
-from monitor.web.api.forms import event_form, rfc3339
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, events_bytes, from_round, rounds
 from tests.world.stores import migrated

@@ -8,9 +8,9 @@ import pytest
 
 from monitor.interop import archive
 from monitor.interop.dictionary import API, FILES, TABLES, document
+from monitor.interop.forms import event_form
 from monitor.interop.ooni.writing import document as ooni_document
 from monitor.web.api.endpoints import LISTS
-from monitor.web.api.forms import event_form
 from tests.monitor.store.samples import admitted
 from tests.world import site as world
 from tests.world.site import Client, client, make_file, opened

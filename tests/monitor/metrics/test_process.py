@@ -9,9 +9,9 @@ import aiohttp
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.collector.counters import Counters
 from monitor.http_server import serving
 from monitor.metrics import families, process
+from monitor.metrics.counters import Counters
 from monitor.metrics.lags import Backlog, Histogram
 from tests.monitor.metrics.defined import OF_PROCESSES, SERVED
 

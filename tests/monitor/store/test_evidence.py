@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from monitor.commands.explain import explain
 from monitor.detection.model import EventState
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
@@ -12,6 +11,7 @@ from monitor.store.database import Database, open_database
 from monitor.store.engines import writing
 from monitor.store.evidence import MARGIN_MS
 from monitor.store.reading.events import list_events
+from monitor.store.reading.explanation import explain
 from monitor.store.retention import prune
 from monitor.store.tables import delivered, round_evidence
 from tests.monitor import fleet

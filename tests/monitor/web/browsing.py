@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from monitor.detection.policy import Policy
+from monitor.text.language import LANGUAGES, SOURCE
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
-from monitor.web.text.language import LANGUAGES, SOURCE
 from tests.world import site as world
 from tests.world.browser import Tab
 from tests.world.waiting import HANG_SECONDS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.web.text.language import LANGUAGES, SOURCE
+from monitor.text.language import LANGUAGES, SOURCE
 from tests.monitor.web.browsing import OTHERS, PAGES, served, speak
 from tests.world.browser import Tab
 

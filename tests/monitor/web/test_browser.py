@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.web.text.language import LANGUAGES, SOURCE
+from monitor.text.language import LANGUAGES, SOURCE
 from tests.monitor.web.browsing import PAGES, complaints, speak
 from tests.world import site as world
 from tests.world.browser import Tab

@@ -14,7 +14,7 @@ from monitor import detection
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.imported.rules import IMPORT_RULES
 from monitor.detection.model import State, Verdict
-from monitor.web.text.words import EVIDENCE, PREFIXES
+from monitor.text.words import EVIDENCE, PREFIXES
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.lab import golden

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from monitor import enrolment
+from monitor.interop.forms import COLUMNS, rfc3339
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
 from monitor.web.api import endpoints as api
-from monitor.web.api.forms import COLUMNS, rfc3339
 from monitor.web.api.params import BadParameterError
 from monitor.web.app import make_app
 from monitor.web.site import Site

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Tier
 from monitor.store.reading.vantages import VantageRow
+from monitor.text.words import COUNTRIES
 from monitor.web.draw import worldmap
 from monitor.web.draw.worldmap import MapPlace
-from monitor.web.text.words import COUNTRIES
 from tests.world import site as world
 
 EVENTS = {event.id: event for event in world.events()}

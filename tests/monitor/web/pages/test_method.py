@@ -12,8 +12,8 @@ import msgspec
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.model import State, Technique
 from monitor.detection.policy import Policy
+from monitor.text import words
 from monitor.web.pages import method
-from monitor.web.text import words
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.site import Client
 

@@ -14,8 +14,8 @@ from babel import Locale
 
 from monitor.detection.all_rules import rule_named
 from monitor.detection.model import ClosedGate, State, Tier
-from monitor.web.text.certificates import safe_text
-from monitor.web.text.language import (
+from monitor.text.certificates import safe_text
+from monitor.text.language import (
     _,
     country_names,
     current,

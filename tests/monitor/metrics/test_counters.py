@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.collector.counters import Counters
+from monitor.metrics.counters import Counters
 from monitor.metrics.lags import Lags
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.web.text.certificates import MAX_NAME, safe_text, summarise_certificate
+from monitor.text.certificates import MAX_NAME, safe_text, summarise_certificate
 from probes.wire.observation import Certificate
 from tests.world.pki import Authority
 from tests.world.site import SCRIPT

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from monitor.web.text import extract, language
-from monitor.web.text.extract import Message, messages
+from monitor.text import language
+from monitor.web import extract
+from monitor.web.extract import Message, messages
 
 OTHERS = [code for code in language.LANGUAGES if code != language.SOURCE]
 _PLACE = re.compile(r"%\((\w+)\)s")
@@ -44,7 +45,7 @@ def texts(message: Message) -> tuple[str, ...]:
 def test_every_text_has_a_translation_and_no_other_has(code: str, wanted: list[Message]) -> None:
     found = read(code)
     missing = [each for each in wanted if not all(found.get(each, ("",)))]
-    assert not missing, "python -m monitor.web.text.extract adds them to the file"
+    assert not missing, "python -m monitor.web.extract adds them to the file"
     assert not found.keys() - set(wanted), "no text of the pages"
     assert not [each for each, forms in found.items() if any("\n" in form for form in forms)]
 

@@ -10,11 +10,11 @@ import pytest
 
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import State, Verdict
+from monitor.interop import forms
+from monitor.interop.forms import COLUMNS, as_csv, rfc3339
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
-from monitor.web.api import forms
-from monitor.web.api.forms import COLUMNS, as_csv, rfc3339
 from tests.world import site as world
 
 PRESENT = PresentState(

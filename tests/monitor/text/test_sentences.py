@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.web.text.sentences import describe_observation
+from monitor.text.sentences import describe_observation
 from probes.wire.failure import Failure
 from probes.wire.observation import (
     KNOWN,

@@ -13,12 +13,12 @@ from typing import Any
 from monitor.detection.events import confidence
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, Votes
+from monitor.interop.csv_text import csv_text
 from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
-from monitor.web.answers import csv_text
 
 LICENCE, LICENCE_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"
 """Of all exported data."""

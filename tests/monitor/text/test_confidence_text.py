@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events.confidence import TERMS, terms
 from monitor.detection.model import ClosedGate, EventState, Tier
-from monitor.web.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
+from monitor.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
 from tests.monitor.detection.events.test_confidence import bare, event, network
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every text of the pages that is translated: those in templates, those in calls of `_` and `n_`,
-and the tables that are looked up at run time. `python -m monitor.web.text.extract` brings the
+and the tables that are looked up at run time. `python -m monitor.web.extract` brings the
 message files up to date: new texts are added without a translation, old ones are dropped."""
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import extract_from_ast
 
-from monitor.web import render
+from monitor.text import confidence_text, language, sentences, words
+from monitor.web import press_history, render
 from monitor.web.api import endpoints
 from monitor.web.draw import step_table, strips
 from monitor.web.pages import changes, lone, method
-from monitor.web.text import confidence_text, language, press_history, sentences, words
-from monitor.web.text.template_text import CALL
+from monitor.web.template_text import CALL
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+TEXTS = HERE.parent / "text"
 Message = str | tuple[str, str]
 KEYWORDS: Mapping[str, tuple[int, ...] | None] = {"_": None, "_h": None, "n_": (1, 2)}
 OPERATORS = frozenset(("status.html", "status.py"))
@@ -53,7 +54,7 @@ def _from_templates() -> Iterator[Message]:
 
 
 def _from_code() -> Iterator[Message]:
-    for path in sorted(HERE.rglob("*.py")):
+    for path in (*sorted(HERE.rglob("*.py")), *sorted(TEXTS.glob("*.py"))):
         if path.name in OPERATORS:
             continue
         with path.open("rb") as file:
@@ -94,7 +95,7 @@ def empty(code: str) -> Catalog:
     return Catalog(
         locale=code,
         header_comment=f"# Texts of the pages: {language.LANGUAGES[code]}. Made by "
-        "monitor.web.text.extract.",
+        "monitor.web.extract.",
         project="Reachwatch",
         version="1",
         msgid_bugs_address="-",

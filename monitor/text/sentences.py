@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from monitor.web.text import words
-from monitor.web.text.certificates import safe_text
-from monitor.web.text.language import _
+from monitor.text import words
+from monitor.text.certificates import safe_text
+from monitor.text.language import _
 from probes.wire.observation import (
     AppExchange,
     Contrast,

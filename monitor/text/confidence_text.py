@@ -10,8 +10,8 @@ import math
 from monitor.detection.events import confidence
 from monitor.detection.events.confidence import HELD_MOST, Term
 from monitor.detection.model import OWN_SOURCE, Event, EventState
-from monitor.web.text.language import _
-from monitor.web.text.words import TABLES
+from monitor.text.language import _
+from monitor.text.words import TABLES
 
 MEANING = (
     "Of 100 events that look like this one, so many were blocks, in the simulation that the "

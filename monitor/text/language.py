@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language of a page: English texts are the keys of message files (`monitor/web/locale`).
+"""The language of a page: English texts are the keys of message files (`monitor/text/locale`).
 
 The files are read when a language is first wanted, so that a clean clone needs no step before.
 What has no translation appears in English; a test finds it. The language of a request stands in a
@@ -30,7 +30,7 @@ LANGUAGES: Mapping[str, str] = {
 }
 """Names of the languages, in themselves."""
 SOURCE = "en"
-FILES = Path(__file__).parents[1] / "locale"
+FILES = Path(__file__).parent / "locale"
 
 
 class Messages(msgspec.Struct, frozen=True):

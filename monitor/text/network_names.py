@@ -12,9 +12,9 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from monitor.web.text.certificates import safe_text
+from monitor.text.certificates import safe_text
 
-FILE = Path(__file__).parents[1] / "networks" / "as-names.tsv.xz"
+FILE = Path(__file__).parent / "networks" / "as-names.tsv.xz"
 MAX_LABEL = 32
 """Characters of a name beside its number."""
 _LEGAL_TEXT = """

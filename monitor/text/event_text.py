@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from monitor.detection.model import BY_OPERATOR, Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.store.notes import Note
-from monitor.web.text.language import _, n_
-from monitor.web.text.words import (
+from monitor.text.language import _, n_
+from monitor.text.words import (
     GATES,
     TABLES,
     TIER_KINDS,

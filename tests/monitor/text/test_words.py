@@ -11,10 +11,10 @@ import pytest
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.imported import verdict
 from monitor.detection.model import State, Technique, Tier
-from monitor.web.text import words
+from monitor.text import words
 from probes.wire.failure import Failure
 
-DETECTION = Path(words.__file__).parents[2] / "detection"
+DETECTION = Path(words.__file__).parents[1] / "detection"
 FORBIDDEN = re.compile(r"\b(anomaly|censored|score)\b", re.I)
 
 

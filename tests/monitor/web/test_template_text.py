@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.web.text import language
-from monitor.web.text.template_text import TextSplitter
-from tests.monitor.web.text.test_language import PAGES
+from monitor.text import language
+from monitor.web.template_text import TextSplitter
+from tests.monitor.web.test_languages import PAGES
 from tests.world.site import Client
 
 _TAG = re.compile(r"<[^>]*>")

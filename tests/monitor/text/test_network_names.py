@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.web.text import network_names
-from monitor.web.text.network_names import find, names, network, short_name
+from monitor.text import network_names
+from monitor.text.network_names import find, names, network, short_name
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from monitor.detection.events import lifecycle as detector
 from monitor.detection.events import series_summary
 from monitor.detection.model import Change, ClosedGate, Event, EventState, Tier, Votes
-from monitor.web.text import event_text, words
+from monitor.text import event_text, words
 from tests.world import site as world
 
 EVENTS = {event.id: event for event in world.events()}

@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
+from monitor.web.press_history import REPORTED, reported
 from monitor.web.site import Site
-from monitor.web.text.press_history import REPORTED, reported
 from tests.world.site import Client, client
 
 HEADING = "reconstructed from press reports"

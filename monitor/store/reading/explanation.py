@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rounds of an event that the detector kept, as its page and `reachwatch explain` show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from monitor.detection.events.explain import SeriesRound, concerns
+from monitor.detection.model import Event
+from monitor.detection.policy import Policy
+from monitor.store import evidence
+from monitor.store.database import Database
+
+BEFORE_SECONDS = 1800
+"""How long before the onset the explanation begins."""
+AFTER_SECONDS = 1800
+"""How long it continues after the confirmation (or the first alarm) and after the end."""
+MAX_ROUNDS = 200
+READ_BYTES = 10_000_000
+"""How much is read for it: some 0.4 s of processor time."""
+ROUND_BYTES = 2_000
+"""What a frame costs beside its bytes, as bytes."""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """An event and how it came about."""
+
+    event: Event
+    series_rounds: tuple[SeriesRound, ...]
+    """In order of rounds, then of networks, targets and layers."""
+    skipped_rounds: int = 0
+    """Rounds in the middle that are left out, of those that are kept."""
+    begins_late: bool = False
+    """Whether the round in which the event opened is missing: it was concluded before the detector
+    kept any."""
+
+
+async def explain(
+    database: Database, event: Event, *, most: int = MAX_ROUNDS, read: int = READ_BYTES
+) -> Explanation:
+    """What the detector kept of an event's rounds, at most `most` of them, for which about `read`
+    bytes are read: rounds of the country may tell of other networks alone. Raises
+    StoreUnavailableError."""
+    policy = Policy(pace=event.pace)
+    first, last = span(event, policy)
+    async with database.reading() as connection:
+        sizes = dict(await evidence.list_rounds(connection, event, first, last))
+        rounds, bytes_each = list(sizes), sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES
+        chosen = _chosen(event, rounds, policy, read // bytes_each)
+        frames = await evidence.read(connection, event, chosen)
+    told = shortened(event, frames, policy, most)
+    return replace(
+        told,
+        skipped_rounds=told.skipped_rounds + len(rounds) - len(frames),
+        begins_late=event.opened not in rounds,
+    )
+
+
+def span(event: Event, policy: Policy) -> tuple[int, int | None]:
+    """The first and the last round of an explanation; None while the event lasts."""
+    first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
+    last = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
+    return first, None if event.ongoing else last
+
+
+def _chosen(event: Event, rounds: Sequence[int], policy: Policy, most: int) -> Sequence[int]:
+    """The first and the last of many rounds, where something was decided."""
+    decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
+    early = [round for round in rounds if round <= decided][:most]
+    late = [round for round in rounds if round > decided]
+    return [*early, *late[max(0, len(late) - (most - len(early))) :]]
+
+
+def shortened(
+    event: Event, frames: Mapping[int, Sequence[SeriesRound]], policy: Policy, most: int
+) -> Explanation:
+    """What rounds of the event's country tell of its own networks and targets."""
+    told = {
+        round: mine
+        for round, frame in sorted(frames.items())
+        if (mine := [one for one in frame if concerns(event, one)])
+    }
+    chosen = _chosen(event, list(told), policy, most)
+    return Explanation(
+        event=event,
+        series_rounds=tuple(one for round in chosen for one in told[round]),
+        skipped_rounds=len(told) - len(chosen),
+    )

@@ -1,0 +1,53 @@
+"""What the detector kept of an event's rounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitor.store.database import Database
+from monitor.store.reading.explanation import ROUND_BYTES, explain
+from monitor.store.retention import prune
+from tests.monitor.fleet import INTERVAL, START, events_bytes
+from tests.monitor.stored_block import only, store_with_a_block
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Database]:
+    async with await store_with_a_block(tmp_path / "store.sqlite") as made:
+        yield made
+
+
+async def test_from_the_onset_to_the_end(store: Database) -> None:
+    before = await events_bytes(store)
+    explanation = await explain(store, await only(store))
+    event, series_rounds = explanation.event, explanation.series_rounds
+    assert series_rounds[0].round == event.onset == START + 4 * INTERVAL
+    assert event.confirmed in {one.round for one in series_rounds if one.tier == "confirmed"}
+    assert event.closed is not None
+    assert series_rounds[-1].round == event.closed - INTERVAL
+    assert {vantage.outcome for one in series_rounds for vantage in one.vantages} == {
+        "failed",
+        "worked",
+    }
+    assert (explanation.skipped_rounds, explanation.begins_late) == (0, False)
+    assert await events_bytes(store) == before
+
+
+async def test_long_ones_lose_their_middle(store: Database) -> None:
+    event = await only(store)
+    everything = await explain(store, event)
+    short = await explain(store, event, most=10)
+    assert short.skipped_rounds == len({m.round for m in everything.series_rounds}) - 10
+    assert short.series_rounds[0] == everything.series_rounds[0]
+    little = await explain(store, event, read=10 * ROUND_BYTES)
+    assert 0 < len({m.round for m in little.series_rounds}) <= 10 < little.skipped_rounds
+
+
+async def test_an_event_keeps_its_explanation_when_its_measurements_go(store: Database) -> None:
+    event = await only(store)
+    before = await explain(store, event)
+    await prune(store.engines.place, START + 10**9)
+    assert await explain(store, event) == before
