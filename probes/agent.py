@@ -33,7 +33,7 @@ from probes.privacy.scrub import scrub
 from probes.remote_catalogue import RemoteCatalogue, TakenCatalogue
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints, failing_targets
-from probes.rounds.liveness import reached_hosts
+from probes.rounds.liveness import certificates_valid, reached_hosts
 from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
 from probes.rounds.round import Setup, measure_retest, measure_round
@@ -290,12 +290,14 @@ class Agent:
         spent = lines = hurried = 0
         # Without liveness hosts nothing shows that the machine is offline.
         online = not self._setup.catalogue.liveness
+        certificates: list[bool] = []
 
         async def emit(draft: Measurement) -> None:
             nonlocal spent, lines, hurried, online
             self._show(draft)
             if draft.target in LIVENESS_TARGETS:
                 online = online or bool(reached_hosts(draft))
+                certificates.extend(certificates_valid(draft))
                 self._set(clock_offset_ms=draft.clock_offset_ms or 0)
             self._retests.unfinished.discard(draft.target)
             here = failed_endpoints(draft)
@@ -349,6 +351,7 @@ class Agent:
             last_round_took_ms=int(took * 1000),
             last_round_failed=len(broken),
             offline=not online,
+            no_certificates=bool(certificates) and not any(certificates),
         )
         self._log("round", seconds=round(took, 1), targets=len(due), failing=len(broken))
         await self._update_counts()

@@ -30,6 +30,8 @@ def prepare(directory: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise StateError(f"{directory}: {reason}: choose another by --state") from None
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise StateError(f"{directory}: the file system is read-only: choose another by --state")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StateError(
             f"{directory}: this user cannot write there: change its owner, or choose another by "

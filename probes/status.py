@@ -20,7 +20,7 @@ STALE_SECONDS = 90
 """The daemon writes its status at least every 15 s."""
 REVOKED = say("en", "revoked")
 _START = "start it with `reachprobe run`"
-_UNSAVED = "running, but its status is not saved: see its log; is the disk full?"
+_UNSAVED = "running, but its status is out of date: see its log (suspended? is the disk full?)"
 _REFUSALS = 2
 """A broker that refuses so often in a row means it."""
 _ENROLMENT_SECONDS = 300
@@ -96,6 +96,9 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """They were refused for so long that measuring has stopped."""
     offline: bool = False
     """No liveness host was reached in the last round."""
+    no_certificates: bool = False
+    """No liveness host showed a valid certificate in the last round, and some an invalid one: a
+    sign-in page, a wrong clock, or a proxy that reads TLS."""
     clock_offset_ms: int = 0
     """This machine's clock minus that of the liveness hosts."""
     paused: bool = False
@@ -198,6 +201,8 @@ def notices(
         lines.append(say(language, "is_offline"))
     elif status.away_ms and now_ms - status.away_ms > _AWAY_SECONDS * 1000:
         lines.append(say(language, "is_away", minutes=(now_ms - status.away_ms) // 60_000))
+    if status.no_certificates:
+        lines.append(say(language, "no_certificates"))
     if abs(status.clock_offset_ms) > _CLOCK_MS:
         key = "is_fast" if status.clock_offset_ms > 0 else "is_slow"
         lines.append(say(language, key, minutes=round(abs(status.clock_offset_ms) / 60_000)))

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,8 +30,11 @@ from probes.delivery import enrolment
 from probes.delivery.spool import FILE, read_lines
 from probes.log import Log
 from probes.rounds.round import Setup
+from probes.rounds.scheduler import Plan
 from probes.wire import codec, topics
-from probes.wire.measurement import Vantage
+from probes.wire.failure import Failure
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement, Vantage
+from probes.wire.observation import TLSHandshake
 from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask
 from tests.world.collector import FakeCollector, collecting
@@ -457,6 +461,41 @@ async def test_few_vantages_measure_more_often_as_far_as_the_budget_pays(tmp_pat
         agent._plan_interval()
         assert agent._interval_ms >= 7_200_000
         await agent._spool.close()
+
+
+@pytest.mark.parametrize("valid", [(), (False, False), (False, True)])
+async def test_behind_a_sign_in_page_the_status_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valid: Sequence[bool]
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    failures = [None if each else Failure.SSL_UNKNOWN_AUTHORITY for each in valid]
+    liveness = Measurement(
+        v=1,
+        id="0" * 32,
+        probe=agent._setup.probe,
+        target=LIVENESS_INTERNATIONAL,
+        round=0,
+        started=0,
+        observations=tuple(
+            TLSHandshake(
+                endpoint="e",
+                address="192.0.2.1",
+                port=443,
+                sni="a",
+                failure=failure,
+                verify_code=0 if failure is None else 19,
+            )
+            for failure in failures
+        ),
+    )
+
+    async def measured(*_: object, emit: Callable[[Measurement], Awaitable[None]], **__: object):
+        await emit(liveness)
+
+    monkeypatch.setattr("probes.agent.measure_round", measured)
+    await agent._run_round(Plan(round_ms=0, start_ms=0, interval_ms=1_800_000))
+    assert agent._probe_status.no_certificates is (valid == (False, False))
+    await agent._spool.close()
 
 
 async def test_a_revoked_probe_answers_no_retest(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,23 @@ def test_a_directory_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
         state_directory.write(tmp_path / "nowhere" / "x", b"")
     state_directory.prepare(tmp_path / "new" / "deep")
     assert (tmp_path / "new" / "deep").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounts in a namespace"
+)
+def test_a_read_only_file_system_is_named(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from probes import state_directory as s\n"
+        "try: s.prepare(pathlib.Path(sys.argv[1]))\n"
+        "except s.StateError as error: print(error)"
+    )
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none "$4" && exec "$@"', "sh",
+         sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    assert ran.stdout == f"{tmp_path}: the file system is read-only: choose another by --state\n"
 
 
 def test_one_daemon_a_directory_and_the_lock_dies_with_its_holder(tmp_path: Path) -> None:

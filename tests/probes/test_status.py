@@ -84,6 +84,7 @@ def test_a_paused_probe_is_not_ill() -> None:
         ({"offline": True, "away_ms": NOW - 600_000}, "this machine is offline"),
         ({"away_ms": NOW - 600_000}, "the broker has been away for 10 min"),
         ({"away_ms": NOW - 5_000}, None),
+        ({"no_certificates": True}, "whether the network asks you to log in"),
         ({"clock_offset_ms": 7_200_000}, "120 min fast: set it"),
         ({"clock_offset_ms": -7_200_000}, "120 min slow: set it"),
     ],
