@@ -301,7 +301,27 @@ class Chain:
             found = self.told(name, status)
             return found[number - 1] if len(found) >= number else None
 
-        return await until(f"{name} {status} at the webhook", look)
+        try:
+            return await until(f"{name} {status} at the webhook", look)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; told: {self._news()}") from None
+
+    async def last_message(self, name: str, status: str) -> None:
+        """Until this is the last that somebody was told of an alert: it may have been so before,
+        and nobody is told twice."""
+
+        async def look() -> bool | None:
+            return next((s for n, s in reversed(self._news()) if n == name), "") == status or None
+
+        await until(f"{name} {status} last at the webhook", look)
+
+    def _news(self) -> list[tuple[str, str]]:
+        """Names of alerts and what was said of them, oldest first."""
+        return [
+            (alert["labels"]["alertname"], alert["status"])
+            for message in self.inbox
+            for alert in message["alerts"]
+        ]
 
     async def close(self) -> None:
         await self._http.close()

@@ -125,11 +125,11 @@ async def block_is_told_once(it: Chain) -> None:
 
 
 async def monitor_dies_for_an_hour(it: Chain) -> None:
-    before = len(it.told("ReachwatchDown"))
     it.alive = False
     it.programs["web"].kill()
     died = time.monotonic()
-    await it.message("ReachwatchDown", number=before + 1)
+    await it.alert("ReachwatchDown")
+    await it.last_message("ReachwatchDown", "firing")
     await asyncio.sleep(max(0.0, died + HOUR + SETTLED - time.monotonic()))
     for name in CLOSING:
         assert it.told(name) == []
@@ -137,9 +137,8 @@ async def monitor_dies_for_an_hour(it: Chain) -> None:
     keep_while_down = await it.alert("ServiceBlockConfirmed", networks="AS64502", vantages="4 of 5")
     assert keep_while_down["annotations"]["technique"] == "tls.timeout.sni"
     it.alive = True
-    over = len(it.told("ReachwatchDown", "resolved"))
     it.start_monitor()
-    await it.message("ReachwatchDown", "resolved", number=over + 1)
+    await it.last_message("ReachwatchDown", "resolved")
     assert len(it.told("ServiceBlockConfirmed")) == 1
     assert it.told("ServiceBlockConfirmed", "resolved") == []
 
