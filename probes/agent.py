@@ -287,17 +287,17 @@ class Agent:
             due = profile.due(plan.round_ms, plan.interval_ms, place, failing)
         failed: dict[str, int] = {}
         broken: set[str] = set()
+        certificates: set[bool] = set()
         spent = lines = hurried = 0
         # Without liveness hosts nothing shows that the machine is offline.
         online = not self._setup.catalogue.liveness
-        certificates: list[bool] = []
 
         async def emit(draft: Measurement) -> None:
             nonlocal spent, lines, hurried, online
             self._show(draft)
             if draft.target in LIVENESS_TARGETS:
                 online = online or bool(reached_hosts(draft))
-                certificates.extend(certificates_valid(draft))
+                certificates.update(certificates_valid(draft))
                 self._set(clock_offset_ms=draft.clock_offset_ms or 0)
             self._retests.unfinished.discard(draft.target)
             here = failed_endpoints(draft)
@@ -338,20 +338,18 @@ class Agent:
         self._failures.update(failed)
         self._rounds += 1
         # Batches that were sent again count as well.
-        published = self._client.stats.published_bytes
-        spent += max(0, published - self._published_bytes - scheduler.sent_bytes(lines))
-        self._published_bytes = published
-        if everything and not profile.full:
-            self._budget.spend(spent)  # the next rounds will cost less
-        else:
-            self._budget.spend_round(spent)
+        before, self._published_bytes = self._published_bytes, self._client.stats.published_bytes
+        spent += max(0, self._published_bytes - before - scheduler.sent_bytes(lines))
+        # The rounds after one that shows everything cost less.
+        spend = self._budget.spend if everything and not profile.full else self._budget.spend_round
+        spend(spent)
         self._set(
             last_round_ms=plan.round_ms,
             measured_ms=self._setup.network.wall_ms(),
             last_round_took_ms=int(took * 1000),
             last_round_failed=len(broken),
             offline=not online,
-            no_certificates=bool(certificates) and not any(certificates),
+            no_certificates=certificates == {False},
         )
         self._log("round", seconds=round(took, 1), targets=len(due), failing=len(broken))
         await self._update_counts()

@@ -17,11 +17,14 @@ RIDGE = 0.02
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
-DOUBTS = ("clearing", "nobody", "inhibited", "others_fail")
-"""Terms that speak against a block."""
-FREE = ("signatures_fresh", "held_signed", "held_few")
-"""Terms that may speak for either side, as long as an event is not confirmed; all others speak for
-a block."""
+DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "held_signed", "held_few")
+"""Terms that speak against a block; all others but `FREE` speak for one. Time is evidence only
+where nearly all of at least three vantages agree: what one vantage does to its own traffic lasts
+for days, and a quorum with signatures that is not confirmed after a while is hardly a block."""
+FREE = "signatures_fresh"
+"""It may speak for either side."""
+UNUSED: Mapping[Tier, tuple[str, ...]] = {Tier.CONFIRMED: ("held_signed", "held_few")}
+"""Terms that say nothing: a confirmed event does not become less sure by lasting."""
 SURE = 0.9
 """From this confidence on a confirmed event is a page."""
 _INHIBITED = TERMS.index("inhibited")
@@ -118,8 +121,7 @@ def weights(numbers: Numbers) -> dict[Tier, tuple[int, ...]]:
 def _signed(tier: Tier, cases: Sequence[Case]) -> list[float]:
     """The fit in which more evidence never makes an event less sure: a term whose weight has the
     wrong sign, by chance of the few cases that have it, is left out."""
-    free = ("signatures_fresh",) if tier is Tier.CONFIRMED else FREE
-    left_out: set[int] = set()
+    left_out = {TERMS.index(name) for name in UNUSED.get(tier, ())}
     while True:
         kept = [
             (tuple(0 if n in left_out else v for n, v in enumerate(values)), true, false)
@@ -129,7 +131,7 @@ def _signed(tier: Tier, cases: Sequence[Case]) -> list[float]:
         wrong = {
             n
             for n, name in enumerate(TERMS)
-            if name not in free and (found[n + 1] > 0) is (name in DOUBTS) and found[n + 1]
+            if name != FREE and (found[n + 1] > 0) is (name in DOUBTS) and found[n + 1]
         }
         if not wrong:
             return found

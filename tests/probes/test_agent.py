@@ -468,7 +468,6 @@ async def test_behind_a_sign_in_page_the_status_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valid: Sequence[bool]
 ) -> None:
     agent = agent_here(tmp_path / "s")
-    failures = [None if each else Failure.SSL_UNKNOWN_AUTHORITY for each in valid]
     liveness = Measurement(
         v=1,
         id="0" * 32,
@@ -482,10 +481,10 @@ async def test_behind_a_sign_in_page_the_status_says_so(
                 address="192.0.2.1",
                 port=443,
                 sni="a",
-                failure=failure,
-                verify_code=0 if failure is None else 19,
+                failure=None if each else Failure.SSL_UNKNOWN_AUTHORITY,
+                verify_code=0 if each else 19,
             )
-            for failure in failures
+            for each in valid
         ),
     )
 

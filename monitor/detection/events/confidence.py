@@ -25,40 +25,40 @@ DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
-    "tier": (-2518, -4021, -11218),
-    "signature": (1877, 2057, 2771),
-    "signatures": (2673, 2626, 0),
-    "signatures_fresh": (1611, 2154, 0),
-    "signatures_half": (1088, 916, 0),
-    "signatures_all": (1468, 0, 0),
-    "held_signed": (0, -174, -93),
-    "held_many": (207, 0, 0),
-    "two_hours": (0, 710, 0),
-    "three_hours": (0, 710, 0),
+    "tier": (-1945, -5272, -9442),
+    "signature": (1338, 2018, 2038),
+    "signatures": (2042, 4159, 0),
+    "signatures_fresh": (1731, -884, 0),
+    "signatures_half": (624, 737, 0),
+    "signatures_all": (1975, 2449, 0),
+    "held_signed": (0, 0, 0),
+    "held_many": (179, 0, 0),
+    "two_hours": (257, 671, 0),
+    "three_hours": (0, 0, 0),
     "four_hours": (0, 0, 0),
-    "held_few": (93, -177, -44),
-    "networks": (104, 1858, 2749),
-    "three": (0, 316, 0),
-    "half": (0, 1548, 1849),
-    "nearly_all": (359, 1035, 138),
-    "clearing": (-3492, 0, 0),
-    "nobody": (-601, -2463, 0),
-    "inhibited": (0, -419, 0),
-    "dense": (1498, 0, 2839),
-    "dense_half_hour": (659, 0, 987),
-    "others_fail": (-480, -3397, -1192),
+    "held_few": (0, -214, 0),
+    "networks": (220, 940, 684),
+    "three": (0, 396, 0),
+    "half": (0, 1766, 1209),
+    "nearly_all": (0, 1095, 2277),
+    "clearing": (-3202, -557, 0),
+    "nobody": (-709, -1472, -1715),
+    "inhibited": (0, -890, -438),
+    "dense": (1380, 631, 0),
+    "dense_half_hour": (510, 0, 0),
+    "others_fail": (-377, -2435, -945),
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
-`./scripts/bench confidence --fit` on 2026-11-27 to simulated worlds of four kinds: the confirmed
-ones at commit 5950ade (`--tries 150 --faults 400 --days 30 --backgrounds 3`), the others before
-the changes of that day, with 61 days without faults of networks (30 were too few for them).
+`./scripts/bench confidence --fit --faults 400 --tries 150 --days 150 --backgrounds 3` on 2026-11-28
+to simulated worlds of four kinds.
 
 The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
 held with signatures, without them with at least three vantages that nearly all agree (`held_many`),
 or with fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
 most of those that saw it reach the service again (`clearing`); whether a gate applies; whether
 nearly all samples fail (`dense`); whether other hosts fail as well. More
-evidence never makes an event less sure: terms for which the fit said so are 0."""
+evidence never makes an event less sure: terms for which the fit said so are 0. Nor is time evidence
+where few vantages agree: what one of them does to its own traffic lasts for days."""
 TERMS = tuple(_FITTED)[1:]
 WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
     tier: tuple(row[n] for row in _FITTED.values())
