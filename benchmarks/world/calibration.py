@@ -17,13 +17,13 @@ RIDGE = 0.02
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
-DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "held_signed", "held_few")
+DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "held_few")
 """Terms that speak against a block; all others but `FREE` speak for one. Time is evidence only
 where nearly all of at least three vantages agree: what one vantage does to its own traffic lasts
-for days, and a quorum with signatures that is not confirmed after a while is hardly a block."""
+for days."""
 FREE = "signatures_fresh"
 """It may speak for either side."""
-UNUSED: Mapping[Tier, tuple[str, ...]] = {Tier.CONFIRMED: ("held_signed", "held_few")}
+UNUSED: Mapping[Tier, tuple[str, ...]] = {Tier.CONFIRMED: ("held_few",)}
 """Terms that say nothing: a confirmed event does not become less sure by lasting."""
 SURE = 0.9
 """From this confidence on a confirmed event is a page."""

@@ -31,11 +31,8 @@ _FITTED: Mapping[str, tuple[int, int, int]] = {
     "signatures_fresh": (1731, -884, 0),
     "signatures_half": (624, 737, 0),
     "signatures_all": (1975, 2449, 0),
-    "held_signed": (0, 0, 0),
     "held_many": (179, 0, 0),
     "two_hours": (257, 671, 0),
-    "three_hours": (0, 0, 0),
-    "four_hours": (0, 0, 0),
     "held_few": (0, -214, 0),
     "networks": (220, 940, 684),
     "three": (0, 396, 0),
@@ -53,8 +50,8 @@ _FITTED: Mapping[str, tuple[int, int, int]] = {
 to simulated worlds of four kinds.
 
 The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
-held with signatures, without them with at least three vantages that nearly all agree (`held_many`),
-or with fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
+held without signatures, with at least three vantages that nearly all agree (`held_many`) or with
+fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
 most of those that saw it reach the service again (`clearing`); whether a gate applies; whether
 nearly all samples fail (`dense`); whether other hosts fail as well. More
 evidence never makes an event less sure: terms for which the fit said so are 0. Nor is time evidence
@@ -125,11 +122,8 @@ def values(event: Event) -> tuple[int, ...]:
         int(signatures and held < 3),
         int(signatures and share >= 500),
         int(signatures and share >= 800),
-        held if signed else 0,
         many,
         int(many >= 12),
-        int(many >= 18),
-        int(many >= HELD_MOST),
         plain - many,
         int(len(risen or set(event.asns)) > 1),
         int(not signatures and agree >= 3),

@@ -127,11 +127,11 @@ def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held
 
 
 def test_held_is_time_of_the_policy_and_bounded() -> None:
-    place = TERMS.index("held_signed")
-    assert values(event(network(), held=59))[place] == 5
-    assert values(event(network(), held=10_000))[place] == confidence.HELD_MOST
-    assert values(event(network(), held=1, pace=60))[place] == 6
-    young = replace(event(network(), held=0), history=())
+    place, untyped = TERMS.index("held_many"), {"against": ("untyped",)}
+    assert values(event(bare(), held=59, **untyped))[place] == 5
+    assert values(event(bare(), held=10_000, **untyped))[place] == confidence.HELD_MOST
+    assert values(event(bare(), held=1, pace=60, **untyped))[place] == 6
+    young = replace(event(bare(), held=0, **untyped), history=())
     assert values(young)[place] == 6, "without a history it counts from the first alarm"
 
 
