@@ -39,6 +39,8 @@ LIFT_AFTER_SECONDS = 1200
 takes."""
 CONFIRM_SECONDS = 900.0
 """Longest wait for the block to be confirmed, beyond that: real seconds on a slow machine."""
+SHOWN_SECONDS = 60.0
+"""Least time from the confirmation to the end of the block: real seconds in which it is seen."""
 ENROLLED_BEFORE_MS = 7 * 86_400_000
 ENROL_AT_ONCE = 3
 """Probes that enrol at the same time; more would compete for the processor."""
@@ -115,20 +117,24 @@ async def _run_script(world: World, block: DemoBlock | None, pace: int, story: S
     await asyncio.sleep(max(0.0, left))
     tell(
         f"{what}: the simulated block begins; it will be lifted in {LIFT_AFTER_SECONDS // pace} s, "
-        "or when it is confirmed if that takes longer."
+        "or after its confirmation if that takes longer."
     )
     await _hold(world, block, pace, story.confirmed)
     tell(f"{what}: the simulated block was lifted.")
 
 
 async def _hold(world: World, block: DemoBlock, pace: int, confirmed: asyncio.Event) -> None:
-    """Block for a time, and until the block is confirmed: on a slow machine that takes longer."""
+    """Block for a time, and until the confirmed block was shown for a while: on a slow machine that
+    takes longer."""
     world.block(block)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + LIFT_AFTER_SECONDS / pace
     try:
-        await asyncio.sleep(LIFT_AFTER_SECONDS / pace)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CONFIRM_SECONDS):
+            async with asyncio.timeout(LIFT_AFTER_SECONDS / pace + CONFIRM_SECONDS):
                 await confirmed.wait()
+                end = max(end, loop.time() + SHOWN_SECONDS)
+        await asyncio.sleep(max(0.0, end - loop.time()))
     finally:
         world.lift()
 

@@ -56,16 +56,22 @@ class _World:
         self.blocked.append(None)
 
 
-async def test_a_block_lasts_until_it_is_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_block_lasts_until_it_was_confirmed_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A slow machine needs longer than the two minutes."""
     monkeypatch.setattr(demonstration, "LIFT_AFTER_SECONDS", 0)
+    monkeypatch.setattr(demonstration, "SHOWN_SECONDS", 0.2)
     world, confirmed = _World(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as group:
         group.create_task(demonstration._hold(world, DEFAULT, 1, confirmed))  # type: ignore[arg-type]
         await asyncio.sleep(0.05)
         assert world.blocked == [DEFAULT]
         confirmed.set()
+        at = loop.time()
     assert world.blocked == [DEFAULT, None]
+    assert loop.time() - at >= 0.2
 
 
 async def test_a_block_that_is_never_confirmed_is_lifted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +82,12 @@ async def test_a_block_that_is_never_confirmed_is_lifted(monkeypatch: pytest.Mon
     assert world.blocked == [DEFAULT, None]
 
 
-async def test_a_block_that_is_confirmed_at_once_lasts_its_time() -> None:
+async def test_a_block_that_is_confirmed_at_once_lasts_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world, confirmed = _World(), asyncio.Event()
     confirmed.set()
+    monkeypatch.setattr(demonstration, "SHOWN_SECONDS", 0.0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await demonstration._hold(world, DEFAULT, 1, confirmed)  # type: ignore[arg-type]
