@@ -24,7 +24,8 @@ def test_a_directory_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounts in a namespace"
+    os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="only root may mount a read-only file system, in a namespace",
 )
 def test_a_read_only_file_system_is_named(tmp_path: Path) -> None:
     code = (
