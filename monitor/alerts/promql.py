@@ -19,6 +19,8 @@ VOTES = f"event:{families.EVENT_VANTAGES.name}:held"
 SCOPE = f"event:{families.EVENT_NETWORKS.name}:held"
 FUNCTIONS = f"event:{families.EVENT_FUNCTIONS.name}:held"
 ENDED = f"event:{families.EVENT_ENDED.name}:held"
+SERVICE_NAMES = f"service:{families.SERVICE_INFO.name}:held"
+COUNTRY_NAMES = f"country:{families.COUNTRY_INFO.name}:held"
 ONLINE_BY_COUNTRY = f"country:{families.VANTAGES.name}:online"
 ONLINE_RATIO = f"country:{families.VANTAGES.name}:online_ratio"
 ONLINE = f"all:{families.VANTAGES.name}:online"
@@ -68,6 +70,8 @@ def recordings(policy: Policy) -> Sequence[Recording]:
         paged(policy),
         # Held as well, so that a restart of the monitor does not tell an end twice.
         keep_while_down(ENDED, _largest(families.EVENT_ENDED)),
+        keep_while_down(SERVICE_NAMES, _largest(families.SERVICE_INFO)),
+        keep_while_down(COUNTRY_NAMES, _largest(families.COUNTRY_INFO)),
         keep_while_down(
             ONLINE_BY_COUNTRY,
             f"sum by (country) ({online}) or 0 * sum by (country) ({all_of})",
@@ -172,15 +176,15 @@ def _list_samples(expr: str, text: str, label: str = "kind") -> str:
 _AT = '.UTC.Format "2006-01-02 15:04 UTC"'
 
 
-def _name(label: str, metric: families.MetricFamily) -> str:
-    """The name of what a label of the alert names by its id; the id where no monitor tells it."""
-    query = f"query (printf `max by (name) ({metric.name}{{{label}=%q}})` $labels.{label})"
+def _name(label: str, names: str) -> str:
+    """The name of what a label of the alert names by its id; the id where none is recorded."""
+    query = f"query (printf `{names}{{{label}=%q}}` $labels.{label})"
     named = f"{{{{ with $named := {query} }}}}{{{{ (index $named 0).Labels.name }}}}"
     return f"{named}{{{{ else }}}}{{{{ $labels.{label} }}}}{{{{ end }}}}"
 
 
-SERVICE_TEXT = _name("service", families.SERVICE_INFO)
-COUNTRY_TEXT = _name("country", families.COUNTRY_INFO)
+SERVICE_TEXT = _name("service", SERVICE_NAMES)
+COUNTRY_TEXT = _name("country", COUNTRY_NAMES)
 _EVENT = f"{CONFIDENCE}{{event_id=%q}}"
 NETWORKS_TEXT = _list_samples(f"count by (asn) ({_EVENT})", "printf `AS%s` $each.Labels.asn", "asn")
 _OF_FUNCTIONS = f"max by (function) ({FUNCTIONS}{{event_id=%q}})"

@@ -136,6 +136,7 @@ async def monitor_dies_for_an_hour(it: Chain) -> None:
     assert it.told("ServiceBlockConfirmed", "resolved") == []
     keep_while_down = await it.alert("ServiceBlockConfirmed", networks="AS64502", vantages="4 of 5")
     assert keep_while_down["annotations"]["technique"] == "tls.timeout.sni"
+    assert keep_while_down["annotations"]["summary"].startswith("WeChat is blocked in Russia (")
     it.alive = True
     it.start_monitor()
     await it.last_message("ReachwatchDown", "resolved")

@@ -33,14 +33,15 @@ WHEN_RESOLVED = (
 
 
 def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None:
-    series = up() | event("confirmed", 0, asns=(64502, 64501))
+    """And says the same when the monitor has been down for a while."""
+    series = up(0, 10) | event("confirmed", 0, 10, asns=(64502, 64501))
     networks = f'reachwatch_block_event_networks{{event_id="{ID}",kind="%s"}}'
-    series |= {networks % "blocked": minutes(2, 0), networks % "measured": minutes(3, 0)}
+    series |= {networks % "blocked": minutes(2, 0, 10), networks % "measured": minutes(3, 0, 10)}
     for function in ("web", "api"):
         name = f'reachwatch_block_event_functions{{event_id="{ID}",function="{function}"}}'
-        series[name] = minutes(1, 0)
-    series['reachwatch_service_info{service="wechat",name="WeChat"}'] = minutes(1, 0)
-    series['reachwatch_country_info{country="RU",name="Russia"}'] = minutes(1, 0)
+        series[name] = minutes(1, 0, 10)
+    series['reachwatch_service_info{service="wechat",name="WeChat"}'] = minutes(1, 0, 10)
+    series['reachwatch_country_info{country="RU",name="Russia"}'] = minutes(1, 0, 10)
     expected = {
         "exp_labels": {"severity": "page", "kind": "block", **EVENT},
         "exp_annotations": {
