@@ -88,7 +88,8 @@ class LookupFacts:
     """At the same time the resolver failed an innocuous name as well, or answered it only when it
     was asked again, or as late as this one was waited for."""
     contradicted: bool = False
-    """The resolver says of a liveness name that it does not exist, and that it has an address."""
+    """The resolver says of a liveness name that it does not exist and that it has an address, or
+    of an innocuous one at one time that it has no address and at another that it has."""
     asked_again: bool = False
     """It was asked again from a fresh port."""
     unconfirmed: bool = False
@@ -198,7 +199,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
             for q in endpoint.innocuous_lookups
             if (q.qtype, dns_kind(q)) not in unanswered
         ),
-        contradicted=context.vantage.contradicts_itself,
+        contradicted=context.vantage.contradicts_itself or _contradicted(context.siblings),
         asked_again=qtype in endpoint.asked_again,
         unconfirmed=kind is Kind.NXDOMAIN and _silent_again(endpoint, qtype),
         by_chance=not (sibling or type_unanswered or silent or second)
@@ -221,6 +222,11 @@ def _failed_at_first(lookup: DNSLookup) -> bool:
     return dns_kind(lookup) in UNANSWERED or resent(lookup)
 
 
+def _contradicted(endpoints: Iterable[EndpointView]) -> bool:
+    ends = {dns_kind(q) for endpoint in endpoints for q in endpoint.innocuous_lookups}
+    return Kind.OK in ends and not ends.isdisjoint(_ABSENT)
+
+
 def _silent_again(endpoint: EndpointView, qtype: str) -> bool:
     again = [q for q in endpoint.queries[qtype] if q.contrast is Contrast.REPEAT]
     return {dns_kind(q) for q in again} == {Kind.TIMEOUT}
@@ -236,8 +242,7 @@ def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
 def _forged_below(endpoint: EndpointView, qtype: str, own: frozenset[str]) -> bool:
     below = [q for q in endpoint.below if q.qtype == qtype]
     given = any(q.resolver == SYSTEM and own.intersection(q.answers) for q in below)
-    absent = (Kind.NXDOMAIN, Kind.EMPTY)
-    return given and any(q.resolver != SYSTEM and dns_kind(q) in absent for q in below)
+    return given and any(q.resolver != SYSTEM and dns_kind(q) in _ABSENT for q in below)
 
 
 def _denied_without_soa(context: EndpointContext, qtype: str) -> bool:
@@ -351,6 +356,7 @@ def _page_at(context: EndpointContext, addresses: Iterable[AddressView]) -> str 
 
 SOA = "authority_soa"
 """Evidence of the probe: a reply without addresses carried the SOA record of a zone."""
+_ABSENT = (Kind.NXDOMAIN, Kind.EMPTY)
 _ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
 
 
@@ -397,7 +403,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
             not f.injected
             and (
                 (f.limits and f.kind in UNANSWERED and not f.sibling)
-                or (f.contradicted and f.kind is Kind.NXDOMAIN)
+                or (f.contradicted and f.kind in _ABSENT)
             )
         ),
         State.INCONCLUSIVE,

@@ -51,7 +51,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "udp_limit":
             few_requests(world, plan)
         case "denials":
-            world.interfere({"dns": _all(plan) | {"rcode": "NXDOMAIN", "percent": 30}})
+            how = ("NXDOMAIN", "NOERROR")[plan.seed % 2]
+            world.interfere({"dns": _all(plan) | {"rcode": how, "percent": 30}})
         case "stale_resolver":
             # One of its servers does not know the name yet; another one answers the next question.
             once = {"rcode": "NXDOMAIN", "at_first": {"always": "", "never": []}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from typing import Any
 
 import pytest
@@ -188,6 +189,50 @@ async def test_a_denied_name_is_asked_again_from_a_fresh_port():
         names = net.dns_cache()
         assert await names.system(NAME) == ("127.0.0.1",)
         assert [name for _, name, _, _ in net.system.seen].count(NAME) == 3
+        assert len(set(net.system.ports)) == len(net.system.ports)
+
+
+class ByType(dict[str, Behaviour]):
+    """A resolver that does something else when it is asked for IPv4."""
+
+    questions: abc.Sequence[tuple[str, str, str, int]] = ()
+    """Of the server."""
+
+    def __init__(self, table: dict[str, Behaviour], ipv4: Behaviour) -> None:
+        super().__init__(table)
+        self.ipv4 = ipv4
+
+    def get(self, name: str, default: Any = None) -> Any:
+        asked_a = name == NAME and self.questions[-1][2] == "A"
+        return self.ipv4 if asked_a else super().get(name, default)
+
+
+@pytest.mark.parametrize(
+    ("ipv4", "other", "tries"),
+    [
+        (Rcode("NXDOMAIN"), Address("::1"), 6),
+        (Rcode("NXDOMAIN"), Address(), 6),
+        (Address(), Address(), 5),  # a missing record is no doubt, two are
+        (Rcode("NXDOMAIN"), Rcode("NXDOMAIN"), 2),
+        (Address(), Address("::1"), 1),
+    ],
+)
+async def test_a_name_of_which_it_is_in_doubt_whether_it_exists_is_asked_for_more_often(
+    ipv4: Behaviour, other: Behaviour, tries: int
+):
+    """`tries`: questions for IPv4, of which the last four come with two for an innocuous name."""
+    table = ByType({NAME: other}, ipv4)
+    async with internet(table) as net:
+        table.questions = net.system.seen
+        names = net.dns_cache()
+        for _ in range(2):
+            assert await names.system(NAME) == getattr(other, "addresses", ())
+        lookups = await names.observations(NAME, "e", 0)
+        own = [(o.name, o.qtype, o.contrast) for o in lookups if o.resolver == "system"]
+        assert own.count((NAME, "A", None)) + own.count((NAME, "A", Contrast.REPEAT)) == tries
+        beside = own.count(("innocuous.test", "A", Contrast.INNOCUOUS_NAME))
+        denied = Rcode("NXDOMAIN") in (ipv4, other)
+        assert beside == 2 * denied + 2 * (tries > 2)
         assert len(set(net.system.ports)) == len(net.system.ports)
 
 

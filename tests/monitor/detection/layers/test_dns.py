@@ -163,6 +163,21 @@ def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
     assert (said(None).state, said(None).technique) == ("blocked", "dns.refused")
 
 
+@pytest.mark.parametrize("how", [Failure.DNS_NXDOMAIN, Failure.DNS_NO_ANSWER])
+def test_a_resolver_that_denies_and_answers_an_innocuous_name(how: Failure) -> None:
+    """It denies names by chance. An innocuous name that it always denies may be blocked itself."""
+
+    def said(*beside: str | None) -> str:
+        seen = [dns(failure=how, **c) for c in ({}, REPEAT)]
+        named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+        seen += [dns(*(() if each else (A2,)), failure=each, **named) for each in beside]
+        return judge(measured(*seen), alive(), [control()]).rule
+
+    accused = "dns.empty" if how is Failure.DNS_NO_ANSWER else "dns.nxdomain"
+    assert said(how, None) == "dns.resolver_limits"
+    assert said(how, how) == said(None, None) == accused
+
+
 @pytest.mark.parametrize(("late_us", "state"), [(4_500_000, "inconclusive"), (900_000, "blocked")])
 def test_a_resolver_that_answers_an_innocuous_name_late(late_us: int, state: str) -> None:
     silent = {"failure": Failure.TIMEOUT, "took_us": 5_000_000}
@@ -287,7 +302,8 @@ def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
         ({"kind": Kind.NXDOMAIN, "contradicted": True}, "dns.resolver_limits"),
         ({"kind": Kind.NXDOMAIN, "contradicted": True, "sibling": True}, "dns.resolver_limits"),
         ({"kind": Kind.NXDOMAIN, "contradicted": True, "injected": True}, "dns.nxdomain"),
-        ({"kind": Kind.EMPTY, "contradicted": True}, "dns.empty"),
+        ({"kind": Kind.EMPTY, "contradicted": True}, "dns.resolver_limits"),
+        ({"kind": Kind.EMPTY, "contradicted": True, "sibling": True}, "dns.no_record"),
         ({"kind": Kind.SERVFAIL, "limits": True, "sibling": True}, "dns.other_family_answered"),
         ({"kind": Kind.NXDOMAIN, "authority": True}, "dns.authority_differs"),
         ({"kind": Kind.DNS_REFUSED, "authority": True}, "dns.authority_differs"),
