@@ -2,12 +2,12 @@
 as reference, one that should be silent, and a `EndpointRun` or a `Setup` pointed at them.
 
     async with internet(system={"wechat.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(Endpoint(host="wechat.test", port=server.port, protocol="tls"))
-        await experiment.measure(visit)
-        seen = await net.finish(visit)
+        run = net.run(Endpoint(host="wechat.test", port=server.port, protocol="tls"))
+        await measure(run)
+        seen = await net.finish(run)
 
 Time limits are long, because what answers may do so late on a busy machine; a test that waits for
-silence takes `SHORT`.
+silence takes `SHORT`, one that waits for a second answer to a DNS query `LISTENING`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests.world.dns_server import SERVER_NAME, Behaviour, DNSServer, Drop
 
 PATIENT = Timeouts(dns=30.0, window=0.1, subject=30.0, contrast=30.0, endpoint=120.0, round=300.0)
 SHORT = replace(PATIENT, dns=2.0, subject=2.0, contrast=2.0)
+LISTENING = replace(PATIENT, window=2.0)
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
 

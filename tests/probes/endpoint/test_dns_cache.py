@@ -9,7 +9,7 @@ import pytest
 
 from probes.wire.observation import Contrast, Purpose
 from tests.world.dns_server import Address, Behaviour, Drop, Rcode, Sequence
-from tests.world.loopback import SHORT, internet
+from tests.world.loopback import LISTENING, SHORT, internet
 
 NAME = "wechat.test"
 
@@ -99,7 +99,7 @@ async def test_where_it_does_not_exist_nobody_else_is_asked():
 
 async def test_second_answers_and_injection_are_kept():
     forged = Sequence(((0, Address("10.10.34.34")), (0.03, Address("127.0.0.1"))))
-    async with internet({NAME: forged}, injected=Address("10.10.34.34")) as net:
+    async with internet({NAME: forged}, injected=Address("10.10.34.34"), timeouts=LISTENING) as net:
         names = net.dns_cache()
         assert await names.system(NAME) == ("10.10.34.34",)
         lookups = await names.observations(NAME, "e", net.network.clock_us())
@@ -258,7 +258,9 @@ async def test_one_encrypted_opinion_is_asked_once_and_not_again_when_widening()
 
 
 async def test_injection_is_known_without_waiting_for_silence():
-    async with internet({NAME: Address("127.0.0.1")}, injected=Address("10.10.34.34")) as net:
+    async with internet(
+        {NAME: Address("127.0.0.1")}, injected=Address("10.10.34.34"), timeouts=LISTENING
+    ) as net:
         names = net.dns_cache()
         await names.system(NAME)
         assert not await names.injected("never.asked")

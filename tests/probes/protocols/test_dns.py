@@ -6,7 +6,7 @@ from probes.protocols import dns
 from probes.wire.observation import DNSLookup, Purpose
 from probes.wire.target import Endpoint
 from tests.world.dns_server import Address, Rcode
-from tests.world.loopback import internet
+from tests.world.loopback import LISTENING, internet
 
 ENDPOINT = Endpoint(host="wechat.test", port=0, protocol="dns")
 
@@ -48,7 +48,9 @@ async def test_another_answer_is_compared_with_an_encrypted_one():
 
 async def test_an_answer_from_the_silent_address_makes_every_resolver_be_asked():
     forged = Address("127.0.0.66")
-    async with internet({"wechat.test": forged}, injected=forged, secure=True) as net:
+    async with internet(
+        {"wechat.test": forged}, injected=forged, secure=True, timeouts=LISTENING
+    ) as net:
         run = net.run(ENDPOINT)
         await run.addresses()
         lookups = run.dns_cache._names["wechat.test"].silent
