@@ -73,8 +73,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def _report(session: pytest.Session, lanes: dict[Connection, int]) -> None:
-    """Report what the lanes say, until all have ended. Raises Session.Failed when one died."""
+    """Report what the lanes say, until all have ended; name what failed at once, since why is told
+    at the end only. Raises Session.Failed when one died."""
     hook = session.config.hook
+    terminal = session.config.pluginmanager.getplugin("terminalreporter")
     running: dict[Connection, str] = {}
     died = []
     while lanes:
@@ -92,6 +94,8 @@ def _report(session: pytest.Session, lanes: dict[Connection, int]) -> None:
             else:
                 report = hook.pytest_report_from_serializable(config=session.config, data=said)
                 hook.pytest_runtest_logreport(report=report)
+                if report.failed:
+                    terminal.write_line(f" {report.nodeid}")
     if died:
         session.shouldfail = "; ".join(died)
         raise session.Failed(session.shouldfail)

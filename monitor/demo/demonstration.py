@@ -124,16 +124,18 @@ async def _run_script(world: World, block: DemoBlock | None, pace: int, story: S
 
 
 async def _hold(world: World, block: DemoBlock, pace: int, confirmed: asyncio.Event) -> None:
-    """Block for a time, and until the confirmed block was shown for a while: on a slow machine that
-    takes longer."""
+    """Block for a time, and until the confirmed block was shown for as long as its confirmation
+    took: on a slow machine everything takes longer, the pages too."""
     world.block(block)
     loop = asyncio.get_running_loop()
-    end = loop.time() + LIFT_AFTER_SECONDS / pace
+    began = loop.time()
+    end = began + LIFT_AFTER_SECONDS / pace
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LIFT_AFTER_SECONDS / pace + CONFIRM_SECONDS):
                 await confirmed.wait()
-                end = max(end, loop.time() + SHOWN_SECONDS)
+                now = loop.time()
+                end = max(end, now + max(SHOWN_SECONDS, now - began))
         await asyncio.sleep(max(0.0, end - loop.time()))
     finally:
         world.lift()
