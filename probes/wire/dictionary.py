@@ -19,12 +19,12 @@ import msgspec
 from probes.wire import codec, measurement, observation
 from probes.wire.codec import Ack, BatchHeader, Status
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
-from probes.wire.observation import Certificate, DNSReply, Observation, PathHop, Progress
+from probes.wire.observation import Certificate, DNSReply, Observation, PageShape, PathHop, Progress
 
 _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     *(Measurement, Vantage, Software, EndpointRef, Observation),
     *observation.KNOWN,
-    *(DNSReply, Certificate, Progress, PathHop),
+    *(DNSReply, Certificate, PageShape, Progress, PathHop),
     *(BatchHeader, Ack, Status),
 )
 _MEANINGS = {

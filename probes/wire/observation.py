@@ -169,7 +169,9 @@ class PageShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: Count = 0
     """Bytes of the body that were read."""
     words: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+    """Hashes of its words."""
     headers: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+    """Hashes of the names of its uncommon headers."""
 
 
 class HTTPExchange(AtAddress, frozen=True, kw_only=True, tag="http"):
