@@ -63,6 +63,7 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asn: ASN = 0
     """Autonomous system number; 0 if unknown."""
     role: Role = Role.VANTAGE
+    """Set by the collector."""
     resolver_class: Token = "unknown"
     """`private`, `isp`, `public` or `unknown`."""
     resolver_asn: ASN = 0
@@ -75,9 +76,13 @@ class Software(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The software that measured. Verdicts may depend on it, so every measurement contains it."""
 
     name: Token = "reachprobe"
+    """Name of the program, or of the one whose measurement was imported."""
     version: Token = ""
+    """Version of the program."""
     python: Token = ""
+    """Version of Python."""
     openssl: Text = ""
+    """Version of OpenSSL as it names itself."""
     tls_profile: Token = ""
     """Name and version of the pinned ClientHello profile."""
 
@@ -88,6 +93,7 @@ class EndpointRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     id: Text
     """`host-or-address:port/protocol`."""
     protocol: Token
+    """Protocol as named in the catalogue, such as `https` or `mtproto`."""
     host: Text = ""
     """Name that is resolved; empty if the app dials an address."""
 
@@ -123,7 +129,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     retest: bool = False
     """True if the detector asked for this measurement; false if it was scheduled."""
     vantage: Vantage = Vantage()
+    """Where it was measured from."""
     software: Software = Software()
+    """With what it was measured."""
     catalogue: Token = ""
     """Version of the probe's catalogue."""
     combine: Token = "any_of"

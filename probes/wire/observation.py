@@ -102,6 +102,7 @@ class DNSLookup(Observation, frozen=True, kw_only=True, tag="dns"):
     transport: Token = "udp"
     """`udp`, `tcp`, `doh` or `dot`."""
     replies: Annotated[tuple[DNSReply, ...], msgspec.Meta(max_length=16)] = ()
+    """In the order in which they arrived; empty if none did."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -153,7 +154,9 @@ class TLSHandshake(AtAddress, frozen=True, kw_only=True, tag="tls"):
     plain_http: bool = False
     """The server answered with plain HTTP instead of TLS."""
     version: Token | None = None
+    """Version that was negotiated, such as `TLSv1.3`."""
     cipher: Token | None = None
+    """Cipher suite that was negotiated, as OpenSSL names it."""
     alpn: Text | None = None
     verify_code: Small | None = None
     """OpenSSL's X509_V_ERR code: 0 if chain and name were valid; null if no certificate was
@@ -178,19 +181,28 @@ class HTTPExchange(AtAddress, frozen=True, kw_only=True, tag="http"):
     """One HTTP request and its response. Redirects are not followed."""
 
     host: Text
+    """Host header of the request."""
     path: Text = "/"
+    """Path and query of the request."""
     tls: bool = False
+    """Over TLS (https)."""
     protocol: Text = "http/1.1"
     """`http/1.1` or `h2`, as negotiated."""
     status: Small | None = None
+    """Status code of the response."""
     location: Text | None = None
+    """Location header of the response."""
     title: Text | None = None
+    """Title of an HTML page, if it lies in what was read of the body."""
     server: Text | None = None
+    """Server header of the response."""
     body_bytes: Count = 0
     """Bytes of the body that were read."""
     body_truncated: bool = False
     """Reading ended at the probe's limit: length and hash are those of the beginning."""
     body_sha256: Hash | None = None
+    """Hex digest of what was read of the body; null if nothing was, or if its excerpt had to be
+    changed so that it shows no address of the volunteer."""
     excerpt: Annotated[bytes, msgspec.Meta(max_length=2048)] = b""
     """At most 2,048 bytes of the body, only if the response looked unexpected."""
     shape: PageShape | None = None
@@ -219,6 +231,7 @@ class QUICHandshake(AtAddress, frozen=True, kw_only=True, tag="quic"):
     verify_code: Small | None = None
     """As in `TLSHandshake`: 0 if chain and name were valid."""
     chain: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=10)] = ()
+    """As in `TLSHandshake`."""
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -241,6 +254,7 @@ class Transfer(AtAddress, frozen=True, kw_only=True, tag="transfer"):
     turn: Small = 0
     """Number within the series of transfers of this endpoint, from 0. Pairs run in both orders."""
     tls: bool = True
+    """Over TLS."""
     requests: Small = 0
     """Requests with a complete response."""
     status: Small | None = None
@@ -304,6 +318,7 @@ class PathTrace(AtAddress, frozen=True, kw_only=True, tag="path"):
 
     sni: Text
     hops: Annotated[tuple[PathHop, ...], msgspec.Meta(max_length=64)] = ()
+    """By increasing TTL."""
 
 
 class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,3 +21,7 @@ def test_every_type_that_is_named_is_described() -> None:
     made = dictionary()
     described = {title.lower() for title in re.findall(r"^## (\w+)$", made, re.MULTILINE)}
     assert set(re.findall(r"\]\(#(\w+)\)", made)) <= described
+
+
+def test_every_field_has_a_meaning() -> None:
+    assert [line for line in dictionary().splitlines() if line.endswith("|  |")] == []
