@@ -22,6 +22,7 @@ from probes.net.dns_message import build_query, parse_reply
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 from tests.world.app_servers import BY_PROTOCOL
 from tests.world.ports import free_port
+from tests.world.waiting import HANG_SECONDS
 
 
 def test_processor_time_of_a_process_is_what_it_used() -> None:
@@ -30,7 +31,7 @@ def test_processor_time_of_a_process_is_what_it_used() -> None:
         stdin=subprocess.PIPE,
     )
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + HANG_SECONDS
         while cpu_seconds(busy.pid) < 0.38 and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(0.1)
