@@ -183,7 +183,7 @@ class Fleet:
         """Body of a page, fetched from beside the centre; empty when there is none."""
         code = (
             "import sys, urllib.request as u; "
-            "sys.stdout.buffer.write(u.urlopen(sys.argv[1], timeout=10).read())"
+            "sys.stdout.buffer.write(u.urlopen(sys.argv[1], timeout=120).read())"
         )
         done = subprocess.run(
             ["ip", "netns", "exec", "control", "python3", "-c", code, self.url + path],
