@@ -30,8 +30,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How far back a vantage's usual failures are counted."""
     baseline_lag_seconds: int = 3 * 3600
     """How old they must be, so that a block does not become usual."""
-    confirm_signature_seconds: int = 5 * 60
-    """How long a typical sign must hold until it is confirmed."""
+    confirm_signature_seconds: int = 4 * 60
+    """How long a typical sign must hold until it is confirmed: the residual time and a round of
+    retests. Sooner, nobody who has failed can be asked again."""
     confirm_plain_seconds: int = 45 * 60
     """How long an untypical one must, a mere time-out for one."""
     timely_seconds: int = 15 * 60

@@ -23,3 +23,9 @@ def test_one_measurement_and_one_vantage_are_never_enough() -> None:
     assert policy.sample_clip_micronats < policy.threshold_micronats
     assert policy.quorum_min_vantages * policy.threshold_micronats > policy.clip_micronats
     assert policy.confirm_min_owners >= 2
+
+
+def test_who_has_failed_can_be_asked_again_within_the_hold_time() -> None:
+    policy = Policy()
+    shortest = min(policy.confirm_signature_seconds, policy.confirm_plain_seconds)
+    assert shortest - policy.retest_round_seconds >= policy.residual_seconds

@@ -195,9 +195,9 @@ def test_a_likely_event_names_what_it_lacks() -> None:
             f"that it holds for {hold}, by the times at which their measurements arrived as well."
         )
 
-    assert event_text.doubts(likely) == [needs("5 min")]
+    assert event_text.doubts(likely) == [needs("4 min")]
     assert event_text.doubts(replace(likely, against=("untyped",)))[1] == needs("45 min")
-    assert event_text.doubts(replace(likely, pace=10)) == [needs("30 s")]
+    assert event_text.doubts(replace(likely, pace=10)) == [needs("24 s")]
     for other in (
         CONFIRMED,
         replace(likely, tier=Tier.UNCONFIRMED),

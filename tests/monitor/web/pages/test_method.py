@@ -96,7 +96,7 @@ def test_every_policy_value_has_a_text_and_follows_the_pace() -> None:
     told = {setting.name: setting for setting in method.settings(Policy(pace=10))}
     assert list(told) == list(Policy.__struct_fields__)
     assert [name for name, setting in told.items() if not setting.said] == []
-    assert told["confirm_signature_seconds"].value == "30 s"
+    assert told["confirm_signature_seconds"].value == "24 s"
     assert told["threshold_micronats"].value == "7 nats"
     assert told["quorum_per_mille"].value == "41 %"
     assert told["p1_per_mille"].value == "10 %, 30 %, 80 %"
