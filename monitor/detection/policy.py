@@ -177,7 +177,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     owners that agree."""
     others_usual_per_mille: int = 150
     """A liveness host that a vantage misses more often while it reaches the target says nothing
-    when it fails: it is blocked there, too, or unreliable."""
+    when it fails: it is blocked there, too, or unreliable. The same of different hosts, where the
+    vantage misses one or another more often: its line is poor."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks, and of the owners of vantages there, failing, the service
     is down, not blocked."""

@@ -72,7 +72,7 @@ def step(
                 else TargetNetwork(fact.target, fact.country, fact.asn, fact.source, {}, {})
             )
         if fact.source == OWN_SOURCE:
-            series.record(touched[key], fact)
+            series.record(touched[key], fact, policy)
         else:
             imported.record(touched[key], fact, policy)
     closed = gates.inhibitions(new, touched.keys(), round, policy)

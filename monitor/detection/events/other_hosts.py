@@ -11,8 +11,9 @@ fault, and each service is judged without reading the others.
 In an outage that liveness sees half, now this host fails and now that: many failures of any hosts
 count as well. Beside the first few failures of a vantage a host fails by chance, so until then it
 must show in the failures of all that agree. A host that a vantage usually does not reach (it is
-blocked there, or has retired) says nothing. One vantage alone prevents no confirmation where two
-others agree.
+blocked there, or has retired) says nothing, and nor do different hosts at a vantage whose line is
+so poor that it usually misses one or another. One vantage alone prevents no confirmation where two
+others agree and can tell.
 """
 
 from __future__ import annotations
@@ -35,18 +36,23 @@ _ENOUGH = 4
 """Failures of a vantage from which its own share tells whether hosts fail there."""
 
 
-def learnt(usual: dict[str, int], fact: Fact) -> dict[str, int]:
+def learnt(usual: dict[str, int], fact: Fact, suspected: bool, policy: Policy) -> dict[str, int]:
     """About how many per mille of the rounds in which a vantage reached the target it did not reach
-    a host, by host, after this fact."""
+    a host, by host, after this fact. What different hosts do is not learnt while the vantage's
+    failures are `suspected` to be a block: they may be the same fault."""
     if fact.verdict.state is not State.OK:
         return usual
-    kept = {
-        host: faded
-        for host, rate in usual.items()
-        if (faded := rate - rate // _MEMORY - _FORGOTTEN) > 0
-    }
-    for host in fact.others_failed:
-        kept[host] = kept.get(host, 0) + 1000 // _MEMORY
+    failed = fact.others_failed
+    if any(usual.get(host, 0) <= policy.others_usual_per_mille for host in failed):
+        failed = (*failed, SEVERAL)
+    kept = {}
+    for host in dict.fromkeys((*usual, *failed)):
+        rate = usual.get(host, 0)
+        if host != SEVERAL or not suspected:
+            rate = max(0, rate - rate // _MEMORY - _FORGOTTEN)
+            rate += 1000 // _MEMORY if host in failed else 0
+        if rate:
+            kept[host] = rate
     return kept
 
 
@@ -66,24 +72,26 @@ def fail_as_well(
     network: TargetNetwork, series: Series, agreeing: Sequence[str], policy: Policy
 ) -> bool:
     """Whether the same host, or different ones time and again, fail beside the target at half or
-    more of the owners that agree; and while some of their vantages have failed only a few times, in
-    the failures of all of them together."""
-    owners = {network.members[probe].owner for probe in agreeing}
+    more of the owners that agree and can tell; and while some of their vantages have failed only a
+    few times, in the failures of all of them together."""
     seen = [
-        (network.members[probe].owner, held)
+        (network.members[probe], held)
         for probe in agreeing
         if (held := series.tracks[probe].suspicion) is not None
     ]
     few = any(held.hits < _ENOUGH for _, held in seen)
     hosts = {host for _, held in seen for host in held.others}
     for host in (*hosts, SEVERAL) if hosts else ():
-        together, saw = 0, set[str]()
-        for owner, held in seen:
+        together, owners, saw = 0, set[str](), set[str]()
+        for member, held in seen:
+            if host == SEVERAL and member.usual.get(host, 0) > policy.others_usual_per_mille:
+                continue
             more = _more_than_counts(host, held, policy)
             together += more * min(held.hits, _ENOUGH)
+            owners.add(member.owner)
             if more >= 0:
-                saw.add(owner)
-        if 2 * len(saw) >= len(owners) and (together >= 0 or not few):
+                saw.add(member.owner)
+        if saw and 2 * len(saw) >= len(owners) and (together >= 0 or not few):
             return True
     return False
 

@@ -50,11 +50,15 @@ def probe_of(fact: Fact) -> str:
     return fact.probe if fact.source == OWN_SOURCE else fact.source
 
 
-def record(network: TargetNetwork, fact: Fact) -> None:
+def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the vantage and its latest outcome."""
     probe = probe_of(fact)
     known = network.members.get(probe)
     usual = {} if known is None else known.usual
+    if usual or fact.others_failed:
+        tracks = [series.tracks.get(probe) for series in network.layers.values()]
+        suspected = any(track is not None and track.suspicion is not None for track in tracks)
+        usual = other_hosts.learnt(usual, fact, suspected, policy)
     network.members[probe] = Member(
         owner=fact.owner if fact.source == OWN_SOURCE else fact.source,
         enrolled=fact.enrolled,
@@ -63,7 +67,7 @@ def record(network: TargetNetwork, fact: Fact) -> None:
         outcome=gates.outcome(fact),
         failed_at=known.failed_at if known else 0,
         failed_depth=known.failed_depth if known else -1,
-        usual=other_hosts.learnt(usual, fact) if usual or fact.others_failed else usual,
+        usual=usual,
         shared=known.shared if known else 0,
     )
 

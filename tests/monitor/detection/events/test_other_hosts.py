@@ -102,10 +102,56 @@ def test_it_is_confirmed_once_the_other_host_works_again() -> None:
     assert "others_fail" not in world.only.against
 
 
+def poor(number: int, who: Vantage) -> tuple[str, ...]:
+    """Two vantages usually miss one host or another, each in two of fifteen measurements."""
+    which = int(who.probe[-1])
+    return (HOSTS[(number + which) % 5],) if which < 2 and number % 3 else ()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_different_hosts_say_nothing_where_the_line_is_poor(n: int) -> None:
+    world = play(warm(n, poor), 8, blocked(), poor)
+    assert world.only.tier is Tier.CONFIRMED
+    other = play(warm(n), 8, blocked(), poor)
+    assert other.only.tier is (Tier.LIKELY if n == 2 else Tier.CONFIRMED)
+
+
+def test_one_of_two_that_can_tell_is_enough_beside_a_poor_line() -> None:
+    """A vantage on a poor line does not count among those at half of which hosts must fail."""
+
+    def first(number: int, who: Vantage) -> tuple[str, ...]:
+        return (HOSTS[number % 5],) if who.probe[-1] == "0" and number % 3 else ()
+
+    def others(number: int, who: Vantage) -> tuple[str, ...]:
+        return first(number, who) or ((HOSTS[number % 5],) if who.probe[-1] == "1" else ())
+
+    world = play(warm(3, first), 8, blocked(), others)
+    assert world.only.tier is Tier.LIKELY
+    assert "others_fail" in world.only.against
+
+
+def test_what_different_hosts_do_is_not_learnt_in_a_fault() -> None:
+    """In an outage that lasts for hours the vantages reach the target now and then."""
+    world = warm(3)
+    for number in range(60):
+        verdict = blocked() if number % 3 else ok()
+        play(world, 1, verdict, lambda number, who: (HOSTS[number % 5],))
+    assert all(event.tier is Tier.LIKELY for event in world.events.values())
+
+
 def test_a_host_that_usually_fails_there_says_nothing() -> None:
     """It is blocked in this country, or has retired."""
     world = play(warm(3, lambda number, who: ("host-0",)), 8, blocked(), lambda *_: ("host-0",))
     assert world.only.tier is Tier.CONFIRMED
+    # And it is no reason to ignore different hosts that fail there later.
+    world = warm(3, lambda number, who: ("host-0",))
+    play(
+        world,
+        12,
+        blocked(),
+        lambda number, who: ("host-0", *((HOSTS[1 + number % 4],) if number % 3 else ())),
+    )
+    assert world.only.tier is Tier.LIKELY
 
 
 @pytest.mark.parametrize(("n", "liars"), [(3, 1), (5, 2), (10, 4)])
@@ -189,18 +235,18 @@ def test_what_is_confirmed_stays_when_other_hosts_begin_to_fail() -> None:
 def test_what_usually_fails_is_learnt_and_forgotten_and_nothing_else_takes_memory() -> None:
     (who,) = vantages(1)
     well = fact(who, START, ok())
-    assert other_hosts.learnt({}, well) == {}
+    assert other_hosts.learnt({}, well, False, POLICY) == {}
     ill = replace(well, others_failed=("host-0",))
     world = play(World([who]), 1, ok(), none)
     (network,) = world.state.networks.values()
     member = network.members[who.probe]
     for number in range(300):
-        member.usual = other_hosts.learnt(member.usual, ill if number < 40 else well)
+        member.usual = other_hosts.learnt(member.usual, ill if number < 40 else well, False, POLICY)
         if number == 39:
             assert member.usual["host-0"] > POLICY.others_usual_per_mille
             assert not other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY)
     assert member.usual == {}
-    assert other_hosts.learnt({}, replace(ill, verdict=blocked())) == {}
+    assert other_hosts.learnt({}, replace(ill, verdict=blocked()), False, POLICY) == {}
     assert other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY) == ("host-0",)
 
 

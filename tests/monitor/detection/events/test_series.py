@@ -53,7 +53,7 @@ def say(
     """The vantages of a network, in order, say this in round `n`."""
     for who, verdict in zip(people or vantages(len(said)), said, strict=True):
         one = fact(who, START + n * INTERVAL, verdict, started=started)
-        record(place, one)
+        record(place, one, POLICY)
         update(place, one, closed, POLICY)
 
 
