@@ -31,7 +31,7 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
         asked.append(places)
 
     world.detector.on_retest = ask
-    usual = 2 * INTERVAL
+    usual = 3 * INTERVAL
     own = {("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging")}
     for number in range(4):
         await world.arrive(rounds([number], from_round(3), interval=usual))
@@ -87,7 +87,7 @@ async def test_nobody_is_asked_where_all_measure_as_often_anyhow(world: World) -
         raise AssertionError(places)
 
     world.detector.on_retest = ask
-    for number in range(8):
+    for number in range(7):
         await world.arrive(rounds([number], from_round(3)))
         await world.settle(START + number * INTERVAL + INTERVAL)
     assert [event.tier for event in await world.events()] == [Tier.LIKELY]
