@@ -36,10 +36,10 @@ _ENOUGH = 4
 """Failures of a vantage from which its own share tells whether hosts fail there."""
 
 
-def learnt(usual: dict[str, int], fact: Fact, suspected: bool, policy: Policy) -> dict[str, int]:
+def learnt(usual: dict[str, int], fact: Fact, frozen: bool, policy: Policy) -> dict[str, int]:
     """About how many per mille of the rounds in which a vantage reached the target it did not reach
-    a host, by host, after this fact. What different hosts do is not learnt while the vantage's
-    failures are `suspected` to be a block: they may be the same fault."""
+    a host, by host, after this fact. What different hosts do is not learnt while baselines are
+    `frozen`: they may fail for the same reason as the target."""
     if fact.verdict.state is not State.OK:
         return usual
     failed = fact.others_failed
@@ -48,7 +48,7 @@ def learnt(usual: dict[str, int], fact: Fact, suspected: bool, policy: Policy) -
     kept = {}
     for host in dict.fromkeys((*usual, *failed)):
         rate = usual.get(host, 0)
-        if host != SEVERAL or not suspected:
+        if host != SEVERAL or not frozen:
             rate = max(0, rate - rate // _MEMORY - _FORGOTTEN)
             rate += 1000 // _MEMORY if host in failed else 0
         if rate:

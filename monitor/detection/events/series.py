@@ -56,9 +56,12 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     known = network.members.get(probe)
     usual = {} if known is None else known.usual
     if usual or fact.others_failed:
-        tracks = [series.tracks.get(probe) for series in network.layers.values()]
-        suspected = any(track is not None and track.suspicion is not None for track in tracks)
-        usual = other_hosts.learnt(usual, fact, suspected, policy)
+        frozen = any(
+            _frozen(series, track, fact.round, policy)
+            for series in network.layers.values()
+            if (track := series.tracks.get(probe)) is not None
+        )
+        usual = other_hosts.learnt(usual, fact, frozen, policy)
     network.members[probe] = Member(
         owner=fact.owner if fact.source == OWN_SOURCE else fact.source,
         enrolled=fact.enrolled,
@@ -181,15 +184,18 @@ def _timely_arrival(fact: Fact, policy: Policy) -> int:
 
 def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Policy) -> Track:
     """The track with one more sample in its baseline, unless the baseline is frozen."""
-    held = track.suspicion
-    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
-        frozen = not gates.uncorroborated(series, track, round, policy)
-    else:
-        frozen = series.likely_since > 0
-    if frozen:
+    if _frozen(series, track, round, policy):
         return track
     learnt = baseline.learn(track.baseline, round, failed, policy)
-    return Track(learnt, track.last_good, track.last_bad, held)
+    return Track(learnt, track.last_good, track.last_bad, track.suspicion)
+
+
+def _frozen(series: Series, track: Track, round: int, policy: Policy) -> bool:
+    """Whether what happens now must not become usual: it may be a block."""
+    held = track.suspicion
+    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
+        return not gates.uncorroborated(series, track, round, policy)
+    return series.likely_since > 0
 
 
 def _doubt(network: TargetNetwork, probe: str) -> None:
