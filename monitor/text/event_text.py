@@ -121,9 +121,17 @@ def scope(event: Event, now: int) -> str:
         tier = _("%(state)s, reopened", state=tier)
     end = ended(event)
     if end is not None:
-        span = sentence(between(event.onset, end))
-        length = duration_text(end - event.onset)
-        return _("%(state)s: %(time)s (%(length)s).", state=tier, time=span, length=length)
+        if event.state is EventState.CLOSED:
+            # The headline says that it is reachable again; "confirmed" alone would be said of that.
+            tier = _("Was %(state)s", state=tier_word(event))
+        return _(
+            "%(state)s: %(seen)s, %(control)s; %(time)s (%(length)s).",
+            state=tier,
+            seen=seen(votes.agreeing, votes.total),
+            control=_control(event),
+            time=between(event.onset, end),
+            length=duration_text(end - event.onset),
+        )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",
         state=tier,

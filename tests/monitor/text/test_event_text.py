@@ -111,8 +111,10 @@ def test_the_first_line_gives_share_sureness_and_time() -> None:
     assert said.endswith("(2 h 14 min).")
     assert event_text.manner(CONFIRMED) == "Connections are cut when the service’s name appears."
     closed = event_text.scope(EVENTS[world.CLOSED], now)
-    assert closed.startswith("Confirmed: From ")
+    assert closed.startswith("Was blocked (confirmed): 3 of 3 vantages, control fine; from ")
     assert closed.endswith("(30 min).")
+    slow = replace(EVENTS[world.CLOSED], technique="throttle.sni")
+    assert event_text.scope(slow, now).startswith("Was throttled (confirmed): 3 of 3 ")
     why = event_text.manner(EVENTS[world.RETRACTED])
     assert "the service fails from the control or in other countries too" in why
 

@@ -73,6 +73,10 @@ async def test_a_closed_event_is_in_the_past_tense(web: Client) -> None:
     said = await text(web, world.CLOSED)
     assert "WeChat is reachable again in one network in Russia." in said
     assert "(30 min)" in said
+    # A citation of a past block says that it was one, how sure that is, since when, and how.
+    cited = said[said.index("Cite, export, follow") :]
+    assert "Was blocked (confirmed): 3 of 3 vantages, control fine; from 15 January" in cited
+    assert "(30 min). Connections are cut when the service’s name appears. Reachwatch" in cited
     assert "Ended: affected vantages can reach it again." in said
     assert "No control measured" not in said
 
