@@ -36,7 +36,12 @@ async def test_pictures_stand_by_themselves(
 async def test_what_is_taken_away_has_its_licence_and_citation(web: Client) -> None:
     for path in ("/", "/s/wechat", "/c/RU", "/as/64501", f"/e/{world.CONFIRMED}", "/changes"):
         text = await (await web.get(path)).text()
-        for part in ("Accessed 15 January 2027", "@misc{reachwatch-", "CC BY 4.0", "curl &#39;"):
+        for part in (
+            "Accessed 15 January 2027, 10:00 UTC.",
+            "@misc{reachwatch-",
+            "CC BY 4.0",
+            "curl &#39;",
+        ):
             assert part in text or part.replace("&#39;", "'") in text, (path, part)
     for path in ("/s/wechat", "/c/RU", "/as/64501"):
         text = await (await web.get(path)).text()
