@@ -6,7 +6,9 @@ Pure. Every remark and gate of the detector has its text here, which a test chec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from monitor.detection.model import BY_OPERATOR, Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
@@ -433,6 +435,15 @@ def headline(event: Event, service: str) -> str:
     return _headline(event, service, _situation(event))
 
 
+def headline_in(event: Event, service: str, asns: Collection[int], where: str) -> str:
+    """The same of some of its networks, with the functions that are concerned in them; `where` as
+    `place` says it."""
+    here = {network.target for network in event.networks if network.asn in asns}
+    if here:
+        event = replace(event, targets=tuple(each for each in event.targets if each in here))
+    return _headline(event, service, _situation(event), where)
+
+
 def _situation(event: Event) -> str:
     """Which headline fits, as an id of `words.toml`."""
     match event.state, event.tier:
@@ -453,9 +464,9 @@ def _situation(event: Event) -> str:
     return _tier(event)
 
 
-def _headline(event: Event, service: str, situation: str, **values: str) -> str:
+def _headline(event: Event, service: str, situation: str, where: str = "", **values: str) -> str:
     text = TABLES[f"{_effect(event)}_headlines"][situation]
-    return _(text, service=subject(event, service), where=place(event), **values)
+    return _(text, service=subject(event, service), where=where or place(event), **values)
 
 
 def _effect(event: Event) -> str:

@@ -247,10 +247,13 @@ def headline(
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
     here, `judged` whether any recent verdict is."""
     live = [event for event in opened if event.stands]
-    if confirmed := [event for event in live if event.tier is Tier.CONFIRMED]:
+    confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
+    if len(confirmed) == 1:
+        return _of_one(here, confirmed[0], names)
+    if confirmed:
         return _blocked(confirmed, names, _where(here, confirmed))
     if len(live) == 1:
-        return event_text.headline(live[0], names.get(live[0].service, live[0].service))
+        return _of_one(here, live[0], names)
     if live:
         services = len({event.service for event in live})
         return n_(
@@ -284,6 +287,14 @@ def headline(
         n=words.number(online, capital=True),
     )
     return _("No known blocks in %(place)s. %(watch)s", place=here.name, watch=watch)
+
+
+def _of_one(here: PlaceFilter, event: Event, names: Mapping[str, str]) -> str:
+    """What the event's page says, of this place."""
+    name = names.get(event.service, event.service)
+    if here.asns:
+        return event_text.headline_in(event, name, here.asns, _where(here, [event]))
+    return event_text.headline(event, name)
 
 
 def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -> str:

@@ -6,7 +6,17 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.events.present import LatestVerdict
-from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
+from monitor.detection.model import (
+    Event,
+    EventState,
+    Layer,
+    LayerFinding,
+    NetworkEvidence,
+    State,
+    Technique,
+    Tier,
+    Verdict,
+)
 from monitor.store.reading.counts import ServiceHour
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
@@ -47,12 +57,45 @@ def test_blocked_services_come_first() -> None:
     assert say(NETWORK, [confirmed]) == "WeChat is blocked in AS64501 in Russia."
     part = replace(confirmed, extent="partial", asns=(1, 2))
     assert say(RUSSIA, [part]) == "A part of WeChat is blocked in two networks in Russia."
+    some = replace(confirmed, targets_measured=2, networks_measured=3)
+    assert (
+        say(RUSSIA, [some])
+        == "WeChat's web client is blocked in one of three networks measured in Russia."
+    )
+    assert say(NETWORK, [some]) == "WeChat's web client is blocked in AS64501 in Russia."
     second = replace(confirmed, service="signal")
     assert (
         say(NETWORK, [confirmed, second]) == "Signal and WeChat are blocked in AS64501 in Russia."
     )
     third = replace(confirmed, service="telegram")
     assert say(RUSSIA, [confirmed, second, third]).startswith("Three services are blocked")
+
+
+def test_a_block_that_is_ending_is_called_so() -> None:
+    """The pages of the event, of the service and the overview say so too."""
+    clearing = replace(EVENTS[world.CONFIRMED], state=EventState.CLEARING)
+    said = "WeChat is becoming reachable again in {}; the block has not ended yet."
+    assert say(RUSSIA, [clearing]) == said.format("one network in Russia")
+    assert say(NETWORK, [clearing]) == said.format("AS64501 in Russia")
+
+
+def test_a_network_is_named_with_the_functions_that_fail_there() -> None:
+    here, other = (
+        NetworkEvidence(
+            asn=asn, target=target, layer="tls", technique="tls.reset.sni", tier=Tier.CONFIRMED,
+            onset=1, agreeing=3, voting=3, owners=3,
+        )
+        for asn, target in ((64501, "wechat/web"), (64502, "wechat/messaging"))
+    )  # fmt: skip
+    both = replace(
+        EVENTS[world.CONFIRMED],
+        targets=("wechat/messaging", "wechat/web"),
+        targets_measured=3,
+        asns=(64501, 64502),
+        networks=(here, other),
+    )
+    assert say(NETWORK, [both]) == "WeChat's web client is blocked in AS64501 in Russia."
+    assert say(RUSSIA, [both]).startswith("WeChat's messaging and web client is blocked in two")
 
 
 def test_unconfirmed_blocks_are_called_so() -> None:
