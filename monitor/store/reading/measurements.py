@@ -63,21 +63,33 @@ class ProbeMeasurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Witness(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and when a measurement was made."""
+    """Where, when and by whom a measurement was made."""
 
     id: str
     started: int
     target: str
     country: str
     asn: int
+    probe: str
+    owner: str
+    source: str
 
 
 async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Sequence[Witness]:
-    """Where and when these measurements were made, in their order; those that are not stored any
-    more are left out."""
+    """Where, when and by whom these measurements were made, in their order; those that are not
+    stored any more are left out."""
     m, v = t.measurement.c, t.vantage.c
     query = (
-        sa.select(m.id, m.started, t.target.c.id, v.country, v.asn)
+        sa.select(
+            m.id,
+            m.started,
+            t.target.c.id.label("target"),
+            v.country,
+            v.asn,
+            v.probe,
+            v.owner,
+            v.source,
+        )
         .select_from(
             t.measurement.join(t.vantage, v.number == m.vantage).join(
                 t.target, t.target.c.number == m.target
@@ -85,10 +97,7 @@ async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Seq
         )
         .where(m.id.in_(ids))
     )
-    found = {
-        id: Witness(id=id, started=started, target=target, country=country, asn=asn)
-        for id, started, target, country, asn in await connection.execute(query)
-    }
+    found = {row.id: Witness(**row._asdict()) for row in await connection.execute(query)}
     return [found[id] for id in ids if id in found]
 
 
