@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import lzma
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from monitor.text.certificates import safe_text
@@ -55,6 +55,11 @@ def _plain(word: str) -> str:
 def network(asn: int) -> str:
     """`AS8359 MTS`."""
     return f"AS{asn} {short_name(asn)}".rstrip()
+
+
+def network_list(asns: Iterable[int]) -> str:
+    """`AS8359 MTS, AS12389 Rostelecom`."""
+    return ", ".join(map(network, asns))
 
 
 def find(word: str, known: Collection[int], limit: int) -> list[int]:

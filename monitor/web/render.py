@@ -71,6 +71,7 @@ def environment() -> jinja2.Environment:
     made.globals["event_text"] = event_text
     made.globals["strips"] = strips
     made.globals["network"] = network
+    made.globals["network_list"] = network_names.network_list
     made.globals["notes_of"] = notes_of
     made.globals["reported"] = reported
     return made
