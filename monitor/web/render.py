@@ -14,7 +14,11 @@ from aiohttp import web
 from markupsafe import Markup
 
 from monitor.store.notes import notes_of
-from monitor.store.reading.progress import last_folded_round, last_received
+from monitor.store.reading.progress import (
+    last_folded_round,
+    last_received,
+    newest_of_last_arrived,
+)
 from monitor.store.records import StoreUnavailableError
 from monitor.text import event_text, language, network_names, words
 from monitor.text.language import _
@@ -144,13 +148,16 @@ async def freshness(site: Site) -> Freshness:
     try:
         async with site.database.reading() as connection:
             last = await last_received(connection)
+            newest = await newest_of_last_arrived(connection)
             concluded = await last_folded_round(connection)
     except StoreUnavailableError:
         return Freshness(_("The store cannot be read at the moment."), True)
     if last is None:
         return Freshness(_("No measurements yet."))
     age = site.clock() - last
-    behind = conclusions_lag(site, last, concluded)
+    # Measurements that were imported today may be years old: nothing of today waits for them.
+    measured = last if newest is None else min(last, newest + site.interval_ms)
+    behind = conclusions_lag(site, measured, concluded)
     if age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds):
         line = _(
             "The monitor has received nothing for %(length)s; what you see is from %(time)s.",
@@ -164,8 +171,8 @@ async def freshness(site: Site) -> Freshness:
 
 
 def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
-    """A sentence when the newest measurement (received at `last`) is more than a round newer than
-    what is concluded; `concluded` is the newest judged round (Unix ms)."""
+    """A sentence when the newest measurement (its round ended at `last`) is more than a round newer
+    than what is concluded; `concluded` is the newest judged round (Unix ms)."""
     if concluded is None:
         return ""  # the first round is still open
     interval = site.interval_ms

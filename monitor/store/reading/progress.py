@@ -20,6 +20,7 @@ from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 MAX_ARRIVALS = 5_000
 """Newest measurements that rates and lags are computed from."""
+LAST_ARRIVED = 200
 _LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
 
@@ -71,6 +72,15 @@ async def last_received(connection: ReadTransaction) -> int | None:
     """When the newest measurement arrived; None when there is none."""
     query = sa.select(t.batch.c.received).order_by(t.batch.c.first_arrival.desc()).limit(1)
     value = await connection.scalar(query)
+    return None if value is None else int(value)
+
+
+async def newest_of_last_arrived(connection: ReadTransaction) -> int | None:
+    """The newest round (Unix ms) among the measurements that arrived last; None when there are
+    none. Some of them may be old: a probe sends what it kept, or old measurements are imported."""
+    m = t.measurement.c
+    last = sa.select(m.round).order_by(m.arrival.desc()).limit(LAST_ARRIVED).subquery()
+    value = await connection.scalar(sa.select(sa.func.max(last.c.round)))
     return None if value is None else int(value)
 
 

@@ -62,6 +62,17 @@ async def test_a_lag_of_the_conclusions_is_a_sentence_on_every_page(
             assert "Conclusions lag behind measurements by" in text
 
 
+async def test_old_measurements_that_are_imported_today_are_no_lag(
+    world_file: Path, tmp_path: Path
+) -> None:
+    """Their rounds are judged, and there are no others."""
+    later = world.NOW + 1000 * 24 * world.HOUR
+    async with opened(world_file, tmp_path, clock=lambda: later) as site:
+        async with site.database.engines.write.begin() as connection:
+            await connection.execute(sa.update(t.batch).values(received=later - world.MINUTE))
+        assert await freshness(site) == Freshness("Last measurement 60 s ago.")
+
+
 async def test_every_page_of_a_demonstration_has_a_notice(world_file: Path, tmp_path: Path) -> None:
     demo = {"demo": "Simulated on this machine.", "policy": Policy(pace=10)}
     async with opened(world_file, tmp_path, **demo) as site, client(site) as web:

@@ -68,6 +68,7 @@ READS: dict[str, Read] = {
     "liveness": lambda c: vantages.liveness_lines(c, [PROBE], NOON, 20),
     "arrivals": lambda c: progress.recent_arrivals(c, NOON),
     "the last arrival": lambda c: progress.last_received(c),
+    "the newest of the last": lambda c: progress.newest_of_last_arrived(c),
     "unread measurements": lambda c: progress.count_unread(c),
     "open events": lambda c: events.list_events(c, state="open", published=True),
     "ended events": lambda c: events.list_ended_events(c, NOON, NOON),

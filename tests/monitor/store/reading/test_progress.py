@@ -11,6 +11,7 @@ from monitor.store.reading.progress import (
     last_folded_round,
     last_received,
     list_services,
+    newest_of_last_arrived,
     recent_arrivals,
     store_bytes,
 )
@@ -35,6 +36,7 @@ async def test_an_empty_store(store: Database) -> None:
         assert await last_folded_round(connection) is None
         assert await list_services(connection) == []
         assert await last_received(connection) is None
+        assert await newest_of_last_arrived(connection) is None
         assert await list_vantages(connection) == []
         assert await store_bytes(connection) > 4096
 
@@ -72,6 +74,7 @@ async def test_vantages_counters_and_the_newest_arrival(store: Database) -> None
     await store.registry.record_seen([Seen(probe="p-1", at=NOON + 5, country="RU", asn=64501)])
     async with store.reading() as connection:
         assert await last_received(connection) == NOON + 500
+        assert await newest_of_last_arrived(connection) == NOON
         counters = {(a, b): n for a, b, n in await ingest_counters(connection)}
         assert counters["ingested", ""] == 2
         assert counters["duplicate", ""] == 1
