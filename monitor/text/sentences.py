@@ -53,6 +53,8 @@ def describe_observation(each: Known) -> tuple[str, str]:
             text = _path(each)
         case _:
             assert_never(each)
+    if not each.address:  # imported requests do not always have one
+        return _("port %(port)s", port=each.port), text
     return _("%(address)s port %(port)s", address=each.address, port=each.port), text
 
 

@@ -235,6 +235,7 @@ class _Slice:
     def __init__(self) -> None:
         self.kinds: set[str] = set()
         self.n = self.judged = self.failing = 0
+        self.unclear = False
 
 
 Row = StateCount | ServiceHour
@@ -259,11 +260,13 @@ def strip(
             one.kinds |= _kinds(row.kinds)
             one.judged += row.judged
             one.failing += row.failing
+            one.unclear |= "unclear" in _kinds(row.kinds)
         else:
             kind = _KIND[row.state]
             series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
             one.judged += row.n * (kind != "none")
             one.failing += row.n * (kind in ("blocked", "impaired"))
+            one.unclear |= kind == "unclear"
     for one, counted in zip(slices, series, strict=True):
         one.kinds |= {_series_kind(count) for count in counted.values()}
     return _drawn(slices, window, interval, events)
@@ -350,19 +353,24 @@ def _drawn(
             runs.append(StripRun(kind, _(_WORD[kind]), index, 1, begin, end, one.n))
     total = sum(one.judged for one in slices)
     failing = sum(one.failing for one in slices)
-    return Strip(
-        runs=tuple(runs),
-        slices=window.slices,
-        since=window.since,
-        until=window.until,
-        summary=n_(
+    summary = _("nothing was measured")
+    if total:
+        summary = n_(
             "%(failing)s of %(n)s measurement failed as blocked",
             "%(failing)s of %(n)s measurements failed as blocked",
             total,
             failing=grouped(failing),
         )
-        if total
-        else _("nothing was measured"),
+    if total and not failing and any(one.unclear for one in slices):
+        # As in imported measurements, which have no control: "0 failed" alone would be read as
+        # "all worked", beside an event that rests on these failures.
+        summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
+    return Strip(
+        runs=tuple(runs),
+        slices=window.slices,
+        since=window.since,
+        until=window.until,
+        summary=summary,
         failing=failing,
         total=total,
     )

@@ -186,6 +186,17 @@ def test_summaries() -> None:
     assert len(whole.runs) == 1
 
 
+def test_failures_of_unclear_cause_are_not_passed_over_in_silence() -> None:
+    """An event of imported measurements rests on them."""
+    said = "0 of 10 measurements failed as blocked; others failed for an unclear cause"
+    counts = [count(0, State.OK, 8), count(MINUTE, State.INCONCLUSIVE, 2)]
+    assert strip(counts, SPAN, ROUND).summary == said
+    hour = ServiceHour("a", "RU", 1, 0, 1 << KINDS.index("unclear"), 10, 10, 0, 1)
+    assert strip([hour], Window(0, HOUR_MS, 1), ROUND).summary == said
+    blocked = strip([*counts, count(0, State.BLOCKED)], SPAN, ROUND)
+    assert blocked.summary == "1 of 11 measurements failed as blocked"
+
+
 @pytest.mark.parametrize(
     ("length", "labels"),
     [

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from monitor.detection.events.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
+from monitor.detection.model import NetworkEvidence, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
@@ -204,6 +206,22 @@ async def test_the_rounds_of_many_vantages_are_a_small_page(tmp_path: Path) -> N
             assert b"<polygon" in body
             assert len(zlib.compress(body)) < 60_000
     await database.close()
+
+
+async def test_an_imported_event_counts_no_vantages_and_owners(site: Site) -> None:
+    """All runs of a network are one vantage of one owner there."""
+    network = NetworkEvidence(
+        asn=64501, target="wechat/web", layer="whole", technique="tls.timeout.other",
+        tier=Tier.LIKELY, onset=world.BLOCKED_SINCE, agreeing=0, voting=1, owners=0,
+    )  # fmt: skip
+    own = msgspec.structs.replace(EVENTS[world.CONFIRMED], networks=(network,))
+    async with client(site) as web:
+        for source, columns in (("probe", True), ("ooni", False)):
+            told = msgspec.structs.replace(own, source=source)
+            await site.database.conclusions.save([concluded(events=(told,))], 0)
+            said = await text(web, world.CONFIRMED)
+            assert ("Onset Vantages now Owners AS64501" in said) is columns
+            assert ("Onset AS64501 web client" in said) is not columns
 
 
 async def test_rounds_that_were_not_kept_and_unknown_events(tmp_path: Path) -> None:
