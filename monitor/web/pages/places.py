@@ -98,7 +98,7 @@ async def country(request: web.Request) -> web.Response:
         "code": code,
         "headline": _("Every vantage has stated its country.")
         if code == UNKNOWN and not members and not events
-        else headline(here, opened, site.service_names, members, bool(rows)),
+        else headline(here, opened, site.service_names, members, bool(rows), bool(events)),
         "matrix": network_matrix(site.catalogue.services, rows, opened),
     }
     return await render(request, "country.html", values)
@@ -135,7 +135,9 @@ async def network(request: web.Request) -> web.Response:
         "title": name,
         "asn": asn,
         "registered": names().get(asn, ""),
-        "headline": headline(here, opened, site.service_names, members, bool(verdicts)),
+        "headline": headline(
+            here, opened, site.service_names, members, bool(verdicts), bool(events)
+        ),
         "countries": countries,
         "layers": layers,
         "rows": layer_table(verdicts, layers, opened, asn, site.service_names),
@@ -243,9 +245,10 @@ def headline(
     names: Mapping[str, str],
     members: Probes,
     judged: bool,
+    known: bool = False,
 ) -> str:
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
-    here, `judged` whether any recent verdict is."""
+    here, `judged` whether any recent verdict is, `known` whether there was ever an event."""
     live = [event for event in opened if event.stands]
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
     if len(confirmed) == 1:
@@ -264,7 +267,7 @@ def headline(
             place=here.name,
         )
     vantages = [(probe, status) for probe, status in members if probe.role == "vantage"]
-    if not vantages and not judged:
+    if not vantages and not judged and not known:
         if members:
             return _(
                 "No vantages in %(place)s, only a control, which vantages elsewhere are compared "

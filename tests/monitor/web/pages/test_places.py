@@ -71,6 +71,12 @@ def test_blocked_services_come_first() -> None:
     assert say(RUSSIA, [confirmed, second, third]).startswith("Three services are blocked")
 
 
+def test_where_an_event_was_measurements_were() -> None:
+    """An imported block of the past, or one whose volunteers have left."""
+    said = places.headline(RUSSIA, [], NAMES, [], False, known=True)
+    assert said == "No vantage in Russia is online, so what is blocked now is not known."
+
+
 def test_a_block_that_is_ending_is_called_so() -> None:
     """The pages of the event, of the service and the overview say so too."""
     clearing = replace(EVENTS[world.CONFIRMED], state=EventState.CLEARING)
