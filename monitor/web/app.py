@@ -16,6 +16,7 @@ from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import StoreUnavailableError
 from monitor.text.language import SOURCE, chosen_language, use
 from monitor.web import assets, pages
+from monitor.web.answers import PUBLIC
 from monitor.web.api import endpoints as api
 from monitor.web.api import openapi
 from monitor.web.api.params import BadParameterError
@@ -41,6 +42,9 @@ SECURITY_HEADERS = {
 
 EXPORTS = ("/api/v1/", "/history.", "/picture.svg", "/feed.atom", "/method.", "/status.json")
 """Beginnings of the addresses of exported data; each answer names its licence."""
+
+CALLERS_OWN = "/api/v1/whoami"
+"""Tells the address of whoever asks, so no page of another site may read it."""
 
 
 def make_app(site: Site) -> web.Application:
@@ -199,3 +203,6 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
         response.headers.setdefault(name, value)
     if request.path.startswith(EXPORTS):
         response.headers.setdefault("Link", f'<{LICENCE_URL}>; rel="license"')
+        if request.method in ("GET", "HEAD") and not request.path.startswith(CALLERS_OWN):
+            for name, value in PUBLIC.items():  # errors as well: a notebook is to show the reason
+                response.headers.setdefault(name, value)

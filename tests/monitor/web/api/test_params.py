@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.web.api.params import YEAR_9999_MS, parse_time
 from probes.runtime.options import OptionError
-from tests.world.site import CATALOGUE, Client, client, opened
+from tests.world.site import CATALOGUE, CONFIRMED, Client, client, opened
 
 NOW = 1_800_000_000_000
 
@@ -68,3 +68,16 @@ async def test_what_left_the_catalogue_is_still_answered(world: Path, tmp_path: 
         assert (await web.get("/api/v1/events?service=wechat")).status == 200
         assert (await web.get("/api/v1/events?target=wechat/messaging")).status == 200
         assert (await web.get("/api/v1/events?service=wehcat")).status == 400
+
+
+async def test_pages_of_other_sites_may_read_the_data_and_its_errors(web: Client) -> None:
+    for path in (
+        "events", f"events/{CONFIRMED}", "events/0000000000000000", "events?x=1",
+        "openapi.json",
+    ):  # fmt: skip
+        answer = await web.get(f"/api/v1/{path}", headers={"Origin": "https://notebook.example"})
+        assert answer.headers["Access-Control-Allow-Origin"] == "*", path
+    for path in ("/history.json?service=wechat&range=7d", "/history.csv?service=wechat&range=7d"):
+        assert (await web.get(path)).headers["Access-Control-Allow-Origin"] == "*", path
+    for path in ("/api/v1/whoami", "/", "/metrics"):
+        assert "Access-Control-Allow-Origin" not in (await web.get(path)).headers, path
