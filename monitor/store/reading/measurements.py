@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -101,10 +101,12 @@ async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Seq
     return [found[id] for id in ids if id in found]
 
 
-async def was_measured(connection: ReadTransaction, name: str) -> bool:
+async def was_measured(
+    connection: ReadTransaction, kind: Literal["service", "target"], name: str
+) -> bool:
     """Whether a service or target of this name was ever measured."""
-    known = sa.or_(t.target.c.service == name, t.target.c.id == name)
-    return bool(await connection.scalar(sa.select(sa.exists().where(known))))
+    column = t.target.c.service if kind == "service" else t.target.c.id
+    return bool(await connection.scalar(sa.select(sa.exists().where(column == name))))
 
 
 async def list_judged(

@@ -9,7 +9,7 @@ import difflib
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -354,14 +354,15 @@ async def _refuse_unmeasured(request: web.Request) -> None:
     site, wanted = request.app[SITE], chosen(request)
     services = {each.id: each for each in site.catalogue.services}
     targets = {target.id for each in services.values() for target in each.targets}
-    for name, value, known in (
+    wishes: Sequence[tuple[Literal["service", "target"], str | None, Collection[str]]] = (
         ("service", wanted.service, services.keys()),
         ("target", wanted.target, targets),
-    ):
+    )
+    for name, value, known in wishes:
         if value is None or value in known:
             continue
         async with site.database.reading() as connection:
-            if await was_measured(connection, value):
+            if await was_measured(connection, name, value):
                 continue
         near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""

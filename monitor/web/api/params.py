@@ -28,7 +28,8 @@ def parse_time(text: str, now: int) -> int:
         at = moment(text.replace(" ", "+"))
     except (ValueError, OverflowError) as error:
         try:
-            at = now - 1000 * duration(text)
+            # A number alone is a year or Unix time by mistake, and not so many seconds ago.
+            at = now - 1000 * duration("" if text.isdecimal() else text)
         except ValueError:
             raise OptionError(str(error)) from None
     return max(0, min(at, YEAR_9999_MS))

@@ -52,6 +52,10 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
         ("events?country=RU&country=FR", "country: given more than once"),
         ("events?service=wehcat", "service: wehcat is not in the catalogue; did you mean wechat?"),
         ("timeline?target=wechat/mesaging", "did you mean wechat/messaging?"),
+        ("events?target=wechat", "target: wechat is not in the catalogue; did you mean wechat/"),
+        ("events?service=wechat/web", "service: wechat/web is not in the catalogue"),
+        ("events?since=2026", "since: must be a time such as 2026-05-04T08:10:00Z, not '2026'"),
+        ("events?since=1770000000", "since: must be a time such as"),
     ],
 )
 async def test_an_unknown_parameter_is_refused_with_the_nearest(
