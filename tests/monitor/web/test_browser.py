@@ -222,6 +222,20 @@ def test_the_theme_can_be_chosen_and_lasts(tab: Tab, address: str) -> None:
     assert complaints(tab) == []
 
 
+def test_a_printed_page_is_dark_on_white(tab: Tab, address: str) -> None:
+    """Also where the dark theme was chosen; what only works on a screen is left out."""
+    tab.look(1000)
+    tab.go(address + PAGES["event"])
+    tab.ask("document.documentElement.dataset.theme = 'dark'")
+    ink = "getComputedStyle(document.body).color"
+    assert tab.ask(ink) == "rgb(230, 232, 234)"
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.ask(ink) == "rgb(29, 33, 37)"
+    shown = "[...document.querySelectorAll('nav, form, button')].filter((e) => e.offsetHeight)"
+    assert tab.ask(f"{shown}.map((e) => e.outerHTML.slice(0, 80))") == []
+    tab.call("Emulation.setEmulatedMedia", media="")
+
+
 def test_pages_work_without_javascript(tab: Tab, address: str) -> None:
     tab.look(390)
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
