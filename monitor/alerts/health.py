@@ -145,7 +145,9 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="DetectorLagging",
             # Or nothing was ever judged, though measurements have been there for long enough.
-            expr=f"(max({received}) - max({concluded}) > {late:g}) or "
+            # Old measurements that are imported today do not wait for rounds of today.
+            expr=f"(max({received}) - max({concluded}) > {late:g} "
+            f"unless on () max({families.NEWEST_ROUND.name}) <= max({concluded})) or "
             f"(max({received} offset {promql.window(policy)}) unless on () max({concluded}))",
             severity="page",
             seconds=hold,

@@ -66,6 +66,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """(host, seconds) as `monitor.detector.webhooks.WebhookSender.waiting`."""
     last_concluded: int | None = None
     """The newest judged round."""
+    newest_round: int | None = None
+    """The newest round of the measurements that arrived last."""
 
 
 def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
@@ -147,6 +149,7 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     yield from backlog_families(snapshot.backlog)
     yield webhook_family(snapshot.webhooks)
     yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
+    yield family(families.NEWEST_ROUND, _timestamp(snapshot.newest_round))
     yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
     yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
 

@@ -141,6 +141,12 @@ LAST_RECEIVED = MetricFamily(
     "gauge",
     "When the newest measurement arrived, Unix time.",
 )
+NEWEST_ROUND = MetricFamily(
+    "reachwatch_newest_round_timestamp_seconds",
+    "gauge",
+    "The newest round of the measurements that arrived last, Unix time. It is old where old "
+    "measurements were imported.",
+)
 LAST_CONCLUDED = MetricFamily(
     "reachwatch_last_concluded_round_timestamp_seconds",
     "gauge",

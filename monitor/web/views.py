@@ -19,7 +19,12 @@ from monitor.store.reading.events import (
     list_ended_events,
     opened_in_journal,
 )
-from monitor.store.reading.progress import ingest_counters, last_folded_round, last_received
+from monitor.store.reading.progress import (
+    ingest_counters,
+    last_folded_round,
+    last_received,
+    newest_of_last_arrived,
+)
 from monitor.store.reading.vantages import VantageRow
 from monitor.text import words
 from monitor.web.draw import strips
@@ -111,6 +116,7 @@ async def snapshot(site: Site) -> Snapshot:
         transitions = await count_transitions(connection)
         tallies = await ingest_counters(connection)
         last = await last_received(connection)
+        newest = await newest_of_last_arrived(connection)
         concluded = await last_folded_round(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.silent_seconds)
@@ -147,6 +153,7 @@ async def snapshot(site: Site) -> Snapshot:
         webhooks=site.webhooks(),
         last_received=last,
         last_concluded=concluded,
+        newest_round=newest,
     )
 
 

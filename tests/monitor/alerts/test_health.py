@@ -108,6 +108,14 @@ def test_detector_lag(
     firing(tmp_path, series, {30: {"DetectorLagging": expected}})
 
 
+def test_an_import_of_old_measurements_is_no_lag(tmp_path: Path) -> None:
+    """They arrive today, and their rounds, of years ago, are judged."""
+    series = up() | {RECEIVED: "1795886321x60", CONCLUDED: "1701301500x60"}
+    newest = "reachwatch_newest_round_timestamp_seconds"
+    firing(tmp_path, series | {newest: "1701301500x60"}, {30: {"DetectorLagging": []}})
+    firing(tmp_path, series | {newest: "1795885800x60"}, {30: {"DetectorLagging": [{}]}})
+
+
 def test_a_fresh_monitor_may_take_its_time_to_judge(tmp_path: Path) -> None:
     series = up() | {RECEIVED: "_x10 100000+30x200", CONCLUDED: "_x32 100300+30x200"}
     firing(tmp_path, series, {at: {"DetectorLagging": []} for at in (6, 12, 16, 18, 30, 60)})

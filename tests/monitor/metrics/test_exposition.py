@@ -71,6 +71,7 @@ SNAPSHOT = Snapshot(
     retests=3,
     last_received=5_000,
     last_concluded=4_000,
+    newest_round=4_500,
     owners={"RU": 2},
     ended=[
         (event(id="c" * 16, state=EventState.CLOSED, onset=2_000, closed=9_000), "closed"),
@@ -164,6 +165,7 @@ def test_totals_and_quarantine_reasons() -> None:
     assert rows[families.OWNERS.name, (("country", "RU"),)] == 2
     assert rows[families.LAST_RECEIVED.name, ()] == 5
     assert rows[families.LAST_CONCLUDED.name, ()] == 4
+    assert rows[families.NEWEST_ROUND.name, ()] == 4.5
 
 
 def test_retests_are_counted_where_they_are_asked_for_alone() -> None:

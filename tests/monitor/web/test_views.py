@@ -20,6 +20,7 @@ async def test_a_snapshot_leaves_out_who_was_revoked(site: Site) -> None:
     assert ("wechat", "RU", "opened", 2) in made.transitions
     assert made.owners == {"DE": 1, "FR": 1, "RU": 4}
     assert made.last_concluded == world.START + world.ROUNDS * world.INTERVAL
+    assert made.newest_round == made.last_concluded - world.INTERVAL
     assert made.ended == []
 
 
