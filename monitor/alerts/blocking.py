@@ -55,7 +55,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             f"{promql.EFFECT_TEXT} in {promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): "
             f"{promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Vantages of several owners agree, "
-            "and the control reaches the service.",
+            "and the control reaches the service."
+            # 1 stands for "confirmed" where there is no figure.
+            "{{ if lt $value 1.0 }} Confidence: {{ $value | humanizePercentage }}.{{ end }}",
             first="Open the event's page, read the evidence against it and two witnesses of "
             "different owners; then inform the people who follow this service or country.",
             link="/e/{{ $labels.event_id }}",

@@ -35,6 +35,9 @@ WHEN_RESOLVED = (
 def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None:
     """And says the same when the monitor has been down for a while."""
     series = up(0, 10) | event("confirmed", 0, 10, asns=(64502, 64501))
+    for name in series:
+        if name.startswith("reachwatch_block_event_confidence"):
+            series[name] = minutes(0.973, 0, 10)
     networks = f'reachwatch_block_event_networks{{event_id="{ID}",kind="%s"}}'
     series |= {networks % "blocked": minutes(2, 0, 10), networks % "measured": minutes(3, 0, 10)}
     for function in ("web", "api"):
@@ -48,7 +51,7 @@ def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None
             "summary": "WeChat (api, web) is blocked in Russia (AS64501, AS64502): tls.reset.sni",
             "description": "Seen by 3 of 4 vantages in AS64501, AS64502 (2 of 3 networks measured) "
             "since 2026-09-21 14:13 UTC. How: tls.reset.sni. Vantages of several owners agree, and "
-            "the control reaches the service.",
+            "the control reaches the service. Confidence: 97.3%.",
             "first": "Open the event's page, read the evidence against it and two witnesses of "
             "different owners; then inform the people who follow this service or country.",
             "evidence_url": f"https://reach.example/e/{ID}",
