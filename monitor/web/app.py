@@ -69,8 +69,6 @@ def make_app(site: Site) -> web.Application:
     router.add_get("/metrics", _metrics)
     router.add_get("/healthz", _healthz)
     router.add_get("/readyz", _readyz)
-    router.add_get("/runbooks/", assets.runbook)
-    router.add_get("/runbooks/{name:[A-Za-z]{1,60}}.md", assets.runbook)
     router.add_get("/static/{name:[a-zA-Z0-9.-]{1,60}}", assets.serve)
     pages.add_routes(app)
     return app
@@ -148,7 +146,8 @@ async def _middleware(request: web.Request, handler: Handler) -> web.StreamRespo
         use(language)
         response = await _respond(request, handler)
         if response.content_type == "text/html":
-            response.headers["Vary"] = "Accept-Language, Cookie"
+            own = response.headers.get("Vary")
+            response.headers["Vary"] = ", ".join(filter(None, (own, "Accept-Language, Cookie")))
             if request.query.get("lang") == language:
                 response.set_cookie(
                     COOKIE, language, max_age=COOKIE_SECONDS, httponly=True, samesite="Lax"

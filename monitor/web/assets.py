@@ -5,7 +5,6 @@ for a year.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import gzip
 import hashlib
@@ -15,7 +14,6 @@ import msgspec
 from aiohttp import web
 
 STATIC = Path(__file__).with_name("static")
-RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 CACHE_FOREVER = "public, max-age=31536000, immutable"
 
@@ -66,14 +64,3 @@ async def serve(request: web.Request) -> web.Response:
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         body, headers["Content-Encoding"] = found.packed, "gzip"
     return web.Response(body=body, content_type=found.type, charset="utf-8", headers=headers)
-
-
-async def runbook(request: web.Request) -> web.Response:
-    """What to do about an alert, as its annotation `runbook_url` links to; without a name, the list
-    of all."""
-    path = RUNBOOKS / f"{request.match_info.get('name', 'README')}.md"
-    try:
-        text = await asyncio.to_thread(path.read_text, "utf-8")
-    except FileNotFoundError:
-        raise web.HTTPNotFound(reason="There is no runbook of this name.") from None
-    return web.Response(text=text, content_type="text/plain", charset="utf-8")

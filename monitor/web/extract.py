@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 TEXTS = HERE.parent / "text"
 Message = str | tuple[str, str]
 KEYWORDS: Mapping[str, tuple[int, ...] | None] = {"_": None, "_h": None, "n_": (1, 2)}
-OPERATORS = frozenset(("status.html", "status.py"))
+OPERATORS = frozenset(("runbook.html", "status.html", "status.py"))
 """Pages for the operator alone stay English."""
 
 

@@ -86,7 +86,9 @@ class ResponseCache:
     ) -> web.StreamResponse:
         """A kept answer in this language that is young enough, or a new one from `make`."""
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
-        negotiated = request.headers.get("Accept", "") if request.path == "/metrics" else ""
+        negotiated = request.headers.get("Accept", "")
+        if request.path != "/metrics":
+            negotiated = "html" if "text/html" in negotiated else ""
         key = (request.path_qs, f"{packed} {negotiated} {language}")
         while True:
             entry = self._entries.get(key)

@@ -23,6 +23,7 @@ from monitor.web.pages import (
     overview,
     picture,
     places,
+    runbook,
     search,
     service,
     status,
@@ -66,6 +67,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/history.csv", history.as_csv)
     app.router.add_get("/search", search.page)
     downloads.add_routes(app.router)
+    app.router.add_get("/runbooks/", runbook.page)
+    app.router.add_get("/runbooks/{name:[A-Za-z]{1,60}}.md", runbook.page)
     app.router.add_get("/status", status.page)
     app.router.add_get("/status.json", status.as_json)
     app.router.add_get("/method", method.page)

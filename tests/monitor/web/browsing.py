@@ -57,6 +57,7 @@ OTHERS = {
     "found several": "/search?q=w",
     "no such page": "/nothing-here",
     "no such event": "/e/0000000000000000",
+    "runbook": "/runbooks/ServiceBlockConfirmed.md",
     "two services": "/compare?service=wechat&service=signal",
     "empty country": "/c/DE",
 }

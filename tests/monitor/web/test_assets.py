@@ -46,9 +46,3 @@ def test_every_file_is_known_and_packed() -> None:
     assert {path.name for path in STATIC.iterdir()} == set(assets())
     for each in assets().values():
         assert gzip.decompress(each.packed) == each.content
-
-
-async def test_who_knows_no_name_of_a_runbook_gets_the_list(web: Client) -> None:
-    answer = await web.get("/runbooks/")
-    assert answer.status == 200
-    assert "ServiceBlockConfirmed" in await answer.text()
