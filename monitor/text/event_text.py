@@ -378,8 +378,16 @@ def subject(event: Event, service: str) -> str:
     if event.targets_measured <= len(event.targets):
         return service
     *first, last = [function(target) for target in event.targets]
-    its = _("%(first)s and %(last)s", first=", ".join(first), last=last) if first else last
-    return _("%(service)s's %(functions)s", service=service, functions=its)
+    if first or _is_plural(event.targets[0]):
+        # "Telegram's data centres is blocked" would be wrong.
+        its = _("%(first)s and %(last)s", first=", ".join(first), last=last) if first else last
+        return _("%(service)s (%(functions)s)", service=service, functions=its)
+    return _("%(service)s's %(functions)s", service=service, functions=last)
+
+
+def _is_plural(target: str) -> bool:
+    name = target.partition("/")[2]
+    return FUNCTIONS.get(name, name).endswith("s")
 
 
 def function(target: str) -> str:

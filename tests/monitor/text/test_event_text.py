@@ -13,6 +13,7 @@ from monitor.detection.events import lifecycle as detector
 from monitor.detection.events import series_summary
 from monitor.detection.model import Change, ClosedGate, Event, EventState, Tier, Votes
 from monitor.text import event_text, words
+from probes.catalogue import load as catalogue
 from tests.world import site as world
 
 EVENTS = {event.id: event for event in world.events()}
@@ -297,7 +298,18 @@ def test_the_headline_says_exactly_what_is_concerned() -> None:
     whole = replace(event, targets_measured=1, networks_measured=1)
     assert event_text.headline(whole, "WeChat") == "WeChat is blocked in one network in Russia."
     two = replace(scoped, targets=("wechat/api", "wechat/web"), targets_measured=3)
-    assert event_text.subject(two, "WeChat") == "WeChat's API and web client"
+    assert event_text.subject(two, "WeChat") == "WeChat (API and web client)"
+    many = replace(scoped, service="telegram", targets=("telegram/dc",))
+    assert event_text.headline(many, "Telegram") == (
+        "Telegram (data centres) is blocked in one of two networks measured in Russia."
+    )
+
+
+def test_every_function_of_the_catalogue_has_a_name() -> None:
+    """Else a headline would say "WeChat's platform api hk is blocked", in every language."""
+    targets = [each.id for one in catalogue.load().services for each in one.targets]
+    assert len(targets) > 100
+    assert {id for id in targets if id.partition("/")[2] not in event_text.FUNCTIONS} == set()
 
 
 def test_an_event_that_clears_tells_the_numbers_of_then_and_of_now() -> None:

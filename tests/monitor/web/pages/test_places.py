@@ -101,7 +101,7 @@ def test_a_network_is_named_with_the_functions_that_fail_there() -> None:
         networks=(here, other),
     )
     assert say(NETWORK, [both]) == "WeChat's web client is blocked in AS64501 in Russia."
-    assert say(RUSSIA, [both]).startswith("WeChat's messaging and web client is blocked in two")
+    assert say(RUSSIA, [both]).startswith("WeChat (messaging and web client) is blocked in two")
 
 
 def test_unconfirmed_blocks_are_called_so() -> None:
