@@ -14,9 +14,9 @@ from monitor.text.language import _
 from monitor.text.words import TABLES
 
 MEANING = (
-    "Of 100 events that look like this one, so many were blocks, in the simulation that the "
-    "figure was fitted to. It assumes one new block of a service in a country a year; "
-    "where blocks are rarer, so is the truth of such an event."
+    "The share of events like this one that were blocks, in the simulation to which the model was "
+    "fitted. It assumes one new block of a service in a country a year; where blocks are rarer, "
+    "fewer such events are blocks."
 )
 
 
