@@ -22,7 +22,13 @@ from monitor.collector.countries import COUNTRIES
 from monitor.detection.model import NEVER
 from monitor.store.records import Probe
 from probes.wire.codec import Envelope, EnvelopeVantage
-from probes.wire.measurement import LIVENESS_TARGETS, Role, measurement_id, round_grid_ms
+from probes.wire.measurement import (
+    LIVENESS_TARGETS,
+    MOST_INTERVAL_MS,
+    Role,
+    measurement_id,
+    round_grid_ms,
+)
 
 
 class QuarantineReason(StrEnum):
@@ -58,9 +64,9 @@ MAX_AGE_MS = 90 * 86_400_000
 """Older than any spool that is still useful (and than a clock at 1970)."""
 ROUND_MS = 86_400_000
 """A measurement this far from the start of its round belongs to another round."""
-LEAST_INTERVAL_MS, MOST_INTERVAL_MS = 100, 86_400_000
-"""Of a daemon; the least is for laboratories. A claimed interval of years would stay fresh for
-years."""
+LEAST_INTERVAL_MS = 100
+"""Of a daemon in a laboratory. There is a longest one too: a measurement with a claimed interval of
+years would stay fresh for years."""
 SINGLE_ROUND_MS = 1000
 """Rounds of a measurement without an interval begin on whole seconds. All others begin on the grid
 of their interval, so a probe cannot make a round of its own for every measurement."""

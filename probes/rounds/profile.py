@@ -55,7 +55,7 @@ class Profile(msgspec.Struct, frozen=True):
 
     def intervals(self, interval_ms: int) -> dict[str, int]:
         """The interval of each target by id, in milliseconds, when that of the rounds is this."""
-        rest = _rest_rounds(interval_ms) * interval_ms
+        rest = self.rest_interval(interval_ms)
         return {target.id: interval_ms if core else rest for target, core in self._targets()}
 
     def due(
@@ -73,6 +73,10 @@ class Profile(msgspec.Struct, frozen=True):
             for target, core in self._targets()
             if core or self._turn(target, round_ms // interval_ms, interval_ms, place, failed)
         )
+
+    def rest_interval(self, interval_ms: int) -> int:
+        """The interval in milliseconds of a target that is not core."""
+        return _rest_rounds(interval_ms) * interval_ms
 
     def longest_after_failure(self, interval_ms: int) -> int:
         """The interval in milliseconds of a target that failed, if it is not shorter anyhow."""

@@ -36,6 +36,7 @@ from probes.wire.measurement import (
     Role,
     Software,
     Vantage,
+    named_interval_ms,
 )
 from probes.wire.observation import AnyObservation, Observation, Purpose
 from probes.wire.protocol import Transport, protocol
@@ -418,7 +419,7 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
             probe=this.setup.probe,
             target=target.id,
             round=this.round_ms,
-            interval_ms=this.interval_of(target),
+            interval_ms=named_interval_ms(this.interval_of(target), this.interval_ms),
             started=measured.started,
             monotonic_us=measured.started_us,
             took_us=measured.took_us,
@@ -434,7 +435,7 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
     )
     if not any(failed_endpoints(measurement).values()):
         return measurement
-    again_ms = this.interval_of(target, failed=True)
+    again_ms = named_interval_ms(this.interval_of(target, failed=True), this.interval_ms)
     return msgspec.structs.replace(measurement, interval_ms=again_ms)
 
 

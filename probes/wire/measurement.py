@@ -38,12 +38,27 @@ LIVENESS_TARGETS = (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC)
 
 
 ROUND_GRID_MS = 60_000
+MOST_INTERVAL_MS = 86_400_000
+"""The longest interval that a measurement may name: the collector does not accept a longer one."""
 
 
 def round_grid_ms(interval_ms: int) -> int:
     """The rounds of a daemon with this interval start at multiples of so many milliseconds: a
     minute, or the largest part of one that divides the interval."""
     return math.gcd(interval_ms, ROUND_GRID_MS)
+
+
+def named_interval_ms(interval_ms: int, rounds_ms: int) -> int:
+    """The interval that a measurement names, of a target that is measured at this interval, in
+    rounds at `rounds_ms`: the longest one with which the collector accepts such rounds. It is at
+    most a day, and has the same grid as the rounds."""
+    if not rounds_ms:
+        return interval_ms
+    grid = round_grid_ms(rounds_ms)
+    named = min(interval_ms, MOST_INTERVAL_MS) // grid * grid
+    while round_grid_ms(named) != grid:
+        named -= grid
+    return named
 
 
 class Role(StrEnum):
@@ -113,7 +128,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Start of the round, Unix time in milliseconds. In the daemon it is a multiple of
     `round_grid_ms(interval_ms)`: vantages that measure in the same minute share a round."""
     interval_ms: Millis = 0
-    """Interval between rounds; 0 for a single run (`once`)."""
+    """Interval between rounds that measure this target, at most a day (see `named_interval_ms`);
+    0 for a single run (`once`)."""
     started: Millis
     """Start of the first step by the wall clock, Unix time in milliseconds."""
     monotonic_us: Micros = 0

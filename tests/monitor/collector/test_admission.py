@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -12,8 +13,11 @@ from monitor.collector.admission import Rejection, admit, within_networks, withi
 from monitor.detection.model import NEVER
 from monitor.store.facts import CONFLICT
 from monitor.store.records import Probe
+from probes.rounds.profile import Profile
+from probes.rounds.scheduler import next_round, phase_ms
 from probes.wire.codec import EnvelopeVantage, envelope_of
-from probes.wire.measurement import Measurement, Vantage
+from probes.wire.measurement import Measurement, Vantage, named_interval_ms, round_grid_ms
+from probes.wire.target import Catalogue
 from tests.monitor.collector.bench import P, measurement
 
 NOW = 1_790_000_000_000
@@ -97,6 +101,25 @@ def test_borders_of_time_are_admitted() -> None:
         measurement(at=NOW, target="no-such/target-here"),
     ):
         assert judge(one) is None
+
+
+@given(
+    seconds=st.sampled_from([30, 45, 301, 421, 1800, 1801, 5000, 21_600, 21_601, 28_800, 86_400])
+    | st.integers(30, 86_400),
+    seed=st.integers(0, 9999),
+)
+def test_every_round_of_a_probe_is_admitted_at_any_interval(seconds: int, seed: int) -> None:
+    """Also of functions that are measured less often than once in a round, or in a day."""
+    interval, probe = seconds * 1000, f"p-{seed:016x}"
+    profile = Profile(Catalogue(version="", services=()), probe)
+    grid = round_grid_ms(interval)
+    start = next_round(NOW, interval, None, random.Random(seed), phase_ms(probe, interval)).round_ms
+    rest = profile.rest_interval(interval)
+    for usual in (interval, rest, profile.longest_after_failure(interval)):
+        named = named_interval_ms(usual, interval)
+        assert usual >= named > min(usual, DAY) - 60 * grid
+        one = measurement(at=NOW, round=start, interval_ms=named)
+        assert judge(one) is None, (usual, named)
 
 
 @given(st.integers(0, 2**53), st.integers(0, 2**45), st.integers(0, 2**45))
