@@ -197,7 +197,9 @@ def notices(
         lines.append(say(language, "is_paused"))
     if status.metered:
         lines.append(say(language, "is_metered"))
-    if not route or status.offline:
+    if status.country == "ZZ" or not status.asn:
+        lines.append(say(language, "is_nowhere"))
+    if status.offline or not (route or status.transport):
         lines.append(say(language, "is_offline"))
     elif status.away_ms and now_ms - status.away_ms > _AWAY_SECONDS * 1000:
         lines.append(say(language, "is_away", minutes=(now_ms - status.away_ms) // 60_000))

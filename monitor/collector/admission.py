@@ -18,10 +18,10 @@ from functools import lru_cache
 
 import msgspec
 
-from monitor.collector.countries import COUNTRIES
 from monitor.detection.model import NEVER
 from monitor.store.records import Probe
 from probes.wire.codec import Envelope, EnvelopeVantage
+from probes.wire.countries import COUNTRIES
 from probes.wire.measurement import (
     LIVENESS_TARGETS,
     MOST_INTERVAL_MS,

@@ -23,6 +23,7 @@ from probes.runtime.options import (
     path,
     positive,
 )
+from probes.wire.countries import COUNTRIES
 
 
 def build(environment: Mapping[str, str]) -> Parser:
@@ -173,7 +174,7 @@ def _measuring(parser: Parser) -> None:
     parser.option(
         "--country CC",
         "country this machine is in (default: looked up in the table of `geo update`)",
-        read=country,
+        read=_country,
         default="",
     )
     parser.option(
@@ -191,6 +192,15 @@ def _measuring(parser: Parser) -> None:
     parser.option(
         "--allow-private", "for laboratories only: allow private addresses and short intervals"
     )
+
+
+def _country(text: str) -> str:
+    """The collector accepts measurements from these countries alone."""
+    code = country(text)
+    if code not in COUNTRIES:
+        meant = {"UK": ": the United Kingdom is GB", "EL": ": Greece is GR"}.get(code, "")
+        raise ValueError(f"{code} is not a country code of ISO 3166-1{meant}")
+    return code
 
 
 def _consent(parser: Parser) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from probes.config import AgentConfig
 from probes.log import Log
 from probes.runtime import geo_table
+from probes.wire.countries import COUNTRIES
 from probes.wire.measurement import Role, Vantage
 
 PROC = Path("/proc/self/net")
@@ -74,6 +75,7 @@ def locate(
 
     `outside` are the public addresses of this machine. A table that cannot be used is ignored.
     The network of the nameserver is looked up too; its address is not part of the Vantage.
+    What a table has in place of a country (`EU`) is unknown: the collector would not accept it.
     """
     here, there, version = geo_table.Location(), geo_table.Location(), ""
     if directory is not None and (directory / geo_table.FILE_NAME).exists():
@@ -88,7 +90,8 @@ def locate(
     given = bool(country) or asn is not None
     in_table = here != geo_table.Location()
     return Vantage(
-        country=country or here.country,
+        country=country
+        or (here.country if here.country in COUNTRIES else geo_table.UNKNOWN_COUNTRY),
         asn=here.asn if asn is None else asn,
         role=Role(role),
         resolver_class=resolver_class,

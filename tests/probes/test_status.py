@@ -84,6 +84,8 @@ def test_a_paused_probe_is_not_ill() -> None:
         ({"offline": True, "away_ms": NOW - 600_000}, "this machine is offline"),
         ({"away_ms": NOW - 600_000}, "the broker has been away for 10 min"),
         ({"away_ms": NOW - 5_000}, None),
+        ({"country": "ZZ"}, "start it with --country CC --asn N"),
+        ({"asn": 0}, "start it with --country CC --asn N"),
         ({"no_certificates": True}, "whether the network asks you to log in"),
         ({"clock_offset_ms": 7_200_000}, "120 min fast: set it"),
         ({"clock_offset_ms": -7_200_000}, "120 min slow: set it"),
@@ -98,6 +100,8 @@ def test_what_a_volunteer_should_know(fields: dict[str, object], words: str | No
 def test_a_machine_without_a_route_is_offline_before_the_next_round_shows_it() -> None:
     (line,) = notices(probe_status(away_ms=NOW - 600_000), NOW, route=False)
     assert "offline" in line
+    online = probe_status(transport="mqtts+5")
+    assert notices(online, NOW, route=False) == [], "the broker is reached some other way"
 
 
 def test_the_traffic_of_the_whole_month() -> None:

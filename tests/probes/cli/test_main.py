@@ -72,6 +72,8 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["run", "--broker", "mqtt://127.0.0.1:9", "--state", "/dev/null"], "/dev/null: not a dir"),
         (["status", "--state", "/dev/null"], "/dev/null: Not a directory"),
         (["run", "--local-page", "192.0.2.1:80"], "must be a loopback address"),
+        (["run", "--country", "uk"], "--country: UK is not a country code of ISO 3166-1: the Un"),
+        (["once", "--country", "XX"], "--country: XX is not a country code of ISO 3166-1"),
         (["run", "--metered", "no"], "--metered: must be"),
         (["once", "--only", "wechatt"], "did you mean wechat"),
         (["geo", "update", "--from", "/nowhere.tsv"], "/nowhere.tsv: No such file"),

@@ -109,7 +109,8 @@ async def test_a_broker_that_is_away_is_no_fault_of_the_probe(tmp_path: Path) ->
     assert found is not None
     assert (found.refused, found.transport) == (0, "")
     later = found.away_ms + 600_000
-    assert status.notices(found, later)[0].startswith("the broker has been away for 10 min")
+    told = " ".join(status.notices(found, later))
+    assert "the broker has been away for 10 min" in told
 
 
 @pytest.mark.needs("libfaketime")

@@ -51,6 +51,14 @@ def test_the_table_gives_what_options_do_not(tmp_path: Path) -> None:
     assert (mixed.country, mixed.asn, mixed.geo) == ("FR", 64501, "flag")
 
 
+def test_what_is_no_country_is_unknown(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text("192.0.2.0,192.0.2.255,64501,EU\n")
+    geo.update(source, tmp_path)
+    here = locate(country="", asn=None, outside=["192.0.2.9"], directory=tmp_path)
+    assert (here.country, here.asn) == ("ZZ", 64501)
+
+
 def test_without_options_and_table_the_location_is_unknown(tmp_path: Path) -> None:
     assert locate(country="", asn=None) == Vantage()
     (tmp_path / FILE_NAME).write_bytes(b"damaged")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The countries that a vantage can be in. Anything else would be a name that strangers chose, and
-countries are labels of metrics, rows of the store and parts of topics.
+countries are labels of metrics, rows of the store and parts of topics: the collector does not
+accept it, so the probe does not send it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from monitor.collector.countries import COUNTRIES, ISO_3166
 from monitor.text import words
+from probes.wire.countries import COUNTRIES, ISO_3166
 
 
 def test_they_are_those_that_pages_can_name() -> None:
