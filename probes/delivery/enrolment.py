@@ -186,7 +186,10 @@ def load(directory: Path) -> Enrolment | None:
     except OSError as error:
         raise EnrolmentError(f"{path}: {error.strerror or error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EnrolmentError(f"{path}: damaged ({error}); join again") from None
+        raise EnrolmentError(
+            f"{path}: damaged ({error}): run `reachprobe leave --force`, and join again with a new "
+            "token"
+        ) from None
 
 
 def own_identity(directory: Path) -> str:

@@ -118,7 +118,7 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     assert enrolment.load(tmp_path) is None
     (tmp_path / enrolment.FILE).write_text("{}")
-    with pytest.raises(EnrolmentError, match="join again"):
+    with pytest.raises(EnrolmentError, match="run `reachprobe leave --force`, and join again"):
         enrolment.load(tmp_path)
     (tmp_path / enrolment.IDENTITY).write_text("x")
     with pytest.raises(EnrolmentError, match="damaged"):
