@@ -159,7 +159,7 @@ def problem(status: ProbeStatus | None, now_ms: int, *, running: bool = False) -
     if status.revoked or is_refused(status, now_ms):
         return REVOKED
     if status.stopped:
-        return f"stopped: {_START}"
+        return _UNSAVED if running else f"stopped: {_START}"
     # A time in the future is stale too: written before the clock was set back.
     if abs(now_ms - status.updated_ms) > STALE_SECONDS * 1000:
         return _UNSAVED if running else f"not running: {_START}"

@@ -39,6 +39,8 @@ def test_problems_of_a_probe() -> None:
     assert problem(probe_status(transport=""), NOW) == ""
     start = "start it with `reachprobe run`"
     assert problem(probe_status(stopped=True), NOW) == f"stopped: {start}"
+    unsaved = problem(probe_status(stopped=True), NOW, running=True)
+    assert unsaved.startswith("running, but its status is out of date")
     assert problem(probe_status(), NOW + 120_000) == f"not running: {start}"
     assert problem(probe_status(), NOW - 120_000) == f"not running: {start}"
     assert problem(probe_status(trouble="disk full"), NOW) == "disk full"
