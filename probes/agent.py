@@ -127,6 +127,9 @@ class Agent:
         earlier = status.load(config.directory)
         if earlier is None or earlier.probe != setup.probe:
             earlier = None
+        if earlier is not None:
+            before = max(0, earlier.acked - earlier.sent_today)
+            self._day, self._day_base = earlier.day, (before, -earlier.sent_bytes_today)
         self._spent_base, self._charged_ms = 0.0, now
         self._probe_status = status.ProbeStatus(
             probe=setup.probe,
@@ -141,11 +144,7 @@ class Agent:
             started_ms=now,
             interval_ms=config.interval_ms,
             budget_bytes=int(config.budget_bytes),
-            measured_ms=earlier.measured_ms if earlier else 0,
-            last_ack_ms=earlier.last_ack_ms if earlier else 0,
-            revoked=earlier.revoked if earlier else False,
-            month=earlier.month if earlier else "",
-            month_spent_bytes=earlier.month_spent_bytes if earlier else 0,
+            **status.after_restart(earlier),
         )
 
     def stop(self) -> None:
@@ -540,7 +539,7 @@ class Agent:
             trouble=self._trouble,
             refused_catalogue=self._remote.refused if self._remote else "",
             day=today,
-            sent_today=counts.acked - self._day_base[0],
+            sent_today=max(0, counts.acked - self._day_base[0]),
             sent_bytes_today=stats.published_bytes - self._day_base[1],
         )
         try:

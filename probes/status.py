@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -133,6 +134,13 @@ def message(
         sequence=counts.sequence,
         acked=counts.acked,
     )
+
+
+def after_restart(earlier: ProbeStatus | None) -> dict[str, Any]:
+    """What a restart does not change, as fields of the new status."""
+    names = ("measured_ms", "last_round_took_ms", "last_round_failed", "last_ack_ms", "revoked",
+             "month", "month_spent_bytes")  # fmt: skip
+    return {} if earlier is None else {name: getattr(earlier, name) for name in names}
 
 
 def save(directory: Path, status: ProbeStatus) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import email.utils
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from probes import status
@@ -147,3 +148,26 @@ async def test_a_wrong_clock(tmp_path: Path) -> None:
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def test_a_restart_does_not_change_what_the_status_says(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    shown: list[status.ProbeStatus] = []
+    async with tiny_world(tmp_path / "c") as catalogue:
+        for event in (b'"round"', b'"next round"'):
+            broker = f"mqtt://127.0.0.1:{free_port()}"
+            async with running_probe(state, catalogue, broker, interval=3600) as run:
+                assert run.stderr is not None
+                async with asyncio.timeout(HANG_SECONDS):
+                    while event not in (line := await run.stderr.readline()):
+                        assert line, "the probe ended"
+                run.terminate()
+                await run.communicate()
+            found = status.load(state)
+            assert found is not None
+            shown.append(msgspec.structs.replace(found, sent_bytes_today=1000))
+            status.save(state, shown[-1])
+    assert found.sent_bytes_today == 1000
+    first, second = ((s.last_round_failed, s.last_round_took_ms) for s in shown)
+    assert first == second
+    assert first[0] == 1
