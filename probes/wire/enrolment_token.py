@@ -33,7 +33,7 @@ def encode_token(token: EnrolmentToken) -> str:
 
 def parse_token(text: str) -> EnrolmentToken:
     """Return what a token's text says. Raises TokenError."""
-    text = text.strip()
+    text = "".join(text.split())  # mail programs break long lines
     if not text.startswith(PREFIX):
         raise TokenError(f"token: must begin with {PREFIX}: copy it as your operator sent it")
     body = text.removeprefix(PREFIX)
