@@ -27,7 +27,7 @@ from probes.wire.observation import (
 )
 from probes.wire.protocol import protocol
 from probes.wire.target import Catalogue
-from probes.words import function_name, say
+from probes.words import function_name, is_plural, say
 
 _DEPTH = (DNSLookup, TCPConnect, TLSHandshake, QUICHandshake, HTTPExchange, AppExchange)
 _LAYERS = {QUICHandshake: "QUIC ", TLSHandshake: "TLS ", HTTPExchange: "HTTP "}
@@ -157,7 +157,8 @@ def _service_words(measured: Sequence[FunctionSummary], language: str) -> str:
     if len(measured) > 1 and not any(each.cause for each in measured):
         return say(language, "all_work", count=len(working))
     if working:
-        key = "works" if len(working) == 1 else "work"
+        one = len(working) == 1 and not is_plural(language, working[0])
+        key = "works" if one else "work"
         parts.append(say(language, key, names=_names(working, language)))
     failing: dict[str, list[str]] = {}
     for each in measured:

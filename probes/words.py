@@ -14,6 +14,7 @@ LANGUAGES = ("en", "fr", "ru", "zh")
 """The first is used where no other fits."""
 _TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _FUNCTIONS: dict[str, dict[str, str]] = _TEXTS.pop("functions")
+_PLURAL: dict[str, list[str]] = _TEXTS.pop("plural")
 
 
 def say(language: str, key: str, **values: object) -> str:
@@ -29,6 +30,11 @@ def function_name(language: str, target: str) -> str:
     """Return the name of a target's function, its id where there is no name."""
     function = target.partition("/")[2]
     return _in(language, _FUNCTIONS[function]) if function in _FUNCTIONS else function
+
+
+def is_plural(language: str, target: str) -> bool:
+    """Whether the name of a target's function is a plural: calls work, messaging works."""
+    return target.partition("/")[2] in _PLURAL.get(language, ())
 
 
 def language_of(wanted: str) -> str:

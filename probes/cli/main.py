@@ -448,6 +448,8 @@ def _pause(chosen: Namespace, log: Log) -> int:
 
 
 def _resume(chosen: Namespace, log: Log) -> int:
+    if chosen.state.is_dir() and not state_directory.is_locked(chosen.state):
+        return _set_paused(chosen, False, "no longer paused; start it with `reachprobe run`")
     return _set_paused(chosen, False, "measuring goes on")
 
 

@@ -116,6 +116,8 @@ def test_a_line_a_service() -> None:
     assert service_lines(both, [FunctionSummary("line/messaging", True)]) == [
         "LINE: messaging works"
     ]
+    calls = catalogue(service("line", "LINE", "calls"))
+    assert service_lines(calls, [FunctionSummary("line/calls", True)]) == ["LINE: calls work"]
     many = catalogue(service("wechat", "WeChat", "messaging web login push site"))
     ids = [target.id for target in many.targets]
     partly = [*(FunctionSummary(id, True) for id in ids[:4]), FunctionSummary(ids[4], True, reset)]

@@ -2,7 +2,16 @@ import string
 
 import pytest
 
-from probes.words import _FUNCTIONS, _TEXTS, LANGUAGES, function_name, language_of, say
+from probes.words import (
+    _FUNCTIONS,
+    _PLURAL,
+    _TEXTS,
+    LANGUAGES,
+    function_name,
+    is_plural,
+    language_of,
+    say,
+)
 
 
 def fields(text: str) -> set[str | None]:
@@ -29,6 +38,14 @@ def test_each_text_is_there_in_every_language_with_the_same_values() -> None:
 )
 def test_the_language(wanted: str, language: str) -> None:
     assert language_of(wanted) == language
+
+
+def test_plural_names() -> None:
+    assert all(function in _FUNCTIONS for names in _PLURAL.values() for function in names)
+    assert is_plural("en", "whatsapp/calls")
+    assert not is_plural("en", "whatsapp/messaging")
+    assert is_plural("ru", "whatsapp/messaging")
+    assert not is_plural("zh", "whatsapp/calls")
 
 
 def test_an_unknown_function_keeps_its_id() -> None:

@@ -425,7 +425,7 @@ async def test_pausing_and_going_on(tmp_path: Path) -> None:
         port = int(url.rstrip("/").rpartition(":")[2])
         request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Language: ru\r\n\r\n"
         _, page = await ask(port, request.encode())
-        assert "WeChat: сообщения — работает; вход: в соединении отказано" in page.decode()
+        assert "WeChat: сообщения — работают; вход: в соединении отказано" in page.decode()
         assert say("ru", "paused") in page.decode()
         assert (await reachprobe(["resume", *here]))[0] == 0
         async with asyncio.timeout(HANG_SECONDS):
@@ -433,6 +433,10 @@ async def test_pausing_and_going_on(tmp_path: Path) -> None:
                 assert line, "the probe ended"
         run.terminate()
         await run.communicate()
+    assert (await reachprobe(["resume", *here]))[:2] == (
+        0,
+        "no longer paused; start it with `reachprobe run`\n",
+    )
 
 
 async def test_the_reflector_runs_until_sigterm(tmp_path: Path) -> None:
