@@ -155,6 +155,8 @@ def _once(chosen: Namespace, log: Log) -> int:
         only=chosen.only,
         excluded=chosen.except_,
     )
+    if (chosen.state / enrolment.FILE).exists():
+        _say_waiting("asking the monitor for this machine's public address")
     outside = enrolment.seen_from_outside(chosen.state)
     vantage = locate(
         country=chosen.country,
@@ -199,6 +201,7 @@ def _join(chosen: Namespace, log: Log) -> int:
         )
     _show_risks(chosen)
     enrolment.require_room(chosen.state)
+    _say_waiting("asking the monitor for credentials")
     enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
     for url in enrolled.broker:
         _broker("the collector's answer: broker", url)
@@ -208,6 +211,12 @@ def _join(chosen: Namespace, log: Log) -> int:
         "next: reachprobe run --country CC --asn N (where this machine is)"
     )
     return 0
+
+
+def _say_waiting(words: str) -> None:
+    """Tell somebody who watches what a command waits for: a network that is silent takes long."""
+    if sys.stderr.isatty():
+        print(f"{words} ...", file=sys.stderr, flush=True)
 
 
 def _show_risks(chosen: Namespace) -> None:
@@ -506,6 +515,7 @@ def _leave(chosen: Namespace, log: Log) -> int:
         enrolled_here = (chosen.state / enrolment.FILE).exists()
         try:
             if enrolled is not None:
+                _say_waiting("asking the monitor to revoke the credentials")
                 enrolment.leave(enrolled)
         except enrolment.EnrolmentError as error:
             # Without the credentials they could never be revoked.
