@@ -65,10 +65,11 @@ async def _with_database(given: argparse.Namespace) -> int:
         return 0
     if given.command.startswith("db "):
         return await _db(given, url)
+    missing = _missing_store(given) if given.command == "token new" else ""
     async with await open_database(url) as database:
         match given.command:
             case "token new":
-                return await _token_new(given, database)
+                return await _token_new(given, database, missing)
             case "token list":
                 await _token_list(database)
             case "token revoke":
@@ -85,7 +86,17 @@ async def _with_database(given: argparse.Namespace) -> int:
         return 0
 
 
-async def _token_new(given: argparse.Namespace, database: Database) -> int:
+def _missing_store(given: argparse.Namespace) -> str:
+    """Where there is no store yet, and what to set; empty when there is one."""
+    try:
+        existing_database_url(given)
+    except OptionError as error:
+        return str(error)
+    return ""
+
+
+async def _token_new(given: argparse.Namespace, database: Database, missing: str) -> int:
+    """`missing` says that the store was made for this token."""
     now = wall_clock()
     url = given.public_url or PUBLIC_URL
     try:
@@ -103,6 +114,12 @@ async def _token_new(given: argparse.Namespace, database: Database) -> int:
             f"person: use {same!r}, or a name that differs"
         )
     await registry.add_token(token)
+    if missing:
+        print(
+            f"reachwatch: {missing}; an empty one was made, and only a monitor that uses it will "
+            "accept this token",
+            file=sys.stderr,
+        )
     if given.role == OPERATOR:
         print(text)
         until = f"until {rfc3339(token.expires)}; it is not shown again"
