@@ -550,11 +550,10 @@ class Agent:
     def _take_delivery(self) -> None:
         """Copy the state of delivery into the status."""
         stats = self._client.stats
+        same = ("transport", "away_ms", "refused", "unaccepted", "unaccepted_reason")
         self._set(
-            transport=stats.transport,
-            away_ms=stats.away_ms,
-            refused=stats.refused,
             last_ack_ms=stats.last_ack_ms or self._probe_status.last_ack_ms,
+            **{name: getattr(stats, name) for name in same},
         )
 
     def _charge_month(self, now: int, month: str) -> None:

@@ -60,6 +60,10 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     transport: str = ""
     """How it is connected to the broker; empty when it is not."""
     last_ack_ms: int = 0
+    unaccepted: int = 0
+    """Measurements of the batches acknowledged last that the monitor did not accept."""
+    unaccepted_reason: str = ""
+    """Why, as in the monitor's quarantine."""
     last_round_ms: int = 0
     """Its place among the rounds of all probes; it is measured up to an interval later."""
     measured_ms: int = 0
@@ -211,6 +215,9 @@ def notices(
         lines.append(say(language, "is_offline"))
     elif status.away_ms and now_ms - status.away_ms > _AWAY_SECONDS * 1000:
         lines.append(say(language, "is_away", minutes=(now_ms - status.away_ms) // 60_000))
+    if status.unaccepted:
+        values = {"count": status.unaccepted, "reason": status.unaccepted_reason}
+        lines.append(say(language, "is_unaccepted", **values))
     if status.no_certificates:
         lines.append(say(language, "no_certificates"))
     if abs(status.clock_offset_ms) > _CLOCK_MS:

@@ -41,7 +41,7 @@ class Acknowledger:
         self.slots: Mapping[str, Slot] = {}
         """By probe."""
         self._counters = counters
-        self._due: list[tuple[float, str, str, int]] = []
+        self._due: list[tuple[float, str, str, int, int, str]] = []
         self._pending: set[tuple[str, str, int]] = set()
         self._changed = asyncio.Event()
         self._closed = False
@@ -51,11 +51,20 @@ class Acknowledger:
         sends it again meanwhile is not charged for it."""
         return (probe, boot, sequence) in self._pending
 
-    def add(self, probe: str, boot: str, sequence: int, delay: float) -> None:
-        """Acknowledge a batch after `delay` seconds."""
+    def add(
+        self,
+        probe: str,
+        boot: str,
+        sequence: int,
+        delay: float,
+        quarantined: int = 0,
+        reason: str = "",
+    ) -> None:
+        """Acknowledge a batch after `delay` seconds. So many of its measurements are quarantined,
+        the last of them for this reason."""
         if len(self._due) < MAX_DELAYED:
             due = asyncio.get_running_loop().time() + delay
-            heapq.heappush(self._due, (due, probe, boot, sequence))
+            heapq.heappush(self._due, (due, probe, boot, sequence, quarantined, reason))
             self._pending.add((probe, boot, sequence))
             self._changed.set()
 
@@ -79,21 +88,30 @@ class Acknowledger:
                 pass
 
     async def _publish(self, now: float) -> None:
-        ready: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        ready: defaultdict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
         while self._due and self._due[0][0] <= now:
-            _, probe, boot, sequence = heapq.heappop(self._due)
+            _, probe, boot, sequence, quarantined, reason = heapq.heappop(self._due)
             self._pending.discard((probe, boot, sequence))
-            ready[probe, boot].append(sequence)
-        for (probe, boot), sequences in ready.items():
+            ready[probe, boot].append((sequence, quarantined, reason))
+        for (probe, boot), batches in ready.items():
             slot = self.slots.get(probe)
             place, vantages = (None, None) if slot is None else slot
-            for start in range(0, len(sequences), MAX_SEQUENCES):
-                part = tuple(sequences[start : start + MAX_SEQUENCES])
+            for start in range(0, len(batches), MAX_SEQUENCES):
+                sequences, counts, reasons = zip(
+                    *batches[start : start + MAX_SEQUENCES], strict=True
+                )
                 if self.connection is None:
                     continue
                 try:
-                    ack = Ack(boot=boot, sequences=part, place=place, vantages=vantages)
+                    ack = Ack(
+                        boot=boot,
+                        sequences=sequences,
+                        place=place,
+                        vantages=vantages,
+                        quarantined=sum(counts),
+                        reason=next(filter(None, reversed(reasons)), ""),
+                    )
                     await self.connection.publish(topics.ack(probe), encode_message(ack), qos=0)
-                    self._counters.acknowledged += len(part)
+                    self._counters.acknowledged += len(sequences)
                 except BrokerError:
                     continue

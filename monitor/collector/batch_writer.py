@@ -63,7 +63,8 @@ class _Group:
         self.admitted: list[AdmittedBatch] = []
         self.measurements = 0
         self.quarantined: list[Quarantined] = []
-        self.acks: list[tuple[str, str, int, float]] = []
+        self.acks: list[tuple[str, str, int, float, int, str]] = []
+        """Arguments of `Acknowledger.add`."""
         self.bytes = 0
         self.statuses: dict[str, Received] = {}
         self.seen: dict[str, Seen] = {}
@@ -207,9 +208,14 @@ class BatchWriter:
             )
             return
         self.quota.charge(arrived.probe, unpacked.bytes, now)
+        before = len(group.quarantined)
         await self._admit(group, arrived, unpacked)
         if header is not None:
-            group.acks.append((arrived.probe, header.boot, header.sequence, delay))
+            bad = group.quarantined[before:]
+            reason = bad[-1].reason if bad else ""
+            group.acks.append(
+                (arrived.probe, header.boot, header.sequence, delay, len(bad), reason)
+            )
 
     def _refuse(self, group: _Group, arrived: Received) -> None:
         """Report a probe whose quota of the day is used up: one row and one line a day."""

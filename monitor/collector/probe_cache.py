@@ -61,13 +61,15 @@ class ProbeCache:
         return entry
 
     async def record_seen(self, seen: Sequence[Seen]) -> None:
-        """Write when probes last sent something: each at most once in SEEN_SECONDS, unless it has a
-        status. Raises StoreUnavailableError."""
+        """Write when probes last sent something: measurements of each at most once in SEEN_SECONDS,
+        statuses always, and these do not count for that: they do not say where the probe is. Raises
+        StoreUnavailableError."""
         now = self._clock()
         due = [one for one in seen if one.status is not None or self._is_due(one.probe, now)]
         await self._registry.record_seen(due)
         for one in due:
-            self._entry(one.probe).seen = now
+            if one.status is None:
+                self._entry(one.probe).seen = now
 
     def _is_due(self, id: str, now: float) -> bool:
         written = self._entry(id).seen

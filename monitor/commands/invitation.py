@@ -44,14 +44,14 @@ def commands(token: str, uses: int, expires_ms: int) -> list[str]:
     return [
         "The token is not shown again. On the volunteer's machine:",
         "",
-        "  pip install 'reachwatch[quic]'     # in a copy of the sources: '.[quic]'",
+        "  pip install '.[quic]'     # in a copy of the sources of Reachwatch",
         f"  reachprobe join {token}",
         "  reachprobe run --country CC --asn N",
         "",
         "`join` shows the risks and asks for agreement before it uses the token. CC and N are the "
         "country and the AS number of the volunteer's network.",
         "For a container: `reachwatch token new --container`.",
-        f"It enrols {uses} probe(s) until {rfc3339(expires_ms)}.",
+        f"It enrols {'one probe' if uses == 1 else f'{uses} probes'} until {rfc3339(expires_ms)}.",
     ]
 
 

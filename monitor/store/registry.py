@@ -129,7 +129,7 @@ class Registry:
         if not seen:
             return
         async with writing(self._engines) as connection:
-            for one in seen:
+            for one in sorted(seen, key=lambda each: each.at):
                 reported = {"status": one.status, "country": one.country, "asn": one.asn}
                 last = probe_table.c.last_seen
                 await connection.execute(

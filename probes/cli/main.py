@@ -206,9 +206,13 @@ def _join(chosen: Namespace, log: Log) -> int:
     for url in enrolled.broker:
         _broker("the collector's answer: broker", url)
     enrolment.save(chosen.state, enrolled)
+    agreeing = f" --accept-risks {consent.digest()}"
+    with contextlib.suppress(consent.ConsentError):
+        consent.require(chosen.state)
+        agreeing = ""
     print(
         f"enrolled as {enrolled.probe} ({enrolled.role}); "
-        "next: reachprobe run --country CC --asn N (where this machine is)"
+        f"next: reachprobe run --country CC --asn N{agreeing} (where this machine is)"
     )
     return 0
 

@@ -92,7 +92,8 @@ async def once(
     endpoints = sum(len(target.endpoints) for target in targets)
     bound = round_bound_seconds(catalogue)
     print(
-        f"measuring {len(targets)} targets, {endpoints} endpoints; ends within {bound:.0f} s",
+        f"measuring {len(targets)} target{'s' * (len(targets) != 1)}, "
+        f"{endpoints} endpoint{'s' * (endpoints != 1)}; ends within {bound:.0f} s",
         file=stderr,
         flush=True,
     )

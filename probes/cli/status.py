@@ -75,10 +75,12 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         else f"none yet of the {s.targets} targets",
         "interval": _interval(s),
         "next round": _next_round(s, now_ms),
-        "last stored": f"{_ago(s.last_ack_ms, now_ms)} (acknowledged by the collector)",
+        "last sent": f"{_ago(s.last_ack_ms, now_ms)} (acknowledged by the collector)"
+        if s.last_ack_ms
+        else "never",
         "waiting": f"{s.spool_rows} measurements, {s.spool_bytes / 1000:.0f} kB",
         "sent today": f"{s.sent_today} measurements, {s.sent_bytes_today / 1000:.0f} kB",
-        "lost": f"{s.dropped} dropped, {s.untaken} not stored, {s.quarantined} quarantined",
+        "lost": f"{s.dropped} dropped, {s.untaken} not stored, {s.quarantined} damaged",
         "traffic": f"{s.month_spent_bytes / 1e6:.0f} MB this month so far, "
         f"about {month_end_bytes(s) / 1e6:.0f} MB by its end"
         + (f" (budget {s.budget_bytes / 1e6:.0f} MB)" if s.budget_bytes else ""),

@@ -74,6 +74,9 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     refused: int = 0
     """How often in a row a broker refused user or secret."""
     last_ack_ms: int = 0
+    unaccepted: int = 0
+    """Measurements of the batches acknowledged last that the monitor did not accept."""
+    unaccepted_reason: str = ""
     published: int = 0
     published_bytes: int = 0
     resent: int = 0
@@ -307,6 +310,8 @@ class BrokerClient:
                     if ack.boot == self._boot:
                         if ack.place is not None:
                             self.place, self.vantages = ack.place, ack.vantages
+                        self.stats.unaccepted = ack.quarantined
+                        self.stats.unaccepted_reason = ack.reason
                         await self._acknowledged(ack.sequences)
                 elif message.topic == topics.CATALOGUE and self._on_catalogue is not None:
                     self._on_catalogue(message.payload)

@@ -79,6 +79,7 @@ def _ask(
     secret. `source` is the local address: the wildcard of a family restricts the connection to that
     family."""
     scheme, host, port, base = _parts(url)
+    port = port or (443 if scheme == "https" else 80)
     own = (source, 0) if source else None
     connection: http.client.HTTPConnection | None = None
     try:
@@ -86,12 +87,10 @@ def _ask(
             context = ssl.create_default_context()
             context.load_verify_locations(certifi.where())
             connection = http.client.HTTPSConnection(
-                host, port or 443, timeout=seconds, context=context, source_address=own
+                host, port, timeout=seconds, context=context, source_address=own
             )
         else:
-            connection = http.client.HTTPConnection(
-                host, port or 80, timeout=seconds, source_address=own
-            )
+            connection = http.client.HTTPConnection(host, port, timeout=seconds, source_address=own)
         connection.request(
             "GET" if body is None else "POST",
             base + path,
@@ -115,7 +114,8 @@ def _ask(
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise EnrolmentError(
-            f"collector {host}: cannot be reached ({reason}): check the connection and try again"
+            f"collector {host} port {port}: cannot be reached ({reason}): check the connection and "
+            "try again"
         ) from None
     finally:
         if connection is not None:

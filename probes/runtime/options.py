@@ -60,6 +60,8 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             if self.many:
                 texts = [raw] if isinstance(raw, str) else raw
                 parts = [part.strip() for text in texts for part in text.split(",")]
+                if texts and not any(parts):
+                    raise ValueError("names nothing")  # and not everything
                 return tuple(self.read(part) for part in parts if part)
             if not isinstance(raw, str):
                 raise ValueError("must be one value, not a list")
@@ -310,7 +312,7 @@ def number(least: float, most: float = 1e9) -> Reader:
         except ValueError:
             raise ValueError(f"must be a number, not {text!r}") from None
         if not least <= value <= most:
-            raise ValueError(f"must be from {least:g} to {most:g}")
+            raise ValueError(f"must be from {least:.10g} to {most:.10g}")
         return value
 
     return read

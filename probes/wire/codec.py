@@ -178,6 +178,10 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     network take turns; null if the monitor gives none."""
     vantages: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """How many vantages of the network take turns, this one included; null as above."""
+    quarantined: Count = 0
+    """How many measurements of these batches were not accepted."""
+    reason: Token = ""
+    """Why the last of them was not, as in the monitor's quarantine."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ class FakeCollector:
         self.delay = 0.0
         self.place: int | None = None
         self.vantages: int | None = None
+        self.unaccepted: tuple[int, str] = (0, "")
+        """How many measurements of a batch, and why."""
         self.ids: dict[str, int] = {}
         """Measurement id -> how often it arrived."""
         self.batches: list[codec.Batch] = []
@@ -67,6 +69,8 @@ class FakeCollector:
                     sequences=sequences,
                     place=self.place,
                     vantages=self.vantages,
+                    quarantined=self.unaccepted[0],
+                    reason=self.unaccepted[1],
                 )
                 await client.publish(topics.ack(probe), codec.encode_message(ack), qos=1)
         self._changed.set()

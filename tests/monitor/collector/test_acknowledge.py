@@ -56,6 +56,21 @@ async def test_a_vantage_learns_its_turn() -> None:
     assert {(ack.place, ack.vantages) for _, ack in wire.sent} == {(250, 4), (None, None)}
 
 
+async def test_what_was_not_accepted_is_told_with_the_newest_reason() -> None:
+    wire, acknowledger = Wire(), Acknowledger(Counters())
+    acknowledger.connection = wire
+    acknowledger.add(P, "b", 1, 0, 2, "wrong_round")
+    acknowledger.add(P, "b", 2, 0, 1, "clock_ahead")
+    acknowledger.add(P, "b", 3, 0)
+    acknowledger.add(P, "other", 1, 0)
+    acknowledger.close()
+    await acknowledger.run()
+    assert {(ack.boot, ack.quarantined, ack.reason) for _, ack in wire.sent} == {
+        ("b", 3, "clock_ahead"),
+        ("other", 0, ""),
+    }
+
+
 async def test_no_connection_and_a_dead_one_let_go() -> None:
     counters, wire = Counters(), Wire()
     acknowledger = Acknowledger(counters)

@@ -30,7 +30,7 @@ class Desk:
     def __init__(self, *probes: str) -> None:
         self.memory, self.counters = Memory(*probes), Counters()
         self.queue, self.stop = MessageQueue(), asyncio.Event()
-        self.acked: list[tuple[str, str, int, float]] = []
+        self.acked: list[tuple[str, str, int, float, int, str]] = []
         acknowledger = Acknowledger(self.counters)
         acknowledger.add = lambda *ack: self.acked.append(ack)  # type: ignore[method-assign]
         self.writer = BatchWriter(
@@ -108,8 +108,12 @@ async def test_what_is_refused_is_quarantined_and_acknowledged_beside_its_neighb
         made.arrive(encode_batch(BatchHeader(boot="b", sequence=0), lines))
         await eventually(lambda: len(made.acked) == 1)
         assert sorted(made.reasons) == ["foreign_probe", "malformed_line", "wrong_id"]
+        assert made.acked[0][4:] == (3, "wrong_id"), "the probe is told"
+        made.arrive(batch(sequences=(3,), number=1))
+        await eventually(lambda: len(made.acked) == 2)
+        assert made.acked[1][4:] == (0, "")
         assert {one.payload for one in made.memory.quarantine} == set(lines[1:])
-        assert made.counters.ingested == 1
+        assert made.counters.ingested == 2
         assert made.counters.quarantined.total() == 3
         # Which numbers have arrived is recorded (`monitor.store.delivery`).
         numbers = {one.envelope.sequence for one in made.memory.quarantine if one.envelope}

@@ -45,6 +45,16 @@ async def test_last_seen_is_written_seldom_and_statuses_at_once() -> None:
     assert memory.said[-1] == later
 
 
+async def test_a_status_does_not_hide_where_the_measurements_beside_it_were_made() -> None:
+    """A lean probe sends both within a second, every half hour."""
+    memory, now = Memory(P), [0.0]
+    known = ProbeCache(memory.registry, clock=lambda: now[0])
+    status, measured = Seen(probe=P, at=1, status=b"{}"), Seen(probe=P, at=2, country="RU", asn=1)
+    await known.record_seen([status])
+    await known.record_seen([measured])
+    assert memory.said == [status, measured]
+
+
 def test_targets_and_networks_are_of_one_day_and_memory_is_bounded() -> None:
     now = [0.0]
     known = ProbeCache(Memory().registry, clock=lambda: now[0])

@@ -28,7 +28,7 @@ def test_three_commands() -> None:
     lines = invitation.commands(TOKEN, 1, 1_795_500_000_000)
     typed = [line.split("#")[0].strip() for line in lines if line.startswith("  ")]
     assert typed == [
-        "pip install 'reachwatch[quic]'",
+        "pip install '.[quic]'",
         f"reachprobe join {TOKEN}",
         "reachprobe run --country CC --asn N",
     ]

@@ -105,7 +105,7 @@ async def test_saw_keeps_the_newest_word(store: Database) -> None:
     await enrol(store)
     me = probe().id
     first = Seen(probe=me, at=50, status=b"{}", country="RU", asn=4_294_967_295)
-    await store.registry.record_seen([first, Seen(probe=me, at=60)])
+    await store.registry.record_seen([Seen(probe=me, at=60), first])
     late = Seen(probe=me, at=40, status=b"old", country="FR")
     await store.registry.record_seen([late, Seen(probe=probe(2).id, at=40)])
     found = await store.registry.probe(probe().id)

@@ -374,6 +374,20 @@ async def test_joining_shows_the_risks_before_the_token_is_spent(tmp_path: Path)
         assert err.count("\n") == 1, "the risks were agreed to"
 
 
+async def test_join_without_a_terminal_says_how_to_agree(tmp_path: Path) -> None:
+    with desk() as front:
+        answer = {
+            "probe": PROBE, "user": PROBE, "secret": "hush", "role": "vantage",
+            "owner": "o", "broker": ["mqtts://broker.example"],
+        }  # fmt: skip
+        front.answer("/api/v1/enrol", 201, answer)
+        token = encode_token(EnrolmentToken(url=front.url, id="a", secret="b"))
+        for name, more in (("a", []), ("b", ["--accept-risks", consent.digest()])):
+            code, out, _ = await reachprobe(["join", token, "--state", str(tmp_path / name), *more])
+            assert code == 0
+            assert (f"--asn N --accept-risks {consent.digest()} (" in out) is (not more)
+
+
 async def on_a_terminal(arguments: list[str], typed: bytes) -> int:
     """Run one command with a terminal as stdin; return its exit code."""
     ours, theirs = os.openpty()

@@ -116,6 +116,9 @@ def test_a_key_that_two_commands_read_differently_is_right_for_one(tmp_path: Pat
     ("arguments", "environment", "words"),
     [
         (["run", "--interval", "x"], {}, "command line: --interval: must be a number"),
+        (["run", "--only", ","], {}, "command line: --only: names nothing"),
+        (["run", "--only="], {}, "command line: --only: names nothing"),
+        (["run"], {"X_ONLY": " , "}, "environment: X_ONLY: names nothing"),
         (["run"], {"X_INTERVAL": "0"}, "environment: X_INTERVAL: must be from 1 to"),
         (["run"], {"X_ALLOW_PRIVATE": "maybe"}, "environment: X_ALLOW_PRIVATE: must be true"),
         (["run", "--bogus"], {}, "command line: unrecognized arguments: --bogus"),
