@@ -235,7 +235,6 @@ class _Slice:
     def __init__(self) -> None:
         self.kinds: set[str] = set()
         self.n = self.judged = self.failing = 0
-        self.unclear = False
 
 
 Row = StateCount | ServiceHour
@@ -260,13 +259,11 @@ def strip(
             one.kinds |= _kinds(row.kinds)
             one.judged += row.judged
             one.failing += row.failing
-            one.unclear |= "unclear" in _kinds(row.kinds)
         else:
             kind = _KIND[row.state]
             series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
             one.judged += row.n * (kind != "none")
             one.failing += row.n * (kind in ("blocked", "impaired"))
-            one.unclear |= kind == "unclear"
     for one, counted in zip(slices, series, strict=True):
         one.kinds |= {_series_kind(count) for count in counted.values()}
     return _drawn(slices, window, interval, events)
@@ -361,7 +358,7 @@ def _drawn(
             total,
             failing=grouped(failing),
         )
-    if total and not failing and any(one.unclear for one in slices):
+    if total and not failing and any("unclear" in one.kinds for one in slices):
         # As in imported measurements, which have no control: "0 failed" alone would be read as
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
