@@ -36,8 +36,9 @@ MAX_WAITING = 256
 """Requests that wait for the broker; the rest is dropped."""
 LATEST_START = 0.6
 """After this fraction of a round its probes would have no time left: the next round is named."""
-CHECK_SECONDS = 15
-"""How often likely events and open rounds are checked, before division by the pace."""
+CHECK_SECONDS = 5
+"""How often likely events and open rounds are checked, before division by the pace. A loop that
+takes long for it does so more rarely (`monitor.detector.loop`)."""
 
 
 @dataclass
