@@ -86,7 +86,7 @@ async def test_json_lines_are_measurements_with_liveness():
     assert [m.id for m in seen] == [measurement_id(m.probe, m.epoch, m.sequence) for m in seen]
     assert [m.sequence for m in seen] == [1, 2]
     assert seen[0].software.tls_profile == "default.1"
-    assert err.startswith("measuring 1 targets, 1 endpoints; ends within ")
+    assert err.startswith("measuring 1 target, 1 endpoint; ends within ")
 
 
 async def test_the_table_shows_each_step():
