@@ -446,9 +446,10 @@ def headline(event: Event, service: str) -> str:
 def headline_in(event: Event, service: str, asns: Collection[int], where: str) -> str:
     """The same of some of its networks, with the functions that are concerned in them; `where` as
     `place` says it."""
-    here = {network.target for network in event.networks if network.asn in asns}
-    if here:
-        event = replace(event, targets=tuple(each for each in event.targets if each in here))
+    # A function that is less sure here is not what the event says of other networks.
+    here = {each.target for each in event.networks if each.asn in asns and each.tier is event.tier}
+    if targets := tuple(target for target in event.targets if target in here):
+        event = replace(event, targets=targets)
     return _headline(event, service, _situation(event), where)
 
 

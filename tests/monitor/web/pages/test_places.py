@@ -101,6 +101,9 @@ def test_a_network_is_named_with_the_functions_that_fail_there() -> None:
         networks=(here, other),
     )
     assert say(NETWORK, [both]) == "WeChat's web client is blocked in AS64501 in Russia."
+    less = replace(both, networks=(here, other, replace(other, asn=64501, tier=Tier.UNCONFIRMED)))
+    assert say(NETWORK, [less]) == say(NETWORK, [both]), "nobody confirmed the other one here"
+    assert say(NETWORK, [replace(less, networks=less.networks[2:])]).startswith("WeChat (")
     assert say(RUSSIA, [both]).startswith("WeChat (messaging and web client) is blocked in two")
 
 
