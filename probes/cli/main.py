@@ -296,7 +296,7 @@ def _run(chosen: Namespace, log: Log) -> int:
         )
         config = AgentConfig(
             directory=chosen.state,
-            interval_ms=max(1, round(interval * 1000)),
+            interval_ms=scheduler.interval_of(interval),
             shared=not (full or chosen.interval),
             full=full,
             budget_bytes=budget * 1e6,

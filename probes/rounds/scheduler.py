@@ -61,6 +61,12 @@ class Plan(msgspec.Struct, frozen=True):
     interval_ms: int
 
 
+def interval_of(seconds: float) -> int:
+    """Return this interval in milliseconds, as whole tenths of a second: the collector accepts
+    rounds on no finer grid."""
+    return max(1, round(seconds * 10)) * 100
+
+
 def phase_ms(probe: str, interval_ms: int, place: int | None = None) -> int:
     """Return a probe's place in the interval. `place` is the one that the monitor gave, in
     thousandths of the interval; without it chance decides. Where all share each round, it is 0."""

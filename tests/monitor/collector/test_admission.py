@@ -14,7 +14,7 @@ from monitor.detection.model import NEVER
 from monitor.store.facts import CONFLICT
 from monitor.store.records import Probe
 from probes.rounds.profile import Profile
-from probes.rounds.scheduler import next_round, phase_ms
+from probes.rounds.scheduler import interval_of, next_round, phase_ms
 from probes.wire.codec import EnvelopeVantage, envelope_of
 from probes.wire.measurement import Measurement, Vantage, named_interval_ms, round_grid_ms
 from probes.wire.target import Catalogue
@@ -105,12 +105,12 @@ def test_borders_of_time_are_admitted() -> None:
 
 @given(
     seconds=st.sampled_from([30, 45, 301, 421, 1800, 1801, 5000, 21_600, 21_601, 28_800, 86_400])
-    | st.integers(30, 86_400),
+    | st.floats(30, 86_400),
     seed=st.integers(0, 9999),
 )
-def test_every_round_of_a_probe_is_admitted_at_any_interval(seconds: int, seed: int) -> None:
+def test_every_round_of_a_probe_is_admitted_at_any_interval(seconds: float, seed: int) -> None:
     """Also of functions that are measured less often than once in a round, or in a day."""
-    interval, probe = seconds * 1000, f"p-{seed:016x}"
+    interval, probe = interval_of(seconds), f"p-{seed:016x}"
     profile = Profile(Catalogue(version="", services=()), probe)
     grid = round_grid_ms(interval)
     start = next_round(NOW, interval, None, random.Random(seed), phase_ms(probe, interval)).round_ms
