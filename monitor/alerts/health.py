@@ -145,9 +145,11 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="DetectorLagging",
             # Or nothing was ever judged, though measurements have been there for long enough.
-            # Old measurements that are imported today do not wait for rounds of today.
+            # Old measurements that are imported today do not wait for rounds of today; while an
+            # import or a spool hides for moments that there are newer ones, these still do.
             expr=f"(max({received}) - max({concluded}) > {late:g} "
-            f"unless on () max({families.NEWEST_ROUND.name}) <= max({concluded})) or "
+            f"unless on () max(max_over_time({families.NEWEST_ROUND.name}"
+            f"[{promql.window(policy)}])) <= max({concluded})) or "
             f"(max({received} offset {promql.window(policy)}) unless on () max({concluded}))",
             severity="page",
             seconds=hold,

@@ -114,6 +114,9 @@ def test_an_import_of_old_measurements_is_no_lag(tmp_path: Path) -> None:
     newest = "reachwatch_newest_round_timestamp_seconds"
     firing(tmp_path, series | {newest: "1701301500x60"}, {30: {"DetectorLagging": []}})
     firing(tmp_path, series | {newest: "1795885800x60"}, {30: {"DetectorLagging": [{}]}})
+    # Measurements of now are among many old ones: they are the newest at some scrapes only.
+    mixed = f"1795885800 {'1701301500 ' * 5}" * 10
+    firing(tmp_path, series | {newest: mixed}, {30: {"DetectorLagging": [{}]}})
 
 
 def test_a_fresh_monitor_may_take_its_time_to_judge(tmp_path: Path) -> None:
