@@ -25,7 +25,7 @@ from probes.state_directory import is_locked, paused
 from probes.status import ProbeStatus, load, month_end_bytes, notices, problem
 from probes.wire import codec
 
-_STATES = {PENDING: "waiting", QUARANTINED: "quarantined"}
+_STATES = {PENDING: "waiting", QUARANTINED: "damaged or too large"}
 
 
 def present(directory: Path) -> ProbeStatus | None:
@@ -80,7 +80,8 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         else "never",
         "waiting": f"{s.spool_rows} measurements, {s.spool_bytes / 1000:.0f} kB",
         "sent today": f"{s.sent_today} measurements, {s.sent_bytes_today / 1000:.0f} kB",
-        "lost": f"{s.dropped} dropped, {s.untaken} not stored, {s.quarantined} damaged",
+        "lost": f"{s.dropped} dropped, {s.untaken} not stored, "
+        f"{s.quarantined} damaged or too large",
         "traffic": f"{s.month_spent_bytes / 1e6:.0f} MB this month so far, "
         f"about {month_end_bytes(s) / 1e6:.0f} MB by its end"
         + (f" (budget {s.budget_bytes / 1e6:.0f} MB)" if s.budget_bytes else ""),
