@@ -14,6 +14,9 @@ async def test_who_knows_no_name_gets_the_list(web: Client) -> None:
     answer = await web.get("/runbooks/")
     assert answer.status == 200
     assert "ServiceBlockConfirmed" in await answer.text()
+    page = await (await web.get("/runbooks/", headers=BROWSER)).text()
+    for path in RUNBOOKS.glob("[!R]*.md"):
+        assert f'<a href="{path.name}">{path.stem}</a>' in page
     assert (await web.get("/runbooks/Nothing.md")).status == 404
 
 
