@@ -88,7 +88,8 @@ class ResponseCache:
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
         negotiated = request.headers.get("Accept", "")
         if request.path != "/metrics":
-            negotiated = "html" if "text/html" in negotiated else ""
+            wants_page = request.path.startswith("/runbooks/") and "text/html" in negotiated
+            negotiated = "html" if wants_page else ""
         key = (request.path_qs, f"{packed} {negotiated} {language}")
         while True:
             entry = self._entries.get(key)

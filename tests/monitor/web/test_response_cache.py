@@ -170,6 +170,12 @@ async def test_metrics_are_kept_by_format(origin: Origin) -> None:
     assert await origin.get("/metrics", Accept="text/plain") == "1"
 
 
+async def test_runbooks_alone_are_kept_for_browsers_and_for_programs(origin: Origin) -> None:
+    for path, made in (("/runbooks/A.md", ["1", "2", "1"]), ("/c/RU", ["3", "3", "3"])):
+        wanted = ("text/html,*/*;q=0.8", "*/*", "text/html")
+        assert [await origin.get(path, Accept=each) for each in wanted] == made
+
+
 async def test_memory_is_bounded(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_cache, "MAX_ENTRIES", 2)
     for path in ("/a", "/b", "/c"):
