@@ -354,11 +354,11 @@ async def _refuse_unmeasured(request: web.Request) -> None:
     site, wanted = request.app[SITE], chosen(request)
     services = {each.id: each for each in site.catalogue.services}
     targets = {target.id for each in services.values() for target in each.targets}
-    wishes: Sequence[tuple[Literal["service", "target"], str | None, Collection[str]]] = (
+    named: Sequence[tuple[Literal["service", "target"], str | None, Collection[str]]] = (
         ("service", wanted.service, services.keys()),
         ("target", wanted.target, targets),
     )
-    for name, value, known in wishes:
+    for name, value, known in named:
         if value is None or value in known:
             continue
         async with site.database.reading() as connection:
