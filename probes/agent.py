@@ -140,6 +140,7 @@ class Agent:
             new_services=taken.new_services if taken else (),
             country=setup.vantage.country,
             asn=setup.vantage.asn,
+            role=setup.vantage.role,
             updated_ms=now,
             started_ms=now,
             interval_ms=config.interval_ms,
@@ -550,10 +551,9 @@ class Agent:
     def _take_delivery(self) -> None:
         """Copy the state of delivery into the status."""
         stats = self._client.stats
-        same = ("transport", "away_ms", "refused", "unaccepted", "unaccepted_reason")
         self._set(
             last_ack_ms=stats.last_ack_ms or self._probe_status.last_ack_ms,
-            **{name: getattr(stats, name) for name in same},
+            **{name: getattr(stats, name) for name in status.OF_DELIVERY},
         )
 
     def _charge_month(self, now: int, month: str) -> None:

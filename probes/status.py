@@ -32,6 +32,18 @@ users, measuring goes on."""
 _CLOCK_MS = 120_000
 """A clock that is further off is worth a word; verdicts suffer from an hour on."""
 _AWAY_SECONDS = 60
+_UNACCEPTED_MS = 86_400_000
+"""For so long measurements that were not accepted are worth a word."""
+
+OF_DELIVERY = (
+    "transport",
+    "away_ms",
+    "refused",
+    "unaccepted",
+    "unaccepted_ms",
+    "unaccepted_reason",
+)
+"""Fields that are the same in `probes.delivery.broker_client.DeliveryStats`."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +55,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     targets: int
     country: str
     asn: int
+    role: str = ""
+    """Of the enrolment; empty without one."""
     updated_ms: int
     started_ms: int
     stopped: bool = False
@@ -61,7 +75,9 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How it is connected to the broker; empty when it is not."""
     last_ack_ms: int = 0
     unaccepted: int = 0
-    """Measurements of the batches acknowledged last that the monitor did not accept."""
+    """Measurements that the monitor did not accept when it last did not accept some."""
+    unaccepted_ms: int = 0
+    """When that was."""
     unaccepted_reason: str = ""
     """Why, as in the monitor's quarantine."""
     last_round_ms: int = 0
@@ -209,13 +225,13 @@ def notices(
         lines.append(say(language, "is_paused"))
     if status.metered:
         lines.append(say(language, "is_metered"))
-    if status.country == "ZZ" or not status.asn:
+    if status.role != "control" and (status.country == "ZZ" or not status.asn):
         lines.append(say(language, "is_nowhere"))
     if status.offline or not (route or status.transport):
         lines.append(say(language, "is_offline"))
     elif status.away_ms and now_ms - status.away_ms > _AWAY_SECONDS * 1000:
         lines.append(say(language, "is_away", minutes=(now_ms - status.away_ms) // 60_000))
-    if status.unaccepted:
+    if status.unaccepted and now_ms - status.unaccepted_ms < _UNACCEPTED_MS:
         values = {"count": status.unaccepted, "reason": status.unaccepted_reason}
         lines.append(say(language, "is_unaccepted", **values))
     if status.no_certificates:

@@ -28,6 +28,11 @@ def is_heard(site: Site, row: VantageRow) -> bool:
     return row.last_seen is not None and site.clock() - row.last_seen <= silent
 
 
+def owners(present: Present) -> Mapping[str, str]:
+    """Pseudonyms of the owners of all probes, by probe."""
+    return {row.id: row.owner for row in present.vantages}
+
+
 def fleet(site: Site, present: Present) -> Probes:
     """Every probe that ever enrolled with `revoked`, `silent`, `degraded` or `online`. A degraded
     probe sends, but was offline in all its recent measurements, or its clock is wrong by over

@@ -148,16 +148,16 @@ async def freshness(site: Site) -> Freshness:
     try:
         async with site.database.reading() as connection:
             last = await last_received(connection)
-            newest = await newest_of_last_arrived(connection)
             concluded = await last_folded_round(connection)
+            behind = "" if last is None else conclusions_lag(site, last, concluded)
+            if behind and (newest := await newest_of_last_arrived(connection)) is not None:
+                # Measurements that were imported today may be years old: nothing waits for them.
+                behind = conclusions_lag(site, newest + site.interval_ms, concluded)
     except StoreUnavailableError:
         return Freshness(_("The store cannot be read at the moment."), True)
     if last is None:
         return Freshness(_("No measurements yet."))
     age = site.clock() - last
-    # Measurements that were imported today may be years old: nothing of today waits for them.
-    measured = last if newest is None else min(last, newest + site.interval_ms)
-    behind = conclusions_lag(site, measured, concluded)
     if age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds):
         line = _(
             "The monitor has received nothing for %(length)s; what you see is from %(time)s.",

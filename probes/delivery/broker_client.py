@@ -75,7 +75,9 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     """How often in a row a broker refused user or secret."""
     last_ack_ms: int = 0
     unaccepted: int = 0
-    """Measurements of the batches acknowledged last that the monitor did not accept."""
+    """Measurements that the monitor did not accept when it last did not accept some."""
+    unaccepted_ms: int = 0
+    """When that was."""
     unaccepted_reason: str = ""
     published: int = 0
     published_bytes: int = 0
@@ -310,8 +312,10 @@ class BrokerClient:
                     if ack.boot == self._boot:
                         if ack.place is not None:
                             self.place, self.vantages = ack.place, ack.vantages
-                        self.stats.unaccepted = ack.quarantined
-                        self.stats.unaccepted_reason = ack.reason
+                        if ack.quarantined:
+                            self.stats.unaccepted = ack.quarantined
+                            self.stats.unaccepted_ms = self._now_ms()
+                            self.stats.unaccepted_reason = ack.reason
                         await self._acknowledged(ack.sequences)
                 elif message.topic == topics.CATALOGUE and self._on_catalogue is not None:
                     self._on_catalogue(message.payload)

@@ -88,9 +88,11 @@ def test_a_paused_probe_is_not_ill() -> None:
         ({"away_ms": NOW - 5_000}, None),
         ({"country": "ZZ"}, "start it with --country CC --asn N"),
         ({"asn": 0}, "start it with --country CC --asn N"),
+        ({"asn": 0, "role": "control"}, None),
+        ({"unaccepted": 3, "unaccepted_ms": NOW - 86_400_000}, None),
         (
-            {"unaccepted": 3, "unaccepted_reason": "clock_ahead"},
-            "did not accept 3 of the measurements sent last (clock_ahead): ask your operator",
+            {"unaccepted": 3, "unaccepted_ms": NOW - 1, "unaccepted_reason": "clock_ahead"},
+            "did not accept 3 measurements (clock_ahead): ask your operator",
         ),
         ({"no_certificates": True}, "whether the network asks you to log in"),
         ({"clock_offset_ms": 7_200_000}, "120 min fast: set it"),

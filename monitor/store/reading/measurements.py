@@ -63,7 +63,7 @@ class ProbeMeasurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Witness(msgspec.Struct, frozen=True, kw_only=True):
-    """Where, when and by whom a measurement was made."""
+    """Where, when and by which probe a measurement was made."""
 
     id: str
     started: int
@@ -71,13 +71,12 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     country: str
     asn: int
     probe: str
-    owner: str
     source: str
 
 
 async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Sequence[Witness]:
-    """Where, when and by whom these measurements were made, in their order; those that are not
-    stored any more are left out."""
+    """Where, when and by which probe these measurements were made, in their order; those that are
+    not stored any more are left out."""
     m, v = t.measurement.c, t.vantage.c
     query = (
         sa.select(
@@ -87,7 +86,6 @@ async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Seq
             v.country,
             v.asn,
             v.probe,
-            v.owner,
             v.source,
         )
         .select_from(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,10 +23,11 @@ _INTERNATIONAL = (
 
 
 class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One enrolled probe, as the public list shows it: never an address."""
+    """One enrolled probe, as the public list shows it: never an address or an owner's name."""
 
     id: str
     owner: str
+    """Pseudonym: `o-` and 8 hex digits."""
     role: str
     country: str
     asn: int
@@ -39,21 +41,18 @@ async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     p = t.probe.c
     columns = [p[name] for name in VantageRow.__struct_fields__]
     query = sa.select(*columns).order_by(p.country, p.asn, p.id)
-    return [
-        VantageRow(
-            id=id,
-            owner=owner,
-            role=role,
-            country=country,
-            asn=asn,
-            enrolled=enrolled,
-            revoked=revoked,
-            last_seen=last_seen,
-        )
-        for id, owner, role, country, asn, enrolled, revoked, last_seen in await connection.execute(
-            query
-        )
-    ]
+    rows = [VantageRow(**row._asdict()) for row in await connection.execute(query)]
+    names: dict[str, str] = {}
+    for row in sorted(rows, key=lambda each: (each.enrolled, each.id)):
+        if row.owner not in names:
+            names[row.owner] = _pseudonym(row.id)
+    return [msgspec.structs.replace(row, owner=names[row.owner]) for row in rows]
+
+
+def _pseudonym(first: str) -> str:
+    """The name by which others know an owner, from the id of their first probe: a hash of the
+    operator's name for them could be found by guessing."""
+    return f"o-{hashlib.sha256(f'owner of {first}'.encode()).hexdigest()[:8]}"
 
 
 BATCH_SPAN_MS = 6 * 3_600_000

@@ -31,6 +31,7 @@ from monitor.text.words import rule_comment as comment
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import endpoint_steps
+from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
@@ -88,6 +89,7 @@ async def page(request: web.Request) -> web.Response:
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,
         "witnesses": witnesses,
+        "owners": owners(await site.present.get()),
         "picture": await first_picture(site, event),
         "terms": event_text.terms(event),
         "confidence": confidence_text.percentage(event),

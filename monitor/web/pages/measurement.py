@@ -19,6 +19,7 @@ from monitor.text.network_names import network
 from monitor.text.words import rule_comment as comment
 from monitor.web.api.params import after_of, chosen
 from monitor.web.draw.step_table import endpoint_steps
+from monitor.web.fleet import owners
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import no_measurement
@@ -49,6 +50,7 @@ async def page(request: web.Request) -> web.Response:
         "title": _("Measurement of %(target)s", target=measurement.target),
         "state": words.measurement_mark(verdict.state if verdict else None),
         "stored": stored,
+        "owner": owners(await site.present.get()).get(measurement.probe, ""),
         "measurement": measurement,
         "service": service.name if service else measurement.service,
         "verdict": verdict,

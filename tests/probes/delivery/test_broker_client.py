@@ -208,9 +208,7 @@ async def test_the_place_in_the_interval_comes_with_the_acknowledgement(tmp_path
                 assert r.client.vantages == (None if expected is None else 4)
 
 
-async def test_what_the_monitor_did_not_accept_is_known_until_it_accepts_again(
-    tmp_path: Path,
-) -> None:
+async def test_what_the_monitor_did_not_accept_is_remembered(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
             for unaccepted in ((1, "unknown_country"), (0, "")):
@@ -218,7 +216,9 @@ async def test_what_the_monitor_did_not_accept_is_known_until_it_accepts_again(
                 await r.spool.put(draft())
                 r.client.round_closed()
                 await r.drained()
-                assert (r.client.stats.unaccepted, r.client.stats.unaccepted_reason) == unaccepted
+                stats = r.client.stats
+                assert (stats.unaccepted, stats.unaccepted_reason) == (1, "unknown_country")
+                assert stats.unaccepted_ms
 
 
 async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from monitor.store.database import Database
 from monitor.store.reading.progress import (
     count_unread,
@@ -79,9 +81,26 @@ async def test_vantages_counters_and_the_newest_arrival(store: Database) -> None
         assert counters["ingested", ""] == 2
         assert counters["duplicate", ""] == 1
         (row,) = await list_vantages(connection)
-        assert (row.id, row.owner, row.country, row.asn, row.last_seen) == (
-            "p-1", "ada", "RU", 64501, NOON + 5,
+        assert (row.id, row.country, row.asn, row.last_seen) == ("p-1", "RU", 64501, NOON + 5)
+
+
+async def test_an_owner_has_one_pseudonym_that_does_not_follow_from_the_name(
+    store: Database,
+) -> None:
+    for number, owner in enumerate(("ada", "ben", "ada")):
+        token = Token(
+            id=f"t{number}", secret_sha256="0" * 64, role="vantage", owner=owner, uses_left=1,
+            expires=NOON + HOUR, created=NOON,
         )  # fmt: skip
+        await store.registry.add_token(token)
+        probe = Probe(id=f"p-{number}", owner="", role="", enrolled=NOON + number)
+        await store.registry.enrol(token.id, "0" * 64, probe, "secret", NOON)
+        async with store.reading() as connection:
+            rows = await list_vantages(connection)
+        if not number:
+            first = rows[0].owner
+    assert re.fullmatch("o-[0-9a-f]{8}", first)
+    assert [row.owner == first for row in rows] == [True, False, True]
 
 
 async def test_newest_folded_round(store: Database) -> None:

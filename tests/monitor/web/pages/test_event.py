@@ -63,7 +63,7 @@ async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
         "has no IPv6 address",
         "The 8 oldest measurements that this event rests on",
         "After each: the vantage and its owner. AS64501, 15 January 2027, 09:00 UTC "
-        "p-0000000000000001 , ada AS64501, 09:05",
+        "p-0000000000000001 , o-",
         "curl 'https://reach.example/api/v1/events/00000000000000a1'",
         "the service's name only",
     ):
