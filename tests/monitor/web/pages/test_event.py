@@ -62,8 +62,8 @@ async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
         "Control in AS64510, the Netherlands",
         "has no IPv6 address",
         "The 8 oldest measurements that this event rests on",
-        "After each: the vantage and its owner. AS64501, 15 January 2027, 09:00 UTC "
-        "p-0000000000000001 , o-",
+        "AS64501, 15 January 2027, 09:00 UTC p-0000000000000001 , o-",
+        "After each: the vantage and its owner.",
         "curl 'https://reach.example/api/v1/events/00000000000000a1'",
         "the service's name only",
     ):
