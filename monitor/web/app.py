@@ -164,7 +164,7 @@ def _language(request: web.Request) -> str:
     last = request.path.rpartition("/")[2]
     if request.path.startswith(MACHINE):
         return SOURCE
-    if "." in last:  # a feed, a picture, a table
+    if "." in last and not request.path.startswith("/runbooks/"):  # a feed, a picture, a table
         return chosen_language(wanted, "", "")
     return chosen_language(
         wanted, request.cookies.get(COOKIE, ""), request.headers.get("Accept-Language", "")

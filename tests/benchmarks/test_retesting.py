@@ -30,7 +30,7 @@ def test_a_block_is_confirmed_minutes_after_the_first_failure() -> None:
     assert all(2 <= asked <= 4 for asked in found.asked)
     for likely, confirmed in zip(found.minutes[LIKELY], found.minutes[CONFIRMED], strict=True):
         assert 0 < likely < 9
-        assert 4 < confirmed - likely < 8, "the time that a quorum must hold, and little more"
+        assert 3 < confirmed - likely < 7, "the time that a quorum must hold, and little more"
     whole = Found()
     whole.add(world)
     whole.add(saved(town(5), [replace(PEERING, horizon_hours=1), short], **given))
