@@ -150,9 +150,10 @@ async def freshness(site: Site) -> Freshness:
             last = await last_received(connection)
             concluded = await last_folded_round(connection)
             behind = "" if last is None else conclusions_lag(site, last, concluded)
-            if behind and (newest := await newest_of_last_arrived(connection)) is not None:
+            if last is not None and behind:
                 # Measurements that were imported today may be years old: nothing waits for them.
-                behind = conclusions_lag(site, newest + site.interval_ms, concluded)
+                newest = await newest_of_last_arrived(connection) or 0
+                behind = conclusions_lag(site, min(last, newest + site.interval_ms), concluded)
     except StoreUnavailableError:
         return Freshness(_("The store cannot be read at the moment."), True)
     if last is None:
