@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]
-ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+FOLDERS = (ROOT / "docs/folders.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -24,7 +24,7 @@ def test_links_lead_to_files(document: Path) -> None:
     assert not gone
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md", "docs/folders.md"])
 def test_named_paths_exist(name: str) -> None:
     """Paths may be given without the package and without `.py`."""
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def test_named_paths_exist(name: str) -> None:
 
 @pytest.mark.parametrize("package", ["probes", "monitor"])
 def test_the_tables_name_every_folder(package: str) -> None:
-    section = ARCHITECTURE.split(f"## Folders of `{package}`")[1].split("\n## ")[0]
+    section = FOLDERS.split(f"## Folders of `{package}`")[1].split("\n## ")[0]
     first_cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
     named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
     folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
