@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.detector import transitions
 from monitor.detector.newest_rounds import NewestRounds
-from monitor.detector.retest_publisher import Due, RetestTracker
+from monitor.detector.open_rounds import OpenRounds
+from monitor.detector.rest import FACTOR, NO_REST, Rest, Work
+from monitor.detector.retest_publisher import OnRetest, RetestTracker
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
 from monitor.metrics.lags import Backlog
@@ -42,18 +43,12 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 6
 """How long after its last renewal a dead leader is replaced."""
 POLL_SECONDS = 0.5
-MAX_OPEN_ROUNDS = 12
-"""Open rounds that are folded for retests. No honest fleet has more at a time."""
 REMEMBERED_SECONDS = 7200
 """Whoever measures at least this often is expected on time after a restart as well."""
-REST_FACTOR = 8.0
-"""After new arrivals were processed, a service rests for this many times the processor time that it
-took: on a machine that others keep busy a rest by the clock would last for minutes."""
 RECENT_STATES = 8
 """States of a service that are kept in memory: late facts of the last rounds are then folded from
 the round before them, and not from the checkpoint of the last hour."""
 OnChange = Callable[[list[Event]], Awaitable[None]]
-OnRetest = Callable[[Due], Awaitable[None]]
 
 
 class _StoppedError(Exception):
@@ -73,12 +68,12 @@ class _Progress:
     """When its open rounds must be checked again, whatever arrives."""
     has_arrivals: bool = True
     """Whether anything arrived since its open rounds were last checked."""
-    refolded_at: float = 0.0
-    """When it was last folded again for late facts, on the event loop's clock."""
-    refold_from: float = 0.0
-    """When it may be folded again next."""
-    rest_until: float = 0.0
-    """No check before this: a large fleet must not cause one with every message."""
+    refolded_at: int = 0
+    """When it was last folded again for late facts, Unix milliseconds."""
+    refold_rest: Rest = NO_REST
+    """When it is not folded again for late facts."""
+    rest: Rest = NO_REST
+    """When it is not checked: a large fleet must not cause a check with every message."""
     recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=RECENT_STATES))
     """The last saved states, encoded, each with its round."""
 
@@ -104,7 +99,7 @@ class Detector:
     on_retest: OnRetest | None = None
     fingerprints: Fingerprints = OWN
     poll_seconds: float = POLL_SECONDS
-    rest_factor: float = REST_FACTOR
+    rest_factor: float = FACTOR
     shard: Shard = ALL
     """The services that this detector works on."""
     _services: dict[str, _Progress] | None = field(default=None, repr=False)
@@ -113,18 +108,19 @@ class Detector:
     _read: int = 0
     """Last arrival that was read."""
     _leased_at: int = 0
-    _open_rounds_rest_until: float = 0.0
-    """Open rounds are not folded before this, on the event loop's clock: they are read whole each
-    time, so that a large fleet's must not take more than a part of the detector's time."""
     _retests: RetestTracker = field(init=False, repr=False)
+    _open_rounds: OpenRounds = field(init=False, repr=False)
     _reader: RoundReader = field(init=False, repr=False)
     _newest: NewestRounds = field(init=False, repr=False)
     _reports: Reports = field(init=False, repr=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     def __post_init__(self) -> None:
-        self._retests = RetestTracker(self.policy)
+        self._retests = RetestTracker(self.policy, self.on_retest)
         self._reader = RoundReader(self.database.facts, self.policy, self.fingerprints)
+        self._open_rounds = OpenRounds(
+            self._reader, self._retests, self.policy, self.fingerprints, self.clock
+        )
         self._newest = NewestRounds(
             self.database, self._reader, self.policy, self.clock, self.rest_factor
         )
@@ -195,18 +191,18 @@ class Detector:
 
     async def _refold_recent(self, services: Mapping[str, _Progress]) -> bool:
         """Fold again the services with late facts of their last rounds."""
-        loop, folded = asyncio.get_running_loop(), False
+        folded = False
         for service, progress in sorted(services.items()):
-            late, used = progress.late, time.process_time()
+            late, work = progress.late, Work(self.rest_factor)
             if (
                 late is None
-                or loop.time() < progress.rest_until
+                or progress.rest.lasts(self.clock())
                 or not self._is_recent(progress, late)
             ):
                 continue
             folded |= await self._refold(service, progress, late)
-            await self._request_retests(progress.state, new_round=True)
-            progress.rest_until = loop.time() + self._rest_after(used)
+            await self._retests.request(progress.state, self.clock(), new_round=True)
+            progress.rest = work.rest(self.clock())
         return folded
 
     def _is_recent(self, progress: _Progress, late: int) -> bool:
@@ -216,12 +212,12 @@ class Detector:
     async def _refold_oldest(self, services: dict[str, _Progress]) -> bool:
         """Fold again the service that has waited longest of those with old late facts: one at
         a time and after the new rounds, so that old facts never delay new ones."""
-        began, used = asyncio.get_running_loop().time(), time.process_time()
+        began, work = self.clock(), Work(self.rest_factor)
         waiting = [
             (progress.refolded_at, service)
             for service, progress in services.items()
             if progress.late is not None
-            and began >= progress.refold_from
+            and not progress.refold_rest.lasts(began)
             and not self._is_recent(progress, progress.late)
         ]
         if not waiting:
@@ -231,13 +227,9 @@ class Detector:
         late = progress.late
         assert late is not None
         folded = await self._refold(service, progress, late)
-        progress.refolded_at = asyncio.get_running_loop().time()
-        progress.refold_from = progress.refolded_at + self._rest_after(used)
+        progress.refolded_at = self.clock()
+        progress.refold_rest = work.rest(progress.refolded_at)
         return folded
-
-    def _rest_after(self, used: float) -> float:
-        """Seconds to rest after work; `used` is the process's processor time at its beginning."""
-        return self.rest_factor * (time.process_time() - used)
 
     async def _take_lease(self) -> bool:
         now = self.clock()
@@ -368,13 +360,12 @@ class Detector:
     async def _advance(self, services: Mapping[str, _Progress]) -> bool:
         """Fold the rounds that are over, in order, all services together; True when there was
         one."""
-        loop = asyncio.get_running_loop()
-        began, now, used = loop.time(), self.clock(), time.process_time()
+        now, work = self.clock(), Work(self.rest_factor)
         checked = {
             service: progress
             for service, progress in sorted(services.items())
             if now >= progress.next_check
-            or (progress.has_arrivals and began >= progress.rest_until)
+            or (progress.has_arrivals and not progress.rest.lasts(now))
         }
         closed: dict[str, list[int]] = {}
         opened: dict[str, list[int]] = {}
@@ -395,12 +386,15 @@ class Detector:
             for round in over:
                 if self.observe_lag is not None:
                     self.observe_lag(max(0, now - ends[service][round]) / 1000)
-        await self._fold_open_rounds(checked, opened)
+        present = {service: progress.state for service, progress in checked.items()}
+        again = await self._open_rounds.fold(present, opened, self.rest_factor, self._pause)
+        for service, at in again.items():
+            checked[service].next_check = min(checked[service].next_check, at)
         for service, progress in services.items():
-            await self._request_retests(progress.state, new_round=service in closed)
-        rest = self._rest_after(used)
+            await self._retests.request(progress.state, self.clock(), new_round=service in closed)
+        rest = work.rest(self.clock())
         for progress in checked.values():
-            progress.rest_until = loop.time() + rest
+            progress.rest = rest
         return bool(closed)
 
     async def _fold_closed(self, services: Mapping[str, _Progress], closed: Rounds) -> None:
@@ -428,48 +422,6 @@ class Detector:
                 await self._save(services, some, over)
                 await self._pause()
 
-    async def _fold_open_rounds(
-        self, services: Mapping[str, _Progress], waiting: Mapping[str, Sequence[int]]
-    ) -> None:
-        """Request retests from rounds that are not over, without saving the conclusions: a slow or
-        silent probe must not delay retests by the others."""
-        if self.on_retest is None:
-            return
-        loop, now = asyncio.get_running_loop(), self.clock()
-        used = time.process_time()
-        if (rest := self._open_rounds_rest_until - loop.time()) > 0:
-            for progress in services.values():
-                progress.next_check = min(progress.next_check, now + int(1000 * rest) + 1)
-            return
-        due: dict[str, list[int]] = {}
-        for service, progress in services.items():
-            begun = [round for round in waiting[service] if round <= now]
-            if not 0 < len(begun) <= MAX_OPEN_ROUNDS:
-                continue
-            if (at := self._retests.open_rounds_due(service, now)) > now:
-                progress.next_check = min(progress.next_check, at)
-            else:
-                due[service] = begun
-        foldings = {
-            service: Folding(
-                services[service].state, self.policy, keep=False, fingerprints=self.fingerprints
-            )
-            for service in due
-        }
-        for round in sorted({round for some in due.values() for round in some}):
-            mine = {service: [round] for service, some in due.items() if round in some}
-            await self._fold(foldings, mine, pending=True)
-            for service in mine:
-                await self._request_retests(foldings[service].state, new_round=True)
-        self._open_rounds_rest_until = loop.time() + self._rest_after(used)
-
-    async def _request_retests(self, state: ServiceState, *, new_round: bool) -> None:
-        """Request retests where a block may have just begun or ended."""
-        if self.on_retest is not None:
-            due = self._retests.due(state, self.clock(), new_round=new_round)
-            if due:
-                await self.on_retest(due)
-
     def _closed_rounds(
         self, service: str, progress: _Progress, waiting: Sequence[StoredRound]
     ) -> list[int]:
@@ -485,10 +437,8 @@ class Detector:
             closed.append(round)
         return closed
 
-    async def _fold(
-        self, foldings: Mapping[str, Folding], rounds: Rounds, *, pending: bool = False
-    ) -> None:
-        controls = await self._reader.fold(foldings, rounds, self._pause, pending=pending)
+    async def _fold(self, foldings: Mapping[str, Folding], rounds: Rounds) -> None:
+        controls = await self._reader.fold(foldings, rounds, self._pause)
         self._retests.record_controls(controls)
 
     async def _pause(self) -> None:

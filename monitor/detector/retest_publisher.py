@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monitor.broker.client import connected
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = (1.0, 30.0)
 Due = Mapping[Place, Question]
 """What to measure again, and which vantages are asked."""
+OnRetest = Callable[[Due], Awaitable[None]]
 MAX_WAITING = 256
 """Requests that wait for the broker; the rest is dropped."""
 LATEST_START = 0.6
@@ -54,13 +55,25 @@ class RetestTracker:
     """What was requested lately, for all services of one detector.
 
     Controls are included: with only an older measurement by a control, a service that has just
-    gone down would look blocked.
+    gone down would look blocked. `ask` gets what should be measured again at once; without it
+    nothing is requested.
     """
 
     policy: Policy
+    ask: OnRetest | None = None
     _asked: Asked = NOTHING
     """For all services, because what one vantage may cause is bounded over all."""
     _services: dict[str, _Service] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is requested at all."""
+        return self.ask is not None
+
+    async def request(self, state: ServiceState, now: int, *, new_round: bool) -> None:
+        """Request retests where a block may have just begun or ended; arguments as in `due`."""
+        if self.ask is not None and (due := self.due(state, now, new_round=new_round)):
+            await self.ask(due)
 
     def record_controls(self, stored: Iterable[Stored]) -> None:
         """Remember what controls measure."""

@@ -21,6 +21,7 @@ from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
 from monitor.detector import loop, round_reader
 from monitor.detector.loop import LEASE_SECONDS, Detector
+from monitor.detector.retest_publisher import OnRetest
 from monitor.store.database import Database, open_database
 from monitor.store.notes import RETRACTION
 from monitor.store.reading.events import count_transitions, list_events, list_transitions
@@ -61,7 +62,7 @@ class World:
         self.lags: list[float] = []
         self.detector = self.another("first")
 
-    def another(self, holder: str) -> Detector:
+    def another(self, holder: str, on_retest: OnRetest | None = None) -> Detector:
         """A process of its own: nothing in memory."""
         return Detector(
             self.database,
@@ -70,6 +71,7 @@ class World:
             lambda: self.now,
             on_change=self._tell,
             observe_lag=self.lags.append,
+            on_retest=on_retest,
             poll_seconds=0.01,
             rest_factor=0,
         )
@@ -288,7 +290,7 @@ async def test_a_service_rests_after_work_but_not_for_being_kept_from_the_proces
     await world.arrive(rounds(range(5)))
     await world.settle()
     clock = itertools.count(step=used)
-    monkeypatch.setattr("monitor.detector.loop.time.process_time", lambda: next(clock))
+    monkeypatch.setattr("monitor.detector.rest.time.process_time", lambda: next(clock))
     world.detector.rest_factor = 10**9
     last = START + 5 * INTERVAL
     await world.arrive(rounds([5], people=PEOPLE[:1]))

@@ -30,7 +30,7 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     async def ask(places: Due) -> None:
         asked.append(places)
 
-    world.detector.on_retest = ask
+    world.detector = world.another("first", ask)
     usual = 3 * INTERVAL
     own = {("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging")}
     for number in range(4):
@@ -45,8 +45,7 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     assert len(asked) in (1, 2)
     assert all(each.keys() == own and not any(q.whom for q in each.values()) for each in asked)
     # A detector that comes back after an hour catches up, and asks nobody about then.
-    late = world.another("second")
-    late.on_retest = ask
+    late = world.another("second", ask)
     await world.database.conclusions.clear()
     asked.clear()
     world.now = START + 3_600_000
@@ -62,7 +61,7 @@ async def test_who_is_slow_keeps_nobody_from_measuring_again(world: World) -> No
     async def ask(places: Due) -> None:
         asked.append(places)
 
-    world.detector.on_retest = ask
+    world.detector = world.another("first", ask)
     usual, at = 5 * INTERVAL, START + 3 * 5 * INTERVAL
     for number in range(3):
         await world.arrive(rounds([number], interval=usual))
@@ -86,7 +85,7 @@ async def test_nobody_is_asked_where_all_measure_as_often_anyhow(world: World) -
     async def ask(places: Due) -> None:
         raise AssertionError(places)
 
-    world.detector.on_retest = ask
+    world.detector = world.another("first", ask)
     for number in range(7):
         await world.arrive(rounds([number], from_round(3)))
         await world.settle(START + number * INTERVAL + INTERVAL)
