@@ -323,7 +323,6 @@ DENSE: dict[str, set[str]] = {
         "lookup_facts",
         "once",
         "serve",
-        "step",
         "tally",
         "transfer",
     },

@@ -13,12 +13,11 @@ from copy import copy
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates, lifecycle, quorum, series
+from monitor.detection.events import lifecycle, series
+from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
-from monitor.detection.imported import folding as imported
 from monitor.detection.model import (
     NO_RETRACTIONS,
-    OWN_SOURCE,
     ClosedGate,
     Event,
     Fact,
@@ -71,33 +70,34 @@ def step(
                 if known is not None
                 else TargetNetwork(fact.target, fact.country, fact.asn, fact.source, {}, {})
             )
-        if fact.source == OWN_SOURCE:
-            series.record(touched[key], fact, policy)
-        else:
-            imported.record(touched[key], fact, policy)
-    closed = gates.inhibitions(new, touched.keys(), round, policy)
-    closed |= imported.inhibitions(new, touched.keys(), round, policy)
+        strategy_of(fact.source).record(touched[key], fact, policy)
+    closed = _inhibitions(new, touched, policy)
     if closed_gates is not None:
         closed_gates.update(closed)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
-        if fact.source == OWN_SOURCE:
-            series.update(touched[key], fact, closed.get(key), policy)
-        else:
-            imported.update(new, touched[key], fact, key in closed, policy)
+        strategy_of(fact.source).update(new, touched[key], fact, closed.get(key), policy)
     for key, network in sorted(touched.items()):
-        for layer, each in network.layers.items():
-            if network.source != OWN_SOURCE:
-                imported.promote(new, network, layer, round, key in closed, policy)
-            elif quorum.may_rise(each, policy):
-                tally = quorum.tally(network, layer, round, policy)
-                quorum.promote(network, layer, tally, round, key in closed, policy)
-            else:
-                each.likely_since = each.known_since = 0
+        strategy = strategy_of(network.source)
+        for layer in network.layers:
+            strategy.promote(new, network, layer, round, key in closed, policy)
     changed = lifecycle.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )
     return new, changed
+
+
+def _inhibitions(
+    state: ServiceState, touched: Mapping[str, TargetNetwork], policy: Policy
+) -> dict[str, ClosedGate]:
+    """The gates that are closed in this round, by key of a touched network."""
+    by_source: dict[str, list[str]] = {}
+    for key, network in touched.items():
+        by_source.setdefault(network.source, []).append(key)
+    closed: dict[str, ClosedGate] = {}
+    for source, keys in by_source.items():
+        closed |= strategy_of(source).inhibitions(state, keys, state.round, policy)
+    return closed
 
 
 def _by_start(fact: Fact) -> tuple[int, str]:
@@ -111,16 +111,14 @@ def _newest_catalogue(facts: Sequence[Fact]) -> str:
 
 
 def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
-    """Once an hour, remove vantages that have not reported for longer than the baseline's window.
+    """Once an hour, remove vantages that have not reported for longer than their history is worth.
     One that saw a block is kept until another vantage can tell whether it lasts."""
     if round - state.swept < policy.ms(policy.baseline_bucket_seconds):
         return
     state.swept = round
-    oldest = round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
-    forgotten = round - policy.ms(policy.imported_memory_seconds)
     for key, network in list(state.networks.items()):
-        last = oldest if network.source == OWN_SOURCE else min(oldest, forgotten)
-        gone = {probe for probe, member in network.members.items() if member.round < last}
+        oldest = strategy_of(network.source).forgotten_before(round, policy)
+        gone = {probe for probe, member in network.members.items() if member.round < oldest}
         if not gone:
             continue
         needed = {

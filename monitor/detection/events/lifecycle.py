@@ -19,9 +19,8 @@ from msgspec.structs import replace
 
 from monitor.detection.events import gates, series, series_summary
 from monitor.detection.events.series_summary import HealthByCountry, SeriesSummary
+from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import OpenEvent, PeakSnapshot, ServiceState, VantageOutcome
-from monitor.detection.imported import folding as imported
-from monitor.detection.imported.gathering import whole_incident
 from monitor.detection.model import (
     BY_OPERATOR,
     NO_RETRACTIONS,
@@ -45,8 +44,8 @@ _RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 
 
 def event_id(service: str, country: str, opened: int, source: str = OWN_SOURCE) -> str:
-    """The id of an event. Imports have their own events, so the source is part of the id."""
-    words = [service, country, str(opened)] + ([source] if source != OWN_SOURCE else [])
+    """The id of an event. Each source has events of its own, whose ids differ."""
+    words = [service, country, str(opened), *strategy_of(source).id_words(source)]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
@@ -134,21 +133,15 @@ def _close_lifted(
     now: _Round, current: OpenEvent | None, country: str, source: str
 ) -> OpenEvent | None:
     """Clear the alarms of series whose block has ended; their counts stay with the event."""
-    state, round, policy = now.state, now.at, now.policy
+    state, round, policy, strategy = now.state, now.at, now.policy, strategy_of(source)
     lifted = []
     for summary in series_summary.series_summaries(state, country, source, round, policy):
         if summary.key not in now.touched:
             continue
-        own = source == OWN_SOURCE
-        if (
-            series.lifted(summary.network, summary.layer, round, policy)
-            if own
-            else imported.lifted(state, summary.network, round, policy)
-        ):
+        if strategy.lifted(state, summary.network, summary.layer, round, policy):
             if current is not None and not summary.series.is_retracted:
                 lifted.append(summary)
-                # For an import the end is when the service was reached again.
-                ends = None if own else imported.seen_again(summary.network, current.event)
+                ends = strategy.ended(summary.network, current.event)
                 current = replace(
                     current,
                     event=replace(current.event, closed=ends, now=_votes(lifted)),
@@ -156,8 +149,8 @@ def _close_lifted(
                     witnesses=series_summary.witnesses([summary], current.witnesses),
                 )
             series.clear_alarms(summary.series)
-        elif own:
-            series.drop_recovered(summary.network, summary.layer, round, policy)
+        else:
+            strategy.drop_recovered(summary.network, summary.layer, round, policy)
     return current
 
 
@@ -196,7 +189,7 @@ def _updated(
 
 
 def _peak(old: PeakSnapshot | None, event: Event) -> PeakSnapshot | None:
-    if event.source != OWN_SOURCE:
+    if not strategy_of(event.source).keeps_peak:
         return None
     votes = event.now
     if old is not None and old.tier is event.tier and old.agreeing > votes.agreeing:
@@ -283,7 +276,7 @@ def _new(now: _Round, seen: Sequence[SeriesSummary], top: int) -> OpenEvent:
         updated=round,
         agreeing=0,
         total=0,
-        control="ok" if network.source == OWN_SOURCE else "none",
+        control=strategy_of(network.source).control,
         source=network.source,
         policy_name=policy.name,
         pace=policy.pace,
@@ -312,7 +305,6 @@ def _updated_event(
     assert tier is not None, "an event without an alarmed series"
     rose = new or top > _RANK[old.tier]
     started = series_summary.onset_of(best, round)
-    foreign = old.source != OWN_SOURCE and not new
     event = replace(
         old,
         targets=tuple(sorted({summary.network.target for summary in best})),
@@ -324,9 +316,9 @@ def _updated_event(
         tier=tier,
         closed=None,
         # Only the vantages that raised the tier set the onset, not networks that joined later.
-        onset=started.at if rose or foreign else old.onset,
-        onset_earliest=started.earliest if rose or foreign else old.onset_earliest,
-        onset_latest=started.latest if rose or foreign else old.onset_latest,
+        onset=started.at if rose else old.onset,
+        onset_earliest=started.earliest if rose else old.onset_earliest,
+        onset_latest=started.latest if rose else old.onset_latest,
         confirmed=round if rose and tier is Tier.CONFIRMED else old.confirmed,
         state=EventState.CLEARING if _clearing(best, now) else EventState.OPEN,
         now=_votes(best),
@@ -337,8 +329,8 @@ def _updated_event(
         against=series_summary.against(best, now.health, policy),
     )
     event = replace(event, **_measured(now, event))
-    if foreign:
-        event = whole_incident(old, event, rose, series_summary.dense_series(best))
+    suspected = [(each.network.target, each.network.asn, each.held) for each in best]
+    event = strategy_of(old.source).grown(old, event, rose, started, suspected)
     history = old.history
     if new:
         history = _with_change(history, round, "opened", event.technique)
@@ -361,11 +353,11 @@ def _votes(seen: Sequence[SeriesSummary]) -> Votes:
 
 
 def _clearing(seen: Sequence[SeriesSummary], now: _Round) -> bool:
-    """Whether the service is reached again in all these series. Imports have no such state: their
-    runs are too rare."""
+    """Whether the service is reached again in all these series."""
     return all(
-        summary.network.source == OWN_SOURCE
-        and series.clearing(summary.network, summary.layer, now.at, now.policy)
+        strategy_of(summary.network.source).clearing(
+            summary.network, summary.layer, now.at, now.policy
+        )
         for summary in seen
     )
 

@@ -299,8 +299,7 @@ def promote(
     waited = tally.heard[-1] - series.known_since
     renewed = tally.heard[-tally.owners_needed] - series.known_since
     if (
-        network.source == OWN_SOURCE
-        and not tally.divided
+        not tally.divided
         and not tally.others_fail
         and not tally.aftermath
         and round - series.likely_since >= policy.ms(hold)

@@ -13,7 +13,7 @@ from monitor.detection.events.quorum import Tally
 from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.folding import reached_elsewhere
-from monitor.detection.imported.gathering import dense, densest, spans_since
+from monitor.detection.imported.gathering import densest, spans_since
 from monitor.detection.model import OWN_SOURCE, NetworkEvidence
 from monitor.detection.policy import Policy
 
@@ -120,15 +120,6 @@ def onset_of(seen: Sequence[SeriesSummary], round: int) -> Onset:
         round,
         densest if any(summary.layer == WHOLE for summary in seen) else cusum.leading_member,
     )
-
-
-def dense_series(seen: Sequence[SeriesSummary]) -> set[tuple[str, int]]:
-    """(target, network) of imported series in which nearly every run fails."""
-    return {
-        (summary.network.target, summary.network.asn)
-        for summary in seen
-        if any(dense(held) for held in summary.held)
-    }
 
 
 def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:

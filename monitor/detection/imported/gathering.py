@@ -40,11 +40,9 @@ def spans_since(
     )
 
 
-def whole_incident(old: Event, new: Event, rose: bool, sure: Collection[tuple[str, int]]) -> Event:
-    """The event's new form with what its old form contained. When its tier has just risen, only
-    series of that tier count. `sure`: (target, network) of series that may move the onset back."""
-    if rose:
-        return new
+def whole_incident(old: Event, new: Event, sure: Collection[tuple[str, int]]) -> Event:
+    """The event's new form with what its old form contained. `sure`: (target, network) of series
+    that may move the onset back."""
     known = {(each.target, each.asn): each for each in old.networks}
     joined = [each for each in new.networks if (each.target, each.asn) not in known]
     for each in new.networks:

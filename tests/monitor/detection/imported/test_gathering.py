@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
 from monitor.detection.events.state import Suspicion
 from monitor.detection.imported.gathering import dense, densest, whole_incident
@@ -49,12 +48,12 @@ def event(asn: int, onset: int) -> Event:
 
 
 def test_networks_stay_named_and_their_onsets_stay() -> None:
-    both = whole_incident(event(1, 50), event(2, 70), False, {("telegram/dc", 2)})
+    both = whole_incident(event(1, 50), event(2, 70), {("telegram/dc", 2)})
     assert both.asns == (1, 2)
     assert (both.onset, both.onset_earliest, both.onset_latest) == (50, 49, 51)
     assert [(n.asn, n.onset) for n in both.networks] == [(1, 50), (2, 70)]
     assert (both.agreeing, both.against) == (2, ())
-    later = whole_incident(both, event(1, 10), False, {("telegram/dc", 1)})
+    later = whole_incident(both, event(1, 10), {("telegram/dc", 1)})
     assert later.onset == 50
     assert later.networks[0].onset == 50
 
@@ -62,14 +61,9 @@ def test_networks_stay_named_and_their_onsets_stay() -> None:
 @pytest.mark.parametrize(("sure", "onset"), [(True, 30), (False, 50)])
 def test_only_a_network_that_is_sure_sets_the_onset_back(sure: bool, onset: int) -> None:
     joined = {("telegram/dc", 2)} if sure else set()
-    both = whole_incident(event(1, 50), event(2, 30), False, joined)
+    both = whole_incident(event(1, 50), event(2, 30), joined)
     assert both.onset == onset
     assert both.onset_earliest <= both.onset <= both.onset_latest
-
-
-def test_a_tier_that_rises_begins_anew() -> None:
-    risen = replace(event(2, 70), tier=Tier.LIKELY)
-    assert whole_incident(event(1, 50), risen, True, set()) == risen
 
 
 def test_the_largest_share_that_explains_nearly_as_much() -> None:

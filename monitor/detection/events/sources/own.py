@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own vantages: they measure on a schedule, each with its liveness and beside a control, and
+several must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from monitor.detection.events import gates, quorum, series
+from monitor.detection.events.onset import Onset
+from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedSeries
+from monitor.detection.events.state import ServiceState, TargetNetwork
+from monitor.detection.model import ClosedGate, Event, Fact
+from monitor.detection.policy import Policy
+
+
+class OwnStrategy(SourceStrategy):
+    """Each vantage is a witness of its own; a quorum of several owners decides."""
+
+    control = "ok"
+    keeps_peak = True
+
+    def record(self, network: TargetNetwork, fact: Fact, policy: Policy) -> None:
+        """Record a vantage by its own name, with its liveness and its control."""
+        series.record(network, fact, policy)
+
+    def update(
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        fact: Fact,
+        gate: ClosedGate | None,
+        policy: Policy,
+    ) -> None:
+        """Fold one fact into every layer that it concerns."""
+        series.update(network, fact, gate, policy)
+
+    def forgotten_before(self, round: int, policy: Policy) -> int:
+        """Vantages are kept for as long as their baseline reaches back."""
+        return round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
+
+    def inhibitions(
+        self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
+    ) -> dict[str, ClosedGate]:
+        """Vantages of other countries and of the same network are compared."""
+        return gates.inhibitions(state, touched, round, policy)
+
+    def promote(
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        layer: str,
+        round: int,
+        inhibited: bool,
+        policy: Policy,
+    ) -> None:
+        """A quorum decides; without any evidence left, none holds."""
+        evidence = network.layers[layer]
+        if quorum.may_rise(evidence, policy):
+            tally = quorum.tally(network, layer, round, policy)
+            quorum.promote(network, layer, tally, round, inhibited, policy)
+        else:
+            evidence.likely_since = evidence.known_since = 0
+
+    def lifted(
+        self, state: ServiceState, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> bool:
+        """Most of the vantages that saw the block reach the service again, for long enough."""
+        return series.lifted(network, layer, round, policy)
+
+    def clearing(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+        """Most of the vantages that saw the block reach the service in their latest rounds."""
+        return series.clearing(network, layer, round, policy)
+
+    def drop_recovered(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> None:
+        """A vantage that was alone with its alarm has recovered."""
+        series.drop_recovered(network, layer, round, policy)
+
+    def ended(self, network: TargetNetwork, event: Event) -> None:
+        """An event ends when vantages agree that it has."""
+        return
+
+    def id_words(self, source: str) -> tuple[str, ...]:
+        """Ids of our own events name no source."""
+        return ()
+
+    def grown(
+        self, old: Event, new: Event, rose: bool, started: Onset, best: Iterable[SuspectedSeries]
+    ) -> Event:
+        """It names the networks that fail now, for people who are paged."""
+        return new

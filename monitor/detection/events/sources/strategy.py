@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a kind of source decides: all in which our own vantages, imported runs and any later kind of
+measurements differ once they are judged. The rest of the detector is common to all of them.
+
+A method with no body here must be written for each kind; the others say what holds for most.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+
+from monitor.detection.events.onset import Onset
+from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork
+from monitor.detection.model import ClosedGate, Event, Fact
+from monitor.detection.policy import Policy
+
+SuspectedSeries = tuple[str, int, Sequence[Suspicion]]
+"""Target, network, and the suspicions of the vantages that saw the block."""
+
+
+class SourceStrategy(ABC):
+    """How the measurements of one kind of source become evidence, alarms and events."""
+
+    control: str
+    """What stands for a control, in `Event.control`."""
+    keeps_peak: bool
+    """Whether a closed event shows the votes of its peak."""
+
+    # a round
+
+    @abstractmethod
+    def record(self, network: TargetNetwork, fact: Fact, policy: Policy) -> None:
+        """Record a vantage and its latest outcome."""
+
+    @abstractmethod
+    def update(
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        fact: Fact,
+        gate: ClosedGate | None,
+        policy: Policy,
+    ) -> None:
+        """Fold one fact into the series of its network. `gate`: the one that is closed there."""
+
+    @abstractmethod
+    def forgotten_before(self, round: int, policy: Policy) -> int:
+        """The round before which a vantage that has not reported since is forgotten."""
+
+    # whose failures count, and what their evidence weighs
+
+    @abstractmethod
+    def inhibitions(
+        self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
+    ) -> dict[str, ClosedGate]:
+        """The gates that are closed in this round, by key of a touched network of this source."""
+
+    @abstractmethod
+    def promote(
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        layer: str,
+        round: int,
+        inhibited: bool,
+        policy: Policy,
+    ) -> None:
+        """Raise the alarms and the tier of a series as far as its evidence goes."""
+
+    # the end of a block
+
+    @abstractmethod
+    def lifted(
+        self, state: ServiceState, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> bool:
+        """Whether the block of a series has ended."""
+
+    @abstractmethod
+    def clearing(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+        """Whether a block seems to end, and it is too early to say that it has."""
+
+    @abstractmethod
+    def drop_recovered(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> None:
+        """End single alarms of a series that lasts."""
+
+    @abstractmethod
+    def ended(self, network: TargetNetwork, event: Event) -> int | None:
+        """The round in which an event ended whose block was just lifted in a network; None for the
+        round in which that was noticed."""
+
+    # an event
+
+    @abstractmethod
+    def id_words(self, source: str) -> tuple[str, ...]:
+        """What the id of an event contains beside service, country and first alarmed round."""
+
+    @abstractmethod
+    def grown(
+        self, old: Event, new: Event, rose: bool, started: Onset, best: Iterable[SuspectedSeries]
+    ) -> Event:
+        """An event's new form, which describes the networks that fail now, with what its old form
+        adds. `rose`: its tier has just risen, or it is new; `started`: the onset of the `best`
+        series, those of its tier."""
