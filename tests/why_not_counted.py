@@ -12,7 +12,7 @@ from monitor.detection.events.explain import NO_VOTE
 from monitor.detection.events.state import VantageOutcome
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
-from monitor.text import event_text, words
+from monitor.text import event_evidence, words
 from monitor.web.pages.method import WHOLE
 from monitor.web.pages.status import QUARANTINE
 from probes.wire.dictionary import field_meanings
@@ -116,7 +116,9 @@ def lines() -> Iterator[str]:
     yield "\n## Remarks"
     yield "\nThese do not stop a failure, but an event that has them is less certain, and some keep"
     yield "it from confirmation (`monitor/detection/events/series_summary.py`).\n"
-    yield from table(("remark", "meaning"), ((f"`{r}`", t) for r, t in event_text.AGAINST.items()))
+    yield from table(
+        ("remark", "meaning"), ((f"`{r}`", t) for r, t in event_evidence.AGAINST.items())
+    )
 
 
 def document() -> str:

@@ -271,13 +271,47 @@ NO_RETRACTIONS: Mapping[str, Retraction] = MappingProxyType({})
 """By id of an event."""
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of an event's history."""
+class ChangeKind(StrEnum):
+    """What a history tells. `CHANGED` is a difference in detail; all others are steps in the life
+    of an event (`monitor.detection.events.life`)."""
+
+    OPENED = "opened"
+    LIKELY = "likely"
+    CONFIRMED = "confirmed"
+    CHANGED = "changed"
+    CLEARING = "clearing"
+    AGAIN = "again"
+    CLOSED = "closed"
+    RETRACTED = "retracted"
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of an event is different after a round."""
+
+    technique: tuple[str, str] | None = None
+    """(before, now); before is empty when it was not known."""
+    extent: tuple[str, str] | None = None
+    """(before, now)."""
+    targets_added: tuple[str, ...] = ()
+    targets_removed: tuple[str, ...] = ()
+    asns_added: tuple[int, ...] = ()
+    asns_removed: tuple[int, ...] = ()
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of an event's history, as values: `monitor.text.event_history` makes sentences of
+    them, and `monitor.interop.forms` the note that the API gives."""
 
     round: int
-    kind: str
-    """`opened`, `likely`, `confirmed`, `changed`, `closed` or `retracted`."""
-    note: str = ""
+    kind: ChangeKind
+    technique: str = ""
+    """Of the first alarm, when it is known."""
+    difference: Difference | None = None
+    """Of a `CHANGED`."""
+    divided: bool = False
+    """It became likely in a part of the network alone."""
+    cause: str = ""
+    """Why it was retracted: a gate, or BY_OPERATOR; empty when that is not known."""
 
 
 class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ from monitor.store.database import Database
 from monitor.store.reading.events import Transition, list_transitions
 from monitor.store.records import Filter, StoreUnavailableError
 from monitor.store.statements import cursor_value
-from monitor.text import event_text
+from monitor.text import event_headlines
 from probes.runtime.options import OptionError
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def message(change: Transition, names: Mapping[str, str], public_url: str) -> by
     said: dict[str, Any] = {
         "transition": change.kind,
         "published": rfc3339(change.at),
-        "headline": event_text.change_headline(event, change.kind, name, change.note),
+        "headline": event_headlines.change_headline(event, change.kind, name, change.note),
         "url": f"{public_url}/e/{event.id}",
         "event": event_form(event),
         "note": None if change.note is None else note_form(change.note),

@@ -7,12 +7,12 @@ The names are public. Times are RFC 3339, UTC.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from monitor.detection.events import confidence
 from monitor.detection.events.present import PresentState
-from monitor.detection.model import Event, Votes
+from monitor.detection.model import Change, ChangeKind, Difference, Event, Votes
 from monitor.interop.csv_text import csv_text
 from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
@@ -68,11 +68,39 @@ def event_form(event: Event) -> dict[str, Any]:
         "rules_version": event.rules_version,
         "catalogue_version": event.catalogue_version,
         "history": [
-            {"round": rfc3339(change.round), "kind": change.kind, "note": change.note}
+            {"round": rfc3339(change.round), "kind": change.kind, "note": change_note(change)}
             for change in event.history
         ],
         "notes": [note_form(note) for note in notes_of(event)],
     }
+
+
+def change_note(change: Change) -> str:
+    """What a change consists of, in one line; empty when its kind says all."""
+    match change.kind:
+        case ChangeKind.OPENED:
+            return change.technique
+        case ChangeKind.LIKELY:
+            return "network_divided" if change.divided else ""
+        case ChangeKind.CHANGED if change.difference is not None:
+            return ", ".join(_differences(change.difference))
+        case ChangeKind.CLOSED:
+            return "vantages that saw it reach the service"
+        case _:
+            return change.cause
+
+
+def _differences(difference: Difference) -> Iterator[str]:
+    if difference.technique is not None:
+        before, now = difference.technique
+        yield f"{before or 'unknown'} -> {now}"
+    if difference.extent is not None:
+        before, now = difference.extent
+        yield f"{before} -> {now}"
+    yield from (f"+{target}" for target in difference.targets_added)
+    yield from (f"-{target}" for target in difference.targets_removed)
+    yield from (f"+AS{asn}" for asn in difference.asns_added)
+    yield from (f"-AS{asn}" for asn in difference.asns_removed)
 
 
 def note_form(note: Note) -> dict[str, Any]:

@@ -18,7 +18,15 @@ from msgspec.structs import asdict, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.imported import WHOLE
-from monitor.detection.model import BY_OPERATOR, OWN_SOURCE, Change, Event, EventState, Retraction
+from monitor.detection.model import (
+    BY_OPERATOR,
+    OWN_SOURCE,
+    Change,
+    ChangeKind,
+    Event,
+    EventState,
+    Retraction,
+)
 from monitor.store import tables as t
 from monitor.store.engines import Engines, writing
 from monitor.store.statements import advance_revision, chunks
@@ -70,7 +78,7 @@ def noted(event: Event, notes: Sequence[Note]) -> Event:
     if taken_back is not None:
         history = event.history
         if event.state is not EventState.RETRACTED:  # the detector has not come to it yet
-            change = Change(round=taken_back.at, kind=EventState.RETRACTED, note=BY_OPERATOR)
+            change = Change(round=taken_back.at, kind=ChangeKind.RETRACTED, cause=BY_OPERATOR)
             history = (*history, change)
         event = replace(
             event, state=EventState.RETRACTED, inhibited_by=BY_OPERATOR, history=history

@@ -20,7 +20,15 @@ from monitor.store.reading.progress import (
     newest_of_last_arrived,
 )
 from monitor.store.records import StoreUnavailableError
-from monitor.text import event_text, language, network_names, words
+from monitor.text import (
+    event_evidence,
+    event_headlines,
+    event_state,
+    event_subject,
+    language,
+    network_names,
+    words,
+)
 from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.web import template_text
@@ -72,7 +80,8 @@ def environment() -> jinja2.Environment:
     made.globals["mark"] = mark
     made.globals["header_pages"] = HEADER_PAGES
     made.globals["all_pages"] = ALL_PAGES
-    made.globals["event_text"] = event_text
+    for module in (event_evidence, event_headlines, event_state, event_subject):
+        made.globals[module.__name__.rpartition(".")[2]] = module
     made.globals["strips"] = strips
     made.globals["network"] = network
     made.globals["network_list"] = network_names.network_list

@@ -22,7 +22,9 @@ from msgspec.structs import replace
 
 from monitor.detection.model import (
     Change,
+    ChangeKind,
     ClosedGate,
+    Difference,
     Event,
     EventState,
     Fact,
@@ -63,12 +65,15 @@ from tests.world.scenery import (
 from tests.world.stores import migrated
 
 CONFIRMED, LIKELY, SINGLE, CLOSED, RETRACTED, INHIBITED = (f"{n:016x}" for n in range(0xA1, 0xA7))
-CHANGED = "tcp.timeout -> tls.reset.sni, +wechat/web, -AS64502"
+
 __all__ = ["FORMULA", "GONE", "OFFLINE", "SCRIPT", "SLEEPING", "measurement"]
 
 
-def _change(kind: str, at: int, note: str = "") -> Change:
-    return Change(round=at, kind=kind, note=note)
+_CHANGED = Difference(
+    technique=("tcp.timeout", "tls.reset.sni"),
+    targets_added=("wechat/web",),
+    asns_removed=(64502,),
+)
 
 
 def events() -> list[Event]:
@@ -113,12 +118,10 @@ def events() -> list[Event]:
         ),
         against=("one_network",),
         history=(
-            _change("opened", BLOCKED_SINCE, "tcp.timeout"),
-            _change(
-                "changed", BLOCKED_SINCE, "tcp.timeout -> tls.reset.sni, +wechat/web, -AS64502"
-            ),
-            _change("likely", BLOCKED_SINCE + INTERVAL),
-            _change("confirmed", late),
+            Change(round=BLOCKED_SINCE, kind=ChangeKind.OPENED, technique="tcp.timeout"),
+            Change(round=BLOCKED_SINCE, kind=ChangeKind.CHANGED, difference=_CHANGED),
+            Change(round=BLOCKED_SINCE + INTERVAL, kind=ChangeKind.LIKELY),
+            Change(round=late, kind=ChangeKind.CONFIRMED),
         ),
         rules_version="1",
         catalogue_version=CATALOGUE.version,
@@ -148,8 +151,8 @@ def events() -> list[Event]:
             updated=START + 6 * INTERVAL,
             confirmed=START + INTERVAL,
             history=(
-                _change("opened", START, "dns.nxdomain"),
-                _change("closed", START + 6 * INTERVAL, "vantages that saw it reach the service"),
+                Change(round=START, kind=ChangeKind.OPENED, technique="dns.nxdomain"),
+                Change(round=START + 6 * INTERVAL, kind=ChangeKind.CLOSED),
             ),
         ),
         other(
@@ -161,7 +164,13 @@ def events() -> list[Event]:
             onset=START,
             updated=START + 3 * INTERVAL,
             inhibited_by=ClosedGate.SERVICE_DOWN,
-            history=(_change("retracted", START + 3 * INTERVAL, "service_down"),),
+            history=(
+                Change(
+                    round=START + 3 * INTERVAL,
+                    kind=ChangeKind.RETRACTED,
+                    cause=ClosedGate.SERVICE_DOWN,
+                ),
+            ),
         ),
         other(
             INHIBITED,

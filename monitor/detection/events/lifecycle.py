@@ -26,7 +26,9 @@ from monitor.detection.model import (
     NO_RETRACTIONS,
     OWN_SOURCE,
     Change,
+    ChangeKind,
     ClosedGate,
+    Difference,
     Event,
     EventState,
     Retraction,
@@ -36,7 +38,7 @@ from monitor.detection.model import (
 from monitor.detection.policy import Policy
 
 MAX_HISTORY = 64
-_MINOR = frozenset(("changed", "clearing", "again"))
+_MINOR = frozenset((ChangeKind.CHANGED, ChangeKind.CLEARING, ChangeKind.AGAIN))
 DIVIDED = "network_divided"
 DOWN = (VantageOutcome.DOWN, VantageOutcome.UNKNOWN)
 """The control fails too, whether or not the vantage's liveness is known."""
@@ -165,7 +167,7 @@ def _updated(
             return None
         return _new(now, seen, top)
     if top < _RANK[current.event.tier]:
-        return _ended(current, EventState.CLOSED, round, "vantages that saw it reach the service")
+        return _ended(current, EventState.CLOSED, round)
     mine = [summary for summary in seen if summary.key in now.touched]
     inhibited = _common_gate(mine, now.closed_gates, round) if mine else current.event.inhibited_by
     doubts = current.doubts
@@ -209,17 +211,19 @@ def _ended(
     current: OpenEvent,
     how: EventState,
     round: int,
-    note: str,
+    cause: str = "",
     gate: ClosedGate | None = None,
 ) -> OpenEvent:
-    """The event at its end. `gate`: what proves it wrong, when it is retracted."""
+    """The event at its end. `cause`: why it is retracted; `gate`: when a gate proves it wrong."""
     event = replace(
         current.event,
         state=how,
         closed=(current.event.closed or round) if how is EventState.CLOSED else None,
         inhibited_by=gate or current.event.inhibited_by,
         rule_counts=tuple(sorted({**dict(current.event.rule_counts), **current.rules}.items())),
-        history=_with_change(current.event.history, round, how.value, note),
+        history=_with_changes(
+            current.event.history, [Change(round=round, kind=ChangeKind(how), cause=cause)]
+        ),
     )
     if how is EventState.CLOSED and (peak := current.peak) is not None:
         # Networks recover one by one: its scope is not that of the last one.
@@ -331,18 +335,19 @@ def _updated_event(
     event = replace(event, **_measured(now, event))
     suspected = [(each.network.target, each.network.asn, each.held) for each in best]
     event = strategy_of(old.source).grown(old, event, rose, started, suspected)
-    history = old.history
+    changes = []
     if new:
-        history = _with_change(history, round, "opened", event.technique)
-    elif note := _changes(old, event):
-        history = _with_change(history, round, "changed", note)
+        changes.append(Change(round=round, kind=ChangeKind.OPENED, technique=event.technique))
+    elif (difference := _difference(old, event)) != Difference():
+        changes.append(Change(round=round, kind=ChangeKind.CHANGED, difference=difference))
     if event.state is not old.state:
         clears = event.state is EventState.CLEARING
-        history = _with_change(history, round, "clearing" if clears else "again", "")
+        kind = ChangeKind.CLEARING if clears else ChangeKind.AGAIN
+        changes.append(Change(round=round, kind=kind))
     if rose and tier is not Tier.UNCONFIRMED:
         part = tier is Tier.LIKELY and DIVIDED in event.against
-        history = _with_change(history, round, tier.value, DIVIDED if part else "")
-    return replace(event, history=history)
+        changes.append(Change(round=round, kind=ChangeKind(tier), divided=part))
+    return replace(event, history=_with_changes(old.history, changes))
 
 
 def _votes(seen: Sequence[SeriesSummary]) -> Votes:
@@ -379,26 +384,27 @@ def _measured(now: _Round, event: Event) -> dict[str, int]:
     }
 
 
-def _changes(old: Event, new: Event) -> str:
-    """The changes that matter to people, in one line; empty when there are none."""
-    parts = []
-    if old.technique != new.technique:
-        parts.append(f"{old.technique or 'unknown'} -> {new.technique}")
-    if old.extent != new.extent:
-        parts.append(f"{old.extent} -> {new.extent}")
-    parts += [f"+{target}" for target in new.targets if target not in old.targets]
-    parts += [f"-{target}" for target in old.targets if target not in new.targets]
-    parts += [f"+AS{asn}" for asn in new.asns if asn not in old.asns]
-    parts += [f"-AS{asn}" for asn in old.asns if asn not in new.asns]
-    return ", ".join(parts)
+def _difference(old: Event, new: Event) -> Difference:
+    """What matters to people and is different in the new form."""
+    return Difference(
+        technique=_replaced(old.technique, new.technique),
+        extent=_replaced(old.extent, new.extent),
+        targets_added=tuple(target for target in new.targets if target not in old.targets),
+        targets_removed=tuple(target for target in old.targets if target not in new.targets),
+        asns_added=tuple(asn for asn in new.asns if asn not in old.asns),
+        asns_removed=tuple(asn for asn in old.asns if asn not in new.asns),
+    )
 
 
-def _with_change(
-    history: tuple[Change, ...], round: int, kind: str, note: str
-) -> tuple[Change, ...]:
-    """The history with one more entry; when it is full, old minor entries are removed first."""
-    entries = (*history, Change(round=round, kind=kind, note=note))
-    if len(entries) <= MAX_HISTORY:
-        return entries
-    first = next((i for i, each in enumerate(entries) if each.kind in _MINOR), 1)
-    return entries[:first] + entries[first + 1 :]
+def _replaced(before: str, now: str) -> tuple[str, str] | None:
+    return None if before == now else (before, now)
+
+
+def _with_changes(history: tuple[Change, ...], changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The history with more entries; when it is full, old minor entries are removed first."""
+    for change in changes:
+        history = (*history, change)
+        if len(history) > MAX_HISTORY:
+            first = next((i for i, entry in enumerate(history) if entry.kind in _MINOR), 1)
+            history = history[:first] + history[first + 1 :]
+    return history

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
-from monitor.text import event_text, words
+from monitor.text import event_state, words
 from monitor.text.language import _
 from probes.wire.target import Service
 
@@ -86,8 +86,8 @@ def cell(found: Collection[State], event: Event | None) -> Cell | None:
         return None
     if event is not None and event.stands:
         return {
-            "kind": event_text.mark_kind(event),
-            "word": event_text.state_word(event),
+            "kind": event_state.mark_kind(event),
+            "word": event_state.state_word(event),
             "rank": RANK[event.tier],
             "event": event.id,
         }

@@ -24,7 +24,7 @@ from monitor.detection.policy import Policy
 from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import KINDS
 from monitor.text import words
-from monitor.text.event_text import ended
+from monitor.text.event_state import ended
 from monitor.text.language import _, current, grouped, n_, short_date
 
 K = TypeVar("K")

@@ -18,7 +18,7 @@ import msgspec
 
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.vantages import VantageRow
-from monitor.text import event_text
+from monitor.text import event_state
 from monitor.text.language import _, n_
 from monitor.text.words import country as name_of
 from monitor.text.words import plural, sentence
@@ -185,7 +185,7 @@ def places(
             "%(place)s: %(service)s %(state)s, no data now",
             place=sentence(name_of(country)),
             service=worst.service,
-            state=event_text.tier_word(worst),
+            state=event_state.tier_word(worst),
         )
         made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
     standing: dict[str, list[tuple[VantageRow, str]]] = {}

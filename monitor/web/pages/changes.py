@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
-from monitor.text import event_text, words
+from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC
 from monitor.web.api.params import BadParameterError, chosen, refuse_unknown, without_empty
@@ -128,12 +128,12 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
         # Only the present form of an event is known, so only its newest entry shows that form.
-        present = event_text.scope(event, site.clock())
+        present = event_evidence.scope(event, site.clock())
         if event.id in newest:
             name = site.service_names.get(event.service, event.service)
-            present = _("Since then: %(event)s", event=event_text.headline(event, name))
+            present = _("Since then: %(event)s", event=event_headlines.headline(event, name))
         newest.add(event.id)
-        _add(entry, "summary", f"{present} {event_text.manner(event)}")
+        _add(entry, "summary", f"{present} {event_evidence.manner(event)}")
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
@@ -145,7 +145,7 @@ def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: s
 
 def _title(site: Site, row: Transition) -> str:
     name = site.service_names.get(row.event.service, row.event.service)
-    return event_text.change_headline(row.event, row.kind, name, row.note)
+    return event_headlines.change_headline(row.event, row.kind, name, row.note)
 
 
 def _feed_title(site: Site, wanted: Filter) -> str:

@@ -23,7 +23,14 @@ from monitor.store.reading.explanation import explain
 from monitor.store.reading.measurements import list_witnesses
 from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
-from monitor.text import confidence_text, event_text
+from monitor.text import (
+    confidence_text,
+    event_evidence,
+    event_headlines,
+    event_history,
+    event_state,
+    event_subject,
+)
 from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.text.words import country
@@ -69,29 +76,29 @@ async def page(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
     drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
-    headline = event_text.headline(event, name)
-    others = event_text.others(event, service)
+    headline = event_headlines.headline(event, name)
+    others = event_subject.others(event, service)
     values = {
         "title": headline.removesuffix("."),
         "event": event,
         "service": name,
         "headline": headline,
-        "scope": event_text.scope(event, site.clock()),
-        "how": event_text.manner(event),
-        "ended": event_text.ended(event),
+        "scope": event_evidence.scope(event, site.clock()),
+        "how": event_evidence.manner(event),
+        "ended": event_state.ended(event),
         "drawn": drawn,
         "control": control,
         "chosen": span,
-        "reasons": event_text.reasons(event),
+        "reasons": event_evidence.reasons(event),
         "others": others,
-        "doubts": event_text.doubts(event, others),
-        "history": event_text.history(event),
+        "doubts": event_evidence.doubts(event, others),
+        "history": event_history.history(event),
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,
         "witnesses": witnesses,
         "owners": owners(await site.present.get()),
         "picture": await first_picture(site, event),
-        "terms": event_text.terms(event),
+        "terms": event_evidence.terms(event),
         "confidence": confidence_text.percentage(event),
         "no_confidence": confidence_text.no_percentage_reason(event),
         "confidence_terms": confidence_text.terms_text(event),
@@ -114,7 +121,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
     """A strip for each affected network, from before the onset to after the end; and of the service
     itself."""
     now, interval = site.clock(), site.interval_ms
-    end = event_text.ended(event)
+    end = event_state.ended(event)
     async with site.database.reading() as connection:
         _, newest = await judged_rounds(connection, event.service, event.onset, now)
         last = now if end is not None else min(now, (newest or now) + interval)
@@ -199,7 +206,7 @@ async def rounds_page(request: web.Request) -> web.Response:
     values = {
         "title": _("Round by round: %(service)s", service=name),
         "event": event,
-        "headline": event_text.headline(event, name),
+        "headline": event_headlines.headline(event, name),
         "pictures": pictures,
         "left_out": rounds.left_out(explanation.series_rounds, pictures),
         "skipped_rounds": explanation.skipped_rounds,

@@ -13,7 +13,7 @@ from monitor.detection.model import Event, EventState, Tier
 from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
-from monitor.text import event_text, words
+from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
@@ -49,7 +49,7 @@ async def page(request: web.Request) -> web.Response:
     values = {
         "title": _("What is blocked now"),
         "scope": scope(shown, site.clock()),
-        "headline": event_text.overview(
+        "headline": event_headlines.overview(
             [event for event in shown if event.stands],
             names,
             len(vantages),
@@ -80,7 +80,7 @@ def scope(opened: Sequence[Event], now: int) -> str:
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
     first = confirmed or [event for event in live if event.tier is Tier.LIKELY]
     if len(first) == 1:
-        return event_text.scope(first[0], now)
+        return event_evidence.scope(first[0], now)
     clearing = sum(event.state is EventState.CLEARING for event in first)
     counted = [
         (len(confirmed) - (clearing if confirmed else 0), _("confirmed")),

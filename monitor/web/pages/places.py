@@ -27,7 +27,7 @@ from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
-from monitor.text import event_text, words
+from monitor.text import event_evidence, event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
 from monitor.text.network_names import names
 from monitor.text.network_names import network as label
@@ -296,8 +296,8 @@ def _of_one(here: PlaceFilter, event: Event, names: Mapping[str, str]) -> str:
     """What the event's page says, of this place."""
     name = names.get(event.service, event.service)
     if here.asns:
-        return event_text.headline_in(event, name, here.asns, _where(here, [event]))
-    return event_text.headline(event, name)
+        return event_headlines.headline_in(event, name, here.asns, _where(here, [event]))
+    return event_headlines.headline(event, name)
 
 
 def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -> str:
@@ -306,7 +306,7 @@ def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -
     listed = [names.get(service, service) for service in services]
     match listed:
         case [one]:
-            return event_text.blocked_somewhere(confirmed, one, where)
+            return event_headlines.blocked_somewhere(confirmed, one, where)
         case [one, two]:
             return _(
                 "%(first)s and %(last)s are blocked %(where)s.", first=one, last=two, where=where
@@ -324,7 +324,7 @@ def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -
 def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
     if here.asns:
         return _("in %(place)s", place=here.name)
-    return event_text.in_networks(
+    return event_subject.in_networks(
         len({asn for event in confirmed for asn in event.asns}), here.name
     )
 
@@ -372,13 +372,13 @@ def layer_cell(
         return None
     failing = [finding for finding in here if finding.blocked]
     if not failing:
-        return LayerCell("ok", _("works"), event_text.seen(len(here), len(here)))
-    base = event_text.seen(len(failing), len(here))
+        return LayerCell("ok", _("works"), event_evidence.seen(len(here), len(here)))
+    base = event_evidence.seen(len(failing), len(here))
     rules = tuple(sorted({finding.rule for finding in failing}))
     for event in opened:
         if _is_about(event, asn, layer):
             return LayerCell(
-                words.TIER_KINDS[event.tier], event_text.tier_word(event), base, rules, event.id
+                words.TIER_KINDS[event.tier], event_state.tier_word(event), base, rules, event.id
             )
     return LayerCell("inconclusive", _("fails, not confirmed"), base, rules)
 

@@ -13,7 +13,7 @@ from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
-from monitor.text import event_text, words
+from monitor.text import event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
@@ -83,7 +83,7 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
         and row.asn in event.asns
         and row.target in event.targets
     ):
-        return words.TIER_KINDS[event.tier], event_text.tier_word(event)
+        return words.TIER_KINDS[event.tier], event_state.tier_word(event)
     return words.state_mark(row.state)
 
 
@@ -92,12 +92,12 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
     live = [event for event in opened if event.stands]
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
     if len(confirmed) == 1:
-        return event_text.headline(confirmed[0], name)
+        return event_headlines.headline(confirmed[0], name)
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)
-        where = event_text.in_networks(networks, places)
-        return event_text.blocked_somewhere(confirmed, name, where)
+        where = event_subject.in_networks(networks, places)
+        return event_headlines.blocked_somewhere(confirmed, name, where)
     if live:
         places = ", ".join(sorted(words.country(event.country) for event in live))
         return _(

@@ -3,14 +3,16 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.events.state import Member, OpenEvent, ServiceState, TargetNetwork
-from monitor.detection.model import Change, Event, EventState
+from monitor.detection.model import Change, ChangeKind, Event, EventState
 from monitor.detection.policy import Policy
 from monitor.detector.transitions import new_transitions
 from tests.monitor.store.samples import event
 
 OPENED, LIKELY, CONFIRMED, CLOSED = (
     Change(round=n, kind=kind)
-    for n, kind in enumerate(("opened", "likely", "confirmed", "closed"), 1)
+    for n, kind in enumerate(
+        (ChangeKind.OPENED, ChangeKind.LIKELY, ChangeKind.CONFIRMED, ChangeKind.CLOSED), 1
+    )
 )
 A, B = "a" * 16, "b" * 16
 
@@ -72,7 +74,7 @@ def test_what_only_old_facts_say_waits() -> None:
 
 
 def test_another_technique_is_told_and_not_journalled() -> None:
-    old, new = told(OPENED), told(OPENED, Change(round=2, kind="changed", note="x -> y"))
+    old, new = told(OPENED), told(OPENED, Change(round=2, kind=ChangeKind.CHANGED))
     found = new_transitions(by_id(new), state(old), state(new), said("opened"))
     assert (found.journal, found.events) == ((), (new,))
 

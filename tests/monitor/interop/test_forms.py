@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from monitor.detection.events.present import PresentState
-from monitor.detection.model import State, Verdict
+from monitor.detection.model import (
+    BY_OPERATOR,
+    Change,
+    ChangeKind,
+    ClosedGate,
+    Difference,
+    State,
+    Verdict,
+)
 from monitor.interop import forms
 from monitor.interop.forms import COLUMNS, as_csv, rfc3339
 from monitor.store.reading.counts import TimelineCell
@@ -84,3 +92,37 @@ def test_times() -> None:
     assert rfc3339(None) is None
     assert rfc3339(0) == "1970-01-01T00:00:00Z"
     assert rfc3339(1) == "1970-01-01T00:00:00.001Z"
+
+
+DIFFERENCE = Difference(
+    technique=("", "tcp.timeout"),
+    extent=("partial", "full"),
+    targets_added=("a/b",),
+    targets_removed=("a/c",),
+    asns_added=(2,),
+    asns_removed=(1,),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (Change(round=1, kind=ChangeKind.OPENED, technique="tcp.timeout"), "tcp.timeout"),
+        (Change(round=1, kind=ChangeKind.OPENED), ""),
+        (
+            Change(round=1, kind=ChangeKind.CHANGED, difference=DIFFERENCE),
+            "unknown -> tcp.timeout, partial -> full, +a/b, -a/c, +AS2, -AS1",
+        ),
+        (Change(round=1, kind=ChangeKind.LIKELY), ""),
+        (Change(round=1, kind=ChangeKind.LIKELY, divided=True), "network_divided"),
+        (
+            Change(round=1, kind=ChangeKind.CLOSED),
+            "vantages that saw it reach the service",
+        ),
+        (Change(round=1, kind=ChangeKind.RETRACTED, cause=ClosedGate.SERVICE_DOWN), "service_down"),
+        (Change(round=1, kind=ChangeKind.RETRACTED, cause=BY_OPERATOR), "operator"),
+        (Change(round=1, kind=ChangeKind.CLEARING), ""),
+    ],
+)
+def test_the_note_of_a_change_is_one_line(change: Change, note: str) -> None:
+    assert forms.change_note(change) == note

@@ -17,7 +17,15 @@ from monitor.detection.events.confidence import (
     terms,
     values,
 )
-from monitor.detection.model import Change, Event, EventState, NetworkEvidence, Tier, Verdict
+from monitor.detection.model import (
+    Change,
+    ChangeKind,
+    Event,
+    EventState,
+    NetworkEvidence,
+    Tier,
+    Verdict,
+)
 from monitor.detection.policy import Policy
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -47,7 +55,10 @@ def event(*networks: NetworkEvidence, held: int = 5, **more: Any) -> Event:
     said = {
         "tier": Tier.CONFIRMED,
         "state": EventState.OPEN,
-        "history": (Change(round=AT, kind="opened"), Change(round=AT, kind="likely")),
+        "history": (
+            Change(round=AT, kind=ChangeKind.OPENED),
+            Change(round=AT, kind=ChangeKind.LIKELY),
+        ),
     } | more
     return Event(
         id="e",

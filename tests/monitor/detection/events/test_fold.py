@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial, step
-from monitor.detection.model import EventState, State, Technique, Tier, Verdict
+from monitor.detection.model import Difference, EventState, State, Technique, Tier, Verdict
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -242,7 +242,7 @@ def test_second_network_joins_only_when_it_is_as_sure() -> None:
     }
     world.run(4, lambda n, who: blocked() if who.country == "RU" else ok())
     assert world.only.asns == (64501, 64502)
-    assert ("changed", "+AS64502") in [(c.kind, c.note) for c in world.only.history]
+    assert Difference(asns_added=(64502,)) in [c.difference for c in world.only.history]
 
 
 def test_change_of_technique_updates_the_event_and_opens_none() -> None:
@@ -250,7 +250,8 @@ def test_change_of_technique_updates_the_event_and_opens_none() -> None:
     onset = world.only.onset
     world.run(10, in_network(64501, BLACKHOLE))
     assert (world.only.technique, world.only.onset) == ("tcp.timeout", onset)
-    assert any("tls.reset.sni -> tcp.timeout" in c.note for c in world.only.history)
+    turns = [c.difference.technique for c in world.only.history if c.difference is not None]
+    assert ("tls.reset.sni", "tcp.timeout") in turns
 
 
 def test_change_within_a_layer_is_followed_and_a_mixture_does_not_flap() -> None:

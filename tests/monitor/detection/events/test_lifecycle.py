@@ -7,6 +7,8 @@ import pytest
 from monitor.detection.events import confidence
 from monitor.detection.events.lifecycle import MAX_HISTORY, event_id
 from monitor.detection.model import (
+    BY_OPERATOR,
+    Difference,
     EventState,
     Layer,
     Retraction,
@@ -210,7 +212,7 @@ def test_a_target_that_recovers_leaves_the_event() -> None:
     counts = dict(world.only.rule_counts)
     feed(4, {TARGET})
     assert (world.only.state, world.only.targets) == (EventState.OPEN, (TARGET,))
-    assert world.only.history[-1].note == f"-{OTHER}"
+    assert world.only.history[-1].difference == Difference(targets_removed=(OTHER,))
     assert dict(world.only.rule_counts)["tls.reset.sni"] > counts["tls.reset.sni"]
     feed(4, set())
     assert world.only.state is EventState.CLOSED
@@ -294,7 +296,7 @@ def test_what_an_operator_retracted_is_silent_and_all_else_is_not(
     world = retracted(*series).run(4, RESET_64501)
     (said,) = world.retractions.values()
     assert world.only.state is EventState.RETRACTED
-    assert (world.only.history[-1].round, world.only.history[-1].note) == (said.at, "operator")
+    assert (world.only.history[-1].round, world.only.history[-1].cause) == (said.at, BY_OPERATOR)
     assert not world.state.open_events
     world.run(4, more)
     first, second = sorted(world.events.values(), key=lambda event: event.opened)
@@ -362,4 +364,4 @@ def test_extent_changes_with_what_fails() -> None:
     assert world.only.extent == "partial"
     world.run(12, in_network(64501, blocked()))
     assert world.only.extent == "full"
-    assert world.only.history[-1].note == "partial -> full"
+    assert world.only.history[-1].difference == Difference(extent=("partial", "full"))

@@ -59,7 +59,7 @@ def test_a_part_of_a_network_is_likely_after_a_while_and_says_so() -> None:
     assert (event.agreeing, event.total) == (2, 6)
     assert event.onset == START + 3 * INTERVAL
     assert world.kinds()[-1] == "likely"
-    assert event.history[-1].note == "network_divided"
+    assert event.history[-1].divided
     assert {probe for each in event.networks for probe, _ in each.watch} == set(names(0, 1))
 
 

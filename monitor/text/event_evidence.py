@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an event rests on, in sentences: how many see it, the reasons for it and against it.
+
+Pure. Every remark of the detector has its text here, which a test checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.detection.model import Event, EventState, Tier, Votes
+from monitor.detection.policy import Policy
+from monitor.text.event_state import ended, gate, reopened, tier_word
+from monitor.text.event_subject import functions, of_a_part
+from monitor.text.language import _, n_
+from monitor.text.words import (
+    TABLES,
+    between,
+    duration_text,
+    number,
+    plural,
+    sentence,
+    technique,
+    when,
+)
+
+AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
+
+
+def scope(event: Event, now: int) -> str:
+    """Share of vantages, sureness and time: the first line together with the headline."""
+    votes = event.now if event.ongoing and event.now.total else Votes(event.agreeing, event.total)
+    tier = sentence(_(TIERS[event.tier]))
+    if event.state is EventState.CLEARING:
+        tier = _("Clearing (was %(state)s)", state=_(TIERS[event.tier]))
+    elif event.state is EventState.RETRACTED:
+        tier = sentence(_retracted(event))
+    elif reopened(event):
+        tier = _("%(state)s, reopened", state=tier)
+    end = ended(event)
+    if end is not None:
+        if event.state is EventState.CLOSED:
+            # The headline says that it is reachable again; "confirmed" alone would be said of that.
+            tier = _("Was %(state)s", state=tier_word(event))
+        return _(
+            "%(state)s: %(seen)s, %(control)s; %(time)s (%(length)s).",
+            state=tier,
+            seen=seen(votes.agreeing, votes.total),
+            control=_control(event),
+            time=between(event.onset, end),
+            length=duration_text(end - event.onset),
+        )
+    return _(
+        "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",
+        state=tier,
+        seen=seen(votes.agreeing, votes.total),
+        control=_control(event),
+        time=when(event.onset),
+        length=duration_text(now - event.onset),
+    )
+
+
+def _retracted(event: Event) -> str:
+    return _("retracted (was %(state)s)", state=_(TIERS[event.tier]))
+
+
+def seen(agreeing: int, total: int) -> str:
+    """`3 of 4 vantages`."""
+    return n_(
+        "%(agreeing)s of %(n)s vantage", "%(agreeing)s of %(n)s vantages", total, agreeing=agreeing
+    )
+
+
+def _control(event: Event) -> str:
+    return _("control fine") if event.control == "ok" else _("no control")
+
+
+def manner(event: Event) -> str:
+    """How it is blocked, in a sentence; of a retracted event why it was retracted."""
+    how = technique(event.technique)
+    if event.state is EventState.RETRACTED:
+        if event.inhibited_by:
+            why = gate(event.inhibited_by)
+            return _("Retracted because %(why)s. What had been seen: %(how)s.", why=why, how=how)
+        return _("Retracted. What had been seen: %(how)s.", how=how)
+    return f"{sentence(how)}."
+
+
+def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
+    """Reasons against the event, in sentences; never empty. `apart` are the service's functions
+    that are not part of it: the headline names the whole service."""
+    sentences = [
+        _(AGAINST[remark]) if remark in AGAINST else sentence(remark.replace("_", " ")) + "."
+        for remark in event.against
+    ]
+    if missing := _unconfirmed(event):
+        sentences.append(missing)
+    silent = event.total - event.agreeing
+    if silent > 0:
+        sentences.append(
+            n_(
+                "%(silent)s of %(n)s vantage there did not see it.",
+                "%(silent)s of %(n)s vantages there did not see it.",
+                event.total,
+                silent=number(silent, True),
+            )
+        )
+    if of_a_part(event):
+        sentences.append(_("A part of the service is still reachable there."))
+    if event.state is EventState.CLEARING:
+        sentences.append(
+            _(
+                "Now %(seen)s see it: most of those affected vantages can reach it again. It ends "
+                "when that has lasted.",
+                seen=seen(event.now.agreeing, event.now.total),
+            )
+        )
+    if apart:
+        sentences.append(
+            _(
+                "Affected: %(its)s; unaffected: %(others)s.",
+                its=functions(event),
+                others=", ".join(apart),
+            )
+        )
+    if event.inhibited_by:
+        why = gate(event.inhibited_by)
+        if event.state is EventState.RETRACTED:
+            said = _("It was retracted: %(why)s.", why=why)
+        elif event.stands:
+            said = _("It stays, because it was confirmed before; but at present: %(why)s.", why=why)
+        else:
+            said = _("No alert is sent for it: %(why)s.", why=why)
+        sentences.append(said)
+    return sentences or [_("No measurement contradicts it.")]
+
+
+def _unconfirmed(event: Event) -> str:
+    """What a likely event lacks for confirmation; empty for others, and where it can never be
+    confirmed."""
+    never = {"no_quorum_for_imports", "network_divided"} & set(event.against)
+    waits = event.state is EventState.OPEN and event.tier is Tier.LIKELY
+    if never or not waits or event.inhibited_by:
+        return ""
+    policy = Policy(pace=event.pace)
+    untyped = "untyped" in event.against
+    hold = policy.confirm_plain_seconds if untyped else policy.confirm_signature_seconds
+    return _(
+        "It is not confirmed: that needs vantages of %(few)s to %(many)s owners in one network, "
+        "and that it holds for %(time)s, by the times at which their measurements arrived as well.",
+        few=number(policy.confirm_min_owners),
+        many=number(policy.confirm_most_owners),
+        time=duration_text(policy.ms(hold)),
+    )
+
+
+def reasons(event: Event) -> list[str]:
+    """Reasons for the event, in sentences."""
+    sentences = [
+        n_(
+            "%(seen)s in %(n)s network saw it.",
+            "%(seen)s in %(n)s networks saw it.",
+            len(event.asns),
+            n=number(len(event.asns)),
+            seen=seen(event.agreeing, event.total),
+        )
+    ]
+    owners = max((network.owners for network in event.networks), default=0)
+    if owners > 1:
+        sentences.append(
+            _("They belong to %(n)s owners who measure independently.", n=number(owners))
+        )
+    if event.control == "ok":
+        sentences.append(_("The control reached the service in the same rounds."))
+    total = sum(n for _, n in event.rule_counts)
+    if total:
+        sentences.append(
+            n_(
+                "%(n)s measurement since the onset failed this way.",
+                "%(n)s measurements since the onset failed this way.",
+                total,
+            )
+        )
+    if event.tier is Tier.CONFIRMED and event.confirmed is not None:
+        sentences.append(_("It lasted and was confirmed on %(time)s.", time=when(event.confirmed)))
+    return sentences
+
+
+def terms(event: Event) -> list[tuple[str, str, int]]:
+    """(term, words, tenths) of the bars beside the confidence."""
+    share = round(10 * event.agreeing / event.total) if event.total else 0
+    total = sum(n for _, n in event.rule_counts)
+    return [
+        (_("agreement"), seen(event.agreeing, event.total), share),
+        (
+            _("control"),
+            _("fine") if event.control == "ok" else _("none"),
+            10 * (event.control == "ok"),
+        ),
+        (_("repeatability"), plural(total, "measurement"), min(10, total)),
+        (
+            _("signature"),
+            _("not typical") if "untyped" in event.against else _("typical of interference"),
+            3 if "untyped" in event.against else 10,
+        ),
+    ]
+
+
+def confidence_summary(event: Event) -> str:
+    """`confirmed: 4 of 4 vantages, control fine`."""
+    tier = _(TIERS[event.tier])
+    if event.state is EventState.RETRACTED:
+        tier = _retracted(event)
+    votes = seen(event.agreeing, event.total)
+    if event.ongoing and event.now.total and event.now != Votes(event.agreeing, event.total):
+        votes = _(
+            "%(seen)s at the peak, %(n)s of %(total)s now",
+            seen=votes,
+            n=event.now.agreeing,
+            total=event.now.total,
+        )
+    return _(
+        "%(state)s: %(seen)s, %(control)s",
+        state=tier,
+        seen=votes,
+        control=_control(event),
+    )

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events in one sentence each: headlines, and the sentence at the top of the first page.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from monitor.detection.model import ChangeKind, Event, EventState, Tier
+from monitor.store.notes import NOTE, Note
+from monitor.text.event_state import effect, ended, reopened, tier_id
+from monitor.text.event_subject import in_networks, of_a_part, place, subject
+from monitor.text.language import _, n_
+from monitor.text.words import TABLES, counted, country, duration_text, number
+
+
+def headline(event: Event, service: str) -> str:
+    """The event in one sentence."""
+    return _headline(event, service, _situation(event))
+
+
+def headline_in(event: Event, service: str, asns: Collection[int], where: str) -> str:
+    """The same of some of its networks, with the functions that are concerned in them; `where` as
+    `place` says it."""
+    # A function that is less sure here is not what the event says of other networks.
+    here = {each.target for each in event.networks if each.asn in asns and each.tier is event.tier}
+    if targets := tuple(target for target in event.targets if target in here):
+        event = replace(event, targets=targets)
+    return _headline(event, service, _situation(event), where)
+
+
+def _situation(event: Event) -> str:
+    """Which headline fits, as an id of `words.toml`."""
+    match event.state, event.tier:
+        case EventState.RETRACTED | EventState.CLOSED, Tier.UNCONFIRMED:
+            return f"{event.state}_single"
+        case EventState.RETRACTED, Tier.CONFIRMED:
+            return "retracted_confirmed"
+        case EventState.RETRACTED | EventState.CLOSED, _:
+            return event.state
+        case EventState.CLEARING, Tier.CONFIRMED:
+            return "clearing"
+        case _ if event.stands and reopened(event):
+            return "again"
+        case _ if not event.stands:
+            return "inhibited"
+        case _, Tier.CONFIRMED if of_a_part(event):
+            return "part"
+    return tier_id(event)
+
+
+def _headline(event: Event, service: str, situation: str, where: str = "", **values: str) -> str:
+    text = TABLES[f"{effect(event)}_headlines"][situation]
+    return _(text, service=subject(event, service), where=where or place(event), **values)
+
+
+def change_headline(event: Event, kind: str, service: str, note: Note | None = None) -> str:
+    """A published change of state in one sentence; a retraction is a correction."""
+    match kind:
+        case ChangeKind.OPENED:
+            return _headline(event, service, "unconfirmed")
+        case ChangeKind.LIKELY:
+            return _headline(event, service, "likely")
+        case ChangeKind.CONFIRMED:
+            return _headline(event, service, "announced")
+        case ChangeKind.CLOSED:
+            length = duration_text((ended(event) or event.updated) - event.onset)
+            return _headline(event, service, "ended", length=length)
+        case ChangeKind.RETRACTED:
+            said = _headline(event, service, "correction")
+            return f"{said} {note.text}" if note is not None else said
+    about = {"service": subject(event, service), "where": place(event)}
+    if kind == NOTE and note is not None:
+        return _("Note on %(service)s %(where)s: %(text)s", text=note.text, **about)
+    return f"{about['service']} {about['where']}: {kind}."
+
+
+def overview(
+    opened: Sequence[Event], names: Mapping[str, str], online: int, countries: int, age: str
+) -> str:
+    """The sentence at the top of the first page, from the open events that nothing inhibits.
+    `names` are what people call the services."""
+    confirmed = [event for event in opened if event.tier is Tier.CONFIRMED]
+    likely = [event for event in opened if event.tier is Tier.LIKELY]
+    watching = _("No vantage is online")
+    if online:
+        watching = n_(
+            "%(n)s vantage in %(countries)s is watching",
+            "%(n)s vantages in %(countries)s are watching",
+            online,
+            n=number(online, True),
+            countries=counted(countries, "country"),
+        )
+    if not confirmed and not likely and not online:
+        return _("No vantage is online; the last measurement came %(time)s ago.", time=age)
+    if len(likely) == 1 and not confirmed:
+        text = headline(likely[0], names.get(likely[0].service, likely[0].service))
+        return _("No confirmed block, but %(event)s", event=text)
+    if likely and not confirmed:
+        return n_(
+            "No confirmed block, but %(n)s that is likely. %(watching)s.",
+            "No confirmed block, but %(n)s that are likely. %(watching)s.",
+            len(likely),
+            n=number(len(likely)),
+            watching=watching,
+        )
+    if not confirmed:
+        return _(
+            "No confirmed block. %(watching)s; the last measurement came %(time)s ago.",
+            watching=watching,
+            time=age,
+        )
+    places = {(event.country, asn) for event in confirmed for asn in event.asns}
+    lands = sorted({event.country for event in confirmed})
+    if len(lands) == 1:
+        where = in_networks(len(places), country(lands[0]))
+    else:
+        where = n_(
+            "in %(n)s network of %(countries)s countries",
+            "in %(n)s networks of %(countries)s countries",
+            len(places),
+            n=number(len(places)),
+            countries=number(len(lands)),
+        )
+    services = sorted({event.service for event in confirmed})
+    if len(confirmed) == 1:
+        return headline(confirmed[0], names.get(services[0], services[0]))
+    if len(services) == 1:
+        name = names.get(services[0], services[0])
+        return blocked_somewhere(confirmed, name, where)
+    return n_(
+        "%(n)s service is blocked %(where)s.",
+        "%(n)s services are blocked %(where)s.",
+        len(services),
+        n=number(len(services), True),
+        where=where,
+    )
+
+
+def blocked_somewhere(confirmed: Sequence[Event], service: str, where: str) -> str:
+    """A service is blocked, or a part of it; `where` as `place` says it."""
+    slow = {effect(event) for event in confirmed} == {"throttled"}
+    texts = TABLES["throttled_headlines" if slow else "blocked_headlines"]
+    situation = "part" if all(map(of_a_part, confirmed)) else "confirmed"
+    return _(texts[situation], service=service, where=where)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The history of an event in sentences, made of the values of its changes.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitor.detection.model import Change, ChangeKind, Difference, Event
+from monitor.text.event_state import gate
+from monitor.text.event_subject import extent, function
+from monitor.text.language import _
+from monitor.text.words import sentence, technique
+
+
+def history(event: Event) -> list[tuple[int, str]]:
+    """(round, sentence) of each entry, oldest first."""
+    return [(change.round, _change(change)) for change in event.history]
+
+
+def _change(change: Change) -> str:
+    match change.kind:
+        case ChangeKind.OPENED if change.technique:
+            return _("First alarm: %(how)s.", how=technique(change.technique))
+        case ChangeKind.OPENED:
+            return _("First alarm.")
+        case ChangeKind.LIKELY if change.divided:
+            return _("Likely in a part of the network: vantages of several owners agree for long.")
+        case ChangeKind.LIKELY:
+            return _("Likely: enough vantages agree.")
+        case ChangeKind.CONFIRMED:
+            return _("Confirmed: it lasted.")
+        case ChangeKind.CHANGED:
+            return sentence("; ".join(_differences(change.difference or Difference()))) + "."
+        case ChangeKind.CLEARING:
+            return _("Clearing: most of affected vantages can reach it again.")
+        case ChangeKind.AGAIN:
+            return _("It goes on: they fail again.")
+        case ChangeKind.CLOSED:
+            return _("Ended: affected vantages can reach it again.")
+        case ChangeKind.RETRACTED if change.cause:
+            return _("Retracted: %(why)s.", why=gate(change.cause))
+        case ChangeKind.RETRACTED:
+            return _("Retracted.")
+
+
+def _differences(difference: Difference) -> Iterator[str]:
+    if difference.technique is not None:
+        before, now = difference.technique
+        yield _(
+            "the technique changed: %(after)s (before: %(before)s)",
+            after=technique(now),
+            before=technique(before or "unknown"),
+        )
+    if difference.extent is not None:
+        yield _("now %(extent)s is affected", extent=extent(difference.extent[1]))
+    for target in difference.targets_added:
+        yield _("%(what)s is affected too", what=function(target))
+    for target in difference.targets_removed:
+        yield _("%(what)s is no longer affected", what=function(target))
+    for asn in difference.asns_added:
+        yield _("%(what)s is affected too", what=_network(asn))
+    for asn in difference.asns_removed:
+        yield _("%(what)s is no longer affected", what=_network(asn))
+
+
+def _network(asn: int) -> str:
+    return _("the network %(name)s", name=f"AS{asn}")

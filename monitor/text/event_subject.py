@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an event concerns, in words: the functions of a service, and where.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from monitor.detection.model import Event
+from monitor.text.language import _, n_
+from monitor.text.words import TABLES, country, number
+from probes.wire.target import Service
+
+FUNCTIONS, _EXTENTS = TABLES["functions"], TABLES["extents"]
+
+
+def subject(event: Event, service: str) -> str:
+    """What is concerned: the service, or its functions when others of it are measured there too."""
+    if event.targets_measured <= len(event.targets):
+        return service
+    *first, last = [function(target) for target in event.targets]
+    if first or _is_plural(event.targets[0]):
+        # "Telegram's data centres is blocked" would be wrong.
+        its = _("%(first)s and %(last)s", first=", ".join(first), last=last) if first else last
+        return _("%(service)s (%(functions)s)", service=service, functions=its)
+    return _("%(service)s's %(functions)s", service=service, functions=last)
+
+
+def _is_plural(target: str) -> bool:
+    name = target.partition("/")[2]
+    return FUNCTIONS.get(name, name).endswith("s")
+
+
+def function(target: str) -> str:
+    """What people call a function of a service, from the id of its target."""
+    name = target.partition("/")[2]
+    return _(FUNCTIONS[name]) if name in FUNCTIONS else name.replace("-", " ")
+
+
+def functions(event: Event) -> str:
+    """What is concerned, as the catalogue calls it: `messaging, web client`."""
+    return ", ".join(function(target) for target in event.targets)
+
+
+def others(event: Event, service: Service | None) -> list[str]:
+    """The service's functions that are no part of the event, in the catalogue's order."""
+    targets = service.targets if service is not None else ()
+    return [function(each.id) for each in targets if each.id not in event.targets]
+
+
+def extent(word: str) -> str:
+    """How much of the service."""
+    return _(_EXTENTS.get(word, word))
+
+
+def of_a_part(event: Event) -> bool:
+    """Whether only a part of what is concerned is blocked. That it is so for a part of a network
+    alone is said by `place`."""
+    return event.extent == "partial" and "network_divided" not in event.against
+
+
+def place(event: Event) -> str:
+    """Where: `in one network in Russia`, `in one of two networks measured in Russia`."""
+    blocked, measured = len(event.asns), event.networks_measured
+    where = country(event.country)
+    divided = "network_divided" in event.against
+    if measured > blocked:
+        values = {"part": number(blocked), "n": number(measured), "country": where}
+        if divided:
+            return n_(
+                "in a part of %(part)s of %(n)s network measured in %(country)s",
+                "in a part of %(part)s of %(n)s networks measured in %(country)s",
+                measured,
+                **values,
+            )
+        return n_(
+            "in %(part)s of %(n)s network measured in %(country)s",
+            "in %(part)s of %(n)s networks measured in %(country)s",
+            measured,
+            **values,
+        )
+    if divided:
+        return n_(
+            "in a part of %(n)s network in %(country)s",
+            "in a part of %(n)s networks in %(country)s",
+            blocked,
+            n=number(blocked),
+            country=where,
+        )
+    return in_networks(blocked, where)
+
+
+def in_networks(n: int, where: str) -> str:
+    """`in one network in Russia`."""
+    return n_(
+        "in %(n)s network in %(country)s",
+        "in %(n)s networks in %(country)s",
+        n,
+        n=number(n),
+        country=where,
+    )

@@ -1,0 +1,122 @@
+"""What an event rests on: every remark of the detector."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+from msgspec.structs import replace
+
+from monitor.detection.events import series_summary
+from monitor.detection.model import (
+    ClosedGate,
+    EventState,
+    Tier,
+    Votes,
+)
+from monitor.text import (
+    event_evidence,
+    event_headlines,
+)
+from tests.world import site as world
+
+EVENTS = {event.id: event for event in world.events()}
+CONFIRMED = EVENTS[world.CONFIRMED]
+
+
+def _strings(function: object, of: type[ast.AST]) -> set[str]:
+    """String constants directly inside nodes of one kind in a function's source."""
+    tree = ast.parse(inspect.getsource(function))  # type: ignore[arg-type]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, of):
+            inside = node.keys if isinstance(node, ast.Dict) else [node.value]  # type: ignore[attr-defined]
+            for part in inside:
+                for each in ast.walk(part) if part else ():
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                        found.add(each.value)
+    return found
+
+
+def test_every_remark_that_the_detector_makes_has_a_sentence() -> None:
+    made = _strings(series_summary.against, ast.Dict)
+    assert "few_vantages" in made
+    assert made == set(event_evidence.AGAINST)
+
+
+def test_the_first_line_gives_share_sureness_and_time() -> None:
+    now = world.BLOCKED_SINCE + 134 * world.MINUTE
+    said = event_evidence.scope(CONFIRMED, now)
+    assert said.startswith("Confirmed: 3 of 3 vantages, control fine; since ")
+    assert said.endswith("(2 h 14 min).")
+    assert (
+        event_evidence.manner(CONFIRMED) == "Connections are cut when the service’s name appears."
+    )
+    closed = event_evidence.scope(EVENTS[world.CLOSED], now)
+    assert closed.startswith("Was blocked (confirmed): 3 of 3 vantages, control fine; from ")
+    assert closed.endswith("(30 min).")
+    slow = replace(EVENTS[world.CLOSED], technique="throttle.sni")
+    assert event_evidence.scope(slow, now).startswith("Was throttled (confirmed): 3 of 3 ")
+    why = event_evidence.manner(EVENTS[world.RETRACTED])
+    assert "the service fails from the control or in other countries too" in why
+
+
+def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> None:
+    assert event_evidence.doubts(replace(CONFIRMED, against=())) == [
+        "No measurement contradicts it."
+    ]
+    assert any(
+        "No alert is sent" in said for said in event_evidence.doubts(EVENTS[world.INHIBITED])
+    )
+    marked = replace(CONFIRMED, inhibited_by=ClosedGate.SERVICE_DOWN)
+    assert any("It stays" in said for said in event_evidence.doubts(marked))
+    withdrawn = event_evidence.doubts(EVENTS[world.RETRACTED])
+    assert any("was retracted" in said for said in withdrawn)
+    assert not any("paged" in said for said in withdrawn)
+    some = event_evidence.doubts(replace(CONFIRMED, agreeing=2))
+    assert "One of 3 vantages there did not see it." in some
+    assert event_evidence.doubts(replace(CONFIRMED, against=("brand_new",)))[0] == "Brand new."
+
+
+def test_a_likely_event_names_what_it_lacks() -> None:
+    likely = replace(CONFIRMED, tier=Tier.LIKELY, confirmed=None, against=())
+
+    def needs(hold: str) -> str:
+        return (
+            "It is not confirmed: that needs vantages of two to four owners in one network, and "
+            f"that it holds for {hold}, by the times at which their measurements arrived as well."
+        )
+
+    assert event_evidence.doubts(likely) == [needs("4 min")]
+    assert event_evidence.doubts(replace(likely, against=("untyped",)))[1] == needs("45 min")
+    assert event_evidence.doubts(replace(likely, pace=10)) == [needs("24 s")]
+    for other in (
+        CONFIRMED,
+        replace(likely, tier=Tier.UNCONFIRMED),
+        replace(likely, state=EventState.CLOSED, closed=1),
+        replace(likely, inhibited_by=ClosedGate.COUNTRY_DARK),
+        # These can never be confirmed, and say so themselves.
+        replace(likely, against=("no_quorum_for_imports",)),
+        replace(likely, against=("network_divided",)),
+    ):
+        assert not any("not confirmed:" in said for said in event_evidence.doubts(other))
+
+
+def test_terms_are_parts_of_ten() -> None:
+    for event in (*EVENTS.values(), replace(CONFIRMED, total=0, agreeing=0, control="none")):
+        for term, said, parts in event_evidence.terms(event):
+            assert term
+            assert said
+            assert 0 <= parts <= 10
+
+
+def test_an_event_that_clears_tells_the_numbers_of_then_and_of_now() -> None:
+    event = replace(
+        CONFIRMED, state=EventState.CLEARING, agreeing=3, total=3, now=Votes(0, 3), peak=Votes(3, 3)
+    )
+    assert "becoming reachable again" in event_headlines.headline(event, "WeChat")
+    said = event_evidence.confidence_summary(event)
+    assert said == "confirmed: 3 of 3 vantages at the peak, 0 of 3 now, control fine"
+    assert any(
+        each.startswith("Now 0 of 3 vantages see it") for each in event_evidence.doubts(event)
+    )

@@ -1,0 +1,125 @@
+"""Every kind of event in one sentence."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import (
+    ClosedGate,
+    Event,
+    EventState,
+    Tier,
+)
+from monitor.text import (
+    event_evidence,
+    event_headlines,
+    event_state,
+)
+from tests.world import site as world
+
+EVENTS = {event.id: event for event in world.events()}
+CONFIRMED = EVENTS[world.CONFIRMED]
+
+
+def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
+    said = set()
+    for state, tier, extent, inhibited in itertools.product(
+        EventState, Tier, ("full", "partial"), (None, ClosedGate.SERVICE_DOWN)
+    ):
+        event = replace(CONFIRMED, state=state, tier=tier, extent=extent, inhibited_by=inhibited)
+        said.add(event_headlines.headline(event, "WeChat"))
+        for text in (
+            event_headlines.headline(event, "WeChat"),
+            event_evidence.scope(event, world.NOW),
+            event_evidence.manner(event),
+            event_evidence.confidence_summary(event),
+            *event_evidence.doubts(event),
+            *event_evidence.reasons(event),
+        ):
+            assert text
+            assert "_" not in text
+            assert "None" not in text
+    assert len(said) >= 8
+
+
+@pytest.mark.parametrize(
+    ("id", "headline"),
+    [
+        (world.CONFIRMED, "X is blocked in one network in Russia."),
+        (world.LIKELY, "X is likely blocked in one network in Russia."),
+        (world.SINGLE, "X seems blocked in one network in France, seen from one vantage only."),
+        (world.CLOSED, "X is reachable again in one network in Russia."),
+        (
+            world.RETRACTED,
+            "X was wrongly called likely blocked in one network in Russia; that was retracted.",
+        ),
+        (world.INHIBITED, "X fails in one network in France, but is not called blocked."),
+    ],
+)
+def test_headlines(id: str, headline: str) -> None:
+    assert event_headlines.headline(EVENTS[id], "X") == headline
+
+
+def test_a_retraction_says_what_had_been_said() -> None:
+    """A block that was confirmed was cited as one, and not as a likely one."""
+    for technique, said in (("tls.reset.sni", "blocked"), ("throttle.sni", "throttled")):
+        event = replace(EVENTS[world.RETRACTED], tier=Tier.CONFIRMED, technique=technique)
+        headline = f"X was wrongly called {said} in one network in Russia; that was retracted."
+        assert event_headlines.headline(event, "X") == headline
+        assert event_evidence.scope(event, world.NOW).startswith("Retracted (was confirmed): ")
+        assert event_evidence.confidence_summary(event).startswith("retracted (was confirmed): ")
+    assert event_evidence.scope(EVENTS[world.RETRACTED], world.NOW).startswith(
+        "Retracted (was likely"
+    )
+
+
+def test_what_is_slow_is_called_throttled() -> None:
+    slow = replace(CONFIRMED, technique="throttle.sni")
+    where = "in one network in Russia"
+    assert event_headlines.headline(slow, "X") == f"X is throttled {where}."
+    assert event_state.state_word(slow) == "throttled (confirmed)"
+    assert event_headlines.blocked_somewhere([slow], "X", where) == f"X is throttled {where}."
+    assert (
+        event_headlines.blocked_somewhere([slow, CONFIRMED], "X", where) == f"X is blocked {where}."
+    )
+    for state, tier in itertools.product(EventState, Tier):
+        said = event_headlines.headline(replace(slow, state=state, tier=tier), "X")
+        assert "blocked" not in said
+        assert "reachable" not in said
+    for kind in ("opened", "likely", "confirmed", "closed", "retracted"):
+        assert "blocked" not in event_headlines.change_headline(slow, kind, "X")
+
+
+def _overview(*events: Event) -> str:
+    return event_headlines.overview(events, {"wechat": "WeChat", "signal": "Signal"}, 9, 2, "3 s")
+
+
+def test_the_sentence_at_the_top() -> None:
+    assert _overview() == (
+        "No confirmed block. Nine vantages in two countries are watching; "
+        "the last measurement came 3 s ago."
+    )
+    assert event_headlines.overview([], {}, 1, 1, "9 s").startswith(
+        "No confirmed block. One vantage in one country is watching;"
+    )
+    assert event_headlines.overview([], {}, 0, 0, "4 min") == (
+        "No vantage is online; the last measurement came 4 min ago."
+    )
+    assert _overview(CONFIRMED) == "WeChat is blocked in one network in Russia."
+    part = replace(CONFIRMED, extent="partial")
+    assert _overview(part) == "A part of WeChat is blocked in one network in Russia."
+    # All of it, for a part of the network.
+    divided = replace(part, against=("network_divided",))
+    assert _overview(divided) == "WeChat is blocked in a part of one network in Russia."
+    abroad = replace(CONFIRMED, country="FR", asns=(1, 2), service="signal")
+    assert _overview(CONFIRMED, abroad) == (
+        "Two services are blocked in three networks of two countries."
+    )
+    likely = EVENTS[world.LIKELY]
+    assert _overview(likely) == (
+        "No confirmed block, but Signal is likely blocked in one network in Russia."
+    )
+    assert _overview(likely, likely).startswith("No confirmed block, but two that are likely.")

@@ -1,0 +1,71 @@
+"""What events are called: every state, tier and gate."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from monitor.detection.model import (
+    Change,
+    ChangeKind,
+    ClosedGate,
+    EventState,
+    Tier,
+    Votes,
+)
+from monitor.text import (
+    event_evidence,
+    event_headlines,
+    event_state,
+    words,
+)
+from tests.world import site as world
+
+EVENTS = {event.id: event for event in world.events()}
+CONFIRMED = EVENTS[world.CONFIRMED]
+
+
+def test_every_gate_has_words() -> None:
+    assert words.GATES.keys() == set(ClosedGate)
+
+
+def test_clearing_and_reopened_are_states() -> None:
+    turns = (Change(round=1, kind=ChangeKind.OPENED), Change(round=2, kind=ChangeKind.CLEARING))
+    clearing = replace(CONFIRMED, state=EventState.CLEARING, history=turns, now=Votes(0, 3))
+    assert event_state.state_word(clearing) == event_state.mark_kind(clearing) == "clearing"
+    assert event_evidence.scope(clearing, world.NOW).startswith("Clearing (was confirmed): 0 of 3 ")
+    again = replace(
+        CONFIRMED, history=(*turns, Change(round=CONFIRMED.updated, kind=ChangeKind.AGAIN))
+    )
+    assert event_state.state_word(again) == "blocked (confirmed), reopened"
+    assert event_state.mark_kind(again) == "blocked"
+    assert event_headlines.headline(again, "X") == "X is blocked again in one network in Russia."
+    assert event_evidence.scope(again, world.NOW).startswith("Confirmed, reopened: 3 of 3 vantages")
+    ended = replace(again, history=(*turns, Change(round=3, kind=ChangeKind.CONFIRMED)))
+    assert not event_state.reopened(ended)
+    days_later = replace(again, updated=CONFIRMED.updated + 25 * 60 * world.MINUTE)
+    assert event_headlines.headline(days_later, "X") == "X is blocked in one network in Russia."
+
+
+def test_several_vantages_that_do_not_suffice_are_not_called_one() -> None:
+    few = replace(CONFIRMED, tier=Tier.UNCONFIRMED)
+    [network, *_] = few.networks
+    alone = replace(few, networks=(replace(network, owners=1),))
+    where = "X seems blocked in one network in Russia, seen from"
+    assert event_headlines.headline(alone, "X") == f"{where} vantages of one owner only."
+    assert event_state.state_word(alone) == "seen from vantages of one owner only"
+    several = replace(few, networks=(replace(network, owners=2),))
+    assert event_headlines.headline(several, "X") == f"{where} few vantages only."
+    assert event_state.state_word(several) == "seen from few vantages only"
+
+
+def test_a_block_in_part_is_as_solid_as_one_of_everything() -> None:
+    part = replace(CONFIRMED, extent="partial")
+    assert event_state.mark_kind(part) == "blocked"
+    assert event_state.state_word(part) == "blocked (confirmed), in part"
+
+
+def test_an_event_that_is_over_ended_at_one_time() -> None:
+    assert event_state.ended(CONFIRMED) is None
+    closed, retracted = EVENTS[world.CLOSED], EVENTS[world.RETRACTED]
+    assert event_state.ended(closed) == closed.closed
+    assert event_state.ended(retracted) == retracted.updated

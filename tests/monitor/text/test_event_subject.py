@@ -1,0 +1,53 @@
+"""What an event concerns and where."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from monitor.text import (
+    event_evidence,
+    event_headlines,
+    event_subject,
+)
+from probes.catalogue import load as catalogue
+from tests.world import site as world
+
+CONFIRMED = next(event for event in world.events() if event.id == world.CONFIRMED)
+
+
+def test_unaffected_functions_are_named() -> None:
+    wechat = next(each for each in world.CATALOGUE.services if each.id == "wechat")
+    apart = event_subject.others(CONFIRMED, wechat)
+    assert apart == ["messaging"]
+    said = event_evidence.doubts(CONFIRMED, apart)
+    assert "Affected: web client; unaffected: messaging." in said
+    whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
+    assert event_subject.others(whole, wechat) == event_subject.others(CONFIRMED, None) == []
+    assert not any("no part of it" in each for each in event_evidence.doubts(whole))
+
+
+def test_the_headline_says_exactly_what_is_concerned() -> None:
+    """A web client that is cut off while messaging works is not the service; nor one network the
+    country."""
+    event = replace(CONFIRMED, targets=("wechat/web",), asns=(64501,))
+    scoped = replace(event, targets_measured=2, networks_measured=2)
+    assert event_headlines.headline(scoped, "WeChat") == (
+        "WeChat's web client is blocked in one of two networks measured in Russia."
+    )
+    whole = replace(event, targets_measured=1, networks_measured=1)
+    assert (
+        event_headlines.headline(whole, "WeChat") == "WeChat is blocked in one network in Russia."
+    )
+    two = replace(scoped, targets=("wechat/api", "wechat/web"), targets_measured=3)
+    assert event_subject.subject(two, "WeChat") == "WeChat (API and web client)"
+    many = replace(scoped, service="telegram", targets=("telegram/dc",))
+    assert event_headlines.headline(many, "Telegram") == (
+        "Telegram (data centres) is blocked in one of two networks measured in Russia."
+    )
+
+
+def test_every_function_of_the_catalogue_has_a_name() -> None:
+    """Else a headline would say "WeChat's platform api hk is blocked", in every language."""
+    targets = [each.id for one in catalogue.load().services for each in one.targets]
+    assert len(targets) > 100
+    assert {id for id in targets if id.partition("/")[2] not in event_subject.FUNCTIONS} == set()
