@@ -36,6 +36,8 @@ from pathlib import Path
 
 import aiohttp
 
+from probes.wire.measurement import service_of
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.size.fill import Fleet, Size, fill
@@ -66,7 +68,7 @@ class Kind:
 
 def kinds(fleet: Fleet) -> list[Kind]:
     """Every kind of page and list, with up to ADDRESSES addresses each."""
-    services = sorted({target.partition("/")[0] for target in fleet.targets[1:]} - {"wechat"})
+    services = sorted({service_of(target) for target in fleet.targets[1:]} - {"wechat"})
     services = ["wechat", *services][:ADDRESSES]
     countries = list(dict.fromkeys(country for country, _ in fleet.asns))[:ADDRESSES]
     asns = [asn for _, asn in fleet.asns[:ADDRESSES]]

@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from probes.wire.measurement import function_of
+
 LANGUAGES = ("en", "fr", "ru", "zh")
 """The first is used where no other fits."""
 _TEXTS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -28,13 +30,13 @@ def _in(language: str, texts: dict[str, str]) -> str:
 
 def function_name(language: str, target: str) -> str:
     """Return the name of a target's function, its id where there is no name."""
-    function = target.partition("/")[2]
+    function = function_of(target)
     return _in(language, _FUNCTIONS[function]) if function in _FUNCTIONS else function
 
 
 def is_plural(language: str, target: str) -> bool:
     """Whether the name of a target's function is a plural: calls work, messaging works."""
-    return target.partition("/")[2] in _PLURAL.get(language, ())
+    return function_of(target) in _PLURAL.get(language, ())
 
 
 def language_of(wanted: str) -> str:

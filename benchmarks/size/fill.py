@@ -48,6 +48,7 @@ from probes.wire.measurement import (
     Measurement,
     Vantage,
     measurement_id,
+    service_of,
 )
 from probes.wire.observation import TCPConnect, TLSHandshake
 
@@ -210,7 +211,7 @@ class Fleet:
     def events(self) -> list[Event]:
         """Forty confirmed events that are open, and a hundred that are over."""
         made = [self._event("wechat", *self.asns[0], self.now - 3 * DAY, None)]
-        services = sorted({t.partition("/")[0] for t in self.targets[1:]})
+        services = sorted({service_of(t) for t in self.targets[1:]})
         for k in range(1, OPEN_EVENTS):
             onset = self.now - DAY * (1 + k * (self.size.days - 2) // OPEN_EVENTS)
             place = self.asns[(11 * k) % len(self.asns)]
@@ -226,7 +227,7 @@ class Fleet:
         """Rows of the last day's rounds in which a vantage failed by chance, and of those of events
         that the detector keeps for longer. Vantages take turns."""
         events = {(each.service, each.country): each for each in reversed(self.events())}
-        services = sorted({t.partition("/")[0] for t in self.targets[1:]})
+        services = sorted({service_of(t) for t in self.targets[1:]})
         step = self.size.interval_ms
         today = self.now // step * step - DAY
         for country in dict.fromkeys(country for country, _ in self.asns):
@@ -447,7 +448,7 @@ class _Judged:
         for entry in made.entries:
             _, number, said = entry
             _, country, asn, _ = self._probes[number - 1]
-            self._entries[said.target.partition("/")[0]].append(entry)
+            self._entries[service_of(said.target)].append(entry)
             here = self._cells.setdefault((said.target, country, asn), {})
             here.setdefault(said, []).append(number)
 
@@ -521,7 +522,7 @@ async def _fill(
             for n, (p, c, a, role) in places
         ],
     )
-    await rows.add("target", [(n, t, t.partition("/")[0]) for n, t in enumerate(fleet.targets, 1)])
+    await rows.add("target", [(n, t, service_of(t)) for n, t in enumerate(fleet.targets, 1)])
     events = fleet.events()
     await rows.add(
         "event",

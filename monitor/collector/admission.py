@@ -23,11 +23,13 @@ from monitor.store.records import Probe
 from probes.wire.codec import Envelope, EnvelopeVantage
 from probes.wire.countries import COUNTRIES
 from probes.wire.measurement import (
+    LIVENESS,
     LIVENESS_TARGETS,
     MOST_INTERVAL_MS,
     Role,
     measurement_id,
     round_grid_ms,
+    service_of,
 )
 
 
@@ -57,7 +59,6 @@ class QuarantineReason(StrEnum):
 
 
 _ROLES = frozenset(role.value for role in Role)
-_RESERVED = tuple({each.partition("/")[0] + "/" for each in LIVENESS_TARGETS})
 MAX_AHEAD_MS = 5 * 60_000
 """A clock further ahead is wrong: its rounds would be in the future."""
 MAX_AGE_MS = 90 * 86_400_000
@@ -109,7 +110,7 @@ def admit(
         return Rejection(
             QuarantineReason.WRONG_ID, f"id {envelope.id}, its epoch and sequence give {expected}"
         )
-    if envelope.target.startswith(_RESERVED) and envelope.target not in LIVENESS_TARGETS:
+    if service_of(envelope.target) == LIVENESS and envelope.target not in LIVENESS_TARGETS:
         return Rejection(QuarantineReason.RESERVED_TARGET, f"{envelope.target} is a reserved name")
     if envelope.vantage.country not in COUNTRIES:
         return Rejection(QuarantineReason.UNKNOWN_COUNTRY, f"country {envelope.vantage.country}")

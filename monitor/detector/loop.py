@@ -28,7 +28,7 @@ from monitor.detector.open_rounds import OpenRounds
 from monitor.detector.rest import FACTOR, NO_REST, Rest, Work
 from monitor.detector.retest_publisher import OnRetest, RetestTracker
 from monitor.detector.round_deadline import Reports, deadline
-from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
+from monitor.detector.round_reader import MAX_FACTS, RoundReader, Rounds
 from monitor.metrics.lags import Backlog
 from monitor.store.database import Database
 from monitor.store.notes import read_retractions
@@ -37,6 +37,7 @@ from monitor.store.reading.events import published_transitions
 from monitor.store.reading.progress import list_services
 from monitor.store.records import Conclusions, StoredRound, StoreUnavailableError
 from monitor.store.shard import ALL, Shard
+from probes.wire.measurement import LIVENESS, service_of
 
 log = logging.getLogger(__name__)
 
@@ -286,7 +287,7 @@ class Detector:
     ) -> None:
         """Note for which services (of those given) measurements of these rounds have arrived."""
         for target, round in earliest:
-            name = target.partition("/")[0]
+            name = service_of(target)
             if name == LIVENESS:
                 reached: Iterable[_Progress] = services.values()
             else:
@@ -308,7 +309,7 @@ class Detector:
         self._reports.forget(recent)
         self._reports.add(news.recent)
         for target, _ in news.earliest:
-            name = target.partition("/")[0]
+            name = service_of(target)
             if name != LIVENESS and name not in services and self.shard.has(name):
                 services[name] = _Progress(initial(name))
         self._note_late(services, news.earliest)

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 
 from monitor.detection.policy import Policy
 from monitor.store.records import Arrived
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, LIVENESS_TARGETS, Role
-
-_LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
+from probes.wire.measurement import LIVENESS, LIVENESS_TARGETS, Role, service_of
 
 
 def deadline(round: int, interval: int, policy: Policy) -> int:
@@ -56,7 +54,7 @@ class Reports:
     def add(self, arrived: Iterable[Arrived]) -> None:
         """Note measurements that were stored."""
         for one in arrived:
-            service = one.target.partition("/")[0]
+            service = service_of(one.target)
             rounds = self._rounds.setdefault(service, {})
             rounds.setdefault(one.round, {})[one.probe, one.target] = one
             latest = self._latest.setdefault(service, {})
@@ -89,7 +87,7 @@ class Reports:
             for round in [r for r in expected if r < before]:
                 for pair in expected.pop(round):
                     del self._next[pair], self._last[pair]
-                    self._latest.get(pair[1].partition("/")[0], {}).pop(pair, None)
+                    self._latest.get(service_of(pair[1]), {}).pop(pair, None)
         self._on_time = {each for each in self._on_time if each[1] >= before}
 
     def delivered(self, service: str, round: int, now: int) -> bool:
@@ -101,7 +99,7 @@ class Reports:
         """
         here: dict[_Pair, Arrived] = {}
         missing = False
-        for each in (service, _LIVENESS):
+        for each in (service, LIVENESS):
             here |= self._rounds.get(each, {}).get(round, {})
             missing |= any(
                 pairs and max(round - self._window, now - self._longest_wait) <= expected <= round

@@ -26,9 +26,8 @@ from monitor.detection.judge.known_verdicts import KnownVerdicts
 from monitor.detection.judge.round_facts import RoundJudge, read_line
 from monitor.detection.model import Fact, Stored, StoredLine
 from monitor.detection.policy import Policy
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
+from probes.wire.measurement import LIVENESS, Role
 
-LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 FACTS_AT_ONCE = 5_000
 """Facts that are folded before other tasks get a turn: some 100 ms."""
 MAX_FACTS = 20_000

@@ -26,6 +26,7 @@ from monitor.store.reading.progress import list_services
 from monitor.store.records import Filter, StoreUnavailableError
 from probes.runtime.options import nearest
 from probes.runtime.progress import ProgressLine
+from probes.wire.measurement import service_of
 
 Write = Callable[[Sequence[Stored]], None]
 
@@ -111,7 +112,7 @@ async def _nothing(database: Database, wanted: Filter) -> str:
     """A line for an export without a measurement, with the nearest service that is stored."""
     async with database.reading() as connection:
         services = await list_services(connection)
-    chosen = wanted.service or (wanted.target or "").partition("/")[0]
+    chosen = wanted.service or service_of(wanted.target or "")
     hint = nearest(chosen, services) if chosen and chosen not in services else ""
     return f"no stored measurement matches{hint}"
 

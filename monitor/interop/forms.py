@@ -19,6 +19,7 @@ from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
+from probes.wire.measurement import function_of
 
 LICENCE, LICENCE_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"
 """Of all exported data."""
@@ -55,7 +56,7 @@ def event_form(event: Event) -> dict[str, Any]:
         "confidence": None if sure is None else sure / 1000,
         "vantages": {"agreeing": event.agreeing, "total": event.total},
         "scope": {
-            "functions": [target.partition("/")[2] for target in event.targets],
+            "functions": [function_of(target) for target in event.targets],
             "networks": {"blocked": len(event.asns), "watched": event.networks_measured},
             "vantages": {"peak": _votes(event.peak), "now": _votes(event.now)},
         },

@@ -28,6 +28,7 @@ from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
 from monitor.metrics import families
 from monitor.metrics.lags import Backlog, Histogram, Lags
+from probes.wire.measurement import function_of, service_of
 
 TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
 """Used where there is no calibrated probability (imports, which are likely at most); too low to
@@ -114,14 +115,14 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     yield family(
         families.TARGET_STATE,
         (
-            ((row.target.partition("/")[0], row.target, row.country, str(row.asn), row.state), 1)
+            ((service_of(row.target), row.target, row.country, str(row.asn), row.state), 1)
             for row in snapshot.present
             if row.state not in (State.OK, State.INSUFFICIENT)
         ),
     )
     totals = Counter(row.state for row in snapshot.present)
     yield family(families.TARGETS, (((state.value,), totals[state]) for state in State))
-    by_service = Counter((row.target.partition("/")[0], row.state) for row in snapshot.present)
+    by_service = Counter((service_of(row.target), row.state) for row in snapshot.present)
     services = {*snapshot.services, *(service for service, _ in by_service)}
     yield family(
         families.SERVICE_TARGETS,
@@ -198,7 +199,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
     yield family(
         families.EVENT_FUNCTIONS,
         (
-            ((event.id, target.partition("/")[2]), 1)
+            ((event.id, function_of(target)), 1)
             for event in shown
             for target in event.targets
             if event.targets_measured > len(event.targets)

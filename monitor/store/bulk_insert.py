@@ -24,6 +24,7 @@ from monitor.store.days import DAY_MS
 from monitor.store.records import AdmittedBatch
 from monitor.store.statements import chunks
 from monitor.store.tables import DAY_OF_ROUND, cursor, measurement, target, vantage
+from probes.wire.measurement import service_of
 
 LinePlace = tuple[int, int]
 """Where a line is: first arrival number of its batch, arrival number of its row."""
@@ -167,7 +168,7 @@ def dimension_keys(batches: Iterable[AdmittedBatch]) -> set[DimensionKey]:
     for each in batches:
         targets.update(one.target for _, one in each.entries)
         keys.update(_vantage_key(each, *place) for place in _places(each))
-    keys.update((name, name.partition("/")[0]) for name in targets)
+    keys.update((name, service_of(name)) for name in targets)
     return keys
 
 

@@ -44,12 +44,11 @@ from monitor.store.records import (
 from monitor.store.statements import chunks, cursor_value
 from monitor.store.tables import batch, measurement, target, vantage
 from probes.wire.codec import WireError, decode
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
+from probes.wire.measurement import LIVENESS, Role
 
 LOG = logging.getLogger("reachwatch.store")
 CONFLICT = "conflicting_id"
 """Reason in quarantine for a known id with other bytes."""
-_LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
 SELECT_STORED = (
     sa.select(
@@ -209,7 +208,7 @@ class FactStore:
         """Measurements of rounds first..last (both included) of a service, and always the
         liveness targets; sorted by (round, started, id)."""
         query = SELECT_STORED.where(
-            measurement.c.target.in_(_targets(service, _LIVENESS)),
+            measurement.c.target.in_(_targets(service, LIVENESS)),
             measurement.c.round.between(first_round, last_round),
         )
         async with reading(self._engines) as connection:

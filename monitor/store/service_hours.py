@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import State
+from probes.wire.measurement import service_of
 
 HOUR_MS = 3_600_000
 EVERY_NETWORK = -1
@@ -134,9 +135,7 @@ _forget = sa.text(
 
 async def sum_up(connection: AsyncConnection, places: Iterable[CellKey]) -> None:
     """Sum up the hours in which these cells were counted anew."""
-    networks = {
-        (hour, target.partition("/")[0], country, asn) for hour, target, country, asn in places
-    }
+    networks = {(hour, service_of(target), country, asn) for hour, target, country, asn in places}
     countries = {(hour, service, country) for hour, service, country, _ in networks}
     networks |= {(*place, EVERY_NETWORK) for place in countries}
     if not networks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from monitor.detection.model import Event
 from monitor.text.language import _, n_
 from monitor.text.words import TABLES, country, number
+from probes.wire.measurement import function_of
 from probes.wire.target import Service
 
 FUNCTIONS, _EXTENTS = TABLES["functions"], TABLES["extents"]
@@ -27,13 +28,13 @@ def subject(event: Event, service: str) -> str:
 
 
 def _is_plural(target: str) -> bool:
-    name = target.partition("/")[2]
+    name = function_of(target)
     return FUNCTIONS.get(name, name).endswith("s")
 
 
 def function(target: str) -> str:
     """What people call a function of a service, from the id of its target."""
-    name = target.partition("/")[2]
+    name = function_of(target)
     return _(FUNCTIONS[name]) if name in FUNCTIONS else name.replace("-", " ")
 
 

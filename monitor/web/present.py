@@ -30,6 +30,7 @@ from monitor.store.reading.vantages import (
     list_vantages,
 )
 from monitor.store.records import Filter, StoreUnavailableError
+from probes.wire.measurement import service_of
 
 KEEP_SECONDS = 1.0
 """What was concluded is looked up this often, also when nobody asks."""
@@ -113,7 +114,7 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
         not used."""
         names = [chosen.service] if chosen.service is not None else sorted(self.services)
         if chosen.target is not None:
-            names = [name for name in names if name == chosen.target.partition("/")[0]]
+            names = [name for name in names if name == service_of(chosen.target)]
         found: list[PresentState] = []
         for name in names:
             if (service := self.services.get(name)) is None:

@@ -17,6 +17,7 @@ import msgspec
 from probes.catalogue import syntax
 from probes.catalogue.syntax import quoted
 from probes.catalogue.table import Check, Table
+from probes.wire.measurement import LIVENESS, service_of
 from probes.wire.protocol import PROTOCOLS, UNKNOWN, Protocol, Transport, protocol
 from probes.wire.target import (
     COMBINE,
@@ -136,10 +137,10 @@ def service(table: Table, trust: TrustReader) -> Service:
     """Return a service with its targets."""
     targets = tuple(target(inner, trust) for inner in table.tables("target", required=True))
     found = table.struct(Service, _SERVICE, targets=targets)
-    if found.id == "liveness":  # the targets of the vantage's own reachability
+    if found.id == LIVENESS:  # the targets of the vantage's own reachability
         table.fault("id", f"{found.id} is reserved")
     for index, each in enumerate(found.targets):
-        if each.id and found.id and each.id.partition("/")[0] != found.id:
+        if each.id and found.id and service_of(each.id) != found.id:
             table.fault(f"target[{index}].id", f"expected {found.id}/…, got {each.id}")
     table.close()
     return found

@@ -37,6 +37,7 @@ from probes.wire.measurement import (
     Software,
     Vantage,
     named_interval_ms,
+    service_of,
 )
 from probes.wire.observation import AnyObservation, Observation, Purpose
 from probes.wire.protocol import Transport, protocol
@@ -174,7 +175,7 @@ async def measure_round(
     async def notice(measurement: Measurement) -> None:
         failed = failed_endpoints(measurement)
         if any(when and not this.history.get(id) for id, when in failed.items()):
-            suspected.add(_service_of(measurement.target))
+            suspected.add(service_of(measurement.target))
         await _emit(measurement, emit)
 
     async with asyncio.TaskGroup() as lookups:
@@ -193,7 +194,7 @@ async def measure_round(
             await _emit(measurement, emit)
         await _measure_all(this, targets, notice, rng)
         if this.online:
-            further = [each for each in reserve if _service_of(each.id) in suspected]
+            further = [each for each in reserve if service_of(each.id) in suspected]
             await _measure_all(this, further, notice, rng)
 
 
@@ -226,11 +227,6 @@ async def measure_retest(
         for task in tasks:
             dated = msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
             await _emit(dated, emit)
-
-
-def _service_of(target: str) -> str:
-    """The service in a target's id."""
-    return target.partition("/")[0]
 
 
 async def _measure_all(

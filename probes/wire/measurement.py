@@ -32,14 +32,25 @@ from probes.wire.bounds import (
 from probes.wire.observation import AnyObservation
 
 VERSION = 1
-LIVENESS_INTERNATIONAL = "liveness/international"
-LIVENESS_DOMESTIC = "liveness/domestic"
+LIVENESS = "liveness"
+"""The reserved service whose targets show whether a vantage is online at all."""
+LIVENESS_INTERNATIONAL = f"{LIVENESS}/international"
+LIVENESS_DOMESTIC = f"{LIVENESS}/domestic"
 LIVENESS_TARGETS = (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC)
-
 
 ROUND_GRID_MS = 60_000
 MOST_INTERVAL_MS = 86_400_000
 """The longest interval that a measurement may name: the collector does not accept a longer one."""
+
+
+def service_of(target: str) -> str:
+    """The service in the id of a target, `service/function`."""
+    return target.partition("/")[0]
+
+
+def function_of(target: str) -> str:
+    """The function in the id of a target."""
+    return target.partition("/")[2]
 
 
 def round_grid_ms(interval_ms: int) -> int:
@@ -161,8 +172,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def service(self) -> str:
-        """The part of the target before the slash."""
-        return self.target.partition("/")[0]
+        """The service of its target."""
+        return service_of(self.target)
 
 
 def measurement_id(probe: str, epoch: str, sequence: int) -> str:

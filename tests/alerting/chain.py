@@ -30,7 +30,7 @@ from monitor.detection.model import Event, State
 from monitor.detection.policy import Policy
 from monitor.store.database import Database, open_database
 from monitor.store.records import Conclusions, Probe, Seen, Token
-from probes.wire.measurement import Role
+from probes.wire.measurement import Role, service_of
 from tests.monitor.store.samples import admitted, verdict
 from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
@@ -141,7 +141,7 @@ class Chain:
                 rows.append(self._measured(who, target))
         await self.database.facts.add(rows, [])
         said = [verdict(row, states[row.stored.measurement.probe]) for row in rows]
-        service = target.partition("/")[0]
+        service = service_of(target)
         await self._save(
             Conclusions(service=service, round=now(), state=b"state", facts=tuple(said))
         )

@@ -39,7 +39,7 @@ from monitor.store.records import Admitted, Conclusions, Probe, Seen, Token
 from monitor.web.app import make_app
 from monitor.web.site import Site
 from probes.wire.codec import encode
-from probes.wire.measurement import Role, measurement_id
+from probes.wire.measurement import Role, measurement_id, service_of
 from tests.monitor.store.samples import fact_of
 from tests.world.scenery import (
     BLOCKED_FROM,
@@ -208,7 +208,7 @@ async def fill(database: Database) -> None:
                     stored = Stored(
                         measurement=made, owner=person.owner, role=person.role, enrolled=0
                     )
-                    by_service[said.target.partition("/")[0]].append(fact_of(stored, said))
+                    by_service[service_of(said.target)].append(fact_of(stored, said))
     await database.conclusions.save(
         [
             Conclusions(

@@ -48,7 +48,7 @@ from monitor.detection.observed.view import EndpointView
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
 from probes.wire.codec import WireError, decode, encode
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role, service_of
 
 _Key = tuple[str, int]
 NOTHING_KNOWN, NO_HOSTS = VantageStatus(), Hosts()
@@ -178,7 +178,7 @@ class RoundJudge:
         if one.role is Role.CONTROL or (subject := self._subject(one)) is None:
             return
         m = subject.m
-        service = m.target.partition("/")[0]
+        service = service_of(m.target)
         self._backgrounds[m.probe, m.round, service].append(subject.look.background)
         if subject.look.over_udp:
             self._waiting.append(subject)
@@ -243,7 +243,7 @@ class RoundJudge:
         m = one.m
         if (m.probe, m.round) not in self._liveness:
             return None
-        key = m.probe, m.round, m.target.partition("/")[0]
+        key = m.probe, m.round, service_of(m.target)
         if (every := self._sums.get(key)) is None:
             alive = self.vantage(m.probe, m.round).background
             every = self._sums[key] = sum(self._backgrounds[key], alive)
@@ -325,7 +325,7 @@ class RoundJudge:
             arrival=0 if line is None else line.arrival,
             vantage=0 if line is None else line.vantage,
         )
-        facts = self._facts[m.target.partition("/")[0], m.round]
+        facts = self._facts[service_of(m.target), m.round]
         if not foreign and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
             self._accusing.append((given, facts, len(facts)))
         facts.append(fact)

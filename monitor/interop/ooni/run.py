@@ -21,7 +21,15 @@ from monitor.detection.imported.record import Helper
 from monitor.detection.model import Stored
 from monitor.interop.ooni.target_index import TargetEndpoint, TargetIndex
 from probes.wire.bounds import MAX_LINE_BYTES, MAX_OBSERVATIONS
-from probes.wire.measurement import VERSION, EndpointRef, Measurement, Role, Software, Vantage
+from probes.wire.measurement import (
+    VERSION,
+    EndpointRef,
+    Measurement,
+    Role,
+    Software,
+    Vantage,
+    service_of,
+)
 from probes.wire.observation import AnyObservation, Known, Unrecognised
 
 SOURCE = "ooni"
@@ -155,7 +163,7 @@ def _record(
         record["network_type"] = run.network_type
     if run.helper is not None:
         record["helper"] = run.helper
-    if target.partition("/")[0] in targets_by_name.own_authority:
+    if service_of(target) in targets_by_name.own_authority:
         record["own_authority"] = True
     raw = _encoder.encode({**record, "left": left} if left else record)
     if len(raw) > _LONGEST_RECORD:

@@ -24,6 +24,7 @@ from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KINDS
 from monitor.store.statements import chunks, where_equal
 from monitor.store.verdicts import read_newest
+from probes.wire.measurement import service_of
 
 HOUR_MS = 3_600_000
 
@@ -63,7 +64,7 @@ class StateCount(msgspec.Struct, frozen=True, gc=False):
     @property
     def service(self) -> str:
         """Of the target."""
-        return self.target.partition("/")[0]
+        return service_of(self.target)
 
 
 async def timeline(
@@ -241,7 +242,7 @@ async def count_nearby(
     wanted, vantages = set(targets), dict[int, Where]()
     here: Counter[tuple[int, str, str, int, State]] = Counter()
     everywhere: Counter[tuple[int, str, str, int, State]] = Counter()
-    for service in {target.partition("/")[0] for target in targets}:
+    for service in {service_of(target) for target in targets}:
         async for _, round, judged in read_newest(connection, service, since, until):
             await load_vantages(connection, judged.vantages, vantages)
             at = since + (round - since) // width * width
@@ -267,7 +268,7 @@ async def _verdicts(
 ) -> AsyncIterator[tuple[int, Iterable[tuple[Where, Verdict]]]]:
     """Rounds of a period, each with the vantage and verdict of what was judged on some targets."""
     wanted, vantages = set(targets), dict[int, Where]()
-    for service in sorted({target.partition("/")[0] for target in targets}):
+    for service in sorted({service_of(target) for target in targets}):
         async for _, round, judged in read_newest(connection, service, since, until):
             await load_vantages(connection, judged.vantages, vantages)
             # Of a service with thirty targets few are asked for, and distinct verdicts are few.

@@ -25,7 +25,7 @@ from monitor.store.reading.vantages import rows_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
 from monitor.store.verdicts import read_newest, verdicts_on
-from probes.wire.measurement import Measurement, Role
+from probes.wire.measurement import Measurement, Role, service_of
 
 if TYPE_CHECKING:
     from monitor.store.database import Database
@@ -125,7 +125,7 @@ async def list_judged(
         until = min(until, after[0] + 1)
     service = chosen.service
     if chosen.target is not None:
-        own = chosen.target.partition("/")[0]
+        own = service_of(chosen.target)
         if service not in (None, own):
             return []
         service = own

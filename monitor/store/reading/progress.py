@@ -16,12 +16,11 @@ from monitor.store.days import DAY_MS
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
 from monitor.store.statements import chunks, folded_arrivals
-from probes.wire.measurement import LIVENESS_INTERNATIONAL
+from probes.wire.measurement import LIVENESS
 
 MAX_ARRIVALS = 5_000
 """Newest measurements that rates and lags are computed from."""
 LAST_ARRIVED = 200
-_LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -93,14 +92,14 @@ async def ingest_counters(connection: ReadTransaction) -> Sequence[tuple[str, st
 
 async def list_services(connection: ReadTransaction) -> list[str]:
     """Every service of which a measurement was ever stored, sorted; without liveness."""
-    query = sa.select(t.target.c.service).where(t.target.c.service != _LIVENESS).distinct()
+    query = sa.select(t.target.c.service).where(t.target.c.service != LIVENESS).distinct()
     return sorted((await connection.execute(query)).scalars())
 
 
 async def targets_by_service(connection: ReadTransaction) -> dict[str, int]:
     """How many targets of each service were ever measured; without liveness."""
     service = t.target.c.service
-    query = sa.select(service, sa.func.count()).where(service != _LIVENESS).group_by(service)
+    query = sa.select(service, sa.func.count()).where(service != LIVENESS).group_by(service)
     return dict((await connection.execute(query)).all())
 
 

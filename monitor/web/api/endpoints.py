@@ -49,6 +49,7 @@ from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site
 from monitor.web.views import no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
+from probes.wire.measurement import service_of
 
 DAY_MS = 86_400_000
 MAX_DAYS = 1100
@@ -240,7 +241,7 @@ async def services(request: web.Request) -> web.Response:
     most = MAX_STATES if wanted.service is None and wanted.target is None else MAX_LIMIT
     states: dict[str, list[PresentState]] = defaultdict(list)
     for row in present.states(wanted):
-        states[row.target.partition("/")[0]].append(row)
+        states[service_of(row.target)].append(row)
     listed: list[dict[str, Any]] = [
         {
             "id": service.id,

@@ -11,6 +11,7 @@ from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
 from monitor.text import event_state, words
 from monitor.text.language import _
+from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
@@ -61,7 +62,7 @@ def network_matrix(
             events.setdefault((event.service, asn), event)
     states: dict[tuple[str, int], set[State]] = defaultdict(set)
     for row in rows:
-        states[row.target.partition("/")[0], row.asn].add(row.state)
+        states[service_of(row.target), row.asn].add(row.state)
     return _worst_first(networks, matrix(services, networks, states, events))
 
 

@@ -15,6 +15,7 @@ from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from monitor.text import words
 from monitor.text.language import _, n_
+from probes.wire.measurement import function_of, service_of
 
 MAX_ROWS = 200
 _UNTOLD = {
@@ -92,7 +93,7 @@ def lone(states: Sequence[PresentState], names: Mapping[str, str], policy: Polic
 
 
 def _row(row: PresentState, names: Mapping[str, str], signed: bool) -> LoneRow:
-    service, _slash, function = row.target.partition("/")
+    service, function = service_of(row.target), function_of(row.target)
     cause = f"{words.sentence(words.technique(row.technique))}. " if row.technique else ""
     told = _(_UNTOLD[row.state]) if row.state in _UNTOLD else ""
     if _fails(row):

@@ -38,6 +38,7 @@ from monitor.web.history import TimeRange, chosen_range
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import common_window, strip_rows
+from probes.wire.measurement import service_of
 
 MAX_EVENTS = 100
 MAX_ASN = 2**32 - 1
@@ -348,7 +349,7 @@ def layer_table(
         by_target[one.country, one.target].append(one)
     rows = []
     for (country, target), seen in by_target.items():
-        service = target.partition("/")[0]
+        service = service_of(target)
         mine = [
             event
             for event in opened

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from probes.wire.failure import Failure
-from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage
+from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage, function_of
 from probes.wire.observation import (
     AnyObservation,
     Certificate,
@@ -251,7 +251,7 @@ def _scope(
 ) -> Measurement:
     refs, seen = [], []
     for number, passed in enumerate(passes, 1):
-        ref = endpoint("tls", host=f"l{number}.{target.partition('/')[2]}.example")
+        ref = endpoint("tls", host=f"l{number}.{function_of(target)}.example")
         refs.append(ref)
         address, six = f"14.0.0.{number}", f"2500::{number}"
         if names_answer:

@@ -31,7 +31,7 @@ from monitor.store.retention import prune
 from monitor.store.shard import Shard
 from monitor.store.tables import detector_state
 from monitor.store.tables import event as stored_event
-from probes.wire.measurement import Role
+from probes.wire.measurement import Role, service_of
 from tests.monitor.fleet import (
     INTERVAL,
     PEOPLE,
@@ -497,7 +497,7 @@ async def test_parts_of_the_services_conclude_what_one_detector_concludes(world:
         assert await part.run_once()
     assert not await world.another("whole").run_once()
     load = world.database.conclusions.load
-    assert all([await load(name.partition("/")[0]) for name in names])
+    assert all([await load(service_of(name)) for name in names])
     live = await events_bytes(world.database)
     assert live == lines((await fold_store(world.database, END, POLICY)).events) != b""
     # One detector goes on where the parts were, and folds nothing again.

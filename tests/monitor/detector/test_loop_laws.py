@@ -22,7 +22,7 @@ from monitor.detection.events.history import Folding
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.store.database import Database, open_database
-from probes.wire.measurement import LIVENESS_TARGETS, Role
+from probes.wire.measurement import LIVENESS_TARGETS, Role, service_of
 from tests.monitor.detection.events.test_history_laws import again
 from tests.monitor.detection.imported import runs
 from tests.monitor.detector.test_loop import World
@@ -33,7 +33,7 @@ from tests.world.stores import migrated
 __all__ = ["postgres_server"]
 
 TARGET = runs.TARGET
-SERVICE = TARGET.partition("/")[0]
+SERVICE = service_of(TARGET)
 ROUNDS = 26
 SHORTEST = 5
 """Rounds of a block."""

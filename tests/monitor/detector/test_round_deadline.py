@@ -9,6 +9,7 @@ from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.store.records import Arrived
+from probes.wire.measurement import service_of
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, TARGET, Person, one, rounds
 
 POLICY = Policy()
@@ -29,7 +30,7 @@ def delivered(round: int, stored: Iterable[Stored], after: int = 0) -> bool:
         for each in stored
         if (m := each.measurement)
     )
-    return reports.delivered(TARGET.partition("/")[0], round, round + after)
+    return reports.delivered(service_of(TARGET), round, round + after)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from monitor.text import (
     event_subject,
 )
 from probes.catalogue import load as catalogue
+from probes.wire.measurement import function_of
 from tests.world import site as world
 
 CONFIRMED = next(event for event in world.events() if event.id == world.CONFIRMED)
@@ -50,4 +51,4 @@ def test_every_function_of_the_catalogue_has_a_name() -> None:
     """Else a headline would say "WeChat's platform api hk is blocked", in every language."""
     targets = [each.id for one in catalogue.load().services for each in one.targets]
     assert len(targets) > 100
-    assert {id for id in targets if id.partition("/")[2] not in event_subject.FUNCTIONS} == set()
+    assert {id for id in targets if function_of(id) not in event_subject.FUNCTIONS} == set()

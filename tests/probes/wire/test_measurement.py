@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.wire.measurement import Measurement, measurement_id
+from probes.wire.measurement import Measurement, function_of, measurement_id, service_of
 
 SAMPLE = Measurement(
     v=1, id="0" * 32, probe="p-" + "a" * 16, target="wechat/web", round=1, started=1
@@ -21,5 +21,6 @@ def test_the_id_depends_on_probe_epoch_and_sequence_and_on_nothing_else() -> Non
     assert measurement_id("p-1", "e", 1) == measurement_id("p-1", "e", 1)
 
 
-def test_service_is_the_first_part_of_the_target() -> None:
-    assert SAMPLE.service == "wechat"
+def test_the_id_of_a_target_is_its_service_and_its_function() -> None:
+    assert SAMPLE.service == service_of(SAMPLE.target) == "wechat"
+    assert function_of(SAMPLE.target) == "web"
