@@ -12,12 +12,12 @@ networks, 40 countries, a million measurements a day), and measures each in the 
               back, as a share of what the day took
     disk      bytes a measurement
 
-Prints a table, and writes it as a picture for docs/scale.md with `--picture`. Processor times are
-those of this process, without the database's own on PostgreSQL. Exit 1 when a goal is missed and
-`--strict` is given.
+Prints a table, and writes it as a picture for docs/evaluation/storage.md with `--picture`.
+Processor times are those of this process, without the database's own on PostgreSQL. Exit 1 when a
+goal is missed and `--strict` is given.
 
     ./scripts/bench grow                                   both databases, 1, 3 and 10 million
-    ./scripts/bench grow --millions 1,3,10,30 --picture docs/grow.svg
+    ./scripts/bench grow --millions 1,3,10,30 --picture docs/evaluation/grow.svg
     ./scripts/bench grow --millions 1 --only sqlite        a quick look
 """
 

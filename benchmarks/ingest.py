@@ -13,7 +13,8 @@ all ways take turns in one run, because a machine is faster at one moment than a
     broker   the same batches through mosquitto, the collector and its acknowledgements
 
 Prints the median rate of each, the processor time of the collector's process, bytes in the store,
-and the ratios that docs/scale.md quotes; exit 1 when a goal is missed and `--strict` is given.
+and the ratios that docs/evaluation/storage.md quotes; exit 1 when a goal is missed and `--strict`
+is given.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random `kill -9` of probe, broker, collector and database, twenty seeds: `./scripts/bench kills`.
-See docs/scale.md.
+See docs/evaluation/fleet.md.
 """
 
 from __future__ import annotations

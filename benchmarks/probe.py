@@ -4,7 +4,7 @@
 Processor time for one probe beside Debian's blackbox_exporter, in turns on the same servers of
 this machine; then the daemon itself on the shipped catalogue, in a network namespace where
 everything is answered by stand-ins; then, with `--only link`, over a mobile link, to a
-monitor. Nothing outside this machine is contacted. See docs/probe-cost.md.
+monitor. Nothing outside this machine is contacted. See docs/evaluation/probe-cost.md.
 """
 
 from __future__ import annotations

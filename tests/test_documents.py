@@ -1,25 +1,91 @@
-"""What the documents name exists: linked files, paths of the code, folders of the two packages."""
+"""The documents hold together: links, anchors and paths lead somewhere, in documents and in what
+refers to them; no page is longer than a reader takes in at once; the tables name every folder."""
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]
+LONGEST = {"README.md": 9_000, "CHANGELOG.md": 4_000}
+"""Bytes of a document; 10,000 of any other."""
 FOLDERS = (ROOT / "docs/folders.md").read_text(encoding="utf-8")
+FOLDERS_OF_FILES = ("benchmarks", "deploy", "docs", "monitor", "probes", "scripts", "tests")
+FILES = [
+    path
+    for paths in (ROOT.glob("*.*"), *((ROOT / name).rglob("*") for name in FOLDERS_OF_FILES))
+    for path in paths
+    if path.is_file()
+]
+DOCUMENTS = sorted(path for path in FILES if path.suffix == ".md")
+REFERRING = {".md", ".py", ".toml", ".yml", ".yaml", ".html", ".ipynb", ""}
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_to_files(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)#\s]+)", text)
+@functools.cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def anchors(path: Path) -> frozenset[str]:
+    """The anchors of the headings of a document, as GitHub makes them."""
+    outside = re.sub(r"^( *)```.*?^\1```", "", text_of(path), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+    return frozenset(
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    document = ROOT / name
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (document.parent / file).resolve() if file else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert not dead
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_is_short(name: str) -> None:
+    assert len(text_of(ROOT / name).encode()) <= LONGEST.get(name, 10_000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_in_backticks_exist(name: str) -> None:
+    """`FILE` and `*` in a path stand for many files."""
+    named = re.findall(r"`([\w.\-/*]+)`", text_of(ROOT / name))
     gone = [
-        link
-        for link in links
-        if not re.match(r"[a-z]+:", link) and not (document.parent / link).exists()
+        path
+        for path in named
+        if path.startswith(tuple(f"{folder}/" for folder in FOLDERS_OF_FILES))
+        and not re.search(r"[A-Z]{3,}(?!\w*\.md)", path)
+        and not any(ROOT.glob(path.rstrip("/")))
+    ]
+    assert not gone
+
+
+OF_OTHERS = r"[\w\-]+/[\w\-]+ (?:[0-9a-f]{8} )?"
+"""A repository, and its commit, whose document is a source of ours."""
+
+
+def test_documents_that_code_refers_to_exist() -> None:
+    gone = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in FILES
+        if path.suffix in REFERRING
+        for others, name in re.findall(
+            rf"({OF_OTHERS})?(?<![\w/])((?:docs|deploy)/[\w\-/]+\.(?:md|svg))", text_of(path)
+        )
+        if not others and not (ROOT / name).exists()
     ]
     assert not gone
 

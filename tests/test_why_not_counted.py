@@ -1,4 +1,4 @@
-"""docs/why-not-counted.md names every reason why a failure does not count, as the code has them."""
+"""docs/why-not-counted*.md name every reason why a failure does not count, as the code has them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from monitor.detection.events.state import VantageOutcome
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.model import State
 from monitor.text import words
-from tests.why_not_counted import STATES, document, meanings
+from tests.why_not_counted import RULE_PAGES, STATES, documents, meanings
 
-PAGE = Path(__file__).parent.parent / "docs/why-not-counted.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
-def test_the_page_is_what_the_code_says() -> None:
-    written = PAGE.read_text(encoding="utf-8")
-    assert written == document(), "python -m tests.why_not_counted > docs/why-not-counted.md"
+def pages() -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in DOCS.glob("why-not-counted*.md")}
+
+
+def test_the_pages_are_what_the_code_says() -> None:
+    assert pages() == documents(), "python -m tests.why_not_counted docs"
 
 
 def test_every_reason_is_on_it() -> None:
-    written = PAGE.read_text(encoding="utf-8")
+    written = "".join(pages().values())
     harmless = {rule.id for rule in ALL_RULES if rule.state not in OPEN_STATES}
     assert len(harmless) > 50
     wanted = harmless | set(QuarantineReason) | set(NO_VOTE) | words.GATES.keys()
@@ -33,5 +36,6 @@ def test_every_reason_is_on_it() -> None:
 
 def test_every_state_and_outcome_is_explained() -> None:
     assert STATES.keys() == set(State) - set(OPEN_STATES)
+    assert sorted(state for states in RULE_PAGES.values() for state in states) == sorted(STATES)
     assert meanings(VantageOutcome).keys() == {each.value for each in VantageOutcome}
     assert all(meanings(VantageOutcome).values())

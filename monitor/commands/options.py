@@ -226,7 +226,9 @@ def _add_printed_files(top: Parser) -> None:
         read=http_url,
     )
     schema = top.command("schema", "print the JSON Schema of a Measurement")
-    schema.option("--markdown", "print the data dictionary instead of the schema")
+    schema.option(
+        "--markdown DIR", "write the pages of the data dictionary into DIR instead", read=path
+    )
     catalogue = top.group("catalogue", "check, sign or publish a catalogue of services")
     lint = catalogue.command(
         "lint", "print the errors in a catalogue; exit with status 1 if there are any"

@@ -40,11 +40,13 @@ def run(given: argparse.Namespace) -> int:
             sys.stdout.write(requested_file(given))
             return 0
         case "schema":
-            from monitor.interop.dictionary import document
+            from monitor.interop.dictionary import pages
             from probes.wire.schema import schema
 
             if given.markdown:
-                sys.stdout.write(document())
+                given.markdown.mkdir(parents=True, exist_ok=True)
+                for name, text in pages().items():
+                    (given.markdown / name).write_text(text, encoding="utf-8")
                 return 0
 
             print(json.dumps(schema(), indent=2, sort_keys=True))

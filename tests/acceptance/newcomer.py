@@ -3,8 +3,9 @@ eight answers, a raw witness, the data and a citation. Clicks are counted and se
 
     .venv/bin/python -m tests.acceptance.newcomer
 
-starts a demonstration, waits until its block is confirmed and prints the path (docs/newcomer.md).
-Seconds are those of the machine and the pages. Nobody reads or looks for anything meanwhile.
+starts a demonstration, waits until its block is confirmed and prints the path
+(docs/evaluation/newcomer.md). Seconds are those of the machine and the pages. Nobody reads or looks
+for anything meanwhile.
 """
 
 from __future__ import annotations

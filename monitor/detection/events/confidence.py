@@ -4,8 +4,8 @@ event last changed, from the event alone.
 
 A logistic sum of properties of the event, in integer milli-logits, so that every machine and every
 replay gives the same. The weights were fitted to a simulation (benchmarks/world), whose rates and
-prior are assumptions: see docs/detection.md. Imports and retracted events have no confidence,
-because the simulation has none.
+prior are assumptions: see docs/evaluation/confidence.md. Imports and retracted events have no
+confidence, because the simulation has none.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "interval": ("60", 60),
     "json": ("true", True),
     "key": ("k.pem", Path("k.pem")),
-    "markdown": ("true", True),
+    "markdown": ("pages", Path("pages")),
     "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
     "mosquitto_passwords": ("p", Path("p")),
     "mosquitto_pid": ("m.pid", Path("m.pid")),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from monitor.commands.main import main
 from monitor.interop import archive
-from monitor.interop.dictionary import API, FILES, TABLES, document
+from monitor.interop.dictionary import API, FILES, TABLES, pages
 from monitor.interop.forms import event_form
 from monitor.interop.ooni.writing import document as ooni_document
 from monitor.web.api.endpoints import LISTS
@@ -23,8 +24,14 @@ def of(id: str) -> list[str]:
 
 
 def test_the_document_is_current() -> None:
-    written = (ROOT / "docs" / "data-dictionary.md").read_text(encoding="utf-8")
-    assert written == document(), "reachwatch schema --markdown > docs/data-dictionary.md"
+    files = (ROOT / "docs/dictionary").iterdir()
+    written = {file.name: file.read_text(encoding="utf-8") for file in files}
+    assert written == pages(), "reachwatch schema --markdown docs/dictionary"
+
+
+def test_the_command_writes_every_page(tmp_path: Path) -> None:
+    assert main(["schema", "--markdown", str(tmp_path / "new")]) == 0
+    assert {file.name for file in (tmp_path / "new").iterdir()} == set(pages())
 
 
 def test_every_list_has_its_columns() -> None:

@@ -1,4 +1,4 @@
-"""A backup is put back by the commands of deploy/README.md."""
+"""A backup is put back by the commands of deploy/maintenance.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def documented(program: str) -> list[str]:
     """The command as it is typed into the container of PostgreSQL."""
-    text = (ROOT / "deploy" / "README.md").read_text()
+    text = (ROOT / "deploy" / "maintenance.md").read_text()
     (command,) = re.findall(rf"exec -T postgres ({program} [^<>\n]*) [<>]reachwatch\.dump", text)
     return shlex.split(command)
 
