@@ -19,7 +19,7 @@ from monitor.web import assets, pages
 from monitor.web.answers import PUBLIC
 from monitor.web.api import endpoints as api
 from monitor.web.api import openapi
-from monitor.web.api.params import BadParameterError
+from monitor.web.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot

@@ -16,8 +16,8 @@ from aiohttp import web
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, service_days, service_hours
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
-from monitor.web.api.params import BadParameterError, time_of
 from monitor.web.draw import strips
+from monitor.web.params import BadParameterError, time_of
 from monitor.web.site import SITE
 
 MAX_SLICES = 124

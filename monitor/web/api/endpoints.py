@@ -33,7 +33,8 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text.network_names import names
 from monitor.web.answers import PUBLIC, csv_file, json_answer
-from monitor.web.api.params import (
+from monitor.web.fleet import fleet, watchlist
+from monitor.web.params import (
     MAX_LIMIT,
     BadParameterError,
     after_of,
@@ -43,7 +44,6 @@ from monitor.web.api.params import (
     text_after,
     text_key,
 )
-from monitor.web.fleet import fleet, watchlist
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site

@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 
 import monitor
+from monitor.web import notes
 from monitor.web.answers import json_answer
 from monitor.web.api import endpoints as api
-from monitor.web.api.params import MAX_LIMIT
-from monitor.web.pages import notes
+from monitor.web.params import MAX_LIMIT
 from monitor.web.site import SITE
 
 Described = tuple[str, Mapping[str, Any]]

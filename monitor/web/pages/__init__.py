@@ -8,6 +8,7 @@ import asyncio
 from aiohttp import web
 
 from monitor.text.language import _
+from monitor.web import notes
 from monitor.web.pages import (
     badges,
     changes,
@@ -19,7 +20,6 @@ from monitor.web.pages import (
     live,
     measurement,
     method,
-    notes,
     overview,
     picture,
     places,

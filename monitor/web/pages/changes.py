@@ -21,7 +21,7 @@ from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC
-from monitor.web.api.params import BadParameterError, chosen, refuse_unknown, without_empty
+from monitor.web.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 

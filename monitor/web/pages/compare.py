@@ -18,9 +18,9 @@ from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.text.language import _
-from monitor.web.api.params import BadParameterError, without_empty
 from monitor.web.draw import strips
 from monitor.web.history import TimeRange, range_or_week, sums
+from monitor.web.params import BadParameterError, without_empty
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 

@@ -13,8 +13,8 @@ from monitor.interop.csv_text import csv_text
 from monitor.interop.forms import rfc3339
 from monitor.text import words
 from monitor.web.answers import csv_file, json_answer
-from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
+from monitor.web.params import BadParameterError, chosen
 from monitor.web.site import SITE
 
 MAX_SERIES = 60

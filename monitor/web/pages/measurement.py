@@ -17,9 +17,9 @@ from monitor.text.certificates import escape_control_characters
 from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.text.words import rule_comment as comment
-from monitor.web.api.params import after_of, chosen
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
+from monitor.web.params import after_of, chosen
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import no_measurement

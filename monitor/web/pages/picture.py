@@ -15,9 +15,9 @@ from monitor.text import words
 from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.web.answers import svg_answer
-from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.draw import strips
 from monitor.web.history import range_or_week, sums
+from monitor.web.params import BadParameterError, chosen
 from monitor.web.render import environment
 from monitor.web.site import SITE
 

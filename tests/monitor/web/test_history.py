@@ -11,7 +11,6 @@ from aiohttp.test_utils import make_mocked_request
 
 from monitor.store.reading.counts import ServiceHour
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KINDS
-from monitor.web.api.params import BadParameterError
 from monitor.web.draw import strips
 from monitor.web.history import (
     MAX_SLICES,
@@ -20,6 +19,7 @@ from monitor.web.history import (
     chosen_range,
     series,
 )
+from monitor.web.params import BadParameterError
 from monitor.web.site import SITE, Site
 from tests.world import site as world
 

@@ -21,8 +21,8 @@ from monitor.interop.forms import COLUMNS, rfc3339
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
 from monitor.web.api import endpoints as api
-from monitor.web.api.params import BadParameterError
 from monitor.web.app import make_app
+from monitor.web.params import BadParameterError
 from monitor.web.site import Site
 from probes.privacy.geo import update
 from probes.runtime.geo_table import FILE_NAME, GeoTable

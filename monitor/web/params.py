@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Query parameters of `/api/v1/`: filters, times, limit, and the key of the next page."""
+"""Query parameters of pages and API: filters, times, limit, and the key of the next page."""
 
 from __future__ import annotations
 

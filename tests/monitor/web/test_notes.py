@@ -6,8 +6,8 @@ import pytest
 
 from monitor.enrolment import new_token
 from monitor.store.reading.events import list_transitions
-from monitor.web.api.params import BadParameterError
-from monitor.web.pages.notes import checked_link, checked_text
+from monitor.web.notes import checked_link, checked_text
+from monitor.web.params import BadParameterError
 from monitor.web.site import Site
 from probes.wire.enrolment_token import parse_token
 from tests.world import site as world

@@ -17,7 +17,7 @@ from monitor.enrolment import operator_token
 from monitor.interop.forms import note_form
 from monitor.store.notes import MAX_LINK, MAX_TEXT, NOTE, RETRACTION, Note, NoteRefusedError
 from monitor.web.answers import json_answer
-from monitor.web.api.params import BadParameterError
+from monitor.web.params import BadParameterError
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE
 

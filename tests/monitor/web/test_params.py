@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.web.api.params import YEAR_9999_MS, parse_time
+from monitor.web.params import YEAR_9999_MS, parse_time
 from probes.runtime.options import OptionError
 from tests.world.site import CATALOGUE, CONFIRMED, Client, client, opened
 
