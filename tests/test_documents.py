@@ -20,7 +20,7 @@ FILES = [
     for path in paths
     if path.is_file()
 ]
-DOCUMENTS = sorted(path for path in FILES if path.suffix == ".md")
+DOCUMENTS = sorted(path for path in FILES if path.suffix in (".md", ".ipynb"))
 REFERRING = {".md", ".py", ".toml", ".yml", ".yaml", ".html", ".ipynb", ""}
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
@@ -40,18 +40,33 @@ def anchors(path: Path) -> frozenset[str]:
     )
 
 
+def links(document: Path) -> list[tuple[str, Path, str]]:
+    """Each link of a document into the repository: as written, its file, its anchor."""
+    leading = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        if not re.match(r"[a-z]+:", link):
+            file, _, anchor = link.partition("#")
+            leading.append((link, (document.parent / file).resolve() if file else document, anchor))
+    return leading
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_links_lead_somewhere(name: str) -> None:
-    document = ROOT / name
-    dead = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
-        if re.match(r"[a-z]+:", link):
-            continue
-        file, _, anchor = link.partition("#")
-        target = (document.parent / file).resolve() if file else document
-        if not target.exists() or (anchor and anchor not in anchors(target)):
-            dead.append(link)
+    dead = [
+        link
+        for link, target, anchor in links(ROOT / name)
+        if not target.exists() or (anchor and anchor not in anchors(target))
+    ]
     assert not dead
+
+
+def test_links_lead_from_the_readme_to_every_document() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        reached.add(document)
+        waiting += {target for _, target, _ in links(document)} & set(DOCUMENTS) - reached
+    assert set(DOCUMENTS) - reached == set()
 
 
 @pytest.mark.parametrize("name", NAMES)

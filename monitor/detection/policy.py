@@ -2,7 +2,7 @@
 """Every duration and threshold of detecting and alerting, in one frozen object.
 
 `pace` divides all durations, so that a demonstration or a laboratory differs from production by one
-number. The values were calibrated with the simulator (docs/detection.md). Durations are written in
+number. The values were calibrated with the simulator (docs/evaluation). Durations are written in
 seconds and used in milliseconds.
 """
 
