@@ -26,7 +26,7 @@ from monitor.commands.measurement_files import (
 from monitor.commands.terminal import table
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
-from monitor.detection.judge.round_facts import nearest_controls
+from monitor.detection.judge.controls import nearest_controls
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Verdict
 from monitor.detection.observed.background import background

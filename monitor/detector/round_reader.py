@@ -22,8 +22,8 @@ from typing import Protocol
 
 from monitor.detection.events.history import Folding, chunks
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.judge.known_verdicts import KnownVerdicts
-from monitor.detection.judge.round_facts import RoundJudge, read_line
+from monitor.detection.judge.known_verdicts import KnownVerdicts, read_line
+from monitor.detection.judge.round_facts import RoundJudge
 from monitor.detection.model import Fact, Stored, StoredLine
 from monitor.detection.policy import Policy
 from probes.wire.measurement import LIVENESS, Role
@@ -56,8 +56,8 @@ class RoundReader:
     """Folds stored rounds. Remembers verdicts, and how many rounds are a good amount of work."""
 
     def __init__(self, facts: Lines, policy: Policy, fingerprints: Fingerprints = OWN) -> None:
-        self._facts, self._policy, self._fingerprints = facts, policy, fingerprints
-        self._known = KnownVerdicts()
+        self._facts, self._policy = facts, policy
+        self._known = KnownVerdicts(fingerprints)
         self._size = 1
 
     def parts(self, rounds: Rounds) -> Iterable[Rounds]:
@@ -106,9 +106,7 @@ class RoundReader:
             first - window, last, [*rounds, LIVENESS], Role.CONTROL, pause
         )
         alive = await self._decoded(first, last, [LIVENESS], Role.VANTAGE, pause)
-        judge = RoundJudge(
-            [*controls, *alive], self._policy, self._fingerprints, self._known, pending=pending
-        )
+        judge = RoundJudge([*controls, *alive], self._policy, self._known, pending=pending)
         async with aclosing(self._facts.lines(first, last, list(rounds), Role.VANTAGE)) as found:
             async for lines in found:
                 await _in_thread(judge.add_all, lines)

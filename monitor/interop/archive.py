@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 import monitor
-from monitor.detection.judge.round_facts import read_line
+from monitor.detection.judge.known_verdicts import read_line
 from monitor.detection.model import Stored, StoredLine, Verdict
 from monitor.interop.files import sha256_of
 from monitor.interop.forms import LICENCE_URL

@@ -30,7 +30,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 
 import monitor
-from monitor.detection.judge.round_facts import read_line
+from monitor.detection.judge.known_verdicts import read_line
 from monitor.interop.archive import Archive, ArchiveError, stored_line
 from monitor.interop.files import sha256_of
 from monitor.interop.flat import rows

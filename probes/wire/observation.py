@@ -63,6 +63,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     evidence: Annotated[tuple[Token, ...], msgspec.Meta(max_length=16)] = ()
     """Short machine-readable remarks, such as `system_root`; never text from the network."""
 
+    @property
+    def step(self) -> str:
+        """The name of its kind of step, as in `Unrecognised`."""
+        return step_of(type(self))
+
 
 def step_of(kind: type[Observation]) -> str:
     """The name of a kind of step on the wire, such as `dns`."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
 
 import msgspec
 
@@ -32,8 +31,19 @@ from monitor.detection.observed.kinds import (
 )
 from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import SYSTEM
-from probes.wire.measurement import LIVENESS_TARGETS
-from probes.wire.observation import Contrast
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement
+from probes.wire.observation import (
+    AnyObservation,
+    AppExchange,
+    AtAddress,
+    Contrast,
+    DNSLookup,
+    HTTPExchange,
+    Observation,
+    QUICHandshake,
+    TCPConnect,
+    TLSHandshake,
+)
 
 UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
 """How a resolver fails that is overloaded, limits its queries or loses packets."""
@@ -41,6 +51,7 @@ SENT_AGAIN = "sent_again"
 """Evidence of the probe: a query or a packet was sent again before it was answered."""
 LATE = "sent_again_answered"
 """Evidence of the probe: the query sent first was answered as well, late: nothing was lost."""
+_SUBJECT = (None, Contrast.REPEAT)
 _LEAST = 2
 """One failure is everyday."""
 _TENTH, _SIXTH = 10, 6
@@ -195,22 +206,21 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
 NO_BACKGROUND = RoundBackground()
 
 
-def background(measurements: Iterable[Any]) -> RoundBackground:
-    """Return the background that these measurements of one vantage and round show. They may be
-    those without what no rule reads (`monitor.detection.judge.known_verdicts`)."""
+def background(measurements: Iterable[Measurement]) -> RoundBackground:
+    """Return the background that these measurements of one vantage and round show."""
     return sum(map(_of_one, measurements), NO_BACKGROUND)
 
 
-def _of_one(measurement: Any) -> RoundBackground:
+def _of_one(measurement: Measurement) -> RoundBackground:
     if measurement.target not in LIVENESS_TARGETS:
         return _of_unit(measurement.observations, innocuous=False)
-    units: dict[str, list[Any]] = defaultdict(list)
+    units: dict[str, list[AnyObservation]] = defaultdict(list)
     for seen in measurement.observations:
         units[getattr(seen, "endpoint", "")].append(seen)
     return sum((_of_unit(unit, innocuous=True) for unit in units.values()), NO_BACKGROUND)
 
 
-def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
+def _of_unit(observations: Iterable[AnyObservation], innocuous: bool) -> RoundBackground:
     """Of one target or liveness host. `innocuous`: nobody blocks a part of it, so a step that
     passed at one address counts at all."""
     lookups: dict[object, list[AttemptTally]] = defaultdict(list)
@@ -220,7 +230,7 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
     succeeded: set[object] = set()
     passed = silent = 0
 
-    def add(seen: Any, step: Step, kind: Kind, served: bool, what: object = None) -> None:
+    def add(seen: AtAddress, step: Step, kind: Kind, served: bool, what: object = None) -> None:
         here = (step, what, seen.address, seen.port)
         if step is Step.PAYLOAD and here in succeeded:
             return
@@ -232,8 +242,8 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
                 succeeded.add(here)
 
     for seen in sorted(observations, key=_began):
-        match seen.__struct_config__.tag:
-            case "dns" if seen.resolver == SYSTEM:
+        match seen:
+            case DNSLookup() if seen.resolver == SYSTEM:
                 beside = seen.contrast is Contrast.INNOCUOUS_NAME
                 name = Contrast.INNOCUOUS_NAME if beside else (seen.qtype, seen.name)
                 served = (kind := dns_kind(seen)) not in UNANSWERED
@@ -241,18 +251,18 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
                 lookups[name].append(_one(seen, served, how))
                 if served:
                     answered.add(name)
-            case "tcp":
+            case TCPConnect():
                 add(seen, Step.CONNECT, kind := tcp_kind(seen), kind is Kind.OK)
-            case "tls" if seen.contrast in (None, Contrast.REPEAT, Contrast.INNOCUOUS_NAME):
+            case TLSHandshake() if seen.contrast in (*_SUBJECT, Contrast.INNOCUOUS_NAME):
                 kind = tls_kind(seen)
                 add(seen, Step.PAYLOAD, kind, reached(kind), ("tls", _other(seen)))
-            case "http" if seen.contrast in (None, Contrast.REPEAT):
+            case HTTPExchange() if seen.contrast in _SUBJECT:
                 add(seen, Step.PAYLOAD, kind := http_kind(seen), kind is Kind.OK, "http")
-            case "app" if seen.contrast in (None, Contrast.REPEAT):
+            case AppExchange() if seen.contrast in _SUBJECT:
                 step = Step.DATAGRAM if seen.transport == "udp" else Step.PAYLOAD
                 kind = app_kind(seen)
                 add(seen, step, kind, kind in (Kind.OK, Kind.OTHER), "app")
-            case "quic":
+            case QUICHandshake():
                 kind = quic_kind(seen)
                 served = reached(kind) or kind is Kind.ALERT
                 passed += served
@@ -272,23 +282,23 @@ def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
     )
 
 
-def _began(seen: Any) -> int:
+def _began(seen: AnyObservation) -> int:
     """When it began, in microseconds; they are stored in the order in which they ended."""
-    return int(getattr(seen, "at_us", 0))
+    return seen.at_us if isinstance(seen, Observation) else 0
 
 
-def _other(seen: Any) -> object:
+def _other(seen: Observation) -> object:
     """What is not the service's name, apart from the service's: the one may be blocked where the
     other is not."""
     return None if seen.contrast is Contrast.REPEAT else seen.contrast
 
 
-def resent(seen: Any) -> bool:
+def resent(seen: Observation) -> bool:
     """Whether a packet or a query had to be sent again because one was lost."""
     return SENT_AGAIN in seen.evidence and LATE not in seen.evidence
 
 
-def _one(seen: Any, served: bool, how: Death | None) -> AttemptTally:
+def _one(seen: Observation, served: bool, how: Death | None) -> AttemptTally:
     if served:
         return _RESENT if resent(seen) else _ONE
     return _ONES[how]

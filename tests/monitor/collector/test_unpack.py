@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.collector import admission, unpack
 from monitor.collector.unpack import UnpackedBatch
-from monitor.detection.judge.known_verdicts import UNREAD, recognise
+from monitor.detection.judge.recognised import UNREAD, recognise
 from probes.wire.bounds import (
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,

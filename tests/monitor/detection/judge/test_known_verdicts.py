@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.detection.judge import known_verdicts
-from monitor.detection.judge.known_verdicts import (
-    KnownVerdicts,
-    Memory,
-    digest,
-    measurement_of,
-    recognise,
-)
+from monitor.detection.judge.known_verdicts import KnownVerdicts, Memory
+from monitor.detection.judge.recognised import UNREAD
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
 from monitor.detection.model import Fact, State, Stored, StoredLine, Verdict
 from monitor.detection.policy import Policy
@@ -39,7 +34,6 @@ from tests.monitor.detection.scenes import (
     A1,
     A2,
     HTTPS,
-    INNOCUOUS,
     QUIC,
     TLS,
     alive,
@@ -49,7 +43,6 @@ from tests.monitor.detection.scenes import (
     quic,
     tcp,
     tls,
-    transfer,
 )
 
 POLICY = Policy()
@@ -79,7 +72,7 @@ def other_times(measurement: Measurement, seed: int) -> Measurement:
         new = {
             f.name: rng.randrange(100_000)
             for f in msgspec.structs.fields(one)
-            if f.name in known_verdicts.UNREAD and isinstance(f.default, int)
+            if f.name in UNREAD and isinstance(f.default, int)
         }
         if hasattr(one, "replies"):
             new["replies"] = tuple(
@@ -101,7 +94,7 @@ def judged(
     subjects: Sequence[Stored | StoredLine],
     known: KnownVerdicts | None = None,
 ) -> list[Verdict]:
-    judge = RoundJudge(shared, POLICY, known=known)
+    judge = RoundJudge(shared, POLICY, known or KnownVerdicts())
     judge.add_all(subjects)
     found: list[Fact] = [fact for facts in judge.facts().values() for fact in facts]
     return [fact.verdict for fact in sorted(found, key=lambda fact: fact.id)]
@@ -135,16 +128,6 @@ def test_a_verdict_of_before_is_that_of_the_whole(
         assert whole[1:] == whole[:-1], "a rule reads what is said to be unread"
 
 
-def test_what_is_compared_is_read_in_full() -> None:
-    plain = recognise(encode(measured(*PLAIN)))
-    assert plain is not None
-    assert not hasattr(plain.observations[0], "took_us")
-    for one in (tls(A1, **INNOCUOUS), transfer(A1, at=HTTPS)):
-        assert recognise(encode(measured(*PLAIN, one))) is None
-    for broken in (b"", b"{}", b"\xff", b"[" * 5000):
-        assert recognise(broken) is None
-
-
 def test_text_without_its_pattern_makes_no_fact_whenever_it_is_seen() -> None:
     def spoilt(seed: int, before: bytes, after: bytes) -> StoredLine:
         good = line(stored(other_times(measured(*PLAIN), seed)))
@@ -166,29 +149,16 @@ def test_text_without_its_pattern_makes_no_fact_whenever_it_is_seen() -> None:
         assert len(judged(list(map(stored, alive())), [*subjects, good])) == 1
 
 
-def test_what_is_recognised_is_a_measurement_again() -> None:
-    subject = measured(*PLAIN)
-    again = measurement_of(recognise(encode(subject)))
-    assert (again.id, again.target, again.endpoints) == (
-        subject.id,
-        subject.target,
-        subject.endpoints,
-    )
-    assert recognise(encode(again)) == recognise(encode(subject))
-
-
 def test_the_same_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from monitor.detection.judge import round_facts
-
     count = 0
-    real = round_facts.judge_beside
+    real = known_verdicts.judge_beside
 
     def counted(*given: Any) -> Verdict:
         nonlocal count
         count += 1
         return real(*given)
 
-    monkeypatch.setattr(round_facts, "judge_beside", counted)
+    monkeypatch.setattr(known_verdicts, "judge_beside", counted)
     there, alive_there = control()
     shared = [stored(one, Role.CONTROL) for one in (there, *alive_there)]
     shared += map(stored, alive())
@@ -204,17 +174,15 @@ def test_the_same_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_round_that_looks_like_the_last_one_is_not_judged_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from monitor.detection.judge import round_facts
-
     count = 0
-    real = round_facts.judge_beside
+    real = known_verdicts.judge_beside
 
     def counted(*given: Any) -> Verdict:
         nonlocal count
         count += 1
         return real(*given)
 
-    monkeypatch.setattr(round_facts, "judge_beside", counted)
+    monkeypatch.setattr(known_verdicts, "judge_beside", counted)
     known = KnownVerdicts()
     there, alive_there = control()
     failing = replace(there, observations=(dns(A1), tcp(A1, Failure.TIMEOUT)))
@@ -230,7 +198,7 @@ def test_a_round_that_looks_like_the_last_one_is_not_judged_again(
 
         shared = [stored(later(one), Role.CONTROL) for one in (at_control, *alive_there)]
         shared += [stored(later(one)) for one in alive()]
-        judge = RoundJudge(shared, POLICY, known=known)
+        judge = RoundJudge(shared, POLICY, known)
         judge.add(line(stored(later(measured(*PLAIN)))))
         ((fact,),) = judge.facts().values()
         assert fact.control
@@ -240,11 +208,6 @@ def test_a_round_that_looks_like_the_last_one_is_not_judged_again(
     assert count == 1
     conclude(5, failing)
     assert count == 2
-
-
-def test_a_digest_tells_apart_what_differs() -> None:
-    assert digest("ab", "c") != digest("a", "bc")
-    assert digest(frozenset("abcdef")) == digest(frozenset("fedcba"))
 
 
 def test_memory_is_bounded_and_keeps_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

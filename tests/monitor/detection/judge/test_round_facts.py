@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.judge.round_facts import facts_of, nearest_controls
+from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Fact, State, Stored
 from monitor.detection.policy import Policy
@@ -184,12 +184,3 @@ def test_shared_work_says_the_same_as_the_plain_judge() -> None:
         subject, *alive_here = (s.measurement for s in volunteers)
         assert fact.verdict == judge(subject, alive_here, [(near[0], liveness)])
         assert fact.verdict.state is (State.DOWN if liveness else State.INCONCLUSIVE)
-
-
-def test_nearest_first_with_later_rounds_only_when_asked() -> None:
-    subject = measured(*BLOCKED)
-    beyond = [control(round=ROUND + n * MINUTE)[0] for n in (2, -3, 0, 9)]
-    near = nearest_controls(subject, beyond, {}, 5 * MINUTE, later=True)
-    assert [(c.round - ROUND) // MINUTE for c, _ in near] == [0, 2, -3]
-    back = nearest_controls(subject, beyond, {}, 5 * MINUTE)
-    assert [(c.round - ROUND) // MINUTE for c, _ in back] == [0, -3]

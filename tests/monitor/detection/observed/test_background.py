@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.detection.judge.known_verdicts import KnownVerdicts
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Stored, StoredLine
@@ -288,7 +289,7 @@ def test_lines_in_any_order_are_judged_as_measurements_are() -> None:
         ),
     ]
     for order in ([subject, *flaky], [*flaky, subject]):
-        judge_ = RoundJudge(shared, Policy())
+        judge_ = RoundJudge(shared, Policy(), KnownVerdicts())
         judge_.add_all(
             StoredLine(arrival=0, line=encode(m), owner="o", role=Role.VANTAGE, enrolled=0)
             for m in order

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the measurements of some rounds are judged beside: the liveness of their vantages, and the
+valid measurements of controls.
+
+A control measurement is valid in its own round, and a scheduled one until the control's next is
+due. When the next one is lost, nothing is known of its time: an older, better one does not replace
+it. All valid ones count; one that passes a step is enough. Retests have no schedule. For a retest
+these are valid: measurements of its own round, retests so shortly before that the control could not
+be asked again, and scheduled ones of the same minute, because a control refuses a retest shortly
+before its own round.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from monitor.detection.judge.recognised import Recognised, digest, recognised_in
+from monitor.detection.judge.target import Control
+from monitor.detection.model import Stored
+from monitor.detection.observed.background import NO_BACKGROUND
+from monitor.detection.observed.liveness import (
+    Hosts,
+    VantageStatus,
+    control_view,
+    hosts_by_scope,
+    hosts_reached,
+    vantage_status,
+)
+from monitor.detection.observed.view import EndpointView
+from monitor.detection.policy import Policy
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
+
+ProbeRound = tuple[str, int]
+NOTHING_KNOWN = VantageStatus()
+
+
+class VantageRound(NamedTuple):
+    """A vantage in one round, as its liveness shows it."""
+
+    status: VantageStatus
+    key: bytes
+    """Digest of the status without the background."""
+    hosts: Hosts
+    """The liveness hosts that it reached."""
+
+
+class Controls(NamedTuple):
+    """The valid controls' measurements of a target in a round."""
+
+    views: Sequence[dict[str, EndpointView]]
+    missed: frozenset[str]
+    """Liveness hosts that no control reaches: they are out of service themselves."""
+    key: bytes
+    """Digest of what the rules read of them: a view holds only endpoints and observations, so a
+    control that sees the same in the next round is the same."""
+
+
+class Surroundings:
+    """Liveness and the controls' measurements, of the control window before the first round on."""
+
+    def __init__(self, shared: Iterable[Stored], policy: Policy, *, pending: bool = False) -> None:
+        """`pending`: the rounds are not complete, so until a control has reported its last
+        measurement is used."""
+        self._policy, self._pending = policy, pending
+        ordered = sorted(
+            shared, key=lambda stored: (stored.measurement.started, stored.measurement.id)
+        )
+        self._liveness = _liveness(stored.measurement for stored in ordered)
+        self._by_target: dict[str, list[Measurement]] = defaultdict(list)
+        for stored in ordered:
+            measurement = stored.measurement
+            if stored.role is Role.CONTROL and measurement.target not in LIVENESS_TARGETS:
+                self._by_target[measurement.target].append(measurement)
+        self._vantages: dict[ProbeRound, VantageRound] = {}
+        self._controls: dict[tuple[str, int], Controls] = {}
+        self._views: dict[str, dict[str, EndpointView]] = {}
+
+    def has_liveness(self, probe: str, round: int) -> bool:
+        """Whether anything is known of a probe's vantage in a round."""
+        return (probe, round) in self._liveness
+
+    def vantage(self, probe: str, round: int) -> VantageRound:
+        """A probe's vantage in a round."""
+        key = probe, round
+        if (vantage := self._vantages.get(key)) is None:
+            liveness = self._liveness.get(key)
+            by_scope = hosts_by_scope(liveness or ())
+            status = NOTHING_KNOWN if liveness is None else vantage_status(liveness, by_scope)
+            vantage = self._vantages[key] = VantageRound(
+                status,
+                digest(replace(status, background=NO_BACKGROUND)),
+                hosts_reached(by_scope),
+            )
+        return vantage
+
+    def controls(self, measured: Measurement | Recognised) -> Controls:
+        """The online controls that are valid for a measurement. `pending`: without one, those of
+        the nearest round."""
+        if measured.retest:  # which are valid depends on when it began
+            return self._chosen(measured)
+        key = measured.target, measured.round
+        if (controls := self._controls.get(key)) is None:
+            controls = self._controls[key] = self._chosen(measured)
+        return controls
+
+    def _chosen(self, measured: Measurement | Recognised) -> Controls:
+        window = self._policy.ms(self._policy.control_window_seconds)
+        online = [
+            control
+            for control, _ in nearest_controls(
+                measured, self._by_target.get(measured.target, ()), {}, window
+            )
+            if self.vantage(control.probe, control.round).status.online
+        ]
+        chosen = [control for control in online if is_valid(control, measured, self._policy)]
+        if self._pending and not chosen:
+            chosen = [control for control in online if control.round == online[0].round]
+        vantages = [self.vantage(control.probe, control.round) for control in chosen]
+        missed = [frozenset(vantage.hosts.failed) for vantage in vantages]
+        bare = [recognised_in(control) or control for control in chosen]
+        return Controls(
+            views=[self._view(control) for control in chosen],
+            missed=frozenset[str]().union(*missed[:1]).intersection(*missed),
+            key=digest(
+                *(
+                    (control.endpoints, control.observations, vantage.key)
+                    for control, vantage in zip(bare, vantages, strict=True)
+                )
+            ),
+        )
+
+    def _view(self, control: Measurement) -> dict[str, EndpointView]:
+        if control.id not in self._views:
+            status = self.vantage(control.probe, control.round).status
+            self._views[control.id] = control_view(control, status)
+        return self._views[control.id]
+
+
+def _liveness(measurements: Iterable[Measurement]) -> dict[ProbeRound, list[Measurement]]:
+    """Liveness measurements by probe and round."""
+    by_round: dict[ProbeRound, list[Measurement]] = defaultdict(list)
+    for measurement in measurements:
+        if measurement.target in LIVENESS_TARGETS:
+            by_round[measurement.probe, measurement.round].append(measurement)
+    return by_round
+
+
+def is_valid(control: Measurement, measured: Measurement | Recognised, policy: Policy) -> bool:
+    """Whether a control measurement of the same target is valid for a measurement."""
+    age = measured.round - control.round
+    if age <= 0:
+        return age == 0
+    if measured.retest and not control.retest:
+        apart = abs(measured.started - control.started)
+        return apart <= policy.ms(policy.retest_round_seconds)
+    if control.retest is not measured.retest:
+        return False
+    if control.retest:
+        # Probes accept no retest earlier (`probes.rounds.retests.RESIDUAL_PART`), less the
+        # lengths of both rounds.
+        return age < policy.ms(policy.residual_seconds - policy.retest_round_seconds)
+    return age < control.interval_ms and age <= policy.ms(policy.control_window_seconds)
+
+
+def nearest_controls(
+    measured: Measurement | Recognised,
+    controls: Iterable[Measurement],
+    liveness: dict[ProbeRound, list[Measurement]],
+    window_ms: int,
+    later: bool = False,
+) -> list[Control]:
+    """Return the controls' measurements of the same target within the window, nearest first.
+
+    `later`: rounds after the measurement's own count as well, as for files. Whether they are still
+    valid is not checked: see `is_valid`.
+    """
+    near = [
+        control
+        for control in controls
+        if control.target == measured.target
+        and abs(control.round - measured.round) <= window_ms
+        and (later or control.round <= measured.round)
+    ]
+    near.sort(
+        key=lambda control: (
+            abs(control.round - measured.round),
+            control.round,
+            control.started,
+            control.id,
+        )
+    )
+    return [(control, liveness.get((control.probe, control.round), [])) for control in near]

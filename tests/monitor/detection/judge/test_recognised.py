@@ -1,0 +1,97 @@
+"""What no rule reads of a measurement is not decoded, and it comes back as a measurement."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import fields, replace
+
+from monitor.detection.judge.recognised import (
+    UNREAD,
+    Recognised,
+    digest,
+    look,
+    measurement_of,
+    recognise,
+    recognised_in,
+)
+from probes.wire.codec import WireError, encode
+from probes.wire.measurement import Measurement, Vantage
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    HTTPS,
+    INNOCUOUS,
+    TLS,
+    dns,
+    measured,
+    tcp,
+    tls,
+    transfer,
+)
+
+PLAIN = (dns(A1), tcp(A1), replace(tls(A1), took_us=7))
+
+
+def test_what_is_compared_is_read_in_full() -> None:
+    plain = recognise(encode(measured(*PLAIN)))
+    assert plain is not None
+    assert [seen.took_us for seen in plain.observations] == [0, 0, 0]
+    for one in (tls(A1, **INNOCUOUS), transfer(A1, at=HTTPS)):
+        assert recognise(encode(measured(*PLAIN, one))) is None
+    for broken in (b"", b"{}", b"\xff", b"[" * 5000):
+        assert recognise(broken) is None
+
+
+def test_what_is_recognised_is_a_measurement_again() -> None:
+    subject = measured(*PLAIN)
+    again = measurement_of(recognise(encode(subject)))
+    assert (again.id, again.target, again.endpoints) == (
+        subject.id,
+        subject.target,
+        subject.endpoints,
+    )
+    assert recognise(encode(again)) == recognise(encode(subject))
+
+
+def test_it_has_every_field_that_a_rule_may_read() -> None:
+    read = {field.name: field.default for field in fields(Measurement) if field.name not in UNREAD}
+    assert {field.name: field.default for field in fields(Recognised)} == read
+
+
+def test_what_was_read_in_full_is_recognised_as_its_line_is() -> None:
+    subject = measured(*PLAIN)
+    assert recognised_in(subject) == recognise(encode(subject))
+    assert recognised_in(measured(*PLAIN, tls(A1, **INNOCUOUS))) is None
+
+
+def test_text_that_no_measurement_has_is_recognised_and_is_none() -> None:
+    recognised = recognise(encode(measured(*PLAIN)).replace(b'"qtype":"A"', b'"qtype":"a b"'))
+    assert recognised is not None
+    with pytest.raises(WireError, match="qtype"):
+        measurement_of(recognised)
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ({"id": "e" * 32, "round": 0, "started": 5, "sequence": 9}, True),
+        ({"vantage": Vantage(country="RU", asn=1)}, True),
+        ({"clock_offset_ms": 3_600_000}, True),
+        ({"clock_offset_ms": -3_600_001}, False),
+        ({"vantage": Vantage(country="FR")}, False),
+        ({"vantage": Vantage(country="RU", resolver_class="private")}, False),
+        ({"combine": "all_of"}, False),
+        ({"endpoints": (TLS, HTTPS)}, False),
+        ({"observations": (dns(A2), *PLAIN[1:])}, False),
+        ({"target": "srv/other"}, False),
+    ],
+)
+def test_a_look_differs_in_what_a_rule_reads(other: dict[str, object], is_same: bool) -> None:
+    here = replace(measured(*PLAIN), vantage=Vantage(country="RU"))
+    looks = {look(r) for m in (here, replace(here, **other)) if (r := recognised_in(m))}
+    assert len(looks) == (1 if is_same else 2)
+
+
+def test_a_digest_tells_apart_what_differs() -> None:
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest(frozenset("abcdef")) == digest(frozenset("fedcba"))
