@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.world.rates import MINUTE_MS, YEAR_MS, Rates, Trouble
 from benchmarks.world.vantages import Person
+from benchmarks.world.verdicts import Look
 
 HOUR_MS = 3_600_000
 HOSTS = 5
@@ -36,6 +37,20 @@ class Spell:
     """Liveness hosts that it concerns."""
     hosts_fail: float = 0.0
     """Share of their measurements that fail."""
+    looks: Look | None = None
+    """What its failures look like; None: drawn as the signatures above say."""
+    hours: tuple[int, int] | None = None
+    """Local hours of the day between which it fails; None: at all hours."""
+    answers: bool = False
+    """Whether the addresses that fail answer a control elsewhere."""
+
+    def strikes(self, person: Person, started: int) -> bool:
+        """Whether a vantage measures in it at this time (Unix ms)."""
+        if person.index not in self.whom or not self.start <= started < self.end:
+            return False
+        if self.hours is None:
+            return True
+        return self.hours[0] <= (started // HOUR_MS + person.zone) % 24 < self.hours[1]
 
 
 class Weather:

@@ -128,7 +128,7 @@ class Scene:
                     owner=person.owner,
                     country=person.country,
                     asn=person.asn,
-                    enrolled=START,
+                    enrolled=START - int(person.known_days * 86_400_000),
                     round=round,
                     started=started,
                     interval=interval,
@@ -199,7 +199,7 @@ class Scene:
         """What the vantage itself sees, before the control is asked."""
         rates = self.rates
         for spell in spells:
-            if person.index not in spell.whom or not spell.start <= started < spell.end:
+            if not spell.strikes(person, started):
                 continue
             if spell.kind == "proxy":
                 return verdicts.PROXY
@@ -210,6 +210,8 @@ class Scene:
             if rng.random() < spell.fails:
                 if rng.random() < spell.trouble.liveness:
                     return verdicts.OFFLINE
+                if spell.looks is not None:
+                    return verdicts.looking(spell.looks, rng, rates.block_signature)
                 if spell.cuts and rng.random() < rates.block_signature:
                     return verdicts.cut(rng, spell.fails)
                 if not spell.by_name:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from benchmarks.world.alarms import WARM_DAYS, behind
 from benchmarks.world.blocks import HOUR_MS, Block
 from benchmarks.world.faults import Spell, network_fault, network_faults
+from benchmarks.world.hazards import World, hazard
 from benchmarks.world.rates import (
     BLOCKING,
     MINUTE_MS,
@@ -40,6 +41,8 @@ SIZES = (3, 3, 5)
 INTERVAL = 300_000
 AFTER_MS = 3 * HOUR_MS
 """How long is looked on after a block was lifted or a fault has ended."""
+LONGEST_HOURS = 72.0
+"""A fault that lasts longer is followed for so long."""
 BETWEEN_MS = 30 * MINUTE_MS
 """Mean time between two moments at which something is tried."""
 Said = tuple[Tier, tuple[int, ...]]
@@ -141,6 +144,32 @@ def fault_ones(
     return stories
 
 
+def hazard_ones(seed: int, tries: int, policy: Policy, world: World) -> list[Story]:
+    """What is said of a country during and shortly after what befalls the networks of a world."""
+    stories: list[Story] = []
+    scene, found = _moments(
+        "hazard",
+        seed,
+        tries,
+        policy,
+        _calm(world.rates),
+        world.sizes,
+        LONGEST_HOURS,
+        world.strangers,
+    )
+    yearly = sum(each.often(scene.people) for each in world.hazards)
+    for at, n, state in found:
+        rng = random.Random(f"hazard {seed} {at}")
+        fault = hazard(world, scene.people, rng).spell(scene.people, at, rng)
+        if world.strangers:
+            fault = replace(fault, whom=frozenset(range(world.strangers)))
+        ear = _Ear(yearly / tries, _open(scene, state))
+        until = min(fault.end, at + int(LONGEST_HOURS * HOUR_MS)) + AFTER_MS
+        _played(scene, state, n, rng, policy, until, ear, fault=fault)
+        stories += ear.stories
+    return stories
+
+
 def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[Block]:
     """Draw a block of the first country."""
     country = scene.people[0].country
@@ -211,11 +240,13 @@ def _moments(
     rates: Rates,
     sizes: Sequence[int],
     hours: float,
+    strangers: int = 0,
 ) -> tuple[Scene, Sequence[tuple[int, int, ServiceState]]]:
     """A world of one country, and moments in it. Kinds of worlds that differ only in what is tried
     share them."""
+    first, *others = settled(sizes, ("AA",))
     scene = Scene(
-        settled(sizes, ("AA",)),
+        [replace(first, strangers=strangers), *others],
         seed=seed,
         interval=INTERVAL,
         days=days(tries, hours + AFTER_MS / HOUR_MS, BETWEEN_MS),
@@ -257,5 +288,7 @@ def _played(
 
 
 def _name(fault: Spell) -> str:
+    if fault.looks is not None:
+        return fault.kind
     looks = ", by name" if fault.by_name else ", reset" if fault.cuts else ""
     return f"{fault.kind}{looks}{'' if fault.hosts else ', alone'}"

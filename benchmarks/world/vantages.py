@@ -35,6 +35,8 @@ class Person:
     """Hours that its clock is ahead."""
     p0: float
     nature: Nature = Nature.HONEST
+    known_days: float = 0.0
+    """For how long before the world began it was enrolled."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class Settlement:
     size: int
     liars: int = 0
     lie: Nature = Nature.ALWAYS_FAIL
+    strangers: int = 0
+    """How many of them, the first ones, were enrolled when the world began."""
+
+
+KNOWN_DAYS = 180.0
+"""For how long the other vantages have been enrolled."""
 
 
 def settled(
@@ -80,6 +88,7 @@ def populate(networks: Sequence[Settlement], rates: Rates, rng: random.Random) -
                     zone=zones[network.country],
                     p0=min(rates.p0_most, rng.betavariate(rates.p0_shape, beta)),
                     nature=network.lie if number < network.liars else Nature.HONEST,
+                    known_days=0.0 if number < network.strangers else KNOWN_DAYS,
                 )
             )
     return people

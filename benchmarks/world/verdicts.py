@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import math
 import random
+from enum import StrEnum
 from typing import Any
+
+from msgspec.structs import replace
 
 from monitor.detection.layers.dns import DNS_RULES
 from monitor.detection.layers.tcp import TCP_RULES
@@ -66,6 +69,42 @@ UNTOLD = accusing("tls.timeout.untold")
 signature was missed."""
 STRAY = (BLACKHOLE, BLACKHOLE, BLACKHOLE, accusing("tls.timeout.other"), UNTOLD)
 """What failures that are no block look like, each as often as it stands here."""
+
+
+class Look(StrEnum):
+    """What the failures of a fault look like to the judge."""
+
+    SILENT = "silent"
+    NAMED = "named"
+    """Connections are reset when the service's name appears."""
+    IPV6 = "ipv6"
+    """Addresses of IPv6 are silent, those of IPv4 work."""
+    CERTIFICATE = "certificate"
+    """A certificate that no known authority signed."""
+    REFUSED = "refused"
+    """The server refuses connections."""
+
+
+IPV6_DEAD = replace(
+    BLACKHOLE,
+    state=State.IMPAIRED,
+    evidence=("partial:ipv6",),
+    findings=(*BLACKHOLE.findings, LayerFinding(layer=Layer.TLS, blocked=False, rule="ok")),
+)
+_LOOKS = {
+    Look.SILENT: BLACKHOLE,
+    Look.NAMED: SNI_RESET,
+    Look.IPV6: IPV6_DEAD,
+    Look.CERTIFICATE: accusing("tls.mitm.ca_signed"),
+    Look.REFUSED: accusing("tcp.refused"),
+}
+
+
+def looking(look: Look, rng: random.Random, signature: float) -> Verdict:
+    """One failure of a fault that looks so; `signature` of those by name carry their signature."""
+    if look is Look.NAMED and rng.random() >= signature:
+        return UNTOLD
+    return _LOOKS[look]
 
 
 def stray(rng: random.Random, by_name: float) -> Verdict:

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How true the stated confidence is in worlds that the weights may not have been fitted to, by
+world and in their mixture: share of true events among those stated at 90 % or more, calibration
+error, false pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.world.calibration import SURE, Weights, chance, counted, score, sure
+from benchmarks.world.figures import most
+from benchmarks.world.hazards import MIXTURE, WORLDS, world
+from benchmarks.world.rates import BLOCKING
+from benchmarks.world.report import Goals
+from benchmarks.world.statements import Story, fault_ones, hazard_ones, quiet_ones, true_ones
+from monitor.detection.events.confidence import WEIGHTS
+from monitor.detection.model import Tier
+from monitor.detection.policy import Policy
+
+POLICY = Policy()
+PRIOR = replace(BLOCKING, longest_minutes=8 * 60.0)
+"""Longer blocks say nothing new, and take long to simulate."""
+QUIET_DAYS = 61
+TRUE_AT_LEAST, ERROR_EACH, ERROR_POOLED, FALSE_PAGES = 0.9, 0.1, 0.05, 0.1
+Job = tuple[str, int, str, int]
+"""World, seed, part, its length."""
+HAZARDS, BLOCKS, QUIET = "hazards", "blocks", "quiet"
+BLOCK = "block"
+"""The cause of a story of a block."""
+RISEN = (Tier.LIKELY, Tier.CONFIRMED)
+
+
+def played(job: Job) -> list[Story]:
+    """What is said in one part of one world, each story weighted by how often it occurs a year and
+    country."""
+    name, seed, part, length = job
+    drawn = world(name, seed)
+    if part == BLOCKS:
+        found = true_ones(seed, length, POLICY, drawn.rates, PRIOR, drawn.sizes)
+        return [replace(story, weight=story.weight * drawn.blocks_yearly) for story in found]
+    if part == QUIET:
+        return quiet_ones(seed, length, POLICY, drawn.rates, drawn.sizes)
+    if drawn.hazards:
+        return hazard_ones(seed, length, POLICY, drawn)
+    return fault_ones(seed, length, POLICY, drawn.rates, drawn.sizes)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one kind of world said."""
+
+    name: str
+    stories: Sequence[Story]
+    networks: float
+    """Networks of a country, on average."""
+
+    def stated(self, by: Weights) -> tuple[float, float, int, int]:
+        """Events stated at 90 % or more, each once: (true, false) a year and country, and how many
+        of each were simulated."""
+        weight, number = [0.0, 0.0], [0, 0]
+        for story in self.stories:
+            for what, true, _ in story.said:
+                if chance(what, by) >= SURE:
+                    weight[true] += story.weight
+                    number[true] += 1
+                    break
+        return weight[1], weight[0], number[1], number[0]
+
+    def false_pages(self, by: Weights) -> tuple[float, float]:
+        """False pages a service, network and year, and their upper 95 % bound."""
+        found = sure(self.stories, by)
+        least = max((s.weight for s in self.stories if s.cause != BLOCK), default=0.0)
+        return found.false / self.networks, (
+            found.false - found.falses * least + most(found.falses) * least
+        ) / self.networks
+
+
+def gathered(
+    every: Callable[[Callable[[Job], list[Story]], Sequence[Job]], Iterable[list[Story]]],
+    names: Iterable[str],
+    seeds: Sequence[int],
+    tries: int,
+) -> list[Found]:
+    """Play all worlds with all seeds."""
+    parts = ((HAZARDS, tries), (BLOCKS, tries), (QUIET, QUIET_DAYS))
+    jobs = [(n, seed, part, length) for n in names for seed in seeds for part, length in parts]
+    said = dict(zip(jobs, every(played, jobs), strict=True))
+    found = []
+    for name in dict.fromkeys(job[0] for job in jobs):
+        stories = [
+            replace(story, weight=story.weight / len(seeds))
+            for job in jobs
+            if job[0] == name
+            for story in said[job]
+        ]
+        sizes = [len(world(name, seed).sizes) for seed in seeds]
+        found.append(Found(name, stories, sum(sizes) / len(sizes)))
+    return found
+
+
+def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:
+    """Print the table and the bins of all worlds together, and add the goals."""
+    print(
+        f"\n{'world':36}{'stated >= 90 %':>16}{'true':>8}{'error':>8}{'false pages':>13}"
+        f"{'(95 %)':>9}{'blocks stated':>15}"
+    )
+    for each in found:
+        _told(each, goals, by)
+    pooled = [
+        replace(story, weight=story.weight / len(found)) for each in found for story in each.stories
+    ]
+    every = score(counted(pooled), by, RISEN)
+    print(
+        f"\nAll worlds, likely and confirmed events, each statement once: calibration error "
+        f"{every.error:.3f}, Brier {every.brier:.3f}\n  {'a year':>10}{'stated':>9}{'true':>9}"
+    )
+    for interval in every.bins:
+        print(f"  {interval.weight:10.2f}{interval.said:9.3f}{interval.true:9.3f}")
+    goals.say(
+        every.error <= ERROR_POOLED,
+        f"all worlds: calibration error {every.error:.3f}, at most {ERROR_POOLED}",
+    )
+
+
+def _told(world: Found, goals: Goals, by: Weights) -> None:
+    true, false, trues, falses = world.stated(by)
+    share = true / max(1e-9, true + false)
+    error = score(counted(world.stories), by, RISEN).error
+    pages, bound = world.false_pages(by)
+    blocks = sum(story.weight for story in world.stories if story.cause == BLOCK)
+    print(
+        f"{world.name:36}{trues:8} + {falses:5}{share:8.1%}{error:8.3f}{pages:13.3f}{bound:9.3f}"
+        f"{true / max(1e-9, blocks):15.1%}"
+    )
+    causes: dict[str, float] = {}
+    for story in world.stories:
+        if story.cause != BLOCK and any(chance(what, by) >= SURE for what, _, _ in story.said):
+            causes[story.cause] = causes.get(story.cause, 0.0) + story.weight
+    for cause, weight in sorted(causes.items(), key=lambda each: -each[1]):
+        print(f"      {weight:.3f} a year and country: {cause}")
+    if trues + falses:
+        goals.say(
+            share >= TRUE_AT_LEAST,
+            f"{world.name}: of what is stated at 90 % {share:.1%} is true, at least "
+            f"{TRUE_AT_LEAST:.0%}",
+        )
+    goals.say(
+        error <= ERROR_EACH, f"{world.name}: calibration error {error:.3f}, at most {ERROR_EACH}"
+    )
+    if world.name == MIXTURE:
+        goals.say(
+            bound <= FALSE_PAGES,
+            f"{world.name}: at most {bound:.3f} false pages a service, network and year (95 %), at "
+            f"most {FALSE_PAGES}",
+        )
+
+
+NAMES = tuple(WORLDS)

@@ -1,0 +1,97 @@
+"""Worlds that the detector was not made for, and the faults in them."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.world.faults import HOUR_MS, Spell
+from benchmarks.world.hazards import WORLDS, Hazard, Reach, hazard, world
+from benchmarks.world.rates import MINUTE_MS
+from benchmarks.world.scene import START, Scene
+from benchmarks.world.vantages import Person, populate, settled
+from benchmarks.world.verdicts import Look
+from monitor.detection.model import Fact, State, Technique
+from tests.benchmarks.test_world import CALM
+
+PEOPLE = populate(settled((3, 5), ("AA",)), CALM, random.Random(1))
+ALWAYS = Hazard("fault", 1.0, Look.SILENT, fails=(1.0, 1.0))
+
+
+def spells(fault: Hazard, n: int = 400) -> list[Spell]:
+    rng = random.Random(2)
+    return [fault.spell(PEOPLE, START, rng) for _ in range(n)]
+
+
+def day_under(fault: Hazard) -> list[Fact]:
+    """One day of the first country, all of it within a fault."""
+    scene = Scene(settled((3,), ("AA",)), seed=1, interval=300_000, days=1, rates=CALM)
+    spell = fault.spell(scene.people, START, random.Random(3))
+    spell = replace(spell, start=START, end=START + 24 * HOUR_MS)
+    rng = random.Random(4)
+    return [fact for n in range(scene.rounds) for fact in scene.facts(n, rng, more=(spell,))]
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_world_is_drawn_from_its_seed(name: str) -> None:
+    assert world(name, 4) == world(name, 4)
+    assert world(name, 4) != world(name, 5)
+    assert 0.5 <= world(name, 4).blocks_yearly <= 2.0
+
+
+def test_durations_have_a_heavy_tail_with_an_end() -> None:
+    fault = replace(ALWAYS, minutes=(60.0, 1.2))
+    lasting = [(spell.end - spell.start) / MINUTE_MS for spell in spells(fault)]
+    assert 45 < statistics.median(lasting) < 80
+    assert min(lasting) >= 5
+    assert 600 < max(lasting) <= fault.longest
+
+
+def test_a_hazard_befalls_a_network_a_country_or_some_vantages_of_a_network() -> None:
+    networks = [{p.index for p in PEOPLE if p.asn == asn} for asn in {p.asn for p in PEOPLE}]
+    assert {len(s.whom) for s in spells(ALWAYS)} == {len(each) for each in networks}
+    assert {len(s.whom) for s in spells(replace(ALWAYS, reach=Reach.COUNTRY))} == {len(PEOPLE)}
+    some = spells(replace(ALWAYS, reach=Reach.SOME))
+    assert all(2 <= len(s.whom) <= 3 for s in some)
+    assert any(s.whom < network for s in some for network in networks)
+    assert ALWAYS.often(PEOPLE) == 2 * replace(ALWAYS, reach=Reach.COUNTRY).often(PEOPLE)
+
+
+def test_an_overload_fails_in_its_hours_of_the_day_alone() -> None:
+    facts = day_under(replace(ALWAYS, hours=(19, 23)))
+    failing = {fact.started // HOUR_MS % 24 for fact in facts if fact.verdict.state is not State.OK}
+    assert failing == {19, 20, 21, 22}
+
+
+@pytest.mark.parametrize(
+    ("look", "state", "technique"),
+    [
+        (Look.SILENT, State.BLOCKED, Technique.TCP_TIMEOUT),
+        (Look.IPV6, State.IMPAIRED, Technique.TCP_TIMEOUT),
+        (Look.CERTIFICATE, State.BLOCKED, Technique.TLS_MITM_CA_SIGNED),
+        (Look.REFUSED, State.BLOCKED, Technique.TCP_REFUSED),
+    ],
+)
+def test_failures_look_as_the_hazard_says(look: Look, state: State, technique: Technique) -> None:
+    facts = day_under(replace(ALWAYS, looks=look))
+    assert {(fact.verdict.state, fact.verdict.technique) for fact in facts} == {(state, technique)}
+
+
+def test_hazards_come_as_often_as_they_occur() -> None:
+    rare, frequent = replace(ALWAYS, name="rare"), replace(ALWAYS, name="frequent", yearly=9.0)
+    drawn = replace(world("mixture", 1), hazards=(rare, frequent))
+    rng = random.Random(5)
+    names = [hazard(drawn, PEOPLE, rng).name for _ in range(1000)]
+    assert 60 < names.count("rare") < 150
+
+
+def test_strangers_are_the_first_vantages_of_a_small_network() -> None:
+    drawn = world("two strangers of two or three", 1)
+    assert drawn.strangers == 2
+    first, *others = settled(drawn.sizes, ("AA",))
+    people = populate([replace(first, strangers=2), *others], CALM, random.Random(1))
+    new: list[Person] = [person for person in people if not person.known_days]
+    assert [person.index for person in new] == [0, 1]
