@@ -10,14 +10,13 @@ metrics say how far the fold is.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from monitor.detection.policy import Policy
+from monitor.detector.rest import NO_REST, Work
 from monitor.detector.round_deadline import deadline
-from monitor.detector.round_reader import MAX_FACTS, Pause, RoundReader
+from monitor.detector.round_reader import MAX_FACTS, Pause, RoundReader, Rounds
 from monitor.store.database import Database
 from monitor.store.records import StoredRound
 
@@ -44,7 +43,7 @@ class NewestRounds:
         self._clock, self._rest_factor = clock, rest_factor
         self._judged: dict[str, int] = {}
         """The last round of each service that was judged here."""
-        self._rest_until = float("-inf")
+        self._rest = NO_REST
 
     def forget(self, service: str) -> None:
         """The verdicts of a service's newest rounds may have been deleted."""
@@ -54,38 +53,57 @@ class NewestRounds:
         """If these rounds (over and not folded, by service, ascending) are a backlog, judge those
         of each service's last interval, and what is over since. `pause` as in `RoundReader`.
         Raises StoreUnavailableError."""
-        loop = asyncio.get_running_loop()
-        used, now = time.process_time(), self._clock()
-        late = now - self._policy.ms(self._policy.silent_seconds)
-        every = [one for rounds in waiting.values() for one in rounds]
-        if (
-            loop.time() < self._rest_until
-            or sum(one.measurements for one in every) <= MEASUREMENTS
-            or min(one.round + one.interval for one in every) >= late
-        ):
+        work, now = Work(self._rest_factor), self._clock()
+        if self._rest.lasts(now) or not self._is_backlog(waiting, now):
             return
-        newest: dict[str, list[int]] = {}
-        count, total = 0, sum(one.measurements for one in every)
-        for service, rounds in waiting.items():
-            if not rounds:
-                continue
-            before = max(self._judged.get(service, -1), rounds[-1].round - rounds[-1].interval)
-            there = await self._database.facts.rounds(before, service)
-            over = [one for one in there if deadline(one.round, one.interval, self._policy) <= now]
-            some = [one for one in over if one.round > over[-1].round - over[-1].interval]
-            if some:
-                newest[service] = [one.round for one in some]
-                count += sum(one.measurements for one in some)
-        if SHARE * count > total:
-            newest = {}
-        elif newest:
+        newest = {
+            service: await self._newest(service, rounds[-1], now)
+            for service, rounds in waiting.items()
+            if rounds
+        }
+        total, count = _measurements(waiting), _measurements(newest)
+        if 0 < SHARE * count <= total:
             LOG.info("a backlog of %d measurements: the newest %d are judged first", total, count)
+            await self._judge(
+                {service: _starts(rounds) for service, rounds in newest.items()}, pause
+            )
+        self._rest = work.rest(self._clock())
+
+    def _is_backlog(self, waiting: Mapping[str, Sequence[StoredRound]], now: int) -> bool:
+        """Whether there are more than are folded soon, and some have waited for long."""
+        late = now - self._policy.ms(self._policy.silent_seconds)
+        return _measurements(waiting) > MEASUREMENTS and any(
+            stored.round + stored.interval < late
+            for rounds in waiting.values()
+            for stored in rounds
+        )
+
+    async def _newest(self, service: str, last: StoredRound, now: int) -> list[StoredRound]:
+        """The rounds of a service's last interval that are over and were not judged here; `last` of
+        those that wait."""
+        after = max(self._judged.get(service, -1), last.round - last.interval)
+        over = [
+            stored
+            for stored in await self._database.facts.rounds(after, service)
+            if deadline(stored.round, stored.interval, self._policy) <= now
+        ]
+        return [stored for stored in over if stored.round > over[-1].round - over[-1].interval]
+
+    async def _judge(self, newest: Rounds, pause: Pause) -> None:
+        """Judge these rounds, the newest first, and store the verdicts."""
         for part in reversed(list(self._reader.parts(newest))):
             facts, _ = await self._reader.judge(part, pause)
-            for service in part:
-                mine = [fact for round in part[service] for fact in facts.get((service, round), ())]
+            for service, rounds in part.items():
+                mine = [fact for round in rounds for fact in facts.get((service, round), ())]
                 await self._database.conclusions.save_ahead(service, mine)
                 await pause()
-        self._judged |= {service: some[-1] for service, some in newest.items()}
-        used = time.process_time() - used
-        self._rest_until = loop.time() + self._rest_factor * used
+        self._judged |= {service: rounds[-1] for service, rounds in newest.items() if rounds}
+
+
+def _measurements(rounds: Mapping[str, Sequence[StoredRound]]) -> int:
+    """How many measurements there are of these rounds."""
+    return sum(stored.measurements for some in rounds.values() for stored in some)
+
+
+def _starts(rounds: Iterable[StoredRound]) -> list[int]:
+    return [stored.round for stored in rounds]

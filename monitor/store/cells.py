@@ -9,7 +9,7 @@ Cells of an hour whose facts were pruned are left as they are.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -97,46 +97,66 @@ async def save_verdicts(
     """
     facts = await _without_pruned(connection, facts, pruned)
     rounds = await _by_round(connection, facts)
-    mine = verdict.c.service == service
-    dropped = sa.false() if replaced_after is None else verdict.c.round > replaced_after
-    there = sa.select(verdict.c.round, dropped).where(
-        mine, sa.or_(dropped, verdict.c.round.in_(rounds))
-    )
-    replaced: dict[int, bool] = dict((await connection.execute(there)).all())
+    replaced = await _replaced(connection, service, rounds, replaced_after)
     hours = counts.get(service, revision - 1)
     for hour in {hour_of(round) for round in (*replaced, *rounds)} - hours.keys():
         hours[hour] = await _count(connection, service, hour, counts.vantages)
     if replaced_after is not None:
-        await connection.execute(sa.delete(verdict).where(mine, dropped))
-    kept = {(service, round) for round, is_dropped in replaced.items() if not is_dropped}
-    async for _, round, judged in verdicts.read(connection, kept):
-        new = {arrival for arrival, _, _ in rounds[round]}
-        rounds[round] += [each for each in judged.entries() if each[0] not in new]
-    await verdicts.write(connection, service, rounds.items())
-    written: list[tuple[int, Place, _Counts]] = []
-    gone: list[tuple[int, Place]] = []
+        later = verdict.c.service == service, verdict.c.round > replaced_after
+        await connection.execute(sa.delete(verdict).where(*later))
+    await _write_verdicts(connection, service, rounds, replaced)
     again = {hour_of(round) for round in replaced}
+    gone: list[tuple[int, Place]] = []
+    written = _add_all(facts, {hour: hours[hour] for hour in hours.keys() - again})
     for hour in again:
         before, hours[hour] = hours[hour], await _count(connection, service, hour, counts.vantages)
         gone += [(hour, place) for place in before if before[place] != hours[hour].get(place)]
         written += [(hour, p, here) for p, here in hours[hour].items() if before.get(p) != here]
-    touched: dict[int, set[Place]] = {hour: set() for hour in hours.keys() - again}
-    for fact in facts:
-        if (hour := hour_of(fact.round)) in touched:
-            place = fact.target, fact.country, fact.asn
-            touched[hour].add(place)
-            if (here := hours[hour].get(place)) is None:
-                here = hours[hour][place] = {}
-            _add(here, fact.verdict, fact.probe)
-    written += [
-        (hour, place, hours[hour][place]) for hour, places in touched.items() for place in places
-    ]
     await _write(
         connection,
         [(hour, place) for hour, place in gone if hour >= pruned],
         [each for each in written if each[0] >= pruned],
     )
     counts.put(service, revision, hours)
+
+
+async def _replaced(
+    connection: AsyncConnection, service: str, rounds: Collection[int], after: int | None
+) -> dict[int, bool]:
+    """Those rounds with stored verdicts that are among some rounds or later than one, each with
+    whether it is later."""
+    dropped = sa.false() if after is None else verdict.c.round > after
+    query = sa.select(verdict.c.round, dropped).where(
+        verdict.c.service == service, sa.or_(dropped, verdict.c.round.in_(rounds))
+    )
+    return {round: bool(is_dropped) for round, is_dropped in await connection.execute(query)}
+
+
+async def _write_verdicts(
+    connection: AsyncConnection,
+    service: str,
+    rounds: Mapping[int, Sequence[Entry]],
+    replaced: Mapping[int, bool],
+) -> None:
+    """Write the verdicts of rounds, beside those that their rounds have already; `replaced` as
+    `_replaced` gives it."""
+    merged = {round: list(entries) for round, entries in rounds.items()}
+    kept = {(service, round) for round, is_dropped in replaced.items() if not is_dropped}
+    async for _, round, judged in verdicts.read(connection, kept):
+        new = {arrival for arrival, _, _ in merged[round]}
+        merged[round] += [entry for entry in judged.entries() if entry[0] not in new]
+    await verdicts.write(connection, service, merged.items())
+
+
+def _add_all(facts: Iterable[Fact], hours: Mapping[int, _Hour]) -> list[tuple[int, Place, _Counts]]:
+    """Count the verdicts of facts in these hours; return what is counted now of their places."""
+    touched: set[tuple[int, Place]] = set()
+    for fact in facts:
+        if (counted := hours.get(hour := hour_of(fact.round))) is not None:
+            place = fact.target, fact.country, fact.asn
+            touched.add((hour, place))
+            _add(counted.setdefault(place, {}), fact.verdict, fact.probe)
+    return [(hour, place, hours[hour][place]) for hour, place in touched]
 
 
 async def _write(
