@@ -36,7 +36,8 @@ from probes.rounds.last_failures import failed_endpoints, failing_targets
 from probes.rounds.liveness import certificates_valid, reached_hosts
 from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
-from probes.rounds.round import Setup, measure_retest, measure_round
+from probes.rounds.round import measure_retest, measure_round
+from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH, TrafficBudget
 from probes.state_directory import StateError
 from probes.summary import FunctionSummary, summarise
@@ -319,17 +320,19 @@ class Agent:
         try:
             await measure_round(
                 self._setup,
-                due,
-                round_ms=plan.round_ms,
-                interval_ms=plan.interval_ms,
-                intervals=profile.intervals(plan.interval_ms),
-                longest_after_failure_ms=profile.longest_after_failure(plan.interval_ms),
-                lean=not profile.full,
-                reserve=[each for each in self._targets if each not in due],
+                RoundPlan(
+                    targets=due,
+                    round_ms=plan.round_ms,
+                    interval_ms=plan.interval_ms,
+                    intervals=profile.intervals(plan.interval_ms),
+                    longest_after_failure_ms=profile.longest_after_failure(plan.interval_ms),
+                    lean=not profile.full,
+                    reserve=[target for target in self._targets if target not in due],
+                    history=self._failures,
+                    limit_seconds=scheduler.limit_seconds(plan.interval_ms),
+                ),
                 emit=emit,
                 rng=self._rng,
-                history=self._failures,
-                limit_seconds=scheduler.limit_seconds(plan.interval_ms),
             )
         finally:
             self._retests.unfinished.clear()
@@ -397,13 +400,15 @@ class Agent:
         try:
             await measure_retest(
                 self._setup,
-                planned.targets,
-                throughput=planned.throughput,
-                round_ms=planned.round_ms,
-                interval_ms=planned.interval_ms,
+                RoundPlan(
+                    targets=planned.targets,
+                    round_ms=planned.round_ms,
+                    interval_ms=planned.interval_ms,
+                    history=self._failures,
+                    throughput=planned.throughput,
+                ),
                 emit=emit,
                 rng=self._rng,
-                history=self._failures,
             )
         finally:
             self._client.round_closed()

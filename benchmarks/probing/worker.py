@@ -22,7 +22,8 @@ from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import ResolverRoute
 from probes.privacy.scrub import scrub
-from probes.rounds.round import Setup, measure_round
+from probes.rounds.round import measure_round
+from probes.rounds.round_plan import RoundPlan, Setup
 from probes.wire import codec
 from probes.wire.measurement import Measurement, Software, Vantage
 from probes.wire.target import Catalogue, Endpoint, Target
@@ -73,7 +74,10 @@ async def measure(setup: Setup, chosen: Sequence[Target], count: int) -> tuple[i
     for done in range(0, count, PER_ROUND):
         part = chosen[: -(-min(PER_ROUND, count - done) // PER_TARGET)]
         await measure_round(
-            setup, part, round_ms=0, interval_ms=300_000, emit=emit, rng=random.Random(done)
+            setup,
+            RoundPlan(targets=part, round_ms=0, interval_ms=300_000),
+            emit=emit,
+            rng=random.Random(done),
         )
     return seen, failed
 

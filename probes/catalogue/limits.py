@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from probes.catalogue.syntax import quoted, split_address
-from probes.wire.target import Catalogue
+from probes.wire.target import Catalogue, Endpoint
 
 MAX_SERVICES = 200
 MAX_TARGETS = 500
@@ -33,52 +33,64 @@ REFLECTOR_PORTS = frozenset({443, 8443})
 def beyond_limits(catalogue: Catalogue, shipped: Catalogue) -> list[str]:
     """Return a line for each limit that a catalogue from the monitor exceeds; `shipped` is the one
     that came with the probe."""
-    endpoints = [each for target in catalogue.targets for each in target.endpoints]
-    lines = [
-        f"{count} {what}, at most {most}"
-        for what, count, most in (
-            ("services", len(catalogue.services), MAX_SERVICES),
-            ("targets", len(catalogue.targets), MAX_TARGETS),
-            ("endpoints", len(endpoints), MAX_ENDPOINTS),
-            ("liveness hosts", len(catalogue.liveness), MAX_LIVENESS),
-            ("resolvers", len(catalogue.resolvers), MAX_RESOLVERS),
-            ("silent addresses", len(catalogue.silent), MAX_SILENT),
-        )
-        if count > most
+    return [
+        *_excess(catalogue),
+        *_foreign_requests(catalogue, shipped),
+        *_foreign_servers(catalogue),
+        *(
+            f"{address}: not a global address"
+            for address in _addresses(catalogue)
+            if not _is_global(address)
+        ),
     ]
-    hosts = Counter(each.host or each.address for each in endpoints)
-    lines += [
-        f"{host}: {count} endpoints, at most {MAX_HOST_ENDPOINTS}"
-        for host, count in hosts.items()
-        if count > MAX_HOST_ENDPOINTS
-    ]
-    ports = {each.port for target in shipped.targets for each in target.endpoints}
-    ports |= {each.port for each in shipped.liveness}
-    for place, port, path in (
-        *((each.id, each.port, each.path) for each in endpoints),
-        *((each.host, each.port, each.path) for each in catalogue.liveness),
+
+
+def _excess(catalogue: Catalogue) -> Iterator[str]:
+    """Too many of anything."""
+    endpoints = _endpoints(catalogue)
+    for what, count, most in (
+        ("services", len(catalogue.services), MAX_SERVICES),
+        ("targets", len(catalogue.targets), MAX_TARGETS),
+        ("endpoints", len(endpoints), MAX_ENDPOINTS),
+        ("liveness hosts", len(catalogue.liveness), MAX_LIVENESS),
+        ("resolvers", len(catalogue.resolvers), MAX_RESOLVERS),
+        ("silent addresses", len(catalogue.silent), MAX_SILENT),
+    ):
+        if count > most:
+            yield f"{count} {what}, at most {most}"
+    hosts = Counter(endpoint.host or endpoint.address for endpoint in endpoints)
+    for host, count in hosts.items():
+        if count > MAX_HOST_ENDPOINTS:
+            yield f"{host}: {count} endpoints, at most {MAX_HOST_ENDPOINTS}"
+
+
+def _foreign_requests(catalogue: Catalogue, shipped: Catalogue) -> Iterator[str]:
+    """Ports and paths of what is measured that the catalogue of the volunteer would not have."""
+    ports = {endpoint.port for endpoint in _endpoints(shipped)}
+    ports |= {host.port for host in shipped.liveness}
+    for name, port, path in (
+        *((endpoint.id, endpoint.port, endpoint.path) for endpoint in _endpoints(catalogue)),
+        *((host.host, host.port, host.path) for host in catalogue.liveness),
     ):
         if port not in ports:
-            lines.append(
-                f"{place}: port {port} is not one of the catalogue that came with the probe"
-            )
+            yield f"{name}: port {port} is not one of the catalogue that came with the probe"
         if "?" in path or len(path) > MAX_PATH:
-            lines.append(f"{place}: path {quoted(path)} is long, or has a query")
-    lines += [
-        f"{address}: port {port} is none of a resolver"
-        for address, port in _resolver_places(catalogue)
-        if port not in RESOLVER_PORTS
-    ]
+            yield f"{name}: path {quoted(path)} is long, or has a query"
+
+
+def _foreign_servers(catalogue: Catalogue) -> Iterator[str]:
+    """Ports at which no resolver and no reflector listens."""
+    for address, port in _resolver_places(catalogue):
+        if port not in RESOLVER_PORTS:
+            yield f"{address}: port {port} is none of a resolver"
     if catalogue.sni.address:
         address, port = split_address(catalogue.sni.address, 443)
         if port not in REFLECTOR_PORTS:
-            lines.append(f"{address}: port {port} is none of a reflector")
-    lines += [
-        f"{address}: not a global address"
-        for address in _addresses(catalogue)
-        if not _is_global(address)
-    ]
-    return lines
+            yield f"{address}: port {port} is none of a reflector"
+
+
+def _endpoints(catalogue: Catalogue) -> list[Endpoint]:
+    return [endpoint for target in catalogue.targets for endpoint in target.endpoints]
 
 
 def _resolver_places(catalogue: Catalogue) -> Iterator[tuple[str, int]]:

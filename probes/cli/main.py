@@ -47,7 +47,8 @@ from probes.remote_catalogue import (
 )
 from probes.rounds import scheduler
 from probes.rounds.profile import Profile
-from probes.rounds.round import Setup, round_bound_seconds
+from probes.rounds.round import round_bound_seconds
+from probes.rounds.round_plan import Setup
 from probes.rounds.traffic_budget import least_budget
 from probes.runtime.broker_url import Broker, parse_broker
 from probes.runtime.clock import wall_clock

@@ -21,7 +21,8 @@ from probes.net.network import Guard, SocketNetwork, has_address
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.privacy.scrub import scrub
 from probes.rounds.liveness import certificates_valid, liveness_targets, reached_hosts
-from probes.rounds.round import Setup, measure_round, round_bound_seconds
+from probes.rounds.round import measure_round, round_bound_seconds
+from probes.rounds.round_plan import RoundPlan, Setup
 from probes.runtime.options import OptionError
 from probes.runtime.progress import ProgressLine
 from probes.summary import FunctionSummary, service_lines, summarise
@@ -133,9 +134,7 @@ async def once(
     try:
         await measure_round(
             setup,
-            targets,
-            round_ms=network.wall_ms(),
-            interval_ms=0,
+            RoundPlan(targets=targets, round_ms=network.wall_ms(), interval_ms=0),
             emit=emit,
             rng=random.Random(),
         )

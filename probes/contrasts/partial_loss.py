@@ -37,7 +37,11 @@ async def repeat(
 
     Does nothing in a retest, for liveness, or after ADDRESSES calls for one endpoint.
     """
-    if not run.contrasts or not run.repeats or not run.up_to("partial loss", ADDRESSES):
+    if (
+        not run.course.contrasts
+        or not run.course.repeats
+        or not run.up_to("partial loss", ADDRESSES)
+    ):
         return
     number = 0
     while failed < MANY and succeeded <= ATTEMPTS - MANY:
@@ -55,10 +59,10 @@ async def connect(run: EndpointRun, address: str) -> Connection:
     A control connects several times in any case.
     """
     connection = await run.connect(address)
-    if connection.stream is not None and run.control:
+    if connection.stream is not None and run.course.control:
         while run.up_to("control", OF_A_CONTROL):
             (await _connect_again(run, address)).close()
-    if connection.stream is not None or not run.repeats or _is_final(connection.tcp):
+    if connection.stream is not None or not run.course.repeats or _is_final(connection.tcp):
         return connection
     silent = connection.tcp.failure == Failure.TIMEOUT
     attempts = 2 if silent else 1

@@ -35,9 +35,11 @@ async def measure(
 ) -> None:
     """Measure the throughput of one address if this run may. `answered` is the app's own exchange,
     `round_trip_us` the round trip of its connection in microseconds."""
-    if run.throughput is ThroughputMode.OFF:
+    if run.course.throughput is ThroughputMode.OFF:
         return
-    if run.throughput is ThroughputMode.IF_SLOW and not unexpectedly_slow(answered, round_trip_us):
+    if run.course.throughput is ThroughputMode.IF_SLOW and not unexpectedly_slow(
+        answered, round_trip_us
+    ):
         return
     first = await _service(run, address, 0, FIRST)
     if first is None or not (slow(first) or dead(first)):

@@ -40,15 +40,15 @@ async def measure(run: EndpointRun, application: Application | None = None) -> N
 
     async def reach(run: EndpointRun, address: str) -> Connection:
         connection = await _reach_address(run, address)
-        own = address in run.system_addresses
+        own = address in run.addresses.system
         if own and connection.usable and application is not None and run.once("application"):
             await application(run, connection)
         connection.close()
         return connection
 
-    reached = await run.for_each_address(await run.addresses(), reach)
-    if not any(_proven(each) for each in reached if each.address in run.system_addresses):
-        reached += await run.for_each_address(await run.reference_addresses(), reach)
+    reached = await run.for_each_address(await run.addresses.first(), reach)
+    if not any(_proven(each) for each in reached if each.address in run.addresses.system):
+        reached += await run.for_each_address(await run.addresses.of_references(), reach)
     proven = next(filter(_proven, reached), None)
     if proven is not None and application is not None and run.once("application"):
         fresh = await reconnect(run, proven.address)
@@ -80,7 +80,7 @@ def _proven(connection: Connection) -> bool:
 
 async def _reach_address(run: EndpointRun, address: str) -> Connection:
     innocuous_passes: bool | None = None
-    if run.contrasts and run.failed_last_round:
+    if run.course.contrasts and run.course.failed_last_round:
         innocuous_passes = await _innocuous_once(run, address)
     connection = await run.tls_handshake(await partial_loss.connect(run, address))
     if connection.tls is None or connection.tls.failure is None:
@@ -88,7 +88,7 @@ async def _reach_address(run: EndpointRun, address: str) -> Connection:
     if connection.tls.plain_http:
         _record_clear_answer(run, connection)
     elif connection.tls.verify_code:
-        if run.contrasts and run.once("no_verify"):
+        if run.course.contrasts and run.once("no_verify"):
             await _examine_foreign_certificate(run, connection.tls)
     else:
         return await _contrast(run, connection, innocuous_passes)
@@ -101,27 +101,35 @@ async def _contrast(
     """The handshake failed: change one thing at a time. Returns a usable connection if a repeat
     gave one."""
     address = connection.address
-    if run.contrasts and innocuous_passes is None:
+    if run.course.contrasts and innocuous_passes is None:
         innocuous_passes = await _innocuous_once(run, address)
-    if run.repeats:
-        silent = connection.tls is not None and connection.tls.failure == Failure.TIMEOUT
-        repeated = await run.again(silent, address, reconnect(run, address))
+    if run.course.repeats:
+        repeated = await run.again(_is_silent(connection), address, reconnect(run, address))
         if repeated.usable:
             return await _repeat_handshake(run, repeated) if innocuous_passes else repeated
-    if not run.contrasts:
+    if not run.course.contrasts:
         return connection
-    if run.repeats and run.up_to("classical", MAX_CONTRASTED):
+    if run.course.repeats and run.up_to("classical", MAX_CONTRASTED):
         small = await reconnect(run, address, Contrast.CLASSICAL_HELLO, profile="classical")
         if _proven(small) and innocuous_passes:  # so the size of the hello is not the cause
             small = await _repeat_handshake(run, small, failed=2)
         if small.usable:
             return small
+    await _locate(run, connection, innocuous_passes)
+    return connection
+
+
+async def _locate(run: EndpointRun, connection: Connection, innocuous_passes: bool | None) -> None:
+    """Where is the cause: at the service's address, at our reflector's too, at which hop?"""
     if run.sni.address and run.endpoint.server_name and run.once("reflector"):
         refused = connection.tls is not None and connection.tls.alert is not None
         await _reflector(run, compare=refused or not innocuous_passes)
-    if run.repeats and not run.failed_last_round and run.once("path"):
+    if run.course.repeats and not run.course.failed_last_round and run.once("path"):
         await _trace(run, connection)
-    return connection
+
+
+def _is_silent(connection: Connection) -> bool:
+    return connection.tls is not None and connection.tls.failure == Failure.TIMEOUT
 
 
 async def _repeat_handshake(
@@ -165,7 +173,7 @@ async def _innocuous(run: EndpointRun, address: str, port: int | None = None) ->
     fresh.close()
     if fresh.tls is None:
         return False
-    if run.residual:
+    if run.course.residual:
         run.add_evidence(fresh.tls, AFTER_TRIGGER)
     return fresh.tls.failure is None or fresh.tls.alert is not None
 
@@ -186,7 +194,7 @@ async def _trace(run: EndpointRun, connection: Connection) -> None:
         replace(step, timeout=run.timeouts.path),
         sni=run.endpoint.server_name,
         alpn=run.endpoint.alpn,
-        silent=connection.tls is not None and connection.tls.failure == Failure.TIMEOUT,
+        silent=_is_silent(connection),
         hop=run.timeouts.hop,
     )
     run.observations.append(seen)

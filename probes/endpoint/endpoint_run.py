@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measurement of one endpoint in one round: its addresses, its steps and its observations.
+"""The measurement of one endpoint in one round: its steps and its observations.
 
 The file of a protocol gets an `EndpointRun` and calls its methods one after another. Each method
 takes one step and records the observation. Nothing is judged here.
@@ -15,9 +15,10 @@ from typing import TypeVar
 
 import msgspec
 
+from probes.endpoint.address_choice import AddressChoice
 from probes.endpoint.dns_cache import DNSCache
 from probes.endpoint.timeouts import Timeouts
-from probes.net.network import DestinationRefusedError, Network, Stream
+from probes.net.network import Network, Stream
 from probes.net.tls import TLSClient
 from probes.steps import http, quic, tcp, tls
 from probes.steps.context import StepContext
@@ -39,9 +40,6 @@ _Reached = TypeVar("_Reached")
 _Remarked = TCPConnect | TLSHandshake | QUICHandshake | AppExchange
 MAX_LIVENESS_HOSTS = 3
 """Where one flow in ten dies for good, three die in a round of a thousand."""
-MAX_PER_FAMILY = 8
-"""Addresses dialled of each family. Answers of the machine's own resolver come first, so that the
-choice is the same in every round."""
 LOCAL_FAILURES = frozenset(
     (
         Failure.NETWORK_UNREACHABLE,
@@ -88,16 +86,26 @@ class Connection:
             self.client = None
 
 
-@dataclass(slots=True)
-class EndpointRun:
-    """One endpoint in one round."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the endpoints of one round share."""
 
     network: Network
-    endpoint: Endpoint
     dns_cache: DNSCache
-    started_us: int
     timeouts: Timeouts = field(default_factory=Timeouts)
     sni: SNIContrast = field(default_factory=SNIContrast)
+    alive: Sequence[tuple[str, int]] = ()
+    """Addresses and ports at which liveness hosts were reached in this round."""
+    stun_hosts: Sequence[tuple[str, int]] = ()
+    """Those at which one answered over UDP."""
+    ask_stun: Callable[[EndpointRun, str, int], Awaitable[AppExchange]] | None = None
+    """Asks one of them once more (`probes.protocols.stun`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How one endpoint is measured in one round."""
+
     failed_last_round: bool = False
     """Contrasts with an innocuous name then run before the service's name is shown."""
     residual: bool = False
@@ -109,35 +117,75 @@ class EndpointRun:
     """It measures what others are compared with: does each connection come about?"""
     repeats: bool = True
     """False for a retest: the service's name is shown to each of its addresses once."""
-    alive: Sequence[tuple[str, int]] = ()
-    """Addresses and ports at which liveness hosts were reached in this round."""
-    stun_hosts: Sequence[tuple[str, int]] = ()
-    """Those at which one answered over UDP."""
-    ask_stun: Callable[[EndpointRun, str, int], Awaitable[AppExchange]] | None = None
-    """Asks one of them once more (`probes.protocols.stun`)."""
     references: bool = True
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF
     lean: bool = False
-    """Dial one address, another one in each round, and read only the beginning of a page. When
-    anything fails, the caller sets this to False and measures again: that dials the other
-    addresses."""
+    """Dial one address, another one in each round, and read only the beginning of a page."""
     turn: int = 0
-    """Chooses the address of a lean run: both families in turn, then the addresses of each."""
-    observations: list[AnyObservation] = field(default_factory=list)
-    dates_ms: list[tuple[int, int]] = field(default_factory=list)
-    """(server's clock, ours) in Unix milliseconds, from HTTP Date headers over verified TLS or
-    clear text."""
-    system_addresses: tuple[str, ...] = ()
-    """Answers of the machine's own resolver, or the address that the catalogue gives."""
-    begun: bool = False
-    _dialled: set[str] = field(default_factory=set)
-    _once: set[str] = field(default_factory=set)
+    """Chooses the address of a lean run, see `AddressChoice`."""
+
+
+class EndpointRun:
+    """One endpoint in one round."""
+
+    __slots__ = (
+        "_once",
+        "addresses",
+        "begun",
+        "course",
+        "dates_ms",
+        "endpoint",
+        "observations",
+        "started_us",
+        "surroundings",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        surroundings: Surroundings,
+        started_us: int,
+        course: Course | None = None,
+    ) -> None:
+        """`started_us` is the start of the measurement, by the network's clock."""
+        self.endpoint, self.surroundings = endpoint, surroundings
+        self.started_us, self.course = started_us, course or Course()
+        self.addresses = AddressChoice(
+            surroundings.network,
+            endpoint,
+            surroundings.dns_cache,
+            references=self.course.references,
+            widen=self.course.failed_last_round,
+            lean=self.course.lean,
+            turn=self.course.turn,
+        )
+        self.observations: list[AnyObservation] = []
+        self.dates_ms: list[tuple[int, int]] = []
+        """(server's clock, ours) in Unix milliseconds, from HTTP Date headers over verified TLS or
+        clear text."""
+        self.begun = False
+        self._once: set[str] = set()
 
     @property
     def id(self) -> str:
         """The endpoint's id, which every observation carries."""
         return self.endpoint.id
+
+    @property
+    def network(self) -> Network:
+        """The network on which it is measured."""
+        return self.surroundings.network
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The time limits of the round."""
+        return self.surroundings.timeouts
+
+    @property
+    def sni(self) -> SNIContrast:
+        """The names and the address for contrasts."""
+        return self.surroundings.sni
 
     def once(self, key: str) -> bool:
         """Return True for the first call with this key: for steps taken once an endpoint."""
@@ -148,93 +196,6 @@ class EndpointRun:
     def up_to(self, key: str, limit: int) -> bool:
         """Return True for the first `limit` calls with this key."""
         return any(self.once(f"{key} {number}") for number in range(limit))
-
-    async def addresses(self) -> tuple[str, ...]:
-        """Resolve the endpoint and return the addresses to dial, the machine's own first."""
-        found = await self.resolve()
-        if not self.endpoint.host:
-            # Tried even if the guard or the routing table refuses it, so that this is on record.
-            self._dialled.update(found)
-            return found
-        return await self._to_dial(found)
-
-    async def resolve(self) -> tuple[str, ...]:
-        """Resolve the endpoint and return its addresses, the machine's own first."""
-        name = self.endpoint.host
-        if not name:
-            self.system_addresses = (self.endpoint.address,)
-            return self.system_addresses
-        self.system_addresses = await self.dns_cache.system(name, compare=self.references)
-        if not self.references:
-            return self.system_addresses
-        widen = self.failed_last_round or not self._allowed(self.system_addresses)
-        others = await self.dns_cache.references(name, widen=widen)
-        return (*self.system_addresses, *sorted(others))
-
-    async def reference_addresses(self) -> tuple[str, ...]:
-        """Ask every reference resolver, once, and return the addresses not dialled yet."""
-        name = self.endpoint.host
-        if not name or not self.references or self.dns_cache.widened(name):
-            return ()
-        others = await self.dns_cache.references(name, widen=True)
-        return await self._to_dial(sorted(others))
-
-    async def further_addresses(self, *, reached: bool) -> tuple[str, ...]:
-        """Return more addresses to dial, for protocols that cannot prove an address genuine.
-
-        All reference resolvers are asked when no answer of the machine's resolver was reached, or
-        when an answer came from the silent address. When the answers only differ from those of the
-        first reference resolver, as is usual with geographic DNS, one resolver is asked over an
-        encrypted channel.
-        """
-        name = self.endpoint.host
-        if not name or not self.references:
-            return ()
-        if not reached or await self.dns_cache.injected(name):
-            return await self.reference_addresses()
-        if set(self.system_addresses).intersection(await self.dns_cache.references(name)):
-            return ()
-        return await self._to_dial(sorted(await self.dns_cache.encrypted(name)))
-
-    def _allowed(self, addresses: Iterable[str]) -> list[str]:
-        port = self.endpoint.port
-        return [a for a in addresses if self.network.refusal(a, port) is None]
-
-    async def _to_dial(self, candidates: Iterable[str]) -> tuple[str, ...]:
-        """Return the new addresses that may be dialled, up to the limit; a machine without IPv6
-        gets one IPv6 address, so that the lack of a route is on record."""
-        new = dict.fromkeys(a for a in candidates if a not in self._dialled)
-        allowed = self._allowed(new)
-        v4 = [a for a in allowed if ":" not in a]
-        v6 = [a for a in allowed if ":" in a]
-        if v6 and not await self._has_route(v6[0]):
-            v6 = v6[:1] if self.once("no_ipv6") else []
-        elif self.lean and v4 and v6:
-            # Such a name costs no more than one with IPv4 alone.
-            v4, v6 = ([], v6) if self.turn % 2 else (v4, [])
-            return self._dial(self._one(v4 or v6, self.turn // 2))
-        if self.lean:
-            return self._dial([*self._one(v4, self.turn), *self._one(v6, self.turn)])
-        return self._dial([*v4[:MAX_PER_FAMILY], *v6[:MAX_PER_FAMILY]])
-
-    def _dial(self, chosen: Sequence[str]) -> tuple[str, ...]:
-        self._dialled.update(chosen)
-        return tuple(chosen)
-
-    def _one(self, addresses: Sequence[str], turn: int) -> list[str]:
-        """One of the addresses, if there are any: of the machine's own resolver if it gave one."""
-        own = sorted(set(addresses).intersection(self.system_addresses)) or addresses
-        return [own[turn % len(own)]] if own else []
-
-    async def _has_route(self, address: str) -> bool:
-        """Whether the kernel has a route: connecting a UDP socket sends nothing."""
-        try:
-            (await self.network.datagrams(address, self.endpoint.port)).close()
-        except DestinationRefusedError:
-            return True
-        except OSError:
-            return False
-        return True
 
     def step(
         self,
@@ -283,11 +244,13 @@ class EndpointRun:
             return [host for host in hosts if (":" in host[0]) == (":" in address)]
 
         async with asyncio.TaskGroup() as group:
-            for host in reached(self.alive)[:MAX_LIVENESS_HOSTS]:
+            for host in reached(self.surroundings.alive)[:MAX_LIVENESS_HOSTS]:
                 group.create_task(self._beside(self._connect_to(*host)))
-            if udp and self.ask_stun is not None:
-                for host in (reached(self.stun_hosts) or self.stun_hosts)[:MAX_LIVENESS_HOSTS]:
-                    group.create_task(self._beside(self.ask_stun(self, *host)))
+            if udp and self.surroundings.ask_stun is not None:
+                for host in (reached(self.surroundings.stun_hosts) or self.surroundings.stun_hosts)[
+                    :MAX_LIVENESS_HOSTS
+                ]:
+                    group.create_task(self._beside(self.surroundings.ask_stun(self, *host)))
             return await step
 
     async def _connect_to(self, address: str, port: int) -> TCPConnect:
@@ -384,7 +347,7 @@ class EndpointRun:
                 connection.client,
                 host=self.endpoint.server_name if host is None else host,
                 path=self.endpoint.path,
-                max_body=http.LEAN_BODY if self.lean else http.MAX_BODY,
+                max_body=http.LEAN_BODY if self.addresses.lean else http.MAX_BODY,
             )
         finally:
             connection.close()

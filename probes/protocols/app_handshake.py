@@ -29,7 +29,7 @@ async def exchange_over_tcp(run: EndpointRun, make_request: MakeRequest) -> None
         if not connection.usable:
             return False
         seen = await _exchange(run, connection, make_request())
-        if not seen.spoke and run.repeats:
+        if not seen.spoke and run.course.repeats:
             silent = seen.failure == Failure.TIMEOUT
             connect = run.connect(address, contrast=Contrast.REPEAT)
             fresh = await run.again(silent, address, connect)
@@ -45,7 +45,7 @@ async def exchange_over_tls(run: EndpointRun, make_request: MakeRequest) -> None
 
     async def application(run: EndpointRun, connection: Connection) -> None:
         seen = await _exchange(run, connection, make_request())
-        if seen.spoke or not run.repeats:
+        if seen.spoke or not run.course.repeats:
             return
         address, silent = connection.address, seen.failure == Failure.TIMEOUT
         fresh = await run.again(silent, address, tls_contrasts.reconnect(run, address))
@@ -64,7 +64,7 @@ async def exchange_over_udp(
     async def reach(run: EndpointRun, address: str) -> bool:
         seen = await exchange_once(run, make_request(), pauses, address)
         final = seen.failure in LOCAL_FAILURES and seen.icmp_type is None
-        if not seen.spoke and run.repeats and not final and not seen.evidence:
+        if not seen.spoke and run.course.repeats and not final and not seen.evidence:
             silent = seen.failure == Failure.TIMEOUT
             repeat = exchange_once(run, make_request(), pauses, address, contrast=Contrast.REPEAT)
             seen = await run.again(silent, address, repeat, udp=True)
@@ -98,10 +98,10 @@ async def exchange_once(
 async def _reach_all(
     run: EndpointRun, reach: Callable[[EndpointRun, str], Awaitable[bool]]
 ) -> None:
-    addresses = await run.addresses()
+    addresses = await run.addresses.first()
     spoke = dict(zip(addresses, await run.for_each_address(addresses, reach), strict=True))
-    reached = any(spoke[address] for address in spoke if address in run.system_addresses)
-    await run.for_each_address(await run.further_addresses(reached=reached), reach)
+    reached = any(spoke[address] for address in spoke if address in run.addresses.system)
+    await run.for_each_address(await run.addresses.further(reached=reached), reach)
 
 
 async def _exchange(

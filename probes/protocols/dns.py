@@ -8,5 +8,5 @@ from probes.endpoint.endpoint_run import EndpointRun
 
 async def measure(run: EndpointRun) -> None:
     """Resolve; ask more resolvers when the first reference resolver does not confirm the answer."""
-    await run.resolve()
-    await run.further_addresses(reached=bool(run.system_addresses))
+    await run.addresses.resolve()
+    await run.addresses.further(reached=bool(run.addresses.system))

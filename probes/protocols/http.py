@@ -12,10 +12,10 @@ from probes.wire.observation import Contrast
 async def measure(run: EndpointRun) -> None:
     """Resolve, connect and send a request; when it fails, an innocuous Host and a repeat. Where no
     other resolver gives the same address, one of theirs is asked as well: is it the same page?"""
-    reached = await run.for_each_address(await run.addresses(), _reach)
-    own = any(each.tcp.failure is None and each.address in run.system_addresses for each in reached)
-    reached += await run.for_each_address(await run.further_addresses(reached=own), _reach)
-    theirs = [each for each in reached if each.address not in run.system_addresses]
+    reached = await run.for_each_address(await run.addresses.first(), _reach)
+    own = any(each.tcp.failure is None and each.address in run.addresses.system for each in reached)
+    reached += await run.for_each_address(await run.addresses.further(reached=own), _reach)
+    theirs = [each for each in reached if each.address not in run.addresses.system]
     other = next((each for each in theirs if each.tcp.failure is None), None)
     if other is not None and (run.once("application") or await _unconfirmed(run)):
         await _request(run, await run.connect(other.address, contrast=Contrast.REPEAT))
@@ -23,15 +23,15 @@ async def measure(run: EndpointRun) -> None:
 
 async def _unconfirmed(run: EndpointRun) -> bool:
     """Whether no reference resolver gives an address of the machine's own resolver."""
-    theirs = await run.dns_cache.references(run.endpoint.host)
-    return run.contrasts and not set(theirs).intersection(run.system_addresses)
+    theirs = await run.surroundings.dns_cache.references(run.endpoint.host)
+    return run.course.contrasts and not set(theirs).intersection(run.addresses.system)
 
 
 async def _reach(run: EndpointRun, address: str) -> Connection:
     """Connect; send the request to the first address of the machine's own resolver that is
     reached."""
     connection = await partial_loss.connect(run, address)
-    if connection.usable and address in run.system_addresses and run.once("application"):
+    if connection.usable and address in run.addresses.system and run.once("application"):
         await _request(run, connection)
     connection.close()
     return connection
@@ -41,16 +41,16 @@ async def _request(run: EndpointRun, connection: Connection) -> None:
     if not connection.usable:
         return
     address = connection.address
-    innocuous_first = run.contrasts and run.failed_last_round
+    innocuous_first = run.course.contrasts and run.course.failed_last_round
     if innocuous_first:
         await _innocuous(run, address)
     seen = await run.http_request(connection)
     if seen is None or seen.failure is None:
         return
-    if run.contrasts and not innocuous_first:
+    if run.course.contrasts and not innocuous_first:
         await _innocuous(run, address)
     silent = seen.failure == Failure.TIMEOUT
-    if run.repeats and await run.again(silent, address, _repeat(run, address)):
+    if run.course.repeats and await run.again(silent, address, _repeat(run, address)):
         await _measure_loss(run, address)
 
 

@@ -24,7 +24,7 @@ async def measure(run: EndpointRun) -> None:
 async def _request(run: EndpointRun, connection: Connection) -> HTTPExchange | None:
     """Send one request; when it fails, once more from a new port. Returns the first exchange."""
     seen = await run.http_request(connection)
-    if seen is not None and seen.failure is not None and run.repeats:
+    if seen is not None and seen.failure is not None and run.course.repeats:
         fresh = await tls_contrasts.reconnect(run, connection.address)
         await run.http_request(fresh, contrast=Contrast.REPEAT)
     return seen

@@ -31,11 +31,11 @@ async def measure(run: EndpointRun) -> None:
     if not quic.available():
         _warn_once()
         return
-    addresses = await run.addresses()
+    addresses = await run.addresses.first()
     proven = await run.for_each_address(addresses, _reach)
-    own = run.system_addresses
+    own = run.addresses.system
     if not any(ok for a, ok in zip(addresses, proven, strict=True) if a in own):
-        await run.for_each_address(await run.reference_addresses(), _reach)
+        await run.for_each_address(await run.addresses.of_references(), _reach)
 
 
 @functools.cache
@@ -49,19 +49,19 @@ def _warn_once() -> None:
 
 async def _reach(run: EndpointRun, address: str) -> bool:
     """Return whether the address proved itself."""
-    contrasted = run.contrasts and run.up_to("contrasts", MAX_CONTRASTED)
-    innocuous_first = contrasted and run.failed_last_round
+    contrasted = run.course.contrasts and run.up_to("contrasts", MAX_CONTRASTED)
+    innocuous_first = contrasted and run.course.failed_last_round
     if innocuous_first:
         await _innocuous(run, address)
     seen = await run.quic_handshake(address)
     if not _may_be_interference(seen):
         return seen.failure is None
-    if run.repeats:
+    if run.course.repeats:
         again = run.quic_handshake(address, contrast=Contrast.REPEAT)
         repeated = await run.again(seen.failure == Failure.TIMEOUT, address, again, udp=True)
         if repeated.failure is None:
             return True
-    if not run.contrasts:
+    if not run.course.contrasts:
         return False
     if contrasted and not innocuous_first:
         await _innocuous(run, address)
@@ -90,7 +90,7 @@ async def _innocuous(run: EndpointRun, address: str, port: int | None = None) ->
     name, kind = run.sni.innocuous, Contrast.INNOCUOUS_NAME
     if name and name != run.endpoint.server_name:
         seen = await run.quic_handshake(address, port=port, name=name, contrast=kind, verify=False)
-        if run.residual:
+        if run.course.residual:
             run.add_evidence(seen, AFTER_TRIGGER)
 
 

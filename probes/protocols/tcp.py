@@ -9,11 +9,11 @@ from probes.endpoint.endpoint_run import EndpointRun
 
 async def measure(run: EndpointRun) -> None:
     """Resolve and connect to every address, then to those that further resolvers give."""
-    addresses = await run.addresses()
+    addresses = await run.addresses.first()
     connected = await run.for_each_address(addresses, _connect)
-    own = run.system_addresses
+    own = run.addresses.system
     reached = any(ok for a, ok in zip(addresses, connected, strict=True) if a in own)
-    await run.for_each_address(await run.further_addresses(reached=reached), _connect)
+    await run.for_each_address(await run.addresses.further(reached=reached), _connect)
 
 
 async def _connect(run: EndpointRun, address: str) -> bool:

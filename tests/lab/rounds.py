@@ -26,7 +26,8 @@ from probes.contrasts.throughput_schedule import EVERY_MS, LEAN_TURNS, Throughpu
 from probes.endpoint.timeouts import Timeouts
 from probes.net.resolvers import resolver_class
 from probes.rounds.last_failures import failed_endpoints
-from probes.rounds.round import Setup, measure_round
+from probes.rounds.round import measure_round
+from probes.rounds.round_plan import RoundPlan, Setup
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Vantage, measurement_id
 from tests.lab.starting_rounds import TURNS
@@ -62,13 +63,15 @@ async def main(catalogue: Path, resolver: str, rounds: int, turn: int | None = N
         taken: list[Measurement] = []
         await measure_round(
             setup,
-            setup.catalogue.targets,
-            round_ms=now,
-            interval_ms=0 if turn is None else LEAN_MS,
-            lean=turn is not None,
+            RoundPlan(
+                targets=setup.catalogue.targets,
+                round_ms=now,
+                interval_ms=0 if turn is None else LEAN_MS,
+                lean=turn is not None,
+                history=history,
+            ),
             emit=taken.append,
             rng=random.Random(),
-            history=history,
         )
         for measurement in taken:
             history |= failed_endpoints(measurement)

@@ -29,7 +29,7 @@ from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.delivery.spool import FILE, read_lines
 from probes.log import Log
-from probes.rounds.round import Setup
+from probes.rounds.round_plan import Setup
 from probes.rounds.scheduler import Plan
 from probes.wire import codec, topics
 from probes.wire.failure import Failure

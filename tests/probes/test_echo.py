@@ -17,6 +17,7 @@ import pytest
 
 from probes.privacy.scrub import scrub
 from probes.rounds.round import measure_round
+from probes.rounds.round_plan import RoundPlan
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import DNSLookup, HTTPExchange, TLSHandshake
@@ -69,9 +70,7 @@ async def published(
     async with internet(table, sni=sni) as lab:
         await measure_round(
             lab.setup(timeouts=TIMEOUTS),
-            targets,
-            round_ms=1_795_521_600_000,
-            interval_ms=0,
+            RoundPlan(targets=targets, round_ms=1_795_521_600_000, interval_ms=0),
             emit=seen.append,
             rng=random.Random(1),
         )

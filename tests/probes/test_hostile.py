@@ -20,6 +20,7 @@ import pytest
 
 from probes.endpoint.timeouts import Timeouts
 from probes.rounds.round import measure_round
+from probes.rounds.round_plan import RoundPlan
 from probes.steps.http import MAX_RECEIVED
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import decode, encode
@@ -200,9 +201,7 @@ async def survived(
         peak = asyncio.create_task(_peak())
         await measure_round(
             lab.setup(timeouts=TIMEOUTS),
-            targets,
-            round_ms=1_795_521_600_000,
-            interval_ms=0,
+            RoundPlan(targets=targets, round_ms=1_795_521_600_000, interval_ms=0),
             emit=emitted.append,
             rng=random.Random(1),
         )

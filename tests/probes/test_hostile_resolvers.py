@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from probes.rounds.round import measure_round
+from probes.rounds.round_plan import RoundPlan
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import DNSLookup
@@ -49,9 +50,7 @@ async def test_doh_and_dot(harm: str, caplog: pytest.LogCaptureFixture) -> None:
         begun = time.monotonic()
         await measure_round(
             lab.setup(timeouts=TIMEOUTS, catalogue=replace(lab.catalogue, resolvers=(resolver,))),
-            [target(9, "tls")],
-            round_ms=1_795_521_600_000,
-            interval_ms=0,
+            RoundPlan(targets=[target(9, "tls")], round_ms=1_795_521_600_000, interval_ms=0),
             emit=emitted.append,
             rng=random.Random(1),
         )

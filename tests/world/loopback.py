@@ -15,14 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from probes.endpoint.dns_cache import DNSCache
-from probes.endpoint.endpoint_run import EndpointRun
+from probes.endpoint.endpoint_run import Course, EndpointRun, Surroundings
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import SYSTEM, ResolverRoute
-from probes.rounds.round import Setup
+from probes.rounds.round_plan import Setup
 from probes.wire.measurement import Software, Vantage
 from probes.wire.observation import AnyObservation
 from probes.wire.target import Catalogue, Endpoint, Resolver, Service, SilentAddress, SNIContrast
@@ -69,17 +69,17 @@ class Internet:
         """One endpoint in a round of its own."""
         values: dict[str, object] = {
             "network": self.network,
-            "endpoint": endpoint,
             "dns_cache": self.dns_cache(),
-            "started_us": self.network.clock_us(),
             "timeouts": self.timeouts,
             "sni": self.catalogue.sni,
         }
-        return EndpointRun(**(values | options))
+        course = {f.name: options.pop(f.name) for f in fields(Course) if f.name in options}
+        surroundings = Surroundings(**(values | options))
+        return EndpointRun(endpoint, surroundings, self.network.clock_us(), Course(**course))
 
     async def finish(self, run: EndpointRun) -> list[AnyObservation]:
         """Everything seen, lookups included, in order."""
-        lookups = await run.dns_cache.observations(
+        lookups = await run.surroundings.dns_cache.observations(
             run.endpoint.host, run.endpoint.id, run.started_us
         )
         return sorted((*run.observations, *lookups), key=lambda seen: seen.at_us)

@@ -30,7 +30,8 @@ from probes.catalogue.load import load
 from probes.catalogue.selection import select
 from probes.cli.once import open_network, software
 from probes.endpoint.timeouts import Timeouts
-from probes.rounds.round import Setup, measure_round
+from probes.rounds.round import measure_round
+from probes.rounds.round_plan import RoundPlan, Setup
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Role, Vantage
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
@@ -169,9 +170,7 @@ async def _measured(directory: Path, vantage: DemoVantage) -> list[Measurement]:
     )
     await measure_round(
         setup,
-        catalogue.targets,
-        round_ms=network.wall_ms(),
-        interval_ms=0,
+        RoundPlan(targets=catalogue.targets, round_ms=network.wall_ms(), interval_ms=0),
         emit=seen.append,
         rng=random.Random(),
     )

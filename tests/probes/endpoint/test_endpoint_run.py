@@ -1,17 +1,17 @@
-"""Which addresses are dialled, and what is recorded of one endpoint."""
+"""What is recorded of one endpoint."""
 
 from __future__ import annotations
 
 import socket
 
 from probes.contrasts import partial_loss
-from probes.endpoint.endpoint_run import MAX_PER_FAMILY, Connection
+from probes.endpoint.endpoint_run import Connection
 from probes.net.network import Guard, SocketNetwork, Stream
 from probes.protocols import tcp
 from probes.wire.observation import LIVENESS_HOST, Contrast, Purpose, TCPConnect
 from probes.wire.target import Endpoint
 from tests.world import tls_server
-from tests.world.dns_server import Address, Rcode
+from tests.world.dns_server import Address
 from tests.world.loopback import internet
 from tests.world.pki import self_signed
 
@@ -20,82 +20,6 @@ NAME = "wechat.test"
 
 def endpoint(port: int = 443, **changes: object) -> Endpoint:
     return Endpoint(**({"host": NAME, "port": port, "protocol": "tcp"} | changes))
-
-
-async def test_own_answers_come_first_and_each_family_is_capped():
-    many = Address(*(f"127.0.1.{i}" for i in range(20)), "::1")
-    async with internet({NAME: many}, reference={NAME: Address("127.0.0.7")}) as net:
-        run = net.run(endpoint())
-        addresses = await run.addresses()
-        assert len(addresses) == MAX_PER_FAMILY + 1
-        assert addresses[0] in run.system_addresses
-        assert addresses[-1] == "::1"
-        again = net.run(endpoint())
-        assert await again.addresses() == addresses
-
-
-async def test_a_lean_run_dials_one_address_and_the_others_on_demand():
-    many = Address(*(f"127.0.1.{i}" for i in range(5)), "::1")
-    async with internet({NAME: many}, reference={NAME: Address("127.0.0.7")}) as net:
-        chosen = []
-        for turn in range(10):
-            run = net.run(endpoint(), lean=True, turn=turn)
-            (address,) = await run.addresses()
-            chosen.append(address)
-        assert chosen[1::2] == ["::1"] * 5
-        assert sorted(chosen[::2]) == [f"127.0.1.{i}" for i in range(5)]
-        run.lean = False
-        others = await run.addresses()
-        assert sorted([*others, address]) == sorted([*set(chosen), "127.0.0.7"])
-
-
-async def test_reference_answers_are_dialled_too_and_only_once():
-    async with internet(
-        {NAME: Address("127.0.0.2")}, reference={NAME: Address("127.0.0.3")}
-    ) as net:
-        run = net.run(endpoint())
-        assert await run.addresses() == ("127.0.0.2", "127.0.0.3")
-        assert run.system_addresses == ("127.0.0.2",)
-        assert await run.further_addresses(reached=True) == ()
-        assert not run.dns_cache.widened(NAME)
-        assert await run.further_addresses(reached=False) == ()
-        assert run.dns_cache.widened(NAME)
-        assert await run.reference_addresses() == ()
-
-
-async def test_bogons_are_recorded_and_not_dialled():
-    async with internet(
-        {NAME: Address("10.10.34.34", "127.0.0.1")}, reference={NAME: Rcode("NXDOMAIN")}
-    ) as net:
-        run = net.run(endpoint(), network=SocketNetwork())  # the strict guard
-        assert await run.addresses() == ()
-        seen = await net.finish(run)
-        assert ("10.10.34.34", "127.0.0.1") in [o.answers for o in seen]
-        assert not any(isinstance(o, TCPConnect) for o in seen)
-
-
-async def test_an_endpoint_by_address_needs_no_name_and_says_why_it_was_not_dialled():
-    async with internet({}) as net:
-        by_address = endpoint(host="", address="127.0.0.1")
-        run = net.run(by_address, network=SocketNetwork())
-        assert await run.addresses() == ("127.0.0.1",)
-        connection = await partial_loss.connect(run, "127.0.0.1")
-        assert connection.stream is None
-        assert [o.evidence for o in run.observations] == [("not_dialled",)]
-        assert net.system.seen == []
-
-
-async def test_a_machine_without_ipv6_tries_one_address():
-    six = Address("127.0.0.1", *(f"2001:db8::{i}" for i in range(1, 6)))
-    async with internet({NAME: six}) as net:
-        # A source address that is not this machine's stands for a family that it does not have.
-        network = SocketNetwork("2001:db8:77::1", Guard(allow_private=True))
-        run = net.run(endpoint(), network=network)
-        addresses = await run.addresses()
-        assert addresses == ("127.0.0.1", "2001:db8::1")
-        connection = await partial_loss.connect(run, "2001:db8::1")
-        assert connection.tcp.failure == "address_not_available"
-        assert len(run.observations) == 1  # not repeated: nothing was lost
 
 
 async def test_a_refused_connection_is_tried_once_more_from_a_fresh_port():
