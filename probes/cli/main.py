@@ -404,7 +404,7 @@ async def _run_agent(
     remote: RemoteCatalogue | None,
     taken: TakenCatalogue | None,
 ) -> None:
-    from probes.agent import Agent  # as in `_broker`
+    from probes.daemon.agent import Agent  # as in `_broker`
 
     report = StdoutReport(log)
     report.report_latest(config.directory)

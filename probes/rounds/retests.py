@@ -143,25 +143,30 @@ class RetestRunner:
         measure: Callable[[PlannedRetest], Awaitable[None]],
         *,
         measuring: asyncio.Lock,
+        unfinished: Collection[str] = (),
         now_ms: Callable[[], int],
         rng: random.Random,
         log: Log,
     ) -> None:
-        """`measuring` is the lock that rounds hold as well."""
+        """`measuring` is the lock that rounds hold as well; `unfinished` holds the targets that the
+        round in progress has still to measure."""
         self.own_rounds = (0, 0)
         """The probe's last round and its next."""
-        self.unfinished: set[str] = set()
-        """Targets that the round in progress has still to measure."""
         self.measured = 0
         """Targets measured again since the start."""
         self.waiting = 0
         """Targets that were accepted and are not measured yet."""
         self._limits, self._measure, self._measuring = limits, measure, measuring
+        self._unfinished = unfinished
         self._now_ms, self._rng, self._log = now_ms, rng, log
         self._planned: list[tuple[float, PlannedRetest]] = []
         """With the times at which they are due, by the clock of the event loop: that of the machine
         may be set back by hours."""
         self._arrived = asyncio.Event()
+
+    def use(self, targets: Iterable[Target]) -> None:
+        """Accept requests for these targets from now on."""
+        self._limits.targets = {target.id: target for target in targets}
 
     def submit(
         self,
@@ -176,7 +181,7 @@ class RetestRunner:
             now,
             self._rng,
             own_rounds=self.own_rounds,
-            unfinished=self.unfinished,
+            unfinished=self._unfinished,
             failed=failed,
             affordable=affordable,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the next round is due, and what rounds cost. Pure: time and chance are arguments.
+"""When the next round is due. Pure: time and chance are arguments.
 
 Each probe has its own place in the interval, its phase, so that the vantages of a network take
 turns and a block is noticed soon after it begins. Rounds are named after whole minutes, so that
@@ -16,17 +16,7 @@ import zlib
 
 import msgspec
 
-from probes.wire.measurement import Measurement, round_grid_ms
-from probes.wire.observation import (
-    AppExchange,
-    DNSLookup,
-    HTTPExchange,
-    Observation,
-    PathTrace,
-    QUICHandshake,
-    TLSHandshake,
-    Transfer,
-)
+from probes.wire.measurement import round_grid_ms
 
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
@@ -41,19 +31,9 @@ LATEST = 0.5
 """A round that could not begin in this part of its interval is skipped."""
 LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
 """Part of the interval in which endpoints may begin, and its bounds in seconds."""
-_OVERHEAD_BYTES = 400
-"""Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
-_LOOKUP_BYTES = {"udp": 220, "dot": 9_000, "doh": 9_500}
-"""Packets of a question and its answer; with those of a handshake and its certificates."""
-_LINK = 1.1
-"""Packet headers of what a connection reads and writes, and what is sent again: on a link of
-1 Mbit/s and 100 ms that loses 2 % of the packets, the interface carried 5 to 9 % more than was
-counted without it (`benchmarks/probing/link.py`, 2026-11-27)."""
-_HOP_BYTES = 2_400
-"""Two connections, and a small ClientHello that the kernel sends two or three times."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class NextRound(msgspec.Struct, frozen=True):
     """One round to come; times are Unix milliseconds."""
 
     round_ms: int
@@ -83,7 +63,7 @@ def next_round(
     last_round_ms: int | None,
     rng: random.Random,
     phase: int = 0,
-) -> Plan:
+) -> NextRound:
     """Return the next round to measure, never the same round twice.
 
     Rounds are named after multiples of the interval, plus the part of `phase` that is a multiple
@@ -96,13 +76,13 @@ def next_round(
     phase -= within
     slot = _slot(now_ms, interval_ms, phase)
     if last_round_ms is None:
-        return Plan(slot, now_ms, interval_ms)
+        return NextRound(slot, now_ms, interval_ms)
     if last_round_ms - interval_ms <= slot <= last_round_ms:
         slot = _slot(last_round_ms, interval_ms, phase) + interval_ms
     elif now_ms - slot > LATEST * interval_ms:
         slot += interval_ms
     jitter = int(rng.uniform(0, min(SPREAD * interval_ms, SPREAD_MOST_MS)))
-    return Plan(slot, max(now_ms, slot + within + jitter), interval_ms)
+    return NextRound(slot, max(now_ms, slot + within + jitter), interval_ms)
 
 
 def _slot(at_ms: int, interval_ms: int, phase: int) -> int:
@@ -113,27 +93,6 @@ def _slot(at_ms: int, interval_ms: int, phase: int) -> int:
 def limit_seconds(interval_ms: int) -> float:
     """Return the seconds after which a round begins no further endpoint."""
     return min(max(LIMIT * interval_ms / 1000, LIMIT_LEAST), LIMIT_MOST)
-
-
-def sent_bytes(line_bytes: int) -> int:
-    """Return the bytes sent for measurements of this size: they compress to about a fifth."""
-    return line_bytes // 5
-
-
-def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
-    """Return the traffic of one measurement in bytes: what its steps counted, the overhead of each
-    step, sending the measurement itself, and what the link adds."""
-    counted = sent_bytes(line_bytes)
-    for seen in measurement.observations:
-        if isinstance(seen, DNSLookup):
-            counted += _LOOKUP_BYTES.get(seen.transport, _OVERHEAD_BYTES)
-        elif isinstance(seen, Observation):
-            counted += _OVERHEAD_BYTES
-        if isinstance(seen, TLSHandshake | QUICHandshake | HTTPExchange | Transfer | AppExchange):
-            counted += seen.sent_bytes + seen.received_bytes
-        if isinstance(seen, PathTrace):
-            counted += _HOP_BYTES * len(seen.hops)
-    return int(_LINK * counted)
 
 
 def month_bytes(round_bytes: float, interval_ms: int) -> int:

@@ -204,12 +204,14 @@ class Probe:
 
     def __init__(self) -> None:
         self.now, self.done, self.measuring = NOW, list[PlannedRetest](), asyncio.Lock()
+        self.unfinished: set[str] = set()
         self.times: dict[str, float] = {}
         """By target: when it was measured, by the loop's clock."""
         self.runner = RetestRunner(
             RetestLimits(TARGETS),
             self._measure,
             measuring=self.measuring,
+            unfinished=self.unfinished,
             now_ms=lambda: self.now,
             rng=random.Random(1),
             log=Log(sys.stderr),
@@ -295,7 +297,7 @@ async def test_dropped_when_too_late_or_covered_by_a_round_of_its_own() -> None:
 
 async def test_refusals_and_unfinished_targets() -> None:
     async with running() as probe:
-        probe.runner.unfinished = {"s1/web"}
+        probe.unfinished.add("s1/web")
         probe.submit("s1/web", "x/y")
         probe.submit("s2/web", affordable=0.0)
         probe.submit("s1/web", "s3/web")

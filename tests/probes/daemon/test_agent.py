@@ -11,9 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
@@ -21,20 +19,11 @@ import pytest
 
 from monitor.signed_catalogue import make_key, sign
 from probes import status
-from probes.agent import STOP_SECONDS, Agent
-from probes.catalogue.load import load
 from probes.cli import consent
-from probes.cli.once import open_network, software
-from probes.config import AgentConfig
+from probes.daemon.agent import STOP_SECONDS
 from probes.delivery import enrolment
 from probes.delivery.spool import FILE, read_lines
-from probes.log import Log
-from probes.rounds.round_plan import Setup
-from probes.rounds.scheduler import Plan
 from probes.wire import codec, topics
-from probes.wire.failure import Failure
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement, Vantage
-from probes.wire.observation import TLSHandshake
 from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask
 from tests.world.collector import FakeCollector, collecting
@@ -418,122 +407,6 @@ async def test_a_full_disk_is_logged_and_measuring_continues(tmp_path: Path) -> 
         code, _, log = await ended(process)
     assert code == 0, log
     assert "the disk works again" in {line["event"] for line in log}
-
-
-async def test_on_a_metered_connection_it_measures_less_or_nothing(tmp_path: Path) -> None:
-    """In this process, because a test cannot make the machine's connection metered."""
-    for mode, held in (("thin", False), ("pause", True), ("ignore", False)):
-        agent = agent_here(tmp_path / mode, metered=mode)
-        agent._plan_interval()
-        assert agent._interval_ms == 1_800_000
-        agent._metered = mode != "ignore"  # as `_watch_metered` finds it
-        agent._plan_interval()
-        assert agent._interval_ms == (7_200_000 if mode != "ignore" else 1_800_000)
-        assert agent._held() is held
-        asked: list[Retest] = []
-        agent._retests = SimpleNamespace(
-            submit=lambda each, *_, asked=asked: asked.append(each), waiting=0
-        )
-        agent._on_retest(Retest(targets=("wechat/messaging",), round=0, interval_ms=1_800_000))
-        assert bool(asked) == (mode == "ignore")
-        await agent._spool.close()
-
-
-async def test_few_vantages_measure_more_often_as_far_as_the_budget_pays(tmp_path: Path) -> None:
-    for megabytes, vantages, minutes in (
-        (0, None, 30),
-        (0, 7, 30),
-        (0, 3, 18),
-        (0, 1, 6),
-        (2_000, 3, 18),
-        (1_000, 3, 30),  # not the 31.5 minutes that the steps from 18 would give
-        (1_000, 1, 30),
-        (500, 3, 63),
-    ):
-        agent = agent_here(
-            tmp_path / f"{megabytes} {vantages}", shared=True, budget_bytes=1e6 * megabytes
-        )
-        agent._budget.round_bytes = 650_000
-        agent._client.vantages = vantages
-        agent._plan_interval()
-        assert agent._interval_ms == minutes * 60_000, (megabytes, vantages)
-        agent._metered = True
-        agent._plan_interval()
-        assert agent._interval_ms >= 7_200_000
-        await agent._spool.close()
-
-
-@pytest.mark.parametrize("valid", [(), (False, False), (False, True)])
-async def test_behind_a_sign_in_page_the_status_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valid: Sequence[bool]
-) -> None:
-    agent = agent_here(tmp_path / "s")
-    liveness = Measurement(
-        v=1,
-        id="0" * 32,
-        probe=agent._setup.probe,
-        target=LIVENESS_INTERNATIONAL,
-        round=0,
-        started=0,
-        observations=tuple(
-            TLSHandshake(
-                endpoint="e",
-                address="192.0.2.1",
-                port=443,
-                sni="a",
-                failure=None if each else Failure.SSL_UNKNOWN_AUTHORITY,
-                verify_code=0 if each else 19,
-            )
-            for each in valid
-        ),
-    )
-
-    async def measured(*_: object, emit: Callable[[Measurement], Awaitable[None]], **__: object):
-        await emit(liveness)
-
-    monkeypatch.setattr("probes.agent.measure_round", measured)
-    await agent._run_round(Plan(round_ms=0, start_ms=0, interval_ms=1_800_000))
-    assert agent._probe_status.no_certificates is (valid == (False, False))
-    await agent._spool.close()
-
-
-async def test_a_revoked_probe_answers_no_retest(tmp_path: Path) -> None:
-    """In this process, because being refused takes ten minutes."""
-    agent = agent_here(tmp_path / "s")
-    assert not agent._held()
-    stats, now = agent._client.stats, agent._setup.network.wall_ms()
-    stats.refused, stats.away_ms, stats.last_ack_ms = 2, now - 700_000, now - 800_000
-    assert agent._held()
-    asked: list[Retest] = []
-    agent._retests = SimpleNamespace(submit=lambda each, *_: asked.append(each), waiting=0)
-    retest = Retest(targets=("wechat/messaging",), round=0, interval_ms=1_800_000)
-    agent._on_retest(retest)
-    stats.refused = 0
-    assert agent._held(), "while it is offline nothing is known"
-    agent._on_retest(retest)
-    assert asked == []
-    stats.transport, stats.away_ms = "mqtts+5", 0
-    assert not agent._held()
-    agent._on_retest(retest)
-    assert asked == [retest]
-    await agent._spool.close()
-
-
-def agent_here(state: Path, **more: object) -> Agent:
-    """A daemon in this process that has not begun."""
-    catalogue = write_catalogue(state.with_suffix(".catalogue"), free_port(), free_port())
-    network, system = open_network(None, "127.0.0.1:9", True)
-    setup = Setup(
-        network=network,
-        catalogue=load(catalogue),
-        vantage=Vantage(),
-        software=software(),
-        probe=f"p-{'0' * 16}",
-        system=system,
-    )
-    state.mkdir()
-    config = AgentConfig(directory=state, interval_ms=1_800_000, **more)
-    return Agent(config, setup, log=Log(), report=lambda _: None)
 
 
 async def test_a_signed_catalogue_is_measured_from_the_next_round_on(tmp_path: Path) -> None:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: rounds -> scrub -> spool -> broker."""

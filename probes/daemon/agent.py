@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: its parts put together, and run in one TaskGroup from the first round to SIGTERM.
+
+Each measurement of a round is scrubbed and stored, and only then reported as taken; the client of
+the broker delivers it. After errors of disk, broker or network the probe logs them and goes on; a
+bug of ours ends the process with a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from probes.config import AgentConfig
+from probes.daemon.hold import Hold
+from probes.daemon.interval_planner import IntervalPlanner
+from probes.daemon.recorder import Recorder
+from probes.daemon.round_loop import RoundLoop
+from probes.daemon.round_runner import RoundRunner
+from probes.daemon.serving import Serving
+from probes.daemon.shown_functions import ShownFunctions
+from probes.daemon.status_keeper import keeper_of_last_run
+from probes.daemon.steady_spool import SteadySpool
+from probes.daemon.traffic_account import TrafficAccount
+from probes.delivery import enrolment
+from probes.delivery.broker_client import BrokerClient
+from probes.delivery.spool import Spool
+from probes.log import Log
+from probes.net.resolvers import resolver_class
+from probes.privacy.location import LocationTracker
+from probes.remote_catalogue import RemoteCatalogue, TakenCatalogue
+from probes.rounds.profile import Profile
+from probes.rounds.retests import RetestLimits, RetestRunner, pause_ms
+from probes.rounds.round_plan import Setup
+from probes.rounds.traffic_budget import TrafficBudget
+from probes.wire.measurement import Measurement, Vantage
+
+STOP_SECONDS = 4.0
+"""On SIGTERM, for deliveries in progress. Stopping takes less than five seconds in all."""
+
+
+class Agent:
+    """One probe."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        setup: Setup,
+        *,
+        log: Log,
+        report: Callable[[Measurement], None],
+        remote: RemoteCatalogue | None = None,
+        taken: TakenCatalogue | None = None,
+    ) -> None:
+        """`report` receives each measurement that is on disk; `remote` decides on the catalogues of
+        the monitor, None to take none; `taken` is the one that `setup` has."""
+        self._log, self._stop, rng = log, asyncio.Event(), random.Random()
+        shown, boot = ShownFunctions(), secrets.token_hex(8)
+        spool = Spool(config.directory, setup.probe, limit_bytes=config.spool_bytes)
+        self._spool = SteadySpool(spool, log)
+        self._location = _location_tracker(config, setup, log, lambda v: self._runner.locate(v))
+        self._client = BrokerClient(
+            spool,
+            setup.probe,
+            config.brokers,
+            user=config.user,
+            secret=config.secret,
+            boot=boot,
+            status=lambda state: self._keeper.message(state, boot=boot, consent=config.consent),
+            log=log,
+            now_ms=setup.network.wall_ms,
+            rng=rng,
+            location=lambda: self._runner.place,
+            on_retest=lambda request: self._rounds.offer_retest(request),
+            on_connect=self._location.reconnected,
+            on_catalogue=None if remote is None else remote.offer,
+        )
+        profile = Profile(setup.catalogue, setup.probe, config.full)
+        budget = TrafficBudget(config.budget_bytes, profile, config.interval_ms)
+        self._keeper = keeper_of_last_run(
+            config, setup, taken, self._spool, self._client.stats, lambda: budget.spent, log
+        )
+        self._hold = Hold(config, self._keeper, log, setup.network.wall_ms)
+        self._recorder = Recorder(self._spool, self._location, shown, report)
+        self._runner = RoundRunner(
+            setup,
+            profile,
+            recorder=self._recorder,
+            account=TrafficAccount(budget, lambda: self._client.stats.published_bytes),
+            client=self._client,
+            keeper=self._keeper,
+            rng=rng,
+            log=log,
+        )
+        self._rounds = RoundLoop(
+            self._runner,
+            IntervalPlanner(config, budget, self._keeper, log),
+            self._hold,
+            _retest_runner(config, setup, self._runner, rng, log),
+            budget=budget,
+            client=self._client,
+            keeper=self._keeper,
+            remote=remote,
+            rng=rng,
+            log=log,
+        )
+        self._serving = Serving(config, self._keeper, shown, self._runner, self._rounds, log)
+
+    def stop(self) -> None:
+        """End `run` in an orderly way; for SIGTERM."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises AddressError when metrics or page cannot be served."""
+        async with AsyncExitStack() as stack:
+            await self._serving.open(stack)
+            self._location.update()
+            await self._spool.count()
+            async with asyncio.TaskGroup() as group:
+                delivery = group.create_task(self._deliver())
+                others = [
+                    group.create_task(self._measure()),
+                    group.create_task(self._rounds.retests.run()),
+                    group.create_task(self._keeper.save_regularly()),
+                    group.create_task(self._location.run(self._recorder.scrub_stored)),
+                    group.create_task(self._hold.watch_metered(self._rounds.plan_interval)),
+                ]
+                await self._stop.wait()
+                for task in others:
+                    task.cancel()
+                self._client.finish(STOP_SECONDS - 0.5)
+                connected = bool(self._client.stats.transport)
+                await asyncio.wait([delivery], timeout=STOP_SECONDS if connected else 1.0)
+                delivery.cancel()
+        await self._keeper.save(stopped=True)
+        await self._spool.close()
+        self._log("stopped", waiting=self._spool.counts.pending)
+
+    async def _measure(self) -> None:
+        last = await self._spool.last_round()
+        self._rounds.resume_after(last)
+        await self._location.first_answer()
+        await self._rounds.run(last)
+
+    async def _deliver(self) -> None:
+        await self._location.first_answer()
+        await self._client.run()
+
+
+def _location_tracker(
+    config: AgentConfig, setup: Setup, log: Log, on_change: Callable[[Vantage], None]
+) -> LocationTracker:
+    nameserver = setup.system[0].address if setup.system else ""
+    return LocationTracker(
+        config,
+        log,
+        ask=enrolment.whoami,
+        on_change=on_change,
+        nameserver=nameserver,
+        resolver_class=resolver_class(nameserver) if nameserver else "unknown",
+    )
+
+
+def _retest_runner(
+    config: AgentConfig, setup: Setup, runner: RoundRunner, rng: random.Random, log: Log
+) -> RetestRunner:
+    targets = {target.id: target for target in setup.catalogue.targets}
+    return RetestRunner(
+        RetestLimits(targets, pause_ms(config.interval_ms, setup.timeouts.residual)),
+        runner.run_retest,
+        measuring=runner.measuring,
+        unfinished=runner.unfinished,
+        now_ms=setup.network.wall_ms,
+        rng=rng,
+        log=log,
+    )

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds and retests as the daemon runs them: what they measure now, and what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from probes.daemon.recorder import Recorder, RoundTally
+from probes.daemon.status_keeper import StatusKeeper
+from probes.daemon.traffic_account import TrafficAccount
+from probes.delivery.broker_client import BrokerClient
+from probes.log import Log
+from probes.rounds import scheduler
+from probes.rounds.last_failures import failed_endpoints, failing_targets
+from probes.rounds.profile import Profile
+from probes.rounds.retests import PlannedRetest
+from probes.rounds.round import measure_retest, measure_round
+from probes.rounds.round_plan import RoundPlan, Setup
+from probes.rounds.scheduler import NextRound
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
+from probes.wire.target import Catalogue, Target
+
+MAX_HURRIED = 3
+"""Failures in a round that are sent before the rest of it: each may be a batch of its own."""
+
+
+class RoundRunner:
+    """Measures one round or retest at a time, and remembers what failed."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        profile: Profile,
+        *,
+        recorder: Recorder,
+        account: TrafficAccount,
+        client: BrokerClient,
+        keeper: StatusKeeper,
+        rng: random.Random,
+        log: Log,
+    ) -> None:
+        self.setup, self.profile = setup, profile
+        self.rounds = 0
+        """Rounds measured since the start."""
+        self.unfinished: set[str] = set()
+        """Targets that the round in progress has still to measure."""
+        self.measuring = asyncio.Lock()
+        """Held while anything is measured."""
+        self._recorder, self._account, self._client = recorder, account, client
+        self._keeper, self._rng, self._log = keeper, rng, log
+        self._history: dict[str, int] = {}
+        """When each endpoint failed, see `probes.rounds.last_failures`."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Country and network from which it measures."""
+        return self.setup.vantage.country, self.setup.vantage.asn
+
+    def locate(self, vantage: Vantage) -> None:
+        """Measure as this vantage from now on."""
+        self.setup = replace(self.setup, vantage=vantage)
+        self._keeper.set(country=vantage.country, asn=vantage.asn)
+
+    def use(self, catalogue: Catalogue) -> None:
+        """Measure this catalogue from the next round on."""
+        self.setup = replace(self.setup, catalogue=catalogue)
+        self.profile = Profile(catalogue, self.setup.probe, self.profile.full)
+
+    def failing(self) -> dict[str, int]:
+        """When the targets failed that failed in their last measurement, by id."""
+        return failing_targets(self.setup.catalogue.targets, self._history)
+
+    async def run(self, coming: NextRound) -> None:
+        """Measure a round."""
+        began = time.monotonic()
+        # The first round shows everything, so that somebody who starts a probe need not wait.
+        everything = self.profile.full or not self.rounds
+        plan = self._plan(coming, everything)
+        # Without liveness hosts nothing shows that the machine is offline.
+        tally = RoundTally(online=not self.setup.catalogue.liveness)
+
+        async def emit(draft: Measurement) -> None:
+            tally.add(draft)
+            if draft.target in LIVENESS_TARGETS:
+                self._keeper.set(clock_offset_ms=draft.clock_offset_ms or 0)
+            self.unfinished.discard(draft.target)
+            await self._recorder.record(draft, self._account.add)
+            if plan.fails_anew(draft) and tally.new_failures < MAX_HURRIED:
+                tally.new_failures += 1
+                self._client.hurry()
+
+        self._client.round_opened(plan.round_ms)
+        self._account.open_round()
+        self.unfinished.update(target.id for target in plan.targets)
+        try:
+            await measure_round(self.setup, plan, emit=emit, rng=self._rng)
+        finally:
+            self.unfinished.clear()
+            self._client.round_closed()
+        self._history.update(tally.failed)
+        self.rounds += 1
+        # The rounds after one that shows everything cost less.
+        self._account.close_round(usual=self.profile.full or not everything)
+        await self._note(plan, tally, time.monotonic() - began)
+
+    async def run_retest(self, planned: PlannedRetest) -> None:
+        """Measure a few targets again."""
+
+        async def emit(draft: Measurement) -> None:
+            self._history.update(failed_endpoints(draft))
+            await self._recorder.record(draft, self._account.charge_retest)
+
+        plan = RoundPlan(
+            targets=planned.targets,
+            round_ms=planned.round_ms,
+            interval_ms=planned.interval_ms,
+            history=self._history,
+            throughput=planned.throughput,
+        )
+        self._client.round_opened(planned.round_ms)
+        try:
+            await measure_retest(self.setup, plan, emit=emit, rng=self._rng)
+        finally:
+            self._client.round_closed()
+
+    def _plan(self, coming: NextRound, everything: bool) -> RoundPlan:
+        targets, interval, profile = self.setup.catalogue.targets, coming.interval_ms, self.profile
+        due: Sequence[Target] = targets
+        if not everything:
+            due = profile.due(coming.round_ms, interval, self._client.place, self.failing())
+        return RoundPlan(
+            targets=due,
+            round_ms=coming.round_ms,
+            interval_ms=interval,
+            intervals=profile.intervals(interval),
+            longest_after_failure_ms=profile.longest_after_failure(interval),
+            lean=not profile.full,
+            reserve=[target for target in targets if target not in due],
+            history=self._history,
+            limit_seconds=scheduler.limit_seconds(interval),
+        )
+
+    async def _note(self, plan: RoundPlan, tally: RoundTally, took: float) -> None:
+        """Put a round that has ended into status and log."""
+        failing = len(tally.broken)
+        self._keeper.set(
+            last_round_ms=plan.round_ms,
+            measured_ms=self.setup.network.wall_ms(),
+            last_round_took_ms=int(took * 1000),
+            last_round_failed=failing,
+            offline=not tally.online,
+            no_certificates=tally.no_certificates,
+        )
+        self._log("round", seconds=round(took, 1), targets=len(plan.targets), failing=failing)
+        await self._keeper.save()

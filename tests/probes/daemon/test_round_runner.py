@@ -1,0 +1,107 @@
+"""What a round and a retest leave behind in status, history and delivery."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from probes.rounds.retests import PlannedRetest
+from probes.rounds.round_plan import RoundPlan, Setup
+from probes.rounds.scheduler import NextRound
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement
+from tests.probes.daemon.in_process import agent_here
+from tests.probes.delivery.test_spool import draft
+
+Emit = Callable[[Measurement], Awaitable[None]]
+COMING = NextRound(round_ms=1_800_000, start_ms=1_800_000, interval_ms=1_800_000)
+
+
+class Rounds:
+    """Takes the place of the rounds that measure: emits what it is told, keeps the plans."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.plans: list[RoundPlan] = []
+        self.emits: list[Measurement] = []
+        for name in ("measure_round", "measure_retest"):
+            monkeypatch.setattr(f"probes.daemon.round_runner.{name}", self._measure)
+
+    async def _measure(
+        self, setup: Setup, plan: RoundPlan, *, emit: Emit, rng: random.Random
+    ) -> None:
+        self.plans.append(plan)
+        for measurement in self.emits:
+            await emit(measurement)
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    return Rounds(monkeypatch)
+
+
+async def test_a_round_goes_into_the_status(tmp_path: Path, rounds: Rounds) -> None:
+    agent = agent_here(tmp_path / "s")
+    liveness = replace(draft(), target=LIVENESS_INTERNATIONAL, clock_offset_ms=7)
+    rounds.emits = [liveness, draft(failure="connection_refused")]
+    await agent._runner.run(COMING)
+    status = agent._keeper.status
+    assert (status.last_round_ms, status.last_round_failed) == (1_800_000, 1)
+    assert (status.offline, status.no_certificates, status.clock_offset_ms) == (False, False, 7)
+    assert (status.taken, agent._runner.rounds) == (2, 1)
+    assert agent._runner.unfinished == set()
+    rounds.emits = [replace(draft(failure="generic_timeout_error"), target=LIVENESS_INTERNATIONAL)]
+    await agent._runner.run(COMING)
+    assert agent._keeper.status.offline
+    await agent._spool.close()
+
+
+async def test_only_the_first_round_of_a_lean_probe_measures_everything(
+    tmp_path: Path, rounds: Rounds
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    for _ in range(2):
+        await agent._runner.run(COMING)
+    first, second = rounds.plans
+    every = agent._runner.setup.catalogue.targets
+    assert (tuple(first.targets), list(first.reserve)) == (every, [])
+    due = agent._runner.profile.due(COMING.round_ms, COMING.interval_ms, None, {})
+    assert tuple(second.targets) == due
+    assert {*second.targets, *second.reserve} == set(every)
+    assert (second.lean, second.limit_seconds) == (True, 600.0)
+    await agent._spool.close()
+
+
+async def test_new_failures_hurry_a_few_times(
+    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    hurried: list[bool] = []
+    monkeypatch.setattr(agent._client, "hurry", lambda: hurried.append(True))
+    rounds.emits = [draft(failure="connection_refused")] * 5
+    await agent._runner.run(COMING)
+    assert len(hurried) == 3
+    await agent._runner.run(COMING)
+    assert len(hurried) == 3, "it failed in the round before"
+    await agent._spool.close()
+
+
+async def test_a_retest_is_remembered_and_charged(
+    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    (target, *_) = agent._runner.setup.catalogue.targets
+    failed = draft(failure="connection_refused")
+    (endpoint, *_) = target.endpoints
+    (connect,) = failed.observations
+    rounds.emits = [replace(failed, observations=(replace(connect, endpoint=endpoint.id),))]
+    planned = PlannedRetest((target,), 60_000, 60_000, 0, 0, 1, frozenset({target.id}))
+    await agent._runner.run_retest(planned)
+    (plan,) = rounds.plans
+    assert (plan.targets, plan.round_ms, plan.throughput) == ((target,), 60_000, {target.id})
+    assert agent._runner.failing() == {target.id: 1000}
+    assert agent._rounds._budget.spent > 0
+    assert agent._runner.rounds == 0
+    await agent._spool.close()
