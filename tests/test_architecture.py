@@ -323,28 +323,18 @@ def test_files_are_short() -> None:
 
 DENSE: dict[str, set[str]] = {
     "complexity": {
-        "_combine",
-        "_judge_address",
         "_lookup",
         "_run",
         "_updated_event",
-        "http_facts",
         "judge",
-        "judge_beside",
-        "lookup_facts",
         "promote",
-        "quic_facts",
         "tally",
-        "tls_facts",
-        "transfer_facts",
         "values",
-        "vantage_status",
     },
     "lines": {
         "__init__",
         "_run",
         "build",
-        "lookup_facts",
         "once",
         "serve",
         "tally",
