@@ -141,7 +141,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"commands", "pipeline"},
     ),
     "monitor/store": (
-        {"packing", "records", "service_hours", "shard", "tables"},
+        {"records", "service_hours", "shard", "tables"},
         {"days", "engines", "migrations", "quarantine", "statements"},
         {"batches", "bulk_insert", "delivery", "evidence", "notes"},
         {"partitions", "registry", "rollup", "schema", "verdicts"},

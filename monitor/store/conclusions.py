@@ -19,7 +19,6 @@ from monitor.detection.model import Event, Fact
 from monitor.store import cells, evidence, statements
 from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
-from monitor.store.packing import pack_state, unpack_state
 from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.service_hours import DAY_MS
 from monitor.store.shard import ALL, PATTERN, Shard
@@ -93,7 +92,7 @@ class ConclusionStore:
         )
         async with reading(self._engines) as connection:
             found = (await connection.execute(query)).first()
-        return None if found is None else (found.round, unpack_state(bytes(found.state)))
+        return None if found is None else (found.round, bytes(found.state))
 
     async def complete(self) -> dict[str, tuple[int, int | None]]:
         """`arrival` and `late` of each service's state, as in `Conclusions`."""
@@ -113,7 +112,7 @@ class ConclusionStore:
         )
         async with reading(self._engines) as connection:
             found = (await connection.execute(query)).first()
-        return None if found is None else (found.round, unpack_state(bytes(found.state)))
+        return None if found is None else (found.round, bytes(found.state))
 
     async def cursor(self) -> int:
         """The arrival number up to which the facts of this shard have been folded; 0 at first."""
@@ -200,8 +199,7 @@ class ConclusionStore:
 
     async def _save_one(self, connection: AsyncConnection, one: Conclusions, pruned: int) -> None:
         after = one.refolded_after
-        packed = pack_state(one.state)
-        state = {"service": one.service, "round": one.round, "state": packed}
+        state = {"service": one.service, "round": one.round, "state": one.state}
         complete = {"arrival": one.arrival, "late": one.late}
         await connection.execute(_set_state, state | complete)
         examined = await self._save_checkpoints(connection, one)
@@ -243,10 +241,7 @@ class ConclusionStore:
             return -1
         await connection.execute(
             _set_checkpoint,
-            [
-                {"service": one.service, "round": r, "state": pack_state(s)}
-                for r, s in one.checkpoints
-            ],
+            [{"service": one.service, "round": r, "state": s} for r, s in one.checkpoints],
         )
         query = sa.select(checkpoint.c.round).where(mine).order_by(checkpoint.c.round)
         present = [round for (round,) in await connection.execute(query)]

@@ -117,7 +117,7 @@ async def read_retractions(connection: AsyncConnection) -> dict[str, Retraction]
     n = t.event_note.c
     query = sa.select(n.event, n.at, n.series).where(n.kind == RETRACTION)
     return {
-        event: Retraction(at, _series.decode(series) if series else None)
+        event: Retraction(at, _series.decode(series))
         for event, at, series in await connection.execute(query)
     }
 

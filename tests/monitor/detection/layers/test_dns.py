@@ -235,7 +235,7 @@ def test_a_public_resolver_that_fails_and_then_answers_was_spoken_for(
 @pytest.mark.parametrize(
     ("again", "rule"),
     [
-        (None, "dns.nxdomain"),  # a probe of an older version
+        (None, "dns.nxdomain"),  # it was not repeated
         (Failure.DNS_NXDOMAIN, "dns.nxdomain"),
         (Failure.TIMEOUT, "dns.asked_once"),
     ],

@@ -4,7 +4,7 @@ this is run for none."""
 
 from __future__ import annotations
 
-revision = "0013"
+revision = "0001"
 down_revision = None
 
 
