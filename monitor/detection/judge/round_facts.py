@@ -12,12 +12,12 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported.record import record_of
 from monitor.detection.judge.controls import SharedEvidence
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.model import OWN_SOURCE, Fact, Stored, StoredLine
 from monitor.detection.observed.background import RoundBackground
+from monitor.detection.observed.imported_run import record_of
 from monitor.detection.observed.liveness import Hosts
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from monitor.detection.imported import WHOLE
+from monitor.detection.events.imported import WHOLE
 from monitor.detection.model import Event, EventState, NetworkEvidence, Retraction, Tier
 from monitor.store import notes
 from monitor.store.database import Database

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
-from monitor.detection.imported import ROUND_MS, RUN_STEP
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Stored
+from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP
 from monitor.detection.policy import Policy
 from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage
 from probes.wire.observation import (
@@ -31,6 +32,12 @@ TARGET, WEB = "telegram/dc", "telegram/web"
 ADDRESSES = tuple(f"203.0.114.{n}" for n in range(6))
 """Addresses of nobody in particular, not in a range that reads as forged."""
 HOST = "web.example.net"
+GOOD = "203.0.114.99"
+"""An address of HOST."""
+QUIET = 48
+"""Hours in which everything works: a history."""
+BLOCKED = 64500
+"""The network that is blocked."""
 
 
 def endpoint(address: str) -> str:
@@ -162,3 +169,23 @@ class World:
     def only(self) -> Event:
         (event,) = self.events.values()
         return event
+
+
+def in_network(asn: int, failed: int = 6) -> Callable[[int, int], int]:
+    return lambda hour, where: failed if where == asn else 0
+
+
+def quiet() -> World:
+    """A world with a history."""
+    return World().run(QUIET)
+
+
+def round_of(hour: float) -> int:
+    at = START + int(hour * HOUR)
+    return at - at % ROUND_MS
+
+
+def single(world: World, hour: float, *seen: AnyObservation, **more: Any) -> None:
+    """One run at an hour of the world."""
+    at = START + int(hour * HOUR)
+    world.update([stored(measurement([*(seen or dc(6)), record(9, **of_test())], at, **more))])

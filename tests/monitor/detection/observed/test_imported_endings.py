@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.fingerprints import Fingerprints
-from monitor.detection.imported.endings import Ending, EndpointObservations, RunContext, ending
-from monitor.detection.imported.rules import BOGON, NO_WORD, PAGE
+from monitor.detection.layers.imported_run import BOGON, NO_WORD, PAGE
 from monitor.detection.model import Layer
+from monitor.detection.observed.imported_endings import (
+    Ending,
+    EndpointObservations,
+    RunContext,
+    ending,
+)
 from monitor.detection.observed.kinds import Kind
 from probes.wire.observation import HTTPExchange, Known
-from tests.monitor.detection.imported.runs import dial, fetch, handshake, lookup, spoken
+from tests.monitor.detection.imported_runs import dial, fetch, handshake, lookup, spoken
 
 GOOD = "203.0.114.99"
 

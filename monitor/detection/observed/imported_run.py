@@ -12,9 +12,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from monitor.detection.imported import RUN_STEP
 from probes.wire.observation import AnyObservation, Unrecognised
 
+RUN_STEP = "ooni.run"
+"""Step of the observation that describes the whole run: see `RunRecord`."""
+ROUND_MS = 300_000
+"""Imported runs have no rounds; they are assigned to rounds of five minutes."""
 VPN = "vpn"
 """The network type of a run over a virtual private network."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.imported.record import record_of
-from monitor.detection.imported.verdict import ALONE, CONTRADICTED, judge
+from monitor.detection.judge.imported_run import ALONE, CONTRADICTED, judge
 from monitor.detection.model import Layer, State, Technique, Verdict
+from monitor.detection.observed.imported_run import record_of
 from probes.wire.measurement import EndpointRef, Measurement, Vantage
 from probes.wire.observation import AnyObservation, TCPConnect
-from tests.monitor.detection.imported.runs import (
+from tests.monitor.detection.imported_runs import (
     ADDRESSES,
     connect,
     dc,

@@ -13,9 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported.record import Helper
-from monitor.detection.imported.rules import BOGON, FOREIGN, NO_WORD, PAGE
 from monitor.detection.model import Layer
+from monitor.detection.observed.imported_run import Helper
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     Kind,
@@ -35,6 +34,13 @@ from probes.wire.observation import (
     TLSHandshake,
 )
 
+BOGON = "bogon"
+PAGE = "page"
+"""A known block page, or a DNS answer known to lead to one."""
+FOREIGN = "foreign"
+"""A DNS answer that cannot prove itself, where another one can."""
+NO_WORD = "no_word"
+"""The failure of Android's resolver, which is the same for every cause."""
 DOWN = "down"
 """Kind of an ending whose step fails for OONI's helper too."""
 _ANDROID = "android_dns_cache_no_data"
@@ -333,15 +339,21 @@ def _lookup(name: NameObservations, context: RunContext) -> str | None:
         return _commonest([_resolver(each) for each in name.lookups])
     if answers & name.proven or (expected and answers & set(helper.addresses)):
         return None
-    known = [context.fingerprints.answer(answer, context.country) for answer in sorted(answers)]
-    if all(known):
-        return PAGE  # a connection may succeed: the block page has a server
-    if all(special_range(answer) is not None for answer in answers):
-        return BOGON  # the same, and 0.0.0.0 connects to the device itself
+    if (kind := _forged(answers, context)) is not None:
+        return kind
     # The helper sees the site at other addresses, or another resolver's address proves itself.
     elsewhere = bool(name.proven) or (expected and bool(helper.addresses) and helper.reaches())
     stranger = answers & name.strangers and elsewhere and not context.own_authority
     return FOREIGN if stranger or _not_served(helper, answers) else None
+
+
+def _forged(answers: Collection[str], context: RunContext) -> str | None:
+    """How answers are forged of which none can be the service's; None when one may be."""
+    if all(context.fingerprints.answer(answer, context.country) for answer in answers):
+        return PAGE  # a connection may succeed: the block page has a server
+    if all(special_range(answer) is not None for answer in answers):
+        return BOGON  # the same, and 0.0.0.0 connects to the device itself
+    return None
 
 
 def _not_served(helper: Helper, answers: Collection[str]) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.events.state import Suspicion
-from monitor.detection.imported.gathering import dense, densest, whole_incident
+from monitor.detection.events.imported.incident import whole_incident
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
 
 
@@ -64,13 +63,3 @@ def test_only_a_network_that_is_sure_sets_the_onset_back(sure: bool, onset: int)
     both = whole_incident(event(1, 50), event(2, 30), joined)
     assert both.onset == onset
     assert both.onset_earliest <= both.onset <= both.onset_latest
-
-
-def test_the_largest_share_that_explains_nearly_as_much() -> None:
-    def held(*sums: int) -> Suspicion:
-        return Suspicion(list(sums), [0] * 3, [0] * 3)
-
-    assert densest(held(14, 14, 11)) == 2
-    assert densest(held(14, 14, 10)) == 1
-    assert dense(held(8, 8, 8))
-    assert not dense(held(14, 0, 0))

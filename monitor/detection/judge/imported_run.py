@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported.endings import (
+from monitor.detection.layers.imported_run import IMPORT_RULES, RunFacts
+from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
+from monitor.detection.observed.imported_endings import (
     DOWN,
     Ending,
     EndpointObservations,
@@ -22,9 +24,7 @@ from monitor.detection.imported.endings import (
     RunContext,
     ending,
 )
-from monitor.detection.imported.record import VPN, Helper, RunRecord, record_of
-from monitor.detection.imported.rules import IMPORT_RULES, RunFacts
-from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
+from monitor.detection.observed.imported_run import VPN, Helper, RunRecord, record_of
 from monitor.detection.rule import first
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
@@ -64,6 +64,30 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         return Verdict(
             target=measurement.target, state=State.INSUFFICIENT, rule=OVER_VPN, evidence=("vpn",)
         )
+    endings = _endings(measurement, record, fingerprints)
+    tried = [end for end in endings if end.kind != DOWN]
+    failed = [end for end in tried if end.layer is not None]
+    share = Share(len(tried), len(failed))
+    if not tried:
+        state, rule = (State.DOWN, DOWN_TOO) if endings else (State.INSUFFICIENT, EMPTY)
+        return Verdict(target=measurement.target, state=state, rule=rule)
+    if len(failed) * 1000 >= HALF_PER_MILLE * len(tried):
+        return _failed(measurement.target, failed, share, record)
+    layers = {layer for end in tried if end.layer is None for layer in end.passed}
+    return Verdict(
+        target=measurement.target,
+        state=State.OK,
+        rule=WORKS,
+        endpoints=share,
+        evidence=("some_failed",) if failed else (),
+        findings=_passed(layers),
+    )
+
+
+def _endings(
+    measurement: Measurement, record: RunRecord, fingerprints: Fingerprints
+) -> list[Ending]:
+    """How far the run got at each endpoint that it tried."""
     helper = record.helper or Helper()
     context = RunContext(record.own_authority, measurement.vantage.country, fingerprints, helper)
     seen = [each for each in measurement.observations if not isinstance(each, Unrecognised)]
@@ -74,32 +98,13 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         for ref in measurement.endpoints
         if protocol(ref.protocol).transport is not Transport.TCP
     }
-    endings = [
+    return [
         end
         for id, endpoint in _sorted(seen, hosts).items()
         if (end := ending(endpoint, context)) is not None
         # A name that resolves means nothing for an endpoint that was not tried.
         and (end.layer is not None or end.passed != (Layer.DNS,) or id in named)
     ]
-    down = any(end.kind == DOWN for end in endings)
-    endings = [end for end in endings if end.kind != DOWN]
-    failed = [end for end in endings if end.layer is not None]
-    share = Share(len(endings), len(failed))
-    if not endings and down:
-        return Verdict(target=measurement.target, state=State.DOWN, rule=DOWN_TOO)
-    if not endings:
-        return Verdict(target=measurement.target, state=State.INSUFFICIENT, rule=EMPTY)
-    if len(failed) * 1000 < HALF_PER_MILLE * len(endings):
-        layers = {layer for end in endings if end.layer is None for layer in end.passed}
-        return Verdict(
-            target=measurement.target,
-            state=State.OK,
-            rule=WORKS,
-            endpoints=share,
-            evidence=("some_failed",) if failed else (),
-            findings=_passed(layers),
-        )
-    return _failed(measurement.target, failed, share, record)
 
 
 def _failed(target: str, failed: Sequence[Ending], share: Share, record: RunRecord) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.detection.all_rules import rule_named
-from monitor.detection.imported.rules import BOGON, IMPORT_RULES, NO_WORD, PAGE, RunFacts
+from monitor.detection.layers.imported_run import BOGON, IMPORT_RULES, NO_WORD, PAGE, RunFacts
 from monitor.detection.model import Layer, State
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first

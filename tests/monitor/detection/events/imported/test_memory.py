@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from monitor.detection.events.imported import memory
 from monitor.detection.events.state import Baseline, ImportedRuns
-from monitor.detection.imported import memory
 from monitor.detection.model import Fact, State, Verdict
 from monitor.detection.policy import Policy
 

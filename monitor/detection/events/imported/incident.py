@@ -12,20 +12,9 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
+from monitor.detection.events.imported.suspicions import densest
 from monitor.detection.events.state import ImportedRuns, Suspicion
 from monitor.detection.model import Event
-
-
-def densest(held: Suspicion) -> int:
-    """The member of the bank with the largest share that explains nearly as much as the best: an
-    isolated failure days before is no part of the block."""
-    best = max(held.sums)
-    return max(member for member, each in enumerate(held.sums) if 4 * each >= 3 * best)
-
-
-def dense(held: Suspicion) -> bool:
-    """Whether nearly every run fails: only then is the beginning of the path precise."""
-    return densest(held) == len(held.sums) - 1
 
 
 def spans_since(

@@ -10,17 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.imported_endings import BOGON, FOREIGN, NO_WORD, PAGE
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import Rule
 
 _OPEN = State.INCONCLUSIVE
-BOGON = "bogon"
-PAGE = "page"
-"""A known block page, or a DNS answer known to lead to one."""
-FOREIGN = "foreign"
-"""A DNS answer that cannot prove itself, where another one can."""
-NO_WORD = "no_word"
-"""The failure of Android's resolver, which is the same for every cause."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class RunFacts:
 
     layer: Layer
     kind: str
-    """A `Kind`, or one of the words above."""
+    """A `Kind`, or one of the words of `imported_endings`."""
     contradicted: bool = False
     """At an address that the run's own resolver did not give, TLS passed."""
 

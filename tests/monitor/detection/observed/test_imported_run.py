@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.imported import RUN_STEP
-from monitor.detection.imported.record import Helper, RunRecord, record_of
+from monitor.detection.observed.imported_run import RUN_STEP, Helper, RunRecord, record_of
 from probes.wire.observation import Unrecognised
-from tests.monitor.detection.imported.runs import dc, record
+from tests.monitor.detection.imported_runs import dc, record
 
 
 def test_the_record_is_found_among_observations() -> None:
