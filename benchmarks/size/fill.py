@@ -25,7 +25,6 @@ from monitor.detection.model import (
     Event,
     EventState,
     Layer,
-    LayerFinding,
     NetworkEvidence,
     State,
     Technique,
@@ -331,14 +330,13 @@ def _told(round: int, target: str, asn: int, probes: Sequence[str], turn: int) -
 
 
 def _verdict(target: str, state: State) -> Verdict:
-    bad, rule = state is State.BLOCKED, f"rule.{state.value}"
+    bad = state is State.BLOCKED
     return Verdict(
         target=target,
         state=state,
         layer=Layer.TLS if bad else None,
         technique=Technique.TLS_RESET_SNI if bad else None,
-        rule=rule,
-        findings=(LayerFinding(layer=Layer.TLS, blocked=True, rule=rule),) if bad else (),
+        rule=f"rule.{state.value}",
     )
 
 
