@@ -25,6 +25,7 @@ from monitor.detection.model import (
     Event,
     EventState,
     Layer,
+    LayerFinding,
     NetworkEvidence,
     State,
     Technique,
@@ -330,13 +331,14 @@ def _told(round: int, target: str, asn: int, probes: Sequence[str], turn: int) -
 
 
 def _verdict(target: str, state: State) -> Verdict:
-    bad = state is State.BLOCKED
+    bad, rule = state is State.BLOCKED, f"rule.{state.value}"
     return Verdict(
         target=target,
         state=state,
         layer=Layer.TLS if bad else None,
         technique=Technique.TLS_RESET_SNI if bad else None,
-        rule=f"rule.{state.value}",
+        rule=rule,
+        findings=(LayerFinding(layer=Layer.TLS, blocked=True, rule=rule),) if bad else (),
     )
 
 

@@ -118,8 +118,6 @@ def _audit_probe(found: ProbeDeliveries, pruned_day: int, since_day: int) -> Ite
     spools = dict(found.spools)
     if found.status.epoch and found.status.taken:
         spools.setdefault(found.status.epoch, [])
-    # Before the day after counting began, a gap may be what arrived earlier.
-    counted_day = day_of(found.counted_since) + 1 if found.counted_since else 0
     oldest = min(spools, key=lambda name: _first_received(spools[name]), default="")
     for name, runs in spools.items():
         status = found.status if found.status.epoch == name else NO_SPOOL
@@ -129,11 +127,11 @@ def _audit_probe(found: ProbeDeliveries, pruned_day: int, since_day: int) -> Ite
             begin = 0
         else:
             begin = runs[0].run.first - 1
-        counted = list(_gaps(begin, runs, status.sequence, counted_day))
-        recent = list(_gaps(begin, runs, status.sequence, max(counted_day, since_day)))
+        everything = list(_gaps(begin, runs, status.sequence))
+        recent = list(_gaps(begin, runs, status.sequence, since_day))
         runs = [each for each in runs if each.day >= since_day]
         if runs or recent:
-            yield _audit_spool(found, name, runs, status, counted, recent, pruned_day)
+            yield _audit_spool(found, name, runs, status, everything, recent, pruned_day)
 
 
 def _first_received(runs: Sequence[DatedRun]) -> float:
@@ -141,7 +139,7 @@ def _first_received(runs: Sequence[DatedRun]) -> float:
 
 
 def _gaps(
-    begin: int, runs: Sequence[DatedRun], end: int, from_day: int
+    begin: int, runs: Sequence[DatedRun], end: int, from_day: int = 0
 ) -> Iterator[tuple[int, int]]:
     """First and last number of what is missing after number `begin` and up to `end`, unless what
     was measured just before is of an earlier day. What is missing at the end is always among it:
@@ -161,11 +159,11 @@ def _audit_spool(
     name: str,
     runs: Sequence[DatedRun],
     status: Status,
-    counted: Sequence[tuple[int, int]],
+    everything: Sequence[tuple[int, int]],
     recent: Sequence[tuple[int, int]],
     pruned_day: int,
 ) -> SpoolAudit:
-    missing, missing_recently = _size(counted), _size(recent)
+    missing, missing_recently = _size(everything), _size(recent)
     by_outcome = dict.fromkeys(DeliveryOutcome, 0)
     pruned = 0
     for each in runs:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`reachwatch explain EVENT`: the rounds of an event, shown one by one.
 
-The detector keeps them when it concludes. Of measurements that no detector has looked at, and of
-events that were concluded before it kept anything, all rounds are folded again, by the same code.
+The detector keeps them when it concludes. Of measurements that no detector has looked at, all
+rounds are folded again, by the same code.
 """
 
 from __future__ import annotations
@@ -53,11 +53,7 @@ from probes.wire.measurement import LIVENESS_TARGETS
 CHUNK_ROUNDS = 48
 
 
-class NotExplainableError(Exception):
-    """Why an event cannot be explained, in one line."""
-
-
-class NoSuchEventError(NotExplainableError):
+class NoSuchEventError(Exception):
     """No detector has saved the event."""
 
     def __init__(self, id: str) -> None:
@@ -71,7 +67,7 @@ async def explain_replayed(
     fingerprints: Fingerprints = OWN,
 ) -> Explanation:
     """Explain an event that `replay` finds in a store or among measurements, whether or not a
-    detector has looked at them. Raises NotExplainableError and StoreUnavailableError."""
+    detector has looked at them. Raises NoSuchEventError and StoreUnavailableError."""
     if isinstance(source, Database):
         service = await _find_service(source, id)
         services = [] if service is None else [service]
@@ -220,19 +216,9 @@ async def _explain_stored(
     async with await open_database(existing_database_url(given)) as database:
         async with database.reading() as connection:
             event = await get_event(connection, given.event)
-        kept = None if event is None else await explain(database, event)
-        if kept is not None and not kept.begins_late:
-            return kept
         if event is not None:
-            policy = Policy(pace=event.pace)
-        try:
-            return await explain_replayed(database, given.event, policy, known)
-        except NoSuchEventError:
-            if kept is None:
-                raise
-            if not kept.series_rounds:
-                raise NotExplainableError(f"{given.event}: its rounds are not kept") from None
-            return kept
+            return await explain(database, event)
+        return await explain_replayed(database, given.event, policy, known)
 
 
 async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
@@ -254,7 +240,7 @@ async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
         where = "what `replay` finds in these files" if given.files else "the store or its replay"
         print(f"reachwatch: {error} in {where}", file=sys.stderr)
         return 2
-    except (FilesError, NotExplainableError, StoreUnavailableError) as error:
+    except (FilesError, StoreUnavailableError) as error:
         print(f"reachwatch: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     out.write(explanation_json(explanation) if given.json else explanation_text(explanation))

@@ -25,7 +25,7 @@ from monitor.commands.measurement_files import (
 )
 from monitor.commands.terminal import table
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported import verdict as imported
+from monitor.detection.judge import imported_run
 from monitor.detection.judge.controls import nearest_controls
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Verdict
@@ -96,7 +96,7 @@ def judge_imported(
         newest[one.measurement.target, one.measurement.probe] = one.measurement
     for line in sorted(read.unsupported):
         err.write(f"reachwatch: {line}\n")
-    verdicts = [imported.judge(newest[key], fingerprints) for key in sorted(newest)]
+    verdicts = [imported_run.judge(newest[key], fingerprints) for key in sorted(newest)]
     if not verdicts and not read.unsupported:
         err.write("reachwatch: judge: no run of a service in the catalogue\n")
     out.writelines(map(_line, verdicts) if as_json else _verdict_table(verdicts))

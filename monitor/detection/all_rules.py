@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.detection.imported.rules import IMPORT_RULES
 from monitor.detection.layers.app import APP_RULES
 from monitor.detection.layers.dns import DNS_RULES
 from monitor.detection.layers.http import HTTP_RULES
+from monitor.detection.layers.imported_run import IMPORT_RULES
 from monitor.detection.layers.quic import QUIC_RULES
 from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.throttle import THROTTLE_RULES

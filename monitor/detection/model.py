@@ -262,9 +262,8 @@ class Retraction(msgspec.Struct, frozen=True):
     at: int
     """When it was written, Unix milliseconds (wall clock): it takes effect in the first round
     after."""
-    series: tuple[tuple[str, int, str], ...] | None = None
-    """The event's (target, network, layer) then; None when that was not recorded: all that were
-    part of the event in the last round before."""
+    series: tuple[tuple[str, int, str], ...]
+    """The event's (target, network, layer) then."""
 
 
 NO_RETRACTIONS: Mapping[str, Retraction] = MappingProxyType({})

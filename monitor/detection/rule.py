@@ -59,7 +59,7 @@ def forged_answer(layer: Layer) -> Rule[Any]:
     """The rule for an address that came from a forged DNS answer."""
     return Rule(
         f"{layer}.answer_accused",
-        lambda f: f.accused,
+        lambda facts: facts.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: only the DNS is judged.",
     )
@@ -69,7 +69,7 @@ def background_fails(layer: Layer) -> Rule[Any]:
     """The rule for a weak sign that the background of the round explains as well."""
     return Rule(
         f"{layer}.background",
-        lambda f: f.by_chance,
+        lambda facts: facts.by_chance,
         State.INCONCLUSIVE,
         "So many of the attempts to reach other targets and liveness hosts died as well, over the "
         "same address family in the same round, or so few were made, or another name was answered "
@@ -83,7 +83,7 @@ def udp_at_times(layer: Layer) -> Rule[Any]:
     """The rule for silence over UDP where the line passes few datagrams."""
     return Rule(
         f"{layer}.at_times",
-        lambda f: f.kind is Kind.TIMEOUT and f.udp_at_times,
+        lambda facts: facts.kind is Kind.TIMEOUT and facts.udp_at_times,
         State.INCONCLUSIVE,
         "While it was tried again, a host that had answered over UDP did not, or only to a second "
         "request: the line lets few datagrams through, or none at times.",
@@ -95,7 +95,7 @@ def family_broken(layer: Layer) -> Rule[Any]:
     """The rule for an address family that does not work at this vantage."""
     return Rule(
         f"{layer}.family_broken",
-        lambda f: f.family_dead,
+        lambda facts: facts.family_dead,
         State.VANTAGE_OFFLINE,
         "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
     )
@@ -105,7 +105,7 @@ def local_refusal(layer: Layer) -> Rule[Any]:
     """The rule for a connection that the machine itself refused."""
     return Rule(
         f"{layer}.local",
-        lambda f: f.kind is Kind.LOCAL,
+        lambda facts: facts.kind is Kind.LOCAL,
         State.INCONCLUSIVE,
         "This machine itself refused, and nothing came from the network: a local firewall.",
         evidence=("local_refusal",),

@@ -13,7 +13,7 @@ UNSEEN = "vantage.liveness_unseen"
 VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     Rule(
         "vantage.clock_wrong",
-        lambda s: s.clock_wrong,
+        lambda vantage: vantage.clock_wrong,
         State.INCONCLUSIVE,
         "The clock is wrong by over an hour, or the liveness hosts' certificates are outside their "
         "dates too.",
@@ -21,14 +21,14 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.tls_interception",
-        lambda s: s.intercepted,
+        lambda vantage: vantage.intercepted,
         State.INCONCLUSIVE,
         "The liveness hosts show someone else's certificate too: an antivirus or an office proxy.",
         evidence=("tls_interception",),
     ),
     Rule(
         "vantage.captive_portal",
-        lambda s: s.portal and not s.online,
+        lambda vantage: vantage.portal and not vantage.online,
         State.VANTAGE_OFFLINE,
         "A liveness host answers with a redirect to another site or with HTTP in place of TLS: a "
         "sign-in page.",
@@ -36,7 +36,7 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.allow_list_network",
-        lambda s: s.international is False and s.domestic is True,
+        lambda vantage: vantage.international is False and vantage.domestic is True,
         State.INCONCLUSIVE,
         "Domestic hosts pass and international ones do not: the network lets only listed addresses "
         "through.",
@@ -44,27 +44,27 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.resolver_dead",
-        lambda s: not s.online and s.resolver_dead,
+        lambda vantage: not vantage.online and vantage.resolver.dead,
         State.VANTAGE_OFFLINE,
         "The resolver answers for no name.",
         evidence=("resolver_dead",),
     ),
     Rule(
         "vantage.offline",
-        lambda s: s.international is False,
+        lambda vantage: vantage.international is False,
         State.VANTAGE_OFFLINE,
         "Most liveness hosts fail.",
     ),
     Rule(
         "vantage.went_offline",
-        lambda s: s.went_offline,
+        lambda vantage: vantage.went_offline,
         State.VANTAGE_OFFLINE,
         "While the target was silent, the liveness hosts that were reached before were silent too.",
         evidence=("went_offline",),
     ),
     Rule(
         UNSEEN,
-        lambda s: s.international is None,
+        lambda vantage: vantage.international is None,
         State.INCONCLUSIVE,
         "Liveness was not measured in the same round.",
         evidence=("no_liveness",),

@@ -18,7 +18,6 @@ from monitor.store.engines import (
     reading,
 )
 from monitor.store.facts import FactStore
-from monitor.store.lease import Lease
 from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
 from monitor.store.schema import upgrade_schema
@@ -38,8 +37,7 @@ class Database:
         self.engines = engines
         """For the modules of this folder alone."""
         self.facts = FactStore(engines)
-        self.lease = Lease(engines, now)
-        self.conclusions = ConclusionStore(engines, now, self.lease)
+        self.conclusions = ConclusionStore(engines, now)
         self.notes = NoteStore(engines, now)
         self.registry = Registry(engines)
 

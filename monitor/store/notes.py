@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from msgspec.structs import asdict, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.imported import WHOLE
+from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import (
     BY_OPERATOR,
-    OWN_SOURCE,
     Change,
     ChangeKind,
     Event,
@@ -117,15 +116,15 @@ async def read_retractions(connection: AsyncConnection) -> dict[str, Retraction]
     n = t.event_note.c
     query = sa.select(n.event, n.at, n.series).where(n.kind == RETRACTION)
     return {
-        event: Retraction(at, _series.decode(series) if series else None)
+        event: Retraction(at, _series.decode(series))
         for event, at, series in await connection.execute(query)
     }
 
 
 def _series_of(event: Event) -> str:
     """The series of an event, as `event_note` keeps them."""
-    own = event.source == OWN_SOURCE
-    found = {(each.target, each.asn, each.layer if own else WHOLE) for each in event.networks}
+    strategy = strategy_of(event.source)
+    found = {(each.target, each.asn, strategy.series_layer(each.layer)) for each in event.networks}
     return msgspec.json.encode(sorted(found)).decode()
 
 

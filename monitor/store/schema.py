@@ -30,10 +30,9 @@ from monitor.store.engines import (
 from monitor.store.tables import POSTGRESQL, metadata
 
 LOG = logging.getLogger(__name__)
-HEAD = "0016"
-"""Newest revision under `migrations/versions`."""
-KNOWN = ("0013", "0014", "0015", "0016")
-"""Every revision that this code can bring to HEAD."""
+KNOWN = ("0001",)
+"""The revisions under `migrations/versions`, the oldest first."""
+HEAD = KNOWN[-1]
 SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -106,11 +105,6 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
             raise StoreRefusedError(f"{place}: contains tables of another program: {min(foreign)}")
         return None
     present = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-    if present is not None and present < KNOWN[0]:
-        raise StoreRefusedError(
-            f"{place}: schema {present} is of a development version before 0.1.0; its oldest that "
-            f"can be upgraded is {KNOWN[0]}: run `reachwatch db migrate` of commit 8a8fe465 first"
-        )
     if present is not None and present not in KNOWN:
         raise StoreRefusedError(
             f"{place}: schema {present} is unknown to this version (newest known: {HEAD}); "

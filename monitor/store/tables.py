@@ -89,7 +89,7 @@ batch = sa.Table(
     sa.Column("first_round", sa.BigInteger, nullable=False),
     sa.Column("received", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("vantage", sa.Integer),
+    sa.Column("vantage", sa.Integer, nullable=False),
     # What `prune` asks for.
     sa.Index("ix_batch_first_round", "first_round"),
     # What one probe measured lately.
@@ -99,8 +99,7 @@ batch = sa.Table(
 )
 """A batch byte for byte as it arrived (`probes.wire.codec.decode_batch`), so that its signature can
 be verified for as long as it is kept. `first_round` is the oldest round of the newest day in it, so
-that it is dropped with the last of its measurements; `vantage` is that of its first measurement
-(NULL in the oldest batches of some stores that development versions made)."""
+that it is dropped with the last of its measurements; `vantage` is that of its first measurement."""
 
 measurement = sa.Table(
     "measurement",
@@ -334,12 +333,12 @@ event_note = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("link", sa.Text, nullable=False),
     sa.Column("token", sa.Text, nullable=False),
-    sa.Column("series", sa.Text, nullable=False, server_default=""),
+    sa.Column("series", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
 """What operators say of events (`monitor.store.notes`), by the id of the event, which a replay
 does not change. Append-only; the detector reads the retractions. `series`: of a retraction, the
-[target, network, layer] of the event then, as JSON; empty in notes written before schema 0016."""
+[target, network, layer] of the event then, as JSON; empty for a note."""
 
 cursor = sa.Table(
     "cursor",
@@ -398,6 +397,4 @@ probe = sa.Table(
     sa.Column("secret_hash", sa.Text, nullable=False),
     sa.Column("seen_country", sa.Text, nullable=False, server_default=""),
     sa.Column("seen_asn", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("counted_since", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""`counted_since`: what arrived before is not in `delivered`; 0 if everything is."""

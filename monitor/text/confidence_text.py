@@ -9,7 +9,8 @@ import math
 
 from monitor.detection.events import confidence
 from monitor.detection.events.confidence import HELD_MOST, Term
-from monitor.detection.model import OWN_SOURCE, Event, EventState
+from monitor.detection.events.sources import strategy_of
+from monitor.detection.model import Event, EventState
 from monitor.text.language import _
 from monitor.text.words import TABLES
 
@@ -30,7 +31,7 @@ def no_percentage_reason(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
         return _("It was retracted.")
-    if event.source == OWN_SOURCE:
+    if strategy_of(event.source).has_confidence:
         return _("A network that is blocked in parts has no figure: the simulation contained none.")
     return _("Imported measurements have no figure: nothing is known of how often they mislead.")
 

@@ -87,7 +87,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RoundMeans:
     """What the endpoints of one round share."""
 
     network: Network
@@ -136,25 +136,25 @@ class EndpointRun:
         "course",
         "dates_ms",
         "endpoint",
+        "means",
         "observations",
         "started_us",
-        "surroundings",
     )
 
     def __init__(
         self,
         endpoint: Endpoint,
-        surroundings: Surroundings,
+        means: RoundMeans,
         started_us: int,
         course: Course | None = None,
     ) -> None:
         """`started_us` is the start of the measurement, by the network's clock."""
-        self.endpoint, self.surroundings = endpoint, surroundings
+        self.endpoint, self.means = endpoint, means
         self.started_us, self.course = started_us, course or Course()
         self.addresses = AddressChoice(
-            surroundings.network,
+            means.network,
             endpoint,
-            surroundings.dns_cache,
+            means.dns_cache,
             references=self.course.references,
             widen=self.course.failed_last_round,
             lean=self.course.lean,
@@ -175,17 +175,17 @@ class EndpointRun:
     @property
     def network(self) -> Network:
         """The network on which it is measured."""
-        return self.surroundings.network
+        return self.means.network
 
     @property
     def timeouts(self) -> Timeouts:
         """The time limits of the round."""
-        return self.surroundings.timeouts
+        return self.means.timeouts
 
     @property
     def sni(self) -> SNIContrast:
         """The names and the address for contrasts."""
-        return self.surroundings.sni
+        return self.means.sni
 
     def once(self, key: str) -> bool:
         """Return True for the first call with this key: for steps taken once an endpoint."""
@@ -244,13 +244,13 @@ class EndpointRun:
             return [host for host in hosts if (":" in host[0]) == (":" in address)]
 
         async with asyncio.TaskGroup() as group:
-            for host in reached(self.surroundings.alive)[:MAX_LIVENESS_HOSTS]:
+            for host in reached(self.means.alive)[:MAX_LIVENESS_HOSTS]:
                 group.create_task(self._beside(self._connect_to(*host)))
-            if udp and self.surroundings.ask_stun is not None:
-                for host in (reached(self.surroundings.stun_hosts) or self.surroundings.stun_hosts)[
+            if udp and self.means.ask_stun is not None:
+                for host in (reached(self.means.stun_hosts) or self.means.stun_hosts)[
                     :MAX_LIVENESS_HOSTS
                 ]:
-                    group.create_task(self._beside(self.surroundings.ask_stun(self, *host)))
+                    group.create_task(self._beside(self.means.ask_stun(self, *host)))
             return await step
 
     async def _connect_to(self, address: str, port: int) -> TCPConnect:

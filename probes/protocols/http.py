@@ -23,7 +23,7 @@ async def measure(run: EndpointRun) -> None:
 
 async def _unconfirmed(run: EndpointRun) -> bool:
     """Whether no reference resolver gives an address of the machine's own resolver."""
-    theirs = await run.surroundings.dns_cache.references(run.endpoint.host)
+    theirs = await run.means.dns_cache.references(run.endpoint.host)
     return run.course.contrasts and not set(theirs).intersection(run.addresses.system)
 
 

@@ -18,7 +18,7 @@ from enum import Enum
 import msgspec
 
 from probes.endpoint.dns_cache import DNSCache
-from probes.endpoint.endpoint_run import Course, EndpointRun, Surroundings, ThroughputMode
+from probes.endpoint.endpoint_run import Course, EndpointRun, RoundMeans, ThroughputMode
 from probes.endpoint.size_limits import fit_size_limits
 from probes.net.limits import within
 from probes.protocols import registry, stun
@@ -145,7 +145,7 @@ def _runs(
     """A run of each endpoint of a target. It starts at `started` (Unix milliseconds)."""
     # Liveness shows over which families anything passes: its hosts share them, if there are two.
     sharing = _sharing_families(target) if occasion is Occasion.LIVENESS else ()
-    surroundings = Surroundings(
+    means = RoundMeans(
         network=this.setup.network,
         dns_cache=this.dns_cache,
         timeouts=this.setup.timeouts,
@@ -157,7 +157,7 @@ def _runs(
     return tuple(
         EndpointRun(
             endpoint,
-            surroundings,
+            means,
             started_us,
             _course(this, target, endpoint, occasion, started, sharing),
         )

@@ -25,6 +25,7 @@ from benchmarks.world.scene import START, Scene
 from benchmarks.world.vantages import populate, settled
 from benchmarks.world.verdicts import cut
 from monitor.detection.layers.tls import TLS_RULES, TLSFacts
+from monitor.detection.layers.tls_contrasts import TLSContrasts
 from monitor.detection.model import Fact, State
 from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
@@ -134,7 +135,10 @@ def test_a_device_that_reads_no_name_looks_like_a_block_by_name_only_by_chance(
     while len(seen) < 2000:
         innocuous, subject, again = dies(), dies(), dies()
         facts = TLSFacts(
-            kind=subject, reach=Reach.PASSED, innocuous=innocuous, repeated=again is Kind.OK
+            kind=subject,
+            reach=Reach.PASSED,
+            contrasts=TLSContrasts(subject, innocuous),
+            repeated=again is Kind.OK,
         )
         rule = first(TLS_RULES, facts)
         assert rule is not None

@@ -94,7 +94,7 @@ class Stored:
                 here,
                 self.subject.vantage.country,
             )
-            for qtype in sorted(endpoint.lookups):
+            for qtype in sorted(endpoint.name.lookups):
                 found[f"{id} {qtype}"] = _line(lookup_facts(case, qtype))
             forged = judge_endpoint(case).forged
             for place in sorted(endpoint.addresses.values(), key=lambda p: (p.address, p.port)):

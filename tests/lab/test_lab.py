@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from monitor.detection.all_rules import rule_named
+from monitor.detection.judge import address as address_module
 from monitor.detection.judge import endpoint as endpoint_module
 from monitor.detection.judge import target as judge_module
 from monitor.detection.judge.target import judge
@@ -154,7 +155,7 @@ def test_without_its_rule_the_case_fails(
 ) -> None:
     before = laboratories.rejudge(case.name)
     assert before.rule in case.rules
-    for module in (endpoint_module, judge_module):
+    for module in (address_module, endpoint_module, judge_module):
         for name in [n for n in vars(module) if n.endswith("_RULES")]:
             left = [r for r in getattr(module, name) if not _serves(r, case)]
             monkeypatch.setattr(module, name, tuple(left))

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
-from monitor.detection.judge import endpoint, target
-from monitor.detection.judge.endpoint import AddressJudgement, Outcome
-from monitor.detection.layers import dns as dns_layer
+from monitor.detection.judge import address as address_judge
+from monitor.detection.judge import endpoint, outcome, target
+from monitor.detection.judge.address import AddressJudgement
+from monitor.detection.judge.outcome import Outcome
+from monitor.detection.layers import dns_answer, dns_forgery, throttle, tls_contrasts
 from monitor.detection.layers import http as http_layer
 from monitor.detection.layers import quic as quic_layer
-from monitor.detection.layers import throttle
-from monitor.detection.layers import tls as tls_layer
 from monitor.detection.model import Layer, State
 from monitor.detection.observed import background, endpoint_context
 from monitor.detection.observed.background import AttemptTally
@@ -44,8 +45,8 @@ from tests.monitor.detection.scenes import (
 )
 from tests.monitor.detection.sightings import verdict
 
-_OUTCOME = endpoint._outcome
-_WITHOUT_UNSEEN = endpoint._without_unseen_accusations
+_OUTCOME = outcome.outcome_of
+_WITHOUT_UNSEEN = address_judge.without_unseen_accusations
 _TRANSFER_FACTS = throttle.transfer_facts
 UNREACHABLE = Failure.NETWORK_UNREACHABLE
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -53,9 +54,10 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 def _without(*rules: str) -> Break:
     def broken(patch: pytest.MonkeyPatch) -> None:
-        for name in [name for name in vars(endpoint) if name.endswith("_RULES")]:
-            left = [rule for rule in getattr(endpoint, name) if rule.id not in rules]
-            patch.setattr(endpoint, name, tuple(left))
+        for module in (endpoint, address_judge):
+            for name in [name for name in vars(module) if name.endswith("_RULES")]:
+                left = [rule for rule in getattr(module, name) if rule.id not in rules]
+                patch.setattr(module, name, tuple(left))
 
     return broken
 
@@ -75,8 +77,8 @@ def _both(*breaks: Break) -> Break:
 
 
 def _by_alphabet(pool: Sequence[Outcome]) -> Outcome:
-    deepest = max(endpoint.DEPTH[o.layer] for o in pool)
-    pool = [o for o in pool if endpoint.DEPTH[o.layer] == deepest]
+    deepest = max(target.DEPTH[o.layer] for o in pool)
+    pool = [o for o in pool if target.DEPTH[o.layer] == deepest]
     count = Counter(o.rule for o in pool)
     return max(pool, key=lambda o: (count[o.rule], o.technique or ""))
 
@@ -90,7 +92,11 @@ def _with_origin(rules: Any, layer: Layer, facts: Any, *more: Any) -> Outcome:
 def _two_of_its_own(context: EndpointContext, address: AddressView, accused: bool) -> Any:
     facts = _TRANSFER_FACTS(context, address, accused)
     own = sum(t.contrast is None for t in address.transfers)
-    return facts and replace(facts, whatever_name=facts.whatever_name and own >= 2)
+    if facts is None:
+        return None
+    innocuous = facts.innocuous
+    two = msgspec.structs.replace(innocuous, as_slow=innocuous.as_slow and own >= 2)
+    return msgspec.structs.replace(facts, innocuous=two)
 
 
 def _without_any_unseen(judged: tuple[AddressJudgement, ...]) -> tuple[AddressJudgement, ...]:
@@ -118,7 +124,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("pace.thinks",),
     ),
     "an address is throttled by two transfers with the service's name alone": (
-        _set(endpoint, "transfer_facts", _two_of_its_own),
+        _set(address_judge, "transfer_facts", _two_of_its_own),
         ("throttle.jammed",),
     ),
     "a transfer that was reset is a slow one": (
@@ -132,12 +138,12 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "a family that no control tried accuses": (
         _both(
             _set(EndpointContext, "compared", lambda self, *_: list(self.control_addresses)),
-            _set(endpoint, "STRONG", 1_799_999),
+            _set(address_judge, "STRONG", 1_799_999),
         ),
         ("benign.broken_v6",),
     ),
     "a reset is strong enough where no control tried": (
-        _set(endpoint, "STRONG", 1_799_999),
+        _set(address_judge, "STRONG", 1_799_999),
         ("benign.closed_replica",),
     ),
     "that a control passed elsewhere speaks for an address that none saw": (
@@ -145,7 +151,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("benign.near_closed", "benign.near_silent"),
     ),
     "an address that no control saw is accused by nothing": (
-        _set(endpoint, "STRONG", 10_000_000),
+        _set(address_judge, "STRONG", 10_000_000),
         ("trap.near_name", "trap.near_residual"),
     ),
     "our own host tells of a name where it fails for every name": (
@@ -157,7 +163,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("trap.residual", "trap.near_residual", "quic.residual"),
     ),
     "an address that no control saw is not accused beside one that a control passed": (
-        _set(endpoint, "_without_unseen_accusations", _without_any_unseen),
+        _set(endpoint, "without_unseen_accusations", _without_any_unseen),
         ("tcp.near_and_far",),
     ),
     "that a datagram passed says that others do, later": (
@@ -178,7 +184,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("benign.edition", "private_everywhere", "trap.twice"),
     ),
     "a connection is all that an address needs": (
-        _set(endpoint, "needed_layer", lambda _: Layer.TCP),
+        _set(address_judge, "needed_layer", lambda _: Layer.TCP),
         ("quic.family", "quic.loss"),
     ),
     "ties are broken by the alphabet": (
@@ -208,7 +214,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("benign.balancer",),
     ),
     "a name that a server hangs up on has not reached it": (
-        _set(tls_layer, "_HANGS_UP", ()),
+        _set(tls_contrasts, "_HANGS_UP", ()),
         ("trap.hangs_up",),
     ),
     "QUIC with our own host shows nothing": (
@@ -220,7 +226,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("benign.near_default",),
     ),
     "a denial says nothing of where it is from": (
-        _set(dns_layer, "_denied_without_soa", lambda *_: False),
+        _set(dns_forgery, "_denied_without_soa", lambda *_: False),
         ("dns.exact",),
     ),
     "names below are not asked for": (
@@ -228,7 +234,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("dns.sinkhole",),
     ),
     "where an answer comes from is said of those that are not forged too": (
-        _set(endpoint, "_outcome", _with_origin),
+        _set(endpoint, "outcome_of", _with_origin),
         ("benign.limits",),
     ),
 }
@@ -260,13 +266,13 @@ DEAD_AND_GIVEN_BY_OTHERS = (
 )
 BY_HAND: dict[str, tuple[Break, State, tuple[AnyObservation, ...], dict[str, Any]]] = {
     "a connection counts as works": (
-        _set(dns_layer, "works", lambda address, _: address.tcp_passed),
+        _set(dns_answer, "works", lambda address, _: address.tcp.passed),
         State.BLOCKED,
         DEAD_AND_GIVEN_BY_OTHERS,
         {},
     ),
     "an address that was only connected to excuses an answer": (
-        _set(dns_layer, "_untried", lambda address: address.tcp_passed),
+        _set(dns_answer, "_untried", lambda address: address.tcp.passed),
         State.BLOCKED,
         DEAD_AND_GIVEN_BY_OTHERS,
         {},
@@ -287,7 +293,7 @@ BY_HAND: dict[str, tuple[Break, State, tuple[AnyObservation, ...], dict[str, Any
         {"beside": [CONTROL_WITHOUT_SIX]},
     ),
     "an address at which nothing was tried works": (
-        _set(endpoint.AddressJudgement, "tried", property(lambda _: True)),
+        _set(AddressJudgement, "tried", property(lambda _: True)),
         State.INSUFFICIENT,
         (
             *(dns(A1, at=HTTPS), tcp(A1, at=HTTPS)),

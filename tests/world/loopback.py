@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 
 from probes.endpoint.dns_cache import DNSCache
-from probes.endpoint.endpoint_run import Course, EndpointRun, Surroundings
+from probes.endpoint.endpoint_run import Course, EndpointRun, RoundMeans
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import SYSTEM, ResolverRoute
@@ -74,12 +74,12 @@ class Internet:
             "sni": self.catalogue.sni,
         }
         course = {f.name: options.pop(f.name) for f in fields(Course) if f.name in options}
-        surroundings = Surroundings(**(values | options))
-        return EndpointRun(endpoint, surroundings, self.network.clock_us(), Course(**course))
+        means = RoundMeans(**(values | options))
+        return EndpointRun(endpoint, means, self.network.clock_us(), Course(**course))
 
     async def finish(self, run: EndpointRun) -> list[AnyObservation]:
         """Everything seen, lookups included, in order."""
-        lookups = await run.surroundings.dns_cache.observations(
+        lookups = await run.means.dns_cache.observations(
             run.endpoint.host, run.endpoint.id, run.started_us
         )
         return sorted((*run.observations, *lookups), key=lambda seen: seen.at_us)

@@ -4,7 +4,7 @@ their measurements and the judgement of each, all of it the same in every run.
 
 from __future__ import annotations
 
-from monitor.detection.model import Layer, Share, State, Technique, Verdict
+from monitor.detection.model import Layer, LayerFinding, Share, State, Technique, Verdict
 from probes.wire.failure import Failure
 from probes.wire.measurement import (
     EndpointRef,
@@ -238,6 +238,7 @@ def verdict(person: Person, target: str, number: int) -> Verdict:
             endpoints=Share(1, 1),
             addresses=Share(1, 1),
             evidence=("on_path",),
+            findings=(LayerFinding(layer=Layer.TLS, blocked=True, rule="tls.reset.sni"),),
         )
     if target == "signal/messaging" and person.asn == 64502:
         # Single rounds say so, and no event of this network does.
@@ -247,5 +248,6 @@ def verdict(person: Person, target: str, number: int) -> Verdict:
             layer=Layer.TCP,
             technique=Technique.TCP_TIMEOUT,
             rule="tcp.timeout",
+            findings=(LayerFinding(layer=Layer.TCP, blocked=True, rule="tcp.timeout"),),
         )
     return Verdict(target=target, state=State.OK, rule="tls.ok", endpoints=Share(1, 0))

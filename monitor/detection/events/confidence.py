@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.model import OWN_SOURCE, Event, EventState, NetworkEvidence, Tier
+from monitor.detection.events.sources import strategy_of
+from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
 
 LEAST, MOST = 1, 995
 """Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
@@ -89,7 +90,7 @@ def probability(event: Event) -> int | None:
 
 def terms(event: Event) -> tuple[Term, ...]:
     """The terms of the sum: the tier, then those of TERMS that apply. Empty without a figure."""
-    if event.source != OWN_SOURCE or event.state is EventState.RETRACTED:
+    if event.state is EventState.RETRACTED or not strategy_of(event.source).has_confidence:
         return ()
     if event.tier is Tier.LIKELY and "network_divided" in event.against:
         return ()
@@ -101,40 +102,68 @@ def terms(event: Event) -> tuple[Term, ...]:
     )
 
 
+class _Properties(msgspec.Struct, frozen=True):
+    """What the terms are made of."""
+
+    signature: bool
+    """Vantages of one owner have signatures."""
+    signatures: bool
+    """Vantages of several owners have."""
+    held: int
+    """For how long its tier has held, tens of minutes."""
+    agree: int
+    """Vantages that agree, in the network in which most do."""
+    share: int
+    """Of those that vote, in the network in which it is largest, per mille."""
+    networks: int
+    dense: bool
+    """Nearly all samples fail."""
+
+
 def values(event: Event) -> tuple[int, ...]:
     """The value of each of TERMS."""
+    known = _properties(event)
+    signatures, held = known.signatures, known.held
+    plain = 0 if known.signature or signatures else held
+    many = plain if known.agree >= 3 and known.share >= 800 else 0
+    value = {
+        "signature": known.signature,
+        "signatures": signatures,
+        "signatures_fresh": signatures and held < 3,
+        "signatures_half": signatures and known.share >= 500,
+        "signatures_all": signatures and known.share >= 800,
+        "held_many": many,
+        "two_hours": many >= 12,
+        "held_few": plain - many,
+        "networks": known.networks > 1,
+        "three": not signatures and known.agree >= 3,
+        "half": not signatures and known.share >= 500,
+        "nearly_all": not signatures and known.share >= 800,
+        "clearing": event.state is EventState.CLEARING,
+        "nobody": known.agree == 0,
+        "inhibited": event.inhibited_by is not None,
+        "dense": known.dense,
+        "dense_half_hour": known.dense and held >= 3,
+        "others_fail": "others_fail" in event.against,
+    }
+    return tuple(int(value[term]) for term in TERMS)
+
+
+def _properties(event: Event) -> _Properties:
     best = [each for each in event.networks if each.tier is event.tier]
     signatures = any(each.signature for each in best)
-    signature = "untyped" not in event.against and not signatures
     # Silence is no evidence: who saw the block and fell silent counts with what it saw last.
     votes = [(each.agreeing + each.silent, each.voting + each.silent) for each in best]
     votes = votes or [(event.agreeing, event.total)]
-    share = max(1000 * agreeing // max(1, voting) for agreeing, voting in votes)
-    agree = max(agreeing for agreeing, _ in votes)
     risen = {each.asn for each in event.networks if each.tier is not Tier.UNCONFIRMED}
-    dense = max((each.dense_per_mille for each in best), default=0) >= DENSE_PER_MILLE
-    held, signed = _held(event, best), signature or signatures
-    plain = 0 if signed else held
-    many = plain if agree >= 3 and share >= 800 else 0
-    return (
-        int(signature),
-        int(signatures),
-        int(signatures and held < 3),
-        int(signatures and share >= 500),
-        int(signatures and share >= 800),
-        many,
-        int(many >= 12),
-        plain - many,
-        int(len(risen or set(event.asns)) > 1),
-        int(not signatures and agree >= 3),
-        int(not signatures and share >= 500),
-        int(not signatures and share >= 800),
-        int(event.state is EventState.CLEARING),
-        int(agree == 0),
-        int(event.inhibited_by is not None),
-        int(dense),
-        int(dense and held >= 3),
-        int("others_fail" in event.against),
+    return _Properties(
+        signature="untyped" not in event.against and not signatures,
+        signatures=signatures,
+        held=_held(event, best),
+        agree=max(agreeing for agreeing, _ in votes),
+        share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
+        networks=len(risen or set(event.asns)),
+        dense=max((each.dense_per_mille for each in best), default=0) >= DENSE_PER_MILLE,
     )
 
 

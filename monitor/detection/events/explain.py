@@ -14,6 +14,7 @@ from operator import itemgetter
 import msgspec
 
 from monitor.detection.events import cusum, gates, quorum, series
+from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     Member,
     Series,
@@ -23,8 +24,7 @@ from monitor.detection.events.state import (
     VantageOutcome,
     network_key,
 )
-from monitor.detection.imported import folding as imported
-from monitor.detection.model import NEVER, OWN_SOURCE, ClosedGate, Event, Fact
+from monitor.detection.model import NEVER, ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 from probes.runtime.compression import zstd
 
@@ -165,11 +165,12 @@ def series_rounds(
         key = network_key(target, country, asn, source)
         if (network := after.networks.get(key)) is None:
             continue  # liveness
+        strategy = strategy_of(source)
         told = [layer for layer, each in network.layers.items() if _is_told(each, round, policy)]
         if not told:
             continue
         said = {
-            series.probe_of(fact): fact
+            strategy.probe_of(fact): fact
             for fact in sorted(here, key=lambda each: (each.started, each.id))
         }
         old = before.networks.get(key)
@@ -208,7 +209,8 @@ def _series_round(
     policy: Policy,
 ) -> SeriesRound:
     each = network.layers[layer]
-    tally = quorum.tally(network, layer, round, policy)
+    strategy = strategy_of(network.source)
+    tally = strategy.tally(network, layer, round, policy)
     vantages = []
     for probe, track in each.tracks.items():
         holds, fact = cusum.evidence(track, policy), facts.get(probe)
@@ -221,7 +223,7 @@ def _series_round(
             VantageEvidence(
                 probe=probe,
                 owner=member.owner,
-                outcome="" if fact is None else _OUTCOMES.get(_outcome(fact), ""),
+                outcome="" if fact is None else _OUTCOMES.get(strategy.outcome(fact), ""),
                 rule="" if fact is None else fact.verdict.rule,
                 technique="" if fact is None else str(fact.verdict.technique or ""),
                 measurement="" if fact is None else fact.id,
@@ -248,10 +250,6 @@ def _series_round(
         likely_since=each.likely_since,
         divided=tally.divided,
     )
-
-
-def _outcome(fact: Fact) -> VantageOutcome:
-    return gates.outcome(fact) if fact.source == OWN_SOURCE else imported.outcome(fact)
 
 
 _OUTCOMES = {

@@ -50,17 +50,13 @@ NO_LIVENESS = "no_liveness"
 
 
 def outcome(fact: Fact) -> VantageOutcome:
-    """The outcome of a fact of our own vantages."""
+    """The outcome of a vantage's fact, by its control and its liveness."""
     unseen = NO_LIVENESS in fact.verdict.evidence
     match fact.verdict.state:
         case State.OK:
             return VantageOutcome.GOOD
         case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
-            return (
-                VantageOutcome.BAD
-                if fact.control or fact.source != OWN_SOURCE
-                else VantageOutcome.UNSUPPORTED
-            )
+            return VantageOutcome.BAD if fact.control else VantageOutcome.UNSUPPORTED
         case State.DOWN:
             return VantageOutcome.UNKNOWN if unseen else VantageOutcome.DOWN
         case State.VANTAGE_OFFLINE:
@@ -224,11 +220,11 @@ class CountryHealth(msgspec.Struct, frozen=True):
 
 
 def health_by_country(
-    state: ServiceState, target: str, round: int, policy: Policy
+    state: ServiceState, target: str, round: int, policy: Policy, source: str = OWN_SOURCE
 ) -> dict[str, CountryHealth]:
-    """How many networks reach a target, by country."""
+    """How many networks reach a target, by country, as vantages of a source see it."""
     counts: dict[str, CountryHealth] = {}
-    same = _own_networks(state, target)
+    same = _watched(state, target, source)
     places = _latest_rounds(same)
     for network in same:
         owned: dict[str, list[VantageOutcome]] = {}
@@ -293,9 +289,9 @@ def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> boo
     return sum(now) * 1000 > policy.dark_per_mille * len(now)
 
 
-def _own_networks(state: ServiceState, target: str) -> list[TargetNetwork]:
-    """The networks with vantages of our own that measure a target."""
-    return [n for n in state.networks.values() if n.target == target and n.source == OWN_SOURCE]
+def _watched(state: ServiceState, target: str, source: str) -> list[TargetNetwork]:
+    """The networks in which vantages of a source measure a target."""
+    return [n for n in state.networks.values() if n.target == target and n.source == source]
 
 
 def inhibitions(
@@ -303,20 +299,22 @@ def inhibitions(
     touched: Collection[str],
     round: int,
     policy: Policy,
+    source: str = OWN_SOURCE,
 ) -> dict[str, ClosedGate]:
-    """The gates that are closed in this round, by key of a touched network. Sets `inhibited_until`
-    of the touched networks, which are this round's own copies."""
+    """The gates that vantages of a source close in this round, by key of a touched network of
+    whichever source. Sets `inhibited_until` of the touched networks, which are this round's own
+    copies."""
     closed: dict[str, ClosedGate] = {}
     for target in sorted({state.networks[key].target for key in touched}):
         # In most rounds fewer owners' vantages fail than it takes: then none need be counted.
         failing = {
             member.owner
-            for network in _own_networks(state, target)
+            for network in _watched(state, target, source)
             for member in network.members.values()
             if member.outcome in FAILING
         }
         enough = len(failing) >= policy.elsewhere_min_owners
-        counts = health_by_country(state, target, round, policy) if enough else {}
+        counts = health_by_country(state, target, round, policy, source) if enough else {}
         for key in touched:
             network = state.networks[key]
             if network.target != target:
@@ -329,7 +327,7 @@ def inhibitions(
                 wait = max(policy.ms(policy.control_window_seconds), usual)
                 network.inhibited_until = round + wait
             if dark([network], round, policy):
-                mine = [n for n in _own_networks(state, target) if n.country == network.country]
+                mine = [n for n in _watched(state, target, source) if n.country == network.country]
                 whole = dark(mine, round, policy)
                 closed[key] = ClosedGate.COUNTRY_DARK if whole else ClosedGate.ASN_DARK
             elif round <= network.inhibited_until and not _explained(state, network, round, policy):

@@ -122,7 +122,7 @@ def _retract(now: _Round, current: OpenEvent, said: Retraction) -> OpenEvent:
         now.state, event.country, event.source, now.at, now.policy
     ):
         network, layer = summary.network, summary.layer
-        if said.series is None or (network.target, network.asn, layer) in said.series:
+        if (network.target, network.asn, layer) in said.series:
             # A network that did not report in this round is still shared with the old state.
             own = now.state.networks[summary.key] = series.copy_for_round(
                 now.state.networks[summary.key]

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from typing import NamedTuple
 
 import msgspec
 
 from monitor.detection.events import baseline, cusum, gates, other_hosts, split
 from monitor.detection.events.series import DEPTH, quorum_owners
 from monitor.detection.events.state import Series, TargetNetwork, Track
-from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
 
 
@@ -41,8 +41,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     holds: int = 0
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int = 0
-    """Evidence that the quorum needs, micro-nats; for imports, which have none, that of an
-    alarm."""
+    """Evidence that the quorum needs, micro-nats; where there is none, that an alarm needs."""
     on_watch: tuple[str, ...] = ()
     """Vantages on watch (`monitor.detection.events.split`)."""
     divided: tuple[str, ...] = ()
@@ -53,11 +52,20 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Too few of the agreeing owners have reached the target since it failed for others too."""
 
 
-def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
-    """Count the votes of a series."""
+class Ballot(NamedTuple):
+    """Who votes in a series in a round."""
+
+    voting: list[str]
+    agreeing: list[str]
+    """Those whose evidence reached the threshold."""
+    nats: dict[str, int]
+    """The evidence of each, micro-nats."""
+
+
+def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ballot:
+    """The vantages that count in a series, in order."""
     series = network.layers[layer]
-    voting, agreeing = [], []
-    nats: dict[str, int] = {}
+    found = Ballot([], [], {})
     for probe, track in sorted(series.tracks.items()):
         member = network.members[probe]
         if not gates.reports(member, track, round, policy):
@@ -66,32 +74,30 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
             continue
         if gates.uncorroborated(series, track, round, policy):
             continue
-        voting.append(probe)
-        held = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
-        nats[probe] = held
-        if held >= policy.threshold_micronats:
-            agreeing.append(probe)
-    on_watch: tuple[str, ...] = ()
-    part: tuple[str, ...] = ()
-    own = network.source == OWN_SOURCE
+        found.voting.append(probe)
+        nats = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
+        found.nats[probe] = nats
+        if nats >= policy.threshold_micronats:
+            found.agreeing.append(probe)
+    return found
+
+
+def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
+    """Count the votes of a series."""
+    series = network.layers[layer]
+    voting, agreeing, nats = ballot(network, layer, round, policy)
     owners_needed = quorum_owners(_expected(network, series, voting, round, policy), policy)
-    if own:
-        on_watch = split.on_watch(network, series, round, policy)
-        part = split.divided(network, series, on_watch, len(voting), round, policy)
-        if part:
-            rest = [probe for probe in voting if probe not in part]
-            fair, enough = _quorum(network, layer, rest, nats, owners_needed, policy)
-            if rest and fair >= enough:
-                part = ()  # the whole network is blocked, whatever began before
-        total, needs = _quorum(network, layer, voting, nats, owners_needed, policy)
-        likely = total >= needs
-    else:
-        # One pseudo-vantage stands for many volunteers: it needs more evidence, unclipped.
-        total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
-        needs = policy.imported_micronats
-        likely = total >= needs
+    on_watch = split.on_watch(network, series, round, policy)
+    part = split.divided(network, series, on_watch, len(voting), round, policy)
+    rest = [probe for probe in voting if probe not in part]
+    if part and rest:
+        fair, enough = _quorum(network, layer, rest, nats, owners_needed, policy)
+        if fair >= enough:
+            part = ()  # the whole network is blocked, whatever began before
+    total, needs = _quorum(network, layer, voting, nats, owners_needed, policy)
+    likely = total >= needs
     signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy)]
-    if likely and own and len({network.members[probe].owner for probe in signing}) >= owners_needed:
+    if likely and len(_owners(network, signing)) >= owners_needed:
         # Of so many owners one signature each is enough to agree.
         agreeing = sorted({*agreeing, *signing})
     owners = _heard(network, series, agreeing)
@@ -112,9 +118,13 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         needs=needs,
         on_watch=on_watch,
         divided=part,
-        others_fail=own and other_hosts.fail_as_well(network, series, agreeing, policy),
-        aftermath=len({network.members[p].owner for p in alone}) < min(owners_needed, len(owners)),
+        others_fail=other_hosts.fail_as_well(network, series, agreeing, policy),
+        aftermath=len(_owners(network, alone)) < min(owners_needed, len(owners)),
     )
+
+
+def _owners(network: TargetNetwork, probes: Iterable[str]) -> set[str]:
+    return {network.members[probe].owner for probe in probes}
 
 
 def _heard(network: TargetNetwork, series: Series, probes: Sequence[str]) -> dict[str, int]:
@@ -227,7 +237,7 @@ def signed(network: TargetNetwork, layer: str, probes: Sequence[str], policy: Po
     them."""
     series = network.layers[layer]
     signing = [probe for probe in probes if _signs(network, layer, probe, policy)]
-    owners = {network.members[probe].owner for probe in signing}
+    owners = _owners(network, signing)
     signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
     return len(owners) >= policy.confirm_min_owners and signatures > cusum.SIGNATURES_ENOUGH
 
@@ -236,9 +246,7 @@ def signature_owners(
     network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy
 ) -> set[str]:
     """Owners of those of these vantages whose failures have signatures."""
-    return {
-        network.members[probe].owner for probe in probes if _signs(network, layer, probe, policy)
-    }
+    return _owners(network, (probe for probe in probes if _signs(network, layer, probe, policy)))
 
 
 def may_rise(series: Series, policy: Policy) -> bool:

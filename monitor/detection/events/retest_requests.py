@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from monitor.detection.events import cusum, gates, quorum, series
+from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     Series,
     ServiceState,
@@ -25,7 +26,6 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
 
 Place = tuple[str, int, str]
@@ -145,7 +145,7 @@ def _open_questions(
     """Places where there is something to find out, with the vantages that are the reason, those to
     ask (all when empty), and whether any of the former saw throttling."""
     for network in state.networks.values():
-        if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
+        if network.inhibited_until >= state.round or not strategy_of(network.source).is_asked:
             continue
         reasons = dict.fromkeys(_down_alone(network, now, policy), 1)
         few, slow = len(network.members) > policy.retest_vantages, False

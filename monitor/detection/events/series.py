@@ -24,7 +24,7 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, Layer, LayerFinding, State, Tier
+from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
 
 TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
@@ -45,14 +45,9 @@ def copy_for_round(network: TargetNetwork) -> TargetNetwork:
     return new
 
 
-def probe_of(fact: Fact) -> str:
-    """The vantage whose track a fact belongs to: imports have one pseudo-vantage per network."""
-    return fact.probe if fact.source == OWN_SOURCE else fact.source
-
-
 def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the vantage and its latest outcome."""
-    probe = probe_of(fact)
+    probe = fact.probe
     known = network.members.get(probe)
     usual = {} if known is None else known.usual
     if usual or fact.others_failed:
@@ -63,7 +58,7 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
         )
         usual = other_hosts.learnt(usual, fact, frozen, policy)
     network.members[probe] = Member(
-        owner=fact.owner if fact.source == OWN_SOURCE else fact.source,
+        owner=fact.owner,
         enrolled=fact.enrolled,
         interval=known.interval if known is not None and fact.retest else fact.interval,
         round=fact.round,
@@ -77,7 +72,7 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
 
 def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy: Policy) -> None:
     """Fold one fact into every layer that it concerns. `closed`: the network's gate."""
-    probe, outcome, inhibited = probe_of(fact), gates.outcome(fact), closed is not None
+    probe, outcome, inhibited = fact.probe, gates.outcome(fact), closed is not None
     member = network.members[probe]
     if (shared := gates.shared(member, fact, closed)) != member.shared:
         network.members[probe] = replace(member, shared=shared)
@@ -266,6 +261,19 @@ def _saw_lately(series: Series, round: int, policy: Policy) -> Sequence[str]:
         probe
         for probe in alarmed(series)
         if round - max(series.tracks[probe].last_good, series.tracks[probe].last_bad) <= day
+    ]
+
+
+def silent(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Sequence[str]:
+    """The vantages that saw the block and have not reported since: they say nothing against it."""
+    series = network.layers[layer]
+    return [
+        probe
+        for probe in alarmed(series)
+        if not gates.reports(network.members[probe], (track := series.tracks[probe]), round, policy)
+        and not cusum.turned(track, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
+        and not gates.uncorroborated(series, track, round, policy)
     ]
 
 

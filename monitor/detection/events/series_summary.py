@@ -10,11 +10,10 @@ import msgspec
 from monitor.detection.events import cusum, gates, quorum, series, split
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
+from monitor.detection.events.sources import strategy_of
+from monitor.detection.events.sources.strategy import SourceStrategy
 from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork
-from monitor.detection.imported import WHOLE
-from monitor.detection.imported.folding import reached_elsewhere
-from monitor.detection.imported.gathering import densest, spans_since
-from monitor.detection.model import OWN_SOURCE, NetworkEvidence
+from monitor.detection.model import NetworkEvidence
 from monitor.detection.policy import Policy
 
 MAX_WITNESSES = 20
@@ -31,7 +30,12 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     series: Series
     tally: Tally
     reached_elsewhere: bool = True
-    """Of an import: another network has reached the target since the onset."""
+    """The target has been reached elsewhere since the onset."""
+
+    @property
+    def strategy(self) -> SourceStrategy:
+        """That of the source of all its measurements."""
+        return strategy_of(self.network.source)
 
     @property
     def held(self) -> list[Suspicion]:
@@ -44,7 +48,7 @@ def series_summaries(
     state: ServiceState, country: str, source: str, round: int, policy: Policy
 ) -> list[SeriesSummary]:
     """Every alarmed series of a country, in a fixed order."""
-    found = []
+    found, strategy = [], strategy_of(source)
     mine = [
         (key, network)
         for key, network in state.networks.items()
@@ -57,8 +61,8 @@ def series_summaries(
                 network,
                 layer,
                 each,
-                quorum.tally(network, layer, round, policy),
-                layer != WHOLE or reached_elsewhere(state, network, policy),
+                strategy.tally(network, layer, round, policy),
+                strategy.reached_elsewhere(state, network, policy),
             )
             for layer, each in sorted(network.layers.items())
             if each.rank > 0 and series.alarmed(each)
@@ -118,7 +122,7 @@ def onset_of(seen: Sequence[SeriesSummary], round: int) -> Onset:
             for probe in series.alarmed(summary.series)
         ),
         round,
-        densest if any(summary.layer == WHOLE for summary in seen) else cusum.leading_member,
+        seen[0].strategy.leading_member,
     )
 
 
@@ -145,7 +149,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
     tier = series.TIERS[summary.series.rank]
     assert tier is not None, "only alarmed series are seen"
     held, network, layer = summary.series.tracks, summary.network, summary.layer
-    silent = [] if layer == WHOLE else _silent(summary, round, policy)
+    silent = summary.strategy.silent(network, layer, round, policy)
     saw = sorted({*summary.tally.agreeing, *silent})
     techniques: dict[str, int] = {}
     for each in summary.held:
@@ -155,8 +159,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
     return NetworkEvidence(
         asn=network.asn,
         target=network.target,
-        # Imports have one series per target: the technique gives the layer.
-        layer=technique.partition(".")[0] if layer == WHOLE else layer,
+        layer=summary.strategy.shown_layer(layer, technique),
         technique=technique,
         tier=tier,
         onset=onset_of([summary], round).at,
@@ -175,21 +178,8 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         watch=tuple(
             (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
         ),
-        spans=spans_since(network.runs, summary.held) if layer == WHOLE else (),
+        spans=summary.strategy.spans(network, summary.held),
     )
-
-
-def _silent(summary: SeriesSummary, round: int, policy: Policy) -> Sequence[str]:
-    """The vantages that saw the block and have not reported since: they say nothing against it."""
-    network, each = summary.network, summary.series
-    return [
-        probe
-        for probe in series.alarmed(each)
-        if not gates.reports(network.members[probe], (track := each.tracks[probe]), round, policy)
-        and not cusum.turned(track, policy)
-        and gates.may_vote(network, network.members[probe], track, round, policy)
-        and not gates.uncorroborated(each, track, round, policy)
-    ]
 
 
 def _dense_per_mille(held: Sequence[Suspicion]) -> int:
@@ -209,23 +199,20 @@ def against(
         for country, others_health in health(target).items()
         if country != network.country
     ]
+    elsewhere = any(summary.reached_elsewhere for summary in seen)
     remarks = {
         "failing_elsewhere": any(others),
         "few_vantages": len(tally.voting) < policy.country_min_vantages,
-        "control_by_other_networks": network.source != OWN_SOURCE
-        and any(summary.reached_elsewhere for summary in seen),
-        "no_other_network": not any(summary.reached_elsewhere for summary in seen),
+        "no_other_network": not elsewhere,
         "network_divided": all(summary.tally.divided for summary in seen),
-        "no_control": network.source != OWN_SOURCE,
-        "no_quorum_for_imports": network.source != OWN_SOURCE,
         "others_fail": any(summary.tally.others_fail for summary in seen),
         "one_network": len({summary.network.asn for summary in seen}) == 1,
         "one_owner": len(tally.owners) < policy.confirm_min_owners,
-        "since_outage": network.source == OWN_SOURCE
-        and any(summary.tally.aftermath for summary in seen),
+        "since_outage": any(summary.tally.aftermath for summary in seen),
         "untyped": not any(
             quorum.has_signature(network, best.layer, probe, policy)
             for probe in series.alarmed(best.series)
         ),
     }
-    return tuple(sorted(word for word, holds in remarks.items() if holds))
+    words = (word for word, holds in remarks.items() if holds)
+    return tuple(sorted({*words, *best.strategy.remarks(elsewhere)}))

@@ -153,7 +153,8 @@ class Member(msgspec.Struct, array_like=True, gc=False):
 
 class ImportedRuns(msgspec.Struct, array_like=True):
     """What is remembered of the imported runs of one target in one network, beside the track
-    (`monitor.detection.imported.memory`). Values are replaced, never changed. Times are rounds."""
+    (`monitor.detection.events.imported.memory`). Values are replaced, never changed. Times are
+    rounds."""
 
     methods: dict[str, tuple[int, int, int]] = {}
     """By test and version: (last success, last failure, last failure that a gate did not let

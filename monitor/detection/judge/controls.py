@@ -58,7 +58,7 @@ class Controls(NamedTuple):
     control that sees the same in the next round is the same."""
 
 
-class Surroundings:
+class SharedEvidence:
     """Liveness and the controls' measurements, of the control window before the first round on."""
 
     def __init__(self, shared: Iterable[Stored], policy: Policy, *, pending: bool = False) -> None:

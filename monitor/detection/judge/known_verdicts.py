@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported import verdict as imported
+from monitor.detection.judge import imported_run
 from monitor.detection.judge.controls import Controls, VantageRound
 from monitor.detection.judge.recognised import (
     Recognised,
@@ -118,7 +118,7 @@ class KnownVerdicts:
         """The verdict on a measurement of a vantage beside its controls. `others`: what liveness
         and the service's other targets show in the round, where the verdict rests on it."""
         if subject.given.source != OWN_SOURCE:
-            return imported.judge(subject.whole(), self._fingerprints)
+            return imported_run.judge(subject.whole(), self._fingerprints)
         status = vantage.status if others is None else beside(vantage.status, others)
         if not subject.look:
             return judge_beside(subject.whole(), status, controls.views, self._fingerprints)

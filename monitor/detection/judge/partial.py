@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.detection.judge.endpoint import AddressJudgement, EndpointJudgement
+from monitor.detection.judge.address import AddressJudgement
+from monitor.detection.judge.endpoint import EndpointJudgement
 from monitor.detection.model import State
 from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported.record import record_of
-from monitor.detection.judge.controls import Surroundings
+from monitor.detection.judge.controls import SharedEvidence
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.model import OWN_SOURCE, Fact, Stored, StoredLine
 from monitor.detection.observed.background import RoundBackground
+from monitor.detection.observed.imported_run import record_of
 from monitor.detection.observed.liveness import Hosts
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
@@ -50,9 +50,9 @@ class RoundJudge:
         *,
         pending: bool = False,
     ) -> None:
-        """`pending` as in `Surroundings`."""
+        """`pending` as in `SharedEvidence`."""
         self._known = known
-        self._around = Surroundings(shared, policy, pending=pending)
+        self._around = SharedEvidence(shared, policy, pending=pending)
         self._facts: dict[tuple[str, int], list[Fact]] = defaultdict(list)
         self._backgrounds: dict[tuple[str, int, str], list[RoundBackground]] = defaultdict(list)
         """Of the targets of a service, by probe, round and service. Other services do not count,

@@ -8,11 +8,12 @@ the rules about the vantage itself, and the outcome that names the verdict.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
+from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
+from monitor.detection.judge.outcome import Outcome
 from monitor.detection.judge.partial import parts
 from monitor.detection.layers.dns import CONFIRMED
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity
@@ -26,13 +27,14 @@ from monitor.detection.observed.liveness import (
     vantage_status,
 )
 from monitor.detection.observed.view import EndpointView, view
-from monitor.detection.rule import first
+from monitor.detection.rule import Rule, first
 from monitor.detection.vantage_rules import UNSEEN, VANTAGE_RULES
 from probes.wire.measurement import Measurement
 from probes.wire.protocol import protocol
 
 Control = tuple[Measurement, Sequence[Measurement]]
 """A control's measurement of the same target, with the control's own liveness of that round."""
+DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 OPEN_STATES = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 _BLOCKED_TENTHS = 9
 """An `any_of` target is blocked when at least so many tenths of its endpoints are."""
@@ -67,49 +69,70 @@ def judge_beside(
     """The same with the vantage status and the controls' views, which many targets share."""
     views = view(measurement)
     here = during(here, measurement, views.values())
-    judged = [
+    judged = _judged(measurement, views, here, chosen, fingerprints)
+    state = combine(measurement.combine, judged)
+    gate = _vantage_rule(state, here, views.values(), judged)
+    # `down` rests on the control, so missing liveness does not change it.
+    if gate is not None and not (gate.id == UNSEEN and state is State.DOWN):
+        state = gate.state
+    decided = _name(state, judged)
+    remarks = _remarks(state, judged, decided) | _families(judged, here)
+    remarks |= set() if gate is None else set(gate.evidence)
+    if decided and decided.accuses and decided.layer is Layer.DNS and "on_path" not in remarks:
+        remarks |= _local(measurement)
+    if state in OPEN_STATES:
+        remarks |= parts([(v.ref, e) for v, e in zip(views.values(), judged, strict=True)])
+    # Where liveness shows that the vantage itself is the cause, nothing else is named.
+    cause = None if here.international is None else gate
+    named = decided if cause is None else None
+    return Verdict(
+        target=measurement.target,
+        state=state,
+        layer=named.layer if named and state is not State.OK else None,
+        technique=named.technique if named else None,
+        rule=_rule(state, named) if cause is None else cause.id,
+        endpoints=Share(len(views), _failed(judged)),
+        addresses=_addresses(judged),
+        evidence=tuple(sorted(remarks)),
+        findings=_findings(state, judged),
+    )
+
+
+def _judged(
+    measurement: Measurement,
+    views: Mapping[str, EndpointView],
+    here: VantageStatus,
+    chosen: Sequence[Mapping[str, EndpointView]],
+    fingerprints: Fingerprints,
+) -> list[EndpointJudgement]:
+    """Every endpoint, with its controls."""
+    return [
         judge_endpoint(
             endpoint_context(
                 endpoint,
                 tuple(views.values()),
-                [c[endpoint.ref.id] for c in chosen if endpoint.ref.id in c],
+                [control[id] for control in chosen if id in control],
                 here,
                 measurement.vantage.country,
                 fingerprints,
-                [each for c in chosen for id, each in c.items() if id != endpoint.ref.id],
+                [other for control in chosen for near, other in control.items() if near != id],
             )
         )
-        for endpoint in views.values()
+        for id, endpoint in views.items()
     ]
-    state = combine(measurement.combine, judged)
-    gate = None
+
+
+def _vantage_rule(
+    state: State,
+    here: VantageStatus,
+    views: Iterable[EndpointView],
+    judged: Sequence[EndpointJudgement],
+) -> Rule[VantageStatus] | None:
+    """The rule about the vantage itself that comes before this state; None when none does."""
     fails = state not in (State.OK, State.INSUFFICIENT)
-    if fails or (state is State.OK and _may_be_anyone(here, views.values(), judged)):
-        gate = first(VANTAGE_RULES, here)
-    gate_evidence = set(gate.evidence) if gate is not None else set()
-    if gate is not None and gate.id == UNSEEN and state is State.DOWN:
-        gate = None  # `down` rests on the control, so missing liveness does not change it
-    if gate is not None:
-        state = gate.state
-    named = _name(state, judged)
-    keep_name = gate is None or here.international is None
-    evidence = {e for o in _relevant(state, judged, named) for e in o.evidence} | gate_evidence
-    evidence |= _families(judged, here)
-    if named and named.accuses and named.layer is Layer.DNS and "on_path" not in evidence:
-        evidence |= _local(measurement)
-    if state in OPEN_STATES:
-        evidence |= parts([(v.ref, e) for v, e in zip(views.values(), judged, strict=True)])
-    return Verdict(
-        target=measurement.target,
-        state=state,
-        layer=named.layer if named and keep_name and state is not State.OK else None,
-        technique=named.technique if named and keep_name else None,
-        rule=_rule(state, named, gate.id if gate is not None and not keep_name else None),
-        endpoints=Share(len(views), _failed(judged)),
-        addresses=_addresses(judged),
-        evidence=tuple(sorted(evidence)),
-        findings=_findings(state, judged),
-    )
+    if fails or (state is State.OK and _may_be_anyone(here, views, judged)):
+        return first(VANTAGE_RULES, here)
+    return None
 
 
 def _may_be_anyone(
@@ -222,21 +245,24 @@ def _leading(pool: Sequence[Outcome]) -> Outcome:
     )
 
 
-def _relevant(
-    state: State, judged: Sequence[EndpointJudgement], named: Outcome | None
-) -> Iterable[Outcome]:
-    """Outcomes whose evidence belongs to the verdict: all remarks on what works, and on failures
-    those that the state rests on."""
+def _remarks(
+    state: State, judged: Sequence[EndpointJudgement], decided: Outcome | None
+) -> set[str]:
+    """The evidence that belongs to the verdict: all remarks on what works, and on failures those
+    that the state rests on."""
     open_question = state in (State.INCONCLUSIVE, *OPEN_STATES)
-    for outcome in (o for e in judged for o in e.outcomes):
-        decided = named is not None and outcome.rule == named.rule
-        if outcome.state is State.OK or open_question or decided:
-            yield outcome
+    return {
+        remark
+        for endpoint in judged
+        for outcome in endpoint.outcomes
+        if outcome.state is State.OK
+        or open_question
+        or (decided is not None and outcome.rule == decided.rule)
+        for remark in outcome.evidence
+    }
 
 
-def _rule(state: State, named: Outcome | None, gate: str | None) -> str:
-    if gate is not None:
-        return gate
+def _rule(state: State, named: Outcome | None) -> str:
     if state is State.INSUFFICIENT:
         return RULE_EMPTY
     return named.rule if named is not None else RULE_WORKS
@@ -263,7 +289,7 @@ def _families(judged: Sequence[EndpointJudgement], here: VantageStatus) -> set[s
     broken = any(o.rule.endswith(".family_broken") for e in judged for o in e.outcomes)
     if not broken or here.international is not True:
         return set()
-    return {f"ipv{f}_broken" for f in (4, 6) if f not in here.families}
+    return {f"ipv{f}_broken" for f in (4, 6) if f not in here.passage.families}
 
 
 def _findings(state: State, judged: Sequence[EndpointJudgement]) -> tuple[LayerFinding, ...]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from monitor.detection.layers.http import HTTPFacts
+import msgspec
+
+from monitor.detection.layers.http import HTTPAnswer, HTTPFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
@@ -29,17 +30,20 @@ _TITLE = re.compile(rb"(?i)<title>([^<]{1,200})</title")
 _PAGE_HEADS = (b"<html", b"<!doctype")
 
 
-@dataclass(frozen=True)
-class AppFacts(StepFacts):
+class ClearPage(msgspec.Struct, frozen=True, gc=False):
+    """A page in clear text that answered in place of the app's server."""
+
+    known: str | None
+    """Its fingerprint, when it is a known block page."""
+    status: int
+
+
+class AppFacts(StepFacts, frozen=True, kw_only=True):
     """One address, as far as the app's first exchange goes."""
 
     accused: bool = False
     """The DNS answer that gave this address is itself judged forged."""
-    web: bool = False
-    """The answer was a page in clear text."""
-    page: str | None = None
-    """That page is a known block page."""
-    status: int = 0
+    page: ClearPage | None = None
     family_dead: bool = False
     """No liveness host was reached over this address family."""
     udp_passes: bool = False
@@ -54,38 +58,42 @@ class AppFacts(StepFacts):
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a verdict quotes."""
-        return (*self.icmp, *(f"lacks:{each}" for each in self.lacks))
+        return (*self.icmp, *(f"lacks:{missing}" for missing in self.lacks))
 
 
 def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> AppFacts | None:
     """Return the facts of the first exchange at one address; None when it was not made."""
-    seen = address.app
-    if seen is None:
+    exchange = address.app.subject
+    if exchange is None:
         return None
-    kind = app_kind(seen)
-    here = [p for p in context.at_controls(address) if p.app is not None]
-    once = seen.transport == "tls"  # at one address of the endpoint
+    kind = app_kind(exchange)
+    here = [p for p in context.at_controls(address) if p.app.tried]
+    once = exchange.transport == "tls"  # at one address of the endpoint
     proof = once or kind in (Kind.OK, Kind.OTHER)
-    others = here or [p for p in context.compared(address, proof) if p.app is not None]
-    kinds = [Kind.OK if p.app_repeated else app_kind(p.app) for p in others if p.app is not None]
-    page = clear_page(seen, context.endpoint.ref.host)
-    step = Step.DATAGRAM if seen.transport == UDP else Step.PAYLOAD
+    there = here or [p for p in context.compared(address, proof) if p.app.tried]
     return AppFacts(
         kind=kind,
-        reach=context.reach(kind, kinds),
-        here=any(spoke(p) for p in here),
-        repeated=address.app_repeated,
+        reach=context.reach(kind, (Kind.OK if p.app.passed else p.app.kind for p in there)),
+        here=any(p.app.passed for p in here),
+        repeated=address.app.repeated,
+        by_chance=context.by_chance(kind, _step(exchange), address, lambda p: p.app.kinds),
         accused=accused,
-        web=page is not None,
-        page=context.page(page) if page is not None else None,
-        status=(page.status or 0) if page is not None else 0,
-        by_chance=context.by_chance(kind, step, address, lambda p: map(app_kind, p.apps)),
+        page=_page(context, exchange),
         family_dead=context.family_dead(address),
         udp_passes=_udp_passes(context, address),
         udp_at_times=context.udp_at_times(address),
-        lacks=_lacks(seen, [p.app for p in others if p.app is not None]),
-        icmp=icmp_evidence(seen),
+        lacks=_lacks(exchange, [p.app.subject for p in there if p.app.subject is not None]),
+        icmp=icmp_evidence(exchange),
     )
+
+
+def _step(exchange: AppExchange) -> Step:
+    return Step.DATAGRAM if exchange.transport == UDP else Step.PAYLOAD
+
+
+def _page(context: EndpointContext, exchange: AppExchange) -> ClearPage | None:
+    page = clear_page(exchange, context.endpoint.ref.host)
+    return None if page is None else ClearPage(context.page(page), page.status or 0)
 
 
 def _lacks(seen: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
@@ -96,14 +104,9 @@ def _lacks(seen: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
     return tuple(sorted(set.intersection(*alike) - set(seen.evidence)))
 
 
-def spoke(address: AddressView) -> bool:
-    """Whether a server of the app's protocol answered here, at any attempt."""
-    return address.app_repeated or (address.app is not None and app_kind(address.app) is Kind.OK)
-
-
 def over_udp(address: AddressView) -> bool:
     """Whether the exchange was made over UDP."""
-    return address.app is not None and address.app.transport == UDP
+    return address.app.subject is not None and address.app.subject.transport == UDP
 
 
 def _udp_passes(context: EndpointContext, address: AddressView) -> bool:
@@ -113,8 +116,8 @@ def _udp_passes(context: EndpointContext, address: AddressView) -> bool:
     way = (address.family, address.port)
     if address.port == QUIC_PORT and context.vantage.background.quic_over(address.family):
         return True
-    return way in context.vantage.udp or any(
-        over_udp(other) and spoke(other) and (other.family, other.port) == way
+    return way in context.vantage.passage.udp or any(
+        over_udp(other) and other.app.passed and (other.family, other.port) == way
         for endpoint in context.siblings
         for other in endpoint.addresses.values()
         if other.address != address.address
@@ -148,16 +151,20 @@ def clear_page(seen: AppExchange, host: str) -> HTTPExchange | None:
 def page_facts(facts: AppFacts) -> HTTPFacts | None:
     """Return a known block page as the facts of HTTP, whose rules judge it; None without one, or
     when the control is not answered by the app either."""
-    if facts.page is None or facts.accused or facts.repeated or facts.reach.fails_too:
+    page = facts.page
+    if page is None or page.known is None:
         return None
-    return HTTPFacts(Kind.OK, facts.reach, here=facts.here, status=facts.status, page=facts.page)
+    if facts.accused or facts.repeated or facts.reach.fails_too:
+        return None
+    answer = HTTPAnswer(status=page.status, page=page.known)
+    return HTTPFacts(kind=Kind.OK, reach=facts.reach, here=facts.here, answer=answer)
 
 
 APP_RULES: tuple[Rule[AppFacts], ...] = (
     forged_answer(Layer.APP),
     Rule(
         "app.answer_lacks",
-        lambda f: f.kind is Kind.OK and bool(f.lacks),
+        lambda exchange: exchange.kind is Kind.OK and bool(exchange.lacks),
         State.INCONCLUSIVE,
         "The server speaks the protocol, but its answer lacks what the control gets: a key of the "
         "service, or the offer of TLS. A man in the middle would look so.",
@@ -165,35 +172,35 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.spoke",
-        lambda f: f.kind is Kind.OK,
+        lambda exchange: exchange.kind is Kind.OK,
         State.OK,
         "A server of the app's own protocol answered. Such an answer does not prove whose server "
         "it is.",
     ),
     Rule(
         "app.repeat_spoke",
-        lambda f: f.repeated,
+        lambda exchange: exchange.repeated,
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),
     ),
     Rule(
         "app.control_fails_too",
-        lambda f: f.reach.fails_too,
+        lambda exchange: exchange.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or gets another kind of answer as well: the service is "
         "down, or no longer speaks this protocol there.",
     ),
     Rule(
         "app.page",
-        lambda f: f.kind is Kind.OTHER and f.web,
+        lambda exchange: exchange.kind is Kind.OTHER and exchange.page is not None,
         State.INCONCLUSIVE,
         "A page in clear text answers in place of the app's server, and it is no known block page.",
         evidence=("clear_http",),
     ),
     Rule(
         "app.foreign",
-        lambda f: f.kind is Kind.OTHER,
+        lambda exchange: exchange.kind is Kind.OTHER,
         State.INCONCLUSIVE,
         "The answer is not in the app's protocol.",
         evidence=("foreign_answer",),
@@ -201,7 +208,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     background_fails(Layer.APP),
     Rule(
         "app.reset",
-        lambda f: f.kind is Kind.RESET,
+        lambda exchange: exchange.kind is Kind.RESET,
         State.BLOCKED,
         "The connection is reset (RST) after the app's first bytes, twice, while the control gets "
         "an answer. Less than a signature: no other name was compared. (fit: tls reset, halved)",
@@ -210,7 +217,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.timeout",
-        lambda f: f.kind is Kind.TIMEOUT,
+        lambda exchange: exchange.kind is Kind.TIMEOUT,
         State.BLOCKED,
         "The connection is established, and the app's first bytes get no answer, twice, while the "
         "control gets one. (low)",
@@ -219,7 +226,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.closed",
-        lambda f: f.kind is Kind.EOF,
+        lambda exchange: exchange.kind is Kind.EOF,
         State.INCONCLUSIVE,
         "The connection is closed normally after the app's first bytes, while the control gets an "
         "answer: servers do so that are asked too often.",

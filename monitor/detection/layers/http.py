@@ -7,7 +7,9 @@ path may have written it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+
+import msgspec
 
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
@@ -21,22 +23,31 @@ from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import HTTPExchange
 
 
-@dataclass(frozen=True)
-class HTTPFacts(StepFacts):
-    """One address, as far as HTTP goes."""
+class HTTPAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What an answer is, and how it compares with those that controls got."""
 
-    accused: bool = False
-    tls: bool = False
-    """The answer came over TLS with a valid certificate: it is the service's own."""
+    proven: bool = False
+    """It came over TLS with a valid certificate: it is the service's own."""
     status: int = 0
     page: str | None = None
+    """The known block page that it is."""
     page_abroad: str | None = None
     """The same, known from another country only."""
     foreign_redirect: bool = False
-    same_answer: bool = False
+    same: bool = False
     """A control got the same status (and the same redirect host, and no block page)."""
-    other_answer: bool = False
+    other: bool = False
     """A control got an answer, but another one: another status and title, or another page."""
+
+
+NO_ANSWER = HTTPAnswer()
+
+
+class HTTPFacts(StepFacts, frozen=True, kw_only=True):
+    """One address, as far as HTTP goes."""
+
+    accused: bool = False
+    answer: HTTPAnswer = NO_ANSWER
     innocuous: Kind | None = None
     some_flows: bool = False
     """As with handshakes: half or more of several requests failed so."""
@@ -44,38 +55,64 @@ class HTTPFacts(StepFacts):
 
 def http_facts(context: EndpointContext, address: AddressView, accused: bool) -> HTTPFacts | None:
     """Return the facts of HTTP at one address; None when it was not tried."""
-    answer = address.http
-    if answer is None:
+    exchange = address.http.subject
+    if exchange is None:
         return None
-    kind = http_kind(answer)
-    here = [p.http for p in context.at_controls(address) if p.http is not None]
-    seen = here or [p.http for p in context.control_addresses if p.http is not None]
-    good = [c for c in seen if http_kind(c) is Kind.OK]
-    by_chance = context.by_chance(
-        kind, Step.PAYLOAD, address, lambda p: map(http_kind, p.exchanges)
-    )
+    kind = http_kind(exchange)
+    here = _exchanges(context.at_controls(address))
+    there = here or _exchanges(context.control_addresses)
+    by_chance = context.by_chance(kind, Step.PAYLOAD, address, lambda p: p.http.kinds)
     return HTTPFacts(
         kind=kind,
-        reach=context.reach(kind, map(http_kind, seen)),
-        here=any(http_kind(c) is Kind.OK for c in here),
-        repeated=address.http_repeated,
-        accused=accused,
+        reach=context.reach(kind, map(http_kind, there)),
+        here=any(http_kind(control) is Kind.OK for control in here),
+        repeated=address.http.repeated,
         by_chance=by_chance,
-        tls=answer.tls and address.proven,
-        status=answer.status or 0,
+        accused=accused,
+        answer=_answer(context, exchange, exchange.tls and address.proven, there),
+        innocuous=address.http.innocuous_kind,
+        some_flows=not exchange.tls and not by_chance and _some_flows(context, address, kind),
+    )
+
+
+def _exchanges(addresses: Iterable[AddressView]) -> list[HTTPExchange]:
+    return [p.http.subject for p in addresses if p.http.subject is not None]
+
+
+def _answer(
+    context: EndpointContext, exchange: HTTPExchange, proven: bool, there: Iterable[HTTPExchange]
+) -> HTTPAnswer:
+    """`there`: the exchanges of controls."""
+    same, other = _compared(context, exchange, there)
+    return HTTPAnswer(
+        proven=proven,
+        status=exchange.status or 0,
         # Over TLS that proved itself the page is the service's own, whatever it says.
-        page=None if answer.tls and address.proven else context.page(answer),
-        page_abroad=None if answer.tls and address.proven else context.page_abroad(answer),
-        foreign_redirect=_redirects_away(answer),
-        same_answer=any(_same(context, answer, c) for c in good),
-        other_answer=bool(good) and all(_differs(answer, c) for c in good),
-        innocuous=http_kind(address.http_innocuous) if address.http_innocuous else None,
-        some_flows=not answer.tls
-        and not by_chance
-        and kind in DEATHS
-        and partial_loss(kind, map(http_kind, address.exchanges))
-        and innocuous_passes(kind, [http_kind(each) for each in address.innocuous_exchanges])
-        and not context.control_fails(kind, lambda p: map(http_kind, p.exchanges)),
+        page=None if proven else context.page(exchange),
+        page_abroad=None if proven else context.page_abroad(exchange),
+        foreign_redirect=_redirects_away(exchange),
+        same=same,
+        other=other,
+    )
+
+
+def _compared(
+    context: EndpointContext, exchange: HTTPExchange, there: Iterable[HTTPExchange]
+) -> tuple[bool, bool]:
+    """Whether a control got the same answer, and whether those that got one all got another."""
+    good = [control for control in there if http_kind(control) is Kind.OK]
+    return (
+        any(_same(context, exchange, control) for control in good),
+        bool(good) and all(_differs(exchange, control) for control in good),
+    )
+
+
+def _some_flows(context: EndpointContext, address: AddressView, kind: Kind) -> bool:
+    return (
+        kind in DEATHS
+        and partial_loss(kind, address.http.kinds)
+        and innocuous_passes(kind, address.http.innocuous_kinds)
+        and not context.control_fails(kind, lambda p: p.http.kinds)
     )
 
 
@@ -102,14 +139,11 @@ def _known(context: EndpointContext, answer: HTTPExchange) -> str | None:
 def same_as_control(context: EndpointContext, address: AddressView) -> bool | None:
     """Whether the answer in clear text at an address is a control's page; None when there is
     nothing to compare."""
-    answer = address.http
-    controls = [p.http for p in context.control_addresses if p.http is not None]
-    good = [c for c in controls if http_kind(c) is Kind.OK]
-    if answer is None or answer.tls or http_kind(answer) is not Kind.OK or not good:
+    answer = address.http.subject
+    if answer is None or answer.tls or http_kind(answer) is not Kind.OK:
         return None
-    if any(_same(context, answer, c) for c in good):
-        return True
-    return False if all(_differs(answer, c) for c in good) else None
+    same, other = _compared(context, answer, _exchanges(context.control_addresses))
+    return True if same else False if other else None
 
 
 def _redirects(answer: HTTPExchange) -> bool:
@@ -130,33 +164,35 @@ FORBIDDEN = (403, 410, 429, 503)
 
 def _dies(facts: HTTPFacts) -> bool:
     """In clear text, and not for every host name."""
-    return not facts.tls and (facts.innocuous is None or facts.innocuous is Kind.OK)
+    return not facts.answer.proven and (facts.innocuous is None or facts.innocuous is Kind.OK)
 
 
 HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     forged_answer(Layer.HTTP),
     Rule(
         "http.same_answer",
-        lambda f: f.kind is Kind.OK and f.same_answer,
+        lambda exchange: exchange.kind is Kind.OK and exchange.answer.same,
         State.OK,
         "The control gets the same answer, whatever it is.",
     ),
     Rule(
         "http.repeat_answered",
-        lambda f: f.kind is not Kind.OK and f.repeated and not f.some_flows,
+        lambda exchange: (
+            exchange.kind is not Kind.OK and exchange.repeated and not exchange.some_flows
+        ),
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),
     ),
     Rule(
         "http.control_fails_too",
-        lambda f: f.kind is not Kind.OK and f.reach.fails_too,
+        lambda exchange: exchange.kind is not Kind.OK and exchange.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or before.",
     ),
     Rule(
         "http.blockpage",
-        lambda f: f.kind is Kind.OK and f.page is not None,
+        lambda exchange: exchange.kind is Kind.OK and exchange.answer.page is not None,
         State.BLOCKED,
         "A known block page, or a redirect to a known block host, that the control does not get. "
         "(typed)",
@@ -165,7 +201,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.blockpage_abroad",
-        lambda f: f.kind is Kind.OK and f.page_abroad is not None,
+        lambda exchange: exchange.kind is Kind.OK and exchange.answer.page_abroad is not None,
         State.BLOCKED,
         "A block page that is known from another country, and that the control does not get: "
         "traffic may leave through a network there. (typed, halved)",
@@ -175,7 +211,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.451",
-        lambda f: f.status == LEGAL,
+        lambda exchange: exchange.answer.status == LEGAL,
         State.BLOCKED,
         "Status 451 (blocked for legal reasons), which the control does not get. (typed)",
         Technique.HTTP_451,
@@ -183,7 +219,12 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.served_otherwise",
-        lambda f: f.kind is Kind.OK and f.tls and f.other_answer and f.status in FORBIDDEN,
+        lambda exchange: (
+            exchange.kind is Kind.OK
+            and exchange.answer.proven
+            and exchange.answer.other
+            and exchange.answer.status in FORBIDDEN
+        ),
         State.OK,
         "Over TLS with the service's own certificate another answer than the control's: the "
         "service itself refuses clients from here.",
@@ -191,7 +232,11 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.redirect",
-        lambda f: f.kind is Kind.OK and f.foreign_redirect and not f.tls,
+        lambda exchange: (
+            exchange.kind is Kind.OK
+            and exchange.answer.foreign_redirect
+            and not exchange.answer.proven
+        ),
         State.BLOCKED,
         "In clear text, a redirect to a foreign host that the control does not get. (typed, "
         "halved: services redirect by country)",
@@ -200,7 +245,12 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.differs",
-        lambda f: f.kind is Kind.OK and not f.tls and f.other_answer and f.status // 100 != 3,
+        lambda exchange: (
+            exchange.kind is Kind.OK
+            and not exchange.answer.proven
+            and exchange.answer.other
+            and exchange.answer.status // 100 != 3
+        ),
         State.INCONCLUSIVE,
         "In clear text, another page than the control's: another status and title, or nothing in "
         "common of title, words, headers and length; no redirect within the site, and no known "
@@ -210,14 +260,14 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.answered",
-        lambda f: f.kind is Kind.OK,
+        lambda exchange: exchange.kind is Kind.OK,
         State.OK,
         "An answer without any sign of blocking.",
     ),
     background_fails(Layer.HTTP),
     Rule(
         "http.reset.host",
-        lambda f: f.kind in (Kind.RESET, Kind.EOF) and _dies(f),
+        lambda exchange: exchange.kind in (Kind.RESET, Kind.EOF) and _dies(exchange),
         State.BLOCKED,
         "Clear-text HTTP is cut after this host name. (fit: tls reset, halved)",
         Technique.HTTP_RESET_HOST,
@@ -225,7 +275,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.timeout.host",
-        lambda f: f.kind is Kind.TIMEOUT and _dies(f),
+        lambda exchange: exchange.kind is Kind.TIMEOUT and _dies(exchange),
         State.BLOCKED,
         "Clear-text HTTP gets no answer after this host name. (low)",
         Technique.HTTP_TIMEOUT_HOST,

@@ -5,13 +5,14 @@ The first datagrams contain the service's name, and anyone on the path can read 
 them (Russia since 2023, China since 2024). But many homes and offices drop all of UDP 443. So
 missing answers count as blocking only when another QUIC handshake passed from the same vantage in
 the same round: with our reflector, another address or endpoint of the target, or another target
-(`VantageStatus.quic`).
+(`RoundBackground.quic`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
@@ -41,14 +42,9 @@ from monitor.detection.rule import (
 from probes.wire.observation import QUICHandshake
 
 
-@dataclass(frozen=True)
-class QUICFacts(StepFacts):
-    """One address, as far as QUIC goes."""
+class QUICContrasts(msgspec.Struct, frozen=True, gc=False):
+    """How other QUIC handshakes fared: with other names, and elsewhere."""
 
-    accused: bool = False
-    """The DNS answer that gave this address is itself judged forged."""
-    family_dead: bool = False
-    """No liveness host was reached over this address family."""
     innocuous: Kind | None = None
     """Another name at the same address."""
     tainted: bool = False
@@ -59,28 +55,20 @@ class QUICFacts(StepFacts):
     elsewhere: bool | None = None
     """Other QUIC of this vantage and round passed; False: nothing that was tried got an answer;
     None: none was tried."""
-    udp_at_times: bool = False
-    """While it was tried again, no host that had answered over UDP did so at the first request."""
-    evidence: tuple[str, ...] = ()
-
-    @property
-    def silent(self) -> bool:
-        """The handshake got no answer."""
-        return self.kind is Kind.TIMEOUT
 
     @property
     def quic_passes(self) -> bool:
         """Another QUIC handshake passes from this vantage."""
-        return self.elsewhere is True or (self.reflector is not None and passed(self.reflector))
+        return self.elsewhere is True or passed(self.reflector)
 
     @property
     def innocuous_passes(self) -> bool:
         """Another name to the same address gets through."""
-        return self.innocuous is not None and passed(self.innocuous)
+        return passed(self.innocuous)
 
     @property
     def by_name(self) -> bool:
-        """Only the service's name gets no answer: another name at the same address does,
+        """Where ours gets no answer, only its name does not: another name at the same address does,
         or our name dies on the way to our own host too, which answers another, and QUIC passes
         otherwise."""
         dies = self.reflector is Kind.TIMEOUT and self.elsewhere is True
@@ -92,8 +80,12 @@ class QUICFacts(StepFacts):
         When that name came second, only with ours passing elsewhere."""
         if self.innocuous is not Kind.TIMEOUT:
             return False
-        ours = self.reflector is not None and passed(self.reflector)
-        return ours or (self.elsewhere is True and not self.tainted)
+        return passed(self.reflector) or (self.elsewhere is True and not self.tainted)
+
+    @property
+    def residual_possible(self) -> bool:
+        """What looks like the address may be the name, minutes long."""
+        return self.tainted and self.innocuous is Kind.TIMEOUT
 
     @property
     def no_quic_here(self) -> bool:
@@ -106,76 +98,106 @@ class QUICFacts(StepFacts):
         )
 
 
-def passed(kind: Kind) -> bool:
+class QUICFacts(StepFacts, frozen=True, kw_only=True):
+    """One address, as far as QUIC goes."""
+
+    accused: bool = False
+    """The DNS answer that gave this address is itself judged forged."""
+    family_dead: bool = False
+    """No liveness host was reached over this address family."""
+    contrasts: QUICContrasts = QUICContrasts()
+    udp_at_times: bool = False
+    """While it was tried again, no host that had answered over UDP did so at the first request."""
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """The handshake got no answer."""
+        return self.kind is Kind.TIMEOUT
+
+
+def passed(kind: Kind | None) -> bool:
     """The server answered: with a certificate, or by closing the connection."""
-    return reached(kind) or kind is Kind.ALERT
+    return kind is not None and (reached(kind) or kind is Kind.ALERT)
 
 
 def quic_facts(context: EndpointContext, address: AddressView, accused: bool) -> QUICFacts | None:
     """Return the facts of QUIC at one address; None when it was not tried."""
-    if address.quic is None:
+    handshake = address.quic.subject
+    if handshake is None:
         return None
-    kind = quic_kind(address.quic)
-    innocuous, reflector = address.quic_innocuous, _reflector(context)
-    proof = innocuous is not None and passed(quic_kind(innocuous))
-    here = [p for p in context.at_controls(address) if p.quic]
-    seen = here or [p for p in context.compared(address, proof) if p.quic]
-    kinds = [Kind.OK if p.quic_repeated else quic_kind(p.quic) for p in seen if p.quic is not None]
-    tainted = innocuous is not None and (
-        innocuous.at_us > address.quic.at_us or AFTER_TRIGGER in innocuous.evidence
-    )
-    # What looks like the address may be the name, minutes long.
-    residual = tainted and innocuous is not None and quic_kind(innocuous) is Kind.TIMEOUT
-    by_chance = context.by_chance(
-        kind, Step.DATAGRAM, address, lambda p: map(quic_kind, p.quics)
-    ) or (
-        # It rests on one attempt with our own host that only the name is blocked.
-        not proof
-        and reflector is not None
-        and quic_kind(reflector) is kind
-        and context.one_by_chance(kind, Step.DATAGRAM, reflector.address)
-    )
-    late = kind is Kind.TIMEOUT and _answered_late(
-        address, (innocuous, reflector, *_others(context, address))
-    )
+    kind = quic_kind(handshake)
+    reflector = _reflector(context)
+    contrasts = _contrasts(context, address, handshake, reflector)
+    here = [p for p in context.at_controls(address) if p.quic.tried]
+    proof = contrasts.innocuous_passes
+    there = here or [p for p in context.compared(address, proof) if p.quic.tried]
     return QUICFacts(
         kind=kind,
-        reach=context.reach(kind, kinds),
-        here=any(p.quic_repeated or _passed(p.quic) for p in here),
-        repeated=address.quic_repeated,
+        reach=context.reach(kind, (Kind.OK if p.quic.repeated else p.quic.kind for p in there)),
+        here=any(p.quic.repeated or passed(p.quic.kind) for p in here),
+        repeated=address.quic.repeated,
+        by_chance=_by_chance(context, address, kind, reflector)
+        or (kind is Kind.TIMEOUT and _answered_late(context, address, reflector)),
         accused=accused,
-        by_chance=by_chance or late,
         family_dead=context.family_dead(address),
-        innocuous=quic_kind(innocuous) if innocuous else None,
-        tainted=tainted,
-        reflector=quic_kind(reflector) if reflector else None,
-        elsewhere=_elsewhere(context, address),
+        contrasts=contrasts,
         udp_at_times=context.udp_at_times(address),
-        evidence=(*_evidence(address), *(("residual_possible",) if residual else ())),
+        evidence=_evidence(address, contrasts),
     )
+
+
+def _contrasts(
+    context: EndpointContext,
+    address: AddressView,
+    handshake: QUICHandshake,
+    reflector: QUICHandshake | None,
+) -> QUICContrasts:
+    innocuous = address.quic.innocuous
+    return QUICContrasts(
+        innocuous=address.quic.innocuous_kind,
+        tainted=innocuous is not None
+        and (innocuous.at_us > handshake.at_us or AFTER_TRIGGER in innocuous.evidence),
+        reflector=None if reflector is None else quic_kind(reflector),
+        elsewhere=_elsewhere(context, address),
+    )
+
+
+def _by_chance(
+    context: EndpointContext, address: AddressView, kind: Kind, reflector: QUICHandshake | None
+) -> bool:
+    if context.by_chance(kind, Step.DATAGRAM, address, lambda p: p.quic.kinds):
+        return True
+    if reflector is None or quic_kind(reflector) is not kind or passed(address.quic.innocuous_kind):
+        return False
+    # It rests on one attempt with our own host that only the name is blocked.
+    return context.one_by_chance(kind, Step.DATAGRAM, reflector.address)
 
 
 def _reflector(context: EndpointContext) -> QUICHandshake | None:
-    seen = context.endpoint.quic_reflector
-    if seen is None or context.reflector_fails((seen.address, seen.port), _ours, _another):
+    handshake = context.endpoint.reflector.quic
+    if handshake is None:
         return None
-    return seen
+    if context.reflector_fails((handshake.address, handshake.port), _ours, _another):
+        return None
+    return handshake
 
 
 def _ours(endpoint: EndpointView) -> bool:
-    return _passed(endpoint.quic_reflector)
+    return _passed(endpoint.reflector.quic)
 
 
 def _another(reflector: AddressView) -> bool | None:
-    return None if reflector.quic_innocuous is None else _passed(reflector.quic_innocuous)
+    kind = reflector.quic.innocuous_kind
+    return None if kind is None else passed(kind)
 
 
-def _passed(seen: QUICHandshake | None) -> bool:
-    return seen is not None and passed(quic_kind(seen))
+def _passed(handshake: QUICHandshake | None) -> bool:
+    return handshake is not None and passed(quic_kind(handshake))
 
 
-def _any_passes(seen: Iterable[QUICHandshake]) -> bool | None:
-    kinds = {quic_kind(handshake) for handshake in seen}
+def _any_passes(handshakes: Iterable[QUICHandshake]) -> bool | None:
+    kinds = {quic_kind(handshake) for handshake in handshakes}
     if any(map(passed, kinds)):
         return True
     return False if Kind.TIMEOUT in kinds else None
@@ -192,46 +214,55 @@ def _other_addresses(context: EndpointContext, address: AddressView) -> list[Add
 
 def _others(context: EndpointContext, address: AddressView) -> list[QUICHandshake | None]:
     others = _other_addresses(context, address)
-    return [handshake for other in others for handshake in (other.quic, other.quic_innocuous)]
+    return [
+        handshake for other in others for handshake in (other.quic.subject, other.quic.innocuous)
+    ]
 
 
-def _answered_late(address: AddressView, others: Iterable[QUICHandshake | None]) -> bool:
+def _answered_late(
+    context: EndpointContext, address: AddressView, reflector: QUICHandshake | None
+) -> bool:
     """Whether another handshake took nearly as long as those at this address were waited for; where
     they were answered in part, as the shortest of them: the server is there, and was not done."""
-    waited = [each.took_us for each in address.quics]
-    parts = [each.took_us for each in address.quics if each.received_bytes]
-    answered = (each.took_us for each in others if each is not None and _passed(each))
+    waited = [ours.took_us for ours in address.quic.every]
+    parts = [ours.took_us for ours in address.quic.every if ours.received_bytes]
+    others = (address.quic.innocuous, reflector, *_others(context, address))
+    answered = (other.took_us for other in others if other is not None and _passed(other))
     return nearly_as_long(answered, [min(parts)] if parts else waited)
 
 
 def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
     """Whether other QUIC passed in this measurement or, if not, in the rest of the round."""
-    seen = [
-        *_others(context, address),
-        *(each.quic_reflector for each in context.siblings if each is not context.endpoint),
-    ]
-    if any(other.quic_repeated for other in _other_addresses(context, address)):
+    if any(other.quic.repeated for other in _other_addresses(context, address)):
         return True
-    found = {
-        _any_passes(each for each in seen if each is not None),
-        context.vantage.quic,
+    handshakes = [
+        *_others(context, address),
+        *(e.reflector.quic for e in context.siblings if e is not context.endpoint),
+    ]
+    passes = {
+        _any_passes(handshake for handshake in handshakes if handshake is not None),
+        context.vantage.background.quic,
     }
-    return True if True in found else False if False in found else None
+    return True if True in passes else False if False in passes else None
 
 
-def _evidence(address: AddressView) -> tuple[str, ...]:
-    """What ICMP or the server reported, and whether TCP and TLS worked at the same address."""
-    seen, tcp = address.quic, address.tcp_beside
-    remarks = [] if seen is None else [*icmp_evidence(seen)]
-    if seen is not None and seen.close_code is not None:
-        remarks.append(f"quic_close:{seen.close_code:#x}")
-    if tcp is not None:
+def _evidence(address: AddressView, contrasts: QUICContrasts) -> tuple[str, ...]:
+    """What ICMP or the server reported, whether TCP and TLS worked at the same address, and whether
+    the name may be what is blocked."""
+    handshake = address.quic.subject
+    remarks = [] if handshake is None else [*icmp_evidence(handshake)]
+    if handshake is not None and handshake.close_code is not None:
+        remarks.append(f"quic_close:{handshake.close_code:#x}")
+    if (tcp := address.tcp.beside) is not None:
+        tls = address.tls.beside
         if tcp.failure is not None:
             remarks.append("tcp_fails_too")
-        elif address.tls_beside is not None and not reached(tls_kind(address.tls_beside)):
+        elif tls is not None and not reached(tls_kind(tls)):
             remarks.append("tls_fails_too")
         else:
             remarks.append("tcp_works")
+    if contrasts.residual_possible:
+        remarks.append("residual_possible")
     return tuple(remarks)
 
 
@@ -240,13 +271,13 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     forged_answer(Layer.QUIC),
     Rule(
         "quic.certificate_valid",
-        lambda f: f.kind is Kind.OK,
+        lambda handshake: handshake.kind is Kind.OK,
         State.OK,
         "The handshake was completed, with a valid certificate for the name.",
     ),
     Rule(
         "quic.repeat_valid",
-        lambda f: f.repeated,
+        lambda handshake: handshake.repeated,
         State.OK,
         "A second attempt from a fresh port completed the handshake: loss, not a block.",
         evidence=("transient",),
@@ -255,13 +286,13 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     local_refusal(Layer.QUIC),
     Rule(
         "quic.control_fails_too",
-        lambda f: f.reach.fails_too,
+        lambda handshake: handshake.reach.fails_too,
         State.DOWN,
         "The control fails in the same way: closed port, no QUIC there, expired certificate.",
     ),
     Rule(
         "quic.icmp",
-        lambda f: f.kind in _ICMP,
+        lambda handshake: handshake.kind in _ICMP,
         State.INCONCLUSIVE,
         "ICMP reports that the address is unreachable, while the control's handshake passes. "
         "Firewalls of homes and offices refuse QUIC so, as a closed port does; no known blocking "
@@ -269,7 +300,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.foreign_certificate",
-        lambda f: f.kind in CERTIFICATE_KINDS or f.kind is Kind.DATES,
+        lambda handshake: handshake.kind in CERTIFICATE_KINDS or handshake.kind is Kind.DATES,
         State.INCONCLUSIVE,
         "Someone else's certificate over QUIC, where the control sees a valid one. No known "
         "blocking technique does so; TLS to the same service shows more.",
@@ -277,7 +308,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.no_quic_here",
-        lambda f: f.silent and f.no_quic_here,
+        lambda handshake: handshake.silent and handshake.contrasts.no_quic_here,
         State.INCONCLUSIVE,
         "Our own reflector gives no answer over QUIC either, and nor does anything else that was "
         "tried: this network lets no QUIC through, as many homes and offices do.",
@@ -287,7 +318,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     background_fails(Layer.QUIC),
     Rule(
         "quic.timeout.sni",
-        lambda f: f.silent and f.by_name,
+        lambda handshake: handshake.silent and handshake.contrasts.by_name,
         State.BLOCKED,
         "QUIC handshakes get no answer for the service's name only: another name to the same "
         "address passes, or our name to our own host fails too, where an innocuous one passes, "
@@ -297,7 +328,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.timeout",
-        lambda f: f.silent and f.whatever_name,
+        lambda handshake: handshake.silent and handshake.contrasts.whatever_name,
         State.BLOCKED,
         "QUIC handshakes with this address get no answer, whatever the name, while other QUIC "
         "passes and the control's does. `tcp_works` says that only QUIC is blocked. (low)",
@@ -306,7 +337,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.untold",
-        lambda f: f.silent and f.quic_passes,
+        lambda handshake: handshake.silent and handshake.contrasts.quic_passes,
         State.BLOCKED,
         "QUIC handshakes with this address get no answer, while other QUIC passes and the "
         "control's does. Whether by name or by address is not known, so no technique is named. "

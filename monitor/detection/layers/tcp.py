@@ -4,8 +4,6 @@ without blocking, so it has a low weight."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
@@ -22,8 +20,7 @@ from monitor.detection.rule import (
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
 
 
-@dataclass(frozen=True)
-class TCPFacts(StepFacts):
+class TCPFacts(StepFacts, frozen=True, kw_only=True):
     """One address, as far as TCP goes."""
 
     family_dead: bool = False
@@ -37,26 +34,27 @@ class TCPFacts(StepFacts):
 
 def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> TCPFacts | None:
     """Return the facts of TCP at one address; None when it was not tried."""
-    if address.tcp is None:
+    connect = address.tcp.subject
+    if connect is None:
         return None
-    kind = tcp_kind(address.tcp)
-    here = [tcp_kind(p.tcp) for p in context.at_controls(address) if p.tcp is not None]
+    kind = tcp_kind(connect)
+    here = [p.tcp.kind for p in context.at_controls(address) if p.tcp.tried]
     proof = kind is Kind.PROHIBITED
-    seen = here or [tcp_kind(p.tcp) for p in context.compared(address, proof) if p.tcp is not None]
-    by_chance = context.by_chance(kind, Step.CONNECT, address, lambda p: map(tcp_kind, p.connects))
+    there = here or [p.tcp.kind for p in context.compared(address, proof) if p.tcp.tried]
+    by_chance = context.by_chance(kind, Step.CONNECT, address, lambda p: p.tcp.kinds)
     return TCPFacts(
         kind=kind,
-        reach=context.reach(kind, seen),
+        reach=context.reach(kind, there),
         here=Kind.OK in here,
-        repeated=address.tcp_repeated or address.tls is not None or address.http is not None,
+        repeated=address.tcp.repeated or address.tls.tried or address.http.tried,
         by_chance=by_chance,
         family_dead=context.family_dead(address),
         accused=accused,
-        icmp=icmp_evidence(address.tcp),
+        icmp=icmp_evidence(connect),
         some_flows=kind in _CUT
         and not by_chance
-        and partial_loss(kind, map(tcp_kind, address.connects))
-        and not context.control_fails(kind, lambda p: map(tcp_kind, p.connects)),
+        and partial_loss(kind, address.tcp.kinds)
+        and not context.control_fails(kind, lambda p: p.tcp.kinds),
     )
 
 
@@ -64,13 +62,13 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     forged_answer(Layer.TCP),
     Rule(
         "tcp.connected",
-        lambda f: f.kind is Kind.OK,
+        lambda connect: connect.kind is Kind.OK,
         State.OK,
         "The connection was established.",
     ),
     Rule(
         "tcp.repeat_connected",
-        lambda f: f.repeated and not f.some_flows,
+        lambda connect: connect.repeated and not connect.some_flows,
         State.OK,
         "Another attempt from a fresh port connected: packet loss or load, not a block.",
         evidence=("transient",),
@@ -79,13 +77,13 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     local_refusal(Layer.TCP),
     Rule(
         "tcp.control_fails_too",
-        lambda f: f.reach.fails_too,
+        lambda connect: connect.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or before.",
     ),
     Rule(
         "tcp.prohibited",
-        lambda f: f.kind is Kind.PROHIBITED,
+        lambda connect: connect.kind is Kind.PROHIBITED,
         State.BLOCKED,
         "A router reports by ICMP that an administrator prohibits it. (typed)",
         Technique.TCP_UNREACHABLE,
@@ -94,7 +92,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     background_fails(Layer.TCP),
     Rule(
         "tcp.reset",
-        lambda f: f.kind is Kind.RESET,
+        lambda connect: connect.kind is Kind.RESET,
         State.BLOCKED,
         "RST in answer to the SYN, while the control connects. Closed ports and overloaded servers "
         "do so too, for everyone, and a firewall on the way for some. (fit: tcp fail_ctrl_ok "
@@ -104,7 +102,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.refused",
-        lambda f: f.kind is Kind.REFUSED,
+        lambda connect: connect.kind is Kind.REFUSED,
         State.BLOCKED,
         "Refused, where RST and ICMP cannot be distinguished. (fit: tcp fail_ctrl_ok, halved)",
         Technique.TCP_REFUSED,
@@ -112,7 +110,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.unreachable",
-        lambda f: f.kind is Kind.UNREACHABLE,
+        lambda connect: connect.kind is Kind.UNREACHABLE,
         State.BLOCKED,
         "ICMP unreachable or no route, while the control connects. Routing faults look the same. "
         "(low)",
@@ -121,7 +119,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.timeout",
-        lambda f: f.kind is Kind.TIMEOUT,
+        lambda connect: connect.kind is Kind.TIMEOUT,
         State.BLOCKED,
         "No answer to the SYN and its repeats, while the control connects. A peering fault looks "
         "the same, so such events take longer to confirm. (low)",

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from monitor.detection.model import State, Technique
 from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach
-from monitor.detection.observed.kinds import Kind, http_kind, transfer_kind
+from monitor.detection.observed.kinds import Kind, transfer_kind
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import BY_CHANCE, Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
@@ -44,36 +43,56 @@ CLEARLY = 3
 """A control so many times as fast is not slow in the same way."""
 
 
-@dataclass(frozen=True)
-class TransferFacts:
-    """How fast one address gave its bytes."""
+class OwnTransfers(msgspec.Struct, frozen=True, gc=False):
+    """How the transfers with the service's name went."""
 
     slow: bool
-    """Every transfer with the service's name was."""
+    """Every one was slow, or died."""
     dead: Kind | None = None
-    """How the transfers with the service's name died, when all did; None otherwise."""
-    reach: Reach = Reach.UNKNOWN
-    """PASSED: the control was clearly faster; SAME: it was as slow."""
-    here: bool = False
-    """The control's transfer was from this very address."""
-    unseen: bool = False
-    """No control saw this address. It may be a server for this region alone, and overloaded."""
+    """How they died, when all did; None otherwise."""
     frozen: bool = False
     """More than once the stream stopped after its first kilobytes."""
-    by_name: bool = False
-    """An innocuous name got ten times as much, or an answer where ours got none, in both orders."""
-    whatever_name: bool = False
-    """Innocuous names were as slow or died as well, before our own host was asked and after it."""
-    elsewhere: bool | None = None
-    """Our own host gave an innocuous name ten times as much; None when it was not asked."""
-    control_tenth: bool = False
-    """The control got ten times as much."""
+    small: bool = False
+    """The answers are small: the time is that of round trips and of the server."""
+
+
+class InnocuousTransfers(msgspec.Struct, frozen=True, gc=False):
+    """How transfers with innocuous names went, beside those with the service's."""
+
+    faster: bool = False
+    """They got ten times as much, or an answer where ours got none, in both orders."""
+    as_slow: bool = False
+    """They were as slow or died as well, before our own host was asked and after it."""
+    fast_elsewhere: bool | None = None
+    """One from our own host got ten times as much; None when it was not asked."""
+
+
+class ControlSpeed(msgspec.Struct, frozen=True, gc=False):
+    """How the control fared, by its transfers, else by its exchanges of this round."""
+
+    reach: Reach = Reach.UNKNOWN
+    """PASSED: the control was clearly faster; SAME: it was as slow."""
+    tenth: bool = False
+    """It got ten times as much."""
+    here: bool = False
+    """It was served from this very address."""
+
+
+NOT_COMPARED, NO_CONTROL = InnocuousTransfers(), ControlSpeed()
+
+
+class TransferFacts(msgspec.Struct, frozen=True, gc=False):
+    """How fast one address gave its bytes."""
+
+    own: OwnTransfers
+    innocuous: InnocuousTransfers = NOT_COMPARED
+    control: ControlSpeed = NO_CONTROL
+    unseen: bool = False
+    """No control saw this address. It may be a server for this region alone, and overloaded."""
     lossy: bool = False
     """So many packets of this vantage are lost in this round that a speed is chance."""
     by_chance: bool = False
     """The background of the round explains that the transfers died."""
-    small: bool = False
-    """Its answers are small: the time is that of round trips and of the server."""
 
 
 def transfer_facts(
@@ -84,38 +103,53 @@ def transfer_facts(
     own = [t for t in address.transfers if t.contrast is None]
     if not own or accused or _answered_otherwise(context, own):
         return None
-    innocuous = [t for t in address.transfers if t.contrast is Contrast.INNOCUOUS_NAME]
-    name = own[0].sni
-    elsewhere = context.endpoint.transfers_elsewhere
-    ours = [t for t in elsewhere if t.sni != name]
-    pairs = _pairs(address.transfers, name) or _pairs(elsewhere, name)
     died = _death(own)
+    return TransferFacts(
+        own=OwnTransfers(
+            slow=_all_slow(own),
+            dead=died,
+            frozen=sum(map(frozen, own)) >= min(2, len(own)),
+            small=any(map(small_answers, own)),
+        ),
+        innocuous=_innocuous(address.transfers, context.endpoint.reflector.transfers, own, died),
+        control=_compared_with_control(context, address, own),
+        unseen=context.unseen(address),
+        lossy=context.vantage.background.lossy(address.family),
+        by_chance=died is not None and context.by_chance(died, Step.PAYLOAD, address, _ends),
+    )
+
+
+def _all_slow(transfers: Iterable[Transfer]) -> bool:
+    return all(slow(t) or dead(t) for t in transfers)
+
+
+def _innocuous(
+    here: Sequence[Transfer],
+    elsewhere: Sequence[Transfer],
+    own: Sequence[Transfer],
+    died: Kind | None,
+) -> InnocuousTransfers:
+    """`here`: every transfer from the address; `elsewhere`: those from an address of ours. `died`:
+    how all of `own` did."""
+    name = own[0].sni
+    innocuous = [t for t in here if t.contrast is Contrast.INNOCUOUS_NAME]
+    ours = [t for t in elsewhere if t.sni != name]
+    pairs = _pairs(here, name) or _pairs(elsewhere, name)
     agreeing = sum(
         times_faster(other, mine, TENTH)
         for mine, other in pairs
         if died is not None or not _cut(mine)
     )
-    reach, control_tenth, here = _compared_with_control(context, address, own)
-    return TransferFacts(
-        reach=reach,
-        control_tenth=control_tenth,
-        here=here,
-        unseen=context.unseen(address),
-        lossy=context.vantage.background.lossy(address.family),
-        by_chance=died is not None and context.by_chance(died, Step.PAYLOAD, address, _ends),
-        small=any(map(small_answers, own)),
-        slow=all(slow(t) or dead(t) for t in own),
-        dead=died,
-        frozen=sum(map(frozen, own)) >= min(2, len(own)),
-        by_name=agreeing >= 2
+    return InnocuousTransfers(
+        faster=agreeing >= 2
         and 2 * agreeing > len(pairs)
         and all(slow(t) or dead(t) or overall(t) < SLOW for t in own),
         # A shaper may let no second handshake with the service's name through.
-        whatever_name=len(innocuous) >= 2
+        as_slow=len(innocuous) >= 2
         and (len(own) >= 2 or not frozen(own[0]))
-        and all(slow(t) or dead(t) for t in innocuous)
+        and _all_slow(innocuous)
         and not agreeing,
-        elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,
+        fast_elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,
     )
 
 
@@ -144,8 +178,8 @@ def _answered_otherwise(context: EndpointContext, own: Sequence[Transfer]) -> bo
         there |= {
             t.status for t in address.transfers if t.contrast is None and t.status is not None
         }
-        if address.http is not None and address.http.status is not None:
-            there.add(address.http.status)
+        if address.http.subject is not None and address.http.subject.status is not None:
+            there.add(address.http.subject.status)
     return bool(statuses and there) and statuses.isdisjoint(there)
 
 
@@ -167,25 +201,34 @@ def _beats(seen: Transfer, own: Sequence[Transfer], times: int) -> bool:
 
 def _compared_with_control(
     context: EndpointContext, address: AddressView, own: Sequence[Transfer]
-) -> tuple[Reach, bool, bool]:
-    """What the control adds, by its own transfers, else by its exchanges of this round: whether it
-    was clearly faster, whether ten times so, and whether that was at this very address."""
-    here, everywhere = context.at_controls(address), context.control_addresses
-    for addresses in (here, everywhere):
-        transfers = [_begun(t) for p in addresses for t in p.transfers if t.contrast is None]
-        if transfers:
-            clearly = any(_beats(t, own, CLEARLY) for t in transfers)
-            failed = all(map(dead, transfers))
-            tenth = any(_beats(t, own, TENTH) for t in transfers)
-            return _reach(clearly, failed), tenth, addresses is here
-    answers = [p.http for p in everywhere if p.http is not None]
-    answered = [a for a in answers if http_kind(a) is Kind.OK]
+) -> ControlSpeed:
+    here = _of_service(context.at_controls(address))
+    if transfers := here or _of_service(context.control_addresses):
+        return ControlSpeed(
+            _reach(
+                passed=any(_beats(t, own, CLEARLY) for t in transfers),
+                failed=all(map(dead, transfers)),
+            ),
+            tenth=any(_beats(t, own, TENTH) for t in transfers),
+            here=bool(here),
+        )
+    answers = [p.http for p in context.control_addresses if p.http.tried]
     if not answers:
-        return Reach.UNKNOWN, False, False
-    # A page too small to tell a speed was at least had without trouble.
-    clearly = any(_quick(a, own, CLEARLY) or _small(a) for a in answered)
-    tenth = any(_quick(a, own, TENTH) for a in answered)
-    return _reach(clearly, failed=not answered), tenth, False
+        return NO_CONTROL
+    answered = [a.subject for a in answers if a.subject is not None and a.kind is Kind.OK]
+    return ControlSpeed(
+        # A page too small to tell a speed was at least had without trouble.
+        _reach(
+            passed=any(_quick(a, own, CLEARLY) or _small(a) for a in answered),
+            failed=not answered,
+        ),
+        tenth=any(_quick(a, own, TENTH) for a in answered),
+    )
+
+
+def _of_service(addresses: Iterable[AddressView]) -> list[Transfer]:
+    """Transfers of controls with the service's name."""
+    return [_begun(t) for p in addresses for t in p.transfers if t.contrast is None]
 
 
 def _begun(seen: Transfer) -> Transfer:
@@ -216,7 +259,9 @@ def _quick(answer: HTTPExchange, own: Sequence[Transfer], times: int) -> bool:
 def _late(kind: Kind, word: str, technique: Technique, weight: int) -> Rule[TransferFacts]:
     return Rule(
         f"tls.{kind}.sni_late",
-        lambda f: f.dead is kind and f.by_name and not f.by_chance,
+        lambda transfers: (
+            transfers.own.dead is kind and transfers.innocuous.faster and not transfers.by_chance
+        ),
         State.BLOCKED,
         f"The handshake passes, and the connection {word} before the service's answer, while an "
         "innocuous name gets an answer from the same address, in both orders. (typed, halved)",
@@ -228,7 +273,7 @@ def _late(kind: Kind, word: str, technique: Technique, weight: int) -> Rule[Tran
 THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     Rule(
         "throttle.runs",
-        lambda f: not (f.slow or f.by_name),
+        lambda transfers: not (transfers.own.slow or transfers.innocuous.faster),
         State.OK,
         "Data arrives at a usable speed.",
     ),
@@ -237,7 +282,7 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     _late(Kind.TIMEOUT, "falls silent", Technique.TLS_TIMEOUT_SNI, 2_100_000),
     Rule(
         "throttle.dead",
-        lambda f: f.dead is not None,
+        lambda transfers: transfers.own.dead is not None,
         State.OK,
         "The connections died: there was no speed to compare. Whether the service answers is "
         "judged by its own exchange.",
@@ -245,14 +290,14 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.control_slow_too",
-        lambda f: f.reach is Reach.SAME,
+        lambda transfers: transfers.control.reach is Reach.SAME,
         State.OK,
         "Slow, and as slow for the control: the service itself is slow.",
         evidence=("slow_for_control_too",),
     ),
     Rule(
         "throttle.background",
-        lambda f: f.lossy,
+        lambda transfers: transfers.lossy,
         State.OK,
         "Slow, and this vantage loses so many packets in this round that two transfers differ by "
         "chance.",
@@ -260,7 +305,7 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.freeze.sni",
-        lambda f: f.frozen and f.by_name,
+        lambda transfers: transfers.own.frozen and transfers.innocuous.faster,
         State.THROTTLED,
         "The stream stops after its first kilobytes for the service's name, repeatedly, while an "
         "innocuous name gets everything from the same address. (typed)",
@@ -269,7 +314,7 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.sni",
-        lambda f: f.by_name,
+        lambda transfers: transfers.innocuous.faster,
         State.THROTTLED,
         "With the service's name data arrives at a tenth or less of the speed of an innocuous name "
         "at the same address, in both orders. (typed)",
@@ -278,14 +323,18 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.everywhere",
-        lambda f: f.elsewhere is False,
+        lambda transfers: transfers.innocuous.fast_elsewhere is False,
         State.OK,
         "Slow, whatever the name, and our own host is slow as well: the line is slow.",
         evidence=("slow_for_every_name", "slow_elsewhere"),
     ),
     Rule(
         "throttle.freeze.address",
-        lambda f: f.frozen and f.whatever_name and f.elsewhere is True,
+        lambda transfers: (
+            transfers.own.frozen
+            and transfers.innocuous.as_slow
+            and transfers.innocuous.fast_elsewhere is True
+        ),
         State.THROTTLED,
         "Every stream from this address stops after its first kilobytes, whatever the name, while "
         "our own host and the control's transfer are not cut. (typed, halved)",
@@ -295,12 +344,12 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.address",
-        lambda f: (
-            f.whatever_name
-            and f.elsewhere is True
-            and not f.small
-            and not f.unseen
-            and (f.control_tenth or f.reach is Reach.UNKNOWN)
+        lambda transfers: (
+            transfers.innocuous.as_slow
+            and transfers.innocuous.fast_elsewhere is True
+            and not transfers.own.small
+            and not transfers.unseen
+            and (transfers.control.tenth or transfers.control.reach is Reach.UNKNOWN)
         ),
         State.THROTTLED,
         "Whatever the name, this address gives a tenth or less of what the control gets from it "

@@ -1,34 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One TLS handshake with the service's name: what is read, and the rules.
-
-Two contrasts show whether the name or the address is blocked: an innocuous name at the service's
-address, and the service's name at our own reflector, beside an innocuous one there.
-"""
+"""One TLS handshake with the service's name: what is read, and the rules. Whether the name or the
+address is blocked, `tls_contrasts` tells."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+import msgspec
+
+from monitor.detection.layers.tls_contrasts import TLSContrasts, tls_contrasts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
 from monitor.detection.observed.chance import nearly_as_long
-from monitor.detection.observed.endpoint_context import (
-    AFTER_TRIGGER,
-    EndpointContext,
-    Reach,
-    StepFacts,
-)
+from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     DEATHS,
     Kind,
     innocuous_passes,
     partial_loss,
-    reached,
-    tcp_kind,
     tls_kind,
 )
-from monitor.detection.observed.view import AddressView, EndpointView
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import Contrast, TLSHandshake
 
@@ -36,178 +29,127 @@ GAP = "gap"
 """Evidence of the probe: segments of the answer arrived beyond one that is missing."""
 
 
-_HANGS_UP = (Kind.EOF, Kind.RESET)
+class ShownCertificate(msgspec.Struct, frozen=True, gc=False):
+    """What is known of the certificate that a server showed."""
 
-
-@dataclass(frozen=True)
-class TLSFacts(StepFacts):
-    """One address, as far as TLS goes."""
-
-    classical: bool = False
-    accused: bool = False
-    innocuous: Kind | None = None
-    reflector: Kind | None = None
-    """The service's name at an address of ours; None also where that fails for every name."""
-    same_leaf: bool = False
+    at_control: bool = False
     """The control saw the same certificate."""
     system_root: bool = False
+    """It is valid under a root of the vantage's system alone."""
     page: str | None = None
-    tainted: bool = False
-    """The innocuous name was sent after ours: a censor that blocks the pair of addresses for
-    minutes (residual censorship) blocks it as well."""
-    gap: bool = False
-    """Parts of the server's answer arrived, and not its beginning."""
+    """Fingerprint of the block page behind it."""
     other_edge: bool = False
     """A trusted authority's certificate for another name, shown at addresses alone that no control
     saw, and no known block page behind it."""
+
+
+NO_CERTIFICATE = ShownCertificate()
+
+
+class TLSFacts(StepFacts, frozen=True, kw_only=True):
+    """One address, as far as TLS goes."""
+
+    contrasts: TLSContrasts
+    certificate: ShownCertificate = NO_CERTIFICATE
+    classical: bool = False
+    """A smaller ClientHello got a valid certificate."""
+    accused: bool = False
+    """The DNS answer that gave this address is itself judged forged."""
+    gap: bool = False
+    """Parts of the server's answer arrived, and not its beginning."""
     some_flows: bool = False
     """Half or more of several handshakes failed so, others passed, an innocuous name always passed,
     and none of the control's failed."""
 
-    @property
-    def innocuous_passes(self) -> bool:
-        """Another name at the same address gets further than ours. A server that accepts no other
-        name may refuse it by an alert, or hang up: either is an answer, where ours gets none."""
-        kind = self.innocuous
-        answered = kind is Kind.ALERT or (kind in _HANGS_UP and self.kind is Kind.TIMEOUT)
-        return kind is not None and (reached(kind) or (answered and self.kind is not kind))
-
-    @property
-    def reflector_dies(self) -> bool:
-        """Our name to our own host fails in the same way."""
-        return self.reflector is not None and self.reflector is self.kind
-
-    @property
-    def by_name(self) -> bool:
-        """The contrasts show filtering by name."""
-        return self.innocuous_passes or self.reflector_dies
-
-    @property
-    def whatever_name(self) -> bool:
-        """The contrasts show that the address is blocked, whatever the name. When the innocuous
-        name was sent second, only if ours passes at our reflector."""
-        passes_elsewhere = self.reflector is not None and reached(self.reflector)
-        compared = self.innocuous is not None and not self.by_name
-        return compared and (passes_elsewhere or not self.tainted)
-
-    @property
-    def residual_possible(self) -> bool:
-        """A block by name, continued for minutes, may look like a block of the address."""
-        return self.tainted and self.innocuous is not None and not self.by_name
-
 
 def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> TLSFacts | None:
     """Return the facts of TLS at one address; None when it was not tried."""
-    if address.tls is None:
+    handshake = address.tls.subject
+    if handshake is None:
         return None
-    contrasts = contrasted(context, address, address.tls)
-    kind, by_name = contrasts.kind, contrasts.by_name
-    by_chance = context.by_chance(
-        kind, Step.PAYLOAD, address, lambda p: map(tls_kind, p.handshakes)
-    ) or (
-        # It rests on one attempt with our own host that only the name is blocked.
-        contrasts.reflector_dies
-        and not contrasts.innocuous_passes
-        and context.endpoint.reflector is not None
-        and context.one_by_chance(kind, Step.PAYLOAD, context.endpoint.reflector.address)
-    )
-    beside = (*address.innocuous_handshakes, context.endpoint.reflector)
-    answered = (each.took_us for each in beside if each and tls_kind(each) is not Kind.TIMEOUT)
-    late = kind is Kind.TIMEOUT and nearly_as_long(
-        answered, (each.took_us for each in address.handshakes)
-    )
-    here = [p for p in context.at_controls(address) if p.tls is not None]
-    proof = kind not in DEATHS or by_name
-    seen = here or [p for p in context.compared(address, proof) if p.tls is not None]
-    kinds = [Kind.OK if p.proven else tls_kind(p.tls) for p in seen if p.tls is not None]
-    leaf = leaf_of(address)
-    page = context.page(address.http_unverified) if address.http_unverified else None
+    kind = tls_kind(handshake)
+    contrasts = tls_contrasts(context, address, kind)
+    by_chance = _by_chance(context, address, contrasts)
+    here = [p for p in context.at_controls(address) if p.tls.tried]
+    proof = kind not in DEATHS or contrasts.by_name
+    there = here or [p for p in context.compared(address, proof) if p.tls.tried]
     return TLSFacts(
         kind=kind,
-        reach=context.reach(kind, kinds),
+        reach=context.reach(kind, (Kind.OK if p.proven else p.tls.kind for p in there)),
         here=any(p.proven for p in here),
-        repeated=address.tls_repeated or (address.http is not None and address.http.tls),
-        by_chance=by_chance or late,
-        classical=address.tls_classical or _classical_elsewhere(context, address),
+        repeated=address.tls.repeated
+        or (address.http.subject is not None and address.http.subject.tls),
+        by_chance=by_chance or (kind is Kind.TIMEOUT and _answered_late(context, address)),
+        contrasts=contrasts,
+        certificate=_certificate(context, address, handshake, there),
+        classical=address.classical or _classical_elsewhere(context, address),
         accused=accused,
-        innocuous=contrasts.innocuous,
-        reflector=contrasts.reflector,
-        same_leaf=bool(leaf) and leaf in map(leaf_of, seen),
-        system_root="system_root" in address.tls.evidence,
+        gap=GAP in handshake.evidence,
+        some_flows=not by_chance and _some_flows(context, address, kind),
+    )
+
+
+def _by_chance(context: EndpointContext, address: AddressView, contrasts: TLSContrasts) -> bool:
+    if context.by_chance(contrasts.kind, Step.PAYLOAD, address, lambda p: p.tls.kinds):
+        return True
+    ours = context.endpoint.reflector.tls
+    if ours is None or not contrasts.reflector_dies or contrasts.innocuous_passes:
+        return False
+    # It rests on one attempt with our own host that only the name is blocked.
+    return context.one_by_chance(contrasts.kind, Step.PAYLOAD, ours.address)
+
+
+def _answered_late(context: EndpointContext, address: AddressView) -> bool:
+    """Whether an answer to another name took nearly as long as ours was waited for."""
+    beside = (*address.tls.every_innocuous, context.endpoint.reflector.tls)
+    return nearly_as_long(
+        (other.took_us for other in beside if other and tls_kind(other) is not Kind.TIMEOUT),
+        (ours.took_us for ours in address.tls.every),
+    )
+
+
+def _some_flows(context: EndpointContext, address: AddressView, kind: Kind) -> bool:
+    return (
+        kind in DEATHS
+        and partial_loss(kind, address.tls.kinds)
+        and innocuous_passes(kind, address.tls.innocuous_kinds)
+        and not context.control_fails(kind, lambda p: p.tls.kinds)
+    )
+
+
+def _certificate(
+    context: EndpointContext,
+    address: AddressView,
+    handshake: TLSHandshake,
+    there: Sequence[AddressView],
+) -> ShownCertificate:
+    """`there`: the addresses at which controls shook hands."""
+    leaf = leaf_of(address)
+    page = context.page(address.unverified) if address.unverified else None
+    return ShownCertificate(
+        at_control=bool(leaf) and leaf in map(leaf_of, there),
+        system_root="system_root" in handshake.evidence,
         page=page,
-        tainted=_tainted(address),
-        gap=GAP in address.tls.evidence,
-        other_edge=kind is Kind.OTHER_NAME
+        other_edge=tls_kind(handshake) is Kind.OTHER_NAME
         and page is None
         and all(
-            context.unseen(each)
-            for each in context.endpoint.addresses.values()
-            if leaf_of(each) == leaf
+            context.unseen(other)
+            for other in context.endpoint.addresses.values()
+            if leaf_of(other) == leaf
         ),
-        some_flows=kind in DEATHS
-        and not by_chance
-        and partial_loss(kind, map(tls_kind, address.handshakes))
-        and innocuous_passes(kind, [tls_kind(each) for each in address.innocuous_handshakes])
-        and not context.control_fails(kind, lambda p: map(tls_kind, p.handshakes)),
     )
 
 
 def leaf_of(address: AddressView) -> str:
     """The hash of the certificate that an address shows; empty where that was not seen."""
-    seen = address.tls
-    return seen.chain[0].sha256 if seen is not None and seen.chain else ""
-
-
-def contrasted(context: EndpointContext, address: AddressView, seen: TLSHandshake) -> TLSFacts:
-    """Return how a handshake at an address and its two contrasts ended; nothing else is read."""
-    kind = tls_kind(seen)
-    return TLSFacts(
-        kind,
-        Reach.UNKNOWN,
-        innocuous=innocuous_kind(address, kind),
-        reflector=_reflector_kind(context),
-    )
-
-
-def _reflector_kind(context: EndpointContext) -> Kind | None:
-    seen = context.endpoint.reflector
-    if seen is None or context.reflector_fails((seen.address, seen.port), _ours, _another):
-        return None
-    return tls_kind(seen)
-
-
-def _ours(endpoint: EndpointView) -> bool:
-    return endpoint.reflector is not None and reached(tls_kind(endpoint.reflector))
-
-
-def _another(reflector: AddressView) -> bool | None:
-    if reflector.tls_innocuous is not None:
-        return reached(tls_kind(reflector.tls_innocuous))
-    return None if reflector.tcp_innocuous is None else False
-
-
-def innocuous_kind(address: AddressView, kind: Kind) -> Kind | None:
-    """How the handshake with an innocuous name ended. Where ours died in the same way as already
-    the connect before it, so did any name; None when there was none."""
-    if address.tls_innocuous is not None:
-        return tls_kind(address.tls_innocuous)
-    before = address.tcp_innocuous
-    return kind if before is not None and tcp_kind(before) is kind else None
+    handshake = address.tls.subject
+    return handshake.chain[0].sha256 if handshake is not None and handshake.chain else ""
 
 
 def _classical_elsewhere(context: EndpointContext, address: AddressView) -> bool:
     """The smaller ClientHello was not tried here, and passed at another address of the endpoint."""
-    tried = any(each.contrast is Contrast.CLASSICAL_HELLO for each in address.handshakes)
-    return not tried and any(other.tls_classical for other in context.endpoint.addresses.values())
-
-
-def _tainted(address: AddressView) -> bool:
-    """Our name was sent to this address before the innocuous one."""
-    innocuous = address.tls_innocuous or address.tcp_innocuous
-    if address.tls is None or innocuous is None:
-        return False
-    first = min(shaken.at_us for shaken in address.handshakes)
-    return innocuous.at_us > first or AFTER_TRIGGER in innocuous.evidence
+    tried = any(hello.contrast is Contrast.CLASSICAL_HELLO for hello in address.tls.every)
+    return not tried and any(other.classical for other in context.endpoint.addresses.values())
 
 
 _WORDS = {
@@ -244,7 +186,7 @@ def _sni(kind: Kind) -> Rule[TLSFacts]:
     technique, weight = _BY_NAME[kind]
     return Rule(
         f"tls.{kind}.sni",
-        lambda f: f.kind is kind and f.by_name,
+        lambda handshake: handshake.kind is kind and handshake.contrasts.by_name,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} for the service's name only: an innocuous name to the same "
         "address passes, or the service's name to our own host fails too, where an innocuous one "
@@ -258,7 +200,7 @@ def _other(kind: Kind) -> Rule[TLSFacts]:
     technique, weight = _BY_ADDRESS[kind]
     return Rule(
         f"tls.{kind}.other",
-        lambda f: f.kind is kind and f.whatever_name,
+        lambda handshake: handshake.kind is kind and handshake.contrasts.whatever_name,
         State.BLOCKED,
         f"Every handshake to this address {_WORDS[kind]}, whatever the name, while the control's "
         "passes. (fit, halved)",
@@ -270,7 +212,7 @@ def _other(kind: Kind) -> Rule[TLSFacts]:
 def _untold(kind: Kind) -> Rule[TLSFacts]:
     return Rule(
         f"tls.{kind}.untold",
-        lambda f: f.kind is kind,
+        lambda handshake: handshake.kind is kind,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} and no contrast was measured: whether by name or by "
         "address is not known, so no technique is named. (fit, halved)",
@@ -283,20 +225,20 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     forged_answer(Layer.TLS),
     Rule(
         "tls.certificate_valid",
-        lambda f: f.kind is Kind.OK,
+        lambda handshake: handshake.kind is Kind.OK,
         State.OK,
         "A valid certificate for the name.",
     ),
     Rule(
         "tls.repeat_valid",
-        lambda f: f.repeated and not f.some_flows,
+        lambda handshake: handshake.repeated and not handshake.some_flows,
         State.OK,
         "A second attempt from a fresh port got a valid certificate: loss, not a block.",
         evidence=("transient",),
     ),
     Rule(
         "tls.large_hello",
-        lambda f: f.classical and not f.some_flows,
+        lambda handshake: handshake.classical and not handshake.some_flows,
         State.OK,
         "The small ClientHello passes where the large one fails: a middlebox drops a ClientHello "
         "that does not fit into one packet (openssl#27601), for every name.",
@@ -304,13 +246,13 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.control_fails_too",
-        lambda f: f.reach.fails_too,
+        lambda handshake: handshake.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or before: expired certificate, broken server.",
     ),
     Rule(
         "tls.clock",
-        lambda f: f.kind is Kind.DATES and f.same_leaf,
+        lambda handshake: handshake.kind is Kind.DATES and handshake.certificate.at_control,
         State.INCONCLUSIVE,
         "The certificate is outside its dates by this machine's clock, and the control accepts "
         "the same certificate.",
@@ -318,7 +260,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.dates",
-        lambda f: f.kind is Kind.DATES,
+        lambda handshake: handshake.kind is Kind.DATES,
         State.INCONCLUSIVE,
         "The certificate is outside its dates by this machine's clock: the clock may be wrong, or "
         "this server has an old certificate. OpenSSL looks at the dates last, so its authority and "
@@ -327,7 +269,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.http_response",
-        lambda f: f.kind is Kind.PLAIN_HTTP,
+        lambda handshake: handshake.kind is Kind.PLAIN_HTTP,
         State.BLOCKED,
         "An answer in clear-text HTTP in place of TLS. (typed)",
         Technique.TLS_HTTP_RESPONSE,
@@ -335,7 +277,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.mitm.self_signed",
-        lambda f: f.kind is Kind.SELF_SIGNED,
+        lambda handshake: handshake.kind is Kind.SELF_SIGNED,
         State.BLOCKED,
         "A self-signed certificate, where the control sees a valid one. (fit: tls other)",
         Technique.TLS_MITM_SELF_SIGNED,
@@ -343,7 +285,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.other_name",
-        lambda f: f.other_edge,
+        lambda handshake: handshake.certificate.other_edge,
         State.INCONCLUSIVE,
         "A trusted authority's certificate for another name, at an address that no control saw. A "
         "server for this region that has none for this name yet shows such a one; who intercepts "
@@ -353,7 +295,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.mitm.ca_signed",
-        lambda f: f.kind in CERTIFICATE_KINDS,
+        lambda handshake: handshake.kind in CERTIFICATE_KINDS,
         State.BLOCKED,
         "A certificate of an unknown authority or for another name, where the control sees a valid "
         "one and the liveness hosts are not intercepted. (fit: tls other)",
@@ -362,7 +304,9 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.large_answer",
-        lambda f: f.kind is Kind.TIMEOUT and f.gap and not f.by_name,
+        lambda handshake: (
+            handshake.kind is Kind.TIMEOUT and handshake.gap and not handshake.contrasts.by_name
+        ),
         State.INCONCLUSIVE,
         "Small segments of the server's answer arrived, and the one before them did not, whatever "
         "the name: the path loses large packets and their repeats without a word (a black hole of "

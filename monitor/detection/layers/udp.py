@@ -22,13 +22,13 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     forged_answer(Layer.UDP),
     Rule(
         "udp.answered",
-        lambda f: f.kind is Kind.OK,
+        lambda exchange: exchange.kind is Kind.OK,
         State.OK,
         "A server of the protocol answered. Such an answer does not prove whose server it is.",
     ),
     Rule(
         "udp.repeat_answered",
-        lambda f: f.repeated,
+        lambda exchange: exchange.repeated,
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),
@@ -37,13 +37,13 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     local_refusal(Layer.UDP),
     Rule(
         "udp.control_fails_too",
-        lambda f: f.reach.fails_too,
+        lambda exchange: exchange.reach.fails_too,
         State.DOWN,
         "The control fails in the same way: the port is closed, or the server is down.",
     ),
     Rule(
         "udp.told",
-        lambda f: f.kind in _TOLD,
+        lambda exchange: exchange.kind in _TOLD,
         State.INCONCLUSIVE,
         "ICMP reports that it is unreachable, while the control gets an answer. Firewalls that "
         "prohibit all UDP do so too, so no technique is named.",
@@ -51,7 +51,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "udp.no_udp_here",
-        lambda f: f.kind is Kind.TIMEOUT and not f.udp_passes,
+        lambda exchange: exchange.kind is Kind.TIMEOUT and not exchange.udp_passes,
         State.INCONCLUSIVE,
         "No answer, and no other host answered over UDP at this port: many networks let none "
         "through.",
@@ -61,7 +61,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     background_fails(Layer.UDP),
     Rule(
         "udp.timeout",
-        lambda f: f.kind is Kind.TIMEOUT,
+        lambda exchange: exchange.kind is Kind.TIMEOUT,
         State.BLOCKED,
         "No answer to the request and its repeats, where the control gets one and other hosts "
         "answer this vantage over UDP at the same port. (low)",

@@ -5,8 +5,10 @@ results, and the same endpoint as controls saw it. No judgement here."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
 from monitor.detection.observed.background import (
@@ -60,9 +62,10 @@ class Reach(Enum):
         return self in (Reach.SAME, Reach.EARLIER)
 
 
-def reach(kind: Kind, control: Iterable[Kind]) -> Reach:
-    """Compare a failure with what controls saw; one that passed is enough."""
-    seen = set(control)
+def reach(kind: Kind, control: Iterable[Kind | None]) -> Reach:
+    """Compare a failure with what controls saw (None where they saw nothing); one that passed is
+    enough."""
+    seen = set(control) - {None}
     if not seen:
         return Reach.UNKNOWN
     if Kind.OK in seen:
@@ -70,8 +73,7 @@ def reach(kind: Kind, control: Iterable[Kind]) -> Reach:
     return Reach.SAME if kind in seen else Reach.DIFFERENT
 
 
-@dataclass(frozen=True)
-class StepFacts:
+class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How one step at one address ended, and how the control fared at this step."""
 
     kind: Kind
@@ -80,7 +82,7 @@ class StepFacts:
     """The control passed this step at this very address."""
     repeated: bool = False
     """A repeat from a fresh port passed, or a later step was taken, which needs this one."""
-    by_chance: bool = field(default=False, kw_only=True)
+    by_chance: bool = False
     """The background of the round explains such failures as well."""
 
 
@@ -131,14 +133,16 @@ class EndpointContext:
     def unseen(self, address: AddressView) -> bool:
         """Whether controls tried other addresses alone, and were never given this one. It may be a
         server for this region, whose troubles nobody elsewhere sees."""
-        given = (answers(c.lookups.values()) | answers(c.references) for c in self.controls)
+        given = (
+            answers(c.name.lookups.values()) | answers(c.name.references) for c in self.controls
+        )
         return (
             bool(self.control_addresses)
             and not self.at_controls(address)
             and not any(address.address in each for each in given)
         )
 
-    def reach(self, kind: Kind, control: Iterable[Kind]) -> Reach:
+    def reach(self, kind: Kind, control: Iterable[Kind | None]) -> Reach:
         """Compare a failure at an address with what controls saw there. Where none of them tried
         this step, it counts how far they got."""
         found = reach(kind, control)
@@ -225,8 +229,8 @@ class EndpointContext:
         seen = {
             (each.ref.host, asked): [dns_kind(query) for query in queries]
             for each in self.siblings
-            for asked, queries in each.queries.items()
-            if (asked, dns_kind(each.lookups[asked])) not in self.vantage.unanswered
+            for asked, queries in each.name.queries.items()
+            if (asked, dns_kind(each.name.lookups[asked])) not in self.vantage.resolver.unanswered
         }
         fared = {
             key: Fared(len(kinds), sum(each in UNANSWERED for each in kinds))
@@ -246,14 +250,14 @@ class EndpointContext:
         """Whether hosts that had answered over UDP were asked again while the target was, and each
         request or its answer was lost: the line passes few datagrams, or at times none. Hosts of
         the other address family count where none of this one was asked."""
-        every = [seen for endpoint in self.siblings for seen in endpoint.udp_again]
+        every = [seen for endpoint in self.siblings for seen in endpoint.hosts_again.over_udp]
         again = [seen for seen in every if family(seen.address) == address.family] or every
         return bool(again) and all(app_kind(s) is not Kind.OK or resent(s) for s in again)
 
     def family_dead(self, address: AddressView) -> bool:
         """Whether no liveness host was reached over the address family."""
         return self.vantage.international is not None and (
-            address.family not in self.vantage.families
+            address.family not in self.vantage.passage.families
         )
 
 
@@ -300,11 +304,11 @@ def _sent_again(tally: AttemptTally, sends: int) -> list[Others]:
 def _end(control: EndpointView) -> Reach:
     """Whether a control ended before it reached a server; UNKNOWN when it did not end there."""
     tried = [address for address in control.addresses.values() if address.seen]
-    if any(a.tcp is None or a.tcp_passed for a in tried):
+    if any(not a.tcp.tried or a.tcp.passed for a in tried):
         return Reach.UNKNOWN
     if tried:
         return Reach.EARLIER
-    kinds = {dns_kind(lookup) for lookup in control.lookups.values()}
+    kinds = {dns_kind(lookup) for lookup in control.name.lookups.values()}
     if Kind.OK in kinds:
         return Reach.UNKNOWN
     return Reach.EARLIER if kinds <= {Kind.NXDOMAIN, Kind.EMPTY} else Reach.DIFFERENT
@@ -322,9 +326,9 @@ def endpoint_context(
     """Collect what is known of an endpoint's addresses."""
     known: set[str] = set()
     for control in controls:
-        known |= answers(control.lookups.values()) | answers(control.references)
-        known |= {address.address for address in control.addresses.values() if address.tcp_passed}
-    known |= answers(q for q in endpoint.references if q.transport in ENCRYPTED)
+        known |= answers(control.name.lookups.values()) | answers(control.name.references)
+        known |= {address.address for address in control.addresses.values() if address.tcp.passed}
+    known |= answers(q for q in endpoint.name.references if q.transport in ENCRYPTED)
     shown = proven(siblings, endpoint.ref.host)
     return EndpointContext(
         endpoint,

@@ -8,8 +8,10 @@ So missing liveness observations never make a vantage look better.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import msgspec
 
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer
@@ -17,11 +19,8 @@ from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     Kind,
-    app_kind,
     dns_kind,
-    http_kind,
     tcp_kind,
-    tls_kind,
 )
 from monitor.detection.observed.ranges import special_place
 from monitor.detection.observed.view import AddressView, EndpointView, view
@@ -33,6 +32,37 @@ CLOCK_TOLERANCE_MS = 3_600_000
 LEAST_SILENT = 2
 
 
+class Passage(msgspec.Struct, frozen=True, gc=False):
+    """Over what liveness hosts were reached: what is out of order elsewhere is not the service."""
+
+    families: frozenset[int] = frozenset()
+    """Address families."""
+    udp: frozenset[tuple[int, int]] = frozenset()
+    """Address families and ports over which a host answered by UDP."""
+    special_places: frozenset[str] = frozenset()
+    """Special ranges: in laboratories, and behind tunnels that answer every name with an address of
+    their own (198.18.0.0/15)."""
+
+
+class ResolverStatus(msgspec.Struct, frozen=True, gc=False):
+    """How the system resolver treats the names of liveness hosts."""
+
+    answers: bool = False
+    """It answered for every name."""
+    dead: bool = False
+    """It was asked and answered for none."""
+    unanswered: frozenset[tuple[str, Kind]] = frozenset()
+    """Query types that it answers for no name, though it answers the other type, each with how it
+    fails them."""
+    contradicts_itself: bool = False
+    """It says that a name does not exist and gives an address of it. It may fail a query type for
+    every name, but a name that has an address exists (RFC 8020)."""
+
+
+NO_PASSAGE, SILENT_RESOLVER = Passage(), ResolverStatus()
+"""Where no liveness host was measured."""
+
+
 @dataclass(frozen=True)
 class VantageStatus:
     """What the liveness hosts show about a vantage."""
@@ -40,34 +70,17 @@ class VantageStatus:
     international: bool | None = None
     """Most international hosts passed; None when they were not measured."""
     domestic: bool | None = None
-    quic: bool | None = None
-    """Whether QUIC of others passed in the same round."""
     background: RoundBackground = NO_BACKGROUND
     """How often others fail in the same round."""
-    families: frozenset[int] = frozenset()
-    """Address families over which a liveness host was reached."""
-    udp: frozenset[tuple[int, int]] = frozenset()
-    """Address families and ports over which a liveness host answered by UDP."""
-    special_places: frozenset[str] = frozenset()
-    """Special ranges in which liveness hosts were reached: in laboratories, and behind tunnels that
-    answer every name with an address of their own (198.18.0.0/15)."""
-    resolver_answers: bool = False
-    """The system resolver answered for every liveness name."""
-    resolver_dead: bool = False
-    """It was asked and answered for none."""
-    unanswered: frozenset[tuple[str, Kind]] = frozenset()
-    """Query types that the resolver answers for no liveness name, though it answers the other type,
-    each with how it fails them."""
-    contradicts_itself: bool = False
-    """The resolver says that a liveness name does not exist and gives an address of it. It may fail
-    a query type for every name, but a name that has an address exists (RFC 8020)."""
+    passage: Passage = NO_PASSAGE
+    resolver: ResolverStatus = SILENT_RESOLVER
     intercepted: bool = False
     """Half or more of the handshakes with liveness hosts show someone else's certificate."""
     portal: bool = False
     """A liveness host answered by a foreign redirect, by a sign-in page or by HTTP in TLS."""
-    dates: bool = False
-    """Half or more of the liveness certificates are outside their dates."""
     clock_wrong: bool = False
+    """The clock is far off, or half or more of the liveness certificates are outside their
+    dates."""
     went_offline: bool = False
     """Hosts that liveness had reached were silent while the target's addresses were."""
 
@@ -112,53 +125,59 @@ def vantage_status(
     `by_scope`: their `hosts_by_scope`, where it is known."""
     if by_scope is None:
         by_scope = hosts_by_scope(liveness)
+    everywhere = [host for scope in by_scope.values() for host in scope]
     hosts = by_scope.get(LIVENESS_INTERNATIONAL, [])
-    addresses = [address for host in hosts for address in host.addresses.values()]
-    everywhere = [
-        p for scope in by_scope.values() for host in scope for p in host.addresses.values()
-    ]
-    shaken = [
-        tls_kind(address.tls)
-        for address in addresses
-        if address.tls is not None and not address.proven
-    ]
-    valid = sum(address.proven for address in addresses)
-    foreign = sum(kind in CERTIFICATE_KINDS for kind in shaken)
-    dated = sum(kind is Kind.DATES for kind in shaken)
-    named = [host for host in hosts if host.ref.host]
-    resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
-    dates = dated > 0 and dated >= valid
-    alive = background(liveness)
-    unanswered = _unanswered(named)
+    addresses = _addresses(hosts)
     return VantageStatus(
-        quic=alive.quic,
-        background=alive,
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
-        families=frozenset(address.family for address in addresses if _passed_here(address)),
+        background=background(liveness),
+        passage=_passage(addresses),
+        resolver=_resolver(hosts, everywhere),
+        intercepted=_most_show(CERTIFICATE_KINDS, addresses),
+        portal=any(map(_portal, _addresses(everywhere))),
+        clock_wrong=_most_show({Kind.DATES}, addresses)
+        or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
+    )
+
+
+def _addresses(hosts: Iterable[EndpointView]) -> list[AddressView]:
+    return [address for host in hosts for address in host.addresses.values()]
+
+
+def _passage(addresses: Iterable[AddressView]) -> Passage:
+    reached = [address for address in addresses if _passed_here(address)]
+    places = {special_place(address.address) for address in reached}
+    return Passage(
+        families=frozenset(address.family for address in reached),
         udp=frozenset(
             (address.family, address.port)
             for address in addresses
-            if address.app is not None and address.app.transport == "udp" and _spoke(address)
+            if address.app.subject is not None
+            and address.app.subject.transport == "udp"
+            and address.app.passed
         ),
-        special_places=frozenset(
-            special
-            for address in addresses
-            if _passed_here(address)
-            for special in _special(address)
-        ),
-        resolver_answers=bool(resolved) and all(resolved),
-        resolver_dead=any(host.lookups for host in named) and not any(resolved),
-        unanswered=unanswered,
-        contradicts_itself=any(
-            _denied(host, unanswered) for scope in by_scope.values() for host in scope
-        ),
-        intercepted=foreign > 0 and foreign >= valid,
-        portal=any(_portal(address) for address in everywhere),
-        dates=dates,
-        clock_wrong=dates
-        or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
+        special_places=frozenset(place for place in places if place is not None),
     )
+
+
+def _resolver(hosts: Iterable[EndpointView], everywhere: Iterable[EndpointView]) -> ResolverStatus:
+    """By the names of `hosts`; a contradiction counts at any host."""
+    named = [host for host in hosts if host.ref.host]
+    resolved = [any(dns_kind(q) is Kind.OK for q in host.name.lookups.values()) for host in named]
+    unanswered = _unanswered(named)
+    return ResolverStatus(
+        answers=bool(resolved) and all(resolved),
+        dead=any(host.name.lookups for host in named) and not any(resolved),
+        unanswered=unanswered,
+        contradicts_itself=any(_denied(host, unanswered) for host in everywhere),
+    )
+
+
+def _most_show(kinds: Container[Kind], addresses: Sequence[AddressView]) -> bool:
+    """Whether as many handshakes ended in one of these ways as showed a valid certificate."""
+    shown = sum(not address.proven and address.tls.kind in kinds for address in addresses)
+    return shown > 0 and shown >= sum(address.proven for address in addresses)
 
 
 def control_view(control: Measurement, status: VantageStatus) -> dict[str, EndpointView]:
@@ -169,7 +188,7 @@ def control_view(control: Measurement, status: VantageStatus) -> dict[str, Endpo
         endpoint.addresses = {
             key: address
             for key, address in endpoint.addresses.items()
-            if address.family in status.families or _passed_here(address)
+            if address.family in status.passage.families or _passed_here(address)
         }
     return views
 
@@ -177,7 +196,7 @@ def control_view(control: Measurement, status: VantageStatus) -> dict[str, Endpo
 def beside(here: VantageStatus, round_: RoundBackground) -> VantageStatus:
     """The status for one measurement, with the background of the round: the liveness hosts and the
     targets beside the one that is judged."""
-    return replace(here, quic=round_.quic, background=round_)
+    return replace(here, background=round_)
 
 
 def during(
@@ -185,7 +204,7 @@ def during(
 ) -> VantageStatus:
     """The status during one measurement: its own clock offset counts as well, and so do the hosts
     that it reached again, or did not. One that is silent may be lost by chance."""
-    again = [tcp_kind(seen) for endpoint in views for seen in endpoint.hosts_again]
+    again = [tcp_kind(seen) for endpoint in views for seen in endpoint.hosts_again.over_tcp]
     silent = len(again) >= LEAST_SILENT and set(again) == {Kind.TIMEOUT}
     if not silent and not clock_off(subject):
         return here
@@ -212,7 +231,7 @@ def _unanswered(named: Sequence[EndpointView]) -> frozenset[tuple[str, Kind]]:
     has to fail them all alike."""
     ends: dict[str, set[Kind]] = {}
     for host in named:
-        kinds = {qtype: dns_kind(lookup) for qtype, lookup in host.lookups.items()}
+        kinds = {qtype: dns_kind(lookup) for qtype, lookup in host.name.lookups.items()}
         if Kind.OK in kinds.values():
             for qtype, kind in kinds.items():
                 ends.setdefault(qtype, set()).add(kind)
@@ -228,7 +247,7 @@ def _unanswered(named: Sequence[EndpointView]) -> frozenset[tuple[str, Kind]]:
 def _denied(host: EndpointView, unanswered: frozenset[tuple[str, Kind]]) -> bool:
     """Whether the resolver says that a name does not exist, and that it has an address; be it to
     the same question, asked again."""
-    kinds = {(qtype, dns_kind(q)) for qtype, asked in host.queries.items() for q in asked}
+    kinds = {(qtype, dns_kind(q)) for qtype, asked in host.name.queries.items() for q in asked}
     denied = {(t, kind) for t, kind in kinds if kind is Kind.NXDOMAIN} - unanswered
     return bool(denied) and any(kind is Kind.OK for _, kind in kinds)
 
@@ -241,7 +260,7 @@ def _passed(host: EndpointView) -> bool:
     """Whether the host completed its protocol at one address at least."""
     known, addresses = protocol(host.ref.protocol), host.addresses.values()
     if known.transport is Transport.NONE:
-        return any(dns_kind(lookup) is Kind.OK for lookup in host.lookups.values())
+        return any(dns_kind(lookup) is Kind.OK for lookup in host.name.lookups.values())
     match Layer(known.layer):
         case Layer.TLS | Layer.QUIC:
             return any(address.proven for address in addresses)
@@ -250,33 +269,24 @@ def _passed(host: EndpointView) -> bool:
                 (address.proven or not known.tls) and _answered(address) for address in addresses
             )
         case Layer.APP:
-            return any(map(_spoke, addresses))
+            return any(address.app.passed for address in addresses)
         case _:
-            return any(address.tcp_passed for address in addresses)
-
-
-def _special(address: AddressView) -> tuple[str, ...]:
-    special = special_place(address.address)
-    return () if special is None else (special,)
+            return any(address.tcp.passed for address in addresses)
 
 
 def _passed_here(address: AddressView) -> bool:
-    return address.tcp_passed or address.proven or _answered(address) or _spoke(address)
-
-
-def _spoke(address: AddressView) -> bool:
-    return address.app_repeated or (address.app is not None and app_kind(address.app) is Kind.OK)
+    return address.tcp.passed or address.proven or address.app.passed or _answered(address)
 
 
 def _answered(address: AddressView) -> bool:
-    return address.http is not None and http_kind(address.http) is Kind.OK and not _portal(address)
+    return address.http.kind is Kind.OK and not _portal(address)
 
 
 def _portal(address: AddressView) -> bool:
     """Whether a captive portal answered in place of the host."""
-    if address.tls is not None and not address.proven and tls_kind(address.tls) is Kind.PLAIN_HTTP:
+    if not address.proven and address.tls.kind is Kind.PLAIN_HTTP:
         return True
-    answer = address.http
+    answer = address.http.subject
     if answer is None or answer.tls or answer.status is None:
         return False
     if answer.status == 511:  # Network Authentication Required, RFC 6585

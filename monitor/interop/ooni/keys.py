@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.imported.record import Helper
+from monitor.detection.observed.imported_run import Helper
 from monitor.interop.ooni import extension
 from monitor.interop.ooni.csvrows import (
     ENGINES_OF_THE_SYSTEM,

@@ -16,9 +16,8 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.imported import ROUND_MS, RUN_STEP
-from monitor.detection.imported.record import Helper
 from monitor.detection.model import Stored
+from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP, Helper
 from monitor.interop.ooni.target_index import TargetEndpoint, TargetIndex
 from probes.wire.bounds import MAX_LINE_BYTES, MAX_OBSERVATIONS
 from probes.wire.measurement import (

@@ -31,8 +31,6 @@ class ProbeDeliveries(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known of the deliveries of one probe."""
 
     probe: str
-    counted_since: int
-    """Unix milliseconds; what arrived before is not among the runs. 0 if everything is."""
     last_seen: int | None
     status: Status
     """The last one that it sent; an empty one if it sent none."""
@@ -56,20 +54,17 @@ async def list_deliveries(connection: ReadTransaction, probe: str | None = None)
     for id, day, spool, outcome, *fields in await connection.execute(query.order_by(d.first)):
         run = DeliveredRun(**dict(zip(DeliveredRun.__struct_fields__, fields, strict=True)))
         runs[id].setdefault(spool, []).append(DatedRun(day, DeliveryOutcome(outcome), run))
-    enrolled = sa.select(p.id, p.counted_since, p.last_seen, p.status).order_by(p.id)
+    enrolled = sa.select(p.id, p.last_seen, p.status).order_by(p.id)
     return Deliveries(
         day_of(await cursor_value(connection, PRUNED)),
         [
             ProbeDeliveries(
                 probe=id,
-                counted_since=since,
                 last_seen=seen,
                 status=_status(bytes(status)),
                 spools=runs[id],
             )
-            for id, since, seen, status in await connection.execute(
-                where_equal(enrolled, (p.id, probe))
-            )
+            for id, seen, status in await connection.execute(where_equal(enrolled, (p.id, probe)))
         ],
     )
 

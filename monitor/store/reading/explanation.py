@@ -33,9 +33,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """In order of rounds, then of networks, targets and layers."""
     skipped_rounds: int = 0
     """Rounds in the middle that are left out, of those that are kept."""
-    begins_late: bool = False
-    """Whether the round in which the event opened is missing: it was concluded before the detector
-    kept any."""
 
 
 async def explain(
@@ -52,11 +49,7 @@ async def explain(
         chosen = _chosen(event, rounds, policy, read // bytes_each)
         frames = await evidence.read(connection, event, chosen)
     told = shortened(event, frames, policy, most)
-    return replace(
-        told,
-        skipped_rounds=told.skipped_rounds + len(rounds) - len(frames),
-        begins_late=event.opened not in rounds,
-    )
+    return replace(told, skipped_rounds=told.skipped_rounds + len(rounds) - len(frames))
 
 
 def span(event: Event, policy: Policy) -> tuple[int, int | None]:

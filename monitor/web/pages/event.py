@@ -210,6 +210,5 @@ async def rounds_page(request: web.Request) -> web.Response:
         "pictures": pictures,
         "left_out": rounds.left_out(explanation.series_rounds, pictures),
         "skipped_rounds": explanation.skipped_rounds,
-        "begins_late": explanation.begins_late,
     }
     return await render(request, "rounds.html", values)

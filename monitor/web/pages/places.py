@@ -17,10 +17,7 @@ from monitor.detection.events.present import LatestVerdict
 from monitor.detection.model import (
     Event,
     Layer,
-    LayerFinding,
-    State,
     Tier,
-    Verdict,
     layer_of,
 )
 from monitor.store.engines import ReadTransaction
@@ -332,7 +329,7 @@ def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
 
 def layers_of(verdicts: Iterable[LatestVerdict]) -> Sequence[Layer]:
     """The layers of the table, shallowest first."""
-    seen = {finding.layer for one in verdicts for finding in findings(one.verdict)}
+    seen = {finding.layer for one in verdicts for finding in one.verdict.findings}
     return [layer for layer in Layer if layer in seen or layer in USUAL]
 
 
@@ -368,7 +365,7 @@ def layer_cell(
 ) -> LayerCell | None:
     """One cell; None where nobody saw this step, or nobody could judge it. What fails is called
     blocked only as far as an event says so."""
-    here = [finding for one in seen for finding in findings(one.verdict) if finding.layer is layer]
+    here = [finding for one in seen for finding in one.verdict.findings if finding.layer is layer]
     if not here:
         return None
     failing = [finding for finding in here if finding.blocked]
@@ -388,14 +385,3 @@ def _is_about(event: Event, asn: int, layer: Layer) -> bool:
     if event.networks:
         return any(each.asn == asn and each.layer == layer for each in event.networks)
     return asn in event.asns and layer_of(event.technique) == layer
-
-
-def findings(verdict: Verdict) -> Sequence[LayerFinding]:
-    """A verdict's findings, one a layer. For an old verdict without findings: one for its layer."""
-    if verdict.findings:
-        return verdict.findings
-    if verdict.layer is not None and verdict.state in words.UNCONFIRMED:
-        return [LayerFinding(layer=verdict.layer, blocked=True, rule=verdict.rule)]
-    if verdict.layer is not None and verdict.state is State.OK:
-        return [LayerFinding(layer=verdict.layer, blocked=False, rule=verdict.rule)]
-    return ()

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from msgspec.structs import replace
 
 from monitor.commands.audit import Proof, SpoolAudit, audit, run, summary
 from monitor.commands.options import build
@@ -75,7 +73,6 @@ def audited(
     runs: Sequence[DatedRun],
     said: Status | None = None,
     *,
-    counted_since: int = 0,
     since: int = 0,
     pruned_day: int = 0,
     former: Sequence[DatedRun] = (),
@@ -83,7 +80,6 @@ def audited(
     spools = {"s": list(runs)} | ({"former": list(former)} if former else {})
     probe = ProbeDeliveries(
         probe=P,
-        counted_since=counted_since,
         last_seen=None,
         status=said or Status(state=""),
         spools={name: each for name, each in spools.items() if each},
@@ -140,13 +136,6 @@ def test_quarantined_expired_and_pruned_ones_are_not_lost() -> None:
     (one,) = audited(runs, status(9), pruned_day=6)
     assert (one.proof, one.arrived) == (Proof.COMPLETE, 9)
     assert (one.pruned, one.expired, one.quarantined, one.stored) == (3, 1, 1, 5)
-
-
-def test_nothing_is_said_of_the_time_before_counting() -> None:
-    runs = [dated(50, 60, day=9), dated(62, 69, day=10), dated(71, 79, day=11)]
-    (one,) = audited(runs, status(79), counted_since=9 * DAY + HOUR)
-    assert one.gaps == ((70, 70),)
-    assert one.lost == 1
 
 
 def test_since_leaves_older_gaps_out() -> None:
@@ -266,24 +255,12 @@ async def test_an_acknowledged_measurement_that_is_not_there_is_lost(
         await run(build().read(["audit", "--database", url, "--probe", "p-0"]))
 
 
-async def test_a_store_of_before_proves_nothing_of_that_time(
-    delivery: Delivery, url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await delivery.take(2)
-    await delivery.deliver(skip=1)
-    await delivery.report()
-    async with delivery.store.engines.write.begin() as connection:
-        await connection.execute(sa.text(f"UPDATE probe SET counted_since = {NOON}"))
-    found, (one,) = await asked(capsys, url)
-    assert (found, one["proof"], one["lost"]) == (0, "complete", 0)
-
-
-async def test_a_probe_of_an_earlier_version_leaves_gaps_unknown(
+async def test_a_probe_that_does_not_report_its_spool_leaves_gaps_unknown(
     delivery: Delivery, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await delivery.take(3)
     await delivery.deliver(skip=1)
-    old = replace(Status(state="heartbeat"), spool_rows=1)
-    await delivery.store.registry.record_seen([Seen(probe=P, at=1, status=encode_message(old))])
+    silent = Status(state="heartbeat", spool_rows=1)
+    await delivery.store.registry.record_seen([Seen(probe=P, at=1, status=encode_message(silent))])
     found, (one,) = await asked(capsys, url)
     assert (found, one["proof"], one["missing"]) == (0, "unknown", 1)

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.commands.explain import (
@@ -23,15 +22,10 @@ from monitor.detection.events.history import Folding
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
 from monitor.store.database import Database, open_database
-from monitor.store.engines import writing
 from monitor.store.reading.explanation import explain
-from monitor.store.retention import prune
-from monitor.store.tables import round_evidence
 from probes.runtime.options import OptionError
 from probes.wire.codec import encode
 from tests.monitor.fleet import (
-    INTERVAL,
-    START,
     admitted,
     rounds,
 )
@@ -64,34 +58,6 @@ async def test_as_text(store: Database) -> None:
     assert table[0].split()[-5:-3] == ["OTHERS", "TOTAL"]
     assert "0.0 of 0" in table[1]
     assert "21.0 of 3" in table[2]
-
-
-async def test_what_was_concluded_before_rounds_were_kept_is_folded_again(
-    store: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
-    event = await only(store)
-    whole = await explain(store, event)
-    later = START + 8 * INTERVAL
-    async with writing(store.engines) as connection:
-        await connection.execute(sa.delete(round_evidence).where(round_evidence.c.round < later))
-    late = await explain(store, event)
-    assert late.begins_late
-    assert late.series_rounds == tuple(m for m in whole.series_rounds if m.round >= later)
-    given = argparse.Namespace(
-        **VALUES, database=store.engines.place, files=[], event=event.id, json=True
-    )
-    out = io.StringIO()
-    assert await run(given, out) == 0
-    assert out.getvalue() == explanation_json(whole)
-    # Without the measurements, what is kept is all that there is.
-    await prune(store.engines.place, START + 10**9)
-    out = io.StringIO()
-    assert await run(given, out) == 0
-    assert out.getvalue() == explanation_json(late)
-    async with writing(store.engines) as connection:
-        await connection.execute(sa.delete(round_evidence))
-    assert await run(given, out) == 2
-    assert capsys.readouterr().err == f"reachwatch: {event.id}: its rounds are not kept\n"
 
 
 VALUES = {"data": None, "fingerprints": None, "pace": None}

@@ -64,7 +64,7 @@ def test_which_technique(innocuous, harmless, elsewhere, technique, evidence) ->
 @pytest.mark.parametrize(
     ("beside", "technique"),
     [
-        # As probes before rules 13: no other name was shown to our own host.
+        # No other name was shown to our own host.
         ((), "tls.reset.sni"),
         ((tls(REFLECTOR, **INNOCUOUS),), "tls.reset.sni"),
         ((foreign(REFLECTOR, **INNOCUOUS),), "tls.reset.sni"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.observed.liveness import VantageStatus
+from monitor.detection.observed.liveness import ResolverStatus, VantageStatus
 from monitor.detection.rule import first
 from monitor.detection.vantage_rules import VANTAGE_RULES
 
@@ -21,7 +21,7 @@ from monitor.detection.vantage_rules import VANTAGE_RULES
         ({"international": False, "intercepted": True}, "vantage.tls_interception"),
         ({"international": False, "portal": True}, "vantage.captive_portal"),
         ({"international": False, "domestic": True}, "vantage.allow_list_network"),
-        ({"international": False, "resolver_dead": True}, "vantage.resolver_dead"),
+        ({"international": False, "resolver": ResolverStatus(dead=True)}, "vantage.resolver_dead"),
         ({"international": False}, "vantage.offline"),
         ({"international": False, "domestic": False}, "vantage.offline"),
         ({"international": True, "went_offline": True}, "vantage.went_offline"),

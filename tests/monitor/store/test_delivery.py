@@ -153,10 +153,3 @@ async def test_nothing_is_recorded_of_what_was_not_committed(store: Database) ->
         assert await numbers(store) == []
     else:
         raise AssertionError("a batch without a time of arrival was stored")
-
-
-async def test_everything_of_a_new_probe_is_counted(store: Database) -> None:
-    await enrolled(store)
-    async with store.reading() as connection:
-        (found,) = (await list_deliveries(connection)).probes
-    assert found.counted_since == 0

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from monitor.detection.model import EventState
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
-from monitor.store.database import Database, open_database
-from monitor.store.engines import writing
+from monitor.store.database import Database
 from monitor.store.evidence import MARGIN_MS
-from monitor.store.reading.events import list_events
-from monitor.store.reading.explanation import explain
 from monitor.store.retention import prune
-from monitor.store.tables import delivered, round_evidence
 from tests.monitor import fleet
 from tests.monitor.fleet import kept_evidence
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, event, frame
@@ -110,32 +104,3 @@ async def lived(store: Database, numbers: range) -> None:
     detector = Detector(store, Policy(), "one", lambda: fleet.START + 10**9)
     while await detector.run_once():
         pass
-
-
-async def test_an_event_that_was_open_at_the_upgrade_is_told_from_then_on(
-    url: str, store: Database
-) -> None:
-    await lived(store, range(12))
-    before = await kept_evidence(store, "wechat")
-    async with writing(store.engines) as connection:  # as a store of schema 0013 is
-        await connection.run_sync(round_evidence.drop)
-        await connection.run_sync(delivered.drop)
-        await connection.execute(sa.text("ALTER TABLE probe DROP COLUMN counted_since"))
-        await connection.execute(sa.text("ALTER TABLE event_note DROP COLUMN series"))
-        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0013'"))
-    upgraded = await open_database(url)
-    await lived(upgraded, range(12, 14))
-    async with upgraded.reading() as connection:
-        (event,) = await list_events(connection)
-    told = await explain(upgraded, event)
-    assert told.begins_late
-    upgrade = fleet.START + 12 * fleet.INTERVAL
-    assert {one.round for one in told.series_rounds} == {upgrade, upgrade + fleet.INTERVAL}
-    # What arrives late folds the rounds again, and with them their evidence.
-    late = fleet.rounds([3], BLOCK, target="wechat/web")
-    await upgraded.facts.add(fleet.admitted(late), ())
-    await lived(upgraded, range(14, 15))
-    again = await kept_evidence(upgraded, "wechat")
-    assert again[: len(before)] == before
-    assert not (await explain(upgraded, event)).begins_late
-    await upgraded.close()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
-from monitor.detection.imported import WHOLE
+from monitor.detection.events.imported import WHOLE
 from monitor.detection.model import Event, EventState, NetworkEvidence, Retraction, Tier
 from monitor.store import notes
 from monitor.store.database import Database
-from monitor.store.engines import writing
 from monitor.store.notes import (
     NOTE,
     RETRACTION,
@@ -28,7 +26,6 @@ from monitor.store.reading.events import (
 )
 from monitor.store.reading.newest import revisions
 from monitor.store.records import Filter
-from monitor.store.tables import event_note
 from tests.monitor.store.samples import NOON, concluded, event
 
 ID, OTHER = "00000000000000aa", "00000000000000ab"
@@ -151,7 +148,3 @@ async def test_a_retraction_remembers_what_the_event_was_about(store: Database) 
         assert await read_retractions(connection) == {
             id: Retraction(notes[id].at, series) for id, series in expected.items()
         }
-    async with writing(store.engines) as connection:  # as of before they were recorded
-        await connection.execute(sa.update(event_note).values(series=""))
-    async with store.reading() as connection:
-        assert {each.series for each in (await read_retractions(connection)).values()} == {None}

@@ -8,6 +8,7 @@ import inspect
 from msgspec.structs import replace
 
 from monitor.detection.events import series_summary
+from monitor.detection.events.sources import STRATEGIES
 from monitor.detection.model import (
     ClosedGate,
     EventState,
@@ -41,6 +42,8 @@ def _strings(function: object, of: type[ast.AST]) -> set[str]:
 def test_every_remark_that_the_detector_makes_has_a_sentence() -> None:
     made = _strings(series_summary.against, ast.Dict)
     assert "few_vantages" in made
+    for strategy in STRATEGIES.values():
+        made |= {*strategy.remarks(True), *strategy.remarks(False)}
     assert made == set(event_evidence.AGAINST)
 
 

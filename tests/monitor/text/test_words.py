@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.all_rules import ALL_RULES
-from monitor.detection.imported import verdict
+from monitor.detection.judge import imported_run as verdict
 from monitor.detection.model import State, Technique, Tier
 from monitor.text import words
 from probes.wire.failure import Failure

@@ -234,7 +234,7 @@ async def test_unproven_own_answer_makes_every_resolver_be_asked():
         run = net.run(Endpoint(host=NAME, port=liar.port, protocol="tls", trust=CA.pem))
         await tls_contrasts.measure(run)
         assert net.catalogue.resolvers[0].doh
-        assert run.surroundings.dns_cache.widened(NAME)
+        assert run.means.dns_cache.widened(NAME)
         by_address = {
             o.address: o.failure
             for o in run.observations

@@ -46,9 +46,9 @@ async def test_reference_answers_are_dialled_too_and_only_once():
         assert await run.addresses.first() == ("127.0.0.2", "127.0.0.3")
         assert run.addresses.system == ("127.0.0.2",)
         assert await run.addresses.further(reached=True) == ()
-        assert not run.surroundings.dns_cache.widened(NAME)
+        assert not run.means.dns_cache.widened(NAME)
         assert await run.addresses.further(reached=False) == ()
-        assert run.surroundings.dns_cache.widened(NAME)
+        assert run.means.dns_cache.widened(NAME)
         assert await run.addresses.of_references() == ()
 
 

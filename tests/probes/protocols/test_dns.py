@@ -53,7 +53,7 @@ async def test_an_answer_from_the_silent_address_makes_every_resolver_be_asked()
     ) as net:
         run = net.run(ENDPOINT)
         await run.addresses.first()
-        lookups = run.surroundings.dns_cache._names["wechat.test"].silent
+        lookups = run.means.dns_cache._names["wechat.test"].silent
         await lookups[0].first()  # an injector is faster than the real answer
         await dns.measure(run)
         seen = await net.finish(run)

@@ -53,5 +53,5 @@ async def test_an_answer_that_the_reference_resolver_does_not_give_is_compared()
     ):
         run = net.run(Endpoint(host="wechat.test", port=forged.port, protocol="tcp"))
         await tcp.measure(run)
-        assert not run.surroundings.dns_cache.widened("wechat.test")
+        assert not run.means.dns_cache.widened("wechat.test")
         assert [o.address for o in run.observations] == ["127.0.0.66", "127.0.0.1"]

@@ -27,7 +27,7 @@ async def test_steps_come_in_order_at_every_address():
     assert kinds.count(TLSHandshake) == kinds.count(TCPConnect) == 2
     assert kinds[0] is DNSLookup
     assert kinds[-1] is TLSHandshake
-    assert not run.surroundings.dns_cache.widened("wechat.test")
+    assert not run.means.dns_cache.widened("wechat.test")
 
 
 async def test_another_name_may_be_shown_than_resolved():

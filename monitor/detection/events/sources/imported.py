@@ -6,16 +6,18 @@ networks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
 from monitor.detection.events import gates
+from monitor.detection.events.imported import WHOLE, alarms, elsewhere, evidence, incident
+from monitor.detection.events.imported.suspicions import dense, densest
 from monitor.detection.events.onset import Onset
+from monitor.detection.events.quorum import Tally
 from monitor.detection.events.sources.own import OwnStrategy
 from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedSeries
-from monitor.detection.events.state import ServiceState, TargetNetwork
-from monitor.detection.imported import folding, gathering
+from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
@@ -25,10 +27,20 @@ class ImportedStrategy(SourceStrategy):
 
     control = "none"
     keeps_peak = False
+    is_asked = False
+    has_confidence = False
+
+    def probe_of(self, fact: Fact) -> str:
+        """All runs of a network share a track, which is named as their source."""
+        return fact.source
+
+    def outcome(self, fact: Fact) -> VantageOutcome:
+        """A run has no control and no liveness beside it."""
+        return evidence.outcome(fact)
 
     def record(self, network: TargetNetwork, fact: Fact, policy: Policy) -> None:
         """Record the one pseudo-vantage of a network."""
-        folding.record(network, fact, policy)
+        evidence.record(network, fact, policy)
 
     def update(
         self,
@@ -39,7 +51,7 @@ class ImportedStrategy(SourceStrategy):
         policy: Policy,
     ) -> None:
         """Fold one run into the one series of its target."""
-        folding.update(state, network, fact, gate is not None, policy)
+        evidence.update(state, network, fact, gate is not None, policy)
 
     def forgotten_before(self, round: int, policy: Policy) -> int:
         """A history that counts in runs takes long to gather where few measure."""
@@ -52,7 +64,21 @@ class ImportedStrategy(SourceStrategy):
         """Networks of other countries are compared. Our own vantages may see that the service is
         down, too."""
         closed = gates.inhibitions(state, touched, round, policy)
-        return closed | folding.inhibitions(state, touched, round, policy)
+        return closed | elsewhere.inhibitions(state, touched, round, policy)
+
+    def missing(self, network: TargetNetwork, round: int, policy: Policy) -> str:
+        """Runs that worked, of a test that has worked since the service failed everywhere."""
+        return alarms.missing(network, policy)
+
+    def reached_elsewhere(
+        self, state: ServiceState, network: TargetNetwork, policy: Policy
+    ) -> bool:
+        """Another network of the same source has reached it, with a test that fails here."""
+        return elsewhere.reached_since_onset(state, network, policy)
+
+    def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
+        """A network's one pseudo-vantage votes alone."""
+        return alarms.tally(network, layer, round, policy)
 
     def promote(
         self,
@@ -64,13 +90,13 @@ class ImportedStrategy(SourceStrategy):
         policy: Policy,
     ) -> None:
         """A network needs much evidence; another one that reaches the target makes it likely."""
-        folding.promote(state, network, layer, round, inhibited, policy)
+        alarms.promote(state, network, layer, round, inhibited, policy)
 
     def lifted(
         self, state: ServiceState, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> bool:
         """No run has failed for days."""
-        return folding.lifted(state, network, round, policy)
+        return alarms.lifted(state, network, round, policy)
 
     def clearing(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
         """Runs are too rare for that."""
@@ -83,7 +109,36 @@ class ImportedStrategy(SourceStrategy):
 
     def ended(self, network: TargetNetwork, event: Event) -> int:
         """An event ended when the service was reached again, which may be noticed days later."""
-        return folding.seen_again(network, event)
+        return alarms.seen_again(network, event)
+
+    def leading_member(self, held: Suspicion) -> int:
+        """The densest: an isolated failure days before is no part of the block."""
+        return densest(held)
+
+    def silent(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> Sequence[str]:
+        """Nobody: nothing is expected of a pseudo-vantage."""
+        return ()
+
+    def shown_layer(self, layer: str, technique: str) -> str:
+        """There is one series per target: the technique gives the layer."""
+        return technique.partition(".")[0]
+
+    def series_layer(self, shown: str) -> str:
+        """There is one series per target."""
+        return WHOLE
+
+    def spans(
+        self, network: TargetNetwork, held: Collection[Suspicion]
+    ) -> tuple[tuple[int, int, int], ...]:
+        """Since the onset."""
+        return incident.spans_since(network.runs, held)
+
+    def remarks(self, reached_elsewhere: bool) -> Collection[str]:
+        """There is neither a control nor a quorum."""
+        instead = ("control_by_other_networks",) if reached_elsewhere else ()
+        return ("no_control", "no_quorum_for_imports", *instead)
 
     def id_words(self, source: str) -> tuple[str, ...]:
         """Events of an import are apart from ours, and from those of other imports."""
@@ -101,5 +156,5 @@ class ImportedStrategy(SourceStrategy):
             onset_earliest=started.earliest,
             onset_latest=started.latest,
         )
-        sure = {(target, asn) for target, asn, held in best if any(map(gathering.dense, held))}
-        return gathering.whole_incident(old, new, sure)
+        sure = {(target, asn) for target, asn, held in best if any(map(dense, held))}
+        return incident.whole_incident(old, new, sure)

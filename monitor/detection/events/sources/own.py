@@ -5,12 +5,13 @@ several must agree.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from monitor.detection.events import gates, quorum, series
+from monitor.detection.events import cusum, gates, quorum, series
 from monitor.detection.events.onset import Onset
+from monitor.detection.events.quorum import Tally
 from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedSeries
-from monitor.detection.events.state import ServiceState, TargetNetwork
+from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
@@ -20,6 +21,16 @@ class OwnStrategy(SourceStrategy):
 
     control = "ok"
     keeps_peak = True
+    is_asked = True
+    has_confidence = True
+
+    def probe_of(self, fact: Fact) -> str:
+        """Each vantage has its own track."""
+        return fact.probe
+
+    def outcome(self, fact: Fact) -> VantageOutcome:
+        """The control and the liveness of the same round say whether a failure counts."""
+        return gates.outcome(fact)
 
     def record(self, network: TargetNetwork, fact: Fact, policy: Policy) -> None:
         """Record a vantage by its own name, with its liveness and its control."""
@@ -46,6 +57,27 @@ class OwnStrategy(SourceStrategy):
         """Vantages of other countries and of the same network are compared."""
         return gates.inhibitions(state, touched, round, policy)
 
+    def missing(self, network: TargetNetwork, round: int, policy: Policy) -> str:
+        """Vantages that may vote, of enough owners."""
+        voting = {
+            member.owner
+            for member in network.members.values()
+            if gates.eligible(network, member, round, policy)
+        }
+        if not voting:
+            return "all vantages too young"
+        return "" if len(voting) >= policy.confirm_min_owners else "vantages of one owner only"
+
+    def reached_elsewhere(
+        self, state: ServiceState, network: TargetNetwork, policy: Policy
+    ) -> bool:
+        """The control has reached it: without one no failure counts."""
+        return True
+
+    def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
+        """Vantages of several owners vote."""
+        return quorum.tally(network, layer, round, policy)
+
     def promote(
         self,
         state: ServiceState,
@@ -58,7 +90,7 @@ class OwnStrategy(SourceStrategy):
         """A quorum decides; without any evidence left, none holds."""
         evidence = network.layers[layer]
         if quorum.may_rise(evidence, policy):
-            tally = quorum.tally(network, layer, round, policy)
+            tally = self.tally(network, layer, round, policy)
             quorum.promote(network, layer, tally, round, inhibited, policy)
         else:
             evidence.likely_since = evidence.known_since = 0
@@ -82,6 +114,34 @@ class OwnStrategy(SourceStrategy):
     def ended(self, network: TargetNetwork, event: Event) -> None:
         """An event ends when vantages agree that it has."""
         return
+
+    def leading_member(self, held: Suspicion) -> int:
+        """The member with the most evidence."""
+        return cusum.leading_member(held)
+
+    def silent(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> Sequence[str]:
+        """Those that may vote, and did not recover before they fell silent."""
+        return series.silent(network, layer, round, policy)
+
+    def shown_layer(self, layer: str, technique: str) -> str:
+        """Each layer has its own series."""
+        return layer
+
+    def series_layer(self, shown: str) -> str:
+        """Each layer has its own series."""
+        return shown
+
+    def spans(
+        self, network: TargetNetwork, held: Collection[Suspicion]
+    ) -> tuple[tuple[int, int, int], ...]:
+        """Not recorded: the event's history tells it."""
+        return ()
+
+    def remarks(self, reached_elsewhere: bool) -> Collection[str]:
+        """Nothing."""
+        return ()
 
     def id_words(self, source: str) -> tuple[str, ...]:
         """Ids of our own events name no source."""

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a kind of source decides: all in which our own vantages, imported runs and any later kind of
 measurements differ once they are judged. The rest of the detector is common to all of them.
-
-A method with no body here must be written for each kind; the others say what holds for most.
 """
 
 from __future__ import annotations
@@ -11,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
 from monitor.detection.events.onset import Onset
-from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork
+from monitor.detection.events.quorum import Tally
+from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
@@ -26,8 +25,20 @@ class SourceStrategy(ABC):
     """What stands for a control, in `Event.control`."""
     keeps_peak: bool
     """Whether a closed event shows the votes of its peak."""
+    is_asked: bool
+    """Whether its vantages can be asked to measure again."""
+    has_confidence: bool
+    """Whether the simulation that the confidence of an event is fitted to contains such events."""
 
     # a round
+
+    @abstractmethod
+    def probe_of(self, fact: Fact) -> str:
+        """The vantage whose track a fact belongs to."""
+
+    @abstractmethod
+    def outcome(self, fact: Fact) -> VantageOutcome:
+        """What a fact says of its vantage's way to the target."""
 
     @abstractmethod
     def record(self, network: TargetNetwork, fact: Fact, policy: Policy) -> None:
@@ -55,6 +66,21 @@ class SourceStrategy(ABC):
         self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
     ) -> dict[str, ClosedGate]:
         """The gates that are closed in this round, by key of a touched network of this source."""
+
+    @abstractmethod
+    def missing(self, network: TargetNetwork, round: int, policy: Policy) -> str:
+        """Why no failure in a network, whose place is known, can open an event; empty when one
+        can."""
+
+    @abstractmethod
+    def reached_elsewhere(
+        self, state: ServiceState, network: TargetNetwork, policy: Policy
+    ) -> bool:
+        """Whether the target of an alarmed network has been reached elsewhere since the onset."""
+
+    @abstractmethod
+    def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
+        """Count the votes of a series."""
 
     @abstractmethod
     def promote(
@@ -92,6 +118,34 @@ class SourceStrategy(ABC):
         round in which that was noticed."""
 
     # an event
+
+    @abstractmethod
+    def leading_member(self, held: Suspicion) -> int:
+        """The member of the bank whose path begins with the block."""
+
+    @abstractmethod
+    def silent(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> Sequence[str]:
+        """The vantages that saw the block of a series and have not reported since."""
+
+    @abstractmethod
+    def shown_layer(self, layer: str, technique: str) -> str:
+        """The layer of a series, for people (`NetworkEvidence.layer`)."""
+
+    @abstractmethod
+    def series_layer(self, shown: str) -> str:
+        """The series of a `NetworkEvidence.layer`."""
+
+    @abstractmethod
+    def spans(
+        self, network: TargetNetwork, held: Collection[Suspicion]
+    ) -> tuple[tuple[int, int, int], ...]:
+        """When a network failed (`NetworkEvidence.spans`)."""
+
+    @abstractmethod
+    def remarks(self, reached_elsewhere: bool) -> Collection[str]:
+        """What speaks against every event of such a source."""
 
     @abstractmethod
     def id_words(self, source: str) -> tuple[str, ...]:

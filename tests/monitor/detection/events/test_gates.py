@@ -71,11 +71,6 @@ def test_outcome(verdict: Verdict, control: bool, expected: str) -> None:
     assert outcome(fact(vantages(1)[0], START, verdict, control=control)) == expected
 
 
-def test_imports_bring_their_own_control() -> None:
-    imported = Vantage("p", "ooni", source="ooni")
-    assert outcome(fact(imported, START, blocked(), control=False)) == VantageOutcome.BAD
-
-
 def reasons(said: dict[tuple[str, int], Verdict | None], people: list[Vantage]) -> dict[int, str]:
     """Which networks are inhibited when, after quiet rounds, each network says this."""
     world = World(people).quiet()

@@ -8,7 +8,6 @@ from monitor.detection.events import quorum
 from monitor.detection.events.quorum import tally
 from monitor.detection.events.series import (
     alarmed,
-    probe_of,
 )
 from monitor.detection.model import Verdict
 from tests.monitor.detection.events.test_series import network, rise, say
@@ -18,9 +17,7 @@ from tests.monitor.detection.worlds import (
     INTERVAL,
     POLICY,
     START,
-    Vantage,
     blocked,
-    fact,
     ok,
     vantages,
 )
@@ -106,17 +103,6 @@ def test_typed_needs_two_owners_with_signatures() -> None:
         say(place, n, blocked(), blocked(weight=0))
     found = tally(place, "tls", START + 2 * INTERVAL, POLICY)
     assert (len(found.owners), found.signature) == (2, False)
-
-
-def test_imports_share_one_pseudo_vantage_and_are_likely_at_most() -> None:
-    place = network("ooni")
-    people = [Vantage(f"p-{n}", f"o-{n}", source="ooni") for n in range(4)]
-    assert {probe_of(fact(who, START, ok())) for who in people} == {"ooni"}
-    say(place, 0, *[blocked()] * 4, people=people)
-    assert rise(place, 0) == 2
-    for n in range(1, 20):
-        say(place, n, *[blocked()] * 4, people=people)
-        assert rise(place, n) == 2
 
 
 def test_one_signature_each_of_enough_owners_is_a_quorum_and_no_confirmation() -> None:

@@ -6,7 +6,7 @@ from monitor.detection.events.fold import initial
 from monitor.detection.events.state import Member, TargetNetwork
 from monitor.detection.events.watch_coverage import network_coverage
 from monitor.detection.policy import Policy
-from tests.monitor.detection.imported.runs import HOUR, START, World, measurement, stored
+from tests.monitor.detection.imported_runs import HOUR, START, World, measurement, stored
 
 POLICY = Policy()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.judge.controls import Surroundings, is_valid, nearest_controls
+from monitor.detection.judge.controls import SharedEvidence, is_valid, nearest_controls
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
 from probes.wire.failure import Failure
@@ -37,12 +37,12 @@ def test_a_control_is_valid_until_it_is_due_again(
 
 
 def test_a_control_that_is_offline_is_none_and_one_that_sees_the_same_is_the_same() -> None:
-    def around(round: int, international: bool) -> Surroundings:
+    def around(round: int, international: bool) -> SharedEvidence:
         there, _ = control(round=round)
         liveness = alive(round=round, probe=there.probe, international=[international] * 3)
         group = (there, *liveness)
         stored = (Stored(measurement=m, owner="o", role=Role.CONTROL, enrolled=0) for m in group)
-        return Surroundings(stored, POLICY)
+        return SharedEvidence(stored, POLICY)
 
     here = around(ROUND, True).controls(measured(*BLOCKED))
     later = around(ROUND + MINUTE, True).controls(measured(*BLOCKED, round=ROUND + MINUTE))

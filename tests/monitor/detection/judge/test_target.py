@@ -439,7 +439,7 @@ def test_silence_at_a_vantage_that_went_offline_accuses_nobody() -> None:
 @pytest.mark.parametrize(
     "hosts",
     [
-        (),  # a probe of an older version
+        (),  # nothing was asked beside it
         (again("14.0.0.1", TIMEOUT),),  # one may be lost by chance
         (again("14.0.0.1", TIMEOUT), again("15.0.0.1")),
         (again("14.0.0.1", TIMEOUT), again("15.0.0.1", RESET)),

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.layers.app import APP_RULES, AppFacts, app_facts, clear_page, page_facts
+from monitor.detection.layers.app import (
+    APP_RULES,
+    AppFacts,
+    ClearPage,
+    app_facts,
+    clear_page,
+    page_facts,
+)
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.endpoint_context import Reach, endpoint_context
 from monitor.detection.observed.kinds import Kind
@@ -177,7 +184,7 @@ def test_facts() -> None:
     assert facts is not None
     assert (facts.kind, facts.reach, facts.here) == (Kind.RESET, Reach.PASSED, True)
     assert page_facts(facts) is None
-    place.app = None
+    place.app.subject = None
     assert app_facts(case, place, accused=False) is None
 
 
@@ -216,7 +223,7 @@ def test_an_answer_that_lacks_what_the_control_is_shown() -> None:
         (Kind.RESET, {"repeated": True}, "app.repeat_spoke"),
         (Kind.RESET, {"reach": Reach.SAME}, "app.control_fails_too"),
         (Kind.OTHER, {"reach": Reach.SAME}, "app.control_fails_too"),
-        (Kind.OTHER, {"web": True}, "app.page"),
+        (Kind.OTHER, {"page": ClearPage(None, 200)}, "app.page"),
         (Kind.OTHER, {}, "app.foreign"),
         (Kind.RESET, {}, "app.reset"),
         (Kind.RESET, {"reach": Reach.DIFFERENT}, "app.reset"),

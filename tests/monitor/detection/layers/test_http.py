@@ -11,6 +11,7 @@ from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
 from probes.net.page_shape import page_shape
+from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
     FORGED,
@@ -29,17 +30,17 @@ from tests.monitor.detection.sightings import plain, verdict
 @pytest.mark.parametrize(
     ("kind", "given", "rule"),
     [
-        (Kind.OK, {"status": 451, "same_answer": True, "page": "x"}, "http.same_answer"),
+        (Kind.OK, {"status": 451, "same": True, "page": "x"}, "http.same_answer"),
         (Kind.OK, {"status": 451, "page": "x"}, "http.blockpage"),
         (Kind.OK, {"status": 451}, "http.451"),
-        (Kind.OK, {"status": 451, "tls": True}, "http.451"),
+        (Kind.OK, {"status": 451, "proven": True}, "http.451"),
         (Kind.OK, {"status": 302, "foreign_redirect": True}, "http.redirect"),
-        (Kind.OK, {"status": 302, "foreign_redirect": True, "tls": True}, "http.answered"),
-        (Kind.OK, {"status": 302, "other_answer": True}, "http.answered"),
-        (Kind.OK, {"status": 403, "other_answer": True}, "http.differs"),
-        (Kind.OK, {"status": 403, "other_answer": True, "tls": True}, "http.served_otherwise"),
-        (Kind.OK, {"status": 302, "other_answer": True, "tls": True}, "http.answered"),
-        (Kind.OK, {"status": 451, "other_answer": True, "tls": True}, "http.451"),
+        (Kind.OK, {"status": 302, "foreign_redirect": True, "proven": True}, "http.answered"),
+        (Kind.OK, {"status": 302, "other": True}, "http.answered"),
+        (Kind.OK, {"status": 403, "other": True}, "http.differs"),
+        (Kind.OK, {"status": 403, "other": True, "proven": True}, "http.served_otherwise"),
+        (Kind.OK, {"status": 302, "other": True, "proven": True}, "http.answered"),
+        (Kind.OK, {"status": 451, "other": True, "proven": True}, "http.451"),
         (Kind.OK, {"status": 200}, "http.answered"),
         (Kind.RESET, {"repeated": True}, "http.repeat_answered"),
         (Kind.RESET, {"reach": Reach.SAME}, "http.control_fails_too"),
@@ -47,12 +48,12 @@ from tests.monitor.detection.sightings import plain, verdict
         (Kind.EOF, {"innocuous": Kind.OK}, "http.reset.host"),
         (Kind.RESET, {"innocuous": Kind.RESET}, "http.unclear"),
         (Kind.TIMEOUT, {}, "http.timeout.host"),
-        (Kind.TIMEOUT, {"tls": True}, "http.unclear"),
+        (Kind.TIMEOUT, {"proven": True}, "http.unclear"),
         (Kind.OK, {"status": 200, "accused": True}, "http.answer_accused"),
     ],
 )
 def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:
-    found = first(HTTP_RULES, HTTPFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
+    found = first(HTTP_RULES, grouped(HTTPFacts, **{"kind": kind, "reach": Reach.PASSED} | given))
     assert found is not None
     assert found.id == rule
 

@@ -19,6 +19,7 @@ from monitor.detection.observed.view import view
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation, Certificate, QUICHandshake
+from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -89,9 +90,10 @@ def test_the_contrasts_find_their_places() -> None:
         tcp(A1, at=QUIC, **BESIDE),
         tls(A1, at=QUIC, **BESIDE),
     )
-    assert got == QUICFacts(
-        Kind.TIMEOUT,
-        Reach.PASSED,
+    assert got == grouped(
+        QUICFacts,
+        kind=Kind.TIMEOUT,
+        reach=Reach.PASSED,
         here=True,
         innocuous=Kind.OK,
         reflector=Kind.TIMEOUT,
@@ -112,7 +114,7 @@ def test_an_innocuous_name_after_ours_is_tainted(
 ) -> None:
     got = facts(quic(A1, TIMEOUT, **ours), quic(A1, TIMEOUT, **INNOCUOUS, **other))
     assert got is not None
-    assert got.tainted is tainted
+    assert got.contrasts.tainted is tainted
     assert ("residual_possible" in got.evidence) is tainted
 
 
@@ -155,10 +157,10 @@ def test_elsewhere(
         quic(A1, TIMEOUT),
         *rest,
         endpoints=(QUIC, SECOND),
-        standing=VantageStatus(quic=known),
+        standing=VantageStatus(background=quic_known(known)),
     )
     assert got is not None
-    assert got.elsewhere is elsewhere
+    assert got.contrasts.elsewhere is elsewhere
 
 
 def test_passes() -> None:
@@ -393,7 +395,7 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
     ],
 )
 def test_table(rule: str, kind: Kind, facts: dict[str, Any]) -> None:
-    found = first(QUIC_RULES, QUICFacts(kind, **({"reach": Reach.PASSED} | facts)))
+    found = first(QUIC_RULES, grouped(QUICFacts, **{"kind": kind, "reach": Reach.PASSED} | facts))
     assert found is not None
     assert found.id == rule
 

@@ -7,16 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.detection.judge.endpoint import EndpointContext
-from monitor.detection.layers.throttle import THROTTLE_RULES, TransferFacts, transfer_facts
+from monitor.detection.layers.throttle import (
+    THROTTLE_RULES,
+    ControlSpeed,
+    TransferFacts,
+    transfer_facts,
+)
 from monitor.detection.model import Layer, Share, State, Technique, Tier
-from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import EndpointView
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.observation import HTTPExchange
+from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -167,9 +172,9 @@ def facts(*seen: Any, beside: tuple[Any, ...] = (), accused: bool = False) -> Tr
         for each in observations:
             at = endpoint.at(each.address, 443)
             if isinstance(each, HTTPExchange):
-                at.http = each
+                at.http.add(each)
             elif each.address.startswith("13."):
-                endpoint.transfers_elsewhere.append(each)
+                endpoint.reflector.transfers.append(each)
             else:
                 at.transfers.append(each)
         return endpoint
@@ -215,7 +220,7 @@ def test_no_transfer_no_facts() -> None:
 def test_the_control(beside: Any, reach: Reach, tenth: bool, here: bool) -> None:
     seen = facts(transfer(rate=SLOW), beside=beside)
     assert seen is not None
-    assert (seen.reach, seen.control_tenth, seen.here) == (reach, tenth, here)
+    assert seen.control == ControlSpeed(reach, tenth, here)
 
 
 @pytest.mark.parametrize(("rest", "throttled"), [(200_000, True), (20_000, False)])
@@ -225,7 +230,7 @@ def test_one_transfer_that_ends_fast_after_waiting(rest: int, throttled: bool) -
     slow, *others, last = series({"rate": SLOW}, {"rate": FAST})
     seen = facts(slow, *others, msgspec.structs.replace(last, rate=650_000, took_us=rest))
     assert seen is not None
-    assert seen.by_name is throttled
+    assert seen.innocuous.faster is throttled
     decided = first(THROTTLE_RULES, seen)
     assert decided is not None
     assert decided.id == ("throttle.sni" if throttled else "throttle.runs")
@@ -234,17 +239,17 @@ def test_one_transfer_that_ends_fast_after_waiting(rest: int, throttled: bool) -
 def test_pairs_and_freezing() -> None:
     one = facts(transfer(**FROZEN))
     assert one is not None
-    assert one.slow
-    assert one.frozen
-    assert not one.by_name
+    assert one.own.slow
+    assert one.own.frozen
+    assert not one.innocuous.faster
     twice = facts(*series(FROZEN, {"rate": FAST}), elsewhere(FAST))
     assert twice is not None
-    assert twice.by_name
-    assert twice.elsewhere
-    assert not twice.whatever_name
+    assert twice.innocuous.faster
+    assert twice.innocuous.fast_elsewhere
+    assert not twice.innocuous.as_slow
     lone = facts(transfer(turn=0, rate=SLOW), transfer(turn=2, rate=FAST, **INNOCUOUS))
     assert lone is not None
-    assert not lone.by_name
+    assert not lone.innocuous.faster
 
 
 @pytest.mark.parametrize(
@@ -285,36 +290,38 @@ def test_a_throttled_service_becomes_an_event_of_extent_partial(row: str) -> Non
     assert event.networks[0].layer == "tls"
 
 
-NAME = {"by_name": True}
-PLACE = {"whatever_name": True, "elsewhere": True}
+NAME = {"faster": True}
+PLACE = {"as_slow": True, "fast_elsewhere": True}
 
 
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
         ({"slow": False}, "throttle.runs"),
-        ({"slow": False, "by_name": True}, "throttle.sni"),
+        ({"slow": False, "faster": True}, "throttle.sni"),
         (NAME | {"reach": Reach.SAME}, "throttle.control_slow_too"),
         (NAME, "throttle.sni"),
-        (NAME | {"elsewhere": False}, "throttle.sni"),
+        (NAME | {"fast_elsewhere": False}, "throttle.sni"),
         (NAME | {"lossy": True}, "throttle.background"),
         (NAME | {"frozen": True, "lossy": True}, "throttle.background"),
         (NAME | {"dead": Kind.RESET}, "tls.reset.sni_late"),
         (NAME | {"dead": Kind.RESET, "by_chance": True}, "throttle.dead"),
         (NAME | {"frozen": True}, "throttle.freeze.sni"),
-        (PLACE | {"control_tenth": True}, "throttle.address"),
+        (PLACE | {"tenth": True}, "throttle.address"),
         (PLACE | {"reach": Reach.UNKNOWN}, "throttle.address"),
-        (PLACE | {"control_tenth": True, "unseen": True}, "throttle.slow"),
+        (PLACE | {"tenth": True, "unseen": True}, "throttle.slow"),
         (PLACE, "throttle.slow"),
         (PLACE | {"frozen": True}, "throttle.freeze.address"),
-        (PLACE | {"elsewhere": False, "control_tenth": True}, "throttle.everywhere"),
-        (PLACE | {"elsewhere": None, "control_tenth": True}, "throttle.slow"),
-        ({"elsewhere": False}, "throttle.everywhere"),
+        (PLACE | {"fast_elsewhere": False, "tenth": True}, "throttle.everywhere"),
+        (PLACE | {"fast_elsewhere": None, "tenth": True}, "throttle.slow"),
+        ({"fast_elsewhere": False}, "throttle.everywhere"),
         ({}, "throttle.slow"),
     ],
 )
 def test_first_match(given: dict[str, Any], rule: str) -> None:
-    found = first(THROTTLE_RULES, TransferFacts(**{"slow": True, "reach": Reach.PASSED} | given))
+    found = first(
+        THROTTLE_RULES, grouped(TransferFacts, **{"slow": True, "reach": Reach.PASSED} | given)
+    )
     assert found is not None
     assert found.id == rule
 

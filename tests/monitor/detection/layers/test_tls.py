@@ -12,6 +12,7 @@ from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import DEATHS, Kind
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
+from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
     INNOCUOUS,
@@ -26,7 +27,7 @@ from tests.monitor.detection.scenes import (
 
 
 def decided(kind: Kind, **given: Any) -> str:
-    found = first(TLS_RULES, TLSFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
+    found = first(TLS_RULES, grouped(TLSFacts, **{"kind": kind, "reach": Reach.PASSED} | given))
     assert found is not None
     return found.id
 
@@ -90,7 +91,7 @@ def test_an_alert_to_an_innocuous_name_passes_unless_ours_got_one_too() -> None:
         (Kind.RESET, {"repeated": True}, "tls.repeat_valid"),
         (Kind.TIMEOUT, {"classical": True}, "tls.large_hello"),
         (Kind.RESET, {"reach": Reach.SAME, "innocuous": Kind.OK}, "tls.control_fails_too"),
-        (Kind.DATES, {"same_leaf": True}, "tls.clock"),
+        (Kind.DATES, {"at_control": True}, "tls.clock"),
         (Kind.DATES, {"reach": Reach.UNKNOWN}, "tls.dates"),
         (Kind.DATES, {}, "tls.dates"),
         (Kind.SELF_SIGNED, {}, "tls.mitm.self_signed"),

@@ -63,7 +63,7 @@ def asked_again(failure: str | None = None, *remarks: str, address: str = "14.0.
 @pytest.mark.parametrize(
     ("again", "rule"),
     [
-        ((), "udp.timeout"),  # a probe of an older version
+        ((), "udp.timeout"),  # nothing was asked
         ((asked_again(),), "udp.timeout"),
         ((asked_again(None, "sent_again", "sent_again_answered"),), "udp.timeout"),  # only slow
         ((asked_again(None, "sent_again"),), "udp.at_times"),

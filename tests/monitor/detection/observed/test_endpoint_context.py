@@ -98,5 +98,5 @@ def test_untried_steps_have_no_facts() -> None:
     assert tcp_facts(untried, place, False) is None
     facts = tls_facts(untried, place, False)
     assert facts is not None
-    assert facts.by_name
-    assert not facts.whatever_name
+    assert facts.contrasts.by_name
+    assert not facts.contrasts.whatever_name

@@ -42,8 +42,8 @@ TIMEOUT = Failure.TIMEOUT
 def test_a_success_stands_whatever_the_order() -> None:
     for seen in ([tcp(A1, TIMEOUT), tcp(A1)], [tcp(A1), tcp(A1, TIMEOUT)]):
         place = view(measured(*seen))[TLS.id].addresses[A1, 443]
-        assert place.tcp is not None
-        assert place.tcp.failure is None
+        assert place.tcp.subject is not None
+        assert place.tcp.subject.failure is None
 
 
 def test_contrasts_do_not_stand_for_the_subject() -> None:
@@ -61,17 +61,17 @@ def test_contrasts_do_not_stand_for_the_subject() -> None:
         )
     )[TLS.id]
     place = one.addresses[A1, 443]
-    assert place.tcp_repeated
-    assert place.tcp_passed
-    assert place.tls is not None
-    assert place.tls.failure == TIMEOUT
-    assert place.tls_innocuous is not None
-    assert not place.tls_repeated
-    assert place.tls_classical
+    assert place.tcp.repeated
+    assert place.tcp.passed
+    assert place.tls.subject is not None
+    assert place.tls.subject.failure == TIMEOUT
+    assert place.tls.innocuous is not None
+    assert not place.tls.repeated
+    assert place.classical
     assert place.proven
-    assert place.http is None
-    assert place.http_unverified is not None
-    assert one.reflector is not None
+    assert not place.http.tried
+    assert place.unverified is not None
+    assert one.reflector.tls is not None
     assert (REFLECTOR, 443) not in one.addresses
     assert not one.addresses[A2, 443].seen
 
@@ -87,11 +87,11 @@ def test_resolvers_are_kept_apart() -> None:
             reference(A2, **SILENT),
         )
     )[TLS.id]
-    assert set(one.lookups) == {"A", "AAAA"}
-    assert one.asked_again == {"AAAA"}
-    assert len(one.references) == 1
-    assert len(one.silent) == 1
-    assert answers(one.lookups.values()) == {A1}
+    assert set(one.name.lookups) == {"A", "AAAA"}
+    assert one.name.asked_again == {"AAAA"}
+    assert len(one.name.references) == 1
+    assert len(one.name.silent) == 1
+    assert answers(one.name.lookups.values()) == {A1}
     assert answers([dns(failure=TIMEOUT), dns()]) == set()
 
 
@@ -125,6 +125,6 @@ def test_quic_app_transfers_and_paths_find_their_place() -> None:
     path = PathTrace(**at, sni=HOST)
     (endpoint,) = view(measured(lost, again, spoke, here, ours, path)).values()
     place = endpoint.at(A1, 443)
-    assert (place.quic, place.quic_repeated, place.app) == (lost, True, spoke)
-    assert (place.transfers, endpoint.transfers_elsewhere) == ([here], [ours])
+    assert (place.quic.subject, place.quic.repeated, place.app.subject) == (lost, True, spoke)
+    assert (place.transfers, endpoint.reflector.transfers) == ([here], [ours])
     assert place.paths == [path]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from monitor.detection.imported.verdict import judge
+from monitor.detection.judge.imported_run import judge
 from monitor.interop.ooni.csvrows import (
     COLUMNS,
     RowError,

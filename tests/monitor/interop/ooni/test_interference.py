@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.imported.verdict import judge
+from monitor.detection.judge.imported_run import judge
 from monitor.detection.model import Verdict
 from monitor.interop.ooni.keys import run_of
 from monitor.interop.ooni.run import measurements

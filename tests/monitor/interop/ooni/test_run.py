@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.detection.imported import ROUND_MS, RUN_STEP
+from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP
 from monitor.interop.ooni.csvrows import run_of
 from monitor.interop.ooni.run import Run, measurements, pseudonym, stored, text, token
 from probes.wire.codec import decode, encode

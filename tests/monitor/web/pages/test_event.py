@@ -11,16 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import sqlalchemy as sa
 
 from monitor.detection.events.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
 from monitor.detection.model import NetworkEvidence, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
-from monitor.store.engines import writing
 from monitor.store.reading.events import list_events
-from monitor.store.tables import round_evidence
 from monitor.web.pages import event as page
 from monitor.web.site import Site
 from tests.monitor.fleet import START, admitted, from_round, rounds
@@ -147,6 +144,7 @@ async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
         async with database.reading() as connection:
             (event,) = await list_events(connection)
+        assert (await web.get(f"/e/{'0' * 16}/rounds")).status == 404
         answer = await web.get(f"/e/{event.id}/rounds")
         body = await answer.text()
         assert answer.status == 200
@@ -222,20 +220,3 @@ async def test_an_imported_event_counts_no_vantages_and_owners(site: Site) -> No
             said = await text(web, world.CONFIRMED)
             assert ("Onset Vantages now Owners AS64501" in said) is columns
             assert ("Onset AS64501 web client" in said) is not columns
-
-
-async def test_rounds_that_were_not_kept_and_unknown_events(tmp_path: Path) -> None:
-    async with lived(tmp_path, Policy()) as (database, web):
-        async with database.reading() as connection:
-            (event,) = await list_events(connection)
-        note = "Of the rounds in which the event opened nothing is kept"
-        assert note not in text_of(await (await web.get(f"/e/{event.id}/rounds")).text())
-        async with writing(database.engines) as connection:
-            await connection.execute(sa.delete(round_evidence))
-        said = text_of(await (await web.get(f"/e/{event.id}/rounds")).text())
-        assert note in said
-        assert "No vantage had evidence of a block in the rounds that are kept." in said
-        assert (await web.get(f"/e/{'0' * 16}/rounds")).status == 404
-        own = await web.get(f"/e/{event.id}")
-        assert own.status == 200
-        assert "What each vantage added, and which failures were ignored" in await own.text()

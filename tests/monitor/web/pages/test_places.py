@@ -13,7 +13,6 @@ from monitor.detection.model import (
     LayerFinding,
     NetworkEvidence,
     State,
-    Technique,
     Tier,
     Verdict,
 )
@@ -299,15 +298,6 @@ def test_other_layers_are_added_when_measured() -> None:
         Layer.DNS, Layer.TCP, Layer.TLS, Layer.QUIC, Layer.HTTP
     ]  # fmt: skip
     assert places.layers_of([]) == list(places.USUAL)
-
-
-def test_a_verdict_without_findings_counts_for_its_layer() -> None:
-    bad = Verdict(
-        target="a/b", state=State.BLOCKED, layer=Layer.TCP, technique=Technique.TCP_RESET, rule="r"
-    )
-    (found,) = places.findings(bad)
-    assert (found.layer, found.blocked, found.rule) == (Layer.TCP, True, "r")
-    assert places.findings(Verdict(target="a/b", state=State.OK, rule="r")) == ()
 
 
 async def test_the_page(web: Client) -> None:

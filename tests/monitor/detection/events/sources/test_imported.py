@@ -7,16 +7,45 @@ from msgspec.structs import replace
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.sources.imported import ImportedStrategy
 from monitor.detection.events.sources.own import OwnStrategy
-from monitor.detection.events.state import Suspicion
-from tests.monitor.detection.imported.test_gathering import event
-from tests.monitor.detection.worlds import POLICY, START
+from monitor.detection.events.state import (
+    Baseline,
+    Member,
+    Series,
+    Suspicion,
+    Track,
+    VantageOutcome,
+)
+from tests.monitor.detection.events.imported.test_incident import event
+from tests.monitor.detection.events.test_series import network
+from tests.monitor.detection.worlds import POLICY, START, Vantage, blocked, fact
 
 IMPORTED = ImportedStrategy()
+HOUR = 3_600_000
 EARLIER = Onset(30, 29, 31)
 
 
 def held(*sums: int) -> list[Suspicion]:
     return [Suspicion(list(sums), [0] * 3, [0] * 3)]
+
+
+def test_a_run_needs_no_control_and_all_runs_of_a_network_are_one_vantage() -> None:
+    for place in (Vantage("p-1", "o-1", source="ooni"), Vantage("p-2", "o-2", source="ooni")):
+        run = fact(place, START, blocked(), control=False)
+        assert IMPORTED.outcome(run) is VantageOutcome.BAD
+        assert OwnStrategy().outcome(run) is VantageOutcome.UNSUPPORTED
+        assert (IMPORTED.probe_of(run), OwnStrategy().probe_of(run)) == ("ooni", place.probe)
+
+
+def test_a_tally_rests_on_the_one_vantage_and_needs_more_than_one_of_ours() -> None:
+    for nats, likely in ((POLICY.imported_micronats, True), (POLICY.threshold_micronats, False)):
+        place = network("ooni")
+        place.members["ooni"] = Member("ooni", 0, HOUR, START, VantageOutcome.BAD)
+        held = Suspicion([nats] * 3, [START] * 3, [START - HOUR] * 3)
+        place.layers["whole"] = Series({"ooni": Track(Baseline(100, 0), START - HOUR, START, held)})
+        votes = IMPORTED.tally(place, "whole", START, POLICY)
+        assert (votes.voting, votes.agreeing, votes.owners) == (("ooni",),) * 3
+        assert (votes.holds, votes.needs) == (nats, POLICY.imported_micronats)
+        assert (votes.likely, votes.signature) == (likely, False)
 
 
 def test_a_tier_that_rises_begins_anew() -> None:

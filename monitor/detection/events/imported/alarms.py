@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When an imported network is alarmed, when a block there is likely, and when it has ended.
+
+An alarm needs much more evidence than that of one of our vantages (at least four failing runs in a
+row), because no other vantage can agree, and a history of the target working there. `likely` needs
+another network that has reached the same target since the onset. Without one the service may be
+down: the event stays `unconfirmed` until several functions of the service have failed for longer
+than outages last. A block that is on for some hours of each day is one block: it ends after days
+without failures.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+from msgspec.structs import replace
+
+from monitor.detection.events import baseline, cusum, quorum
+from monitor.detection.events.imported import elsewhere, memory
+from monitor.detection.events.imported.suspicions import alarmed, densest
+from monitor.detection.events.quorum import Tally
+from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
+from monitor.detection.model import Event
+from monitor.detection.policy import Policy
+
+_CERTIFICATE = "tls.mitm"
+
+
+def promote(
+    state: ServiceState,
+    network: TargetNetwork,
+    layer: str,
+    round: int,
+    inhibited: bool,
+    policy: Policy,
+) -> None:
+    """Raise the alarm and the tier of a series; a tier never falls while the alarm lasts."""
+    series = network.layers[layer]
+    # In the hours of a known block in other networks, less is needed.
+    joins = memory.fails_together(network.runs, policy)
+    for probe, track in list(series.tracks.items()):
+        held = track.suspicion
+        # A success raises no alarm, whatever evidence is left.
+        if held is None or inhibited or track.last_bad != round:
+            continue
+        if not _is_enough(track, held, joins, policy):
+            continue
+        onset = held.onsets[densest(held)]
+        sure = elsewhere.reached_since(state, network, onset, policy)
+        if not sure and cusum.technique_of(held).startswith(_CERTIFICATE):
+            continue  # a root that the run's software did not know yet looks the same
+        if not held.alarmed:
+            raised = copy(held)
+            raised.alarmed = round
+            if joins:
+                # What joins a block did not begin before it: an older failure is another matter.
+                first = _first_span(state, network)
+                raised.onsets = [max(each, first) for each in held.onsets]
+            series.tracks[probe] = replace(track, suspicion=raised)
+        likely = sure or _outlasts_outages(state, network, onset, round, policy)
+        series.rank = max(series.rank, 2 if likely else 1)
+
+
+def _is_enough(track: Track, held: Suspicion, joins: bool, policy: Policy) -> bool:
+    """Whether a suspicion is enough for an alarm. `joins`: others of a known block fail with it."""
+    needs = policy.threshold_micronats if joins else policy.imported_micronats
+    if max(held.sums) < needs or not (joins or _dense_enough(held, policy)):
+        return False
+    member = densest(held)
+    if not held.befores[member] or not _worked_before(track, policy):
+        return False
+    # In a shorter time it was perhaps one volunteer who tried several times.
+    return track.last_bad - held.onsets[member] >= policy.ms(policy.imported_span_seconds)
+
+
+def _outlasts_outages(
+    state: ServiceState, network: TargetNetwork, onset: int, round: int, policy: Policy
+) -> bool:
+    """Whether several functions of the service have failed for longer than outages last."""
+    # After an outage some networks recover later than others.
+    since = max(onset, elsewhere.recovery(state, network, onset))
+    return (
+        round - since >= policy.ms(policy.outage_seconds)
+        and elsewhere.several_targets(state, network)
+        and not elsewhere.moved(state, network, onset)
+    )
+
+
+def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
+    """The vote of a network's pseudo-vantage. It stands for many volunteers: it needs more evidence
+    than one of our vantages, and its evidence is not clipped."""
+    tracks = network.layers[layer].tracks
+    voting, agreeing, _ = quorum.ballot(network, layer, round, policy)
+    suspicions = [tracks[probe].suspicion for probe in agreeing]
+    holds = max((max(held.sums) for held in suspicions if held is not None), default=0)
+    return Tally(
+        voting=tuple(voting),
+        agreeing=tuple(agreeing),
+        owners=tuple(sorted({network.members[probe].owner for probe in agreeing})),
+        signature=False,
+        likely=holds >= policy.imported_micronats,
+        holds=holds,
+        needs=policy.imported_micronats,
+    )
+
+
+def missing(network: TargetNetwork, policy: Policy) -> str:
+    """Why no failure in a network can raise an alarm; empty when one can."""
+    known = [track.baseline for each in network.layers.values() for track in each.tracks.values()]
+    worked = sum(map(_runs_that_worked, known))
+    if network.runs is None or not network.runs.methods:
+        return "no run that shows anything"
+    if worked < policy.imported_history:
+        return f"{worked} of {policy.imported_history} runs that worked"
+    if any(baseline.chronic(each, policy) for each in known):
+        return "fails too often"
+    if all(memory.vetoed(network.runs, method) for method in network.runs.methods):
+        return "not reached since the service failed everywhere"
+    return ""
+
+
+def _runs_that_worked(known: Baseline) -> int:
+    return known.total + known.recent_total - known.failed - known.recent_failed
+
+
+def _worked_before(track: Track, policy: Policy) -> bool:
+    """Whether the target used to work in this network, often enough and mostly."""
+    known = track.baseline
+    total, failed = known.total + known.recent_total, known.failed + known.recent_failed
+    enough = _runs_that_worked(known) >= policy.imported_history
+    return enough and failed * 1000 <= policy.chronic_per_mille * total
+
+
+def _dense_enough(held: Suspicion, policy: Policy) -> bool:
+    """Whether enough of the runs since the onset failed, or so many that it is no chance."""
+    runs = held.hits + held.misses
+    dense = held.hits * 1000 >= policy.imported_dense_per_mille * runs
+    return dense or held.hits >= policy.imported_many
+
+
+def _first_span(state: ServiceState, network: TargetNetwork) -> int:
+    """When the network first failed during the open event of its country."""
+    current = state.open_events.get(f"{network.country} {network.source}")
+    since = current.event.onset if current is not None else 0
+    spans = network.runs.spans if network.runs is not None else ()
+    return next((max(first, since) for first, last, _ in spans if last >= since), 0)
+
+
+def lifted(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
+    """Whether the block has ended in this network: no failure for days, and enough successes for
+    the share of failures during the block. With too few runs, it has ended when none of the
+    networks that saw it fails any more."""
+    quiet = policy.ms(policy.imported_lift_seconds)
+    mine = alarmed(network)
+    if not mine or any(
+        held.good_rounds < policy.close_good_rounds or round - track.last_bad < quiet
+        for track, held in mine
+    ):
+        return False
+    return all(held.recovery >= policy.threshold_micronats for _, held in mine) or all(
+        round - track.last_bad >= quiet
+        for other in state.networks.values()
+        if (other.source, other.country, other.target)
+        == (network.source, network.country, network.target)
+        for track, _ in alarmed(other)
+    )
+
+
+def seen_again(network: TargetNetwork, event: Event) -> int:
+    """The round since which the service is reached again where it failed last; `network` has just
+    reached it. Where few measure, it may be seen days later that an earlier block has ended."""
+    spans = {(each.asn, each.target): each.spans[-1] for each in event.networks if each.spans}
+    if network.runs is not None and network.runs.spans:
+        spans[network.asn, network.target] = network.runs.spans[-1]
+    failed = max((last for _, last, _ in spans.values()), default=event.onset)
+    again = [again for _, last, again in spans.values() if last == failed and again]
+    return min(again, default=failed)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imported events describe a whole incident: networks that joined stay named, and the onset is that
+of the network that failed first, even if few measurements made it certain only later.
+
+Our own events name the networks that see the block now, for people who are paged. Imported events
+are read afterwards: which networks were affected, and since when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from monitor.detection.events.imported.suspicions import densest
+from monitor.detection.events.state import ImportedRuns, Suspicion
+from monitor.detection.model import Event
+
+
+def spans_since(
+    runs: ImportedRuns | None, suspicions: Collection[Suspicion]
+) -> tuple[tuple[int, int, int], ...]:
+    """When a network failed since the onset (`NetworkEvidence.spans`)."""
+    onset = min((held.onsets[densest(held)] for held in suspicions), default=0)
+    return tuple(
+        (max(first, onset), last, again)
+        for first, last, again in (runs.spans if runs is not None else ())
+        if last >= onset
+    )
+
+
+def whole_incident(old: Event, new: Event, sure: Collection[tuple[str, int]]) -> Event:
+    """The event's new form with what its old form contained. `sure`: (target, network) of series
+    that may move the onset back."""
+    known = {(each.target, each.asn): each for each in old.networks}
+    joined = [each for each in new.networks if (each.target, each.asn) not in known]
+    for each in new.networks:
+        before = known.get((each.target, each.asn), each)
+        # After the block, isolated failures before it may weigh more than the block itself.
+        began = each.spans[0][0] if each.spans else 0
+        earlier = tuple(span for span in before.spans if span[1] < began)
+        known[each.target, each.asn] = replace(
+            each, onset=before.onset, spans=(*earlier, *each.spans)
+        )
+    asns = tuple(sorted({*old.asns, *new.asns}))
+    onset = min([old.onset, *(each.onset for each in joined if (each.target, each.asn) in sure)])
+    first = new.onset_earliest if new.onset == onset else onset
+    return replace(
+        new,
+        targets=tuple(sorted({*old.targets, *new.targets})),
+        asns=asns,
+        onset=onset,
+        onset_earliest=first if onset < old.onset else old.onset_earliest,
+        onset_latest=old.onset_latest,
+        agreeing=len(asns),
+        total=max(new.total, len(asns)),
+        networks=tuple(known[key] for key in sorted(known)),
+        against=tuple(word for word in new.against if word != "one_network" or len(asns) == 1),
+    )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which names die at an address, and at an address of ours: whether the name is blocked, or the
+address.
+
+Two contrasts show it: an innocuous name at the service's address, and the service's name at our own
+reflector, beside an innocuous one there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.detection.observed.endpoint_context import AFTER_TRIGGER, EndpointContext
+from monitor.detection.observed.kinds import DEATHS, Kind, reached, tcp_kind, tls_kind
+from monitor.detection.observed.view import AddressView, EndpointView
+
+_HANGS_UP = (Kind.EOF, Kind.RESET)
+
+
+class TLSContrasts(msgspec.Struct, frozen=True, gc=False):
+    """How a handshake with the service's name ended, and how its contrasts did."""
+
+    kind: Kind
+    innocuous: Kind | None = None
+    reflector: Kind | None = None
+    """The service's name at an address of ours; None also where that fails for every name."""
+    tainted: bool = False
+    """The innocuous name was sent after ours: a censor that blocks the pair of addresses for
+    minutes (residual censorship) blocks it as well."""
+
+    @property
+    def innocuous_passes(self) -> bool:
+        """Another name at the same address gets further than ours. A server that accepts no other
+        name may refuse it by an alert, or hang up: either is an answer, where ours gets none."""
+        kind = self.innocuous
+        answered = kind is Kind.ALERT or (kind in _HANGS_UP and self.kind is Kind.TIMEOUT)
+        return kind is not None and (reached(kind) or (answered and self.kind is not kind))
+
+    @property
+    def reflector_dies(self) -> bool:
+        """Our name to our own host fails in the same way."""
+        return self.reflector is not None and self.reflector is self.kind
+
+    @property
+    def by_name(self) -> bool:
+        """They show filtering by name."""
+        return self.innocuous_passes or self.reflector_dies
+
+    @property
+    def whatever_name(self) -> bool:
+        """They show that the address is blocked, whatever the name. When the innocuous name was
+        sent second, only if ours passes at our reflector."""
+        passes_elsewhere = self.reflector is not None and reached(self.reflector)
+        compared = self.innocuous is not None and not self.by_name
+        return compared and (passes_elsewhere or not self.tainted)
+
+    @property
+    def residual_possible(self) -> bool:
+        """A block by name, continued for minutes, may look like a block of the address."""
+        return self.tainted and self.innocuous is not None and not self.by_name
+
+
+def tls_contrasts(context: EndpointContext, address: AddressView, kind: Kind) -> TLSContrasts:
+    """Return the contrasts of a handshake at an address that ended in this way."""
+    return TLSContrasts(
+        kind,
+        innocuous=_innocuous_kind(address, kind),
+        reflector=_reflector_kind(context),
+        tainted=_tainted(address),
+    )
+
+
+def name_filtered(context: EndpointContext, address: AddressView) -> bool:
+    """Whether the handshake at an address fails for our name only."""
+    kind = address.tls.kind
+    return kind in DEATHS and tls_contrasts(context, address, kind).by_name
+
+
+def _reflector_kind(context: EndpointContext) -> Kind | None:
+    handshake = context.endpoint.reflector.tls
+    if handshake is None:
+        return None
+    if context.reflector_fails((handshake.address, handshake.port), _ours, _another):
+        return None
+    return tls_kind(handshake)
+
+
+def _ours(endpoint: EndpointView) -> bool:
+    return endpoint.reflector.tls is not None and reached(tls_kind(endpoint.reflector.tls))
+
+
+def _another(reflector: AddressView) -> bool | None:
+    if reflector.tls.innocuous_kind is not None:
+        return reached(reflector.tls.innocuous_kind)
+    return None if reflector.tcp.innocuous is None else False
+
+
+def _innocuous_kind(address: AddressView, kind: Kind) -> Kind | None:
+    """How the handshake with an innocuous name ended. Where ours died in the same way as already
+    the connect before it, so did any name; None when there was none."""
+    if address.tls.innocuous is not None:
+        return address.tls.innocuous_kind
+    before = address.tcp.innocuous
+    return kind if before is not None and tcp_kind(before) is kind else None
+
+
+def _tainted(address: AddressView) -> bool:
+    """Our name was sent to this address before the innocuous one."""
+    innocuous = address.tls.innocuous or address.tcp.innocuous
+    if not address.tls.tried or innocuous is None:
+        return False
+    first = min(handshake.at_us for handshake in address.tls.every)
+    return innocuous.at_us > first or AFTER_TRIGGER in innocuous.evidence

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far each endpoint of an imported run got, and how it failed.
+
+Kinds are those of our own judge, from failure strings alone: an import has no errno, no ICMP and no
+alert. Strings of OONI's first probes are known as well. Failures of the device itself (no memory,
+no route, stopped by its owner) mean nothing for the network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.model import Layer
+from monitor.detection.observed.imported_run import Helper
+from monitor.detection.observed.kinds import (
+    CERTIFICATE_KINDS,
+    Kind,
+    dns_kind,
+    http_kind,
+    tcp_kind,
+    tls_kind,
+)
+from monitor.detection.observed.ranges import special_range
+from probes.wire.observation import (
+    AppExchange,
+    DNSLookup,
+    HTTPExchange,
+    Known,
+    Purpose,
+    TCPConnect,
+    TLSHandshake,
+)
+
+BOGON = "bogon"
+PAGE = "page"
+"""A known block page, or a DNS answer known to lead to one."""
+FOREIGN = "foreign"
+"""A DNS answer that cannot prove itself, where another one can."""
+NO_WORD = "no_word"
+"""The failure of Android's resolver, which is the same for every cause."""
+DOWN = "down"
+"""Kind of an ending whose step fails for OONI's helper too."""
+_ANDROID = "android_dns_cache_no_data"
+_BOGON = "dns_bogon_error"
+# Strings of df-007 that our own probe does not use, and of OONI's first probes ("legacy" there),
+# in the kinds of today: ooni/spec data-formats/df-007-errors.md, read 2026-11.
+_OTHER_WORDS = {
+    "connection_refused_error": Kind.REFUSED,
+    "connection_lost_error": Kind.RESET,
+    "tcp_timed_out_error": Kind.TIMEOUT,
+    "task_timed_out": Kind.TIMEOUT,
+    "deferred_timeout_error": Kind.TIMEOUT,
+    "response_never_received": Kind.EOF,
+    "no_route_error": Kind.UNREACHABLE,
+    "network_reset": Kind.RESET,
+    "dns_server_misbehaving": Kind.SERVFAIL,
+    "dns_temporary_failure": Kind.SERVFAIL,
+    "dns_non_recoverable_failure": Kind.SERVFAIL,
+}
+_OPENSSL_REFUSES = "certificate verify failed"
+"""In the errors of OpenSSL that the first probes passed on as they were."""
+# Failures of the device itself: nothing was sent.
+_DEVICE = frozenset(
+    (
+        "network_down",
+        "network_unreachable",
+        "address_not_available",
+        "address_family_not_supported",
+        "permission_denied",
+        "no_buffer_space",
+        "interrupted",
+    )
+)
+_DEVICE_TEXT = (
+    "cannot allocate memory",
+    "too many open files",
+    "operation not permitted",
+    "context canceled",
+    "operation was canceled",
+)
+# Strings of OONI's tests about an answer that had arrived.
+_ANSWERED = frozenset(
+    (
+        "http_unexpected_status_code",
+        "http_unexpected_redirect_url",
+        "http_invalid_redirect_location_host",
+        "json_parse_error",
+    )
+)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What applies to all endpoints of a run."""
+
+    own_authority: bool = False
+    """The service has its own certificate authority, and old probes do not know its newer roots: an
+    invalid certificate means nothing."""
+    country: str = ""
+    fingerprints: Fingerprints = OWN
+    helper: Helper = field(default_factory=Helper)
+
+
+@dataclass
+class NameObservations:
+    """What a run observed of one name, whatever the port."""
+
+    lookups: list[DNSLookup] = field(default_factory=list)
+    """Of the system's resolver. Other resolvers' are for comparison, and not the run's own."""
+    proven: set[str] = field(default_factory=set)
+    """Addresses that completed TLS with a certificate of this name."""
+    strangers: set[str] = field(default_factory=set)
+    """Addresses that showed a certificate which is not this name's."""
+
+    @property
+    def answers(self) -> set[str]:
+        """What the system's resolver answered."""
+        return {answer for each in self.lookups for answer in each.answers}
+
+    def add(self, seen: Known) -> None:
+        """Add one observation of the name."""
+        match seen:
+            case DNSLookup():
+                if seen.purpose is Purpose.SUBJECT and seen.resolver == "system":
+                    self.lookups.append(seen)
+            case TLSHandshake() if seen.address:
+                if not seen.failure:
+                    self.proven.add(seen.address)
+                elif tls_kind(seen) in CERTIFICATE_KINDS:
+                    self.strangers.add(seen.address)
+            case HTTPExchange() if seen.tls and seen.address:
+                self.add(_handshake_of(seen))
+            case _:
+                pass
+
+
+def _handshake_of(seen: HTTPExchange) -> TLSHandshake:
+    """What a request over TLS says of its handshake: older tests record no other."""
+    return TLSHandshake(
+        endpoint=seen.endpoint,
+        address=seen.address,
+        port=seen.port,
+        sni=seen.host,
+        failure=seen.failure,
+    )
+
+
+@dataclass
+class EndpointObservations:
+    """The observations of one endpoint, by step."""
+
+    name: NameObservations = field(default_factory=NameObservations)
+    connects: list[TCPConnect] = field(default_factory=list)
+    handshakes: list[TLSHandshake] = field(default_factory=list)
+    exchanges: list[HTTPExchange | AppExchange] = field(default_factory=list)
+
+    def add(self, seen: Known) -> None:
+        """Add one observation of the run's own resolver or connections."""
+        match seen:
+            case TCPConnect():
+                self.connects.append(seen)
+            case TLSHandshake():
+                self.handshakes.append(seen)
+            case HTTPExchange() | AppExchange():
+                self.exchanges.append(seen)
+            case _:
+                pass  # lookups are the name's; no import makes others
+
+    def of_answers(self, answers: Collection[str]) -> EndpointObservations:
+        """Only what went to these addresses, if anything did."""
+        mine = EndpointObservations(
+            self.name,
+            [each for each in self.connects if each.address in answers],
+            [each for each in self.handshakes if each.address in answers],
+            [
+                each
+                for each in self.exchanges
+                if not isinstance(each, HTTPExchange) or each.address in answers
+            ],
+        )
+        return mine if mine.connects or mine.handshakes or mine.exchanges else self
+
+    def without(self, broken: Callable[[Known], bool]) -> EndpointObservations:
+        """Without the steps that failed for the helper too."""
+        return EndpointObservations(
+            self.name,
+            [each for each in self.connects if not broken(each)],
+            [each for each in self.handshakes if not broken(each)],
+            [each for each in self.exchanges if not broken(each)],
+        )
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How far one endpoint got."""
+
+    layer: Layer | None
+    """Where it failed; None when it works, or is DOWN."""
+    kind: str = ""
+    passed: tuple[Layer, ...] = ()
+    contradicted: bool = False
+    """The system's resolver failed or lied, and TLS passed at an address that it did not give."""
+
+
+def ending(seen: EndpointObservations, context: RunContext) -> Ending | None:
+    """How far an endpoint got; None when the observations do not show it.
+
+    An app uses what the system's resolver answers: where that resolver answered, only connections
+    to its answers count. Those to other addresses show whether the answers can be believed.
+    """
+    passed: list[Layer] = []
+    if seen.name.lookups:
+        if (kind := _lookup(seen.name, context)) == DOWN:
+            return Ending(None, DOWN)
+        if kind is not None:
+            proven = seen.name.proven - seen.name.answers
+            return Ending(Layer.DNS, kind, (), bool(proven)) if kind != Kind.LOCAL else None
+        passed.append(Layer.DNS)
+        seen = seen.of_answers(seen.name.answers)
+    found = _connected(seen, passed, context)
+    if found is None or found.layer is None:
+        return found
+    there = seen.without(lambda each: _fails_for(context.helper, each))
+    found = _connected(there, passed, context)
+    return Ending(None, DOWN) if found is None or found.layer is None else found
+
+
+def _fails_for(helper: Helper, seen: Known) -> bool:
+    """Whether a step failed that fails for the helper too: the site is broken there."""
+    if not seen.failure or not isinstance(seen, TCPConnect | TLSHandshake | HTTPExchange):
+        return False
+    at = f"[{seen.address}]" if ":" in seen.address else seen.address
+    at = f"{at}:{seen.port}"
+    if isinstance(seen, TCPConnect):
+        return helper.tcp.get(at) is False
+    if helper.tcp.get(at) is False or helper.tls.get(at) is False:
+        return True
+    host = seen.sni if isinstance(seen, TLSHandshake) else seen.host
+    # Before version 0.5 its request alone says how its handshake went.
+    request = isinstance(seen, HTTPExchange) or not helper.tls
+    return request and helper.http is False and host == helper.name
+
+
+def _connected(
+    seen: EndpointObservations, before: Sequence[Layer], context: RunContext
+) -> Ending | None:
+    """How far the connections to an endpoint got."""
+    passed = list(before)
+    if seen.connects:
+        kinds = [_kind_of(each, tcp_kind(each)) for each in seen.connects]
+        if Kind.OK not in kinds:
+            return _at(Layer.TCP, kinds, passed)
+        passed.append(Layer.TCP)
+    if seen.handshakes:
+        if all(each.failure for each in seen.handshakes):
+            return _shaken(seen.handshakes, passed, context)
+        passed.append(Layer.TLS)
+    if seen.exchanges:
+        layer = _spoken(seen)
+        if _page(seen, context):
+            return Ending(layer, PAGE, tuple(passed))
+        failures = [each for each in seen.exchanges if not _answered(each)]
+        if len(failures) == len(seen.exchanges):
+            return _died(seen, failures, layer, passed, context)
+        passed.append(layer)
+    return Ending(None, "", tuple(passed)) if passed else None
+
+
+def _at(layer: Layer, kinds: Sequence[str], passed: Sequence[Layer]) -> Ending | None:
+    usable = [kind for kind in kinds if kind != Kind.LOCAL]
+    return Ending(layer, _commonest(usable), tuple(passed)) if usable else None
+
+
+def _died(
+    seen: EndpointObservations,
+    failures: Sequence[HTTPExchange | AppExchange],
+    layer: Layer,
+    passed: Sequence[Layer],
+    context: RunContext,
+) -> Ending | None:
+    """Failed requests, which also represent steps that were not recorded separately."""
+    if not passed and all((each.failure or "").startswith("dns_") for each in failures):
+        return _at(Layer.DNS, [_resolver(each) for each in failures], passed)
+    secure = [each for each in failures if isinstance(each, HTTPExchange) and each.tls]
+    if layer is Layer.HTTP and secure and Layer.TLS not in passed:
+        # No handshake was recorded, so it was not completed.
+        return _shaken([_handshake_of(each) for each in secure], passed, context)
+    kinds = [
+        _kind_of(each, http_kind(each) if isinstance(each, HTTPExchange) else Kind.OTHER)
+        for each in failures
+    ]
+    return _at(layer, kinds, passed)
+
+
+def _shaken(
+    handshakes: Sequence[TLSHandshake], passed: Sequence[Layer], context: RunContext
+) -> Ending | None:
+    """Handshakes that all failed."""
+    kinds = [_kind_of(each, tls_kind(each)) for each in handshakes]
+    foreign = CERTIFICATE_KINDS if context.own_authority else ()
+    left = [kind for kind in kinds if kind not in foreign and kind is not Kind.DATES]
+    return _at(Layer.TLS, left, passed)
+
+
+def _answered(seen: HTTPExchange | AppExchange) -> bool:
+    return seen.failure is None or seen.failure in _ANSWERED
+
+
+def _page(seen: EndpointObservations, context: RunContext) -> bool:
+    return any(
+        isinstance(each, HTTPExchange)
+        and each.failure is None
+        and context.fingerprints.page(each, context.country) is not None
+        for each in seen.exchanges
+    )
+
+
+def _spoken(seen: EndpointObservations) -> Layer:
+    """The layer of the requests. OONI measures Telegram's data centres by plain HTTP to an address
+    without a name: this is the app's exchange, because there is no name to filter."""
+    plain = any(
+        isinstance(each, AppExchange) or (not each.tls and each.host.replace(".", "").isdigit())
+        for each in seen.exchanges
+    )
+    return Layer.APP if plain else Layer.HTTP
+
+
+def _lookup(name: NameObservations, context: RunContext) -> str | None:
+    """How the system's resolver failed a name; None when it gave an address that may be the
+    service's, DOWN when the helper's resolver fails it too."""
+    answers, helper = name.answers, context.helper
+    expected = helper.name == name.lookups[0].name
+    if not answers:
+        if expected and helper.dns_failure and not helper.addresses and not name.proven:
+            return DOWN
+        return _commonest([_resolver(each) for each in name.lookups])
+    if answers & name.proven or (expected and answers & set(helper.addresses)):
+        return None
+    if (kind := _forged(answers, context)) is not None:
+        return kind
+    # The helper sees the site at other addresses, or another resolver's address proves itself.
+    elsewhere = bool(name.proven) or (expected and bool(helper.addresses) and helper.reaches())
+    stranger = answers & name.strangers and elsewhere and not context.own_authority
+    return FOREIGN if stranger or _not_served(helper, answers) else None
+
+
+def _forged(answers: Collection[str], context: RunContext) -> str | None:
+    """How answers are forged of which none can be the service's; None when one may be."""
+    if all(context.fingerprints.answer(answer, context.country) for answer in answers):
+        return PAGE  # a connection may succeed: the block page has a server
+    if all(special_range(answer) is not None for answer in answers):
+        return BOGON  # the same, and 0.0.0.0 connects to the device itself
+    return None
+
+
+def _not_served(helper: Helper, answers: Collection[str]) -> bool:
+    """Whether the helper, which reaches the site at its own addresses, could not complete TLS at
+    any of these."""
+    here = {at: works for at, works in helper.tls.items() if _host(at) in answers}
+    return bool(here) and not any(here.values()) and any(helper.tls.values())
+
+
+def _host(at: str) -> str:
+    return at.rpartition(":")[0].strip("[]")
+
+
+def _resolver(seen: Known) -> str:
+    """How a resolver failed, according to a lookup or to a request that got no address."""
+    if seen.failure == _ANDROID:
+        return NO_WORD
+    if seen.failure == _BOGON:
+        return BOGON
+    if isinstance(seen, DNSLookup):
+        return _kind_of(seen, dns_kind(seen))
+    asked = DNSLookup(endpoint=seen.endpoint, name="", qtype="A", resolver="", failure=seen.failure)
+    return _kind_of(asked, dns_kind(asked))
+
+
+def _kind_of(seen: Known, kind: Kind) -> Kind:
+    failure = seen.failure or ""
+    if failure in _DEVICE or any(words in failure for words in _DEVICE_TEXT):
+        return Kind.LOCAL
+    if kind is not Kind.OTHER:
+        return kind
+    return Kind.CA_SIGNED if _OPENSSL_REFUSES in failure else _OTHER_WORDS.get(failure, kind)
+
+
+def _commonest(kinds: Sequence[str]) -> str:
+    counts = Counter(kinds)
+    return max(counts, key=lambda kind: (counts[kind], kind))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an import records of a whole run, beside the observations of one target (step `ooni.run`).
+
+The helper of OONI's web_connectivity asks for the same site at the same time from elsewhere. What
+it found is a fact about the site, as a control's measurement is: it tells a broken site from a
+blocked one. What OONI concluded from it is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from probes.wire.observation import AnyObservation, Unrecognised
+
+RUN_STEP = "ooni.run"
+"""Step of the observation that describes the whole run: see `RunRecord`."""
+ROUND_MS = 300_000
+"""Imported runs have no rounds; they are assigned to rounds of five minutes."""
+VPN = "vpn"
+"""The network type of a run over a virtual private network."""
+
+
+class Helper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What OONI's test helper found."""
+
+    name: str = ""
+    """The site's host."""
+    dns_failure: str | None = None
+    addresses: tuple[str, ...] = ()
+    """What the host resolves to there."""
+    tcp: dict[str, bool] = {}
+    """Whether it could connect to each `address:port`; it tries the run's addresses too."""
+    tls: dict[str, bool] = {}
+    """Whether a handshake with the site's name passed there; empty before version 0.5."""
+    http: bool | None = None
+    """Whether the site answered its request; None when it did not ask."""
+
+    def reaches(self) -> bool:
+        """Whether the site works for the helper. Its connects say nothing of that: they also go to
+        the run's addresses, forged ones included."""
+        return any(self.tls.values()) if self.http is None else self.http
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """The whole run."""
+
+    passed: int = -1
+    """Steps that were answered, for any target; -1 when not known."""
+    steps: int = 0
+    own_authority: bool = False
+    """The service has its own certificate authority, and old probes do not know its newer roots: an
+    invalid certificate means nothing."""
+    test_name: str = ""
+    test_version: str = ""
+    network_type: str = ""
+    helper: Helper | None = None
+
+    @property
+    def method(self) -> str:
+        """Name and version of the test. An old version may fail everywhere, because the service has
+        moved on, and then only runs of the same version can be compared."""
+        return f"{self.test_name} {self.test_version}".strip()
+
+
+_record = msgspec.json.Decoder(RunRecord)
+
+
+def record_of(observations: Iterable[AnyObservation]) -> RunRecord:
+    """The record of the whole run; empty when there is none."""
+    for seen in observations:
+        if isinstance(seen, Unrecognised) and seen.step == RUN_STEP:
+            try:
+                return _record.decode(seen.raw)
+            except msgspec.DecodeError:
+                break
+    return RunRecord()

@@ -1,0 +1,153 @@
+"""What other networks show of a failure: an outage, a service that has moved, a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from monitor.detection.events.imported.elsewhere import reached_since
+from monitor.detection.model import Tier
+from tests.monitor.detection.imported_runs import (
+    BLOCKED,
+    HOUR,
+    POLICY,
+    QUIET,
+    START,
+    TARGET,
+    WEB,
+    World,
+    dc,
+    in_network,
+    measurement,
+    of_test,
+    quiet,
+    record,
+    single,
+    stored,
+)
+
+
+def test_where_nobody_reaches_it_it_may_be_an_outage() -> None:
+    world = quiet().run(24, lambda hour, asn: 6)
+    event = world.only
+    assert event.tier is Tier.UNCONFIRMED
+    assert {"no_other_network", "no_control"} <= set(event.against)
+    assert "control_by_other_networks" not in event.against
+
+
+def test_several_functions_that_fail_for_longer_than_outages_last_are_a_block() -> None:
+    world = World(targets=("telegram/dc", "telegram/links")).run(QUIET)
+    world.run(4, lambda hour, asn: 6)
+    assert world.only.tier is Tier.UNCONFIRMED
+    world.run(4, lambda hour, asn: 6)
+    assert world.only.tier is Tier.LIKELY
+    assert world.only.onset == START + QUIET * HOUR
+
+
+def test_what_fails_in_other_countries_too_is_the_service() -> None:
+    everywhere = [("KE", 64500), ("TZ", 64510), ("TZ", 64511), ("UG", 64520)]
+    world = World(networks=everywhere).run(QUIET).run(24, lambda hour, asn: 6)
+    assert world.events == {}
+
+
+LAGGARD, NEW = "0.2.0", "0.2.1"
+
+
+COUNTRIES = (("KE", 64500), ("KE", 64501), ("TZ", 64510), ("TZ", 64511), ("UG", 64520))
+
+
+def moved_service(laggard_runs: bool) -> World:
+    """A service moves: the old version of a test fails everywhere, and volunteers update, except
+    those of one network. `laggard_runs`: it has runs while the others still fail."""
+    world = World(networks=COUNTRIES)
+
+    def runs(hour: int, failing: bool, who: Iterable[tuple[str, int]], version: str) -> None:
+        found = [
+            stored(
+                measurement(
+                    [*dc(6 if failing else 0), record(9, **of_test("signal", version))],
+                    START + hour * HOUR + n,
+                    asn,
+                    country,
+                )
+            )
+            for n, (country, asn) in enumerate(who)
+        ]
+        world.update(found)
+
+    for hour in range(24):
+        runs(hour, False, COUNTRIES, LAGGARD)
+    for hour in range(24, 36):
+        runs(hour, True, COUNTRIES if laggard_runs else COUNTRIES[1:], LAGGARD)
+    for hour in range(36, 36 + 72):
+        runs(2 * hour, False, COUNTRIES[1:], NEW)
+        runs(2 * hour + 1, True, COUNTRIES[:1], LAGGARD)
+    return world
+
+
+@pytest.mark.parametrize("laggard_runs", [True, False])
+def test_after_a_fault_of_all_the_world_those_who_lag_behind_are_not_accused(
+    laggard_runs: bool,
+) -> None:
+    assert moved_service(laggard_runs).events == {}
+
+
+@pytest.mark.parametrize(("version", "tier"), [("0.3.1", Tier.LIKELY), ("0.4.0", Tier.UNCONFIRMED)])
+def test_only_the_same_test_shows_that_another_network_works(version: str, tier: Tier) -> None:
+    world = quiet()
+    for n in range(6):
+        single(world, QUIET + n, asn=BLOCKED)
+        works = measurement(
+            [*dc(0), record(9, **of_test(version=version))],
+            START + int((QUIET + n + 0.5) * HOUR),
+            64501,
+        )
+        world.update([stored(works)])
+    assert world.only.tier is tier
+
+
+def test_a_network_that_worked_again_after_a_veto_can_be_accused() -> None:
+    world = World(networks=COUNTRIES).run(QUIET).run(12, lambda hour, asn: 6).run(12)
+    assert world.events == {}
+    world.run(6, in_network(BLOCKED))
+    assert (world.only.asns, world.only.tier) == ((BLOCKED,), Tier.LIKELY)
+
+
+def test_contrast_is_another_network_since_then() -> None:
+    world = quiet()
+    network = next(n for n in world.state.networks.values() if n.asn == BLOCKED)
+    assert reached_since(world.state, network, START, POLICY)
+    assert not reached_since(world.state, network, START + 100 * HOUR, POLICY)
+    assert POLICY.imported_history > 0
+
+
+@pytest.mark.parametrize("updated", [True, False])
+def test_what_fails_with_an_old_version_alone_has_moved(updated: bool) -> None:
+    """All files are of one country. `updated`: one network has the new version of the test, which
+    works."""
+    world = World(targets=(TARGET, WEB)).run(QUIET)
+    for hour in range(QUIET, QUIET + 24):
+        new = [(64502, "0.3.2")] if updated else []
+        found = [
+            stored(
+                measurement(
+                    [*dc(6 if version == "0.3.1" else 0), record(9, **of_test(version=version))],
+                    START + hour * HOUR + asn % 100 * 1000,
+                    asn,
+                    target=target,
+                )
+            )
+            for asn, version in [(64500, "0.3.1"), (64501, "0.3.1"), *new]
+            for target in world.targets
+        ]
+        world.update(found)
+    assert world.only.tier is (Tier.UNCONFIRMED if updated else Tier.LIKELY)
+
+
+def test_who_recovers_last_from_an_outage_of_six_hours_is_not_likely_blocked() -> None:
+    """One country only: nobody else shows that the service is down."""
+    ends = {64500: 9, 64501: 6, 64502: 5}
+    world = World(targets=(TARGET, WEB)).run(QUIET)
+    world.run(12, lambda hour, asn: 6 if hour - QUIET < ends[asn] else 0)
+    assert {event.tier for event in world.events.values()} == {Tier.UNCONFIRMED}

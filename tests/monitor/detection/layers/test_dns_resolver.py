@@ -1,0 +1,66 @@
+"""How a resolver treats other names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.judge.target import judge
+from monitor.detection.model import Verdict
+from probes.wire.failure import Failure
+from probes.wire.observation import Contrast
+from tests.monitor.detection.scenes import (
+    A2,
+    REPEAT,
+    alive,
+    contrast,
+    control,
+    dns,
+    measured,
+)
+
+
+def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
+    def said(beside: str | None, **other: Any) -> Verdict:
+        refused = {"failure": Failure.DNS_REFUSED}
+        seen = [dns(qtype=q, **refused, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
+        named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+        answers = () if beside else (A2,)
+        return judge(
+            measured(*seen, dns(*answers, failure=beside, **named, **other)), alive(), [control()]
+        )
+
+    limited = said(Failure.DNS_REFUSED)
+    assert (limited.state, limited.technique) == ("inconclusive", None)
+    assert limited.evidence == ("resolver_limits",)
+    # It need not fail in the same way, nor every time.
+    assert said(Failure.TIMEOUT).evidence == ("resolver_limits",)
+    assert said(None, evidence=("sent_again",)).evidence == ("resolver_limits",)
+    # An answer that is late, as on a busy machine, is no failure.
+    assert said(None, evidence=("sent_again", "sent_again_answered")).rule == "dns.refused"
+    assert (said(None).state, said(None).technique) == ("blocked", "dns.refused")
+
+
+@pytest.mark.parametrize("how", [Failure.DNS_NXDOMAIN, Failure.DNS_NO_ANSWER])
+def test_a_resolver_that_denies_and_answers_an_innocuous_name(how: Failure) -> None:
+    """It denies names by chance. An innocuous name that it always denies may be blocked itself."""
+
+    def said(*beside: str | None) -> str:
+        seen = [dns(failure=how, **c) for c in ({}, REPEAT)]
+        named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+        seen += [dns(*(() if each else (A2,)), failure=each, **named) for each in beside]
+        return judge(measured(*seen), alive(), [control()]).rule
+
+    accused = "dns.empty" if how is Failure.DNS_NO_ANSWER else "dns.nxdomain"
+    assert said(how, None) == "dns.resolver_limits"
+    assert said(how, how) == said(None, None) == accused
+
+
+@pytest.mark.parametrize(("late_us", "state"), [(4_500_000, "inconclusive"), (900_000, "blocked")])
+def test_a_resolver_that_answers_an_innocuous_name_late(late_us: int, state: str) -> None:
+    silent = {"failure": Failure.TIMEOUT, "took_us": 5_000_000}
+    seen = [dns(qtype=q, **silent, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
+    named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+    said = judge(measured(*seen, dns(A2, took_us=late_us, **named)), alive(), [control()])
+    assert said.state == state

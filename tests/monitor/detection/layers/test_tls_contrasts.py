@@ -1,0 +1,68 @@
+"""Which names die at an address, and at an address of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.detection.layers.tls_contrasts import TLSContrasts, name_filtered, tls_contrasts
+from monitor.detection.observed.kinds import Kind
+from probes.wire.failure import Failure
+from probes.wire.observation import Contrast
+from tests.monitor.detection.dns_scenes import case
+from tests.monitor.detection.scenes import A1, INNOCUOUS, OWN_HOST, REFLECTOR, contrast, tcp, tls
+
+RESET = Kind.RESET
+INNOCUOUS_CONNECT = contrast(Contrast.INNOCUOUS_NAME)
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "by_name", "whatever_name", "residual"),
+    [
+        (TLSContrasts(RESET), False, False, False),
+        (TLSContrasts(RESET, innocuous=Kind.OK), True, False, False),
+        (TLSContrasts(RESET, innocuous=RESET), False, True, False),
+        (TLSContrasts(RESET, innocuous=RESET, tainted=True), False, False, True),
+        (TLSContrasts(RESET, RESET, reflector=Kind.OK, tainted=True), False, True, True),
+        (TLSContrasts(RESET, RESET, reflector=RESET, tainted=True), True, False, False),
+        (TLSContrasts(RESET, reflector=Kind.OK), False, False, False),
+        (TLSContrasts(Kind.TIMEOUT, innocuous=RESET), True, False, False),
+        (TLSContrasts(RESET, innocuous=Kind.EOF), False, True, False),
+        (TLSContrasts(RESET, innocuous=Kind.ALERT), True, False, False),
+        (TLSContrasts(Kind.ALERT, innocuous=Kind.ALERT), False, True, False),
+    ],
+)
+def test_name_or_address(
+    contrasts: TLSContrasts, by_name: bool, whatever_name: bool, residual: bool
+) -> None:
+    assert contrasts.by_name is by_name
+    assert contrasts.whatever_name is whatever_name
+    assert contrasts.residual_possible is residual
+
+
+def test_the_contrasts_find_their_places() -> None:
+    dead = tls(A1, Failure.RESET, at_us=5)
+    context = case(
+        tcp(), dead, tls(A1, at_us=9, **INNOCUOUS), tls(REFLECTOR, Failure.RESET, **OWN_HOST)
+    )
+    (address,) = context.endpoint.addresses.values()
+    assert tls_contrasts(context, address, RESET) == TLSContrasts(RESET, Kind.OK, RESET, True)
+
+
+def test_a_connect_that_died_alike_stands_for_the_innocuous_name() -> None:
+    """Any name did so that died already at the connect before it."""
+    dead = tls(A1, Failure.RESET)
+    for failure, innocuous in ((Failure.RESET, RESET), (Failure.TIMEOUT, None)):
+        context = case(tcp(), dead, tcp(A1, failure, errno=104, **INNOCUOUS_CONNECT))
+        (address,) = context.endpoint.addresses.values()
+        assert tls_contrasts(context, address, RESET).innocuous is innocuous
+
+
+@pytest.mark.parametrize(
+    ("failure", "filtered"), [(None, False), (Failure.RESET, True), (Failure.REFUSED, False)]
+)
+def test_a_name_is_filtered_where_it_dies_and_another_passes(
+    failure: str | None, filtered: bool
+) -> None:
+    context = case(tcp(), tls(A1, failure), tls(A1, **INNOCUOUS))
+    (address,) = context.endpoint.addresses.values()
+    assert name_filtered(context, address) is filtered
