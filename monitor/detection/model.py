@@ -330,11 +330,11 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages that saw the block and have not reported since. They count neither as agreeing nor
     as voting."""
     seen: int = 0
-    """Newest round in which a vantage that saw the block failed; 0 in old records."""
+    """Newest round in which a vantage that saw the block failed."""
     nats: tuple[tuple[str, int], ...] = ()
     """(probe, micro-nats after clipping), for explanation."""
-    signature: bool = msgspec.field(default=False, name="typed")
-    """Agreeing or silent vantages of enough owners have a signature (`typed` in the API)."""
+    signature: bool = False
+    """Agreeing or silent vantages of enough owners have a signature."""
     dense_per_mille: int = 0
     """Share of the alarmed vantages' samples since their suspicion that failed."""
     watch: tuple[tuple[str, int], ...] = ()

@@ -10,8 +10,8 @@ and of natural failures with a signature that our simulation assumes; (low) a cl
 literature calls too common to count for much. They are starting points; the simulator calibrates.
 
 A failure has a **signature** when its rule weighs at least `Policy.signature_micronats`: natural
-failures seldom look like it. Any other failure has none, for instance a mere time-out. The remark
-`untyped` of an event and the key `typed` of the API say the same in older words.
+failures seldom look like it. Any other failure has none, for instance a mere time-out. An event in
+which no network has one bears the remark `untyped`.
 """
 
 from __future__ import annotations

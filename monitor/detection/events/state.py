@@ -17,8 +17,8 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 9
-"""States of older versions are not read: the history is folded again."""
+STATE_VERSION = 1
+"""States of another version are not read: the history is folded again."""
 _LEVEL = 3
 
 
@@ -216,7 +216,7 @@ class ServiceState(msgspec.Struct):
     swept: int = 0
     """Round at which vantages that no longer report were last removed."""
     networks: dict[str, TargetNetwork] = {}
-    open_events: dict[str, OpenEvent] = msgspec.field(default_factory=dict, name="cases")
+    open_events: dict[str, OpenEvent] = {}
     """Open events by `country source`."""
 
 
