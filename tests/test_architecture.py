@@ -143,7 +143,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "monitor/store": (
         {"records", "service_hours", "shard", "tables"},
         {"days", "engines", "migrations", "quarantine", "statements"},
-        {"batches", "bulk_insert", "delivery", "evidence", "notes"},
+        {"batches", "bulk_insert", "delivery", "evidence", "lease", "notes"},
         {"partitions", "registry", "rollup", "schema", "verdicts"},
         {"cells", "facts", "move"},
         {"conclusions"},

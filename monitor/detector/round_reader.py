@@ -7,7 +7,6 @@ The live detector, `replay` and `explain` all read with this.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -26,6 +25,7 @@ from monitor.detection.judge.known_verdicts import KnownVerdicts, read_line
 from monitor.detection.judge.round_facts import RoundJudge
 from monitor.detection.model import Fact, Stored, StoredLine
 from monitor.detection.policy import Policy
+from monitor.detector.calculation import calculated
 from probes.wire.measurement import LIVENESS, Role
 
 FACTS_AT_ONCE = 5_000
@@ -89,7 +89,7 @@ class RoundReader:
         facts, controls = await self.judge(rounds, pause, pending=pending)
         for service, some in rounds.items():
             for part in _parts(service, some, facts):
-                await _in_thread(_fold, foldings[service], part)
+                await calculated(_fold, foldings[service], part)
                 await pause()
         self._learn(sum(map(len, facts.values())))
         return controls
@@ -109,9 +109,9 @@ class RoundReader:
         judge = RoundJudge([*controls, *alive], self._policy, self._known, pending=pending)
         async with aclosing(self._facts.lines(first, last, list(rounds), Role.VANTAGE)) as found:
             async for lines in found:
-                await _in_thread(judge.add_all, lines)
+                await calculated(judge.add_all, lines)
                 await pause()
-        return await _in_thread(judge.facts), controls
+        return await calculated(judge.facts), controls
 
     def _learn(self, facts: int) -> None:
         if facts < MAX_FACTS // 2:
@@ -125,7 +125,7 @@ class RoundReader:
         decoded: list[Stored] = []
         async with aclosing(self._facts.lines(first, last, services, role)) as found:
             async for lines in found:
-                decoded += await _in_thread(_read_lines, lines)
+                decoded += await calculated(_read_lines, lines)
                 await pause()
         return decoded
 
@@ -154,7 +154,3 @@ def _parts(
 def _fold(folding: Folding, part: Iterable[tuple[int, Sequence[Fact]]]) -> None:
     for round, facts in part:
         folding.fold_facts(round, facts)
-
-
-_in_thread = asyncio.to_thread
-"""In `up` the same event loop serves the pages."""

@@ -19,9 +19,9 @@ from monitor.detection.model import Event, Fact
 from monitor.store import cells, evidence, statements
 from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
-from monitor.store.records import Conclusions, StoreUnavailableError
+from monitor.store.lease import Lease
+from monitor.store.records import Conclusions
 from monitor.store.service_hours import DAY_MS
-from monitor.store.shard import ALL, PATTERN, Shard
 from monitor.store.tables import (
     cell,
     checkpoint,
@@ -29,7 +29,6 @@ from monitor.store.tables import (
     detector_state,
     event,
     journal,
-    lease,
     revision,
     round_evidence,
     service_day,
@@ -43,8 +42,6 @@ FRESH_CHECKPOINTS = 48
 DAILY_CHECKPOINTS = 92
 """Of older ones the first of each day is kept for this many days: as long as facts are."""
 DAY = 86_400_000
-LEASE_LOCK = 0x5245_4143_4803
-"""Key of PostgreSQL's advisory lock around taking a lease ("REACH", 3)."""
 
 _encoder = msgspec.json.Encoder()
 _event_decoder = msgspec.json.Decoder(Event)
@@ -60,29 +57,14 @@ _append_journal = sa.text(
     "WHERE NOT EXISTS (SELECT 1 FROM event_note WHERE event = :event AND kind = 'retraction') "
     "ON CONFLICT (event, transition) DO NOTHING"
 )
-_take_lease = sa.text(
-    "INSERT INTO lease (name, holder, expires) "
-    "SELECT CAST(:name AS TEXT), CAST(:holder AS TEXT), CAST(:expires AS BIGINT) "
-    # Detectors that share the work otherwise would work on the same services.
-    "WHERE NOT EXISTS (SELECT 1 FROM lease WHERE name LIKE :every AND name NOT LIKE :these "
-    "AND expires > :now) "
-    "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires = excluded.expires "
-    "WHERE lease.holder = excluded.holder OR lease.expires <= :now"
-)
 
 
 class ConclusionStore:
-    """States, checkpoints, events, verdicts and the detector's cursor and lease. Every method is
-    one transaction."""
+    """States, checkpoints, events, verdicts and the detector's cursor. Every method is one
+    transaction."""
 
-    def __init__(self, engines: Engines, now: Callable[[], int]) -> None:
-        self._engines = engines
-        self._now = now
-        self._holder: str | None = None
-        """Whose lease this object holds; None before `lead`."""
-        self._shard = ALL
-        self._unchanged: dict[tuple[str, str, int], int] = {}
-        """Leases of others as last seen, each with when it was first seen so."""
+    def __init__(self, engines: Engines, now: Callable[[], int], lease: Lease) -> None:
+        self._engines, self._now, self._lease = engines, now, lease
         self._counts = cells.HourCounts()
 
     async def load(self, service: str) -> tuple[int, bytes] | None:
@@ -117,7 +99,7 @@ class ConclusionStore:
     async def cursor(self) -> int:
         """The arrival number up to which the facts of this shard have been folded; 0 at first."""
         async with reading(self._engines) as connection:
-            mine = await statements.cursor_value(connection, self._shard.name)
+            mine = await statements.cursor_value(connection, self._lease.shard.name)
             return max(mine, await statements.folded_arrivals(connection))
 
     async def set_cursor(self, name: str, value: int) -> None:
@@ -125,50 +107,17 @@ class ConclusionStore:
         async with writing(self._engines) as connection:
             await connection.execute(_set_cursor, {"name": name, "value": value})
 
-    async def lead(self, holder: str, seconds: int, now: int, shard: Shard = ALL) -> bool:
-        """Take or renew the lease on a shard for `seconds` (0: release it); False while another
-        holder's is valid, or one on a part of another number of parts.
-
-        `now` is Unix milliseconds. After this, `save` on this object is refused once another
-        process has taken the lease: a suspended leader cannot overwrite its successor.
-        """
-        values = {
-            "name": shard.name,
-            "holder": holder,
-            "expires": now + seconds * 1000,
-            "now": now,
-            "every": PATTERN,
-            "these": shard.pattern,
-        }
-        async with writing(self._engines) as connection:
-            if not self._engines.sqlite:  # where two that exclude each other could begin at once
-                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LEASE_LOCK)))
-            taken = (await connection.execute(_take_lease, values)).rowcount == 1
-            if seconds and not taken:
-                await self._remove_abandoned(connection, seconds * 1000, now)
-        self._holder, self._shard = holder, shard
-        return taken
-
-    async def _remove_abandoned(self, connection: AsyncConnection, length: int, now: int) -> None:
-        """Remove the leases that were not renewed for `length` ms, the term of a lease. Their time
-        of expiry is by the clock of their holder, which may have been hours ahead of this one."""
-        rows = await connection.execute(sa.select(lease.c.name, lease.c.holder, lease.c.expires))
-        # min(): a clock that is set back must not prolong the wait.
-        self._unchanged = {key: min(self._unchanged.get(key, now), now) for key in map(tuple, rows)}
-        for (name, holder, expires), since in self._unchanged.items():
-            if now - since > length:
-                same = lease.c.name == name, lease.c.holder == holder, lease.c.expires == expires
-                await connection.execute(sa.delete(lease).where(*same))
-
     async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
         """Replace the conclusions and store the arrival cursor, in one transaction."""
         try:
             async with writing(self._engines) as connection:
-                await self._check_lease(connection)
+                await self._lease.check(connection)
                 pruned = await statements.cursor_value(connection, PRUNED)
                 for one in conclusions:
                     await self._save_one(connection, one, pruned)
-                await connection.execute(_set_cursor, {"name": self._shard.name, "value": cursor})
+                name = self._lease.shard.name
+                await connection.execute(_set_cursor, {"name": name, "value": cursor})
+                await self._lease.renew(connection)
         except BaseException:
             self._counts.forget()
             raise
@@ -177,7 +126,7 @@ class ConclusionStore:
         """Store the verdicts of rounds that no state has yet; `save` replaces them later. Their
         cells are counted then once more, from what is stored."""
         async with writing(self._engines) as connection:
-            await self._check_lease(connection)
+            await self._lease.check(connection)
             pruned = await statements.cursor_value(connection, PRUNED)
             number = await connection.scalar(statements.advance_revision, {"service": service})
             await cells.save_verdicts(
@@ -189,13 +138,7 @@ class ConclusionStore:
                 replaced_after=None,
                 pruned=pruned,
             )
-
-    async def _check_lease(self, connection: AsyncConnection) -> None:
-        if self._holder is None:
-            return
-        query = sa.select(lease.c.holder).where(lease.c.name == self._shard.name).with_for_update()
-        if (holder := (await connection.execute(query)).scalar()) != self._holder:
-            raise StoreUnavailableError(f"{self._engines.place}: detector {holder} is active now")
+            await self._lease.renew(connection)
 
     async def _save_one(self, connection: AsyncConnection, one: Conclusions, pruned: int) -> None:
         after = one.refolded_after
@@ -297,7 +240,9 @@ class ConclusionStore:
                 elif services is not None:
                     query = query.where(table.c.service.in_(services))
                 await connection.execute(query)
-            await connection.execute(sa.delete(cursor).where(cursor.c.name == self._shard.name))
+            await connection.execute(
+                sa.delete(cursor).where(cursor.c.name == self._lease.shard.name)
+            )
             await connection.execute(sa.update(revision).values(number=revision.c.number + 1))
 
 

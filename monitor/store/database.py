@@ -18,6 +18,7 @@ from monitor.store.engines import (
     reading,
 )
 from monitor.store.facts import FactStore
+from monitor.store.lease import Lease
 from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
 from monitor.store.schema import upgrade_schema
@@ -37,7 +38,8 @@ class Database:
         self.engines = engines
         """For the modules of this folder alone."""
         self.facts = FactStore(engines)
-        self.conclusions = ConclusionStore(engines, now)
+        self.lease = Lease(engines, now)
+        self.conclusions = ConclusionStore(engines, now, self.lease)
         self.notes = NoteStore(engines, now)
         self.registry = Registry(engines)
 

@@ -28,6 +28,15 @@ class Shard(msgspec.Struct, frozen=True):
         """What the names of all parts of this count match, for SQL's LIKE."""
         return DETECTOR if self.count == 1 else f"{DETECTOR} %/{self.count}"
 
+    def is_beside(self, name: str) -> bool:
+        """Whether a name is that of another part of the same count, or of nothing to do with
+        detectors."""
+        if not name.startswith(DETECTOR):
+            return True
+        return (
+            self.count > 1 and name.startswith(f"{DETECTOR} ") and name.endswith(f"/{self.count}")
+        )
+
     def has(self, service: str) -> bool:
         """Whether a service belongs to this part."""
         return zlib.crc32(service.encode()) % self.count == self.index - 1

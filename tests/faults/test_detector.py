@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from monitor.commands.replay import fold_store, lines
 from monitor.detection.policy import Policy
 from monitor.detector.event_publisher import EventPublisher
-from monitor.detector.loop import LEASE_SECONDS, POLL_SECONDS, Detector
+from monitor.detector.leadership import LEASE_SECONDS
+from monitor.detector.loop import POLL_SECONDS, Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.progress import folded_rounds
 from monitor.store.tables import journal, lease

@@ -25,7 +25,7 @@ from monitor.store.database import Database, open_database
 from probes.wire.measurement import LIVENESS_TARGETS, Role, service_of
 from tests.monitor.detection import imported_runs as runs
 from tests.monitor.detection.events.test_history_laws import again
-from tests.monitor.detector.test_loop import World
+from tests.monitor.detector.live import World
 from tests.monitor.fleet import PEOPLE, START, admitted, events_bytes, kept_evidence, rounds
 from tests.world.postgres import PostgreSQL, postgres_server
 from tests.world.stores import migrated

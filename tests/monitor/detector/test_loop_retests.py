@@ -12,7 +12,7 @@ from monitor.detection.events import state as states
 from monitor.detection.model import Stored, Tier
 from monitor.detector.retest_publisher import Due
 from monitor.store.database import open_database
-from tests.monitor.detector.test_loop import World
+from tests.monitor.detector.live import World
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, from_round, rounds
 from tests.world.stores import migrated
 

@@ -117,7 +117,7 @@ async def test_everything_ends_as_without_it(
                 # A round that was not there, and two again: the same ids.
                 await each.facts.add(admitted(late), ())
                 detector = detecting(each, NOW + 2 * INTERVAL, "another")
-                await each.conclusions.lead("another", 6, NOW + 2 * INTERVAL)
+                await each.lease.lead("another", 6, NOW + 2 * INTERVAL)
                 while await detector.run_once():
                     pass
         assert without_revisions(await concluded(database)) == without_revisions(
@@ -147,7 +147,7 @@ async def dies(detector: Detector, patch: pytest.MonkeyPatch) -> None:
         here.setattr(conclusions, "save", second)
         with pytest.raises(StoreUnavailableError, match="plug"):
             await detector.run_once()
-    await conclusions.lead("one", 0, NOW)
+    await detector.database.lease.lead("one", 0, NOW)
 
 
 async def test_what_is_no_backlog_is_judged_once(
@@ -165,7 +165,7 @@ async def test_what_is_no_backlog_is_judged_once(
         pass
     later = START + 60 * INTERVAL
     await database.facts.add(admitted(rounds([30, 31])), ())
-    await database.conclusions.lead("one", 0, later)
+    await database.lease.lead("one", 0, later)
     detector = detecting(database, later)
     while await detector.run_once():
         pass

@@ -91,7 +91,7 @@ async def looked(database: Database, holder: str) -> None:
     while await detector.run_once():
         pass
     await detector.run_once()
-    await detector._release_lease()
+    await detector.leadership.release()
 
 
 async def test_a_restart_in_the_middle_and_late_files_change_nothing(tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from monitor.store.conclusions import (
     FRESH_CHECKPOINTS,
     unneeded_checkpoints,
 )
-from monitor.store.database import Database, open_database
+from monitor.store.database import Database
 from monitor.store.reading.measurements import list_judged
-from monitor.store.records import StoreUnavailableError
 from monitor.store.tables import event as events
 from monitor.store.tables import journal
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, event
@@ -170,41 +169,3 @@ async def test_clear_leaves_facts_and_journal(store: Database) -> None:
     assert await verdicts(store) == {}
     assert len(await entries(store)) == 1
     assert len(await store.facts.facts(NOON, NOON)) == 1
-
-
-async def test_one_leads_until_its_lease_runs_out(store: Database, url: str) -> None:
-    other = await open_database(url)
-    assert await store.conclusions.lead("a", 10, NOON)
-    assert not await other.conclusions.lead("b", 10, NOON + 9_999)
-    assert await store.conclusions.lead("a", 10, NOON + 5_000)
-    assert not await other.conclusions.lead("b", 10, NOON + 14_999)
-    assert await other.conclusions.lead("b", 10, NOON + 15_000)
-    # The one that slept wakes and cannot overwrite what its successor says.
-    await other.conclusions.save([concluded(state=b"b")], 3)
-    with pytest.raises(StoreUnavailableError, match="detector b is active"):
-        await store.conclusions.save([concluded(state=b"a")], 2)
-    assert await store.conclusions.load("wechat") == (NOON, b"b")
-    assert not await store.conclusions.lead("a", 10, NOON + 15_001)
-    await other.close()
-
-
-async def test_a_leader_that_died_with_its_clock_ahead_is_replaced_as_soon(
-    store: Database, url: str
-) -> None:
-    hour = 3_600_000
-    async with await open_database(url) as other:
-        assert await store.conclusions.lead("ahead", 6, NOON + hour)
-        assert not await other.conclusions.lead("b", 6, NOON)
-        assert not await other.conclusions.lead("b", 6, NOON + 3_000)
-        # While it lives it renews, and keeps the lease for as long as it does.
-        for passed in range(3_000, 30_000, 3_000):
-            assert await store.conclusions.lead("ahead", 6, NOON + hour + passed)
-            assert not await other.conclusions.lead("b", 6, NOON + 3_000 + passed)
-        died = NOON + 33_000
-        # The clock of the one that waits is set back meanwhile.
-        assert not await other.conclusions.lead("b", 6, died - hour)
-        assert not await other.conclusions.lead("b", 6, died - hour + 6_000)
-        assert not await other.conclusions.lead("b", 6, died - hour + 6_001)
-        assert await other.conclusions.lead("b", 6, died - hour + 6_500)
-        with pytest.raises(StoreUnavailableError, match="detector b is active"):
-            await store.conclusions.save([concluded()], 2)

@@ -43,7 +43,7 @@ async def filled(url: str) -> Database:
     await store.facts.add(rows, [bad])
     await store.registry.add_token(token())
     await enrol(store)
-    await store.conclusions.lead("me", 10, NOON)
+    await store.lease.lead("me", 10, NOON)
     await store.conclusions.save(
         [
             concluded(

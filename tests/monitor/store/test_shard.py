@@ -44,7 +44,7 @@ def test_what_all_have_folded(cursors: dict[str, int], expected: int) -> None:
 
 async def test_parts_lead_side_by_side_and_never_beside_another_count(store: Database) -> None:
     async def lead(holder: str, part: Shard, now: int = NOON, seconds: int = 10) -> bool:
-        return await store.conclusions.lead(holder, seconds, now, part)
+        return await store.lease.lead(holder, seconds, now, part)
 
     one, two = Shard(1, 2), Shard(2, 2)
     assert await lead("a", one)
@@ -61,16 +61,16 @@ async def test_parts_lead_side_by_side_and_never_beside_another_count(store: Dat
 
 
 async def test_a_part_continues_where_all_were(store: Database) -> None:
-    await store.conclusions.lead("a", 10, NOON)
+    await store.lease.lead("a", 10, NOON)
     await store.conclusions.save([concluded()], 40)
-    await store.conclusions.lead("a", 0, NOON)
+    await store.lease.lead("a", 0, NOON)
     for index, cursor in ((1, 50), (2, 60)):
-        await store.conclusions.lead("b", 10, NOON, Shard(index, 2))
+        await store.lease.lead("b", 10, NOON, Shard(index, 2))
         assert await store.conclusions.cursor() == 40
         await store.conclusions.save([], cursor)
         assert await store.conclusions.cursor() == cursor
-        await store.conclusions.lead("b", 0, NOON, Shard(index, 2))
-    await store.conclusions.lead("c", 10, NOON)
+        await store.lease.lead("b", 0, NOON, Shard(index, 2))
+    await store.lease.lead("c", 10, NOON)
     assert await store.conclusions.cursor() == 50
 
 

@@ -47,7 +47,7 @@ async def test_what_arrived_and_how_far_it_is_judged(store: Database) -> None:
     rows = [admitted(n, at=NOON + n * MINUTE) for n in range(5)]
     await store.facts.add(rows, [])
     await store.conclusions.save([concluded(facts=(verdict(rows[0]),))], 3)
-    assert await store.conclusions.lead("somebody", 20, NOON)
+    assert await store.lease.lead("somebody", 20, NOON)
     async with store.reading() as connection:
         found = await recent_arrivals(connection, NOON + 2 * MINUTE)
         assert [each.received for each in found] == [NOON + n * MINUTE + 500 for n in (4, 3, 2)]

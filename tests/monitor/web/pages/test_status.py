@@ -24,7 +24,7 @@ from tests.world.stores import migrated
 async def leading(folder: Path) -> None:
     """Let a detector be at work and something be refused."""
     database = await open_database(await migrated(folder / "site.sqlite"), now=lambda: world.NOW)
-    assert await database.conclusions.lead("somebody", 60, world.NOW)
+    assert await database.lease.lead("somebody", 60, world.NOW)
     refused = Quarantined(
         probe=world.PEOPLE[0].id, reason="clock_ahead", detail="<b>late</b>", payload=b"x",
         received=world.NOW,

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saves the conclusions of folds and publishes the events that they changed, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from monitor.detection.events import state as states
+from monitor.detection.events.history import Folding
+from monitor.detection.events.state import ServiceState
+from monitor.detection.model import Event
+from monitor.detection.policy import Policy
+from monitor.detector import transitions
+from monitor.detector.arrivals import Arrivals
+from monitor.detector.round_reader import MAX_FACTS
+from monitor.store.database import Database
+from monitor.store.reading.events import published_transitions
+from monitor.store.records import Conclusions
+
+OnChange = Callable[[list[Event]], Awaitable[None]]
+
+
+class ConclusionWriter:
+    """Saves and publishes for one detector."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        arrivals: Arrivals,
+        clock: Callable[[], int],
+        on_change: OnChange | None,
+    ) -> None:
+        self._database, self._policy, self._arrivals = database, policy, arrivals
+        self._clock, self._on_change = clock, on_change
+
+    async def save(
+        self,
+        foldings: Mapping[str, Folding],
+        published: Mapping[str, ServiceState],
+        *,
+        refolded_after: int | None = None,
+    ) -> None:
+        """Save the conclusions of a fold in one transaction, then publish the events of the
+        services in `published`, which gives the state that they were last published with."""
+        services = self._arrivals.services
+        saved: list[Conclusions] = []
+        changed: list[Event] = []
+        for service, folding in foldings.items():
+            new = transitions.NewTransitions((), ())
+            if service in published:
+                new = await self._transitions(folding, published[service])
+                changed += new.events
+            conclusions = Conclusions(
+                service=service,
+                round=folding.state.round,
+                state=states.encode(folding.state),
+                arrival=self._arrivals.read,
+                late=services[service].late,
+                checkpoints=tuple(folding.checkpoints),
+                refolded_after=refolded_after,
+                events=tuple(folding.events.values()),
+                facts=tuple(folding.facts),
+                evidence=tuple(folding.evidence),
+                journal=new.journal,
+            )
+            saved.append(conclusions)
+        await self._database.conclusions.save(saved, self._arrivals.concluded)
+        for conclusions, folding in zip(saved, foldings.values(), strict=True):
+            service = conclusions.service
+            services[service].saved(folding.state, conclusions.state, refolded_after)
+            folding.checkpoints, folding.facts, folding.evidence = [], [], []
+            if service in published:
+                folding.events = {}
+        if changed:
+            await self.publish(changed)
+
+    async def publish(self, changed: list[Event]) -> None:
+        """Publish events as they are now; an empty list publishes what was saved and not
+        published by the leader before."""
+        if self._on_change is not None:
+            await self._on_change(changed)
+
+    async def _transitions(
+        self, folding: Folding, before: ServiceState
+    ) -> transitions.NewTransitions:
+        ids = folding.events.keys() | {open.event.id for open in before.open_events.values()}
+        async with self._database.reading() as connection:
+            known = await published_transitions(connection, ids)
+        return transitions.new_transitions(
+            folding.events, before, folding.state, known, now=self._clock(), policy=self._policy
+        )
+
+
+def transactions(foldings: Mapping[str, Folding]) -> Iterator[dict[str, Folding]]:
+    """Services whose conclusions are saved together: all, unless a round is so large that other
+    writers would wait for seconds."""
+    together: dict[str, Folding] = {}
+    size = 0
+    for service, folding in foldings.items():
+        together[service] = folding
+        size += len(folding.facts)
+        if size >= MAX_FACTS:
+            yield together
+            together, size = {}, 0
+    if together:
+        yield together

@@ -1,0 +1,134 @@
+"""Late facts over a real store: in whatever order they arrive, the same bytes; nothing is announced
+about the past."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from monitor.commands.replay import fold_store, lines
+from monitor.detection.model import EventState, Tier
+from monitor.store.reading.measurements import list_judged
+from monitor.store.retention import prune
+from tests.monitor.detector.live import (
+    BLOCK,
+    END,
+    POLICY,
+    World,
+    arrived,
+    kinds,
+    shown,
+    world,
+)
+from tests.monitor.fleet import (
+    INTERVAL,
+    PEOPLE,
+    START,
+    Person,
+    events_bytes,
+    from_round,
+    rounds,
+)
+
+__all__ = ["world"]
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.rest) for n in (1, 2, 3))])
+async def test_any_order_of_arrival_gives_the_same_bytes(world: World, seed: int) -> None:
+    everything = rounds(range(70), from_round(20, 50))
+    chance = random.Random(seed)
+    chance.shuffle(everything)
+    size = chance.choice([97, 150, 400])
+    for start in range(0, len(everything), size):
+        await world.arrive(everything[start : start + size])
+        if chance.random() < 0.3:
+            world.detector = world.another("first")
+        await world.settle()
+    live = await events_bytes(world.database)
+    assert live == lines((await fold_store(world.database, END, POLICY)).events)
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert event.opened == START + 20 * INTERVAL
+
+
+async def test_late_block_that_is_over_is_kept_and_not_announced(world: World) -> None:
+    people = [who for who in PEOPLE if who.asn != 64501]
+    await world.arrive(rounds(range(40), people=people))
+    await world.settle()
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(40), from_round(4, 12), victims))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.state is EventState.CLOSED
+    assert world.told == []
+    assert await world.journal() == []
+
+
+async def test_a_spool_that_drains_in_parts_never_pages_for_the_past(world: World) -> None:
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(60), people=[who for who in PEOPLE if who.asn != 64501]))
+    for first in range(0, 60, 10):
+        await world.arrive(rounds(range(first, first + 10), from_round(4, 32), victims))
+        await world.settle()
+        assert (world.told, await shown(world)) == ([], [])
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert await world.journal() == []
+
+
+async def test_a_spool_that_drains_into_a_block_that_goes_on_pages_once(world: World) -> None:
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(60), people=[who for who in PEOPLE if who.asn != 64501]))
+    for first in range(0, 60, 10):
+        await world.arrive(rounds(range(first, first + 10), BLOCK, victims))
+        await world.settle()
+        assert len(world.told) == len(await shown(world)) == (first >= 40)
+    assert await world.journal() == ["confirmed", "likely", "opened"]
+    assert world.told[0].onset == START + 4 * INTERVAL
+
+
+async def test_late_facts_that_take_an_event_away_retract_it_visibly(world: World) -> None:
+    own = [who for who in PEOPLE if who.asn == 64501 or who.number == 9]
+    await world.arrive(rounds(range(8), from_round(4), own))
+    await world.settle()
+    assert kinds(world.told)[-1] == "likely"
+    foreign = [*(who for who in PEOPLE if who.asn == 64503), Person(6, 64503, "FR")]
+    await world.arrive(rounds(range(8), from_round(4, asn=64503), foreign))
+    await world.settle()
+    assert await world.events() == []
+    assert world.told[-1].state is EventState.RETRACTED
+    assert "retracted" in await world.journal()
+
+
+async def test_facts_of_a_dropped_day_change_nothing(world: World) -> None:
+    await world.arrive(rounds(range(40), from_round(4, 12)))
+    await world.settle()
+    before = await events_bytes(world.database)
+    await prune(world.database.engines.place, START + 10**8)
+    await world.arrive(rounds([2], people=[Person(7, 64501)]))
+    await world.settle()
+    assert await events_bytes(world.database) == before
+
+
+async def test_the_present_goes_before_what_comes_very_late(world: World) -> None:
+    names, few = [f"s{n}/chat" for n in range(3)], PEOPLE[:1]
+    for name in names:
+        await world.arrive(rounds(range(126), people=few, target=name))
+    await world.settle(START + 126 * INTERVAL + 30_000)
+    late, fresh = [Person(7, 64501)], range(126, 128)
+    for name in names:
+        await world.arrive(rounds([3], people=late, target=name))
+        await world.arrive(rounds(fresh, people=few, target=name))
+    world.now = START + 128 * INTERVAL + 30_000
+    await world.detector.run_once()
+    load = world.database.conclusions.load
+    assert [(await load(f"s{n}"))[0] for n in range(3)] == [START + 127 * INTERVAL] * 3  # type: ignore[index]
+    judged = []
+    for _ in range(4):
+        async with world.database.reading() as connection:
+            rows = await list_judged(connection, limit=10_000)
+        judged.append(sum(row.probe == late[0].probe for row in rows))
+        await world.detector.run_once()
+    assert judged == [1, 2, 3, 3]
+    assert await world.database.conclusions.cursor() == await arrived(world)
