@@ -21,6 +21,7 @@ from msgspec.structs import asdict
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
 from monitor.commands.terminal import table, time_text
+from monitor.detection.events.description import event_id
 from monitor.detection.events.explain import (
     SeriesRound,
     VantageEvidence,
@@ -28,7 +29,6 @@ from monitor.detection.events.explain import (
 )
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding, chunks
-from monitor.detection.events.lifecycle import event_id
 from monitor.detection.events.state import ServiceState
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Fact, Stored

@@ -8,17 +8,18 @@ is not published yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 from msgspec.structs import replace
 
+from monitor.detection.events import life
 from monitor.detection.events.state import ServiceState
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import ChangeKind, Event, EventState
 from monitor.detection.policy import Policy
 
-TRANSITIONS = ("opened", "likely", "confirmed", "closed", "retracted")
-_FINAL = frozenset(("closed", "retracted"))
+Journal = Set[tuple[str, str]]
+"""(event id, transition) of all that was published."""
 
 
 class NewTransitions(msgspec.Struct, frozen=True):
@@ -46,34 +47,46 @@ def new_transitions(
     A published event that a refold removed is returned as retracted.
     """
     published = set(known)
-    old = {each.event.id: each.event for each in before.open_events.values()}
-    open_now = {each.event.id for each in after.open_events.values()}
+    old = {current.event.id: current.event for current in before.open_events.values()}
     journal: list[tuple[str, str]] = []
     changed: list[Event] = []
-    for event in sorted(touched.values(), key=lambda each: (each.opened, each.id)):
-        if (event.id, "opened") not in published and (
+    for event in sorted(touched.values(), key=lambda event: (event.opened, event.id)):
+        if _is_unpublished(event, published) and (
             not event.ongoing or (now is not None and _is_outdated(event, after, now, policy))
         ):
             continue
-        kinds = [change.kind for change in event.history if change.kind in TRANSITIONS]
-        unpublished = [(event.id, kind) for kind in kinds if (event.id, kind) not in published]
+        unpublished = _unpublished(event, published)
         journal += unpublished
-        earlier = old.get(event.id)
-        if earlier is not None:
-            has_changed = earlier.history != event.history or bool(unpublished)
-        else:
-            # Not in the state before: either new, or published as over and open again.
-            reopened = event.ongoing and bool(_FINAL & {w for i, w in published if i == event.id})
-            has_changed = bool(unpublished) or reopened
-        if has_changed:
+        if unpublished or _is_told_again(event, old.get(event.id), published):
             changed.append(event)
+    ongoing = {current.event.id for current in after.open_events.values()}
     for id, event in sorted(old.items()):
-        if id in open_now or id in touched or (id, "opened") not in published:
+        if id in ongoing or id in touched or _is_unpublished(event, published):
             continue
         changed.append(replace(event, state=EventState.RETRACTED))
-        if (id, "retracted") not in published:
-            journal.append((id, "retracted"))
+        if (id, ChangeKind.RETRACTED) not in published:
+            journal.append((id, ChangeKind.RETRACTED))
     return NewTransitions(tuple(journal), tuple(changed))
+
+
+def _is_unpublished(event: Event, published: Journal) -> bool:
+    return (event.id, ChangeKind.OPENED) not in published
+
+
+def _unpublished(event: Event, published: Journal) -> list[tuple[str, str]]:
+    """What the journal lacks of an event, in the order of its history."""
+    transitions = [
+        (event.id, change.kind) for change in event.history if change.kind in life.PUBLISHED
+    ]
+    return [transition for transition in transitions if transition not in published]
+
+
+def _is_told_again(event: Event, earlier: Event | None, published: Journal) -> bool:
+    """Whether an event is published although the journal has all of it: its details have changed,
+    or it was published as over and is open again."""
+    if earlier is not None:
+        return earlier.history != event.history
+    return event.ongoing and any((event.id, kind) in published for kind in life.FINAL)
 
 
 def _is_outdated(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:

@@ -6,12 +6,13 @@ Pure. Every gate of the detector has its text here, which a test checks.
 
 from __future__ import annotations
 
-from monitor.detection.model import BY_OPERATOR, ChangeKind, Event, EventState, Tier
+from monitor.detection.events import life
+from monitor.detection.events.life import Stage
+from monitor.detection.model import BY_OPERATOR, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.text.language import _
 from monitor.text.words import GATES, TABLES, TIER_KINDS
 
-_TURNS = (ChangeKind.OPENED, ChangeKind.CLEARING, ChangeKind.AGAIN, ChangeKind.CLOSED)
 _REOPENED_SECONDS = 24 * 3600
 
 
@@ -84,7 +85,7 @@ def effect(event: Event) -> str:
 def reopened(event: Event) -> bool:
     """Whether the service became reachable during the event and fails again, for less than a day:
     after that what matters is that it fails."""
-    last = next((each for each in reversed(event.history) if each.kind in _TURNS), None)
-    if event.state is not EventState.OPEN or last is None or last.kind != "again":
+    turn = life.last_turn(event)
+    if turn is None or life.position_of(event).course is not Stage.REOPENED:
         return False
-    return event.updated - last.round < Policy(pace=event.pace).ms(_REOPENED_SECONDS)
+    return event.updated - turn.round < Policy(pace=event.pace).ms(_REOPENED_SECONDS)

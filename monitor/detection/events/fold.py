@@ -13,7 +13,7 @@ from copy import copy
 
 from msgspec.structs import replace
 
-from monitor.detection.events import lifecycle, series
+from monitor.detection.events import life, lifecycle, series
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
 from monitor.detection.model import (
@@ -79,8 +79,9 @@ def step(
         strategy_of(fact.source).update(new, touched[key], fact, closed.get(key), policy)
     for key, network in sorted(touched.items()):
         strategy = strategy_of(network.source)
-        for layer in network.layers:
-            strategy.promote(new, network, layer, round, key in closed, policy)
+        for layer, suspected in network.layers.items():
+            evidence = strategy.weigh(new, network, layer, round, key in closed, policy)
+            suspected.rank = life.rank_after(suspected.rank, evidence)
     changed = lifecycle.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many vantages, of how many owners, must agree: the votes of a series, and the tier that they
-make of it. Here it is decided that a few who lie confirm nothing.
+"""How many vantages, of how many owners, must agree: the votes of a series, and what they show. A
+few who lie make no quorum. What a quorum leads to is decided in `life`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.detection.events import baseline, cusum, gates, other_hosts, split
+from monitor.detection.events import baseline, cusum, gates, life, other_hosts, split
+from monitor.detection.events.life import SeriesEvidence, Stage
 from monitor.detection.events.series import DEPTH, quorum_owners
 from monitor.detection.events.state import Series, TargetNetwork, Track
 from monitor.detection.policy import Policy
@@ -262,16 +263,16 @@ def may_rise(series: Series, policy: Policy) -> bool:
     )
 
 
-def promote(
+def weigh(
     network: TargetNetwork, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
-) -> None:
-    """Raise the alarms and the tier according to a tally. A tier never falls while the block lasts;
-    only the time for which the quorum has held starts again."""
+) -> SeriesEvidence:
+    """Raise the alarms of the agreeing vantages and note since when the quorum has held; return
+    what the tally shows."""
     series = network.layers[layer]
     if inhibited:
-        if series.rank < 3:
+        if life.SURENESS[series.rank] is not Stage.CONFIRMED:
             series.likely_since = series.known_since = 0
-        return
+        return SeriesEvidence(gate_closed=True)
     for probe in tally.agreeing:
         held = split.suspicion_of(series, probe)
         if not held.alarmed:
@@ -279,39 +280,46 @@ def promote(
             raised.alarmed = round
             track = series.tracks[probe]
             series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, raised)
-            series.rank = max(series.rank, 1)
-    part = {network.members[p].owner for p in tally.divided if p in tally.agreeing}
-    if len(part) >= policy.confirm_min_owners:
-        # Without a quorum its time does not run: a blocked part alone is never confirmed.
-        series.rank = max(series.rank, 2)
+    series.likely_since, series.known_since = _held_since(series, tally, round)
+    part = {network.members[probe].owner for probe in tally.divided if probe in tally.agreeing}
+    return SeriesEvidence(
+        agreeing=len(tally.agreeing),
+        quorum=tally.likely,
+        part_agrees=len(part) >= policy.confirm_min_owners,
+        held=_has_held(series, tally, round, policy),
+        divided=bool(tally.divided),
+        others_fail=tally.others_fail,
+        aftermath=tally.aftermath,
+    )
+
+
+def _held_since(series: Series, tally: Tally, round: int) -> tuple[int, int]:
+    """Since when the quorum holds, and when the failures of enough owners had arrived. Without a
+    quorum the time does not run: a blocked part of a network alone is never confirmed."""
     if not tally.likely:
-        series.likely_since = series.known_since = 0
-        return
-    series.likely_since = series.likely_since or round
-    if tally.agreeing:
-        series.rank = max(series.rank, 2)
+        return 0, 0
+    since = series.likely_since or round
     if len(tally.supported) < tally.owners_needed:
-        series.known_since = 0
-        return
+        return since, 0
     # An old failure of one vantage does not count as the beginning: so many owners must be heard.
-    series.known_since = series.known_since or tally.supported[tally.owners_needed - 1]
-    if len(tally.heard) < tally.owners_needed:
-        return
+    return since, series.known_since or tally.supported[tally.owners_needed - 1]
+
+
+def _has_held(series: Series, tally: Tally, round: int, policy: Policy) -> bool:
+    """Whether the quorum has held for as long as a confirmation takes. Twice: in the time of the
+    rounds, which a vantage may claim, and in the time of arrival. What arrives from one round is
+    spread over as much as a round of retests lasts. And failures of so many owners must be about as
+    new: what was seen before is out of date."""
+    if not series.known_since or len(tally.heard) < tally.owners_needed:
+        return False
     hold, spread = policy.confirm_plain_seconds, 2 * policy.retest_round_seconds
     if tally.signature:
         # In so short a time, who has just failed is not asked again before the residual time ends.
         hold, spread = policy.confirm_signature_seconds, policy.residual_seconds
-    # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
-    # arrives from one round is spread over as much as a round of retests lasts. And failures of
-    # so many owners must be about as new: what was seen before is out of date.
     waited = tally.heard[-1] - series.known_since
     renewed = tally.heard[-tally.owners_needed] - series.known_since
-    if (
-        not tally.divided
-        and not tally.others_fail
-        and not tally.aftermath
-        and round - series.likely_since >= policy.ms(hold)
+    return (
+        round - series.likely_since >= policy.ms(hold)
         and waited >= policy.ms(hold - policy.retest_round_seconds)
         and renewed >= policy.ms(hold - spread)
-    ):
-        series.rank = 3
+    )

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from monitor.detection.events import baseline, cusum, quorum
 from monitor.detection.events.imported import elsewhere, memory
 from monitor.detection.events.imported.suspicions import alarmed, densest
+from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
 from monitor.detection.model import Event
@@ -26,16 +27,16 @@ from monitor.detection.policy import Policy
 _CERTIFICATE = "tls.mitm"
 
 
-def promote(
+def weigh(
     state: ServiceState,
     network: TargetNetwork,
     layer: str,
     round: int,
     inhibited: bool,
     policy: Policy,
-) -> None:
-    """Raise the alarm and the tier of a series; a tier never falls while the alarm lasts."""
-    series = network.layers[layer]
+) -> SeriesEvidence:
+    """Raise the alarm of a series whose evidence is enough; return what it shows."""
+    series, agreeing, supported = network.layers[layer], 0, False
     # In the hours of a known block in other networks, less is needed.
     joins = memory.fails_together(network.runs, policy)
     for probe, track in list(series.tracks.items()):
@@ -57,8 +58,9 @@ def promote(
                 first = _first_span(state, network)
                 raised.onsets = [max(each, first) for each in held.onsets]
             series.tracks[probe] = replace(track, suspicion=raised)
-        likely = sure or _outlasts_outages(state, network, onset, round, policy)
-        series.rank = max(series.rank, 2 if likely else 1)
+        agreeing += 1
+        supported |= sure or _outlasts_outages(state, network, onset, round, policy)
+    return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
 
 
 def _is_enough(track: Track, held: Suspicion, joins: bool, policy: Policy) -> bool:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from monitor.detection.events import gates
 from monitor.detection.events.imported import WHOLE, alarms, elsewhere, evidence, incident
 from monitor.detection.events.imported.suspicions import dense, densest
+from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.sources.own import OwnStrategy
@@ -80,7 +81,7 @@ class ImportedStrategy(SourceStrategy):
         """A network's one pseudo-vantage votes alone."""
         return alarms.tally(network, layer, round, policy)
 
-    def promote(
+    def weigh(
         self,
         state: ServiceState,
         network: TargetNetwork,
@@ -88,9 +89,9 @@ class ImportedStrategy(SourceStrategy):
         round: int,
         inhibited: bool,
         policy: Policy,
-    ) -> None:
+    ) -> SeriesEvidence:
         """A network needs much evidence; another one that reaches the target makes it likely."""
-        alarms.promote(state, network, layer, round, inhibited, policy)
+        return alarms.weigh(state, network, layer, round, inhibited, policy)
 
     def lifted(
         self, state: ServiceState, network: TargetNetwork, layer: str, round: int, policy: Policy

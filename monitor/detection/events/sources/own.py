@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from monitor.detection.events import cusum, gates, quorum, series
+from monitor.detection.events.life import NOTHING, SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedSeries
@@ -78,7 +79,7 @@ class OwnStrategy(SourceStrategy):
         """Vantages of several owners vote."""
         return quorum.tally(network, layer, round, policy)
 
-    def promote(
+    def weigh(
         self,
         state: ServiceState,
         network: TargetNetwork,
@@ -86,14 +87,14 @@ class OwnStrategy(SourceStrategy):
         round: int,
         inhibited: bool,
         policy: Policy,
-    ) -> None:
-        """A quorum decides; without any evidence left, none holds."""
+    ) -> SeriesEvidence:
+        """A quorum counts; without any evidence left, none holds."""
         evidence = network.layers[layer]
-        if quorum.may_rise(evidence, policy):
-            tally = self.tally(network, layer, round, policy)
-            quorum.promote(network, layer, tally, round, inhibited, policy)
-        else:
+        if not quorum.may_rise(evidence, policy):
             evidence.likely_since = evidence.known_since = 0
+            return NOTHING
+        tally = self.tally(network, layer, round, policy)
+        return quorum.weigh(network, layer, tally, round, inhibited, policy)
 
     def lifted(
         self, state: ServiceState, network: TargetNetwork, layer: str, round: int, policy: Policy

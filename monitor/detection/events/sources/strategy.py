@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
+from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
@@ -83,7 +84,7 @@ class SourceStrategy(ABC):
         """Count the votes of a series."""
 
     @abstractmethod
-    def promote(
+    def weigh(
         self,
         state: ServiceState,
         network: TargetNetwork,
@@ -91,8 +92,9 @@ class SourceStrategy(ABC):
         round: int,
         inhibited: bool,
         policy: Policy,
-    ) -> None:
-        """Raise the alarms and the tier of a series as far as its evidence goes."""
+    ) -> SeriesEvidence:
+        """Raise the alarms of the vantages whose evidence is enough, and return what they show
+        together: which tier follows from it is decided in `life`."""
 
     # the end of a block
 

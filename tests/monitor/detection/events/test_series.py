@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.events import series
+from monitor.detection.events import life, series
 from monitor.detection.events.cusum import evidence
-from monitor.detection.events.quorum import promote, tally
+from monitor.detection.events.quorum import tally, weigh
 from monitor.detection.events.series import (
     alarmed,
     clear_alarms,
@@ -63,8 +63,10 @@ def track(place: TargetNetwork, layer: str = "tls", n: int = 0) -> Track:
 
 def rise(place: TargetNetwork, n: int, layer: str = "tls", inhibited: bool = False) -> int:
     at = START + n * INTERVAL
-    promote(place, layer, tally(place, layer, at, POLICY), at, inhibited, POLICY)
-    return place.layers[layer].rank
+    evidence = weigh(place, layer, tally(place, layer, at, POLICY), at, inhibited, POLICY)
+    series = place.layers[layer]
+    series.rank = life.rank_after(series.rank, evidence)
+    return series.rank
 
 
 def test_a_failure_is_held_against_its_layer_and_speaks_for_those_above_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.detection.events.life import NOTHING
 from monitor.detection.events.sources.own import OwnStrategy
 from monitor.detection.events.state import ServiceState
 from tests.monitor.detection.events.test_series import network, say
@@ -16,12 +17,11 @@ def test_a_quorum_that_can_no_longer_hold_is_over() -> None:
     place = network()
     say(place, 0, blocked(), blocked())
     state = ServiceState("wechat")
-    OWN.promote(state, place, "tls", START, False, POLICY)
-    evidence = place.layers["tls"]
-    assert (evidence.likely_since, evidence.rank) == (START, 2)
-    evidence.tracks.clear()
-    OWN.promote(state, place, "tls", START + INTERVAL, False, POLICY)
-    assert (evidence.likely_since, evidence.known_since) == (0, 0)
+    evidence, series = OWN.weigh(state, place, "tls", START, False, POLICY), place.layers["tls"]
+    assert (series.likely_since, evidence.agreeing, evidence.quorum) == (START, 2, True)
+    series.tracks.clear()
+    assert OWN.weigh(state, place, "tls", START + INTERVAL, False, POLICY) is NOTHING
+    assert (series.likely_since, series.known_since) == (0, 0)
 
 
 def test_a_vantage_is_forgotten_when_its_baseline_is() -> None:
