@@ -25,11 +25,11 @@ _FAMILY = {"A": 4, "AAAA": 6}
 
 def parts(judged: Sequence[Judged]) -> set[str]:
     """Return the evidence on the blocked part; empty when everything or nothing is blocked."""
-    found = _endpoints(judged)
+    remarks = _endpoints(judged)
     for _, endpoint in judged:
         if endpoint.state is State.IMPAIRED:
-            found |= _addresses(endpoint)
-    return found
+            remarks |= _addresses(endpoint)
+    return remarks
 
 
 def _endpoints(judged: Sequence[Judged]) -> set[str]:
@@ -37,20 +37,20 @@ def _endpoints(judged: Sequence[Judged]) -> set[str]:
     working = [ref for ref, endpoint in judged if endpoint.works]
     if not blocked or not working:
         return set()
-    found = {"partial:endpoints", *(f"endpoint:{ref.id}" for ref in blocked[:MOST])}
+    remarks = {"partial:endpoints", *(f"endpoint:{ref.id}" for ref in blocked[:MOST])}
     over = {ref.protocol for ref in blocked}
     if over.isdisjoint(ref.protocol for ref in working) and {ref.host for ref in blocked} & {
         ref.host for ref in working
     }:
-        found |= {"partial:protocol", *(f"protocol:{protocol}" for protocol in over)}
-    return found
+        remarks |= {"partial:protocol", *(f"protocol:{protocol}" for protocol in over)}
+    return remarks
 
 
 def _addresses(endpoint: EndpointJudgement) -> set[str]:
-    found: set[str] = set()
+    remarks: set[str] = set()
     own = [address for address in endpoint.addresses if address.own]
     if any(address.state is State.IMPAIRED for address in own):
-        found.add("partial:flows")
+        remarks.add("partial:flows")
     cut = [address for address in own if address.state is State.BLOCKED]
     denied = {
         _FAMILY.get(qtype, 0)
@@ -59,11 +59,11 @@ def _addresses(endpoint: EndpointJudgement) -> set[str]:
     }
     families = {family(address.address) for address in cut} | denied
     if len(families) == 1 and _whole(families.copy().pop(), own):
-        found.add(f"partial:ipv{families.pop()}")
+        remarks.add(f"partial:ipv{families.pop()}")
     elif cut:
         named = sorted(address.address for address in cut)
-        found |= {"partial:addresses", *(f"address:{address}" for address in named[:MOST])}
-    return found
+        remarks |= {"partial:addresses", *(f"address:{address}" for address in named[:MOST])}
+    return remarks
 
 
 def _whole(blocked: int, own: Sequence[AddressJudgement]) -> bool:

@@ -38,6 +38,12 @@ DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 OPEN_STATES = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 _BLOCKED_TENTHS = 9
 """An `any_of` target is blocked when at least so many tenths of its endpoints are."""
+_ALL_OF = (*OPEN_STATES, State.INCONCLUSIVE, State.DOWN, State.INSUFFICIENT)
+_ANY_OF = (
+    *(State.IMPAIRED, State.THROTTLED, State.OK),
+    *(State.INCONCLUSIVE, State.INSUFFICIENT, State.DOWN),
+)
+"""The first state that an endpoint has is the target's."""
 RULE_EMPTY = "target.insufficient"
 RULE_WORKS = "target.works"
 
@@ -183,30 +189,17 @@ def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
     so that fewer observations never look more blocked. One throttled endpoint makes the target
     throttled, unless a part of it is blocked.
     """
-    states = Counter(e.state for e in judged)
-    seen = len(judged) - states[State.INSUFFICIENT]
-    if not seen:
+    states = Counter(endpoint.state for endpoint in judged)
+    if states[State.INSUFFICIENT] == len(judged):
         return State.INSUFFICIENT
-    blocked, counted = states[State.BLOCKED], len(judged) - states[State.DOWN]
     if how == "all_of":
-        if blocked:
-            return State.BLOCKED
-        if states[State.IMPAIRED]:
-            return State.IMPAIRED
-        if states[State.THROTTLED]:
-            return State.THROTTLED
-        order = (State.INCONCLUSIVE, State.DOWN, State.INSUFFICIENT)
-        return next((s for s in order if states[s]), State.OK)
+        return next((state for state in _ALL_OF if states[state]), State.OK)
+    blocked, counted = states[State.BLOCKED], len(judged) - states[State.DOWN]
     if blocked and blocked * 10 >= counted * _BLOCKED_TENTHS:
         return State.BLOCKED
-    if blocked or states[State.IMPAIRED]:
+    if blocked:
         return State.IMPAIRED
-    if states[State.THROTTLED]:
-        return State.THROTTLED
-    if states[State.OK]:
-        return State.OK
-    order = (State.INCONCLUSIVE, State.INSUFFICIENT, State.DOWN)
-    return next(s for s in order if states[s])
+    return next(state for state in _ANY_OF if states[state])
 
 
 def _name(state: State, judged: Sequence[EndpointJudgement]) -> Outcome | None:
@@ -214,12 +207,12 @@ def _name(state: State, judged: Sequence[EndpointJudgement]) -> Outcome | None:
 
     For a state that accuses nobody: the deepest outcome of that state, else of what works.
     """
-    said = [o for e in judged for o in e.outcomes]
+    outcomes = [o for e in judged for o in e.outcomes]
     open_as = State.THROTTLED if state is State.THROTTLED else State.BLOCKED
     for pool in (
-        [o for o in said if o.accuses and o.state is open_as] if state in OPEN_STATES else [],
-        [o for o in said if o.accuses] if state is State.INCONCLUSIVE else [],
-        [o for o in said if o.state is state],
+        [o for o in outcomes if o.accuses and o.state is open_as] if state in OPEN_STATES else [],
+        [o for o in outcomes if o.accuses] if state is State.INCONCLUSIVE else [],
+        [o for o in outcomes if o.state is state],
     ):
         if pool:
             return _leading(pool)
@@ -294,11 +287,11 @@ def _families(judged: Sequence[EndpointJudgement], here: VantageStatus) -> set[s
 
 def _findings(state: State, judged: Sequence[EndpointJudgement]) -> tuple[LayerFinding, ...]:
     """One a layer: what interferes there, only in a verdict that accuses; else what worked."""
-    said = [o for e in judged for o in e.outcomes]
+    outcomes = [o for e in judged for o in e.outcomes]
     findings = []
     for layer in Layer:
-        accusing = [o for o in said if o.layer is layer and o.state in OPEN_STATES]
-        working = [o for o in said if o.layer is layer and o.state is State.OK]
+        accusing = [o for o in outcomes if o.layer is layer and o.state in OPEN_STATES]
+        working = [o for o in outcomes if o.layer is layer and o.state is State.OK]
         if accusing and state in OPEN_STATES:
             lead = _leading(accusing)
             findings.append(

@@ -96,12 +96,14 @@ def _page(context: EndpointContext, exchange: AppExchange) -> ClearPage | None:
     return None if page is None else ClearPage(context.page(page), page.status or 0)
 
 
-def _lacks(seen: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
+def _lacks(exchange: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
     """Only what every control with the same kind of answer received."""
-    alike = [set(other.evidence) for other in others if other.spoke and other.reply == seen.reply]
-    if not seen.spoke or not alike:
+    alike = [
+        set(other.evidence) for other in others if other.spoke and other.reply == exchange.reply
+    ]
+    if not exchange.spoke or not alike:
         return ()
-    return tuple(sorted(set.intersection(*alike) - set(seen.evidence)))
+    return tuple(sorted(set.intersection(*alike) - set(exchange.evidence)))
 
 
 def over_udp(address: AddressView) -> bool:
@@ -124,23 +126,23 @@ def _udp_passes(context: EndpointContext, address: AddressView) -> bool:
     )
 
 
-def clear_page(seen: AppExchange, host: str) -> HTTPExchange | None:
+def clear_page(exchange: AppExchange, host: str) -> HTTPExchange | None:
     """Return the page that came in place of the app's answer, as an HTTP exchange; None when it is
     no page."""
-    if seen.spoke or not seen.excerpt or seen.transport != "tcp":
+    if exchange.spoke or not exchange.excerpt or exchange.transport != "tcp":
         return None  # over TLS it comes from the service
-    head, _, body = seen.excerpt.partition(b"\r\n\r\n")
+    head, _, body = exchange.excerpt.partition(b"\r\n\r\n")
     status = _HEAD.match(head)
     if status is None:
-        head, body = b"", seen.excerpt
+        head, body = b"", exchange.excerpt
         if not body.lstrip().lower().startswith(_PAGE_HEADS):
             return None
     location, title = _LOCATION.search(head), _TITLE.search(body)
     return HTTPExchange(
-        endpoint=seen.endpoint,
-        address=seen.address,
-        port=seen.port,
-        host=host or seen.address,
+        endpoint=exchange.endpoint,
+        address=exchange.address,
+        port=exchange.port,
+        host=host or exchange.address,
         status=int(status[1]) if status else None,
         location=location[1].decode("ascii") if location else None,
         title=title[1].decode("utf-8", "replace").strip() if title else None,

@@ -159,9 +159,9 @@ def _ends(address: AddressView) -> list[Kind]:
     return [transfer_kind(t) if dead(t) else Kind.OK for t in own]
 
 
-def _cut(seen: Transfer) -> bool:
+def _cut(transfer: Transfer) -> bool:
     """Whether it was reset or closed. Beside transfers that were slow, that shows no speed."""
-    return dead(seen) and transfer_kind(seen) is not Kind.TIMEOUT
+    return dead(transfer) and transfer_kind(transfer) is not Kind.TIMEOUT
 
 
 def _death(own: Sequence[Transfer]) -> Kind | None:
@@ -195,8 +195,8 @@ def _pairs(series: Iterable[Transfer], name: str) -> list[tuple[Transfer, Transf
     return pairs
 
 
-def _beats(seen: Transfer, own: Sequence[Transfer], times: int) -> bool:
-    return all(times_faster(seen, mine, times) for mine in own)
+def _beats(transfer: Transfer, own: Sequence[Transfer], times: int) -> bool:
+    return all(times_faster(transfer, mine, times) for mine in own)
 
 
 def _compared_with_control(
@@ -231,12 +231,12 @@ def _of_service(addresses: Iterable[AddressView]) -> list[Transfer]:
     return [_begun(t) for p in addresses for t in p.transfers if t.contrast is None]
 
 
-def _begun(seen: Transfer) -> Transfer:
+def _begun(transfer: Transfer) -> Transfer:
     """A control's transfer from its first byte on: before, a server thought or a machine was busy,
     and the service's speed is not known. Small answers are a row of such waits."""
-    if small_answers(seen):
-        return seen
-    return msgspec.structs.replace(seen, took_us=max(1, seen.took_us - seen.first_us))
+    if small_answers(transfer):
+        return transfer
+    return msgspec.structs.replace(transfer, took_us=max(1, transfer.took_us - transfer.first_us))
 
 
 def _reach(passed: bool, failed: bool) -> Reach:

@@ -49,21 +49,21 @@ class Attempts(msgspec.Struct, Generic[T]):
     """Every attempt with the service's name, repeats included, in their order."""
     every_innocuous: list[T] = []
 
-    def add(self, seen: T) -> None:
+    def add(self, attempt: T) -> None:
         """Take in an attempt; those of other contrasts are ignored."""
-        kind = self.kind_of(seen)
-        match seen.contrast:
-            case None if seen.purpose is Purpose.CONTRAST:
-                self.beside = better(self.beside, seen, kind)
+        kind = self.kind_of(attempt)
+        match attempt.contrast:
+            case None if attempt.purpose is Purpose.CONTRAST:
+                self.beside = better(self.beside, attempt, kind)
             case None:
-                self.subject = better(self.subject, seen, kind)
-                self.every.append(seen)
+                self.subject = better(self.subject, attempt, kind)
+                self.every.append(attempt)
             case Contrast.REPEAT:
                 self.repeated = self.repeated or kind is Kind.OK
-                self.every.append(seen)
+                self.every.append(attempt)
             case Contrast.INNOCUOUS_NAME:
-                self.innocuous = better(self.innocuous, seen, kind)
-                self.every_innocuous.append(seen)
+                self.innocuous = better(self.innocuous, attempt, kind)
+                self.every_innocuous.append(attempt)
             case _:
                 pass
 

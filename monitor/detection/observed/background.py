@@ -215,92 +215,111 @@ def _of_one(measurement: Measurement) -> RoundBackground:
     if measurement.target not in LIVENESS_TARGETS:
         return _of_unit(measurement.observations, innocuous=False)
     units: dict[str, list[AnyObservation]] = defaultdict(list)
-    for seen in measurement.observations:
-        units[getattr(seen, "endpoint", "")].append(seen)
+    for observation in measurement.observations:
+        units[getattr(observation, "endpoint", "")].append(observation)
     return sum((_of_unit(unit, innocuous=True) for unit in units.values()), NO_BACKGROUND)
 
 
 def _of_unit(observations: Iterable[AnyObservation], innocuous: bool) -> RoundBackground:
-    """Of one target or liveness host. `innocuous`: nobody blocks a part of it, so a step that
-    passed at one address counts at all."""
-    lookups: dict[object, list[AttemptTally]] = defaultdict(list)
-    answered: set[object] = {Contrast.INNOCUOUS_NAME}
-    attempts: list[tuple[int, Step, object, AttemptTally]] = []
-    worked: set[object] = set()
-    succeeded: set[object] = set()
-    passed = silent = 0
-
-    def add(seen: AtAddress, step: Step, kind: Kind, served: bool, what: object = None) -> None:
-        here = (step, what, seen.address, seen.port)
-        if step is Step.PAYLOAD and here in succeeded:
-            return
-        if served or death(kind) is not None:
-            key = step if innocuous else here
-            attempts.append((family(seen.address), step, key, _one(seen, served, death(kind))))
-            if served:
-                worked.add(key)
-                succeeded.add(here)
-
-    for seen in sorted(observations, key=_began):
-        match seen:
-            case DNSLookup() if seen.resolver == SYSTEM:
-                beside = seen.contrast is Contrast.INNOCUOUS_NAME
-                name = Contrast.INNOCUOUS_NAME if beside else (seen.qtype, seen.name)
-                served = (kind := dns_kind(seen)) not in UNANSWERED
-                how = Death.LOST if kind is Kind.TIMEOUT else Death.CUT
-                lookups[name].append(_one(seen, served, how))
-                if served:
-                    answered.add(name)
+    """Of one target or liveness host."""
+    unit = _Unit(innocuous)
+    for attempt in sorted(observations, key=_began):
+        match attempt:
+            case DNSLookup() if attempt.resolver == SYSTEM:
+                unit.add_lookup(attempt)
             case TCPConnect():
-                add(seen, Step.CONNECT, kind := tcp_kind(seen), kind is Kind.OK)
-            case TLSHandshake() if seen.contrast in (*_SUBJECT, Contrast.INNOCUOUS_NAME):
-                kind = tls_kind(seen)
-                add(seen, Step.PAYLOAD, kind, reached(kind), ("tls", _other(seen)))
-            case HTTPExchange() if seen.contrast in _SUBJECT:
-                add(seen, Step.PAYLOAD, kind := http_kind(seen), kind is Kind.OK, "http")
-            case AppExchange() if seen.contrast in _SUBJECT:
-                step = Step.DATAGRAM if seen.transport == "udp" else Step.PAYLOAD
-                kind = app_kind(seen)
-                add(seen, step, kind, kind in (Kind.OK, Kind.OTHER), "app")
+                unit.add(attempt, Step.CONNECT, kind := tcp_kind(attempt), kind is Kind.OK)
+            case TLSHandshake() if attempt.contrast in (*_SUBJECT, Contrast.INNOCUOUS_NAME):
+                kind = tls_kind(attempt)
+                unit.add(attempt, Step.PAYLOAD, kind, reached(kind), ("tls", _other(attempt)))
+            case HTTPExchange() if attempt.contrast in _SUBJECT:
+                unit.add(attempt, Step.PAYLOAD, kind := http_kind(attempt), kind is Kind.OK, "http")
+            case AppExchange() if attempt.contrast in _SUBJECT:
+                step = Step.DATAGRAM if attempt.transport == "udp" else Step.PAYLOAD
+                kind = app_kind(attempt)
+                unit.add(attempt, step, kind, kind in (Kind.OK, Kind.OTHER), "app")
             case QUICHandshake():
-                kind = quic_kind(seen)
-                served = reached(kind) or kind is Kind.ALERT
-                passed += served
-                silent += kind is Kind.TIMEOUT
-                add(seen, Step.DATAGRAM, kind, served, ("quic", _other(seen)))
+                unit.add_quic(attempt)
             case _:
                 pass
-    flows = dict.fromkeys(_PLACES, _NONE)
-    for over, step, key, counted in attempts:
-        if key in worked:
-            flows[over, step] += counted
-    return RoundBackground(
-        sum((one for name, ones in lookups.items() if name in answered for one in ones), _NONE),
-        tuple(flows.values()),
-        passed,
-        silent,
-    )
+    return unit.background()
 
 
-def _began(seen: AnyObservation) -> int:
+class _Unit:
+    """The attempts of one target or liveness host, in the order in which they began."""
+
+    def __init__(self, innocuous: bool) -> None:
+        """`innocuous`: nobody blocks a part of it, so a step that passed at one address counts at
+        all."""
+        self._innocuous = innocuous
+        self._lookups: dict[object, list[AttemptTally]] = defaultdict(list)
+        self._answered: set[object] = {Contrast.INNOCUOUS_NAME}
+        self._attempts: list[tuple[int, Step, object, AttemptTally]] = []
+        self._worked: set[object] = set()
+        self._succeeded: set[object] = set()
+        self._quic_passed = self._quic_silent = 0
+
+    def add_lookup(self, lookup: DNSLookup) -> None:
+        beside = lookup.contrast is Contrast.INNOCUOUS_NAME
+        name = Contrast.INNOCUOUS_NAME if beside else (lookup.qtype, lookup.name)
+        served = (kind := dns_kind(lookup)) not in UNANSWERED
+        how = Death.LOST if kind is Kind.TIMEOUT else Death.CUT
+        self._lookups[name].append(_tally(lookup, served, how))
+        if served:
+            self._answered.add(name)
+
+    def add_quic(self, handshake: QUICHandshake) -> None:
+        kind = quic_kind(handshake)
+        served = reached(kind) or kind is Kind.ALERT
+        self._quic_passed += served
+        self._quic_silent += kind is Kind.TIMEOUT
+        self.add(handshake, Step.DATAGRAM, kind, served, ("quic", _other(handshake)))
+
+    def add(
+        self, attempt: AtAddress, step: Step, kind: Kind, served: bool, what: object = None
+    ) -> None:
+        here = (step, what, attempt.address, attempt.port)
+        how = death(kind)
+        if (step is Step.PAYLOAD and here in self._succeeded) or not (served or how):
+            return
+        key = step if self._innocuous else here
+        self._attempts.append((family(attempt.address), step, key, _tally(attempt, served, how)))
+        if served:
+            self._worked.add(key)
+            self._succeeded.add(here)
+
+    def background(self) -> RoundBackground:
+        flows = dict.fromkeys(_PLACES, _NONE)
+        for over, step, key, tally in self._attempts:
+            if key in self._worked:
+                flows[over, step] += tally
+        lookups = (
+            t for name in self._lookups if name in self._answered for t in self._lookups[name]
+        )
+        return RoundBackground(
+            sum(lookups, _NONE), tuple(flows.values()), self._quic_passed, self._quic_silent
+        )
+
+
+def _began(observation: AnyObservation) -> int:
     """When it began, in microseconds; they are stored in the order in which they ended."""
-    return seen.at_us if isinstance(seen, Observation) else 0
+    return observation.at_us if isinstance(observation, Observation) else 0
 
 
-def _other(seen: Observation) -> object:
+def _other(observation: Observation) -> object:
     """What is not the service's name, apart from the service's: the one may be blocked where the
     other is not."""
-    return None if seen.contrast is Contrast.REPEAT else seen.contrast
+    return None if observation.contrast is Contrast.REPEAT else observation.contrast
 
 
-def resent(seen: Observation) -> bool:
+def resent(observation: Observation) -> bool:
     """Whether a packet or a query had to be sent again because one was lost."""
-    return SENT_AGAIN in seen.evidence and LATE not in seen.evidence
+    return SENT_AGAIN in observation.evidence and LATE not in observation.evidence
 
 
-def _one(seen: Observation, served: bool, how: Death | None) -> AttemptTally:
+def _tally(observation: Observation, served: bool, how: Death | None) -> AttemptTally:
     if served:
-        return _RESENT if resent(seen) else _ONE
+        return _RESENT if resent(observation) else _ONE
     return _ONES[how]
 
 

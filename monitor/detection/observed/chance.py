@@ -76,7 +76,7 @@ def rates(others: Others) -> tuple[tuple[float, float], ...]:
     prior = _UNEASY if others.uneasy else _PRIOR
     logs = [log(share) + died * log(rate) + passed * log(1 - rate) for rate, share in prior]
     most = max(logs)
-    weights = [exp(each - most) for each in logs]
+    weights = [exp(log_ - most) for log_ in logs]
     return tuple(
         (rate**others.sends, weight / sum(weights))
         for (rate, _), weight in zip(prior, weights, strict=True)
@@ -86,7 +86,7 @@ def rates(others: Others) -> tuple[tuple[float, float], ...]:
 def chance(others: Others, judged: Fared, all_of_them: Sequence[Fared]) -> float:
     """The probability that as many addresses as `all_of_them` shows, or more, fare as badly as the
     one that is judged; 1 when none fares so."""
-    as_bad = sum(_badness(each) <= _badness(judged) for each in all_of_them)
+    as_bad = sum(_badness(fared) <= _badness(judged) for fared in all_of_them)
     return sum(
         weight * tail(as_bad, len(all_of_them), tail(judged.died, judged.tries, rate))
         for rate, weight in rates(others)
@@ -109,7 +109,7 @@ def explains(judged: Fared, own: Way, others: Iterable[Way], whole: bool) -> boo
     if likely <= (NOISY if noisy else QUIET):
         return False
     for other in others:
-        if any(_badness(each) <= _badness(judged) for each in other[1]):
+        if any(_badness(fared) <= _badness(judged) for fared in other[1]):
             likely *= _likeliest(judged, other)
             noisy = noisy or _noisy(other)
     return likely > (NOISY if noisy else QUIET)
@@ -118,9 +118,9 @@ def explains(judged: Fared, own: Way, others: Iterable[Way], whole: bool) -> boo
 def one_may_die(background: Sequence[Others]) -> bool:
     """Whether one attempt proves little: some of the background died, and so many that one attempt
     dies more often than in a thousand."""
-    one = Fared(1, 1)
+    attempt = Fared(1, 1)
     return any(
-        (others.died or others.uneasy) and chance(others, one, [one]) > QUIET
+        (others.died or others.uneasy) and chance(others, attempt, [attempt]) > QUIET
         for others in background
     )
 

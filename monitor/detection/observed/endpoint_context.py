@@ -65,12 +65,12 @@ class Reach(Enum):
 def reach(kind: Kind, control: Iterable[Kind | None]) -> Reach:
     """Compare a failure with what controls saw (None where they saw nothing); one that passed is
     enough."""
-    seen = set(control) - {None}
-    if not seen:
+    kinds = set(control) - {None}
+    if not kinds:
         return Reach.UNKNOWN
-    if Kind.OK in seen:
+    if Kind.OK in kinds:
         return Reach.PASSED
-    return Reach.SAME if kind in seen else Reach.DIFFERENT
+    return Reach.SAME if kind in kinds else Reach.DIFFERENT
 
 
 class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,16 +139,18 @@ class EndpointContext:
         return (
             bool(self.control_addresses)
             and not self.at_controls(address)
-            and not any(address.address in each for each in given)
+            and not any(address.address in answered for answered in given)
         )
 
     def reach(self, kind: Kind, control: Iterable[Kind | None]) -> Reach:
         """Compare a failure at an address with what controls saw there. Where none of them tried
         this step, it counts how far they got."""
-        found = reach(kind, control)
-        if found is not Reach.UNKNOWN or not any(each.seen for each in self.controls):
-            return found
-        ends = {_end(each) for each in self.controls if each.seen}
+        compared = reach(kind, control)
+        if compared is not Reach.UNKNOWN:
+            return compared
+        ends = {_end(view) for view in self.controls if view.seen}
+        if not ends:
+            return Reach.UNKNOWN
         return next((r for r in (Reach.UNKNOWN, Reach.DIFFERENT) if r in ends), Reach.EARLIER)
 
     def control_fails(self, kind: Kind, attempts: Callable[[AddressView], Iterable[Kind]]) -> bool:
@@ -180,7 +182,7 @@ class EndpointContext:
 
         `ours`: whether our name passed there; `innocuous`: whether another did, None when it was
         not shown."""
-        views = (each.addresses.get(at) for each in self.siblings)
+        views = (endpoint.addresses.get(at) for endpoint in self.siblings)
         shown = {innocuous(view) for view in views if view is not None} - {None}
         return shown == {False} and not any(map(ours, self.siblings))
 
@@ -199,10 +201,10 @@ class EndpointContext:
         fared: dict[int, list[Fared]] = {}
         whole = True
         for endpoint in self.siblings:
-            for each in endpoint.addresses.values():
-                if (counted := _fared(how, attempts(each))).tries:
-                    fared.setdefault(each.family, []).append(counted)
-                    if endpoint is self.endpoint and each.family == address.family:
+            for other in endpoint.addresses.values():
+                if (counted := _fared(how, attempts(other))).tries:
+                    fared.setdefault(other.family, []).append(counted)
+                    if endpoint is self.endpoint and other.family == address.family:
                         whole = whole and counted.died == counted.tries
         judged = _fared(how, attempts(address))
         ways = {
@@ -226,15 +228,16 @@ class EndpointContext:
         """The same for the attempts of the resolver to answer a name."""
         if kind not in UNANSWERED:
             return False
-        seen = {
-            (each.ref.host, asked): [dns_kind(query) for query in queries]
-            for each in self.siblings
-            for asked, queries in each.name.queries.items()
-            if (asked, dns_kind(each.name.lookups[asked])) not in self.vantage.resolver.unanswered
+        ends = {
+            (endpoint.ref.host, asked): [dns_kind(query) for query in queries]
+            for endpoint in self.siblings
+            for asked, queries in endpoint.name.queries.items()
+            if (asked, dns_kind(endpoint.name.lookups[asked]))
+            not in self.vantage.resolver.unanswered
         }
         fared = {
-            key: Fared(len(kinds), sum(each in UNANSWERED for each in kinds))
-            for key, kinds in seen.items()
+            key: Fared(len(kinds), sum(end in UNANSWERED for end in kinds))
+            for key, kinds in ends.items()
         }
         round_ = self.vantage.background
         lookups = round_.lookups
@@ -250,9 +253,9 @@ class EndpointContext:
         """Whether hosts that had answered over UDP were asked again while the target was, and each
         request or its answer was lost: the line passes few datagrams, or at times none. Hosts of
         the other address family count where none of this one was asked."""
-        every = [seen for endpoint in self.siblings for seen in endpoint.hosts_again.over_udp]
-        again = [seen for seen in every if family(seen.address) == address.family] or every
-        return bool(again) and all(app_kind(s) is not Kind.OK or resent(s) for s in again)
+        every = [host for endpoint in self.siblings for host in endpoint.hosts_again.over_udp]
+        again = [host for host in every if family(host.address) == address.family] or every
+        return bool(again) and all(app_kind(host) is not Kind.OK or resent(host) for host in again)
 
     def family_dead(self, address: AddressView) -> bool:
         """Whether no liveness host was reached over the address family."""
@@ -276,19 +279,19 @@ def _flow_tallies(background: RoundBackground, over: int, step: Step, how: Death
         wide = background.everywhere(step)
         return [Others(wide.tries, wide.cut), *_died(background.of(over, step), how)]
     wide = background.over(over)  # whatever the step, packets are lost alike
-    other = [background.of(4 if over == 6 else 6, each) for each in Step]
+    other = [background.of(4 if over == 6 else 6, kind) for kind in Step]
     # One lost connection is everyday, and a family in which nothing passes is broken.
-    uneasy = any(1 < each.lost < each.tries for each in other)
-    found = [Others(wide.tries, wide.lost, uneasy=uneasy), *_sent_again(wide, SENDS_OF_A_FLOW)]
+    uneasy = any(1 < tally.lost < tally.tries for tally in other)
+    others = [Others(wide.tries, wide.lost, uneasy=uneasy), *_sent_again(wide, SENDS_OF_A_FLOW)]
     if uneasy:
         own = background.of(over, step)
-        found.append(Others(own.tries, own.lost, uneasy=True))
-    for each in dict.fromkeys((Step.CONNECT, step)):
-        tally = background.of(over, each)
-        found += _died(tally, how)
+        others.append(Others(own.tries, own.lost, uneasy=True))
+    for shared in dict.fromkeys((Step.CONNECT, step)):
+        tally = background.of(over, shared)
+        others += _died(tally, how)
         if tally.swamped:  # an attempt dies as easily as a packet
-            found.append(Others(tally.tries, tally.lost + tally.resent))
-    return found
+            others.append(Others(tally.tries, tally.lost + tally.resent))
+    return others
 
 
 def _died(tally: AttemptTally, how: Death) -> list[Others]:

@@ -155,12 +155,12 @@ def app_kind(exchange: AppExchange) -> Kind:
     return _COMMON.get(exchange.failure, Kind.OTHER)
 
 
-def icmp_evidence(seen: TCPConnect | QUICHandshake | AppExchange) -> tuple[str, ...]:
+def icmp_evidence(attempt: TCPConnect | QUICHandshake | AppExchange) -> tuple[str, ...]:
     """What a verdict quotes of an ICMP error: type, code and sender."""
-    if seen.icmp_type is None:
+    if attempt.icmp_type is None:
         return ()
-    sender = (f"icmp_from:{seen.icmp_from}",) if seen.icmp_from else ()
-    return (f"icmp:{seen.icmp_type}/{seen.icmp_code}", *sender)
+    sender = (f"icmp_from:{attempt.icmp_from}",) if attempt.icmp_from else ()
+    return (f"icmp:{attempt.icmp_type}/{attempt.icmp_code}", *sender)
 
 
 def _icmp_kind(icmp_type: int, icmp_code: int | None) -> Kind:
@@ -183,9 +183,9 @@ def http_kind(exchange: HTTPExchange) -> Kind:
     return _COMMON.get(exchange.failure, Kind.OTHER)
 
 
-def transfer_kind(seen: Transfer) -> Kind:
+def transfer_kind(transfer: Transfer) -> Kind:
     """How a transfer ended; OK for one that was not cut short by a failure."""
-    return Kind.OK if seen.failure is None else _COMMON.get(seen.failure, Kind.OTHER)
+    return Kind.OK if transfer.failure is None else _COMMON.get(transfer.failure, Kind.OTHER)
 
 
 def reached(kind: Kind) -> bool:
@@ -201,13 +201,13 @@ MIN_INNOCUOUS = 2
 def partial_loss(kind: Kind, attempts: Iterable[Kind]) -> bool:
     """Whether half or more of the connections ended in this way, and at least one passed: a share
     of the connections is blocked. A smaller share cannot be told from packet loss."""
-    seen = list(attempts)
-    failed = sum(each is kind for each in seen)
-    return Kind.OK in seen and failed >= MIN_FAILED and failed * 2 >= len(seen)
+    kinds = list(attempts)
+    failed = sum(end is kind for end in kinds)
+    return Kind.OK in kinds and failed >= MIN_FAILED and failed * 2 >= len(kinds)
 
 
 def innocuous_passes(kind: Kind, attempts: Sequence[Kind]) -> bool:
     """Whether an innocuous name passed every time, or was refused by the server in another way."""
     return len(attempts) >= MIN_INNOCUOUS and all(
-        reached(each) or (each is Kind.ALERT and each is not kind) for each in attempts
+        reached(end) or (end is Kind.ALERT and end is not kind) for end in attempts
     )

@@ -204,7 +204,7 @@ def during(
 ) -> VantageStatus:
     """The status during one measurement: its own clock offset counts as well, and so do the hosts
     that it reached again, or did not. One that is silent may be lost by chance."""
-    again = [tcp_kind(seen) for endpoint in views for seen in endpoint.hosts_again.over_tcp]
+    again = [tcp_kind(host) for endpoint in views for host in endpoint.hosts_again.over_tcp]
     silent = len(again) >= LEAST_SILENT and set(again) == {Kind.TIMEOUT}
     if not silent and not clock_off(subject):
         return here

@@ -19,12 +19,12 @@ _LEAST_LENGTH = 7
 """Of ten: OONI's body_proportion."""
 
 
-def alike(one: HTTPExchange, other: HTTPExchange) -> bool:
+def alike(page: HTTPExchange, other: HTTPExchange) -> bool:
     """Whether two answers may be the same page; true when one of them was not described."""
-    a, b = one.shape, other.shape
+    a, b = page.shape, other.shape
     if a is None or b is None:
         return True
-    if _titles_agree(one.title, other.title) or _hashes(a.headers) & _hashes(b.headers):
+    if _titles_agree(page.title, other.title) or _hashes(a.headers) & _hashes(b.headers):
         return True
     words = _resemblance(a, b)
     if words is not None:
@@ -32,21 +32,21 @@ def alike(one: HTTPExchange, other: HTTPExchange) -> bool:
     return min(a.size, b.size) * 10 > max(a.size, b.size) * _LEAST_LENGTH or a.size == b.size
 
 
-def _titles_agree(one: str | None, other: str | None) -> bool:
-    if not one or not other:
+def _titles_agree(title: str | None, other: str | None) -> bool:
+    if not title or not other:
         return False
-    if one == other:
+    if title == other:
         return True
-    return bool(set(_LONG_WORD.findall(one.lower())) & set(_LONG_WORD.findall(other.lower())))
+    return bool(set(_LONG_WORD.findall(title.lower())) & set(_LONG_WORD.findall(other.lower())))
 
 
-def _resemblance(one: PageShape, other: PageShape) -> bool | None:
+def _resemblance(page: PageShape, other: PageShape) -> bool | None:
     """Whether enough words are common to both; None when a page has none."""
-    a, b = _hashes(one.words), _hashes(other.words)
+    a, b = _hashes(page.words), _hashes(other.words)
     if not a or not b:
         return None
     least = sorted(a | b)[: max(len(a), len(b))]
-    shared = sum(each in a and each in b for each in least)
+    shared = sum(word in a and word in b for word in least)
     return shared * 10 >= _LEAST_SHARED * len(least)
 
 

@@ -145,31 +145,31 @@ def view(measurement: Measurement) -> dict[str, EndpointView]:
     Endpoints that only observations name come last. Unknown steps are skipped.
     """
     views = {ref.id: EndpointView(ref) for ref in measurement.endpoints}
-    for seen in measurement.observations:
-        if isinstance(seen, Unrecognised):
+    for observation in measurement.observations:
+        if isinstance(observation, Unrecognised):
             continue
-        if seen.endpoint not in views:
-            views[seen.endpoint] = EndpointView(_guessed(seen.endpoint))
-        endpoint = views[seen.endpoint]
-        match seen:
+        if observation.endpoint not in views:
+            views[observation.endpoint] = EndpointView(_guessed(observation.endpoint))
+        endpoint = views[observation.endpoint]
+        match observation:
             case DNSLookup():
-                _add_dns(endpoint.name, seen)
+                _add_dns(endpoint.name, observation)
             case TCPConnect():
-                _add_tcp(endpoint, seen)
+                _add_tcp(endpoint, observation)
             case TLSHandshake():
-                _add_tls(endpoint, seen)
+                _add_tls(endpoint, observation)
             case HTTPExchange():
-                _add_http(endpoint, seen)
+                _add_http(endpoint, observation)
             case QUICHandshake():
-                _add_quic(endpoint, seen)
+                _add_quic(endpoint, observation)
             case AppExchange():
-                _add_app(endpoint, seen)
+                _add_app(endpoint, observation)
             case Transfer():
-                _add_transfer(endpoint, seen)
+                _add_transfer(endpoint, observation)
             case PathTrace():
-                endpoint.at(seen.address, seen.port).paths.append(seen)
+                endpoint.at(observation.address, observation.port).paths.append(observation)
             case _:
-                assert_never(seen)
+                assert_never(observation)
     return views
 
 
@@ -181,70 +181,70 @@ def _guessed(id: str) -> EndpointRef:
     return EndpointRef(id=id, protocol=protocol[:64], host="" if literal else host)
 
 
-def _add_dns(name: NameView, seen: DNSLookup) -> None:
-    if seen.contrast is Contrast.SILENT_ADDRESS:
-        name.silent.append(seen)
-    elif seen.contrast is Contrast.INNOCUOUS_NAME:
-        name.innocuous.append(seen)
-    elif seen.contrast is Contrast.NAME_BELOW:
-        name.below.append(seen)
-    elif seen.resolver == SYSTEM and seen.contrast in (None, Contrast.REPEAT):
-        name.queries.setdefault(seen.qtype, []).append(seen)
-        old = name.lookups.get(seen.qtype)
-        if old is None or (dns_kind(seen) is Kind.OK and dns_kind(old) is not Kind.OK):
-            name.lookups[seen.qtype] = seen
-        if seen.contrast is Contrast.REPEAT:
-            name.asked_again.add(seen.qtype)
-    elif seen.purpose is Purpose.REFERENCE:
-        name.references.append(seen)
+def _add_dns(name: NameView, lookup: DNSLookup) -> None:
+    if lookup.contrast is Contrast.SILENT_ADDRESS:
+        name.silent.append(lookup)
+    elif lookup.contrast is Contrast.INNOCUOUS_NAME:
+        name.innocuous.append(lookup)
+    elif lookup.contrast is Contrast.NAME_BELOW:
+        name.below.append(lookup)
+    elif lookup.resolver == SYSTEM and lookup.contrast in (None, Contrast.REPEAT):
+        name.queries.setdefault(lookup.qtype, []).append(lookup)
+        old = name.lookups.get(lookup.qtype)
+        if old is None or (dns_kind(lookup) is Kind.OK and dns_kind(old) is not Kind.OK):
+            name.lookups[lookup.qtype] = lookup
+        if lookup.contrast is Contrast.REPEAT:
+            name.asked_again.add(lookup.qtype)
+    elif lookup.purpose is Purpose.REFERENCE:
+        name.references.append(lookup)
 
 
-def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
-    if LIVENESS_HOST in seen.evidence:
-        endpoint.hosts_again.over_tcp.append(seen)
-    elif seen.contrast in (None, Contrast.INNOCUOUS_NAME, Contrast.REPEAT):
-        endpoint.at(seen.address, seen.port).tcp.add(seen)
+def _add_tcp(endpoint: EndpointView, connect: TCPConnect) -> None:
+    if LIVENESS_HOST in connect.evidence:
+        endpoint.hosts_again.over_tcp.append(connect)
+    elif connect.contrast in (None, Contrast.INNOCUOUS_NAME, Contrast.REPEAT):
+        endpoint.at(connect.address, connect.port).tcp.add(connect)
 
 
-def _add_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
-    if seen.contrast is Contrast.REFLECTOR:
-        endpoint.reflector.tls = better(endpoint.reflector.tls, seen, tls_kind(seen))
+def _add_tls(endpoint: EndpointView, handshake: TLSHandshake) -> None:
+    if handshake.contrast is Contrast.REFLECTOR:
+        endpoint.reflector.tls = better(endpoint.reflector.tls, handshake, tls_kind(handshake))
         return
-    address = endpoint.at(seen.address, seen.port)
-    if seen.contrast is Contrast.CLASSICAL_HELLO:
-        address.classical = address.classical or tls_kind(seen) is Kind.OK
-        address.tls.every.append(seen)
+    address = endpoint.at(handshake.address, handshake.port)
+    if handshake.contrast is Contrast.CLASSICAL_HELLO:
+        address.classical = address.classical or tls_kind(handshake) is Kind.OK
+        address.tls.every.append(handshake)
     else:
-        address.tls.add(seen)
+        address.tls.add(handshake)
 
 
-def _add_http(endpoint: EndpointView, seen: HTTPExchange) -> None:
-    address = endpoint.at(seen.address, seen.port)
-    if seen.contrast is Contrast.NO_VERIFY:
-        address.unverified = better(address.unverified, seen, http_kind(seen))
+def _add_http(endpoint: EndpointView, exchange: HTTPExchange) -> None:
+    address = endpoint.at(exchange.address, exchange.port)
+    if exchange.contrast is Contrast.NO_VERIFY:
+        address.unverified = better(address.unverified, exchange, http_kind(exchange))
     else:
-        address.http.add(seen)
+        address.http.add(exchange)
 
 
-def _add_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
-    if seen.contrast is Contrast.REFLECTOR:
-        endpoint.reflector.quic = better(endpoint.reflector.quic, seen, quic_kind(seen))
+def _add_quic(endpoint: EndpointView, handshake: QUICHandshake) -> None:
+    if handshake.contrast is Contrast.REFLECTOR:
+        endpoint.reflector.quic = better(endpoint.reflector.quic, handshake, quic_kind(handshake))
     else:
-        endpoint.at(seen.address, seen.port).quic.add(seen)
+        endpoint.at(handshake.address, handshake.port).quic.add(handshake)
 
 
-def _add_app(endpoint: EndpointView, seen: AppExchange) -> None:
-    if LIVENESS_HOST in seen.evidence:
-        endpoint.hosts_again.over_udp.append(seen)
+def _add_app(endpoint: EndpointView, exchange: AppExchange) -> None:
+    if LIVENESS_HOST in exchange.evidence:
+        endpoint.hosts_again.over_udp.append(exchange)
     else:
-        endpoint.at(seen.address, seen.port).app.add(seen)
+        endpoint.at(exchange.address, exchange.port).app.add(exchange)
 
 
-def _add_transfer(endpoint: EndpointView, seen: Transfer) -> None:
-    if seen.contrast is Contrast.REFLECTOR:
-        endpoint.reflector.transfers.append(seen)
+def _add_transfer(endpoint: EndpointView, transfer: Transfer) -> None:
+    if transfer.contrast is Contrast.REFLECTOR:
+        endpoint.reflector.transfers.append(transfer)
     else:
-        endpoint.at(seen.address, seen.port).transfers.append(seen)
+        endpoint.at(transfer.address, transfer.port).transfers.append(transfer)
 
 
 def answers(lookups: Iterable[DNSLookup]) -> frozenset[str]:

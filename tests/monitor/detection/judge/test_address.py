@@ -16,8 +16,9 @@ from monitor.detection.model import Layer, State
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.dns_scenes import case
-from tests.monitor.detection.scenes import A1, A3, INNOCUOUS, REPEAT, dns, tcp, tls
+from tests.monitor.detection.scenes import A1, A3, INNOCUOUS, REPEAT, TLS, dns, http, tcp, tls
 
+DIES_BY_NAME = tls(A1, Failure.RESET), tls(A1, **INNOCUOUS)
 OK, BLOCKED, DOWN = State.OK, State.BLOCKED, State.DOWN
 
 
@@ -61,7 +62,7 @@ def test_the_first_step_that_did_not_pass_decides(
         ((tcp(), tls()), ["tcp.connected", "tls.certificate_valid"]),
         # What came after a step that failed shows nothing.
         ((tcp(A1, Failure.TIMEOUT), tcp(A1, Failure.TIMEOUT, **REPEAT)), ["tcp.timeout"]),
-        ((tls(A1, Failure.RESET), tls(A1, **INNOCUOUS)), ["tls.reset.sni"]),
+        ((*DIES_BY_NAME, http(A1, at=TLS, port=443)), ["tls.reset.sni"]),
     ],
 )
 def test_steps_are_judged_as_long_as_those_before_worked(
