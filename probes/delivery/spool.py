@@ -60,8 +60,6 @@ class SpoolCounts(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     """Successes that were not stored because the spool was full of failures."""
     quarantined: int = 0
-    corrupt: int = 0
-    """Damaged spool files kept beside this one."""
     epoch: str = ""
     """Random name of the spool."""
     sequence: int = 0
@@ -258,7 +256,6 @@ class Spool:
             dropped_failures=meta.get("dropped_failures", 0),
             refused=meta.get("refused", 0),
             quarantined=meta.get("quarantined", 0),
-            corrupt=self._file.damaged_files,
             epoch=self._epoch,
             sequence=_last(db),
         )

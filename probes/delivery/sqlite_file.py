@@ -72,11 +72,6 @@ class SQLiteFile:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
-    @property
-    def damaged_files(self) -> int:
-        """Number of damaged files kept beside this one."""
-        return len(list(self.path.parent.glob(f"{self.path.name}.corrupt-*")))
-
     def _run_with_recovery(self, work: Callable[..., _T], *arguments: Any) -> _T:
         for attempt in (1, 2, 3, 4):
             try:

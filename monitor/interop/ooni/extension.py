@@ -38,8 +38,7 @@ class ExtensionEntry(msgspec.Struct, frozen=True, kw_only=True):
 class ExtensionFrame(msgspec.Struct, frozen=True, kw_only=True):
     """The rest of a measurement without an OONI key, under `x_reachwatch_frame`."""
 
-    id: MeasurementId | None = None
-    """None in older exports: such a measurement gets an id from its report."""
+    id: MeasurementId
     target: TargetId
     combine: Token = "any_of"
     endpoints: Annotated[tuple[EndpointRef, ...], msgspec.Meta(max_length=128)] = ()
@@ -66,7 +65,7 @@ def restore(run: Run, keys: Mapping[str, Any]) -> None:
         run.seen = {frame.target: []}
         run.own = tuple(seen for _, seen in found)
         run.combine, run.refs = frame.combine, frame.endpoints
-        run.id = frame.id or ""
+        run.id = frame.id
         run.started, run.took_us = frame.started, frame.took_us
 
 

@@ -38,7 +38,7 @@ NOTICE = "<html><body><h1>Notice 4711</h1>Kindly contact the operator of this li
         (page(NOTICE, "Notice"), False),
         (page(NOTICE.ljust(ENGLISH.shape.size if ENGLISH.shape else 0), "Notice"), False),
         (page(NOTICE), False),
-        # An older probe described nothing.
+        # Not described: a valid certificate proved whose it is.
         (http(title="Notice"), True),
     ],
 )

@@ -12,6 +12,7 @@ from monitor.interop.ooni.run import Run
 from probes.wire.observation import TCPConnect, Unrecognised
 
 SEEN = TCPConnect(endpoint="a:1/tcp", address="192.0.2.1", port=1, failure="eof_error")
+ID = "0" * 31 + "1"
 ODD = Unrecognised(step="smoke", raw=b'{"step": "smoke",  "x": 1.0}')
 
 
@@ -22,7 +23,7 @@ def run() -> Run:
 def keys(**more: Any) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(
         {
-            FRAME: {"target": "a/b", "started": 1234, "combine": "all_of"},
+            FRAME: {"id": ID, "target": "a/b", "started": 1234, "combine": "all_of"},
             KEY: [{"index": 1, "text": extension_entry(1, ODD).text}],
             "tcp_connect": [
                 {
@@ -39,7 +40,7 @@ def test_all_observations_in_order_byte_for_byte() -> None:
     restored = run()
     restore(restored, keys())
     assert restored.own == (SEEN, ODD)
-    assert (restored.started, restored.combine) == (1234, "all_of")
+    assert (restored.id, restored.started, restored.combine) == (ID, 1234, "all_of")
     assert restored.seen == {"a/b": []}
 
 
@@ -48,7 +49,8 @@ def test_all_observations_in_order_byte_for_byte() -> None:
     [
         {FRAME: None},
         {"requests": [7]},
-        {FRAME: {"target": "no target", "started": 1}},
+        {FRAME: {"id": ID, "target": "no target", "started": 1}},
+        {FRAME: {"target": "a/b", "started": 1}},
         {KEY: [{"index": -1}]},
         {KEY: [{"index": 1, "text": "{"}]},
         {"tcp_connect": [{"status": {"failure": "eof_error"}}]},
