@@ -84,6 +84,11 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
     )
 
 
+def method(measurement: Measurement) -> str:
+    """Name and version of the test that measured."""
+    return record_of(measurement.observations).method
+
+
 def _endings(
     measurement: Measurement, record: RunRecord, fingerprints: Fingerprints
 ) -> list[Ending]:

@@ -9,7 +9,6 @@ from collections.abc import Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.judge import imported_run
 from monitor.detection.judge.controls import Controls, VantageRound
 from monitor.detection.judge.recognised import (
     Recognised,
@@ -18,8 +17,9 @@ from monitor.detection.judge.recognised import (
     measurement_of,
     recognise,
 )
+from monitor.detection.judge.sources import JudgedAlone, judged_alone
 from monitor.detection.judge.target import judge_beside
-from monitor.detection.model import OWN_SOURCE, Stored, StoredLine, Verdict
+from monitor.detection.model import Stored, StoredLine, Verdict
 from monitor.detection.observed.background import RoundBackground, background
 from monitor.detection.observed.liveness import beside
 from probes.wire.codec import WireError, decode
@@ -51,6 +51,8 @@ class Subject(NamedTuple):
     glance: Glance
     look: bytes = b""
     """Empty when it must be judged in full."""
+    alone: JudgedAlone | None = None
+    """How, when it is judged without liveness and controls."""
 
     def whole(self) -> Measurement:
         """The Measurement; what no rule reads may have its default."""
@@ -89,11 +91,11 @@ class KnownVerdicts:
 
     def subject(self, given: Stored | StoredLine) -> Subject | None:
         """What is judged of a measurement; None when it is of liveness, or none."""
-        recognised = None
-        if isinstance(given, StoredLine) and given.source == OWN_SOURCE:
+        alone, recognised = judged_alone(given.source), None
+        if isinstance(given, StoredLine) and alone is None:
             recognised = recognise(given.line)
         if recognised is None:
-            return _in_full(given)
+            return _in_full(given, alone)
         if recognised.target in LIVENESS_TARGETS:
             return None
         key = look(recognised)
@@ -117,8 +119,8 @@ class KnownVerdicts:
     ) -> Verdict:
         """The verdict on a measurement of a vantage beside its controls. `others`: what liveness
         and the service's other targets show in the round, where the verdict rests on it."""
-        if subject.given.source != OWN_SOURCE:
-            return imported_run.judge(subject.whole(), self._fingerprints)
+        if subject.alone is not None:
+            return subject.alone.judge(subject.whole(), self._fingerprints)
         status = vantage.status if others is None else beside(vantage.status, others)
         if not subject.look:
             return judge_beside(subject.whole(), status, controls.views, self._fingerprints)
@@ -161,9 +163,10 @@ def read_line(given: StoredLine) -> Stored | None:
     )
 
 
-def _in_full(given: Stored | StoredLine) -> Subject | None:
+def _in_full(given: Stored | StoredLine, alone: JudgedAlone | None) -> Subject | None:
     stored = given if isinstance(given, Stored) else read_line(given)
     if stored is None or stored.measurement.target in LIVENESS_TARGETS:
         return None
     whole = stored.measurement
-    return Subject(given, whole, Glance(background([whole]), True, over_udp(whole.endpoints)))
+    glance = Glance(background([whole]), True, over_udp(whole.endpoints))
+    return Subject(given, whole, glance, alone=alone)

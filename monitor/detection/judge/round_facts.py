@@ -15,9 +15,8 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.controls import SharedEvidence
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
 from monitor.detection.judge.target import OPEN_STATES
-from monitor.detection.model import OWN_SOURCE, Fact, Stored, StoredLine
+from monitor.detection.model import Fact, Stored, StoredLine
 from monitor.detection.observed.background import RoundBackground
-from monitor.detection.observed.imported_run import record_of
 from monitor.detection.observed.liveness import Hosts
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
@@ -122,12 +121,11 @@ class RoundJudge:
         accusing.facts[accusing.place] = msgspec.structs.replace(fact, verdict=verdict)
 
     def _add(self, subject: Subject, others: RoundBackground | None = None) -> None:
-        given, measured, _, _ = subject
+        given, measured, alone = subject.given, subject.measured, subject.alone
         vantage = self._around.vantage(measured.probe, measured.round)
         controls = self._around.controls(measured)
         verdict = self._known.verdict(subject, vantage, controls, others)
-        foreign = given.source != OWN_SOURCE
-        hosts = NO_HOSTS if foreign else vantage.hosts
+        hosts = vantage.hosts if alone is None else NO_HOSTS
         line = given if isinstance(given, StoredLine) else None
         fact = Fact(
             id=measured.id,
@@ -148,12 +146,12 @@ class RoundJudge:
             source=given.source,
             catalogue=measured.catalogue,
             received=given.received,
-            method=record_of(subject.whole().observations).method if foreign else "",
+            method="" if alone is None else alone.method(subject.whole()),
             arrival=0 if line is None else line.arrival,
             vantage=0 if line is None else line.vantage,
         )
         facts = self._facts[service_of(measured.target), measured.round]
-        if not foreign and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
+        if alone is None and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
             self._accusing.append(_Accusing(given, facts, len(facts)))
         facts.append(fact)
 
