@@ -16,7 +16,6 @@ from monitor.detection.events.imported.suspicions import dense, densest
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
-from monitor.detection.events.sources.own import OwnStrategy
 from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedSeries
 from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
 from monitor.detection.model import ClosedGate, Event, Fact
@@ -57,7 +56,7 @@ class ImportedStrategy(SourceStrategy):
     def forgotten_before(self, round: int, policy: Policy) -> int:
         """A history that counts in runs takes long to gather where few measure."""
         memory = round - policy.ms(policy.imported_memory_seconds)
-        return min(OwnStrategy().forgotten_before(round, policy), memory)
+        return min(super().forgotten_before(round, policy), memory)
 
     def inhibitions(
         self, state: ServiceState, touched: Collection[str], round: int, policy: Policy

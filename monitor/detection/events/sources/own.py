@@ -48,10 +48,6 @@ class OwnStrategy(SourceStrategy):
         """Fold one fact into every layer that it concerns."""
         series.update(network, fact, gate, policy)
 
-    def forgotten_before(self, round: int, policy: Policy) -> int:
-        """Vantages are kept for as long as their baseline reaches back."""
-        return round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
-
     def inhibitions(
         self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
     ) -> dict[str, ClosedGate]:

@@ -56,9 +56,10 @@ class SourceStrategy(ABC):
     ) -> None:
         """Fold one fact into the series of its network. `gate`: the one that is closed there."""
 
-    @abstractmethod
     def forgotten_before(self, round: int, policy: Policy) -> int:
-        """The round before which a vantage that has not reported since is forgotten."""
+        """The round before which a vantage that has not reported since is forgotten: its baseline
+        reaches back no further."""
+        return round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
 
     # whose failures count, and what their evidence weighs
 
