@@ -5,12 +5,12 @@ message files up to date: new texts are added without a translation, old ones ar
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from babel.messages.catalog import Catalog
+from babel.messages.catalog import Message as CatalogMessage
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import extract_from_ast
@@ -89,43 +89,26 @@ def _from_tables() -> Iterator[Message]:
     yield from ("vantages, but no data", method.WHOLE_HEADING)
 
 
-def empty(code: str) -> Catalog:
-    """A file without messages. Its head does not change with time."""
-    began = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
-    return Catalog(
-        locale=code,
-        header_comment=f"# Texts of the pages: {language.LANGUAGES[code]}. Made by "
-        "monitor.web.extract.",
-        project="Reachwatch",
-        version="1",
-        msgid_bugs_address="-",
-        last_translator="-",
-        language_team="-",
-        creation_date=began,
-        revision_date=began,
-        charset="utf-8",
-        fuzzy=False,
-    )
-
-
 def update(code: str) -> tuple[int, int]:
     """Bring a language's file up to date. Returns how many messages there are, and how many of
     them have no translation."""
     path = language.FILES / f"{code}.po"
-    known = Catalog(locale=code)
-    if path.exists():
-        with path.open("rb") as file:
-            known = read_po(file, locale=code)
-    made = empty(code)
-    missing = 0
+    with path.open("rb") as file:
+        known = read_po(file, locale=code)
+    wanted = Catalog()
     for each in messages():
-        old = known.get(each if isinstance(each, str) else each[0])
-        string = old.string if old is not None and old.id == each else ""
-        missing += not (all(string) if isinstance(string, tuple) and string else string)
-        made.add(each, string)
+        wanted.add(each)
+    known.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
+    known.obsolete.clear()
     with path.open("wb") as file:
-        write_po(file, made, width=100, omit_header=False, no_location=True)
-    return len(made), missing
+        write_po(file, known, width=100, no_location=True)
+    missing = [each for each in known if each.id and (each.fuzzy or not _is_translated(each))]
+    return len(known), len(missing)
+
+
+def _is_translated(message: CatalogMessage) -> bool:
+    forms = message.string or ""
+    return bool(forms) and (isinstance(forms, str) or all(forms))
 
 
 if __name__ == "__main__":

@@ -70,10 +70,11 @@ def test_a_file_is_brought_up_to_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: list[Message]
 ) -> None:
     monkeypatch.setattr(extract, "messages", lambda: wanted[:300])
-    source = language.FILES / "ru.po"
+    whole = (language.FILES / "ru.po").read_bytes()
     monkeypatch.setattr(language, "FILES", tmp_path)
+    (tmp_path / "ru.po").write_bytes(whole.partition(b"\n\n")[0])
     assert extract.update("ru") == (300, 300)
-    (tmp_path / "ru.po").write_bytes(source.read_bytes())
+    (tmp_path / "ru.po").write_bytes(whole)
     assert extract.update("ru") == (300, 0)
     first = (tmp_path / "ru.po").read_bytes()
     assert extract.update("ru") == (300, 0)
