@@ -20,7 +20,7 @@ from monitor.detection.layers import dns_answer, dns_forgery, throttle, tls_cont
 from monitor.detection.layers import http as http_layer
 from monitor.detection.layers import quic as quic_layer
 from monitor.detection.model import Layer, State
-from monitor.detection.observed import background, endpoint_context
+from monitor.detection.observed import background, by_chance
 from monitor.detection.observed.background import AttemptTally
 from monitor.detection.observed.endpoint_context import EndpointContext, reach
 from monitor.detection.observed.view import AddressView, view
@@ -106,8 +106,8 @@ def _without_any_unseen(judged: tuple[AddressJudgement, ...]) -> tuple[AddressJu
 BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "the background of the round is not read": (
         _both(
-            _set(endpoint_context, "explains", lambda *_: False),
-            _set(endpoint_context, "one_may_die", lambda *_: False),
+            _set(by_chance, "explains", lambda *_: False),
+            _set(by_chance, "one_may_die", lambda *_: False),
         ),
         ("benign.full_table", "benign.overload", "benign.handshakes"),
     ),

@@ -16,6 +16,7 @@ import msgspec
 from monitor.detection.layers.http import HTTPAnswer, HTTPFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.observed.view import AddressView
@@ -76,7 +77,9 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         reach=context.reach(kind, (Kind.OK if p.app.passed else p.app.kind for p in there)),
         here=any(p.app.passed for p in here),
         repeated=address.app.repeated,
-        by_chance=context.by_chance(kind, _step(exchange), address, lambda p: p.app.kinds),
+        by_chance=attempts_by_chance(
+            context, kind, _step(exchange), address, lambda p: p.app.kinds
+        ),
         accused=accused,
         page=_page(context, exchange),
         family_dead=context.family_dead(address),

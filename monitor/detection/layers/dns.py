@@ -14,6 +14,7 @@ from monitor.detection.layers.dns_forgery import ABSENT, NOT_FORGED, Forgery, fo
 from monitor.detection.layers.dns_resolver import HEALTHY, ResolverHealth, resolver_health
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import UNANSWERED
+from monitor.detection.observed.by_chance import lookup_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.view import ENCRYPTED, NameView
@@ -69,7 +70,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         unconfirmed=kind is Kind.NXDOMAIN and _silent_again(name, qtype),
         by_authority=_by_authority(name, kind, qtype),
         by_chance=not (sibling or resolver.type_unanswered or forgery.injected)
-        and context.lookup_by_chance(kind, qtype),
+        and lookup_by_chance(context, kind, qtype),
     )
 
 

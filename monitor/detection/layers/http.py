@@ -14,6 +14,7 @@ import msgspec
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.observed.liveness import foreign_host
@@ -61,7 +62,7 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     kind = http_kind(exchange)
     here = _exchanges(context.at_controls(address))
     there = here or _exchanges(context.control_addresses)
-    by_chance = context.by_chance(kind, Step.PAYLOAD, address, lambda p: p.http.kinds)
+    by_chance = attempts_by_chance(context, kind, Step.PAYLOAD, address, lambda p: p.http.kinds)
     return HTTPFacts(
         kind=kind,
         reach=context.reach(kind, map(http_kind, there)),

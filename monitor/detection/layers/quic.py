@@ -16,6 +16,7 @@ import msgspec
 
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.by_chance import attempt_by_chance, attempts_by_chance
 from monitor.detection.observed.chance import nearly_as_long
 from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
@@ -166,12 +167,12 @@ def _contrasts(
 def _by_chance(
     context: EndpointContext, address: AddressView, kind: Kind, reflector: QUICHandshake | None
 ) -> bool:
-    if context.by_chance(kind, Step.DATAGRAM, address, lambda p: p.quic.kinds):
+    if attempts_by_chance(context, kind, Step.DATAGRAM, address, lambda p: p.quic.kinds):
         return True
     if reflector is None or quic_kind(reflector) is not kind or passed(address.quic.innocuous_kind):
         return False
     # It rests on one attempt with our own host that only the name is blocked.
-    return context.one_by_chance(kind, Step.DATAGRAM, reflector.address)
+    return attempt_by_chance(context, kind, Step.DATAGRAM, reflector.address)
 
 
 def _reflector(context: EndpointContext) -> QUICHandshake | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
 from monitor.detection.observed.view import AddressView
@@ -41,7 +42,7 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     here = [p.tcp.kind for p in context.at_controls(address) if p.tcp.tried]
     proof = kind is Kind.PROHIBITED
     there = here or [p.tcp.kind for p in context.compared(address, proof) if p.tcp.tried]
-    by_chance = context.by_chance(kind, Step.CONNECT, address, lambda p: p.tcp.kinds)
+    by_chance = attempts_by_chance(context, kind, Step.CONNECT, address, lambda p: p.tcp.kinds)
     return TCPFacts(
         kind=kind,
         reach=context.reach(kind, there),

@@ -20,6 +20,7 @@ import msgspec
 
 from monitor.detection.model import State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach
 from monitor.detection.observed.kinds import Kind, transfer_kind
 from monitor.detection.observed.view import AddressView
@@ -115,7 +116,8 @@ def transfer_facts(
         control=_compared_with_control(context, address, own),
         unseen=context.unseen(address),
         lossy=context.vantage.background.lossy(address.family),
-        by_chance=died is not None and context.by_chance(died, Step.PAYLOAD, address, _ends),
+        by_chance=died is not None
+        and attempts_by_chance(context, died, Step.PAYLOAD, address, _ends),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from monitor.detection.layers.tls_contrasts import TLSContrasts, tls_contrasts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
+from monitor.detection.observed.by_chance import attempt_by_chance, attempts_by_chance
 from monitor.detection.observed.chance import nearly_as_long
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import (
@@ -90,13 +91,13 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
 
 
 def _by_chance(context: EndpointContext, address: AddressView, contrasts: TLSContrasts) -> bool:
-    if context.by_chance(contrasts.kind, Step.PAYLOAD, address, lambda p: p.tls.kinds):
+    if attempts_by_chance(context, contrasts.kind, Step.PAYLOAD, address, lambda p: p.tls.kinds):
         return True
     ours = context.endpoint.reflector.tls
     if ours is None or not contrasts.reflector_dies or contrasts.innocuous_passes:
         return False
     # It rests on one attempt with our own host that only the name is blocked.
-    return context.one_by_chance(contrasts.kind, Step.PAYLOAD, ours.address)
+    return attempt_by_chance(context, contrasts.kind, Step.PAYLOAD, ours.address)
 
 
 def _answered_late(context: EndpointContext, address: AddressView) -> bool:
