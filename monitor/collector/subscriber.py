@@ -46,7 +46,8 @@ async def run_collector(
     tls: ssl.SSLContext | None = None,
     clock: Callable[[], int] = wall_clock,
 ) -> None:
-    """Collect until `stop`; then store and acknowledge what has arrived, and return.
+    """Collect until `stop`; then store and acknowledge what has arrived, as far as it takes no
+    longer than FINISH_SECONDS, and return.
 
     Waits for an unavailable broker or store; `counters.unready` gives the reason. `shared` splits
     the load with other collectors where the broker speaks MQTT 5. Measurements of targets that are
@@ -69,9 +70,7 @@ async def run_collector(
                     counters.broker, wait = "", FIRST_WAIT
                     acknowledger.connection = connection
                     await _read_until_stopped(stop, connection, queue, counters, clock)
-                    queue.close()
-                    # The commit in progress ends within this time.
-                    await asyncio.wait([storing], timeout=FINISH_SECONDS + 0.5)
+                    await _finish(queue, storing)
                     acknowledger.close()
                     await asyncio.wait([acknowledging], timeout=0.5)
             except BrokerError as error:
@@ -84,8 +83,21 @@ async def run_collector(
                 wait = min(wait * 2, LONGEST_WAIT)
             finally:
                 acknowledger.connection = None
-        queue.close()
+        await _finish(queue, storing)
         acknowledger.close()
+
+
+async def _finish(queue: MessageQueue, storing: asyncio.Task[None]) -> None:
+    """Let what has arrived be stored, within FINISH_SECONDS. A commit that takes longer is rolled
+    back: a backlog is not acknowledged, and its probes send it again."""
+    queue.close()
+    _, late = await asyncio.wait([storing], timeout=FINISH_SECONDS)
+    if late:
+        LOG.warning(
+            "stopped before %d messages were stored; probes send them again", queue.messages
+        )
+        storing.cancel()
+        await asyncio.wait(late)
 
 
 async def _subscribe(connection: BrokerConnection, shared: bool) -> None:

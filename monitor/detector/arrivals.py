@@ -5,8 +5,9 @@ that it has read, so that a detector that stops in a backlog does not begin it a
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
@@ -17,12 +18,15 @@ from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.schedule import Services
 from monitor.store.database import Database
 from monitor.store.reading.progress import list_services
+from monitor.store.records import Arrived
 from monitor.store.shard import ALL, Shard
 from probes.wire.measurement import LIVENESS, service_of
 
 LOG = logging.getLogger(__name__)
 REMEMBERED_SECONDS = 7200
 """Whoever measures at least this often is expected on time after a restart as well."""
+REPORTS_AT_ONCE = 5_000
+"""Some 20 ms."""
 
 
 class Arrivals:
@@ -59,7 +63,7 @@ class Arrivals:
         await self._note_what_was_read()
         self._reports = Reports(self._policy)
         since = self._recent() - self._policy.ms(REMEMBERED_SECONDS)
-        self._reports.add(await self._database.facts.arrived(since))
+        await self._report(await self._database.facts.arrived(since))
 
     async def _note_what_was_read(self) -> None:
         complete = await self._database.conclusions.complete()
@@ -78,7 +82,7 @@ class Arrivals:
         recent = self._recent()
         news = await self._database.facts.news(self.read, recent)
         self._reports.forget(recent)
-        self._reports.add(news.recent)
+        await self._report(news.recent)
         for target, _ in news.earliest:
             name = service_of(target)
             if name != LIVENESS and name not in self.services and self._shard.has(name):
@@ -93,6 +97,12 @@ class Arrivals:
             # Last: after a crash before it the same arrivals are read again.
             await self._database.conclusions.save((), self.read)
             self.concluded = self.read
+
+    async def _report(self, arrived: Sequence[Arrived]) -> None:
+        """Note who has delivered, some at a time: the lease must be renewed meanwhile."""
+        for start in range(0, len(arrived), REPORTS_AT_ONCE):
+            self._reports.add(arrived[start : start + REPORTS_AT_ONCE])
+            await asyncio.sleep(0)
 
     def delivered(self, service: str, round: int) -> bool:
         """As `Reports.delivered`, by now."""

@@ -49,6 +49,8 @@ from probes.wire.measurement import LIVENESS, Role
 LOG = logging.getLogger("reachwatch.store")
 CONFLICT = "conflicting_id"
 """Reason in quarantine for a known id with other bytes."""
+AT_ONCE = 5_000
+"""Rows that are fetched at a time where there may be many: some 20 ms."""
 
 SELECT_STORED = (
     sa.select(
@@ -272,18 +274,22 @@ async def _arrived(
         .join(target, target.c.number == m.target)
         .where(which, m.target.in_(_targets(None)), m.round >= first_round)
     )
-    return tuple(
-        Arrived(
-            probe=probe,
-            role=Role(role),
-            country=country,
-            asn=asn,
-            target=id,
-            round=round,
-            interval_ms=interval,
-        )
-        for probe, role, country, asn, id, round, interval in await connection.execute(query)
-    )
+    arrived: list[Arrived] = []
+    # Of a large fleet there are a million: others have their turn in between.
+    async for rows in (await connection.stream(query)).partitions(AT_ONCE):
+        arrived += [
+            Arrived(
+                probe=probe,
+                role=Role(role),
+                country=country,
+                asn=asn,
+                target=id,
+                round=round,
+                interval_ms=interval,
+            )
+            for probe, role, country, asn, id, round, interval in rows
+        ]
+    return tuple(arrived)
 
 
 def _targets(service: str | None, *others: str) -> sa.Select[Any]:

@@ -50,6 +50,15 @@ def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
+@contextlib.contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """Processes beside the block that want the processor all the time."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(loops):
+            stack.enter_context(running(sys.executable, "-c", "while True: pass"))
+        yield
+
+
 def ended(pid: int) -> bool:
     """Whether a child has ended; it stays for `processor_seconds`."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
