@@ -94,11 +94,11 @@ def terms(event: Event) -> tuple[Term, ...]:
         return ()
     if event.tier is Tier.LIKELY and "network_divided" in event.against:
         return ()
-    tier, *each = WEIGHTS[event.tier]
-    said = zip(TERMS, values(event), each, strict=True)
+    tier, *weights = WEIGHTS[event.tier]
+    rows = zip(TERMS, values(event), weights, strict=True)
     return (
         Term("tier", 1, tier),
-        *(Term(name, value, value * weight) for name, value, weight in said if value),
+        *(Term(name, value, value * weight) for name, value, weight in rows if value),
     )
 
 
@@ -150,12 +150,15 @@ def values(event: Event) -> tuple[int, ...]:
 
 
 def _properties(event: Event) -> _Properties:
-    best = [each for each in event.networks if each.tier is event.tier]
-    signatures = any(each.signature for each in best)
+    best = [evidence for evidence in event.networks if evidence.tier is event.tier]
+    signatures = any(evidence.signature for evidence in best)
     # Silence is no evidence: who saw the block and fell silent counts with what it saw last.
-    votes = [(each.agreeing + each.silent, each.voting + each.silent) for each in best]
+    votes = [
+        (evidence.agreeing + evidence.silent, evidence.voting + evidence.silent)
+        for evidence in best
+    ]
     votes = votes or [(event.agreeing, event.total)]
-    risen = {each.asn for each in event.networks if each.tier is not Tier.UNCONFIRMED}
+    risen = {evidence.asn for evidence in event.networks if evidence.tier is not Tier.UNCONFIRMED}
     return _Properties(
         signature="untyped" not in event.against and not signatures,
         signatures=signatures,
@@ -163,7 +166,7 @@ def _properties(event: Event) -> _Properties:
         agree=max(agreeing for agreeing, _ in votes),
         share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
         networks=len(risen or set(event.asns)),
-        dense=max((each.dense_per_mille for each in best), default=0) >= DENSE_PER_MILLE,
+        dense=max((evidence.dense_per_mille for evidence in best), default=0) >= DENSE_PER_MILLE,
     )
 
 
@@ -173,5 +176,5 @@ def _held(event: Event, best: Sequence[NetworkEvidence]) -> int:
     rose = event.opened
     if event.tier is not Tier.UNCONFIRMED:
         rose = next((c.round for c in event.history if c.kind == "likely"), event.opened)
-    seen = max((each.seen for each in best), default=0) or event.updated
-    return min(HELD_MOST, max(0, seen - rose) * event.pace // _HELD_UNIT_MS)
+    newest = max((evidence.seen for evidence in best), default=0) or event.updated
+    return min(HELD_MOST, max(0, newest - rose) * event.pace // _HELD_UNIT_MS)

@@ -8,12 +8,14 @@ decided: isolated failures, which are forgotten slowly, would be most of what is
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
 
-from monitor.detection.events import cusum, gates, quorum, series
+from monitor.detection.events import cusum, gates, quorum
+from monitor.detection.events.series import TIERS
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     Member,
@@ -125,11 +127,11 @@ def round_evidence(
     policy: Policy,
 ) -> list[RoundEvidence]:
     """What to keep of a round that was just folded; `changed`: the events that it changed."""
-    found = series_rounds(before, after, round, facts, closed, policy)
+    by_place = series_rounds(before, after, round, facts, closed, policy)
     decided = {
         (event.country, event.source)
         for event in changed
-        if any(each.round == round and each.kind in DECISIONS for each in event.history)
+        if any(change.round == round and change.kind in DECISIONS for change in event.history)
     }
     return [
         RoundEvidence(
@@ -137,9 +139,9 @@ def round_evidence(
             source=place[1],
             round=round,
             decided=place in decided,
-            body=pack(found.get(place, ())),
+            body=pack(by_place.get(place, ())),
         )
-        for place in sorted(found.keys() | decided)
+        for place in sorted(by_place.keys() | decided)
     ]
 
 
@@ -153,50 +155,48 @@ def series_rounds(
 ) -> dict[Place, list[SeriesRound]]:
     """The series that a round tells of, in the networks that reported in it, by country and source;
     `before` and `after`: the states around it, `closed`: its closed gates by key of a network."""
-    by_network: dict[tuple[int, str, str, str], list[Fact]] = {}
+    by_network: dict[tuple[int, str, str, str], list[Fact]] = defaultdict(list)
     for fact in facts:
-        where = fact.asn, fact.target, fact.country, fact.source
-        if (here := by_network.get(where)) is None:
-            by_network[where] = [fact]
-        else:
-            here.append(fact)
-    found: dict[Place, list[SeriesRound]] = {}
-    for (asn, target, country, source), here in sorted(by_network.items(), key=itemgetter(0)):
+        by_network[fact.asn, fact.target, fact.country, fact.source].append(fact)
+    by_place: dict[Place, list[SeriesRound]] = {}
+    for (asn, target, country, source), measured in sorted(by_network.items(), key=itemgetter(0)):
         key = network_key(target, country, asn, source)
         if (network := after.networks.get(key)) is None:
             continue  # liveness
         strategy = strategy_of(source)
-        told = [layer for layer, each in network.layers.items() if _is_told(each, round, policy)]
-        if not told:
+        layers = [
+            layer for layer, series in network.layers.items() if _is_told(series, round, policy)
+        ]
+        if not layers:
             continue
-        said = {
+        latest = {
             strategy.probe_of(fact): fact
-            for fact in sorted(here, key=lambda each: (each.started, each.id))
+            for fact in sorted(measured, key=lambda fact: (fact.started, fact.id))
         }
         old = before.networks.get(key)
-        found.setdefault((country, source), []).extend(
+        by_place.setdefault((country, source), []).extend(
             _series_round(
                 network,
                 layer,
                 None if old is None else old.layers.get(layer),
                 round,
-                said,
+                latest,
                 closed.get(key),
                 policy,
             )
-            for layer in sorted(told)
+            for layer in sorted(layers)
         )
-    return found
+    return by_place
 
 
-def _is_told(each: Series, round: int, policy: Policy) -> bool:
-    failed = [track.last_bad for track in each.tracks.values() if track.suspicion is not None]
-    return bool(failed) and (round in failed or quorum.may_rise(each, policy))
+def _is_told(series: Series, round: int, policy: Policy) -> bool:
+    failed = [track.last_bad for track in series.tracks.values() if track.suspicion is not None]
+    return bool(failed) and (round in failed or quorum.may_rise(series, policy))
 
 
-def concerns(event: Event, one: SeriesRound) -> bool:
+def concerns(event: Event, series_round: SeriesRound) -> bool:
     """Whether a series of the event's country and source is one of the event's."""
-    return one.asn in event.asns and one.target in event.targets
+    return series_round.asn in event.asns and series_round.target in event.targets
 
 
 def _series_round(
@@ -208,11 +208,11 @@ def _series_round(
     gate: ClosedGate | None,
     policy: Policy,
 ) -> SeriesRound:
-    each = network.layers[layer]
+    series = network.layers[layer]
     strategy = strategy_of(network.source)
     tally = strategy.tally(network, layer, round, policy)
     vantages = []
-    for probe, track in each.tracks.items():
+    for probe, track in series.tracks.items():
         holds, fact = cusum.evidence(track, policy), facts.get(probe)
         had = None if earlier is None else earlier.tracks.get(probe)
         added = holds - (0 if had is None else cusum.evidence(had, policy))
@@ -229,25 +229,25 @@ def _series_round(
                 measurement="" if fact is None else fact.id,
                 added=added,
                 holds=holds,
-                no_vote=_no_vote(network, member, each, track, round, policy),
+                no_vote=_no_vote(network, member, series, track, round, policy),
             )
         )
-    vantages.sort(key=lambda one: (-one.holds, one.probe))
+    vantages.sort(key=lambda vantage: (-vantage.holds, vantage.probe))
     listed, others = vantages[:MOST_VANTAGES], vantages[MOST_VANTAGES:]
-    tier = series.TIERS[each.rank]
+    tier = TIERS[series.rank]
     return SeriesRound(
         round=round,
         asn=network.asn,
         target=network.target,
         layer=layer,
-        vantages=tuple(sorted(listed, key=lambda one: one.probe)),
+        vantages=tuple(sorted(listed, key=lambda vantage: vantage.probe)),
         others=len(others),
-        others_hold=sum(one.holds for one in others if not one.no_vote),
+        others_hold=sum(vantage.holds for vantage in others if not vantage.no_vote),
         holds=tally.holds,
         needs=tally.needs,
         gate=gate,
         tier="" if tier is None else tier.value,
-        likely_since=each.likely_since,
+        likely_since=series.likely_since,
         divided=tally.divided,
     )
 
@@ -264,7 +264,12 @@ _OUTCOMES = {
 
 
 def _no_vote(
-    network: TargetNetwork, member: Member, each: Series, track: Track, round: int, policy: Policy
+    network: TargetNetwork,
+    member: Member,
+    series: Series,
+    track: Track,
+    round: int,
+    policy: Policy,
 ) -> str:
     if not gates.reports(member, track, round, policy):
         return "silent"
@@ -274,6 +279,6 @@ def _no_vote(
         return "elsewhere" if member.enrolled == NEVER else "young"
     if not gates.may_vote(network, member, track, round, policy):
         return "chronic"
-    if gates.uncorroborated(each, track, round, policy):
+    if gates.uncorroborated(series, track, round, policy):
         return "lone"
     return "recovering" if cusum.recovering(track, policy) else ""

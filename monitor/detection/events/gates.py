@@ -237,14 +237,17 @@ def health_by_country(
         owners, counting = dict(had.owners), list[VantageOutcome]()
         for owner, outcomes in owned.items():
             # Those that reach the target first: one owner alone must not close a gate.
-            some = sorted(outcomes, key=FAILING.__contains__)[: policy.owner_vantages]
+            counted = sorted(outcomes, key=FAILING.__contains__)[: policy.owner_vantages]
             reporting, failing = owners.get(owner, (0, 0))
-            owners[owner] = reporting + len(some), failing + sum(each in FAILING for each in some)
-            counting += some
+            owners[owner] = (
+                reporting + len(counted),
+                failing + sum(word in FAILING for word in counted),
+            )
+            counting += counted
         counts[network.country] = CountryHealth(
             had.seen + 1,
-            had.failed + (2 * sum(each in FAILING for each in counting) > len(counting)),
-            had.unproven + (2 * sum(each in UNPROVEN for each in counting) > len(counting)),
+            had.failed + (2 * sum(word in FAILING for word in counting) > len(counting)),
+            had.unproven + (2 * sum(word in UNPROVEN for word in counting) > len(counting)),
             owners,
         )
     return counts
@@ -256,8 +259,13 @@ def fails_in_other_countries(
     """Why a target does not count as blocked in a country: it fails in other countries too, for
     most of them together with its control or not. None when it does not."""
     others = [health for name, health in counts.items() if name != country]
-    seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
-    if failed < min(seen, policy.elsewhere_min_networks) or not _above_share(failed, seen, policy):
+    reported, failed = (
+        sum(health.seen for health in others),
+        sum(health.failed for health in others),
+    )
+    if failed < min(reported, policy.elsewhere_min_networks) or not _above_share(
+        failed, reported, policy
+    ):
         return None
     owned: dict[str, tuple[int, int]] = {}
     for health in others:
@@ -267,12 +275,12 @@ def fails_in_other_countries(
     owners = sum(2 * failing > speaking for speaking, failing in owned.values())
     if owners < policy.elsewhere_min_owners or not _above_share(owners, len(owned), policy):
         return None
-    unproven = sum(each.unproven for each in others)
+    unproven = sum(health.unproven for health in others)
     return ClosedGate.ENDPOINT_STALE if 2 * unproven > failed else ClosedGate.SERVICE_DOWN
 
 
-def _above_share(failed: int, seen: int, policy: Policy) -> bool:
-    return failed * 1000 > policy.elsewhere_per_mille * seen
+def _above_share(failed: int, total: int, policy: Policy) -> bool:
+    return failed * 1000 > policy.elsewhere_per_mille * total
 
 
 def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> bool:
@@ -285,7 +293,11 @@ def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> boo
             if fresh(member, round, policy) and eligible(network, member, round, policy):
                 owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
     # Only a few vantages of one owner count, online ones first: one owner alone cannot close it.
-    now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
+    now = [
+        is_cut_off
+        for all_of in owned.values()
+        for is_cut_off in sorted(all_of)[: policy.owner_vantages]
+    ]
     return sum(now) * 1000 > policy.dark_per_mille * len(now)
 
 

@@ -74,16 +74,16 @@ def fail_as_well(
     """Whether the same host, or different ones time and again, fail beside the target at half or
     more of the owners that agree and can tell; and while some of their vantages have failed only a
     few times, in the failures of all of them together."""
-    seen = [
+    witnesses = [
         (network.members[probe], held)
         for probe in agreeing
         if (held := series.tracks[probe].suspicion) is not None
     ]
-    few = any(held.hits < _ENOUGH for _, held in seen)
-    hosts = {host for _, held in seen for host in held.others}
+    few = any(held.hits < _ENOUGH for _, held in witnesses)
+    hosts = {host for _, held in witnesses for host in held.others}
     for host in (*hosts, SEVERAL) if hosts else ():
         together, owners, saw = 0, set[str](), set[str]()
-        for member, held in seen:
+        for member, held in witnesses:
             if host == SEVERAL and member.usual.get(host, 0) > policy.others_usual_per_mille:
                 continue
             more = _more_than_counts(host, held, policy)

@@ -66,7 +66,7 @@ class Ballot(NamedTuple):
 def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ballot:
     """The vantages that count in a series, in order."""
     series = network.layers[layer]
-    found = Ballot([], [], {})
+    votes = Ballot([], [], {})
     for probe, track in sorted(series.tracks.items()):
         member = network.members[probe]
         if not gates.reports(member, track, round, policy):
@@ -75,12 +75,12 @@ def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ba
             continue
         if gates.uncorroborated(series, track, round, policy):
             continue
-        found.voting.append(probe)
+        votes.voting.append(probe)
         nats = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
-        found.nats[probe] = nats
+        votes.nats[probe] = nats
         if nats >= policy.threshold_micronats:
-            found.agreeing.append(probe)
-    return found
+            votes.agreeing.append(probe)
+    return votes
 
 
 def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
@@ -144,7 +144,9 @@ def _counted(
     owned: dict[str, list[int]] = {}
     for probe in voting:
         owned.setdefault(network.members[probe].owner, []).append(nats[probe])
-    return [each for some in owned.values() for each in sorted(some)[-policy.owner_vantages :]]
+    return [
+        held for evidence in owned.values() for held in sorted(evidence)[-policy.owner_vantages :]
+    ]
 
 
 def _expected(
@@ -182,8 +184,8 @@ def _quorum(
     signing = len(signature_owners(network, layer, voting, policy))
     holds = policy.quorum_hold_per_mille if network.layers[layer].likely_since else 1000
 
-    def needed(each: int, least: int) -> int:
-        share = policy.quorum_per_mille * len(counted) * each // 1000
+    def needed(per_vantage: int, least: int) -> int:
+        share = policy.quorum_per_mille * len(counted) * per_vantage // 1000
         return max(least, share) * holds // 1000
 
     least = policy.quorum_min_vantages * policy.threshold_micronats
@@ -212,7 +214,7 @@ def failed_earlier(
     that failed here and none of them before `since` (Unix ms): what reads a name or forges an
     answer lets the steps before it pass."""
     mine, depth = network.layers[layer].tracks[probe], DEPTH.get(layer, 0)
-    found = 0
+    count = 0
     for name, series in network.layers.items():
         track = series.tracks.get(probe)
         if (
@@ -222,8 +224,8 @@ def failed_earlier(
             and since < track.last_bad != mine.last_bad
             and cusum.persists(track.suspicion, policy)
         ):
-            found += track.suspicion.whole
-    return found
+            count += track.suspicion.whole
+    return count
 
 
 def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
@@ -259,7 +261,9 @@ def may_rise(series: Series, policy: Policy) -> bool:
     )
     held = [track.suspicion for track in series.tracks.values() if track.suspicion is not None]
     return bool(held) and (
-        series.rank > 0 or series.likely_since > 0 or sum(max(each.sums) for each in held) >= least
+        series.rank > 0
+        or series.likely_since > 0
+        or sum(max(suspicion.sums) for suspicion in held) >= least
     )
 
 

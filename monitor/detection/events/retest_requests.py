@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.events import cusum, gates, quorum, series
+from monitor.detection.events import cusum, gates, quorum
+from monitor.detection.events.series import suspected
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     Series,
@@ -63,7 +64,7 @@ def wanted(
     """The places to measure again at `now`, after the state's last round: by network, the most
     suspicious target first. `asked` is the result of `remembered`. May be called again without a
     new round: a retest for a confirmation is due at its own time."""
-    found: dict[tuple[str, int], list[tuple[int, Place, Question]]] = {}
+    by_network: dict[tuple[str, int], list[tuple[int, Place, Question]]] = {}
     left: dict[str, int] = {}
     for place, vantages, whom, slow in _open_questions(state, policy, now):
         times = asked.places.get(place, ())
@@ -77,13 +78,15 @@ def wanted(
             allowed = left.setdefault(probe, _allowance(asked, probe, now, policy))
             if allowed > 0 and _leaves_some(asked, probe, place, now, policy):
                 left[probe] -= 1
-                found.setdefault(place[:2], []).append((-nats, place, Question(probe, whom, slow)))
+                by_network.setdefault(place[:2], []).append(
+                    (-nats, place, Question(probe, whom, slow))
+                )
                 break
     most = policy.retest_targets
     return {
         place: question
-        for _, some in sorted(found.items())
-        for _, place, question in sorted(some, key=lambda each: each[:2])[:most]
+        for _, candidates in sorted(by_network.items())
+        for _, place, question in sorted(candidates, key=lambda candidate: candidate[:2])[:most]
     }
 
 
@@ -93,8 +96,8 @@ def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy:
     day = now - policy.ms(policy.retest_asker_seconds)
     askers = {
         probe: lately
-        for probe, some in asked.askers.items()
-        if (lately := tuple(each for each in some if each[0] > day))
+        for probe, requests in asked.askers.items()
+        if (lately := tuple(request for request in requests if request[0] > day))
     }
     for place, question in places.items():
         askers[question.asker] = (*askers.get(question.asker, ()), (now, place))
@@ -108,8 +111,8 @@ def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy:
 
 
 def _later(times: Mapping[Place, tuple[int, ...]], oldest: int) -> dict[Place, tuple[int, ...]]:
-    later = {key: tuple(at for at in some if at > oldest) for key, some in times.items()}
-    return {key: some for key, some in later.items() if some}
+    later = {key: tuple(at for at in asked_at if at > oldest) for key, asked_at in times.items()}
+    return {key: asked_at for key, asked_at in later.items() if asked_at}
 
 
 def _may_retest(times: Sequence[int], apart: Sequence[int], now: int, policy: Policy) -> bool:
@@ -149,19 +152,19 @@ def _open_questions(
             continue
         reasons = dict.fromkeys(_down_alone(network, now, policy), 1)
         few, slow = len(network.members) > policy.retest_vantages, False
-        for layer, each in network.layers.items():
-            if series.suspected(each):
-                found = _reasons(network, layer, state.round, now, policy)
-                for probe in found:
-                    slow |= _saw_throttling(each.tracks[probe])
-                    nats = max(1, cusum.evidence(each.tracks[probe], policy))
+        for layer, series in network.layers.items():
+            if suspected(series):
+                probes = _reasons(network, layer, state.round, now, policy)
+                for probe in probes:
+                    slow |= _saw_throttling(series.tracks[probe])
+                    nats = max(1, cusum.evidence(series.tracks[probe], policy))
                     reasons[probe] = max(nats, reasons.get(probe, 0))
                 # A quorum must hold, or end, at most of its vantages; that is rare.
-                owners = {network.members[probe].owner for probe in found}
-                few &= len(owners) < policy.confirm_min_owners and not each.rank > 1
+                owners = {network.members[probe].owner for probe in probes}
+                few &= len(owners) < policy.confirm_min_owners and not series.rank > 1
         # Whoever is offline cannot answer; the retests of the hour are for when they are back.
         if reasons and not gates.dark([network], state.round, policy):
-            ordered = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
+            ordered = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
             whom = _a_few(network, reasons, state.round, policy) if few else ()
             yield (network.country, network.asn, network.target), ordered, whom, slow
 
@@ -201,13 +204,13 @@ def _a_few(
     ]
     # Others in each round, so that the retests are shared.
     candidates.sort(key=lambda probe: hashlib.sha256(f"{round} {probe}".encode()).digest())
-    seen: dict[str, int] = {}
+    by_owner: dict[str, int] = {}
     ranked = []
     for probe in candidates:
         owner = network.members[probe].owner
-        seen[owner] = seen.get(owner, 0) + 1
-        ranked.append((seen[owner], probe))
-    ranked.sort(key=lambda each: each[0])
+        by_owner[owner] = by_owner.get(owner, 0) + 1
+        ranked.append((by_owner[owner], probe))
+    ranked.sort(key=lambda candidate: candidate[0])
     chosen = tuple(probe for _, probe in ranked[: policy.retest_vantages])
     return chosen if len(chosen) == policy.retest_vantages else ()
 
@@ -217,22 +220,22 @@ def _reasons(
 ) -> Sequence[str]:
     """The vantages because of which the network should be asked; none when there is nothing to find
     out now."""
-    each = network.layers[layer]
-    if each.rank > 2:
+    series = network.layers[layer]
+    if series.rank > 2:
         # Confirmed: only its end is new.
-        return [probe for probe, track in each.tracks.items() if _is_ending(track, round, policy)]
-    if each.likely_since:
-        due = each.likely_since + _until_due(network, layer, round, policy)
-        return [probe for probe, track in each.tracks.items() if track.suspicion] * (now >= due)
-    found = [
+        return [probe for probe, track in series.tracks.items() if _is_ending(track, round, policy)]
+    if series.likely_since:
+        due = series.likely_since + _until_due(network, layer, round, policy)
+        return [probe for probe, track in series.tracks.items() if track.suspicion] * (now >= due)
+    probes = [
         probe
-        for probe, track in each.tracks.items()
+        for probe, track in series.tracks.items()
         if cusum.evidence(track, policy) > 0
         and gates.may_vote(network, network.members[probe], track, round, policy)
-        and not _is_answered(network, each, probe, round, policy)
+        and not _is_answered(network, series, probe, round, policy)
     ]
-    enough = len(found) * 1000 >= policy.suspect_per_mille * len(each.tracks)
-    return found if enough else ()
+    enough = len(probes) * 1000 >= policy.suspect_per_mille * len(series.tracks)
+    return probes if enough else ()
 
 
 def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -> int:
@@ -248,12 +251,12 @@ def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -
 
 
 def _is_answered(
-    network: TargetNetwork, each: Series, probe: str, round: int, policy: Policy
+    network: TargetNetwork, series: Series, probe: str, round: int, policy: Policy
 ) -> bool:
     """Whether a vantage's latest failure needs no answer: it has reached the target since, the
     failure is out of date, or two others (all, where there are fewer) have reached it since. One
     that reached it in the same round may have done so just before."""
-    track = each.tracks[probe]
+    track = series.tracks[probe]
     held, failed = track.suspicion, track.last_bad
     if held is None or track.last_good >= failed:
         return True
@@ -262,7 +265,7 @@ def _is_answered(
     owner = network.members[probe].owner
     others = [
         other
-        for name, other in each.tracks.items()
+        for name, other in series.tracks.items()
         if network.members[name].owner != owner
         and gates.reports(network.members[name], other, round, policy)
     ]

@@ -48,8 +48,8 @@ def copy_for_round(network: TargetNetwork) -> TargetNetwork:
 def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the vantage and its latest outcome."""
     probe = fact.probe
-    known = network.members.get(probe)
-    usual = {} if known is None else known.usual
+    before = network.members.get(probe)
+    usual = {} if before is None else before.usual
     if usual or fact.others_failed:
         frozen = any(
             _frozen(series, track, fact.round, policy)
@@ -60,13 +60,13 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     network.members[probe] = Member(
         owner=fact.owner,
         enrolled=fact.enrolled,
-        interval=known.interval if known is not None and fact.retest else fact.interval,
+        interval=before.interval if before is not None and fact.retest else fact.interval,
         round=fact.round,
         outcome=gates.outcome(fact),
-        failed_at=known.failed_at if known else 0,
-        failed_depth=known.failed_depth if known else -1,
+        failed_at=before.failed_at if before else 0,
+        failed_depth=before.failed_depth if before else -1,
         usual=usual,
-        shared=known.shared if known else 0,
+        shared=before.shared if before else 0,
     )
 
 
@@ -114,8 +114,8 @@ def findings(fact: Fact) -> Iterator[LayerFinding]:
 
 
 @functools.lru_cache(maxsize=256)
-def _layers(found: tuple[LayerFinding, ...]) -> frozenset[str]:
-    return frozenset(finding.layer.value for finding in found)
+def _layers(layer_findings: tuple[LayerFinding, ...]) -> frozenset[str]:
+    return frozenset(finding.layer.value for finding in layer_findings)
 
 
 def _tracked(network: TargetNetwork, probe: str) -> set[str]:

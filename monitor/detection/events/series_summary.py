@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
-from monitor.detection.events import cusum, gates, quorum, series, split
+from monitor.detection.events import cusum, gates, quorum, split
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
+from monitor.detection.events.series import TIERS, alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
 from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork
@@ -40,7 +42,7 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     @property
     def held(self) -> list[Suspicion]:
         """The suspicions of the vantages that saw the block."""
-        tracks = (self.series.tracks[probe] for probe in series.alarmed(self.series))
+        tracks = (self.series.tracks[probe] for probe in alarmed(self.series))
         return [track.suspicion for track in tracks if track.suspicion is not None]
 
 
@@ -48,34 +50,34 @@ def series_summaries(
     state: ServiceState, country: str, source: str, round: int, policy: Policy
 ) -> list[SeriesSummary]:
     """Every alarmed series of a country, in a fixed order."""
-    found, strategy = [], strategy_of(source)
+    summaries, strategy = [], strategy_of(source)
     mine = [
         (key, network)
         for key, network in state.networks.items()
         if network.country == country and network.source == source
     ]
-    for key, network in sorted(mine, key=lambda each: each[0]):
-        found += [
+    for key, network in sorted(mine, key=itemgetter(0)):
+        summaries += [
             SeriesSummary(
                 key,
                 network,
                 layer,
-                each,
+                series,
                 strategy.tally(network, layer, round, policy),
                 strategy.reached_elsewhere(state, network, policy),
             )
-            for layer, each in sorted(network.layers.items())
-            if each.rank > 0 and series.alarmed(each)
+            for layer, series in sorted(network.layers.items())
+            if series.rank > 0 and alarmed(series)
         ]
-    return found
+    return summaries
 
 
-def supported(seen: Sequence[SeriesSummary], round: int, policy: Policy) -> dict[str, int]:
+def supported(summaries: Sequence[SeriesSummary], round: int, policy: Policy) -> dict[str, int]:
     """Evidence by technique, micro-nats, of vantages that failed recently: a layer that is no
     longer reached stops giving the technique."""
     support: dict[str, int] = {}
-    for summary in seen:
-        for probe in series.alarmed(summary.series):
+    for summary in summaries:
+        for probe in alarmed(summary.series):
             track = summary.series.tracks[probe]
             held, member = track.suspicion, summary.network.members[probe]
             recent = max(policy.ms(policy.silent_seconds), 3 * member.interval)
@@ -83,9 +85,9 @@ def supported(seen: Sequence[SeriesSummary], round: int, policy: Policy) -> dict
                 continue
             nats = cusum.evidence(track, policy)
             named = sum(held.techniques.values())
-            for technique, each in held.techniques.items():
+            for technique, weight in held.techniques.items():
                 if technique:
-                    share = nats * each // max(1, named)
+                    share = nats * weight // max(1, named)
                     support[technique] = support.get(technique, 0) + share
     return support
 
@@ -99,13 +101,13 @@ def chosen(support: dict[str, int], present: str) -> str:
     return best
 
 
-def extent(seen: Sequence[SeriesSummary], present: str) -> str:
+def extent(summaries: Sequence[SeriesSummary], present: str) -> str:
     """`full` or `partial`, according to recent failures. The present extent stays until the other
     has more than one and a half times as many."""
-    if all(summary.tally.divided for summary in seen):
+    if all(summary.tally.divided for summary in summaries):
         return "partial"  # a part of the network
-    whole = sum(held.whole for summary in seen for held in summary.held)
-    part = sum(held.part for summary in seen for held in summary.held)
+    whole = sum(held.whole for summary in summaries for held in summary.held)
+    part = sum(held.part for summary in summaries for held in summary.held)
     if not present:
         return "partial" if part > whole else "full"
     if present == "full":
@@ -113,23 +115,23 @@ def extent(seen: Sequence[SeriesSummary], present: str) -> str:
     return "full" if 2 * whole > 3 * part else "partial"
 
 
-def onset_of(seen: Sequence[SeriesSummary], round: int) -> Onset:
+def onset_of(summaries: Sequence[SeriesSummary], round: int) -> Onset:
     """The onset that all vantages of these series agree on."""
     return onset(
         (
             (summary.series.tracks[probe], summary.network.members[probe].interval)
-            for summary in seen
-            for probe in series.alarmed(summary.series)
+            for summary in summaries
+            for probe in alarmed(summary.series)
         ),
         round,
-        seen[0].strategy.leading_member,
+        summaries[0].strategy.leading_member,
     )
 
 
-def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
+def rule_counts(summaries: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
     """Failures by rule, including those of series whose block has ended."""
     counts = dict(past)
-    for summary in seen:
+    for summary in summaries:
         for held in summary.held:
             for rule, n in held.rules.items():
                 counts[rule] = counts.get(rule, 0) + n
@@ -137,23 +139,23 @@ def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str
 
 
 def witnesses(
-    seen: Sequence[SeriesSummary], past: Sequence[tuple[int, int, str]]
+    summaries: Sequence[SeriesSummary], past: Sequence[tuple[int, int, str]]
 ) -> list[tuple[int, int, str]]:
     """The oldest failures that support the event."""
-    known = set(past).union(*(held.witnesses for summary in seen for held in summary.held))
+    known = set(past).union(*(held.witnesses for summary in summaries for held in summary.held))
     return sorted(known)[:MAX_WITNESSES]
 
 
 def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> NetworkEvidence:
     """One series as the pages show it."""
-    tier = series.TIERS[summary.series.rank]
+    tier = TIERS[summary.series.rank]
     assert tier is not None, "only alarmed series are seen"
     held, network, layer = summary.series.tracks, summary.network, summary.layer
     silent = summary.strategy.silent(network, layer, round, policy)
     saw = sorted({*summary.tally.agreeing, *silent})
     techniques: dict[str, int] = {}
-    for each in summary.held:
-        technique = cusum.technique_of(each)
+    for suspicion in summary.held:
+        technique = cusum.technique_of(suspicion)
         techniques[technique] = techniques.get(technique, 0) + 1
     technique = max(techniques, key=lambda t: (techniques[t], cusum.depth(t), t))
     return NetworkEvidence(
@@ -167,7 +169,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),
         silent=len(silent),
-        seen=max(held[probe].last_bad for probe in series.alarmed(summary.series)),
+        seen=max(held[probe].last_bad for probe in alarmed(summary.series)),
         signature=quorum.signed(network, layer, saw, policy),
         dense_per_mille=_dense_per_mille(summary.held),
         nats=tuple(
@@ -183,35 +185,35 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
 
 
 def _dense_per_mille(held: Sequence[Suspicion]) -> int:
-    hits = sum(each.hits for each in held)
-    return 1000 * hits // max(1, sum(each.misses for each in held) + hits)
+    hits = sum(suspicion.hits for suspicion in held)
+    return 1000 * hits // max(1, sum(suspicion.misses for suspicion in held) + hits)
 
 
 def against(
-    seen: Sequence[SeriesSummary], health: HealthByCountry, policy: Policy
+    summaries: Sequence[SeriesSummary], health: HealthByCountry, policy: Policy
 ) -> tuple[str, ...]:
     """What speaks against an event, as machine-readable words, sorted."""
-    best = max(seen, key=lambda summary: len(summary.tally.agreeing))
+    best = max(summaries, key=lambda summary: len(summary.tally.agreeing))
     network, tally = best.network, best.tally
     others = [
         others_health.failed
-        for target in sorted({summary.network.target for summary in seen})
+        for target in sorted({summary.network.target for summary in summaries})
         for country, others_health in health(target).items()
         if country != network.country
     ]
-    elsewhere = any(summary.reached_elsewhere for summary in seen)
+    elsewhere = any(summary.reached_elsewhere for summary in summaries)
     remarks = {
         "failing_elsewhere": any(others),
         "few_vantages": len(tally.voting) < policy.country_min_vantages,
         "no_other_network": not elsewhere,
-        "network_divided": all(summary.tally.divided for summary in seen),
-        "others_fail": any(summary.tally.others_fail for summary in seen),
-        "one_network": len({summary.network.asn for summary in seen}) == 1,
+        "network_divided": all(summary.tally.divided for summary in summaries),
+        "others_fail": any(summary.tally.others_fail for summary in summaries),
+        "one_network": len({summary.network.asn for summary in summaries}) == 1,
         "one_owner": len(tally.owners) < policy.confirm_min_owners,
-        "since_outage": any(summary.tally.aftermath for summary in seen),
+        "since_outage": any(summary.tally.aftermath for summary in summaries),
         "untyped": not any(
             quorum.has_signature(network, best.layer, probe, policy)
-            for probe in series.alarmed(best.series)
+            for probe in alarmed(best.series)
         ),
     }
     words = (word for word, holds in remarks.items() if holds)

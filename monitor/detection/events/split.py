@@ -23,7 +23,7 @@ def on_watch(network: TargetNetwork, series: Series, round: int, policy: Policy)
     """The vantages on watch, sorted: alarmed for long, failing nearly always, heard within a day,
     while others of the network still reached the service after they had failed for long."""
     long, memory = policy.ms(policy.split_seconds), policy.ms(policy.lone_seconds)
-    found = []
+    watched = []
     seeing: Sequence[tuple[int, str]] | None = None
     for probe, track in sorted(series.tracks.items()):
         held = track.suspicion
@@ -38,8 +38,8 @@ def on_watch(network: TargetNetwork, series: Series, round: int, policy: Policy)
             len(since) >= policy.quorum_min_vantages
             and len({owner for _, owner in since}) >= policy.confirm_min_owners
         ):
-            found.append(probe)
-    return tuple(found)
+            watched.append(probe)
+    return tuple(watched)
 
 
 def divided(
@@ -65,11 +65,11 @@ def divided(
             by_signature.setdefault(name, []).append((_failing_since(held), probe))
     best: tuple[str, ...] = ()
     window = policy.ms(policy.split_together_seconds)
-    for _, those in sorted(by_signature.items()):
-        those.sort()
-        for first, (failing_since, _) in enumerate(those):
+    for _, group in sorted(by_signature.items()):
+        group.sort()
+        for first, (failing_since, _) in enumerate(group):
             part = tuple(
-                sorted(p for _, p in those[first : bisect_left(those, (failing_since + window,))])
+                sorted(p for _, p in group[first : bisect_left(group, (failing_since + window,))])
             )
             owners = {network.members[probe].owner for probe in part}
             least = max(policy.quorum_min_vantages * 1000, policy.split_share_per_mille * voting)
@@ -98,8 +98,8 @@ def _failing_since(held: Suspicion) -> int:
 def _dense(held: Suspicion, policy: Policy) -> bool:
     """Whether nearly all of its samples fail: where a share of the connections is blocked, all
     vantages are affected."""
-    seen = held.hits + held.misses + held.pending
-    return held.hits * 1000 >= policy.split_per_mille * seen
+    samples = held.hits + held.misses + held.pending
+    return held.hits * 1000 >= policy.split_per_mille * samples
 
 
 def _reaching(

@@ -95,7 +95,11 @@ def _endings(
     """How far the run got at each endpoint that it tried."""
     helper = record.helper or Helper()
     context = RunContext(record.own_authority, measurement.vantage.country, fingerprints, helper)
-    seen = [each for each in measurement.observations if not isinstance(each, Unrecognised)]
+    observations = [
+        observation
+        for observation in measurement.observations
+        if not isinstance(observation, Unrecognised)
+    ]
     hosts = {ref.id: ref.host for ref in measurement.endpoints}
     # Imported runs connect over TCP only: of these endpoints only the name can be judged.
     named = {
@@ -105,7 +109,7 @@ def _endings(
     }
     return [
         end
-        for id, endpoint in _sorted(seen, hosts).items()
+        for id, endpoint in _sorted(observations, hosts).items()
         if (end := ending(endpoint, context)) is not None
         # A name that resolves means nothing for an endpoint that was not tried.
         and (end.layer is not None or end.passed != (Layer.DNS,) or id in named)
@@ -152,22 +156,29 @@ def _passed(layers: Iterable[Layer]) -> tuple[LayerFinding, ...]:
     )
 
 
-def _sorted(seen: Sequence[Known], hosts: dict[str, str]) -> dict[str, EndpointObservations]:
+def _sorted(
+    observations: Sequence[Known], hosts: dict[str, str]
+) -> dict[str, EndpointObservations]:
     """Observations by endpoint, each with those of its name."""
     endpoints: dict[str, EndpointObservations] = {}
     names: dict[str, NameObservations] = {}
-    v6 = any(_six(each) and each.failure is None for each in seen)
-    for each in seen:
-        if _six(each) and not v6:
+    v6 = any(_six(observation) and observation.failure is None for observation in observations)
+    for observation in observations:
+        if _six(observation) and not v6:
             # No IPv6 worked in this run: the network may have none.
             continue
         # A name that several endpoints share is looked up once, and counts for all of them.
-        name = names.setdefault(hosts.get(each.endpoint) or each.endpoint, NameObservations())
-        name.add(each)
-        if each.purpose is Purpose.SUBJECT:
-            endpoints.setdefault(each.endpoint, EndpointObservations(name)).add(each)
+        name = names.setdefault(
+            hosts.get(observation.endpoint) or observation.endpoint, NameObservations()
+        )
+        name.add(observation)
+        if observation.purpose is Purpose.SUBJECT:
+            endpoints.setdefault(observation.endpoint, EndpointObservations(name)).add(observation)
     return endpoints
 
 
-def _six(seen: Known) -> bool:
-    return isinstance(seen, TCPConnect | TLSHandshake | HTTPExchange) and ":" in seen.address
+def _six(observation: Known) -> bool:
+    return (
+        isinstance(observation, TCPConnect | TLSHandshake | HTTPExchange)
+        and ":" in observation.address
+    )

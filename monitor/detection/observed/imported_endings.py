@@ -118,33 +118,33 @@ class NameObservations:
     @property
     def answers(self) -> set[str]:
         """What the system's resolver answered."""
-        return {answer for each in self.lookups for answer in each.answers}
+        return {answer for lookup in self.lookups for answer in lookup.answers}
 
-    def add(self, seen: Known) -> None:
+    def add(self, observation: Known) -> None:
         """Add one observation of the name."""
-        match seen:
+        match observation:
             case DNSLookup():
-                if seen.purpose is Purpose.SUBJECT and seen.resolver == "system":
-                    self.lookups.append(seen)
-            case TLSHandshake() if seen.address:
-                if not seen.failure:
-                    self.proven.add(seen.address)
-                elif tls_kind(seen) in CERTIFICATE_KINDS:
-                    self.strangers.add(seen.address)
-            case HTTPExchange() if seen.tls and seen.address:
-                self.add(_handshake_of(seen))
+                if observation.purpose is Purpose.SUBJECT and observation.resolver == "system":
+                    self.lookups.append(observation)
+            case TLSHandshake() if observation.address:
+                if not observation.failure:
+                    self.proven.add(observation.address)
+                elif tls_kind(observation) in CERTIFICATE_KINDS:
+                    self.strangers.add(observation.address)
+            case HTTPExchange() if observation.tls and observation.address:
+                self.add(_handshake_of(observation))
             case _:
                 pass
 
 
-def _handshake_of(seen: HTTPExchange) -> TLSHandshake:
+def _handshake_of(exchange: HTTPExchange) -> TLSHandshake:
     """What a request over TLS says of its handshake: older tests record no other."""
     return TLSHandshake(
-        endpoint=seen.endpoint,
-        address=seen.address,
-        port=seen.port,
-        sni=seen.host,
-        failure=seen.failure,
+        endpoint=exchange.endpoint,
+        address=exchange.address,
+        port=exchange.port,
+        sni=exchange.host,
+        failure=exchange.failure,
     )
 
 
@@ -157,15 +157,15 @@ class EndpointObservations:
     handshakes: list[TLSHandshake] = field(default_factory=list)
     exchanges: list[HTTPExchange | AppExchange] = field(default_factory=list)
 
-    def add(self, seen: Known) -> None:
+    def add(self, observation: Known) -> None:
         """Add one observation of the run's own resolver or connections."""
-        match seen:
+        match observation:
             case TCPConnect():
-                self.connects.append(seen)
+                self.connects.append(observation)
             case TLSHandshake():
-                self.handshakes.append(seen)
+                self.handshakes.append(observation)
             case HTTPExchange() | AppExchange():
-                self.exchanges.append(seen)
+                self.exchanges.append(observation)
             case _:
                 pass  # lookups are the name's; no import makes others
 
@@ -173,12 +173,12 @@ class EndpointObservations:
         """Only what went to these addresses, if anything did."""
         mine = EndpointObservations(
             self.name,
-            [each for each in self.connects if each.address in answers],
-            [each for each in self.handshakes if each.address in answers],
+            [observation for observation in self.connects if observation.address in answers],
+            [observation for observation in self.handshakes if observation.address in answers],
             [
-                each
-                for each in self.exchanges
-                if not isinstance(each, HTTPExchange) or each.address in answers
+                observation
+                for observation in self.exchanges
+                if not isinstance(observation, HTTPExchange) or observation.address in answers
             ],
         )
         return mine if mine.connects or mine.handshakes or mine.exchanges else self
@@ -187,9 +187,9 @@ class EndpointObservations:
         """Without the steps that failed for the helper too."""
         return EndpointObservations(
             self.name,
-            [each for each in self.connects if not broken(each)],
-            [each for each in self.handshakes if not broken(each)],
-            [each for each in self.exchanges if not broken(each)],
+            [observation for observation in self.connects if not broken(observation)],
+            [observation for observation in self.handshakes if not broken(observation)],
+            [observation for observation in self.exchanges if not broken(observation)],
         )
 
 
@@ -205,66 +205,68 @@ class Ending:
     """The system's resolver failed or lied, and TLS passed at an address that it did not give."""
 
 
-def ending(seen: EndpointObservations, context: RunContext) -> Ending | None:
+def ending(endpoint: EndpointObservations, context: RunContext) -> Ending | None:
     """How far an endpoint got; None when the observations do not show it.
 
     An app uses what the system's resolver answers: where that resolver answered, only connections
     to its answers count. Those to other addresses show whether the answers can be believed.
     """
     passed: list[Layer] = []
-    if seen.name.lookups:
-        if (kind := _lookup(seen.name, context)) == DOWN:
+    if endpoint.name.lookups:
+        if (kind := _lookup(endpoint.name, context)) == DOWN:
             return Ending(None, DOWN)
         if kind is not None:
-            proven = seen.name.proven - seen.name.answers
+            proven = endpoint.name.proven - endpoint.name.answers
             return Ending(Layer.DNS, kind, (), bool(proven)) if kind != Kind.LOCAL else None
         passed.append(Layer.DNS)
-        seen = seen.of_answers(seen.name.answers)
-    found = _connected(seen, passed, context)
-    if found is None or found.layer is None:
-        return found
-    there = seen.without(lambda each: _fails_for(context.helper, each))
-    found = _connected(there, passed, context)
-    return Ending(None, DOWN) if found is None or found.layer is None else found
+        endpoint = endpoint.of_answers(endpoint.name.answers)
+    end = _connected(endpoint, passed, context)
+    if end is None or end.layer is None:
+        return end
+    left = endpoint.without(lambda observation: _fails_for(context.helper, observation))
+    end = _connected(left, passed, context)
+    return Ending(None, DOWN) if end is None or end.layer is None else end
 
 
-def _fails_for(helper: Helper, seen: Known) -> bool:
+def _fails_for(helper: Helper, observation: Known) -> bool:
     """Whether a step failed that fails for the helper too: the site is broken there."""
-    if not seen.failure or not isinstance(seen, TCPConnect | TLSHandshake | HTTPExchange):
+    if not observation.failure or not isinstance(
+        observation, TCPConnect | TLSHandshake | HTTPExchange
+    ):
         return False
-    at = f"[{seen.address}]" if ":" in seen.address else seen.address
-    at = f"{at}:{seen.port}"
-    if isinstance(seen, TCPConnect):
+    at = f"[{observation.address}]" if ":" in observation.address else observation.address
+    at = f"{at}:{observation.port}"
+    if isinstance(observation, TCPConnect):
         return helper.tcp.get(at) is False
     if helper.tcp.get(at) is False or helper.tls.get(at) is False:
         return True
-    host = seen.sni if isinstance(seen, TLSHandshake) else seen.host
+    host = observation.sni if isinstance(observation, TLSHandshake) else observation.host
     # Before version 0.5 its request alone says how its handshake went.
-    request = isinstance(seen, HTTPExchange) or not helper.tls
+    request = isinstance(observation, HTTPExchange) or not helper.tls
     return request and helper.http is False and host == helper.name
 
 
 def _connected(
-    seen: EndpointObservations, before: Sequence[Layer], context: RunContext
+    endpoint: EndpointObservations, before: Sequence[Layer], context: RunContext
 ) -> Ending | None:
     """How far the connections to an endpoint got."""
     passed = list(before)
-    if seen.connects:
-        kinds = [_kind_of(each, tcp_kind(each)) for each in seen.connects]
+    if endpoint.connects:
+        kinds = [_kind_of(observation, tcp_kind(observation)) for observation in endpoint.connects]
         if Kind.OK not in kinds:
             return _at(Layer.TCP, kinds, passed)
         passed.append(Layer.TCP)
-    if seen.handshakes:
-        if all(each.failure for each in seen.handshakes):
-            return _shaken(seen.handshakes, passed, context)
+    if endpoint.handshakes:
+        if all(observation.failure for observation in endpoint.handshakes):
+            return _shaken(endpoint.handshakes, passed, context)
         passed.append(Layer.TLS)
-    if seen.exchanges:
-        layer = _spoken(seen)
-        if _page(seen, context):
+    if endpoint.exchanges:
+        layer = _spoken(endpoint)
+        if _page(endpoint, context):
             return Ending(layer, PAGE, tuple(passed))
-        failures = [each for each in seen.exchanges if not _answered(each)]
-        if len(failures) == len(seen.exchanges):
-            return _died(seen, failures, layer, passed, context)
+        failures = [observation for observation in endpoint.exchanges if not _answered(observation)]
+        if len(failures) == len(endpoint.exchanges):
+            return _died(endpoint, failures, layer, passed, context)
         passed.append(layer)
     return Ending(None, "", tuple(passed)) if passed else None
 
@@ -275,22 +277,26 @@ def _at(layer: Layer, kinds: Sequence[str], passed: Sequence[Layer]) -> Ending |
 
 
 def _died(
-    seen: EndpointObservations,
+    endpoint: EndpointObservations,
     failures: Sequence[HTTPExchange | AppExchange],
     layer: Layer,
     passed: Sequence[Layer],
     context: RunContext,
 ) -> Ending | None:
     """Failed requests, which also represent steps that were not recorded separately."""
-    if not passed and all((each.failure or "").startswith("dns_") for each in failures):
-        return _at(Layer.DNS, [_resolver(each) for each in failures], passed)
-    secure = [each for each in failures if isinstance(each, HTTPExchange) and each.tls]
+    if not passed and all((exchange.failure or "").startswith("dns_") for exchange in failures):
+        return _at(Layer.DNS, [_resolver(exchange) for exchange in failures], passed)
+    secure = [
+        exchange for exchange in failures if isinstance(exchange, HTTPExchange) and exchange.tls
+    ]
     if layer is Layer.HTTP and secure and Layer.TLS not in passed:
         # No handshake was recorded, so it was not completed.
-        return _shaken([_handshake_of(each) for each in secure], passed, context)
+        return _shaken([_handshake_of(exchange) for exchange in secure], passed, context)
     kinds = [
-        _kind_of(each, http_kind(each) if isinstance(each, HTTPExchange) else Kind.OTHER)
-        for each in failures
+        _kind_of(
+            exchange, http_kind(exchange) if isinstance(exchange, HTTPExchange) else Kind.OTHER
+        )
+        for exchange in failures
     ]
     return _at(layer, kinds, passed)
 
@@ -299,31 +305,32 @@ def _shaken(
     handshakes: Sequence[TLSHandshake], passed: Sequence[Layer], context: RunContext
 ) -> Ending | None:
     """Handshakes that all failed."""
-    kinds = [_kind_of(each, tls_kind(each)) for each in handshakes]
+    kinds = [_kind_of(handshake, tls_kind(handshake)) for handshake in handshakes]
     foreign = CERTIFICATE_KINDS if context.own_authority else ()
     left = [kind for kind in kinds if kind not in foreign and kind is not Kind.DATES]
     return _at(Layer.TLS, left, passed)
 
 
-def _answered(seen: HTTPExchange | AppExchange) -> bool:
-    return seen.failure is None or seen.failure in _ANSWERED
+def _answered(exchange: HTTPExchange | AppExchange) -> bool:
+    return exchange.failure is None or exchange.failure in _ANSWERED
 
 
-def _page(seen: EndpointObservations, context: RunContext) -> bool:
+def _page(endpoint: EndpointObservations, context: RunContext) -> bool:
     return any(
-        isinstance(each, HTTPExchange)
-        and each.failure is None
-        and context.fingerprints.page(each, context.country) is not None
-        for each in seen.exchanges
+        isinstance(exchange, HTTPExchange)
+        and exchange.failure is None
+        and context.fingerprints.page(exchange, context.country) is not None
+        for exchange in endpoint.exchanges
     )
 
 
-def _spoken(seen: EndpointObservations) -> Layer:
+def _spoken(endpoint: EndpointObservations) -> Layer:
     """The layer of the requests. OONI measures Telegram's data centres by plain HTTP to an address
     without a name: this is the app's exchange, because there is no name to filter."""
     plain = any(
-        isinstance(each, AppExchange) or (not each.tls and each.host.replace(".", "").isdigit())
-        for each in seen.exchanges
+        isinstance(exchange, AppExchange)
+        or (not exchange.tls and exchange.host.replace(".", "").isdigit())
+        for exchange in endpoint.exchanges
     )
     return Layer.APP if plain else Layer.HTTP
 
@@ -336,7 +343,7 @@ def _lookup(name: NameObservations, context: RunContext) -> str | None:
     if not answers:
         if expected and helper.dns_failure and not helper.addresses and not name.proven:
             return DOWN
-        return _commonest([_resolver(each) for each in name.lookups])
+        return _commonest([_resolver(lookup) for lookup in name.lookups])
     if answers & name.proven or (expected and answers & set(helper.addresses)):
         return None
     if (kind := _forged(answers, context)) is not None:
@@ -359,28 +366,30 @@ def _forged(answers: Collection[str], context: RunContext) -> str | None:
 def _not_served(helper: Helper, answers: Collection[str]) -> bool:
     """Whether the helper, which reaches the site at its own addresses, could not complete TLS at
     any of these."""
-    here = {at: works for at, works in helper.tls.items() if _host(at) in answers}
-    return bool(here) and not any(here.values()) and any(helper.tls.values())
+    tried = {at: works for at, works in helper.tls.items() if _host(at) in answers}
+    return bool(tried) and not any(tried.values()) and any(helper.tls.values())
 
 
 def _host(at: str) -> str:
     return at.rpartition(":")[0].strip("[]")
 
 
-def _resolver(seen: Known) -> str:
+def _resolver(observation: Known) -> str:
     """How a resolver failed, according to a lookup or to a request that got no address."""
-    if seen.failure == _ANDROID:
+    if observation.failure == _ANDROID:
         return NO_WORD
-    if seen.failure == _BOGON:
+    if observation.failure == _BOGON:
         return BOGON
-    if isinstance(seen, DNSLookup):
-        return _kind_of(seen, dns_kind(seen))
-    asked = DNSLookup(endpoint=seen.endpoint, name="", qtype="A", resolver="", failure=seen.failure)
+    if isinstance(observation, DNSLookup):
+        return _kind_of(observation, dns_kind(observation))
+    asked = DNSLookup(
+        endpoint=observation.endpoint, name="", qtype="A", resolver="", failure=observation.failure
+    )
     return _kind_of(asked, dns_kind(asked))
 
 
-def _kind_of(seen: Known, kind: Kind) -> Kind:
-    failure = seen.failure or ""
+def _kind_of(observation: Known, kind: Kind) -> Kind:
+    failure = observation.failure or ""
     if failure in _DEVICE or any(words in failure for words in _DEVICE_TEXT):
         return Kind.LOCAL
     if kind is not Kind.OTHER:

@@ -69,10 +69,10 @@ _record = msgspec.json.Decoder(RunRecord)
 
 def record_of(observations: Iterable[AnyObservation]) -> RunRecord:
     """The record of the whole run; empty when there is none."""
-    for seen in observations:
-        if isinstance(seen, Unrecognised) and seen.step == RUN_STEP:
+    for observation in observations:
+        if isinstance(observation, Unrecognised) and observation.step == RUN_STEP:
             try:
-                return _record.decode(seen.raw)
+                return _record.decode(observation.raw)
             except msgspec.DecodeError:
                 break
     return RunRecord()

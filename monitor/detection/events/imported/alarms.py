@@ -56,7 +56,7 @@ def weigh(
             if joins:
                 # What joins a block did not begin before it: an older failure is another matter.
                 first = _first_span(state, network)
-                raised.onsets = [max(each, first) for each in held.onsets]
+                raised.onsets = [max(left, first) for left in held.onsets]
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
         supported |= sure or _outlasts_outages(state, network, onset, round, policy)
@@ -108,28 +108,30 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
 
 def missing(network: TargetNetwork, policy: Policy) -> str:
     """Why no failure in a network can raise an alarm; empty when one can."""
-    known = [track.baseline for each in network.layers.values() for track in each.tracks.values()]
-    worked = sum(map(_runs_that_worked, known))
+    histories = [
+        track.baseline for series in network.layers.values() for track in series.tracks.values()
+    ]
+    worked = sum(map(_runs_that_worked, histories))
     if network.runs is None or not network.runs.methods:
         return "no run that shows anything"
     if worked < policy.imported_history:
         return f"{worked} of {policy.imported_history} runs that worked"
-    if any(baseline.chronic(each, policy) for each in known):
+    if any(baseline.chronic(history, policy) for history in histories):
         return "fails too often"
     if all(memory.vetoed(network.runs, method) for method in network.runs.methods):
         return "not reached since the service failed everywhere"
     return ""
 
 
-def _runs_that_worked(known: Baseline) -> int:
-    return known.total + known.recent_total - known.failed - known.recent_failed
+def _runs_that_worked(history: Baseline) -> int:
+    return history.total + history.recent_total - history.failed - history.recent_failed
 
 
 def _worked_before(track: Track, policy: Policy) -> bool:
     """Whether the target used to work in this network, often enough and mostly."""
-    known = track.baseline
-    total, failed = known.total + known.recent_total, known.failed + known.recent_failed
-    enough = _runs_that_worked(known) >= policy.imported_history
+    history = track.baseline
+    total, failed = history.total + history.recent_total, history.failed + history.recent_failed
+    enough = _runs_that_worked(history) >= policy.imported_history
     return enough and failed * 1000 <= policy.chronic_per_mille * total
 
 
@@ -171,7 +173,11 @@ def lifted(state: ServiceState, network: TargetNetwork, round: int, policy: Poli
 def seen_again(network: TargetNetwork, event: Event) -> int:
     """The round since which the service is reached again where it failed last; `network` has just
     reached it. Where few measure, it may be seen days later that an earlier block has ended."""
-    spans = {(each.asn, each.target): each.spans[-1] for each in event.networks if each.spans}
+    spans = {
+        (evidence.asn, evidence.target): evidence.spans[-1]
+        for evidence in event.networks
+        if evidence.spans
+    }
     if network.runs is not None and network.runs.spans:
         spans[network.asn, network.target] = network.runs.spans[-1]
     failed = max((last for _, last, _ in spans.values()), default=event.onset)

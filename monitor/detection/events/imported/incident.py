@@ -32,18 +32,25 @@ def spans_since(
 def whole_incident(old: Event, new: Event, sure: Collection[tuple[str, int]]) -> Event:
     """The event's new form with what its old form contained. `sure`: (target, network) of series
     that may move the onset back."""
-    known = {(each.target, each.asn): each for each in old.networks}
-    joined = [each for each in new.networks if (each.target, each.asn) not in known]
-    for each in new.networks:
-        before = known.get((each.target, each.asn), each)
+    networks = {(evidence.target, evidence.asn): evidence for evidence in old.networks}
+    joined = [
+        evidence for evidence in new.networks if (evidence.target, evidence.asn) not in networks
+    ]
+    for evidence in new.networks:
+        before = networks.get((evidence.target, evidence.asn), evidence)
         # After the block, isolated failures before it may weigh more than the block itself.
-        began = each.spans[0][0] if each.spans else 0
+        began = evidence.spans[0][0] if evidence.spans else 0
         earlier = tuple(span for span in before.spans if span[1] < began)
-        known[each.target, each.asn] = replace(
-            each, onset=before.onset, spans=(*earlier, *each.spans)
+        networks[evidence.target, evidence.asn] = replace(
+            evidence, onset=before.onset, spans=(*earlier, *evidence.spans)
         )
     asns = tuple(sorted({*old.asns, *new.asns}))
-    onset = min([old.onset, *(each.onset for each in joined if (each.target, each.asn) in sure)])
+    onset = min(
+        [
+            old.onset,
+            *(evidence.onset for evidence in joined if (evidence.target, evidence.asn) in sure),
+        ]
+    )
     first = new.onset_earliest if new.onset == onset else onset
     return replace(
         new,
@@ -54,6 +61,6 @@ def whole_incident(old: Event, new: Event, sure: Collection[tuple[str, int]]) ->
         onset_latest=old.onset_latest,
         agreeing=len(asns),
         total=max(new.total, len(asns)),
-        networks=tuple(known[key] for key in sorted(known)),
+        networks=tuple(networks[key] for key in sorted(networks)),
         against=tuple(word for word in new.against if word != "one_network" or len(asns) == 1),
     )

@@ -20,7 +20,7 @@ def densest(held: Suspicion) -> int:
     """The member of the bank with the largest share that explains nearly as much as the best: an
     isolated failure days before is no part of the block."""
     best = max(held.sums)
-    return max(member for member, each in enumerate(held.sums) if 4 * each >= 3 * best)
+    return max(member for member, nats in enumerate(held.sums) if 4 * nats >= 3 * best)
 
 
 def dense(held: Suspicion) -> bool:
