@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration of the daemon, as values; `probes.cli.main` makes it from the options."""
+"""The configuration of the daemon, as values; `probes.cli.run` makes it from the options."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from monitor.broker.mosquitto import MONITOR_USER
 from monitor.paths import read_secret
 from probes.catalogue.load import load
 from probes.cli import consent
-from probes.cli.main import FULL_INTERVAL, LEAN_BUDGET, LEAN_INTERVAL
+from probes.cli.run import FULL_INTERVAL, LEAN_BUDGET, LEAN_INTERVAL
 from probes.delivery import enrolment
 from probes.rounds.scheduler import MONTH_MS
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH

@@ -32,7 +32,7 @@ from benchmarks.probing import standins
 from benchmarks.probing.accounting import Spread, cpu_seconds, rss_mb
 from probes.catalogue.load import load
 from probes.cli import consent
-from probes.cli.main import FULL_INTERVAL, LEAN_INTERVAL
+from probes.cli.run import FULL_INTERVAL, LEAN_INTERVAL
 from probes.rounds.scheduler import MONTH_MS
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 

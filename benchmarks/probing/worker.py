@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from probes.cli.main import keep_memory_low
+from probes.cli.daemon_process import keep_memory_low
 from probes.endpoint.timeouts import Timeouts
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork

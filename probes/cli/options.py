@@ -11,7 +11,9 @@ import probes
 from probes.local_page import ADDRESS as PAGE
 from probes.metered import MODES
 from probes.remote_catalogue import pinned_key
+from probes.runtime.broker_url import Broker, parse_broker
 from probes.runtime.options import (
+    OptionError,
     Parser,
     asn,
     authority,
@@ -24,6 +26,14 @@ from probes.runtime.options import (
     positive,
 )
 from probes.wire.countries import COUNTRIES
+
+
+def broker_at(source: str, url: str) -> Broker:
+    """Return the broker at a URL. Raises OptionError; `source` is where the URL is from."""
+    try:
+        return parse_broker(url)
+    except ValueError as error:
+        raise OptionError(f"{source}: {error}") from None
 
 
 def build(environment: Mapping[str, str]) -> Parser:

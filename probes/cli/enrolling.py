@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`reachprobe join` and `leave`: the probe's credentials, from the token to their end."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sys
+from argparse import Namespace
+
+import probes
+from probes import state_directory
+from probes.cli import consent, options
+from probes.cli.terminal import say_waiting
+from probes.delivery import enrolment
+from probes.log import Log
+from probes.wire.enrolment_token import parse_token
+
+
+def join(chosen: Namespace, log: Log) -> int:
+    """Exchange a token for credentials."""
+    token = parse_token(chosen.token)
+    state_directory.prepare(chosen.state)
+    if (old := enrolment.load(chosen.state)) is not None:
+        raise enrolment.EnrolmentError(
+            f"{chosen.state}: already enrolled as {old.probe}; run `reachprobe leave` first"
+        )
+    _ask_consent(chosen)
+    enrolment.require_room(chosen.state)
+    say_waiting("asking the monitor for credentials")
+    enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
+    for url in enrolled.broker:
+        options.broker_at("the collector's answer: broker", url)
+    enrolment.save(chosen.state, enrolled)
+    agreeing = f" --accept-risks {consent.digest()}"
+    with contextlib.suppress(consent.ConsentError):
+        consent.require(chosen.state)
+        agreeing = ""
+    print(
+        f"enrolled as {enrolled.probe} ({enrolled.role}); "
+        f"next: reachprobe run --country CC --asn N{agreeing} (where this machine is)"
+    )
+    return 0
+
+
+def _ask_consent(chosen: Namespace) -> None:
+    """Show the risks before the token is spent, unless they were agreed to, and ask for agreement
+    on a terminal. Elsewhere `run` demands it. Raises ConsentError when it is refused."""
+    if chosen.accept_risks:
+        consent.agree(chosen.state, chosen.accept_risks, dt.datetime.now(dt.UTC))
+        return
+    with contextlib.suppress(consent.ConsentError):
+        consent.require(chosen.state)
+        return
+    print(consent.text(), file=sys.stderr)
+    if not sys.stdin.isatty():
+        print(
+            f"To agree: reachprobe consent --accept-risks {consent.digest()}",
+            file=sys.stderr,
+            flush=True,
+        )
+        return
+    print("Do you agree? Type yes, or anything else to stop: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise consent.ConsentError("not enrolled, and the token is not used: you did not agree")
+    consent.agree(chosen.state, consent.digest(), dt.datetime.now(dt.UTC))
+
+
+def leave(chosen: Namespace, log: Log) -> int:
+    """Have the credentials revoked, and remove the probe's files."""
+    if not chosen.state.is_dir():
+        print(f"{chosen.state}: nothing is enrolled here")
+        return 0
+    with state_directory.locked(chosen.state):
+        enrolled = None if chosen.force else enrolment.load(chosen.state)
+        enrolled_here = (chosen.state / enrolment.FILE).exists()
+        try:
+            if enrolled is not None:
+                say_waiting("asking the monitor to revoke the credentials")
+                enrolment.leave(enrolled)
+        except enrolment.EnrolmentError as error:
+            # Without the credentials they could never be revoked.
+            state_directory.wipe(chosen.state, keep=enrolment.FILE)
+            print(
+                f"reachprobe: not revoked yet ({error}): the credentials are kept in "
+                f"{chosen.state}, everything else is removed; run `reachprobe leave` again later",
+                file=sys.stderr,
+            )
+            return 1
+        state_directory.wipe(chosen.state)
+    if not enrolled_here:
+        print(f"{chosen.state}: nothing is enrolled here")
+    elif enrolled is None:
+        print("files removed; the credentials are not revoked: tell your operator")
+    else:
+        print("credentials revoked, files removed")
+    return 0
