@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import msgspec
 
 from probes import local_http
-from probes.delivery.broker_client import DeliveryStats
+from probes.delivery.outbox import DeliveryStats
 from probes.delivery.spool import SpoolCounts
 from probes.local_http import PageReply, PageRequest
 from probes.status import ProbeStatus

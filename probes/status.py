@@ -43,7 +43,7 @@ OF_DELIVERY = (
     "unaccepted_ms",
     "unaccepted_reason",
 )
-"""Fields that are the same in `probes.delivery.broker_client.DeliveryStats`."""
+"""Fields that are the same in `probes.delivery.outbox.DeliveryStats`."""
 
 
 class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ CONTROL, CONTROL_ASN, CONTROL_MS = "p-control", 64999, 300_000
 RUN_MS, FAILED_MS = (5_000, 30_000), (5_000, 20_000)
 """A target is measured and its batch sent so long after the round began at that probe: batches wait
 for the end of the round, at most 30 seconds, or 2 after a failure
-(`probes.delivery.broker_client`)."""
+(`probes.delivery.outbox`)."""
 RETEST_RUN_MS = (4_000, 8_000)
 """The same of a retest: three seconds of waiting for second DNS answers, liveness, the target."""
 CONTRASTS_MS, TIMEOUT_MS = 4_000, 25_000

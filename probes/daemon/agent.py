@@ -26,7 +26,9 @@ from probes.daemon.status_keeper import keeper_of_last_run
 from probes.daemon.steady_spool import SteadySpool
 from probes.daemon.traffic_account import TrafficAccount
 from probes.delivery import enrolment
-from probes.delivery.broker_client import BrokerClient
+from probes.delivery.broker_client import Access, BrokerClient
+from probes.delivery.broker_session import DaemonSide
+from probes.delivery.outbox import Outbox
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.net.resolvers import resolver_class
@@ -62,26 +64,12 @@ class Agent:
         spool = Spool(config.directory, setup.probe, limit_bytes=config.spool_bytes)
         self._spool = SteadySpool(spool, log)
         self._location = _location_tracker(config, setup, log, lambda v: self._runner.locate(v))
-        self._client = BrokerClient(
-            spool,
-            setup.probe,
-            config.brokers,
-            user=config.user,
-            secret=config.secret,
-            boot=boot,
-            status=lambda state: self._keeper.message(state, boot=boot, consent=config.consent),
-            log=log,
-            now_ms=setup.network.wall_ms,
-            rng=rng,
-            location=lambda: self._runner.place,
-            on_retest=lambda request: self._rounds.offer_retest(request),
-            on_connect=self._location.reconnected,
-            on_catalogue=None if remote is None else remote.offer,
-        )
         profile = Profile(setup.catalogue, setup.probe, config.full)
         budget = TrafficBudget(config.budget_bytes, profile, config.interval_ms)
+        outbox = Outbox(spool, boot, now_ms=setup.network.wall_ms, rng=rng, log=log)
+        self._stats = outbox.stats
         self._keeper = keeper_of_last_run(
-            config, setup, taken, self._spool, self._client.stats, lambda: budget.spent, log
+            config, setup, taken, self._spool, outbox.stats, lambda: budget.spent, log
         )
         self._hold = Hold(config, self._keeper, log, setup.network.wall_ms)
         self._recorder = Recorder(self._spool, self._location, shown, report)
@@ -89,25 +77,43 @@ class Agent:
             setup,
             profile,
             recorder=self._recorder,
-            account=TrafficAccount(budget, lambda: self._client.stats.published_bytes),
-            client=self._client,
+            account=TrafficAccount(budget, outbox.stats),
+            outbox=outbox,
             keeper=self._keeper,
             rng=rng,
             log=log,
         )
         self._rounds = RoundLoop(
             self._runner,
-            IntervalPlanner(config, budget, self._keeper, log),
+            IntervalPlanner(config, budget, outbox.stats, self._keeper, log),
             self._hold,
             _retest_runner(config, setup, self._runner, rng, log),
             budget=budget,
-            client=self._client,
             keeper=self._keeper,
             remote=remote,
             rng=rng,
             log=log,
         )
+        self._client = BrokerClient(
+            _access(config, setup.probe),
+            outbox,
+            self._daemon_side(config, remote, boot),
+            now_ms=setup.network.wall_ms,
+            rng=rng,
+            log=log,
+        )
         self._serving = Serving(config, self._keeper, shown, self._runner, self._rounds, log)
+
+    def _daemon_side(
+        self, config: AgentConfig, remote: RemoteCatalogue | None, boot: str
+    ) -> DaemonSide:
+        return DaemonSide(
+            status=lambda state: self._keeper.message(state, boot, config.consent),
+            location=lambda: self._runner.place,
+            on_retest=self._rounds.offer_retest,
+            on_connect=self._location.reconnected,
+            on_catalogue=None if remote is None else remote.offer,
+        )
 
     def stop(self) -> None:
         """End `run` in an orderly way; for SIGTERM."""
@@ -132,7 +138,7 @@ class Agent:
                 for task in others:
                     task.cancel()
                 self._client.finish(STOP_SECONDS - 0.5)
-                connected = bool(self._client.stats.transport)
+                connected = bool(self._stats.transport)
                 await asyncio.wait([delivery], timeout=STOP_SECONDS if connected else 1.0)
                 delivery.cancel()
         await self._keeper.save(stopped=True)
@@ -148,6 +154,10 @@ class Agent:
     async def _deliver(self) -> None:
         await self._location.first_answer()
         await self._client.run()
+
+
+def _access(config: AgentConfig, probe: str) -> Access:
+    return Access(probe=probe, brokers=config.brokers, user=config.user, secret=config.secret)
 
 
 def _location_tracker(

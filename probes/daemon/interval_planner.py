@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often this probe measures: the volunteer's choice, shorter where few vantages take turns,
+"""When this probe measures: the volunteer's choice, shorter where few vantages take turns,
 longer on a metered connection and where the traffic budget does not pay for it."""
 
 from __future__ import annotations
+
+import random
 
 import msgspec
 
 from probes import metered
 from probes.config import AgentConfig
 from probes.daemon.status_keeper import StatusKeeper
+from probes.delivery.outbox import DeliveryStats
 from probes.log import Log
 from probes.rounds import scheduler
+from probes.rounds.scheduler import NextRound
 from probes.rounds.traffic_budget import TrafficBudget
 
 
@@ -41,18 +45,25 @@ def plan_interval(
 
 
 class IntervalPlanner:
-    """Keeps the interval, and says so when it changes."""
+    """Keeps the interval, says so when it changes, and finds the next round."""
 
     def __init__(
-        self, config: AgentConfig, budget: TrafficBudget, keeper: StatusKeeper, log: Log
+        self,
+        config: AgentConfig,
+        budget: TrafficBudget,
+        stats: DeliveryStats,
+        keeper: StatusKeeper,
+        log: Log,
     ) -> None:
-        self._config, self._budget, self._keeper, self._log = config, budget, keeper, log
+        """`stats` holds what the monitor said last of this probe's turn."""
+        self._config, self._budget, self._stats = config, budget, stats
+        self._keeper, self._log = keeper, log
         self.interval_ms = config.interval_ms
 
-    def plan(self, *, vantages: int | None, is_metered: bool, rounds: int) -> None:
+    def plan(self, *, is_metered: bool, rounds: int) -> None:
         """Plan the interval again; `rounds` were measured since the start."""
         planned = plan_interval(
-            self._config, self._budget, vantages=vantages, is_metered=is_metered
+            self._config, self._budget, vantages=self._stats.vantages, is_metered=is_metered
         )
         if planned.interval_ms != self.interval_ms or rounds <= 1:
             self._log(
@@ -65,3 +76,10 @@ class IntervalPlanner:
             self._log("the traffic budget is too small for one round a day", every=86_400.0)
         self.interval_ms = planned.interval_ms
         self._keeper.set(**msgspec.structs.asdict(planned))
+
+    def next_round(
+        self, probe: str, now_ms: int, last: int | None, rng: random.Random
+    ) -> NextRound:
+        """Return the round after the last one, at this probe's place in the interval."""
+        phase = scheduler.phase_ms(probe, self.interval_ms, self._stats.place)
+        return scheduler.next_round(now_ms, self.interval_ms, last, rng, phase)

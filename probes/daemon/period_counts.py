@@ -7,7 +7,7 @@ import datetime as dt
 
 import msgspec
 
-from probes.delivery.broker_client import DeliveryStats
+from probes.delivery.outbox import DeliveryStats
 from probes.rounds.scheduler import MONTH_MS
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 from probes.status import ProbeStatus

@@ -11,10 +11,8 @@ from probes.daemon.hold import Hold
 from probes.daemon.interval_planner import IntervalPlanner
 from probes.daemon.round_runner import RoundRunner
 from probes.daemon.status_keeper import StatusKeeper
-from probes.delivery.broker_client import BrokerClient
 from probes.log import Log
 from probes.remote_catalogue import RemoteCatalogue
-from probes.rounds import scheduler
 from probes.rounds.retests import RetestRunner
 from probes.rounds.scheduler import NextRound
 from probes.rounds.traffic_budget import TrafficBudget
@@ -35,7 +33,6 @@ class RoundLoop:
         retests: RetestRunner,
         *,
         budget: TrafficBudget,
-        client: BrokerClient,
         keeper: StatusKeeper,
         remote: RemoteCatalogue | None,
         rng: random.Random,
@@ -44,16 +41,12 @@ class RoundLoop:
         """`remote` decides on the catalogues of the monitor, None to take none."""
         self.retests = retests
         self._runner, self._planner, self._hold = runner, planner, hold
-        self._budget, self._client, self._keeper = budget, client, keeper
+        self._budget, self._keeper = budget, keeper
         self._remote, self._rng, self._log = remote, rng, log
 
     def plan_interval(self) -> None:
         """Plan the interval again: something that it comes from has changed."""
-        self._planner.plan(
-            vantages=self._client.vantages,
-            is_metered=self._hold.metered,
-            rounds=self._runner.rounds,
-        )
+        self._planner.plan(is_metered=self._hold.metered, rounds=self._runner.rounds)
 
     def resume_after(self, last: int | None) -> None:
         """Pay for the last round of an earlier run, and plan the interval."""
@@ -102,9 +95,8 @@ class RoundLoop:
         return coming
 
     def _next_round(self, last: int | None) -> NextRound:
-        setup, interval = self._runner.setup, self._planner.interval_ms
-        phase = scheduler.phase_ms(setup.probe, interval, self._client.place)
-        return scheduler.next_round(setup.network.wall_ms(), interval, last, self._rng, phase)
+        setup = self._runner.setup
+        return self._planner.next_round(setup.probe, setup.network.wall_ms(), last, self._rng)
 
     async def _take_catalogue(self) -> None:
         """Between two rounds: measure the monitor's newest catalogue, if it may be taken."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from probes.daemon.recorder import Recorder, RoundTally
 from probes.daemon.status_keeper import StatusKeeper
 from probes.daemon.traffic_account import TrafficAccount
-from probes.delivery.broker_client import BrokerClient
+from probes.delivery.outbox import Outbox
 from probes.log import Log
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints, failing_targets
@@ -38,7 +38,7 @@ class RoundRunner:
         *,
         recorder: Recorder,
         account: TrafficAccount,
-        client: BrokerClient,
+        outbox: Outbox,
         keeper: StatusKeeper,
         rng: random.Random,
         log: Log,
@@ -50,7 +50,7 @@ class RoundRunner:
         """Targets that the round in progress has still to measure."""
         self.measuring = asyncio.Lock()
         """Held while anything is measured."""
-        self._recorder, self._account, self._client = recorder, account, client
+        self._recorder, self._account, self._outbox = recorder, account, outbox
         self._keeper, self._rng, self._log = keeper, rng, log
         self._history: dict[str, int] = {}
         """When each endpoint failed, see `probes.rounds.last_failures`."""
@@ -91,16 +91,16 @@ class RoundRunner:
             await self._recorder.record(draft, self._account.add)
             if plan.fails_anew(draft) and tally.new_failures < MAX_HURRIED:
                 tally.new_failures += 1
-                self._client.hurry()
+                self._outbox.hurry()
 
-        self._client.round_opened(plan.round_ms)
+        self._outbox.round_opened(plan.round_ms)
         self._account.open_round()
         self.unfinished.update(target.id for target in plan.targets)
         try:
             await measure_round(self.setup, plan, emit=emit, rng=self._rng)
         finally:
             self.unfinished.clear()
-            self._client.round_closed()
+            self._outbox.round_closed()
         self._history.update(tally.failed)
         self.rounds += 1
         # The rounds after one that shows everything cost less.
@@ -121,17 +121,17 @@ class RoundRunner:
             history=self._history,
             throughput=planned.throughput,
         )
-        self._client.round_opened(planned.round_ms)
+        self._outbox.round_opened(planned.round_ms)
         try:
             await measure_retest(self.setup, plan, emit=emit, rng=self._rng)
         finally:
-            self._client.round_closed()
+            self._outbox.round_closed()
 
     def _plan(self, coming: NextRound, everything: bool) -> RoundPlan:
         targets, interval, profile = self.setup.catalogue.targets, coming.interval_ms, self.profile
         due: Sequence[Target] = targets
         if not everything:
-            due = profile.due(coming.round_ms, interval, self._client.place, self.failing())
+            due = profile.due(coming.round_ms, interval, self._outbox.stats.place, self.failing())
         return RoundPlan(
             targets=due,
             round_ms=coming.round_ms,

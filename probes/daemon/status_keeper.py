@@ -13,7 +13,7 @@ from probes import metrics, status
 from probes.config import AgentConfig
 from probes.daemon.period_counts import PeriodCounts
 from probes.daemon.steady_spool import SteadySpool
-from probes.delivery.broker_client import DeliveryStats
+from probes.delivery.outbox import DeliveryStats
 from probes.log import Log
 from probes.remote_catalogue import TakenCatalogue
 from probes.rounds.round_plan import Setup
@@ -98,7 +98,7 @@ class StatusKeeper:
         """Why the probe does not work, in one line; empty when it does."""
         return status.problem(self.present(), self._now_ms())
 
-    def message(self, state: str, *, boot: str, consent: str) -> codec.Status:
+    def message(self, state: str, boot: str, consent: str) -> codec.Status:
         """The status message to the monitor."""
         return status.message(
             self.status,

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from probes.delivery.outbox import DeliveryStats
 from probes.rounds.traffic_budget import TrafficBudget
 from probes.rounds.traffic_cost import sent_bytes, spent_bytes
 from probes.wire.measurement import Measurement
@@ -13,9 +12,9 @@ from probes.wire.measurement import Measurement
 class TrafficAccount:
     """Charges what is measured. A round is charged as a whole when it ends, a retest at once."""
 
-    def __init__(self, budget: TrafficBudget, published: Callable[[], int]) -> None:
-        """`published` returns the bytes of all batches published so far."""
-        self._budget, self._published = budget, published
+    def __init__(self, budget: TrafficBudget, stats: DeliveryStats) -> None:
+        """`stats` counts what was published."""
+        self._budget, self._stats = budget, stats
         self._paid_bytes = 0
         """Bytes of batches that are paid for."""
         self._round_bytes = self._round_lines = 0
@@ -32,7 +31,7 @@ class TrafficAccount:
     def close_round(self, *, usual: bool) -> None:
         """Charge the round. `usual`: the next ones are expected to cost about the same."""
         # Batches that were sent again count as well.
-        before, self._paid_bytes = self._paid_bytes, self._published()
+        before, self._paid_bytes = self._paid_bytes, self._stats.published_bytes
         again = max(0, self._paid_bytes - before - sent_bytes(self._round_lines))
         spend = self._budget.spend_round if usual else self._budget.spend
         spend(self._round_bytes + again)

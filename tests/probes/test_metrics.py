@@ -4,7 +4,7 @@ import contextlib
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from probes.delivery.broker_client import DeliveryStats
+from probes.delivery.outbox import DeliveryStats
 from probes.delivery.spool import SpoolCounts
 from probes.local_http import AddressError
 from probes.metrics import METRICS, render, serving, values

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from monitor.collector.rates import RateLimits
 from monitor.collector.subscriber import run_collector
 from monitor.metrics.counters import Counters
-from probes.delivery.broker_client import BrokerClient
+from probes.delivery.broker_client import Access, BrokerClient
+from probes.delivery.broker_session import DaemonSide
+from probes.delivery.outbox import Outbox
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.runtime.broker_url import parse_broker
@@ -73,17 +75,18 @@ async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> 
     """The probe's own spool and client against ours, by its enrolled credentials."""
     (tmp_path / "spool").mkdir()
     spool = Spool(tmp_path / "spool", made.one.probe)
-    client = BrokerClient(
-        spool,
-        made.one.probe,
-        [parse_broker(f"mqtt://127.0.0.1:{made.probes_port}")],
+    access = Access(
+        probe=made.one.probe,
+        brokers=(parse_broker(f"mqtt://127.0.0.1:{made.probes_port}"),),
         user=made.one.user,
         secret=made.one.secret,
-        boot="boot",
-        status=lambda state: Status(state=state, version="1"),
-        log=Log(io.StringIO()),
-        now_ms=now_ms,
-        rng=random.Random(1),
+    )
+    common = {"now_ms": now_ms, "rng": random.Random(1), "log": Log(io.StringIO())}
+    client = BrokerClient(
+        access,
+        Outbox(spool, "boot", **common),
+        DaemonSide(status=lambda state: Status(state=state, version="1")),
+        **common,
     )
     taken = [await spool.put(measurement(made.one.probe)) for _ in range(7)]
     async with collecting(made) as counters, asyncio.TaskGroup() as group:

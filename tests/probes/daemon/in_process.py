@@ -12,7 +12,7 @@ from probes.daemon.agent import Agent
 from probes.daemon.period_counts import PeriodCounts
 from probes.daemon.status_keeper import StatusKeeper
 from probes.daemon.steady_spool import SteadySpool
-from probes.delivery.broker_client import DeliveryStats
+from probes.delivery.outbox import DeliveryStats
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.rounds.round_plan import Setup

@@ -60,9 +60,10 @@ async def test_a_change_is_in_the_status_and_in_the_log_once(
 ) -> None:
     desk = Desk(tmp_path)
     config, budget = parts(0)
-    planner = IntervalPlanner(config, budget, desk.keeper, desk.log)
+    planner = IntervalPlanner(config, budget, desk.stats, desk.keeper, desk.log)
     for rounds, vantages in ((0, None), (2, None), (3, 1), (4, 1)):
-        planner.plan(vantages=vantages, is_metered=False, rounds=rounds)
+        desk.stats.vantages = vantages
+        planner.plan(is_metered=False, rounds=rounds)
     assert capsys.readouterr().err.count("expected traffic") == 2, "at first, and at the change"
     status = desk.keeper.status
     assert planner.interval_ms == status.interval_ms == status.wanted_ms == 360_000

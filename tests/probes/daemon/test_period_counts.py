@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from probes.daemon.period_counts import PeriodCounts
-from probes.delivery.broker_client import DeliveryStats
+from probes.delivery.outbox import DeliveryStats
 from probes.rounds.scheduler import DAY_MS, MONTH_MS
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 from tests.probes.test_status import probe_status

@@ -34,7 +34,7 @@ async def test_retests_are_offered_unless_the_volunteer_or_the_operator_would_mi
     )
     agent._hold.metered = metered
     if revoked:
-        stats, now = agent._client.stats, agent._runner.setup.network.wall_ms()
+        stats, now = agent._stats, agent._runner.setup.network.wall_ms()
         stats.refused, stats.away_ms, stats.last_ack_ms = 2, now - 700_000, now - 800_000
     agent._rounds.offer_retest(ASKED)
     assert asked == [ASKED] * accepted

@@ -79,7 +79,7 @@ async def test_new_failures_hurry_a_few_times(
 ) -> None:
     agent = agent_here(tmp_path / "s")
     hurried: list[bool] = []
-    monkeypatch.setattr(agent._client, "hurry", lambda: hurried.append(True))
+    monkeypatch.setattr(agent._runner._outbox, "hurry", lambda: hurried.append(True))
     rounds.emits = [draft(failure="connection_refused")] * 5
     await agent._runner.run(COMING)
     assert len(hurried) == 3

@@ -55,7 +55,7 @@ async def test_the_message_and_the_metrics_are_of_now(tmp_path: Path) -> None:
     await desk.spool.put(draft(NOW - 60_000))
     await desk.spool.count()
     desk.stats.transport = "mqtt+5"
-    message = desk.keeper.message("hello", boot="b", consent="c")
+    message = desk.keeper.message("hello", "b", "c")
     assert (message.state, message.boot, message.consent, message.taken) == ("hello", "b", "c", 1)
     assert message.transport == "mqtt+5"
     values = desk.keeper.metrics(rounds=2, retests=3)

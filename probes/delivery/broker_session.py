@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection to a broker: what is subscribed to, sent and received while it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from probes.delivery.batcher import REPEAT_LOG_SECONDS, OutgoingBatch
+from probes.delivery.outbox import Outbox
+from probes.log import Log
+from probes.runtime import mqtt
+from probes.runtime.cancellation import raise_if_cancelled
+from probes.wire import codec, topics
+from probes.wire.retest import Retest, decode_retest
+
+UNKNOWN_LOCATION = ("ZZ", 0)
+"""Country and network of a probe whose location is unknown: it receives no retests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonSide:
+    """What delivery asks of the daemon, and tells it."""
+
+    status: Callable[[str], codec.Status]
+    """The status message for `hello`, `heartbeat`, `goodbye` or `lost`."""
+    location: Callable[[], tuple[str, int]] = lambda: UNKNOWN_LOCATION
+    """Country and network whose retests are subscribed to."""
+    on_retest: Callable[[Retest], None] = lambda _: None
+    on_catalogue: Callable[[bytes], None] | None = None
+    """Receives the signed catalogues that the monitor publishes, if they are wanted."""
+    on_connect: Callable[[], Awaitable[bool]] | None = None
+    """Awaited for each new connection. Returns whether it has changed measurements in the spool."""
+
+
+class Finish:
+    """Whether, and by when, delivery is to end."""
+
+    def __init__(self) -> None:
+        self.by: float | None = None
+        """Loop time by which everything must have ended; None before it is to end."""
+
+    def wanted(self) -> bool:
+        """Whether delivery is to end."""
+        return self.by is not None
+
+
+class BrokerSession:
+    """Delivers over one connection until it is lost, or until delivery is to end."""
+
+    def __init__(
+        self,
+        connection: mqtt.BrokerConnection,
+        probe: str,
+        outbox: Outbox,
+        daemon: DaemonSide,
+        finish: Finish,
+        log: Log,
+    ) -> None:
+        self._connection, self._probe, self._outbox = connection, probe, outbox
+        self._daemon, self._finish, self._log = daemon, finish, log
+        self._retests = ""
+        """The topic of retests that is subscribed to."""
+
+    async def run(self) -> None:
+        """Raises nothing because of the network or the broker."""
+        daemon, connection = self._daemon, self._connection
+        try:
+            async with asyncio.TaskGroup() as group:
+                await connection.subscribe(topics.ack(self._probe))
+                if daemon.on_catalogue is not None:
+                    await connection.subscribe(topics.CATALOGUE)
+                await self._subscribe_to_retests()
+                await self._publish_status("hello")
+                moved = daemon.on_connect is not None and await daemon.on_connect()
+                self._outbox.reconnected(spool_changed=moved)
+                receiver = group.create_task(self._receive())
+                heartbeats = group.create_task(self._send_heartbeats())
+                await self._send()
+                receiver.cancel()
+                heartbeats.cancel()
+        except* mqtt.BrokerError as group_error:
+            self._log(
+                "connection lost", every=REPEAT_LOG_SECONDS, reason=str(group_error.exceptions[0])
+            )
+        raise_if_cancelled()
+
+    async def _publish_status(self, state: str) -> None:
+        status = codec.encode_message(self._daemon.status(state))
+        await self._connection.publish(topics.status(self._probe), status)
+
+    async def _subscribe_to_retests(self) -> None:
+        """Subscribe to the retests for this probe's present location."""
+        place = self._daemon.location()
+        topic = "" if place == UNKNOWN_LOCATION else topics.retest(*place)
+        if topic and topic != self._retests:
+            await self._connection.subscribe(topic)
+            self._retests = topic
+
+    async def _send_heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(self._outbox.times.heartbeat)
+            await self._publish_status("heartbeat")
+            await self._subscribe_to_retests()
+
+    async def _receive(self) -> None:
+        daemon = self._daemon
+        async for message in self._connection.messages():
+            try:
+                if message.topic == topics.ack(self._probe):
+                    await self._outbox.acknowledge(codec.decode_ack(message.payload))
+                elif message.topic == topics.CATALOGUE and daemon.on_catalogue is not None:
+                    daemon.on_catalogue(message.payload)
+                elif message.topic == topics.retest(*daemon.location()):
+                    daemon.on_retest(decode_retest(message.payload))
+            except codec.WireError as error:
+                self._log(
+                    "invalid message",
+                    every=REPEAT_LOG_SECONDS,
+                    topic=message.topic,
+                    reason=str(error),
+                )
+
+    async def _send(self) -> None:
+        """Return when finished. Raises BrokerError when the connection is lost."""
+        outbox, loop = self._outbox, asyncio.get_running_loop()
+        while True:
+            outbox.changed.clear()
+            for batch in outbox.due():
+                await self._publish(batch)
+            while (fresh := await outbox.next_batch(self._connection.packet_limit)) is not None:
+                await self._publish(fresh)
+            over = self._finish.by
+            if over is not None and (outbox.is_empty or loop.time() >= over):
+                break
+            await self._wait(outbox.next_end() if over is None else over)
+        try:
+            async with asyncio.timeout(1.0):
+                await self._publish_status("goodbye")
+        except TimeoutError:
+            pass
+
+    async def _wait(self, longest: float | None) -> None:
+        """Wait until something changes, a batch is due, or until this loop time."""
+        due = [at for at in (self._outbox.next_due(), longest) if at is not None]
+        try:
+            async with asyncio.timeout_at(min(due, default=None)):
+                await self._outbox.changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _publish(self, batch: OutgoingBatch) -> None:
+        payload = self._outbox.attempt(batch)
+        batch.disconnects += 1  # taken back when the broker confirms it
+        refusal = await self._connection.publish(topics.measurements(self._probe), payload)
+        batch.disconnects -= 1
+        if refusal:
+            self._log("broker refused a batch", every=REPEAT_LOG_SECONDS, reason=refusal)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on its way to the monitor, by whichever connection: batches until they are acknowledged.
+
+The spool is the only record: its rows are marked as sent only when the monitor's acknowledgement
+names their batch; that a broker has received it proves nothing. Whatever goes wrong (no broker, no
+collector, a full disk there) shows as a missing acknowledgement. The batch is then sent again after
+growing delays, with jitter, so that a thousand probes do not all return at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from probes.delivery.batcher import REPEAT_LOG_SECONDS, Batcher, OutgoingBatch
+from probes.delivery.open_round import OpenRound
+from probes.delivery.spool import Spool
+from probes.delivery.sqlite_file import DiskError
+from probes.log import Log
+from probes.wire import codec
+
+WINDOW = 4
+"""Batches that are sent before the first of them is acknowledged."""
+UNANSWERED_ATTEMPTS = 3
+"""After this many attempts without an acknowledgement only one batch at a time is sent again, in
+turn: a collector that is down for days must not use up the volunteer's traffic."""
+
+
+class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Delays of delivery, in seconds."""
+
+    ack: float = 10.0
+    """Wait for an acknowledgement before a batch is sent again for the first time."""
+    ack_most: float = 300.0
+    linger: float = 30.0
+    """How long measurements of a round in progress wait for the rest of the round."""
+    hurry: float = 2.0
+    """The same once an endpoint fails that did not fail before."""
+    heartbeat: float = 60.0
+    backoff: float = 2.0
+    """Longest first wait before connecting again."""
+    backoff_most: float = 300.0
+
+
+DEFAULT_TIMES = DeliveryTimes()
+
+
+class DeliveryStats(msgspec.Struct, kw_only=True):
+    """State and counts of delivery, for status and metrics, and what the monitor said last."""
+
+    transport: str = ""
+    """How it is connected (`mqtts+5`); empty when it is not."""
+    away_ms: int = 0
+    """Since when no broker is connected, Unix milliseconds; 0 while one is."""
+    refused: int = 0
+    """How often in a row a broker refused user or secret."""
+    last_ack_ms: int = 0
+    unaccepted: int = 0
+    """Measurements that the monitor did not accept when it last did not accept some."""
+    unaccepted_ms: int = 0
+    """When that was."""
+    unaccepted_reason: str = ""
+    published: int = 0
+    published_bytes: int = 0
+    resent: int = 0
+    place: int | None = None
+    """This probe's place in the interval, in thousandths, as the monitor gave it last."""
+    vantages: int | None = None
+    """How many vantages of this network take turns, as the monitor said last."""
+
+
+class Outbox:
+    """Says which batch is sent when, and forgets it when it is acknowledged."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        boot: str,
+        *,
+        now_ms: Callable[[], int],
+        rng: random.Random,
+        log: Log,
+        times: DeliveryTimes = DEFAULT_TIMES,
+    ) -> None:
+        self.boot, self.times, self.stats = boot, times, DeliveryStats()
+        self.changed = asyncio.Event()
+        """Set when there may be something to send."""
+        self._spool, self._now_ms, self._rng, self._log = spool, now_ms, rng, log
+        self._open_round = OpenRound(times.linger, times.hurry)
+        self._batcher = Batcher(spool, boot, self._open_round, log)
+        self._batches: dict[int, OutgoingBatch] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch waits for its acknowledgement."""
+        return not self._batches
+
+    def round_opened(self, round_ms: int) -> None:
+        """Let measurements of this round wait for the rest of it (at most `times.linger`)."""
+        self._open_round.begin(round_ms)
+        self.changed.set()
+
+    def hurry(self) -> None:
+        """Send soon what is stored of the round in progress: something that worked before fails,
+        and other vantages may be asked to measure it as well."""
+        self._open_round.hurry()
+        self.changed.set()
+
+    def round_closed(self) -> None:
+        """Send everything that is stored."""
+        self._open_round.end()
+        self.changed.set()
+
+    def reconnected(self, *, spool_changed: bool) -> None:
+        """Send batches in flight when the last connection was lost first, in order."""
+        if spool_changed:
+            self._rebuild()
+        if self._batcher.shrink(self._batches.values()):
+            self._rebuild()
+        for batch in self._batches.values():
+            batch.due = 0.0
+
+    async def next_batch(self, packet_limit: int) -> OutgoingBatch | None:
+        """Return a new batch to send, or None; see `Batcher.next`."""
+        if len(self._batches) >= WINDOW:
+            return None
+        batch = await self._batcher.next(packet_limit)
+        if batch is not None:
+            self._batches[batch.sequence] = batch
+        return batch
+
+    def due(self) -> Iterator[OutgoingBatch]:
+        """The batches that are to be sent again now. Some may be acknowledged meanwhile."""
+        now = _now()
+        unanswered = [b for b in self._batches.values() if b.attempts >= UNANSWERED_ATTEMPTS]
+        next_unanswered = min(unanswered, key=lambda batch: batch.attempts, default=None)
+        for number, batch in list(self._batches.items()):
+            may_send = batch.attempts < UNANSWERED_ATTEMPTS or batch is next_unanswered
+            if batch.due <= now and may_send and number in self._batches:
+                yield batch
+        for batch in unanswered:
+            if next_unanswered is not None and batch.attempts >= UNANSWERED_ATTEMPTS:
+                batch.due = next_unanswered.due
+
+    def next_due(self) -> float | None:
+        """Loop time at which a batch is sent again."""
+        return min((batch.due for batch in self._batches.values()), default=None)
+
+    def next_end(self) -> float | None:
+        """Loop time until which measurements of the round in progress wait; None without one."""
+        return self._open_round.next_end()
+
+    def attempt(self, batch: OutgoingBatch) -> bytes:
+        """Count one more attempt to send a batch, and return what is sent."""
+        delay = min(self.times.ack * 1.6**batch.attempts, self.times.ack_most)
+        batch.due = _now() + delay * self._rng.uniform(1.0, 1.3)
+        self.stats.resent += batch.attempts > 0
+        if batch.attempts >= UNANSWERED_ATTEMPTS:
+            self._log(
+                "no acknowledgement from the collector",
+                every=REPEAT_LOG_SECONDS,
+                attempts=batch.attempts,
+            )
+        self.stats.published += 1
+        self.stats.published_bytes += len(batch.payload)
+        batch.attempts += 1
+        return batch.payload
+
+    async def acknowledge(self, ack: codec.Ack) -> None:
+        """Take an acknowledgement, and what the monitor says with it."""
+        if ack.boot != self.boot:
+            return
+        if ack.place is not None:
+            self.stats.place, self.stats.vantages = ack.place, ack.vantages
+        if ack.quarantined:
+            self.stats.unaccepted = ack.quarantined
+            self.stats.unaccepted_ms = self._now_ms()
+            self.stats.unaccepted_reason = ack.reason
+        # A batch that was sent twice may be listed twice in one message.
+        known = [number for number in dict.fromkeys(ack.sequences) if number in self._batches]
+        if known:
+            await self._forget(known)
+
+    async def _forget(self, known: list[int]) -> None:
+        try:
+            await self._spool.acknowledge(
+                row for number in known for row in self._batches[number].rows
+            )
+        except DiskError as error:
+            # The rows stay: the batch is sent again and acknowledged again.
+            self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
+            return
+        for number in known:
+            del self._batches[number]
+        self.stats.last_ack_ms = self._now_ms()
+        # The collector is back: shorten the long delays from the time when it was down.
+        now = _now()
+        for batch in self._batches.values():
+            if batch.attempts >= UNANSWERED_ATTEMPTS:
+                batch.due, batch.attempts = now, 1
+            batch.due = min(batch.due, now + self.times.ack)
+        self.changed.set()
+
+    def _rebuild(self) -> None:
+        """Build the batches in flight again from what is in the spool now."""
+        self._batcher.take_back(self._batches.values())
+        self._batches.clear()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

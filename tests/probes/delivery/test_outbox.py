@@ -1,0 +1,130 @@
+"""Which batch is sent when, and what an acknowledgement does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes.delivery.outbox import UNANSWERED_ATTEMPTS, WINDOW, DeliveryTimes, Outbox
+from probes.delivery.spool import Spool
+from probes.delivery.sqlite_file import DiskError
+from probes.log import Log
+from probes.wire import codec
+from tests.probes.delivery.test_spool import PROBE, draft
+
+AT_ONCE = DeliveryTimes(ack=0.0, ack_most=0.0)
+PATIENT = DeliveryTimes(ack=100.0, ack_most=1000.0)
+
+
+def outbox_of(spool: Spool, times: DeliveryTimes) -> Outbox:
+    return Outbox(
+        spool, "boot", now_ms=lambda: 5, rng=random.Random(1), log=Log(sys.stderr), times=times
+    )
+
+
+async def filled(directory: Path, batches: int, times: DeliveryTimes) -> tuple[Spool, Outbox]:
+    """An outbox that has sent so many batches once."""
+    spool = Spool(directory, PROBE)
+    for number in range(batches):
+        await spool.put(draft(1000 * number))
+    outbox = outbox_of(spool, times)
+    while (batch := await outbox.next_batch(0)) is not None:
+        outbox.attempt(batch)
+    return spool, outbox
+
+
+async def test_a_few_batches_are_on_their_way_until_they_are_acknowledged(tmp_path: Path) -> None:
+    spool, outbox = await filled(tmp_path, WINDOW + 1, PATIENT)
+    assert (outbox.stats.published, outbox.stats.resent) == (WINDOW, 0)
+    assert list(outbox.due()) == []
+    await outbox.acknowledge(codec.Ack(boot="other", sequences=(0,), place=3))
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(99,)))
+    assert (await spool.counts()).acked == 0
+    assert outbox.stats.place is None
+    outbox.changed.clear()
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(0, 0, 1), place=3, vantages=2))
+    assert outbox.changed.is_set()
+    assert (await spool.counts()).acked == 2
+    assert (outbox.stats.last_ack_ms, outbox.stats.place, outbox.stats.vantages) == (5, 3, 2)
+    assert await outbox.next_batch(0) is not None
+    assert await outbox.next_batch(0) is None
+    await spool.close()
+
+
+async def test_without_answers_one_batch_at_a_time_is_sent_again(tmp_path: Path) -> None:
+    spool, outbox = await filled(tmp_path, 3, AT_ONCE)
+    for _ in range(UNANSWERED_ATTEMPTS - 1):
+        for batch in outbox.due():
+            outbox.attempt(batch)
+    assert outbox.stats.published == 3 * UNANSWERED_ATTEMPTS
+    in_turn = []
+    for _ in range(4):
+        for batch in outbox.due():
+            outbox.attempt(batch)
+            in_turn.append(batch.sequence)
+    assert in_turn == [0, 1, 2, 0]
+    assert outbox.stats.resent == 3 * (UNANSWERED_ATTEMPTS - 1) + 4
+    await spool.close()
+
+
+async def test_delays_grow_and_end_when_the_collector_is_back(tmp_path: Path) -> None:
+    spool, outbox = await filled(tmp_path, 2, PATIENT)
+    now = asyncio.get_running_loop().time()
+    first = outbox.next_due()
+    assert first is not None
+    assert 100 <= first - now <= 131
+    for _ in range(5):
+        outbox.reconnected(spool_changed=False)
+        for batch in outbox.due():
+            outbox.attempt(batch)
+    later = outbox.next_due()
+    assert later is not None
+    assert later - now > 400
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(0,)))
+    (waiting,) = outbox.due()
+    assert (waiting.sequence, waiting.attempts) == (1, 1)
+    await spool.close()
+
+
+async def test_a_full_disk_keeps_a_batch_that_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> int:
+        raise DiskError("disk full")
+
+    spool, outbox = await filled(tmp_path, 1, PATIENT)
+    with monkeypatch.context() as broken:
+        broken.setattr(Spool, "acknowledge", full)
+        await outbox.acknowledge(codec.Ack(boot="boot", sequences=(0,)))
+    assert not outbox.is_empty
+    assert outbox.stats.last_ack_ms == 0
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(0,)))
+    assert outbox.is_empty
+    await spool.close()
+
+
+async def test_after_a_change_of_the_spool_batches_are_made_anew(tmp_path: Path) -> None:
+    spool, outbox = await filled(tmp_path, 2, PATIENT)
+    outbox.reconnected(spool_changed=True)
+    assert outbox.is_empty
+    batch = await outbox.next_batch(0)
+    assert batch is not None
+    assert (batch.sequence, batch.rows) == (2, (1,))
+    await spool.close()
+
+
+async def test_what_the_monitor_did_not_accept_is_remembered(tmp_path: Path) -> None:
+    spool, outbox = await filled(tmp_path, 0, PATIENT)
+    for ack in (
+        codec.Ack(boot="boot", sequences=(), quarantined=1, reason="unknown_country"),
+        codec.Ack(boot="boot", sequences=()),
+    ):
+        await outbox.acknowledge(ack)
+        stats = outbox.stats
+        assert (stats.unaccepted, stats.unaccepted_reason) == (1, "unknown_country")
+        assert stats.unaccepted_ms == 5
+    await spool.close()
