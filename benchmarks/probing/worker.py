@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from probes.cli.daemon_process import keep_memory_low
 from probes.endpoint.timeouts import Timeouts
 from probes.net import tls
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
+from probes.net.socket_network import SocketNetwork
 from probes.privacy.scrub import scrub
 from probes.rounds.round import measure_round
 from probes.rounds.round_plan import RoundPlan, Setup

@@ -17,8 +17,9 @@ import msgspec
 
 from probes import __version__
 from probes.net import tls
-from probes.net.network import Guard, SocketNetwork, has_address
+from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
+from probes.net.socket_network import SocketNetwork, has_address
 from probes.privacy.scrub import scrub
 from probes.rounds.liveness import certificates_valid, liveness_targets, reached_hosts
 from probes.rounds.round import measure_round, round_bound_seconds

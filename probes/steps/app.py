@@ -19,13 +19,7 @@ import msgspec
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.limits import within
-from probes.net.network import (
-    LATE,
-    SENT_AGAIN,
-    Datagrams,
-    DestinationRefusedError,
-    Stream,
-)
+from probes.net.network import LATE, SENT_AGAIN, Datagrams, DestinationRefusedError, Stream
 from probes.steps.context import StepContext, icmp_fields
 from probes.wire.observation import AppExchange
 

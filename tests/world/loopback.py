@@ -20,8 +20,9 @@ from dataclasses import dataclass, fields, replace
 from probes.endpoint.dns_cache import DNSCache
 from probes.endpoint.endpoint_run import Course, EndpointRun, RoundMeans
 from probes.endpoint.timeouts import Timeouts
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
 from probes.net.resolvers import SYSTEM, ResolverRoute
+from probes.net.socket_network import SocketNetwork
 from probes.rounds.round_plan import Setup
 from probes.wire.measurement import Software, Vantage
 from probes.wire.observation import AnyObservation

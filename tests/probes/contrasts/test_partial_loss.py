@@ -7,7 +7,9 @@ from collections import Counter
 import pytest
 
 from probes.contrasts import partial_loss, tls_contrasts
-from probes.net.network import Guard, SocketNetwork, Stream
+from probes.net.guard import Guard
+from probes.net.network import Stream
+from probes.net.socket_network import SocketNetwork
 from probes.protocols import http
 from probes.wire.observation import Contrast, HTTPExchange, TLSHandshake
 from probes.wire.target import Endpoint, SNIContrast

@@ -11,7 +11,8 @@ import pytest
 from probes.contrasts import throughput
 from probes.contrasts.throughput_schedule import ThroughputMode, ThroughputOutcome, outcome
 from probes.endpoint.timeouts import Timeouts
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, TCPConnect, Transfer
 from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server

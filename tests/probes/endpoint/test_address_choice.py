@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from probes.contrasts import partial_loss
 from probes.endpoint.address_choice import MAX_PER_FAMILY
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.wire.observation import TCPConnect
 from tests.probes.endpoint.test_endpoint_run import NAME, endpoint
 from tests.world.dns_server import Address, Rcode

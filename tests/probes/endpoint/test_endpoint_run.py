@@ -6,7 +6,9 @@ import socket
 
 from probes.contrasts import partial_loss
 from probes.endpoint.endpoint_run import Connection
-from probes.net.network import Guard, SocketNetwork, Stream
+from probes.net.guard import Guard
+from probes.net.network import Stream
+from probes.net.socket_network import SocketNetwork
 from probes.protocols import tcp
 from probes.wire.observation import LIVENESS_HOST, Contrast, Purpose, TCPConnect
 from probes.wire.target import Endpoint

@@ -11,8 +11,9 @@ import pytest
 
 from probes.net.dns_message import build_query
 from probes.net.dns_transport import ExchangeError, Phase, exchange
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
+from probes.net.socket_network import SocketNetwork
 from tests.world.dns_server import SERVER_NAME, Address, DNSServer, HTTPStatus, server_context
 from tests.world.waiting import HANG_SECONDS
 

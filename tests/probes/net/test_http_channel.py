@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from probes.net.guard import Guard
 from probes.net.http_channel import HEADERS, HTTPChannel, h2_headers, http1_headers
-from probes.net.network import Guard, SocketNetwork
+from probes.net.socket_network import SocketNetwork
 from probes.net.tls import TLSClient, context_for, handshake
 from tests.world import tls_server
 from tests.world.pki import Authority

@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.net.tls import (
     MAX_HANDSHAKE_BYTES,
     MAX_SILENT_BYTES,

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
 from probes.net.quic import QUICClient
+from probes.net.socket_network import SocketNetwork
 from probes.reflector.quic import QUICReflectorError, client_of, serve_quic
 from probes.reflector.tcp import ReflectorError, make_certificate, serve, server_context
 from probes.steps import quic

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from probes.net import tls
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.reflector.tcp import (
     CERTIFICATE_FILE,
     KEY_FILE,

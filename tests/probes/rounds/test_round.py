@@ -11,7 +11,9 @@ from collections.abc import Collection
 import pytest
 
 from probes.endpoint.timeouts import Timeouts
-from probes.net.network import Guard, SocketNetwork, Stream
+from probes.net.guard import Guard
+from probes.net.network import Stream
+from probes.net.socket_network import SocketNetwork
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import measure_retest, measure_round, round_bound_seconds
 from probes.rounds.round_plan import RoundPlan

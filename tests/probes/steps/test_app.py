@@ -7,7 +7,9 @@ import socket
 
 import pytest
 
-from probes.net.network import LATE, SENT_AGAIN, Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.network import LATE, SENT_AGAIN
+from probes.net.socket_network import SocketNetwork
 from probes.protocols import mtproto, stun, whatsapp
 from probes.steps import app
 from probes.steps.app import (

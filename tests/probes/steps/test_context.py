@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.net.network import SocketNetwork
+from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext, icmp_fields
 from probes.wire.observation import Contrast, Purpose, TCPConnect
 

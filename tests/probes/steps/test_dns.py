@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
+from probes.net.socket_network import SocketNetwork
 from probes.steps.dns import PendingLookup, begin_lookup
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from probes.net import tls
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.http import LEAN_BODY, MAX_BODY, MAX_RECEIVED, clear_answer, exchange
 from probes.wire.codec import decode, encode

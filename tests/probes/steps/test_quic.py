@@ -9,7 +9,8 @@ import socket
 import pytest
 from aioquic.quic.packet import QuicProtocolVersion
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.quic import handshake
 from tests.world import quic_server

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.tcp import connect
 from probes.wire.observation import Contrast, Purpose

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.tls import handshake
 from tests.world import tls_server

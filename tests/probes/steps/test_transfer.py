@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from probes.net import tls
-from probes.net.network import Guard, SocketNetwork
+from probes.net.guard import Guard
+from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.transfer import (
     FASTEST,
