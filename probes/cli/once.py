@@ -90,6 +90,24 @@ async def once(
         probe=f"p-{secrets.token_hex(8)}",
         system=system,
     )
+    _announce(catalogue, stderr)
+    report = _Report(setup, own, json_out, stdout, ProgressLine(stderr))
+    if not json_out:
+        print(_line(_COLUMNS), file=stdout, flush=True)
+    offline = False
+    try:
+        await measure_round(
+            setup,
+            RoundPlan(targets=catalogue.targets, round_ms=network.wall_ms(), interval_ms=0),
+            emit=report.emit,
+            rng=random.Random(),
+        )
+    except* _OfflineError:
+        offline = True
+    report.end(language, offline=offline)
+
+
+def _announce(catalogue: Catalogue, stderr: TextIO) -> None:
     targets = catalogue.targets
     endpoints = sum(len(target.endpoints) for target in targets)
     bound = round_bound_seconds(catalogue)
@@ -99,56 +117,66 @@ async def once(
         file=stderr,
         flush=True,
     )
-    epoch, sequence, online = secrets.token_hex(8), 0, False
-    certificates: list[bool] = []
-    hosts = len(liveness_targets(catalogue.liveness, vantage.country))
-    found: list[FunctionSummary] = []
-    progress = ProgressLine(stderr)
 
-    def emit(measured: Measurement) -> None:
-        nonlocal sequence, online
-        sequence += 1
+
+class _Report:
+    """Prints the measurements of one round as they come, and what they mean at its end."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        own: Sequence[str],
+        json_out: bool,
+        stdout: TextIO,
+        progress: ProgressLine,
+    ) -> None:
+        self._setup, self._own = setup, own
+        self._json_out, self._stdout, self._progress = json_out, stdout, progress
+        self._epoch, self._sequence = secrets.token_hex(8), 0
+        self._hosts = len(liveness_targets(setup.catalogue.liveness, setup.vantage.country))
+        self._online = False
+        self._certificates: list[bool] = []
+        self._summaries: list[FunctionSummary] = []
+
+    def emit(self, measured: Measurement) -> None:
+        """Print one measurement. Raises _OfflineError after the last of liveness."""
+        self._sequence += 1
         measurement = msgspec.structs.replace(
-            scrub(measured, own),
-            id=measurement_id(setup.probe, epoch, sequence),
-            epoch=epoch,
-            sequence=sequence,
+            scrub(measured, self._own),
+            id=measurement_id(self._setup.probe, self._epoch, self._sequence),
+            epoch=self._epoch,
+            sequence=self._sequence,
         )
-        progress.clear()
-        if json_out:
-            print(encode(measurement).decode(), file=stdout, flush=True)
+        self._progress.clear()
+        if self._json_out:
+            print(encode(measurement).decode(), file=self._stdout, flush=True)
         else:
             for row in table_rows(measurement):
-                print(_line(row), file=stdout, flush=True)
-        progress.show(f"{sequence} of {hosts + len(targets)} measured")
+                print(_line(row), file=self._stdout, flush=True)
+        total = self._hosts + len(self._setup.catalogue.targets)
+        self._progress.show(f"{self._sequence} of {total} measured")
         if measured.target in LIVENESS_TARGETS:
-            online = online or bool(reached_hosts(measured))
-            certificates.extend(certificates_valid(measured))
-            if sequence == hosts and not online and not json_out:
+            self._online = self._online or bool(reached_hosts(measured))
+            self._certificates.extend(certificates_valid(measured))
+            if self._sequence == self._hosts and not self._online and not self._json_out:
                 raise _OfflineError
-        elif (shown := summarise(measured)) is not None:
-            found.append(shown)
+        elif (summary := summarise(measured)) is not None:
+            self._summaries.append(summary)
 
-    if not json_out:
-        print(_line(_COLUMNS), file=stdout, flush=True)
-    offline = False
-    try:
-        await measure_round(
-            setup,
-            RoundPlan(targets=targets, round_ms=network.wall_ms(), interval_ms=0),
-            emit=emit,
-            rng=random.Random(),
-        )
-    except* _OfflineError:
-        offline = True
-    progress.clear()
-    if not json_out:
-        lines = [say(language, "offline")] if offline else service_lines(catalogue, found, language)
-        if certificates and not any(certificates):
+    def end(self, language: str, *, offline: bool) -> None:
+        """Print a line for each service in words, or that the machine is offline."""
+        self._progress.clear()
+        if self._json_out:
+            return
+        if offline:
+            lines = [say(language, "offline")]
+        else:
+            lines = service_lines(self._setup.catalogue, self._summaries, language)
+        if self._certificates and not any(self._certificates):
             lines.append(say(language, "no_certificates"))
-        if stdout.isatty():
-            print(file=stdout)
-        print(*lines, sep="\n", file=stdout, flush=True)
+        if self._stdout.isatty():
+            print(file=self._stdout)
+        print(*lines, sep="\n", file=self._stdout, flush=True)
 
 
 def open_network(

@@ -63,74 +63,108 @@ def build(environment: Mapping[str, str]) -> Parser:
         )
         return parser
 
-    once = command("once", "measure one full round and print it; needs no broker", _measuring)
-    once.option(
+    _once(command("once", "measure one full round and print it; needs no broker", _measuring))
+    join = command("join", "enrol: exchange a token for this probe's own credentials", _consent)
+    join.option("token", "token from the operator of the monitor", required=True)
+    _run(
+        command(
+            "run",
+            "run the daemon: measure, store, publish, wait for acknowledgements",
+            _measuring,
+            _consent,
+        )
+    )
+    _looking(command)
+    _table(
+        command(
+            "update",
+            "install an offline table of countries and networks",
+            group=top.group("geo", "manage the offline table of countries and networks"),
+        )
+    )
+    leave = command("leave", "revoke this probe's credentials and delete its state")
+    leave.option("--force", "delete the credentials even when they cannot be revoked now")
+    command("pause", "stop measuring until `resume`; the probe stays enrolled")
+    command("resume", "measure again after `pause`")
+    _reflector(
+        command(
+            "reflector",
+            "run the reflector: a server next to a control, for comparison measurements",
+        )
+    )
+    return top
+
+
+def _once(parser: Parser) -> None:
+    parser.option(
         "--service ID", "measure only this service (repeatable)", read=_identifier, many=True
     )
-    once.option("--target ID", "measure only this target (repeatable)", read=_identifier, many=True)
-    once.option("--json", "print measurements as JSON Lines instead of a table")
-    once.option(
+    parser.option(
+        "--target ID", "measure only this target (repeatable)", read=_identifier, many=True
+    )
+    parser.option("--json", "print measurements as JSON Lines instead of a table")
+    parser.option(
         "--role ROLE",
         "role to print with the measurements: vantage or control",
         read=one_of("vantage", "control"),
         default="vantage",
     )
-    join = command("join", "enrol: exchange a token for this probe's own credentials", _consent)
-    join.option("token", "token from the operator of the monitor", required=True)
-    run = command(
-        "run",
-        "run the daemon: measure, store, publish, wait for acknowledgements",
-        _measuring,
-        _consent,
-    )
-    run.option(
+
+
+def _run(parser: Parser) -> None:
+    parser.option(
         "--broker URL",
         "broker to use instead of the enrolled one: mqtt://, mqtts://, ws:// or wss:// URL",
         many=True,
     )
-    run.option(
+    parser.option(
         "--catalogue-key KEY",
         "public key (64 hex digits) whose signed catalogues are accepted from the monitor, or none "
         "(default: the key received at enrolment). With --catalogue, none is accepted",
         read=pinned_key,
     )
-    run.option(
+    parser.option(
         "--interval SECONDS",
         "time between rounds, at most a day (default: 1800; 300 with --full)",
         read=number(0.1),
     )
-    run.option(
+    parser.option(
         "--full",
         "measure everything in every round, at every address: for controls, and where "
         "traffic costs nothing",
     )
-    run.option(
+    parser.option(
         "--budget MB",
         "maximum traffic per month, 0 for no limit; rounds become less frequent to stay within it "
         "(default: 1000; 0 with --full or --interval)",
         read=number(0),
     )
-    run.option("--metrics HOST:PORT", "serve /metrics and /healthz at this address", read=host_port)
-    run.option(
+    parser.option(
+        "--metrics HOST:PORT", "serve /metrics and /healthz at this address", read=host_port
+    )
+    parser.option(
         "--local-page HOST:PORT",
         "show what this probe saw on a page for this machine alone, in the browser's language "
         f"(default address: {PAGE})",
         read=_loopback,
         bare=PAGE,
     )
-    run.option(
+    parser.option(
         "--metered MODE",
         "on a connection that NetworkManager reports as metered: a quarter of the rounds and no "
         "retests (thin), nothing (pause), or as usual (ignore)",
         read=one_of(*MODES),
         default=MODES[0],
     )
-    run.option(
+    parser.option(
         "--spool-limit MB",
         "maximum size of the measurements that wait on disk for the monitor",
         read=number(0.1),
         default="50",
     )
+
+
+def _looking(command: Callable[..., Parser]) -> None:
     status = command("status", "show whether the probe works")
     status.option("--json", "print JSON")
     status.option("--check", "print nothing; exit with status 0 if the probe works, otherwise 1")
@@ -141,34 +175,26 @@ def build(environment: Mapping[str, str]) -> Parser:
     command(
         "consent", "print the risks and their hash; with --accept-risks, agree to them", _consent
     )
-    update = command(
-        "update",
-        "install an offline table of countries and networks",
-        group=top.group("geo", "manage the offline table of countries and networks"),
-    )
-    update.option(
+
+
+def _table(parser: Parser) -> None:
+    parser.option(
         "--from FILE",
         "table to install: rows of first address, last address, AS number and country, separated "
         "by tabs or commas, gzipped or not (ip2asn-combined.tsv.gz of iptoasn.com is one)",
         read=path,
         required=True,
     )
-    leave = command("leave", "revoke this probe's credentials and delete its state")
-    leave.option("--force", "delete the credentials even when they cannot be revoked now")
-    command("pause", "stop measuring until `resume`; the probe stays enrolled")
-    command("resume", "measure again after `pause`")
-    reflector = command(
-        "reflector",
-        "run the reflector: a server next to a control, for comparison measurements",
-    )
-    reflector.option(
+
+
+def _reflector(parser: Parser) -> None:
+    parser.option(
         "--listen HOST:PORT", "address to listen on", read=host_port, default="127.0.0.1:8443"
     )
-    reflector.option(
+    parser.option(
         "--certificate FILE", "PEM certificate (default: created in the state directory)", read=path
     )
-    reflector.option("--key FILE", "PEM key of the certificate", read=path)
-    return top
+    parser.option("--key FILE", "PEM key of the certificate", read=path)
 
 
 def _measuring(parser: Parser) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import DOUBTFUL, PendingLookup, begin_lookup
+from probes.steps.dns import DOUBTFUL, PendingLookup, WantedLookup, begin_lookup
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
@@ -256,20 +256,17 @@ class DNSCache:
     ) -> PendingLookup:
         # Nobody answers at a silent address: only the window is waited for.
         silent = contrast is Contrast.SILENT_ADDRESS
-        return begin_lookup(
-            self._group,
-            self._network,
+        wanted = WantedLookup(
             endpoint="",
             name=name,
             qtype=qtype,
-            via=via,
             started_us=self._started_us,
             purpose=purpose,
             contrast=contrast,
             window=self._timeouts.window if listen else 0.0,
             timeout=self._timeouts.window if silent else timeout or self._timeouts.dns,
-            on_doubt=on_doubt,
         )
+        return begin_lookup(self._group, self._network, wanted, via, on_doubt)
 
 
 def _unsettled(answered: Sequence[DNSLookup]) -> str | None:

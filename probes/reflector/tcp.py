@@ -140,38 +140,9 @@ async def serve(
     Beyond `max_connections`, or `quic_reflector.MAX_PER_CLIENT` of one client, each new connection
     ends the oldest (of that client). Raises ReflectorError when the address is not available.
     """
-    connections: dict[asyncio.StreamWriter, str] = {}
-    """Each with its client, oldest first."""
-
-    def make_room(client: str) -> None:
-        # A probe would take a reset of its new connection for interference with the name that it
-        # shows; and it needs a second, while whoever fills the places stays.
-        own = [writer for writer, of in connections.items() if of == client]
-        if len(own) >= quic_reflector.MAX_PER_CLIENT:
-            oldest = own[0]
-        elif len(connections) >= max_connections:
-            oldest = next(iter(connections))
-        else:
-            return
-        del connections[oldest]
-        oldest.transport.abort()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername") or ("",)
-        client = quic_reflector.client_of(str(peer[0]))
-        make_room(client)
-        connections[writer] = client
-        try:
-            async with asyncio.timeout(connection_seconds):
-                await _reflect(reader, writer, context)
-        except OSError:  # TimeoutError and ssl.SSLError as well: the client's errors are not ours
-            pass
-        finally:
-            connections.pop(writer, None)
-            writer.transport.abort()
-
+    reflector = _Reflector(context, connection_seconds, max_connections)
     try:
-        server = await asyncio.start_server(accept, host, port, limit=_MAX_HEAD)
+        server = await asyncio.start_server(reflector.accept, host, port, limit=_MAX_HEAD)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReflectorError(f"{host}:{port}: {reason}") from None
@@ -194,9 +165,53 @@ async def serve(
         raise ReflectorError(str(error)) from None
     finally:
         server.close()
-        for writer in tuple(connections):
-            writer.transport.abort()
+        reflector.abort()
         await asyncio.sleep(0)
+
+
+class _Reflector:
+    """The connections of all clients."""
+
+    def __init__(
+        self, context: ssl.SSLContext, connection_seconds: float, max_connections: int
+    ) -> None:
+        self._context = context
+        self._seconds, self._most = connection_seconds, max_connections
+        self._connections: dict[asyncio.StreamWriter, str] = {}
+        """Each with its client, oldest first."""
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        peer = writer.get_extra_info("peername") or ("",)
+        client = quic_reflector.client_of(str(peer[0]))
+        self._make_room(client)
+        self._connections[writer] = client
+        try:
+            async with asyncio.timeout(self._seconds):
+                await _reflect(reader, writer, self._context)
+        except OSError:  # TimeoutError and ssl.SSLError as well: the client's errors are not ours
+            pass
+        finally:
+            self._connections.pop(writer, None)
+            writer.transport.abort()
+
+    def abort(self) -> None:
+        """End every connection."""
+        for writer in tuple(self._connections):
+            writer.transport.abort()
+
+    def _make_room(self, client: str) -> None:
+        # A probe would take a reset of its new connection for interference with the name that it
+        # shows; and it needs a second, while whoever fills the places stays.
+        own = [writer for writer, of in self._connections.items() if of == client]
+        if len(own) >= quic_reflector.MAX_PER_CLIENT:
+            oldest = own[0]
+        elif len(self._connections) >= self._most:
+            oldest = next(iter(self._connections))
+        else:
+            return
+        del self._connections[oldest]
+        oldest.transport.abort()
 
 
 async def _reflect(

@@ -17,10 +17,9 @@ from typing import Final
 import msgspec
 
 from probes.net import tls
-from probes.net.classify import failure, kernel_errno
 from probes.net.limits import within
 from probes.net.network import LATE, SENT_AGAIN, Datagrams, DestinationRefusedError, Stream
-from probes.steps.context import StepContext, icmp_fields
+from probes.steps.context import StepContext, failure_fields, icmp_fields
 from probes.wire.observation import AppExchange
 
 _MAX_EXCERPT = 256
@@ -234,8 +233,7 @@ def _completed(
     reply = parsed if isinstance(parsed, Reply) else None
     return msgspec.structs.replace(
         seen,
-        failure=None if failed is None else failure(failed),
-        errno=None if failed is None else kernel_errno(failed),
+        **failure_fields(failed),
         evidence=(*seen.evidence, *(reply.evidence if reply else ())),
         spoke=reply is not None,
         reply=reply.kind if reply else None,

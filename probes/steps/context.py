@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from probes.net.classify import failure, kernel_errno
 from probes.net.network import ConnectError, Network
 from probes.wire.observation import Contrast, Purpose
 
@@ -37,6 +38,13 @@ class StepContext:
             "address": self.address,
             "port": self.port,
         }
+
+
+def failure_fields(failed: BaseException | None) -> dict[str, Any]:
+    """The fields for what ended a step; `failed` is None when it succeeded."""
+    if failed is None:
+        return {}
+    return {"failure": failure(failed), "errno": kernel_errno(failed)}
 
 
 def icmp_fields(failed: BaseException | None) -> dict[str, Any]:

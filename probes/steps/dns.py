@@ -103,19 +103,28 @@ class PendingLookup:
         self._final.set_result(observation)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One question, and how long to wait for replies."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedLookup:
+    """What is asked, and how long to wait for replies, in seconds."""
 
-    network: Network
     endpoint: str
     name: str
     qtype: str
+    """`A` or `AAAA`."""
     started_us: int
-    purpose: Purpose
-    contrast: Contrast | None
-    window: float
-    timeout: float
+    """Start of the measurement, by the network's clock."""
+    purpose: Purpose = Purpose.SUBJECT
+    contrast: Contrast | None = None
+    window: float = WINDOW
+    timeout: float = TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A question on its way. `pending` learns when it becomes doubtful."""
+
+    network: Network
+    wanted: WantedLookup
     pending: PendingLookup
 
 
@@ -147,21 +156,21 @@ class _LookupState:
         return self._made[2]
 
     def _observation(self) -> DNSLookup:
-        request = self.request
+        wanted = self.request.wanted
         settled = self.begun_us if self.settled_us is None else self.settled_us
         evidence = dict(self.evidence)
         if self.alone and not _usable(self.failure, self.replies):
             evidence[_nameserver_evidence(1, self.failure)] = None
         return DNSLookup(
-            endpoint=request.endpoint,
-            purpose=request.purpose,
-            contrast=request.contrast,
-            at_us=max(self.begun_us - request.started_us, 0),
+            endpoint=wanted.endpoint,
+            purpose=wanted.purpose,
+            contrast=wanted.contrast,
+            at_us=max(self.begun_us - wanted.started_us, 0),
             took_us=max(settled - self.begun_us, 0),
             failure=self.failure,
             evidence=tuple(evidence)[:_MAX_EVIDENCE],
-            name=request.name[:1024] if request.name.isprintable() else _printable(request.name),
-            qtype=request.qtype,
+            name=wanted.name[:1024] if wanted.name.isprintable() else _printable(wanted.name),
+            qtype=wanted.qtype,
             resolver=self.route.id,
             transport=self.route.transport,
             replies=tuple(self.replies),
@@ -185,33 +194,22 @@ def _printable(name: str) -> str:
 def begin_lookup(
     group: asyncio.TaskGroup,
     network: Network,
-    *,
-    endpoint: str,
-    name: str,
-    qtype: str,
+    wanted: WantedLookup,
     via: ResolverRoute | Sequence[ResolverRoute],
-    started_us: int,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
-    window: float = WINDOW,
-    timeout: float = TIMEOUT,
     on_doubt: Callable[[], None] | None = None,
 ) -> PendingLookup:
     """Start a lookup in the caller's task group, which also waits for its window to end.
 
-    `qtype` is `A` or `AAAA`, `started_us` the start of the measurement on the network's clock;
-    `window` and `timeout` are seconds, `on_doubt` as in `PendingLookup`. `took_us` of the
-    observation ends with the first reply or the failure, not with the window.
+    `on_doubt` as in `PendingLookup`. `took_us` of the observation ends with the first reply or the
+    failure, not with the window.
 
     A sequence of routes is asked in order, as a stub resolver asks its nameservers: the next one
     when one is silent, unreachable, or answers REFUSED or SERVFAIL. The observation is then the
     first usable answer, or what the first nameserver did; `evidence` says what those before did
-    (`ns1_generic_timeout_error`). `timeout` holds for each.
+    (`ns1_generic_timeout_error`). The time limit holds for each.
     """
     pending = PendingLookup(on_doubt)
-    request = _Request(
-        network, endpoint, name, qtype, started_us, purpose, contrast, window, timeout, pending
-    )
+    request = _Request(network, wanted, pending)
     if isinstance(via, ResolverRoute):
         group.create_task(_ask_one(request, via, pending))
     else:
@@ -266,7 +264,7 @@ async def _ask_one(
         if route.transport == "udp":
             await _over_udp(state, phase, pending)
         else:
-            with within(request.timeout):
+            with within(request.wanted.timeout):
                 await _over_connection(state, phase, route)
     except NameRefusedError:
         state.settle(unknown_failure("name_refused"))
@@ -287,7 +285,7 @@ async def _over_connection(state: _LookupState, phase: Phase, route: ResolverRou
     """Ask over TCP, DoT or DoH: one connection, one reply, no window (nobody can race TCP)."""
     request = state.request
     question = build_query(
-        request.name, request.qtype, identity=0 if route.transport == "doh" else None
+        request.wanted.name, request.wanted.qtype, identity=0 if route.transport == "doh" else None
     )
     payload = await exchange(request.network, route, question.payload, phase)
     parsed = parse_reply(payload, question, request.network.clock_us() - phase.asked_us)
@@ -309,7 +307,7 @@ def _record_reply(state: _LookupState, parsed: ParsedReply, reply: DNSReply) -> 
 async def _over_udp(state: _LookupState, phase: Phase, pending: PendingLookup) -> None:
     request, route = state.request, state.route
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + request.timeout
+    deadline = loop.time() + request.wanted.timeout
     sock = await request.network.datagrams(route.address, route.port)
     try:
         listener = _Listener(state, sock)
@@ -321,7 +319,7 @@ async def _over_udp(state: _LookupState, phase: Phase, pending: PendingLookup) -
                 await _over_connection(state, phase, over_tcp)
         pending.set_first(state.observation())
         if state.replies:
-            await listener.later_replies(request.window)
+            await listener.later_replies(request.wanted.window)
     finally:
         sock.close()
 
@@ -346,7 +344,7 @@ class _Listener:
         for number, part in enumerate(_WAIT_SHARES):
             await self._send()
             try:
-                with within(part * self._state.request.timeout):
+                with within(part * self._state.request.wanted.timeout):
                     return await self._first_valid()
             except TimeoutError:
                 self._state.request.pending.doubt()
@@ -398,7 +396,7 @@ class _Listener:
 
     async def _send(self) -> None:
         request = self._state.request
-        question = build_query(request.name, request.qtype, edns=self._edns)
+        question = build_query(request.wanted.name, request.wanted.qtype, edns=self._edns)
         self._asked[question.id] = (question, request.network.clock_us())
         await self._sock.send(question.payload)
 

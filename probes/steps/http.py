@@ -26,13 +26,12 @@ import h11
 import msgspec
 
 from probes.net import tls
-from probes.net.classify import failure, kernel_errno
 from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Stream
 from probes.net.page_shape import page_shape
 from probes.runtime.options import authority
-from probes.steps.context import StepContext
+from probes.steps.context import StepContext, failure_fields
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY, LEAN_BODY = 65536, 4096
@@ -104,8 +103,7 @@ async def exchange(
     took = network.clock_us() - begin
     asked = HTTPExchange(
         **step.fields(begin, took),
-        failure=None if failed is None else failure(failed),
-        errno=None if failed is None else kernel_errno(failed),
+        **failure_fields(failed),
         host=host or step.address,
         path=path,
         tls=client is not None,

@@ -25,12 +25,11 @@ import h2.settings
 import h11
 
 from probes.net import tls
-from probes.net.classify import failure, kernel_errno
 from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.runtime.options import authority
-from probes.steps.context import StepContext
+from probes.steps.context import StepContext, failure_fields
 from probes.wire.observation import Progress, Transfer
 from probes.wire.speed import SLOW
 
@@ -260,8 +259,7 @@ async def transfer(
     long the connect took. Evidence `short`: the server sent less than was wanted; `time_over`: the
     time, that of `limits`, ended while bytes were still arriving.
     """
-    network = step.network
-    limits = limits or TransferLimits()
+    network, limits = step.network, limits or TransferLimits()
     metered = _MeteredStream(network, stream, limits, round_trip_us)
     channel = HTTPChannel(metered, client)
     host_value = authority(host or step.address, step.port, 80 if client is None else 443)
@@ -287,8 +285,7 @@ async def transfer(
     metered.meter.finish(ended)
     return Transfer(
         **step.fields(metered.begin_us, ended - metered.begin_us),
-        failure=None if failed is None else failure(failed),
-        errno=None if failed is None else kernel_errno(failed),
+        **failure_fields(failed),
         evidence=tuple(evidence),
         sni=sni,
         turn=turn,

@@ -11,7 +11,7 @@ import pytest
 from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
 from probes.net.socket_network import SocketNetwork
-from probes.steps.dns import PendingLookup, begin_lookup
+from probes.steps.dns import PendingLookup, WantedLookup, begin_lookup
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import Contrast, DNSLookup, DNSReply, Purpose
@@ -57,10 +57,10 @@ WINDOW = 2.0
 """Seconds of listening where a second answer comes."""
 
 
-async def lookup(network: SocketNetwork, **options: object) -> DNSLookup:
+async def lookup(network: SocketNetwork, via: object, **options: object) -> DNSLookup:
     """Begin a lookup and wait for its end."""
     async with asyncio.TaskGroup() as group:
-        pending = begin_lookup(group, network, **options)
+        pending = begin_lookup(group, network, WantedLookup(**options), via)
     return await pending.finish()
 
 
@@ -172,9 +172,13 @@ async def test_first_reply_is_offered_before_the_window_is_over():
     async with DNSServer(table) as server, asyncio.TaskGroup() as group:
         begun = time.monotonic()
         pending = begin_lookup(
-            group, LAB, endpoint="e", name=NAME, qtype="A", via=route(server),
-            started_us=LAB.clock_us(), window=WINDOW,
-        )  # fmt: skip
+            group,
+            LAB,
+            WantedLookup(
+                endpoint="e", name=NAME, qtype="A", started_us=LAB.clock_us(), window=WINDOW
+            ),
+            route(server),
+        )
         first = await pending.first()
         assert len(first.replies) == 1
         whole = await pending.finish()
@@ -390,10 +394,10 @@ async def test_stub_early_answer_through_begin_lookup():
         DNSServer({NAME: Address("192.0.2.1")}) as good,
         asyncio.TaskGroup() as group,
     ):
-        pending = begin_lookup(
-            group, LAB, endpoint="e", name=NAME, qtype="A", via=(route(mute), route(good)),
-            started_us=LAB.clock_us(), window=5.0, timeout=1.0,
-        )  # fmt: skip
+        wanted = WantedLookup(
+            endpoint="e", name=NAME, qtype="A", started_us=LAB.clock_us(), window=5.0, timeout=1.0
+        )
+        pending = begin_lookup(group, LAB, wanted, (route(mute), route(good)))
         whole = group.create_task(pending.finish())
         assert (await pending.first()).answers == ("192.0.2.1",)
         assert not whole.done()
