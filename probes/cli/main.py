@@ -30,7 +30,6 @@ from probes.delivery.sqlite_file import DiskError
 from probes.local_http import AddressError
 from probes.log import Log, LogHandler, printable
 from probes.net.resolvers import ResolverError
-from probes.privacy import geo
 from probes.privacy.location import locate, own_identifiers
 from probes.reflector import tcp
 from probes.runtime.clock import wall_clock
@@ -201,6 +200,8 @@ def _consent(chosen: Namespace, log: Log) -> int:
 
 
 def _geo_update(chosen: Namespace, log: Log) -> int:
+    from probes.privacy import geo  # the daemon has no use for it
+
     made = geo.update(chosen.from_, chosen.state)
     print(f"table {made.version}: {made.rows_v4} rows for IPv4, {made.rows_v6} for IPv6")
     return 0

@@ -8,7 +8,8 @@ import datetime as dt
 import math
 import signal
 from argparse import Namespace
-from typing import NamedTuple
+
+import msgspec
 
 from probes import state_directory
 from probes.catalogue.load import CatalogueError, load
@@ -43,7 +44,7 @@ LEAN_BUDGET = 1000.0
 """MB a month by default."""
 
 
-class Rhythm(NamedTuple):
+class Rhythm(msgspec.Struct, frozen=True):
     """How often, and how much, a probe measures."""
 
     full: bool

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from probes.delivery.batcher import REPEAT_LOG_SECONDS
 from probes.delivery.broker_session import BrokerSession, DaemonSide, Finish
@@ -27,8 +28,7 @@ again."""
 STABLE_SECONDS = 30.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
+class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Who this probe is, and where it may deliver."""
 
     probe: str

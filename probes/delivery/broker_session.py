@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from probes.delivery.batcher import REPEAT_LOG_SECONDS, OutgoingBatch
 from probes.delivery.outbox import Outbox
@@ -19,8 +20,7 @@ UNKNOWN_LOCATION = ("ZZ", 0)
 """Country and network of a probe whose location is unknown: it receives no retests."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DaemonSide:
+class DaemonSide(msgspec.Struct, frozen=True, kw_only=True):
     """What delivery asks of the daemon, and tells it."""
 
     status: Callable[[str], codec.Status]

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from probes.endpoint.dns_cache import DNSCache
 from probes.net.network import DestinationRefusedError, Network
@@ -15,8 +16,7 @@ MAX_PER_FAMILY = 8
 choice is the same in every round."""
 
 
-@dataclass(slots=True)
-class AddressChoice:
+class AddressChoice(msgspec.Struct):
     """The addresses of one endpoint, and those that were dialled."""
 
     network: Network
@@ -32,7 +32,7 @@ class AddressChoice:
     """Chooses the address of a lean run: both families in turn, then the addresses of each."""
     system: tuple[str, ...] = ()
     """Answers of the machine's own resolver, or the address that the catalogue gives."""
-    _dialled: set[str] = field(default_factory=set)
+    _dialled: set[str] = set()
     _ipv6_tried: bool = False
 
     async def first(self) -> tuple[str, ...]:

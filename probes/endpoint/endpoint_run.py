@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
@@ -86,14 +86,13 @@ class Connection:
             self.client = None
 
 
-@dataclass(frozen=True, slots=True)
-class RoundMeans:
+class RoundMeans(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints of one round share."""
 
     network: Network
     dns_cache: DNSCache
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    sni: SNIContrast = field(default_factory=SNIContrast)
+    timeouts: Timeouts = Timeouts()
+    sni: SNIContrast = SNIContrast()
     alive: Sequence[tuple[str, int]] = ()
     """Addresses and ports at which liveness hosts were reached in this round."""
     stun_hosts: Sequence[tuple[str, int]] = ()
@@ -102,8 +101,7 @@ class RoundMeans:
     """Asks one of them once more (`probes.protocols.stun`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(msgspec.Struct, frozen=True, kw_only=True):
     """How one endpoint is measured in one round."""
 
     failed_last_round: bool = False

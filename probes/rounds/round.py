@@ -13,7 +13,6 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import msgspec
 
@@ -124,8 +123,7 @@ async def _measure_all(
             workers.create_task(crew.work())
 
 
-@dataclass
-class _Crew:
+class _Crew(msgspec.Struct):
     """The workers that share the targets of a round."""
 
     this: RoundContext

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from probes.contrasts.throughput_schedule import ThroughputSchedule
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network
@@ -31,8 +33,7 @@ class Setup:
     """When each endpoint's speed was last measured, kept from round to round."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RoundPlan:
+class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What one round, or one retest, measures and how. Times are milliseconds."""
 
     targets: Sequence[Target]
@@ -40,7 +41,7 @@ class RoundPlan:
     """The round's start in Unix time."""
     interval_ms: int
     """Of the rounds; 0 for a single run."""
-    intervals: Mapping[str, int] = field(default_factory=dict)
+    intervals: Mapping[str, int] = {}
     """Interval of each target, by id; that of the round without an entry."""
     longest_after_failure_ms: int | None = None
     """Longest interval of a target that fails now."""
@@ -51,7 +52,7 @@ class RoundPlan:
     reserve: Sequence[Target] = ()
     """Targets that are not due: those of a service are measured as well when one of its endpoints
     fails that did not fail before."""
-    history: Mapping[str, int] = field(default_factory=dict)
+    history: Mapping[str, int] = {}
     """The endpoints (by id) that failed in their last measurement, and when: see
     `probes.rounds.last_failures`."""
     limit_seconds: float | None = None

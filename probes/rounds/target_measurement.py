@@ -12,7 +12,6 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
@@ -44,8 +43,7 @@ class Occasion(Enum):
     RETEST = "retest"
 
 
-@dataclass(frozen=True)
-class LivenessReport:
+class LivenessReport(msgspec.Struct, frozen=True):
     """What the liveness hosts of a round have shown."""
 
     online: bool = True
@@ -58,8 +56,7 @@ class LivenessReport:
     clock_offset_ms: int | None = None
 
 
-@dataclass
-class RoundContext:
+class RoundContext(msgspec.Struct):
     """What the measurements of one round share."""
 
     setup: Setup
@@ -72,8 +69,7 @@ class RoundContext:
     liveness: LivenessReport = LivenessReport()
 
 
-@dataclass(frozen=True)
-class MeasuredTarget:
+class MeasuredTarget(msgspec.Struct, frozen=True):
     """A target whose endpoints are measured; its lookups may still be listening."""
 
     target: Target

@@ -103,8 +103,7 @@ class PendingLookup:
         self._final.set_result(observation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantedLookup:
+class WantedLookup(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, and how long to wait for replies, in seconds."""
 
     endpoint: str
@@ -119,8 +118,7 @@ class WantedLookup:
     timeout: float = TIMEOUT
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     """A question on its way. `pending` learns when it becomes doubtful."""
 
     network: Network

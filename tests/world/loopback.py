@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from probes.endpoint.dns_cache import DNSCache
 from probes.endpoint.endpoint_run import Course, EndpointRun, RoundMeans
@@ -74,7 +74,7 @@ class Internet:
             "timeouts": self.timeouts,
             "sni": self.catalogue.sni,
         }
-        course = {f.name: options.pop(f.name) for f in fields(Course) if f.name in options}
+        course = {name: options.pop(name) for name in Course.__struct_fields__ if name in options}
         means = RoundMeans(**(values | options))
         return EndpointRun(endpoint, means, self.network.clock_us(), Course(**course))
 
