@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +20,8 @@ from monitor.detection.model import Fact, Layer, State, Technique, Verdict
 from monitor.store import service_hours, statements, verdicts
 from monitor.store.days import has_id
 from monitor.store.tables import cell, measurement, vantage, verdict
-from monitor.store.verdicts import Entry
+from monitor.store.verdicts import Entry, ServiceRound
+from probes.wire.measurement import service_of
 
 HOUR = 3_600_000
 HOURS_KEPT = 2
@@ -79,84 +81,100 @@ def hour_of(round: int) -> int:
     return round - round % HOUR
 
 
-async def save_verdicts(
-    connection: AsyncConnection,
-    service: str,
-    facts: Sequence[Fact],
-    counts: HourCounts,
-    *,
-    revision: int,
-    replaced_after: int | None,
-    pruned: int,
-) -> None:
-    """Write the verdicts of facts and count them, in the transaction that makes `revision` of the
-    service's conclusions.
+class Judged(NamedTuple):
+    """What was judged of a service, in the transaction that makes `revision` of its conclusions."""
 
-    With `replaced_after`, verdicts of the service's later rounds that are not among these are
-    deleted. A verdict on a measurement that was pruned meanwhile is ignored.
-    """
-    facts = await _without_pruned(connection, facts, pruned)
+    service: str
+    facts: Sequence[Fact]
+    revision: int
+    replaced_after: int | None = None
+    """Verdicts of the service's later rounds that are not among these are deleted."""
+
+
+async def save_verdicts(
+    connection: AsyncConnection, judged: Sequence[Judged], counts: HourCounts, pruned: int
+) -> None:
+    """Write the verdicts of the facts of some services, each once, and count them. A verdict on a
+    measurement that was pruned meanwhile is ignored."""
+    facts = await _without_pruned(
+        connection, [fact for one in judged for fact in one.facts], pruned
+    )
     rounds = await _by_round(connection, facts)
-    replaced = await _replaced(connection, service, rounds, replaced_after)
-    hours = counts.get(service, revision - 1)
-    for hour in {hour_of(round) for round in (*replaced, *rounds)} - hours.keys():
-        hours[hour] = await _count(connection, service, hour, counts.vantages)
-    if replaced_after is not None:
-        later = verdict.c.service == service, verdict.c.round > replaced_after
-        await connection.execute(sa.delete(verdict).where(*later))
-    await _write_verdicts(connection, service, rounds, replaced)
-    again = {hour_of(round) for round in replaced}
+    replaced = await _replaced(connection, rounds, judged)
+    hours = {one.service: counts.get(one.service, one.revision - 1) for one in judged}
+    for service, hour in {(service, hour_of(round)) for service, round in (*replaced, *rounds)}:
+        if hour not in hours[service]:
+            hours[service][hour] = await _count(connection, service, hour, counts.vantages)
+    await _write_verdicts(connection, rounds, replaced, judged)
+    again = {(service, hour_of(round)) for service, round in replaced}
     gone: list[tuple[int, Place]] = []
-    written = _add_all(facts, {hour: hours[hour] for hour in hours.keys() - again})
-    for hour in again:
-        before, hours[hour] = hours[hour], await _count(connection, service, hour, counts.vantages)
-        gone += [(hour, place) for place in before if before[place] != hours[hour].get(place)]
-        written += [(hour, p, here) for p, here in hours[hour].items() if before.get(p) != here]
+    written = _add_all(facts, hours, again)
+    for service, hour in again:
+        before = hours[service][hour]
+        now = hours[service][hour] = await _count(connection, service, hour, counts.vantages)
+        gone += [(hour, place) for place in before if before[place] != now.get(place)]
+        written += [(hour, place, here) for place, here in now.items() if before.get(place) != here]
     await _write(
         connection,
         [(hour, place) for hour, place in gone if hour >= pruned],
         [each for each in written if each[0] >= pruned],
     )
-    counts.put(service, revision, hours)
+    for one in judged:
+        counts.put(one.service, one.revision, hours[one.service])
 
 
 async def _replaced(
-    connection: AsyncConnection, service: str, rounds: Collection[int], after: int | None
-) -> dict[int, bool]:
-    """Those rounds with stored verdicts that are among some rounds or later than one, each with
-    whether it is later."""
-    dropped = sa.false() if after is None else verdict.c.round > after
-    query = sa.select(verdict.c.round, dropped).where(
-        verdict.c.service == service, sa.or_(dropped, verdict.c.round.in_(rounds))
-    )
-    return {round: bool(is_dropped) for round, is_dropped in await connection.execute(query)}
+    connection: AsyncConnection, rounds: Collection[ServiceRound], judged: Iterable[Judged]
+) -> dict[ServiceRound, bool]:
+    """Those rounds with stored verdicts that are among some rounds or are to be replaced, each with
+    whether its verdicts are dropped."""
+    v = verdict.c
+    replaced: dict[ServiceRound, bool] = {}
+    for some in statements.chunks(sorted(rounds), verdicts.ROWS_AT_ONCE):
+        there = sa.select(v.service, v.round).where(sa.tuple_(v.service, v.round).in_(list(some)))
+        replaced |= dict.fromkeys(map(tuple, await connection.execute(there)), False)
+    for service, _, _, after in judged:
+        if after is not None:
+            later = sa.select(v.round).where(v.service == service, v.round > after)
+            replaced |= {(service, round): True for (round,) in await connection.execute(later)}
+    return replaced
 
 
 async def _write_verdicts(
     connection: AsyncConnection,
-    service: str,
-    rounds: Mapping[int, Sequence[Entry]],
-    replaced: Mapping[int, bool],
+    rounds: Mapping[ServiceRound, Sequence[Entry]],
+    replaced: Mapping[ServiceRound, bool],
+    judged: Iterable[Judged],
 ) -> None:
-    """Write the verdicts of rounds, beside those that their rounds have already; `replaced` as
-    `_replaced` gives it."""
-    merged = {round: list(entries) for round, entries in rounds.items()}
-    kept = {(service, round) for round, is_dropped in replaced.items() if not is_dropped}
-    async for _, round, judged in verdicts.read(connection, kept):
-        new = {arrival for arrival, _, _ in merged[round]}
-        merged[round] += [entry for entry in judged.entries() if entry[0] not in new]
-    await verdicts.write(connection, service, merged.items())
+    """Write the verdicts of rounds, beside those that their rounds have already and that are not
+    to be replaced; `replaced` as `_replaced` gives it."""
+    for service, _, _, after in judged:
+        if after is not None:
+            later = verdict.c.service == service, verdict.c.round > after
+            await connection.execute(sa.delete(verdict).where(*later))
+    merged = {key: list(entries) for key, entries in rounds.items()}
+    kept = {key for key, is_dropped in replaced.items() if not is_dropped}
+    async for service, round, stored in verdicts.read(connection, kept):
+        new = {arrival for arrival, _, _ in merged[service, round]}
+        merged[service, round] += [entry for entry in stored.entries() if entry[0] not in new]
+    await verdicts.write(connection, merged.items())
 
 
-def _add_all(facts: Iterable[Fact], hours: Mapping[int, _Hour]) -> list[tuple[int, Place, _Counts]]:
-    """Count the verdicts of facts in these hours; return what is counted now of their places."""
-    touched: set[tuple[int, Place]] = set()
+def _add_all(
+    facts: Iterable[Fact],
+    hours: Mapping[str, dict[int, _Hour]],
+    without: Collection[tuple[str, int]],
+) -> list[tuple[int, Place, _Counts]]:
+    """Count the verdicts of facts in the hours of their services, except some; return what is
+    counted now of their places."""
+    touched: dict[tuple[int, Place], _Counts] = {}
     for fact in facts:
-        if (counted := hours.get(hour := hour_of(fact.round))) is not None:
+        service, hour = service_of(fact.target), hour_of(fact.round)
+        if hour in hours[service] and (service, hour) not in without:
             place = fact.target, fact.country, fact.asn
-            touched.add((hour, place))
-            _add(counted.setdefault(place, {}), fact.verdict, fact.probe)
-    return [(hour, place, hours[hour][place]) for hour, place in touched]
+            counted = touched[hour, place] = hours[service][hour].setdefault(place, {})
+            _add(counted, fact.verdict, fact.probe)
+    return [(hour, place, counted) for (hour, place), counted in touched.items()]
 
 
 async def _write(
@@ -243,20 +261,21 @@ async def load_vantages(
 
 async def _by_round(
     connection: AsyncConnection, facts: Sequence[Fact]
-) -> defaultdict[int, list[Entry]]:
+) -> dict[ServiceRound, list[Entry]]:
     """Verdicts by round. Of facts that were not read by line the numbers are looked up."""
     m = measurement.c
     numbers: dict[str, tuple[int, int]] = {}
     for some in statements.chunks([fact.id for fact in facts if not fact.arrival]):
         query = sa.select(m.id, m.arrival, m.vantage).where(has_id(some))
         numbers |= {id: (at, number) for id, at, number in await connection.execute(query)}
-    rounds: defaultdict[int, list[Entry]] = defaultdict(list)
+    rounds: defaultdict[ServiceRound, list[Entry]] = defaultdict(list)
     for fact in facts:
         arrival, number = (
             (fact.arrival, fact.vantage) if fact.arrival else numbers.get(fact.id, (0, 0))
         )
         if arrival:
-            rounds[fact.round].append((arrival, number, fact.verdict))
+            key = service_of(fact.target), fact.round
+            rounds[key].append((arrival, number, fact.verdict))
     return rounds
 
 

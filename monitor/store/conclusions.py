@@ -113,8 +113,7 @@ class ConclusionStore:
             async with writing(self._engines) as connection:
                 await self._lease.check(connection)
                 pruned = await statements.cursor_value(connection, PRUNED)
-                for one in conclusions:
-                    await self._save_one(connection, one, pruned)
+                await self._save(connection, conclusions, pruned)
                 name = self._lease.shard.name
                 await connection.execute(_set_cursor, {"name": name, "value": cursor})
                 await self._lease.renew(connection)
@@ -128,50 +127,62 @@ class ConclusionStore:
         async with writing(self._engines) as connection:
             await self._lease.check(connection)
             pruned = await statements.cursor_value(connection, PRUNED)
-            number = await connection.scalar(statements.advance_revision, {"service": service})
-            await cells.save_verdicts(
-                connection,
-                service,
-                facts,
-                cells.HourCounts(),
-                revision=int(number),
-                replaced_after=None,
-                pruned=pruned,
-            )
+            numbers = await statements.advance_revisions(connection, [service])
+            judged = cells.Judged(service, facts, numbers[service])
+            await cells.save_verdicts(connection, [judged], cells.HourCounts(), pruned)
             await self._lease.renew(connection)
 
-    async def _save_one(self, connection: AsyncConnection, one: Conclusions, pruned: int) -> None:
-        after = one.refolded_after
-        state = {"service": one.service, "round": one.round, "state": one.state}
-        complete = {"arrival": one.arrival, "late": one.late}
-        await connection.execute(_set_state, state | complete)
-        examined = await self._save_checkpoints(connection, one)
-        # The journal first: it may name an event that the refold removes.
-        await self._save_journal(connection, one)
-        if after is not None:
-            kept = {each.id for each in one.events}
+    async def _save(
+        self, connection: AsyncConnection, conclusions: Sequence[Conclusions], pruned: int
+    ) -> None:
+        """Everything but the cursor. A statement costs as much as a hundred rows, so what all
+        services have is written at once."""
+        if not conclusions:
+            return
+        await connection.execute(
+            _set_state,
+            [
+                {
+                    "service": one.service,
+                    "round": one.round,
+                    "state": one.state,
+                    "arrival": one.arrival,
+                    "late": one.late,
+                }
+                for one in conclusions
+            ],
+        )
+        for one in conclusions:
+            examined = await self._save_checkpoints(connection, one)
+            # The journal first: it may name an event that the refold removes.
+            await self._save_journal(connection, one)
+            await self._save_events(connection, one)
+            await evidence.replace(
+                connection, one.service, one.evidence, one.refolded_after, pruned
+            )
+            if one.checkpoints:
+                newest = one.checkpoints[-1][0] - DAY
+                await evidence.thin(connection, one.service, examined - DAY, newest)
+        services = [one.service for one in conclusions]
+        numbers = await statements.advance_revisions(connection, services)
+        judged = [
+            cells.Judged(one.service, one.facts, numbers[one.service], one.refolded_after)
+            for one in conclusions
+        ]
+        await cells.save_verdicts(connection, judged, self._counts, pruned)
+
+    async def _save_events(self, connection: AsyncConnection, one: Conclusions) -> None:
+        """Write the events; after a refold, those that it did not touch are none."""
+        if one.refolded_after is not None:
+            kept = {touched.id for touched in one.events}
             changed = sa.select(event.c.id).where(
-                event.c.service == one.service, event.c.updated > after
+                event.c.service == one.service, event.c.updated > one.refolded_after
             )
             gone = [id for (id,) in await connection.execute(changed) if id not in kept]
             for chunk in statements.chunks(gone):
                 await connection.execute(sa.delete(event).where(event.c.id.in_(chunk)))
         if one.events:
-            await connection.execute(_set_event, [_event_row(each) for each in one.events])
-        number = await connection.scalar(statements.advance_revision, {"service": one.service})
-        await cells.save_verdicts(
-            connection,
-            one.service,
-            one.facts,
-            self._counts,
-            revision=int(number),
-            replaced_after=after,
-            pruned=pruned,
-        )
-        await evidence.replace(connection, one.service, one.evidence, after, pruned)
-        if one.checkpoints:
-            newest = one.checkpoints[-1][0] - DAY
-            await evidence.thin(connection, one.service, examined - DAY, newest)
+            await connection.execute(_set_event, [_event_row(touched) for touched in one.events])
 
     async def _save_checkpoints(self, connection: AsyncConnection, one: Conclusions) -> int:
         """Return the round of the checkpoint before these; -1 without one."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.shard import PATTERN, folded
-from monitor.store.tables import cursor
+from monitor.store.tables import cursor, revision
 
 _T = TypeVar("_T")
 _Query = TypeVar("_Query", bound=sa.Select[Any])
@@ -19,7 +19,7 @@ CHUNK = 500
 
 advance_revision = sa.text(
     "INSERT INTO revision (service, number) VALUES (:service, 1) "
-    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1 RETURNING number"
+    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1"
 )
 """Tells whoever keeps the conclusions about a service in memory that they have changed."""
 
@@ -41,6 +41,17 @@ def chunks(values: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
     """Cut a sequence into pieces of at most `size`."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+async def advance_revisions(connection: AsyncConnection, services: Sequence[str]) -> dict[str, int]:
+    """Execute `advance_revision` for some services; return their new numbers."""
+    await connection.execute(advance_revision, [{"service": service} for service in services])
+    numbers: dict[str, int] = {}
+    for some in chunks(services):
+        query = sa.select(revision.c.service, revision.c.number)
+        query = query.where(revision.c.service.in_(some))
+        numbers |= dict((await connection.execute(query)).all())
+    return numbers
 
 
 async def cursor_value(connection: AsyncConnection, name: str) -> int:

@@ -28,6 +28,7 @@ ROWS_AT_ONCE = 64
 """Frames that one query fetches."""
 Entry = tuple[int, int, Verdict]
 """Arrival number of the measurement, number of its vantage, verdict."""
+ServiceRound = tuple[str, int]
 
 
 class RoundVerdicts(msgspec.Struct, frozen=True, array_like=True):
@@ -83,18 +84,19 @@ def unpack(frame: bytes) -> RoundVerdicts:
 
 
 async def write(
-    connection: AsyncConnection, service: str, rounds: Iterable[tuple[int, Iterable[Entry]]]
+    connection: AsyncConnection, rounds: Iterable[tuple[ServiceRound, Iterable[Entry]]]
 ) -> None:
-    """Write the verdicts of some rounds; a round's frame that is there is replaced."""
+    """Write the verdicts of some (service, round); a frame that is there is replaced."""
     rows = [
-        {"service": service, "round": round, "body": pack(entries)} for round, entries in rounds
+        {"service": service, "round": round, "body": pack(entries)}
+        for (service, round), entries in rounds
     ]
     if rows:
         await connection.execute(_upsert, rows)
 
 
 async def read(
-    connection: AsyncConnection, keys: Collection[tuple[str, int]]
+    connection: AsyncConnection, keys: Collection[ServiceRound]
 ) -> AsyncIterator[tuple[str, int, RoundVerdicts]]:
     """The verdicts of these (service, round); those that there are."""
     v = verdict.c
