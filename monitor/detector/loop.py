@@ -76,7 +76,9 @@ class Detector:
         facts = (database, policy, self.fingerprints, reader)
         self._closed_rounds = ClosedRounds(*facts, newest, self._retests, self._writer)
         self._late_rounds = LateRounds(*facts, newest, self._retests, self._writer)
-        self._open_rounds = OpenRounds(reader, self._retests, policy, self.fingerprints, clock)
+        self._open_rounds = OpenRounds(
+            database.facts, reader, self._retests, policy, self.fingerprints, clock
+        )
 
     @property
     def leads(self) -> bool:

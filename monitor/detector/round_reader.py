@@ -47,7 +47,12 @@ class Lines(Protocol):
     """What rounds are read from: `monitor.store.facts.FactStore`, or an archive as well."""
 
     def lines(
-        self, first_round: int, last_round: int, services: Collection[str], role: Role
+        self,
+        first_round: int,
+        last_round: int,
+        services: Collection[str],
+        role: Role,
+        after: int = 0,
     ) -> AsyncGenerator[Sequence[StoredLine], None]:
         """As `FactStore.lines`."""
 
@@ -77,16 +82,11 @@ class RoundReader:
         foldings: Mapping[str, Folding],
         rounds: Rounds,
         pause: Pause = no_pause,
-        *,
-        pending: bool = False,
     ) -> list[Stored]:
-        """Fold these rounds of each service; return the controls' measurements.
-
-        `pending`: the rounds are not complete, and the results are discarded later.
-        """
+        """Fold these rounds of each service; return the controls' measurements."""
         if not rounds:
             return []
-        facts, controls = await self.judge(rounds, pause, pending=pending)
+        facts, controls = await self.judge(rounds, pause)
         for service, some in rounds.items():
             for part in _parts(service, some, facts):
                 await calculated(_fold, foldings[service], part)
@@ -95,10 +95,11 @@ class RoundReader:
         return controls
 
     async def judge(
-        self, rounds: Rounds, pause: Pause = no_pause, *, pending: bool = False
+        self, rounds: Rounds, pause: Pause = no_pause, *, pending: bool = False, after: int = 0
     ) -> tuple[Mapping[tuple[str, int], Sequence[Fact]], list[Stored]]:
-        """The facts of these rounds (at least one) of each service, by service and round; and the
-        controls' measurements. `pending` as in `fold`."""
+        """The facts of these rounds (at least one) of each service, by service and round, as far as
+        they arrived after a number; and the controls' measurements. `pending`: the rounds are not
+        complete, and the results are discarded later."""
         first = min(some[0] for some in rounds.values())
         last = max(some[-1] for some in rounds.values())
         window = self._policy.ms(self._policy.control_window_seconds)
@@ -107,8 +108,9 @@ class RoundReader:
         )
         alive = await self._decoded(first, last, [LIVENESS], Role.VANTAGE, pause)
         judge = RoundJudge([*controls, *alive], self._policy, self._known, pending=pending)
-        async with aclosing(self._facts.lines(first, last, list(rounds), Role.VANTAGE)) as found:
-            async for lines in found:
+        vantages = self._facts.lines(first, last, list(rounds), Role.VANTAGE, after)
+        async with aclosing(vantages) as parts:
+            async for lines in parts:
                 await calculated(judge.add_all, lines)
                 await pause()
         return await calculated(judge.facts), controls

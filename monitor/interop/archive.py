@@ -290,17 +290,23 @@ class ArchivedFacts:
         return self._index[day]
 
     async def lines(
-        self, first_round: int, last_round: int, services: Collection[str], role: Role
+        self,
+        first_round: int,
+        last_round: int,
+        services: Collection[str],
+        role: Role,
+        after: int = 0,
     ) -> AsyncGenerator[Sequence[StoredLine], None]:
         """As `FactStore.lines`."""
         here = {day for day in self.days if day_of(first_round) <= day <= day_of(last_round)}
         for day in sorted(here):
             for some in self._archive.measurements(day, first_round, last_round):
                 chosen = [one for one in some if one.role == role and one.service in services]
-                if chosen:
-                    yield list(map(stored_line, chosen))
+                if new := [stored_line(one) for one in chosen if not after or one.arrival > after]:
+                    yield new
         for first, last in _gaps(first_round, last_round, here):
-            async with contextlib.aclosing(self._facts.lines(first, last, services, role)) as found:
+            there = self._facts.lines(first, last, services, role, after)
+            async with contextlib.aclosing(there) as found:
                 async for stored in found:
                     yield stored
 

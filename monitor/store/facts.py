@@ -152,24 +152,39 @@ class FactStore:
         async with reading(self._engines) as connection:
             return await _earliest(connection, sa.and_(m.arrival > after, m.arrival <= until))
 
+    async def arrived_after(self, after: int, first_round: int) -> tuple[int, Sequence[Arrived]]:
+        """The number of the newest arrival, and what arrived after a number of rounds from one
+        on."""
+        m = measurement.c
+        async with reading(self._engines) as connection:
+            newest = (await connection.execute(sa.select(sa.func.max(m.arrival)))).scalar() or 0
+            new = sa.and_(m.arrival > after, m.arrival <= newest)
+            return max(after, newest), await _arrived(connection, first_round, new)
+
     async def arrived(self, first_round: int) -> Sequence[Arrived]:
         """All measurements of rounds from one on."""
         async with reading(self._engines) as connection:
             return await _arrived(connection, first_round, sa.true())
 
     async def lines(
-        self, first_round: int, last_round: int, services: Collection[str], role: Role
+        self,
+        first_round: int,
+        last_round: int,
+        services: Collection[str],
+        role: Role,
+        after: int = 0,
     ) -> AsyncGenerator[Sequence[StoredLine], None]:
         """Lines as sent of rounds first..last (both included) of some services (`liveness` is one)
-        and of one role: some at a time, in any order. Reading goes on while the caller works, so
-        that the lines of a large round are never in memory together. Damaged batches are left out
-        and noted. A caller that may stop before the end closes the generator
-        (`contextlib.aclosing`)."""
+        and of one role, that arrived after a number: some at a time, in any order. Reading goes on
+        while the caller works, so that the lines of a large round are never in memory together.
+        Damaged batches are left out and noted. A caller that may stop before the end closes the
+        generator (`contextlib.aclosing`)."""
         m, v = measurement.c, vantage.c
         measured_by = sa.select(v.number, v.owner, v.enrolled, v.source).where(v.role == role.value)
         query = sa.select(FIRST_ARRIVAL, m.arrival, m.vantage).where(
             m.target.in_(sa.select(target.c.number).where(target.c.service.in_(services))),
             m.round.between(first_round, last_round),
+            m.arrival > after if after else sa.true(),
             m.vantage.in_(sa.select(v.number).where(v.role == role.value)),
         )
         async with reading(self._engines) as connection:

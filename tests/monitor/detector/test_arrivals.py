@@ -92,10 +92,12 @@ async def test_a_backlog_is_visible_and_a_restart_goes_on_with_it(
     read: list[int] = []
     real = world.database.facts.lines
 
-    def lines_from(first: int, last: int, services: Collection[str], role: Role) -> Any:
+    def lines_from(
+        first: int, last: int, services: Collection[str], role: Role, after: int = 0
+    ) -> Any:
         if role is Role.VANTAGE:
             read.append(first)
-        return real(first, last, services, role)
+        return real(first, last, services, role, after)
 
     monkeypatch.setattr(world.database.facts, "lines", lines_from)
     await world.detector.leadership.release()

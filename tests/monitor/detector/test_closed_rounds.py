@@ -41,9 +41,9 @@ async def test_what_lies_in_a_hole_is_not_read(
     asked: list[tuple[int, int]] = []
     real = world.database.facts.lines
 
-    def lines(first: int, last: int, services: Collection[str], role: Role) -> Any:
+    def lines(first: int, last: int, services: Collection[str], role: Role, after: int = 0) -> Any:
         asked.append((first, last))
-        return real(first, last, services, role)
+        return real(first, last, services, role, after)
 
     monkeypatch.setattr(world.database.facts, "lines", lines)
     world.now = START + 9100 * INTERVAL
