@@ -63,6 +63,9 @@ class RoundReader:
     def __init__(self, facts: Lines, policy: Policy, fingerprints: Fingerprints = OWN) -> None:
         self._facts, self._policy = facts, policy
         self._known = KnownVerdicts(fingerprints)
+        self._decoded: dict[bytes, Stored | None] = {}
+        """The controls' measurements that were read last, by line: each is needed in the rounds of
+        its whole interval."""
         self._size = 1
 
     def parts(self, rounds: Rounds) -> Iterable[Rounds]:
@@ -103,11 +106,13 @@ class RoundReader:
         first = min(some[0] for some in rounds.values())
         last = max(some[-1] for some in rounds.values())
         window = self._policy.ms(self._policy.control_window_seconds)
-        controls = await self._decoded(
+        self._decoded = decoded = await self._read(
             first - window, last, [*rounds, LIVENESS], Role.CONTROL, pause
         )
-        alive = await self._decoded(first, last, [LIVENESS], Role.VANTAGE, pause)
-        judge = RoundJudge([*controls, *alive], self._policy, self._known, pending=pending)
+        controls = [stored for stored in decoded.values() if stored is not None]
+        alive = await self._read(first, last, [LIVENESS], Role.VANTAGE, pause)
+        living = [stored for stored in alive.values() if stored is not None]
+        judge = RoundJudge([*controls, *living], self._policy, self._known, pending=pending)
         vantages = self._facts.lines(first, last, list(rounds), Role.VANTAGE, after)
         async with aclosing(vantages) as parts:
             async for lines in parts:
@@ -121,19 +126,25 @@ class RoundReader:
         elif facts > MAX_FACTS:
             self._size = max(1, self._size // 2)
 
-    async def _decoded(
+    async def _read(
         self, first: int, last: int, services: Sequence[str], role: Role, pause: Pause
-    ) -> list[Stored]:
-        decoded: list[Stored] = []
-        async with aclosing(self._facts.lines(first, last, services, role)) as found:
-            async for lines in found:
-                decoded += await calculated(_read_lines, lines)
+    ) -> dict[bytes, Stored | None]:
+        """The measurements by line; None where it holds none."""
+        decoded: dict[bytes, Stored | None] = {}
+        async with aclosing(self._facts.lines(first, last, services, role)) as parts:
+            async for lines in parts:
+                decoded |= await calculated(_read_lines, lines, self._decoded)
                 await pause()
         return decoded
 
 
-def _read_lines(lines: Iterable[StoredLine]) -> list[Stored]:
-    return [one for line in lines if (one := read_line(line)) is not None]
+def _read_lines(
+    lines: Iterable[StoredLine], known: Mapping[bytes, Stored | None]
+) -> dict[bytes, Stored | None]:
+    return {
+        stored.line: known[stored.line] if stored.line in known else read_line(stored)
+        for stored in lines
+    }
 
 
 def _parts(

@@ -12,6 +12,7 @@ before its own round.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -47,15 +48,28 @@ class VantageRound(NamedTuple):
     """The liveness hosts that it reached."""
 
 
-class Controls(NamedTuple):
+class Controls:
     """The valid controls' measurements of a target in a round."""
 
-    views: Sequence[dict[str, EndpointView]]
-    missed: frozenset[str]
-    """Liveness hosts that no control reaches: they are out of service themselves."""
-    key: bytes
-    """Digest of what the rules read of them: a view holds only endpoints and observations, so a
-    control that sees the same in the next round is the same."""
+    def __init__(self, chosen: Sequence[tuple[Measurement, VantageRound]]) -> None:
+        self._chosen = chosen
+        missed = [frozenset(vantage.hosts.failed) for _, vantage in chosen]
+        self.missed = frozenset[str]().union(*missed[:1]).intersection(*missed)
+        """Liveness hosts that no control reaches: they are out of service themselves."""
+        bare = ((recognised_in(control) or control, vantage) for control, vantage in chosen)
+        self.key = digest(
+            *((look.endpoints, look.observations, vantage.key) for look, vantage in bare)
+        )
+        """Digest of what the rules read of them: a view holds only endpoints and observations, so a
+        control that sees the same in the next round is the same."""
+
+    def __bool__(self) -> bool:
+        return bool(self._chosen)
+
+    @functools.cached_property
+    def views(self) -> Sequence[dict[str, EndpointView]]:
+        """What each of them saw. Most verdicts are known without it."""
+        return [control_view(control, vantage.status) for control, vantage in self._chosen]
 
 
 class SharedEvidence:
@@ -76,7 +90,6 @@ class SharedEvidence:
                 self._by_target[measurement.target].append(measurement)
         self._vantages: dict[ProbeRound, VantageRound] = {}
         self._controls: dict[tuple[str, int], Controls] = {}
-        self._views: dict[str, dict[str, EndpointView]] = {}
 
     def has_liveness(self, probe: str, round: int) -> bool:
         """Whether anything is known of a probe's vantage in a round."""
@@ -118,25 +131,9 @@ class SharedEvidence:
         chosen = [control for control in online if is_valid(control, measured, self._policy)]
         if self._pending and not chosen:
             chosen = [control for control in online if control.round == online[0].round]
-        vantages = [self.vantage(control.probe, control.round) for control in chosen]
-        missed = [frozenset(vantage.hosts.failed) for vantage in vantages]
-        bare = [recognised_in(control) or control for control in chosen]
         return Controls(
-            views=[self._view(control) for control in chosen],
-            missed=frozenset[str]().union(*missed[:1]).intersection(*missed),
-            key=digest(
-                *(
-                    (control.endpoints, control.observations, vantage.key)
-                    for control, vantage in zip(bare, vantages, strict=True)
-                )
-            ),
+            [(control, self.vantage(control.probe, control.round)) for control in chosen]
         )
-
-    def _view(self, control: Measurement) -> dict[str, EndpointView]:
-        if control.id not in self._views:
-            status = self.vantage(control.probe, control.round).status
-            self._views[control.id] = control_view(control, status)
-        return self._views[control.id]
 
 
 def _liveness(measurements: Iterable[Measurement]) -> dict[ProbeRound, list[Measurement]]:

@@ -140,7 +140,7 @@ class RoundJudge:
             retest=measured.retest,
             target=measured.target,
             verdict=verdict,
-            control=bool(controls.views),
+            control=bool(controls),
             others_passed=hosts.passed,
             others_failed=tuple(host for host in hosts.failed if host not in controls.missed),
             source=given.source,

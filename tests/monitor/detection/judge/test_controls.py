@@ -46,10 +46,11 @@ def test_a_control_that_is_offline_is_none_and_one_that_sees_the_same_is_the_sam
 
     here = around(ROUND, True).controls(measured(*BLOCKED))
     later = around(ROUND + MINUTE, True).controls(measured(*BLOCKED, round=ROUND + MINUTE))
+    assert here
     assert len(here.views) == 1
     assert here.key == later.key
     offline = around(ROUND, False).controls(measured(*BLOCKED))
-    assert offline.views == []
+    assert not offline
     assert offline.key != here.key
 
 
