@@ -5,28 +5,25 @@ that it has read, so that a detector that stops in a backlog does not begin it a
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
 from monitor.detection.events.state import DetectorStateError
 from monitor.detection.policy import Policy
+from monitor.detector.calculation import calculated
 from monitor.detector.progress import ServiceProgress
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.schedule import Services
 from monitor.store.database import Database
 from monitor.store.reading.progress import list_services
-from monitor.store.records import Arrived
 from monitor.store.shard import ALL, Shard
 from probes.wire.measurement import LIVENESS, service_of
 
 LOG = logging.getLogger(__name__)
 REMEMBERED_SECONDS = 7200
 """Whoever measures at least this often is expected on time after a restart as well."""
-REPORTS_AT_ONCE = 5_000
-"""Some 20 ms."""
 
 
 class Arrivals:
@@ -38,6 +35,8 @@ class Arrivals:
         self._database, self._policy, self._shard = database, policy, shard
         self._clock = clock
         self._reports = Reports(policy)
+        """Of a large fleet there are a million, which takes seconds: it is calculated beside the
+        event loop. Nothing reads it meanwhile."""
         self.services: dict[str, ServiceProgress] = {}
         self.concluded = 0
         """Last arrival whose conclusions are all saved."""
@@ -63,7 +62,8 @@ class Arrivals:
         await self._note_what_was_read()
         self._reports = Reports(self._policy)
         since = self._recent() - self._policy.ms(REMEMBERED_SECONDS)
-        await self._report(await self._database.facts.arrived(since))
+        arrived = await self._database.facts.arrived(since)
+        await calculated(self._reports.add, arrived)
 
     async def _note_what_was_read(self) -> None:
         complete = await self._database.conclusions.complete()
@@ -81,8 +81,8 @@ class Arrivals:
         """Read what has arrived since."""
         recent = self._recent()
         news = await self._database.facts.news(self.read, recent)
-        self._reports.forget(recent)
-        await self._report(news.recent)
+        await calculated(self._reports.forget, recent)
+        await calculated(self._reports.add, news.recent)
         for target, _ in news.earliest:
             name = service_of(target)
             if name != LIVENESS and name not in self.services and self._shard.has(name):
@@ -97,12 +97,6 @@ class Arrivals:
             # Last: after a crash before it the same arrivals are read again.
             await self._database.conclusions.save((), self.read)
             self.concluded = self.read
-
-    async def _report(self, arrived: Sequence[Arrived]) -> None:
-        """Note who has delivered, some at a time: the lease must be renewed meanwhile."""
-        for start in range(0, len(arrived), REPORTS_AT_ONCE):
-            self._reports.add(arrived[start : start + REPORTS_AT_ONCE])
-            await asyncio.sleep(0)
 
     def delivered(self, service: str, round: int) -> bool:
         """As `Reports.delivered`, by now."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calculations of seconds, beside the event loop: it renews the lease and serves pages meanwhile.
 
-They have no effect but their result, so that nothing waits for one whose result nobody wants any
+They have no effect outside the process, so that nothing waits for one whose result nobody wants any
 more: the end of the process does not, unlike with `asyncio.to_thread`.
 """
 

@@ -49,8 +49,8 @@ from probes.wire.measurement import LIVENESS, Role
 LOG = logging.getLogger("reachwatch.store")
 CONFLICT = "conflicting_id"
 """Reason in quarantine for a known id with other bytes."""
-AT_ONCE = 5_000
-"""Rows that are fetched at a time where there may be many: some 20 ms."""
+AT_ONCE = 1_000
+"""Rows that are fetched at a time where there may be many: some 5 ms."""
 
 SELECT_STORED = (
     sa.select(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lease: which of several detectors works on a shard and may save conclusions.
 
-Who saves has to hold it, which is checked in the transaction that saves: a leader that was
-suspended, or that renews too late, cannot overwrite what its successor says. The same transaction
-renews it at its end, so that a long one does not cost the leader its lease. Whoever stands by only
-reads, and never waits for a writer or makes one wait, until there is something to take.
+Who saves has to hold it: the transaction that saves renews it at its end, or fails. So a leader
+that was suspended, or that renews too late, cannot overwrite what its successor says, and a long
+transaction does not cost a leader its lease. Whoever stands by only reads, and never waits for a
+writer or makes one wait, until there is something to take.
 """
 
 from __future__ import annotations
@@ -120,17 +120,20 @@ class Lease:
         return taken
 
     async def check(self, connection: AsyncConnection) -> None:
-        """Keep others from taking it until the transaction ends. Raises StoreUnavailableError when
-        one has taken it."""
+        """Raise StoreUnavailableError when another process has taken it: what is to be written is
+        in vain. `renew` decides; until then the lease can be renewed beside the transaction."""
         if self._holder is None:
             return
-        query = sa.select(lease.c.holder).where(lease.c.name == self._shard.name).with_for_update()
+        query = sa.select(lease.c.holder).where(lease.c.name == self._shard.name)
         if (holder := (await connection.execute(query)).scalar()) != self._holder:
             raise StoreUnavailableError(f"{self._engines.place}: detector {holder} is active now")
 
     async def renew(self, connection: AsyncConnection) -> None:
-        """Renew it in a transaction that has checked it."""
-        await self._renew(connection, self._now() + self._ahead_ms)
+        """Renew it at the end of a transaction, and keep others from taking it until that is
+        committed. Raises StoreUnavailableError when another process has taken it."""
+        now = self._now() + self._ahead_ms
+        if self._holder is not None and not await self._renew(connection, now):
+            raise StoreUnavailableError(f"{self._engines.place}: another detector is active now")
 
     async def _renew(self, connection: AsyncConnection, now: int) -> bool:
         """Renew it; False when another process has taken it since this one did, even if it is free

@@ -65,12 +65,11 @@ async def test_nobody_takes_it_from_a_leader_that_is_saving(store: Database, url
     async with await open_database(url) as other, asyncio.TaskGroup() as group:
         assert await store.lease.lead("a", 10, NOON)
         async with writing(store.engines) as connection:
-            await store.lease.check(connection)
+            store.lease._now = lambda: 77 + 11_000  # type: ignore[method-assign]
+            await store.lease.renew(connection)
             late = group.create_task(other.lease.lead("b", 10, NOON + 11_000))
             await asyncio.sleep(0.2)
             assert not late.done()
-            store.lease._now = lambda: 77 + 11_000  # type: ignore[method-assign]
-            await store.lease.renew(connection)
         assert not await late
 
 
@@ -101,3 +100,21 @@ async def test_who_stands_by_waits_for_no_writer(store: Database, url: str) -> N
             await store.lease.check(connection)
             await store.lease.renew(connection)
             assert not await other.lease.lead("b", 10, NOON + 5_000)
+
+
+async def test_what_is_written_is_lost_with_the_lease(
+    store: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever had it when the transaction began."""
+    async with await open_database(url) as other:
+        assert await store.lease.lead("a", 10, NOON)
+        await store.conclusions.save([concluded(state=b"a")], 1)
+
+        async def nothing(connection: object) -> None:
+            assert connection
+
+        monkeypatch.setattr(store.lease, "check", nothing)
+        assert await other.lease.lead("b", 10, NOON + 60_000)
+        with pytest.raises(StoreUnavailableError, match="another detector is active"):
+            await store.conclusions.save([concluded(state=b"late")], 2)
+        assert await store.conclusions.load("wechat") == (NOON, b"a")
