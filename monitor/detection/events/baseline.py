@@ -8,7 +8,6 @@ vantage, so that a long block does not become normal.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from struct import Struct
 
 from monitor.detection.events.state import Baseline
@@ -51,33 +50,39 @@ def _moved(baseline: Baseline, round: int, width: int, policy: Policy) -> Baseli
     lagged = round - policy.ms(policy.baseline_lag_seconds)
     oldest = lagged - policy.ms(policy.baseline_seconds)
     length = max(width, policy.ms(policy.baseline_seconds) // STRETCHES)
-    # An hour to come: it was counted under another pace, and its hours had another length.
-    new = Baseline() if baseline.hour > round // width else copy(baseline)
-    if new.hour >= 0:
-        closed = list(counts(new.hours))
-        total = new.recent_total - sum(total for _, total, _ in closed)
-        failed = new.recent_failed - sum(failed for _, _, failed in closed)
-        new.hours += _packed(new.hour, total, failed)
-    while new.hours:
-        hour, total, failed = _COUNT.unpack_from(new.hours)
+    if baseline.hour > round // width:
+        # An hour to come: it was counted under another pace, and its hours had another length.
+        return Baseline()
+    total, failed = baseline.total, baseline.failed
+    recent, recent_failed = baseline.recent_total, baseline.recent_failed
+    hours, stretches = baseline.hours, baseline.stretches
+    if baseline.hour >= 0:
+        closed = list(counts(hours))
+        newest = recent - sum(count for _, count, _ in closed)
+        newest_failed = recent_failed - sum(count for _, _, count in closed)
+        hours += _packed(baseline.hour, newest, newest_failed)
+    while hours:
+        hour, count, bad = _COUNT.unpack_from(hours)
         if (hour + 1) * width > lagged:
             break
-        new.hours = new.hours[_COUNT.size :]
-        new.recent_total, new.recent_failed = new.recent_total - total, new.recent_failed - failed
-        new.total, new.failed = new.total + total, new.failed + failed
-        stretch = hour * width // length
-        if new.stretches:
-            last, earlier, earlier_failed = _COUNT.unpack(new.stretches[-_COUNT.size :])
-            if last == stretch:
-                new.stretches = new.stretches[: -_COUNT.size]
-                total, failed = total + earlier, failed + earlier_failed
-        new.stretches += _packed(stretch, total, failed)
-    while (
-        new.stretches and ((first := _COUNT.unpack_from(new.stretches))[0] + 1) * length <= oldest
-    ):
-        new.stretches = new.stretches[_COUNT.size :]
-        new.total, new.failed = new.total - first[1], new.failed - first[2]
-    return new
+        hours = hours[_COUNT.size :]
+        recent, recent_failed = recent - count, recent_failed - bad
+        total, failed = total + count, failed + bad
+        stretches = _with_hour(stretches, hour * width // length, count, bad)
+    while stretches and ((first := _COUNT.unpack_from(stretches))[0] + 1) * length <= oldest:
+        stretches = stretches[_COUNT.size :]
+        total, failed = total - first[1], failed - first[2]
+    return Baseline(total, failed, recent, recent_failed, baseline.hour, hours, stretches)
+
+
+def _with_hour(stretches: bytes, stretch: int, total: int, failed: int) -> bytes:
+    """The window with the samples of an hour added to its stretch."""
+    if stretches:
+        last, earlier, earlier_failed = _COUNT.unpack(stretches[-_COUNT.size :])
+        if last == stretch:
+            stretches = stretches[: -_COUNT.size]
+            total, failed = total + earlier, failed + earlier_failed
+    return stretches + _packed(stretch, total, failed)
 
 
 def _packed(number: int, total: int, failed: int) -> bytes:

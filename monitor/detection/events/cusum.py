@@ -14,9 +14,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from copy import copy
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.events import baseline
 from monitor.detection.events.state import Suspicion, Track
@@ -96,105 +96,136 @@ def leading_member(suspicion: Suspicion) -> int:
 
 def succeed(track: Track, round: int, policy: Policy) -> Track:
     """The track after a success."""
-    old = track.suspicion
-    kept = None if old is None else _after_success(old, track, round, policy)
-    return Track(track.baseline, round, track.last_bad, kept)
+    held = track.suspicion
+    kept = None if held is None else _after_success(held, track, round, policy)
+    return replace(track, last_good=round, suspicion=kept)
 
 
-def _after_success(old: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
+def _after_success(held: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
     p0 = baseline.rate(track.baseline, policy)
-    sums = [
+    sums = tuple(
         max(0, had + _gains(p0, p1, policy)[1]) if had else 0
-        for had, p1 in zip(old.sums, policy.p1_per_mille, strict=True)
-    ]
-    if not old.alarmed:
+        for had, p1 in zip(held.sums, policy.p1_per_mille, strict=True)
+    )
+    onsets = _onsets_of(sums, held)
+    if not held.alarmed:
         if not any(sums):
             return None
-        new = _copy(old)
-        new.sums = sums
-        new.misses += 1
-    else:
-        new = _copy(old)
-        new.sums = sums
-        if new.recovery == 0:
-            new.good_since, new.good_rounds, new.good_last = round, 0, -1
-        new.recovery = min(2 * policy.clip_micronats, new.recovery + _block(new, p0)[0])
-        new.pending += 1
-        if new.good_last != round:
-            new.good_rounds, new.good_last = new.good_rounds + 1, round
-    new.onsets = [onset if had else 0 for onset, had in zip(new.onsets, sums, strict=True)]
-    return new
+        return replace(held, sums=sums, onsets=onsets, misses=held.misses + 1)
+    since, rounds, last = held.good_since, held.good_rounds, held.good_last
+    if held.recovery == 0:
+        since, rounds, last = round, 0, -1
+    return replace(
+        held,
+        sums=sums,
+        onsets=onsets,
+        recovery=min(2 * policy.clip_micronats, held.recovery + _block(held, p0)[0]),
+        pending=held.pending + 1,
+        good_since=since,
+        good_rounds=rounds + (last != round),
+        good_last=round,
+    )
+
+
+def _onsets_of(sums: tuple[int, ...], held: Suspicion) -> tuple[int, ...]:
+    """The onsets of those members that have not returned to zero."""
+    return tuple(onset if had else 0 for onset, had in zip(held.onsets, sums, strict=True))
 
 
 def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> Track:
     """The track of a voting vantage after a failure that control and gates let count."""
     p0 = baseline.rate(track.baseline, policy)
     bank = policy.p1_per_mille
-    old = track.suspicion
     signature_gain = max(0, failure.weight - policy.natural_micronats)
     signature = failure.weight >= policy.signature_micronats
     clip = policy.signature_clip_micronats if signature else policy.sample_clip_micronats
-    if old is not None:
-        new = _copy(old)
-    else:
-        nothing = [0] * len(bank)
-        new = Suspicion([*nothing], [*nothing], [*nothing], runs=[_NO_RUN] * len(bank))
-    isolated = not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats
+    zero = (0,) * len(bank)
+    held = track.suspicion or Suspicion(zero, zero, zero, runs=(_NO_RUN,) * len(bank))
+    isolated = not held.alarmed and 4 * max(held.sums) < policy.threshold_micronats
     if isolated:
-        _clear_notes(new)
+        held = _without_notes(held)
+    sums, onsets, befores = list(held.sums), list(held.onsets), list(held.befores)
+    runs = list(held.runs)
     for member, p1 in enumerate(bank):
         gain, _ = _gains(p0, p1, policy)
         if gain == 0:
             continue
-        if isolated or new.sums[member] == 0:
-            new.onsets[member], new.befores[member] = round, track.last_good
-            new.runs[member] = _NO_RUN
-        failed, signed, whatever = new.runs[member]
+        if isolated or sums[member] == 0:
+            onsets[member], befores[member] = round, track.last_good
+            runs[member] = _NO_RUN
+        failed, signed, whatever = runs[member]
         named = not failure.rule.endswith(WHATEVER_NAME)
-        new.runs[member] = failed + 1, signed + signature, whatever + (not named)
+        runs[member] = failed + 1, signed + signature, whatever + (not named)
         gain = min(clip, gain + signature_gain)
         # Bounded, so that the evidence of a long block does not last for weeks after its end.
-        new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
-    if not any(new.sums):
-        return Track(track.baseline, track.last_good, round, None)
-    note_failure(new, round, failure, _gains(p0, max(bank), policy)[0] + signature_gain, policy)
-    if new.alarmed:
-        new.recovery = max(0, new.recovery - _block(new, p0)[1])
-        if new.recovery == 0:
-            new.misses, new.pending, new.good_rounds = new.misses + new.pending, 0, 0
-    new.hits += 1
-    new.heard = failure.heard
-    if failure.others:
-        new.others = {**new.others, **{h: new.others.get(h, 0) + 1 for h in failure.others}}
-    return Track(track.baseline, track.last_good, round, new)
+        sums[member] = min(2 * policy.clip_micronats, sums[member] + gain)
+    if not any(sums):
+        return replace(track, last_bad=round, suspicion=None)
+    nats = _gains(p0, max(bank), policy)[0] + signature_gain
+    held = replace(
+        _with_notes(_recovering_less(held, p0), round, failure, nats, policy),
+        sums=tuple(sums),
+        onsets=tuple(onsets),
+        befores=tuple(befores),
+        runs=tuple(runs),
+        hits=held.hits + 1,
+        heard=failure.heard,
+    )
+    return replace(track, last_bad=round, suspicion=held)
 
 
-def note_failure(
-    new: Suspicion, round: int, failure: CountedFailure, nats: int, policy: Policy
-) -> None:
-    """Count the technique, the rule and the kind of a failure of `nats`. Changes `new`."""
-    known = dict(new.techniques)
-    known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
-    if sum(known.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
-        known = {name: half for name, each in known.items() if (half := each // 2)}
-    new.techniques = known
-    new.rules = {**new.rules, failure.rule: new.rules.get(failure.rule, 0) + 1}
-    if len(new.witnesses) < WITNESSES:
-        new.witnesses = [*new.witnesses, (round, failure.started, failure.id)]
-    new.signatures += failure.weight >= policy.signature_micronats
-    if failure.part:
-        new.part += 1
-    else:
-        new.whole += 1
-    if new.whole + new.part > _HALVE_ABOVE:
-        new.whole, new.part = new.whole // 2, new.part // 2
+def _recovering_less(held: Suspicion, p0: tuple[int, int]) -> Suspicion:
+    """The evidence of a vantage that saw the block, with less of a recovery after a failure."""
+    if not held.alarmed:
+        return held
+    if recovery := max(0, held.recovery - _block(held, p0)[1]):
+        return replace(held, recovery=recovery)
+    misses = held.misses + held.pending
+    return replace(held, recovery=0, misses=misses, pending=0, good_rounds=0)
 
 
-def _clear_notes(new: Suspicion) -> None:
-    """Forget an isolated failure of earlier: it is no part of what begins now."""
-    new.techniques, new.rules, new.witnesses, new.others = {}, {}, [], {}
-    new.signatures = new.whole = new.part = new.hits = new.misses = 0
-    new.runs = [_NO_RUN] * len(new.runs)
+def _with_notes(
+    held: Suspicion, round: int, failure: CountedFailure, nats: int, policy: Policy
+) -> Suspicion:
+    """The evidence with the technique, the rule and the kind of a failure of `nats` counted."""
+    techniques = dict(held.techniques)
+    techniques[failure.technique] = techniques.get(failure.technique, 0) + max(1, nats)
+    if sum(techniques.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
+        techniques = {name: half for name, had in techniques.items() if (half := had // 2)}
+    witnesses = held.witnesses
+    if len(witnesses) < WITNESSES:
+        witnesses = (*witnesses, (round, failure.started, failure.id))
+    whole, part = held.whole + (not failure.part), held.part + failure.part
+    if whole + part > _HALVE_ABOVE:
+        whole, part = whole // 2, part // 2
+    others = {host: held.others.get(host, 0) + 1 for host in failure.others}
+    return replace(
+        held,
+        techniques=techniques,
+        rules={**held.rules, failure.rule: held.rules.get(failure.rule, 0) + 1},
+        witnesses=witnesses,
+        signatures=held.signatures + (failure.weight >= policy.signature_micronats),
+        whole=whole,
+        part=part,
+        others={**held.others, **others} if others else held.others,
+    )
+
+
+def _without_notes(held: Suspicion) -> Suspicion:
+    """The evidence without an isolated failure of earlier: it is no part of what begins now."""
+    return replace(
+        held,
+        techniques={},
+        rules={},
+        witnesses=(),
+        others={},
+        signatures=0,
+        whole=0,
+        part=0,
+        hits=0,
+        misses=0,
+        runs=(_NO_RUN,) * len(held.runs),
+    )
 
 
 def _block(suspicion: Suspicion, p0: tuple[int, int], cautious: int = 1) -> tuple[int, int]:
@@ -251,13 +282,11 @@ def weaken(track: Track) -> Track:
     """The track after a measurement that weakens its evidence (no control, or the service is down
     in other countries). A suspicion below an alarm is dropped. An alarm stays, and its sums are
     halved: one failure of a control does not undo an hour of a clear block, several in a row do."""
-    old = track.suspicion
-    if old is None or not old.alarmed:
-        return Track(track.baseline, track.last_good, track.last_bad, None)
-    new = _copy(old)
-    new.sums = [half if (half := had // 2) >= LEAST else 0 for had in old.sums]
-    new.onsets = [onset if had else 0 for onset, had in zip(old.onsets, new.sums, strict=True)]
-    return Track(track.baseline, track.last_good, track.last_bad, new)
+    held = track.suspicion
+    if held is None or not held.alarmed:
+        return replace(track, suspicion=None)
+    sums = tuple(half if (half := had // 2) >= LEAST else 0 for had in held.sums)
+    return replace(track, suspicion=replace(held, sums=sums, onsets=_onsets_of(sums, held)))
 
 
 def has_signature(
@@ -313,11 +342,3 @@ def technique_of(suspicion: Suspicion) -> str:
     """The technique with the most evidence, the deepest on ties; empty when none is known."""
     named = {name: nats for name, nats in suspicion.techniques.items() if name}
     return max(named, key=lambda name: (named[name], depth(name), name), default="")
-
-
-def _copy(old: Suspicion) -> Suspicion:
-    """A copy whose sums may be changed; the other collections are replaced, never changed."""
-    new = copy(old)
-    new.sums, new.onsets, new.befores = list(old.sums), list(old.onsets), list(old.befores)
-    new.runs = list(old.runs)
-    return new

@@ -15,7 +15,12 @@ from msgspec.structs import replace
 
 from monitor.detection.events import life, lifecycle, series
 from monitor.detection.events.sources import strategy_of
-from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
+from monitor.detection.events.state import (
+    ServiceState,
+    TargetNetwork,
+    changeable,
+    network_key,
+)
 from monitor.detection.model import (
     NO_RETRACTIONS,
     ClosedGate,
@@ -64,12 +69,10 @@ def step(
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if key not in touched:
-            known = new.networks.get(key)
-            touched[key] = new.networks[key] = (
-                series.copy_for_round(known)
-                if known is not None
-                else TargetNetwork(fact.target, fact.country, fact.asn, fact.source, {}, {})
-            )
+            if key not in new.networks:
+                place = fact.target, fact.country, fact.asn, fact.source
+                new.networks[key] = TargetNetwork(*place, {}, {})
+            touched[key] = changeable(new, key)
         strategy_of(fact.source).record(touched[key], fact, policy)
     closed = _inhibitions(new, touched, policy)
     if closed_gates is not None:
@@ -81,7 +84,8 @@ def step(
         strategy = strategy_of(network.source)
         for layer, suspected in network.layers.items():
             evidence = strategy.weigh(new, network, layer, round, key in closed, policy)
-            suspected.rank = life.rank_after(suspected.rank, evidence)
+            if (rank := life.rank_after(suspected.rank, evidence)) != suspected.rank:
+                network.layers[layer] = replace(network.layers[layer], rank=rank)
     changed = lifecycle.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )
@@ -129,14 +133,12 @@ def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
             for probe in series.alarmed(each)
         }
         gone -= needed
-        left = series.copy_for_round(network)
+        left = changeable(state, key)
         left.members = {p: m for p, m in network.members.items() if p not in gone}
         left.layers = {
             name: replace(each, tracks=tracks)
             for name, each in network.layers.items()
             if (tracks := {p: t for p, t in each.tracks.items() if p not in gone})
         }
-        if left.members:
-            state.networks[key] = left
-        else:
+        if not left.members:
             del state.networks[key]

@@ -35,7 +35,12 @@ from monitor.detection.events.life import (
 )
 from monitor.detection.events.series_summary import SeriesSummary
 from monitor.detection.events.sources import strategy_of
-from monitor.detection.events.state import OpenEvent, ServiceState, VantageOutcome
+from monitor.detection.events.state import (
+    OpenEvent,
+    ServiceState,
+    VantageOutcome,
+    changeable,
+)
 from monitor.detection.model import (
     BY_OPERATOR,
     NO_RETRACTIONS,
@@ -117,11 +122,8 @@ def _retracted_by_operator(
     ):
         network, layer = summary.network, summary.layer
         if (network.target, network.asn, layer) in retraction.series:
-            # A network that did not report in this round is still shared with the old state.
-            own = now.state.networks[summary.key] = series.copy_for_round(
-                now.state.networks[summary.key]
-            )
-            own.layers[layer].retracted = now.at
+            own = changeable(now.state, summary.key)
+            own.layers[layer] = replace(own.layers[layer], retracted=now.at)
     evidence = EventEvidence(retracted_by_operator=True)
     position, taken = life.walk(life.EVENT, life.position_of(event), evidence)
     return _ended(current, position, taken, retraction.at, BY_OPERATOR)
@@ -150,7 +152,7 @@ def _after_lifts(
                 rules=series_summary.rule_counts([summary], current.rules),
                 witnesses=series_summary.witnesses([summary], current.witnesses),
             )
-        series.clear_alarms(summary.series)
+        series.clear_alarms(network, layer)
     return current
 
 
@@ -232,11 +234,10 @@ def _drop_evidence(now: EventRound, concerned: Sequence[SeriesSummary]) -> None:
     block."""
     evidence = SeriesEvidence(event_wrong=True)
     for key in sorted({summary.key for summary in concerned}):
-        # A network that did not report in this round is still shared with the old state.
-        network = now.state.networks[key] = series.copy_for_round(now.state.networks[key])
-        for suspected in network.layers.values():
+        network = changeable(now.state, key)
+        for layer, suspected in network.layers.items():
             if life.rank_after(suspected.rank, evidence) == 0:
-                series.clear_alarms(suspected, wholly=True)
+                series.clear_alarms(network, layer, wholly=True)
 
 
 def _ended(

@@ -8,15 +8,15 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, gates, life, other_hosts, split
 from monitor.detection.events.life import SeriesEvidence, Stage
 from monitor.detection.events.series import DEPTH, quorum_owners
-from monitor.detection.events.state import Series, TargetNetwork, Track
+from monitor.detection.events.state import Series, TargetNetwork
 from monitor.detection.policy import Policy
 
 
@@ -275,16 +275,16 @@ def weigh(
     series = network.layers[layer]
     if inhibited:
         if life.SURENESS[series.rank] is not Stage.CONFIRMED:
-            series.likely_since = series.known_since = 0
+            network.layers[layer] = replace(series, likely_since=0, known_since=0)
         return SeriesEvidence(gate_closed=True)
     for probe in tally.agreeing:
         held = split.suspicion_of(series, probe)
         if not held.alarmed:
-            raised = copy(held)
-            raised.alarmed = round
-            track = series.tracks[probe]
-            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, raised)
-    series.likely_since, series.known_since = _held_since(series, tally, round)
+            raised = replace(held, alarmed=round)
+            series.tracks[probe] = replace(series.tracks[probe], suspicion=raised)
+    likely_since, known_since = _held_since(series, tally, round)
+    series = replace(series, likely_since=likely_since, known_since=known_since)
+    network.layers[layer] = series
     part = {network.members[probe].owner for probe in tally.divided if probe in tally.agreeing}
     return SeriesEvidence(
         agreeing=len(tally.agreeing),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence, Set
-from copy import copy
 
 from msgspec.structs import replace
 
@@ -33,16 +32,6 @@ DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Lay
 """How far a connection gets before a failure at this layer."""
 FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 """States of verdicts that accuse."""
-
-
-def copy_for_round(network: TargetNetwork) -> TargetNetwork:
-    """A copy for this round, in which tracks and members are replaced, never changed."""
-    new = copy(network)
-    new.members = dict(network.members)
-    new.layers = {
-        name: replace(series, tracks=dict(series.tracks)) for name, series in network.layers.items()
-    }
-    return new
 
 
 def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
@@ -150,7 +139,7 @@ def _bad(
     series, track = _track(network, finding.layer.value, probe)
     verdict, round = fact.verdict, fact.round
     if inhibited:
-        series.tracks[probe] = Track(track.baseline, track.last_good, round, track.suspicion)
+        series.tracks[probe] = replace(track, last_bad=round)
         return
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     if alarmed or gates.may_vote(network, network.members[probe], track, round, policy):
@@ -167,7 +156,7 @@ def _bad(
         )
         track = cusum.fail(track, round, failure, policy)
     else:
-        track = Track(track.baseline, track.last_good, round, None)
+        track = replace(track, last_bad=round, suspicion=None)
     series.tracks[probe] = _learnt(series, track, round, True, policy)
 
 
@@ -182,7 +171,7 @@ def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Poli
     if _frozen(series, track, round, policy):
         return track
     learnt = baseline.learn(track.baseline, round, failed, policy)
-    return Track(learnt, track.last_good, track.last_bad, track.suspicion)
+    return replace(track, baseline=learnt)
 
 
 def _frozen(series: Series, track: Track, round: int, policy: Policy) -> bool:
@@ -317,15 +306,15 @@ def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Polic
     for probe in alarmed(series):
         track = series.tracks[probe]
         if cusum.recovered(track, round, policy):
-            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
+            series.tracks[probe] = replace(track, suspicion=None)
 
 
-def clear_alarms(series: Series, *, wholly: bool = False) -> None:
-    """End the alarms: the block is over. `wholly`: there was none, so suspicions below an alarm are
-    dropped as well."""
+def clear_alarms(network: TargetNetwork, layer: str, *, wholly: bool = False) -> None:
+    """End the alarms of a series: the block is over. `wholly`: there was none, so suspicions below
+    an alarm are dropped as well."""
+    series = network.layers[layer]
     for probe, track in series.tracks.items():
         held = track.suspicion
         if held is not None and (wholly or held.alarmed):
-            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
-    series.likely_since = series.known_since = 0
-    series.rank = 0
+            series.tracks[probe] = replace(track, suspicion=None)
+    network.layers[layer] = replace(series, likely_since=0, known_since=0, rank=0)

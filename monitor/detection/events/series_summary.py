@@ -140,10 +140,10 @@ def rule_counts(summaries: Sequence[SeriesSummary], past: dict[str, int]) -> dic
 
 def witnesses(
     summaries: Sequence[SeriesSummary], past: Sequence[tuple[int, int, str]]
-) -> list[tuple[int, int, str]]:
+) -> tuple[tuple[int, int, str], ...]:
     """The oldest failures that support the event."""
     known = set(past).union(*(held.witnesses for summary in summaries for held in summary.held))
-    return sorted(known)[:MAX_WITNESSES]
+    return tuple(sorted(known)[:MAX_WITNESSES])
 
 
 def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> NetworkEvidence:

@@ -10,9 +10,11 @@ of a cycle, and the garbage collector need not visit them.
 
 from __future__ import annotations
 
+from copy import copy
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
@@ -22,7 +24,7 @@ STATE_VERSION = 1
 _LEVEL = 3
 
 
-class Baseline(msgspec.Struct, array_like=True, gc=False):
+class Baseline(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How often one vantage fails one layer under normal conditions. The counts of each hour are
     kept as bytes (`monitor.detection.events.baseline`): as objects they took most of the memory.
     """
@@ -41,19 +43,19 @@ class Baseline(msgspec.Struct, array_like=True, gc=False):
     """The window, in longer stretches."""
 
 
-class Suspicion(msgspec.Struct, array_like=True, gc=False):
+class Suspicion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The evidence of one vantage against one layer, since its CUSUM path last left zero."""
 
-    sums: list[int]
+    sums: tuple[int, ...]
     """Micro-nats, one per member of the bank."""
-    onsets: list[int]
+    onsets: tuple[int, ...]
     """Round at which each member last left zero; 0 while it is there."""
-    befores: list[int]
+    befores: tuple[int, ...]
     """Last round that had worked by then; 0 when none had."""
     techniques: dict[str, int] = {}
     """Micro-nats by technique, halved from time to time so that recent ones count most."""
     rules: dict[str, int] = {}
-    witnesses: list[tuple[int, int, str]] = []
+    witnesses: tuple[tuple[int, int, str], ...] = ()
     """(round, started, measurement id) of the first failures."""
     signatures: int = 0
     """Failures with a signature (`monitor.detection.rule`)."""
@@ -77,11 +79,11 @@ class Suspicion(msgspec.Struct, array_like=True, gc=False):
     others: dict[str, int] = {}
     """Failures beside which a liveness host failed as well, by host
     (`monitor.detection.events.other_hosts`)."""
-    runs: list[tuple[int, int, int]] = []
+    runs: tuple[tuple[int, int, int], ...] = ()
     """Failures since each member last left zero: (all, with a signature, whatever the name)."""
 
 
-class Track(msgspec.Struct, array_like=True, gc=False):
+class Track(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One vantage in one series."""
 
     baseline: Baseline
@@ -90,7 +92,7 @@ class Track(msgspec.Struct, array_like=True, gc=False):
     suspicion: Suspicion | None = None
 
 
-class Series(msgspec.Struct, array_like=True):
+class Series(msgspec.Struct, array_like=True, frozen=True):
     """One layer of one target in one network."""
 
     tracks: dict[str, Track] = {}
@@ -133,7 +135,7 @@ class VantageOutcome(StrEnum):
     """Nothing is known: too few observations, or the vantage itself is at fault."""
 
 
-class Member(msgspec.Struct, array_like=True, gc=False):
+class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The latest report of a vantage on one target."""
 
     owner: str
@@ -151,10 +153,9 @@ class Member(msgspec.Struct, array_like=True, gc=False):
     its network's own, else the round of the newest that its control or other countries shared."""
 
 
-class ImportedRuns(msgspec.Struct, array_like=True):
+class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
     """What is remembered of the imported runs of one target in one network, beside the track
-    (`monitor.detection.events.imported.memory`). Values are replaced, never changed. Times are
-    rounds."""
+    (`monitor.detection.events.imported.memory`). Times are rounds."""
 
     methods: dict[str, tuple[int, int, int]] = {}
     """By test and version: (last success, last failure, last failure that a gate did not let
@@ -193,7 +194,7 @@ class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):
     against: tuple[str, ...]
 
 
-class OpenEvent(msgspec.Struct, array_like=True):
+class OpenEvent(msgspec.Struct, array_like=True, frozen=True):
     """An ongoing event, and what its next update needs in addition to the series."""
 
     event: Event
@@ -201,7 +202,7 @@ class OpenEvent(msgspec.Struct, array_like=True):
     """Consecutive rounds that spoke against it."""
     rules: dict[str, int] = {}
     """Rule counts of series whose block has ended."""
-    witnesses: list[tuple[int, int, str]] = []
+    witnesses: tuple[tuple[int, int, str], ...] = ()
     peak: PeakSnapshot | None = None
     """The latest round of its present tier with the most agreeing vantages; None for imports."""
 
@@ -244,6 +245,21 @@ def decode(raw: bytes) -> ServiceState:
             f"detector state: version {state.version}, this is {STATE_VERSION}"
         )
     return state
+
+
+def changeable(state: ServiceState, key: str) -> TargetNetwork:
+    """A network of a state as the present round may change it: a copy, put in its place.
+
+    A network and its dictionaries of members, layers and tracks are all that a round changes;
+    what they hold is replaced, and what did not report stays shared with the state before. A copy
+    for each fact instead would cost the square of the number of vantages."""
+    network = copy(state.networks[key])
+    network.members = dict(network.members)
+    network.layers = {
+        name: replace(series, tracks=dict(series.tracks)) for name, series in network.layers.items()
+    }
+    state.networks[key] = network
+    return network
 
 
 def network_key(target: str, country: str, asn: int, source: str) -> str:

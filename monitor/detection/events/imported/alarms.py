@@ -11,8 +11,6 @@ without failures.
 
 from __future__ import annotations
 
-from copy import copy
-
 from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, quorum
@@ -51,12 +49,10 @@ def weigh(
         if not sure and cusum.technique_of(held).startswith(_CERTIFICATE):
             continue  # a root that the run's software did not know yet looks the same
         if not held.alarmed:
-            raised = copy(held)
-            raised.alarmed = round
-            if joins:
-                # What joins a block did not begin before it: an older failure is another matter.
-                first = _first_span(state, network)
-                raised.onsets = [max(left, first) for left in held.onsets]
+            # What joins a block did not begin before it: an older failure is another matter.
+            first = _first_span(state, network) if joins else 0
+            onsets = tuple(max(left, first) for left in held.onsets)
+            raised = replace(held, alarmed=round, onsets=onsets)
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
         supported |= sure or _outlasts_outages(state, network, onset, round, policy)

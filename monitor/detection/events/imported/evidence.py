@@ -8,7 +8,6 @@ and many volunteers share one track.
 from __future__ import annotations
 
 import functools
-from copy import copy
 
 from msgspec.structs import replace
 
@@ -104,7 +103,7 @@ def _failed(
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     member = network.members[fact.source]
     if not alarmed and not gates.may_vote(network, member, track, round, policy):
-        return Track(track.baseline, track.last_good, round, None)
+        return replace(track, last_bad=round, suspicion=None)
     blocked = [finding for finding in verdict.findings if finding.blocked]
     lead = max(blocked, key=lambda finding: finding.weight, default=None)
     share = verdict.endpoints
@@ -158,12 +157,12 @@ def _worse_baseline(track: Track, together: bool, policy: Policy) -> tuple[Track
     more, of = baseline.rate(whole, light)
     if together or more * below <= above * of:
         return track, policy
-    return Track(whole, track.last_good, track.last_bad, track.suspicion), light
+    return replace(track, baseline=whole), light
 
 
 def _with_baseline_of(after: Track, before: Track) -> Track:
     """The track with its own baseline again, after it was updated with another one."""
-    return Track(before.baseline, after.last_good, after.last_bad, after.suspicion)
+    return replace(after, baseline=before.baseline)
 
 
 def _halved(before: Track, after: Track) -> Track:
@@ -172,14 +171,13 @@ def _halved(before: Track, after: Track) -> Track:
     held = after.suspicion
     if held is None:
         return after
-    new = copy(held)
-    had = before.suspicion.sums if before.suspicion is not None else [0] * len(held.sums)
-    new.sums = [
+    had = before.suspicion.sums if before.suspicion is not None else (0,) * len(held.sums)
+    sums = tuple(
         # At least the minimum that counts, else a sum would approach its bound for ever.
         old + min(now - old, max((now - old) // 2, cusum.LEAST))
         for old, now in zip(had, held.sums, strict=True)
-    ]
-    return Track(after.baseline, after.last_good, after.last_bad, new)
+    )
+    return replace(after, suspicion=replace(held, sums=sums))
 
 
 def _learnt(track: Track, failed: bool, round: int, policy: Policy) -> Track:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from msgspec.structs import replace
+
 from monitor.detection.events import cusum, gates, quorum, series
 from monitor.detection.events.life import NOTHING, SeriesEvidence
 from monitor.detection.events.onset import Onset
@@ -85,9 +87,10 @@ class OwnStrategy(SourceStrategy):
         policy: Policy,
     ) -> SeriesEvidence:
         """A quorum counts; without any evidence left, none holds."""
-        evidence = network.layers[layer]
-        if not quorum.may_rise(evidence, policy):
-            evidence.likely_since = evidence.known_since = 0
+        suspected = network.layers[layer]
+        if not quorum.may_rise(suspected, policy):
+            if suspected.likely_since or suspected.known_since:
+                network.layers[layer] = replace(suspected, likely_since=0, known_since=0)
             return NOTHING
         tally = self.tally(network, layer, round, policy)
         return quorum.weigh(network, layer, tally, round, inhibited, policy)

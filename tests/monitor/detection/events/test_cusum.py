@@ -61,14 +61,13 @@ def held(track: Track) -> Suspicion:
 
 def alarmed(said: str = "FFF", weight: int = 0) -> Track:
     track = run(fresh(), said, weight=weight)
-    held(track).alarmed = 2 * MINUTE
-    return track
+    return replace(track, suspicion=replace(held(track), alarmed=2 * MINUTE))
 
 
 def test_a_failure_adds_the_logarithm_of_the_ratio_and_a_success_takes_its_own() -> None:
     policy = Policy(sample_clip_micronats=10**9)
     track = fail(fresh(), 1, failure(), policy)
-    expected = [round(1e6 * math.log(p1 / 20)) for p1 in policy.p1_per_mille]
+    expected = tuple(round(1e6 * math.log(p1 / 20)) for p1 in policy.p1_per_mille)
     assert held(track).sums == expected
     after = held(succeed(track, 2, policy)).sums
     for had, has, p1 in zip(expected, after, policy.p1_per_mille, strict=True):
@@ -146,16 +145,16 @@ def test_a_member_not_far_above_the_baseline_is_silent() -> None:
 
 def test_onset_is_where_each_path_last_left_zero() -> None:
     track = run(fresh(), "....FF")
-    assert held(track).onsets == [5 * MINUTE] * 3
-    assert held(track).befores == [4 * MINUTE] * 3
+    assert held(track).onsets == (5 * MINUTE,) * 3
+    assert held(track).befores == (4 * MINUTE,) * 3
 
 
 def test_the_path_begins_anew_after_an_isolated_failure_that_is_nearly_forgotten() -> None:
     """What began with the old one would be the onset of a block of hours later, and failures at an
     earlier step since then would count against its signature."""
     track = run(fresh(), "F" + "." * 8 + "FF")
-    assert held(track).onsets == [10 * MINUTE] * 3
-    assert held(track).befores == [9 * MINUTE] * 3
+    assert held(track).onsets == (10 * MINUTE,) * 3
+    assert held(track).befores == (9 * MINUTE,) * 3
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_doubt_drops_a_suspicion_halves_the_strength_of_an_alarm_and_leaves_the_
     for _ in range(3):
         track = weaken(track)
     assert evidence(track, POLICY) == 0
-    assert held(track).onsets == [0, 0, 0]
+    assert held(track).onsets == (0, 0, 0)
     assert held(track).alarmed
 
 

@@ -241,7 +241,8 @@ def test_what_usually_fails_is_learnt_and_forgotten_and_nothing_else_takes_memor
     (network,) = world.state.networks.values()
     member = network.members[who.probe]
     for number in range(300):
-        member.usual = other_hosts.learnt(member.usual, ill if number < 40 else well, False, POLICY)
+        usual = other_hosts.learnt(member.usual, ill if number < 40 else well, False, POLICY)
+        member = replace(member, usual=usual)
         if number == 39:
             assert member.usual["host-0"] > POLICY.others_usual_per_mille
             assert not other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY)

@@ -9,14 +9,13 @@ from monitor.detection.events.quorum import tally, weigh
 from monitor.detection.events.series import (
     alarmed,
     clear_alarms,
-    copy_for_round,
     drop_recovered,
     lifted,
     record,
     suspected,
     update,
 )
-from monitor.detection.events.state import TargetNetwork, Track
+from monitor.detection.events.state import ServiceState, TargetNetwork, Track, changeable
 from monitor.detection.model import ClosedGate, Layer, LayerFinding, State, Verdict
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -65,8 +64,9 @@ def rise(place: TargetNetwork, n: int, layer: str = "tls", inhibited: bool = Fal
     at = START + n * INTERVAL
     evidence = weigh(place, layer, tally(place, layer, at, POLICY), at, inhibited, POLICY)
     series = place.layers[layer]
-    series.rank = life.rank_after(series.rank, evidence)
-    return series.rank
+    rank = life.rank_after(series.rank, evidence)
+    place.layers[layer] = replace(series, rank=rank)
+    return rank
 
 
 def test_a_failure_is_held_against_its_layer_and_speaks_for_those_above_it() -> None:
@@ -253,20 +253,22 @@ def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
     say(place, 1, blocked(), blocked(), *[ok()] * 3)
     rise(place, 1)
     each = place.layers["tls"]
-    clear_alarms(each)
+    clear_alarms(place, "tls")
+    each = place.layers["tls"]
     assert (alarmed(each), each.rank, suspected(each)) == ((), 0, True)
-    clear_alarms(each, wholly=True)
-    assert not suspected(each)
+    clear_alarms(place, "tls", wholly=True)
+    assert not suspected(place.layers["tls"])
 
 
 def test_a_fork_shares_nothing_that_changes() -> None:
     place = network()
     say(place, 0, blocked(), ok())
     before = repr(place)
-    other = copy_for_round(place)
+    state = ServiceState("wechat", networks={"here": place})
+    other = changeable(state, "here")
     say(other, 1, blocked(), blocked())
     rise(other, 1)
-    clear_alarms(other.layers["tls"])
+    clear_alarms(other, "tls")
     assert repr(place) == before
 
 

@@ -17,10 +17,12 @@ def test_a_quorum_that_can_no_longer_hold_is_over() -> None:
     place = network()
     say(place, 0, blocked(), blocked())
     state = ServiceState("wechat")
-    evidence, series = OWN.weigh(state, place, "tls", START, False, POLICY), place.layers["tls"]
+    evidence = OWN.weigh(state, place, "tls", START, False, POLICY)
+    series = place.layers["tls"]
     assert (series.likely_since, evidence.agreeing, evidence.quorum) == (START, 2, True)
     series.tracks.clear()
     assert OWN.weigh(state, place, "tls", START + INTERVAL, False, POLICY) is NOTHING
+    series = place.layers["tls"]
     assert (series.likely_since, series.known_since) == (0, 0)
 
 
