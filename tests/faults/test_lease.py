@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -91,7 +90,7 @@ async def test_a_leader_keeps_its_lease_over_a_backlog(
             await eventually(watch.led, "one leads")
             port = free_port()
             with running(*detect, "--metrics", f"127.0.0.1:{port}"):
-                await eventually(lambda: _answers(port), "the other one stands by")
+                await eventually(lambda: _stands_by(watch, port), "the other one stands by")
                 until = time.monotonic() + TERMS * LEASE_SECONDS
                 while time.monotonic() < until or len(watch.saved) < 2:
                     await watch.look()
@@ -114,8 +113,11 @@ async def test_a_leader_keeps_its_lease_over_a_backlog(
         assert watch.saved == sorted(watch.saved)
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+async def _stands_by(watch: Watch, port: int) -> bool:
+    await watch.look()
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
         return True
     return False
 
