@@ -215,7 +215,7 @@ async def _prune(url: str) -> str:
     """Drop all days before today; what it took."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "monitor.commands.main", "db", "prune"),
-        *("--older-than", "1d", "--database", url),
+        *("--older-than", "1d", "--yes", "--database", url),
         stdout=asyncio.subprocess.PIPE,
     )
     begun = time.monotonic()

@@ -152,7 +152,7 @@ def _add_offline(top: Parser) -> None:
     judge.option(
         "--window SECONDS",
         "maximum time between a round and the nearest round of the control",
-        read=duration,
+        read=_seconds,
         default="300",
     )
     judge.option("--json", "print JSON Lines instead of a table")
@@ -264,6 +264,11 @@ def _add_printed_files(top: Parser) -> None:
     )
     publish.add_argument("file", type=path, metavar="FILE", help="a file made by `catalogue sign`")
     _broker(publish)
+
+
+def _seconds(text: str) -> int:
+    """Seconds, as a number alone or as a duration; an option that names its unit in `--help`."""
+    return positive(text) if text.isdecimal() else duration(text)
 
 
 def _serial(text: str) -> int:
@@ -379,6 +384,7 @@ def _add_upkeep(top: Parser) -> None:
         read=duration,
         default="90d",
     )
+    prune.option("--yes", "drop more than two days without a question")
     prune.option(
         "--hours-older-than DURATION",
         "merge the hourly counts of dropped days older than this into daily counts",

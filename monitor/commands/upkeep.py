@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from monitor.commands import invitation
@@ -28,6 +28,9 @@ from monitor.store.size import StoreSize, forecast
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 from probes.runtime.progress import ProgressLine
+
+UNASKED_DAYS = 2
+"""`db prune` drops so many days without a question: what a daily run drops, and one day more."""
 
 
 def run(given: argparse.Namespace) -> int:
@@ -222,12 +225,31 @@ def _size_text(found: StoreSize, retention_days: int) -> str:
     return "\n".join(lines)
 
 
+def _agree_to_drop(days: Sequence[tuple[int, int]]) -> None:
+    """Ask on a terminal before more days are dropped than pass between two runs. Raises OptionError
+    where nobody agrees."""
+    if len(days) <= UNASKED_DAYS:
+        return
+    measurements = sum(number for _, number in days)
+    losses = (
+        f"{len(days):,} days would be dropped, {date_of(days[0][0])} to {date_of(days[-1][0])}, "
+        f"with {measurements:,} measurements"
+    )
+    if not sys.stdin.isatty():
+        raise OptionError(f"{losses}: add --yes if that is what you want")
+    print(f"{losses}. Type yes to drop them: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise OptionError("nothing was dropped")
+
+
 async def _prune(given: argparse.Namespace, url: str) -> None:
-    from monitor.store.retention import prune, retention_clock
+    from monitor.store.retention import days_to_drop, prune, retention_clock
 
     until = await retention_clock(url, wall_clock())
     before = max(0, until - 1000 * given.older_than)
     hours = max(0, until - 1000 * given.hours_older_than)
+    if not given.yes:
+        _agree_to_drop(await days_to_drop(url, before))
     line = ProgressLine(sys.stderr)
 
     def progress(day: int) -> None:

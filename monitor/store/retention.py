@@ -136,6 +136,19 @@ async def retention_clock(url: str, now: int) -> int:
     return answer
 
 
+async def days_to_drop(url: str, before_ms: int) -> list[tuple[int, int]]:
+    """The days that `prune` would drop and that no earlier run was asked to drop, each with its
+    number of measurements. Raises as `open_database` does."""
+    async with connect(url) as engines, reading(engines) as connection:
+        asked = day_of(await statements.cursor_value(connection, PRUNED))
+        query = (
+            sa.select(stored_day.c.day, stored_day.c.measurements)
+            .where(stored_day.c.day >= asked, stored_day.c.day < day_of(before_ms))
+            .order_by(stored_day.c.day)
+        )
+        return [(day, measurements) for day, measurements in await connection.execute(query)]
+
+
 async def prune(
     url: str,
     before_ms: int,

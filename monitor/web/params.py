@@ -29,7 +29,7 @@ def parse_time(text: str, now: int) -> int:
     except (ValueError, OverflowError) as error:
         try:
             # A number alone is a year or Unix time by mistake, and not so many seconds ago.
-            at = now - 1000 * duration("" if text.isdecimal() else text)
+            at = now - 1000 * duration(text)
         except ValueError:
             raise OptionError(str(error)) from None
     return max(0, min(at, YEAR_9999_MS))

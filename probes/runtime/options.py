@@ -385,11 +385,17 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def duration(text: str) -> int:
-    """Seconds from `90`, `90s`, `15m`, `24h`, `7d` or `2w`."""
-    found = re.fullmatch(r"(\d{1,9})([smhdw]?)", text)
+    """Seconds from `90s`, `15m`, `24h`, `7d` or `2w`. A number without a unit is refused: whoever
+    means days must not get seconds."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
     if not found or int(found[1]) == 0:
         raise ValueError(f"must be a duration such as 90s, 15m, 24h or 7d, not {text!r}")
-    return int(found[1]) * _UNITS[found[2] or "s"]
+    if not found[2]:
+        raise ValueError(
+            f"must be with its unit: {text}s (seconds), {text}m (minutes), {text}h (hours), "
+            f"{text}d (days) or {text}w (weeks)"
+        )
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def moment(text: str) -> int:

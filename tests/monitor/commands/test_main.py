@@ -54,6 +54,11 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["replay", "/nowhere"], "/nowhere: No such file"),
         (["replay", "--from", "yesterday"], "--from: must be a time such as"),
         (["token", "new", "--expires", "soon"], "--expires: must be a duration"),
+        (
+            ["token", "new", "--expires", "3"],
+            "--expires: must be with its unit: 3s (seconds), 3m (minutes), 3h (hours), 3d (days)",
+        ),
+        (["db", "prune", "--older-than", "90"], "--older-than: must be with its unit: 90s (sec"),
         (["token", "list", "--database", "mysql://x"], "mysql"),
         (["rules", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
         (["nonsense"], "no command 'nonsense' ("),

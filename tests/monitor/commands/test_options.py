@@ -73,6 +73,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "uses": ("3", 3),
     "webhook": ("http://w.example", "http://w.example"),
     "window": ("5m", 300),
+    "yes": ("true", True),
 }
 OWN = {
     "serve": {"broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b"))},

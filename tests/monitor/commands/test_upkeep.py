@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -117,7 +119,9 @@ async def test_a_clock_that_is_ahead_drops_nothing_of_what_is_young(
 
     def prune() -> str:
         with ThreadPoolExecutor(1) as aside:
-            return aside.submit(run, capsys, "db", "prune", "--older-than", "3d", *data).result()[1]
+            return aside.submit(
+                run, capsys, "db", "prune", "--yes", "--older-than", "3d", *data
+            ).result()[1]
 
     monkeypatch.setattr(upkeep, "wall_clock", lambda: NOON + 400 * day)
     async with await open_database(url) as store:
@@ -156,6 +160,39 @@ async def test_days_of_a_fleet_that_has_stopped_are_dropped_as_time_passes(
     assert dropped(last + 400 * day) == 1
     assert dropped(last + 400 * day + 1000) == 0
     assert [dropped(last + n * day) for n in range(5)] == [0, 0, 1, 1, 1]
+
+
+async def test_many_days_are_dropped_only_when_somebody_agrees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, day = ("--data", str(tmp_path)), 86_400_000
+
+    def prune(*words: str, answer: str | None = None) -> tuple[int, str, str]:
+        stream = io.StringIO(answer or "")
+        monkeypatch.setattr(stream, "isatty", lambda: answer is not None)
+        monkeypatch.setattr(sys, "stdin", stream)
+        with ThreadPoolExecutor(1) as aside:
+            return aside.submit(run, capsys, "db", "prune", *words, *data).result()
+
+    monkeypatch.setattr(upkeep, "wall_clock", lambda: NOON + 9 * day)
+    async with await open_database(f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db") as store:
+        for number in range(10):
+            await store.facts.add([admitted(number, at=NOON + number * day)], [])
+    losses = "9 days would be dropped, 2026-09-21 to 2026-09-29, with 9 measurements"
+    status, out, said = prune("--older-than", "90s")
+    assert (status, out) == (2, "")
+    assert said == f"reachwatch: {losses}: add --yes if that is what you want\n"
+    for answer in ("", "no\n", "y\n"):
+        status, out, said = prune("--older-than", "90s", answer=answer)
+        assert (status, out) == (2, "")
+        assert said.startswith(f"{losses}. Type yes to drop them: ")
+        assert said.endswith("reachwatch: nothing was dropped\n")
+    assert prune("--older-than", "7d")[:2] == (
+        0,
+        "2 measurements dropped, 0 kept as evidence of events\n",
+    )
+    assert prune("--older-than", "6d", "--yes")[1].startswith("1 measurements dropped")
+    assert prune("--older-than", "90s", answer="yes\n")[1].startswith("6 measurements dropped")
 
 
 def test_a_file_that_is_no_database_is_said_so(
