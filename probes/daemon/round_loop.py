@@ -60,6 +60,7 @@ class RoundLoop:
         runner = self._runner
         if self._hold.metered or self._hold.holds() or not request.concerns(runner.setup.probe):
             return
+        runner.accept_failed(request.failed)
         affordable = self._budget.affordable_retests() - self.retests.waiting
         self.retests.submit(request, affordable, runner.failing())
 

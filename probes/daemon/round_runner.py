@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from probes.daemon.recorder import Recorder, RoundTally
@@ -15,6 +15,7 @@ from probes.daemon.traffic_account import TrafficAccount
 from probes.delivery.outbox import Outbox
 from probes.log import Log
 from probes.rounds import scheduler
+from probes.rounds.handed_over import HandedOver
 from probes.rounds.last_failures import failed_endpoints, failing_targets
 from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest
@@ -22,6 +23,7 @@ from probes.rounds.round import measure_retest, measure_round
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.scheduler import NextRound
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
+from probes.wire.retest import FailedAddresses
 from probes.wire.target import Catalogue, Target
 
 MAX_HURRIED = 3
@@ -54,6 +56,7 @@ class RoundRunner:
         self._keeper, self._rng, self._log = keeper, rng, log
         self._history: dict[str, int] = {}
         """When each endpoint failed, see `probes.rounds.last_failures`."""
+        self._handed_over = HandedOver()
 
     @property
     def place(self) -> tuple[str, int]:
@@ -69,6 +72,13 @@ class RoundRunner:
         """Measure this catalogue from the next round on."""
         self.setup = replace(self.setup, catalogue=catalogue)
         self.profile = Profile(catalogue, self.setup.probe, self.profile.full)
+
+    def accept_failed(self, failed: Iterable[FailedAddresses]) -> None:
+        """As a control: try these addresses of others as well, in what is measured next."""
+        setup = self.setup
+        targets, now = setup.catalogue.targets, setup.network.wall_ms()
+        if new := self._handed_over.accept(failed, setup.vantage.role, targets, now):
+            self._log("addresses that failed elsewhere are tried as well", addresses=new)
 
     def failing(self) -> dict[str, int]:
         """When the targets failed that failed in their last measurement, by id."""
@@ -120,6 +130,7 @@ class RoundRunner:
             interval_ms=planned.interval_ms,
             history=self._history,
             throughput=planned.throughput,
+            handed_over=self._handed_over.addresses(self.setup.network.wall_ms()),
         )
         self._outbox.round_opened(planned.round_ms)
         try:
@@ -142,6 +153,7 @@ class RoundRunner:
             reserve=[target for target in targets if target not in due],
             history=self._history,
             limit_seconds=scheduler.limit_seconds(interval),
+            handed_over=self._handed_over.addresses(self.setup.network.wall_ms()),
         )
 
     async def _note(self, plan: RoundPlan, tally: RoundTally, took: float) -> None:

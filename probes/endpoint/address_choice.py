@@ -32,6 +32,10 @@ class AddressChoice(msgspec.Struct):
     """Chooses the address of a lean run: both families in turn, then the addresses of each."""
     system: tuple[str, ...] = ()
     """Answers of the machine's own resolver, or the address that the catalogue gives."""
+    handed_over: Sequence[str] = ()
+    """Addresses that failed elsewhere: dialled as well, besides those that resolvers give."""
+    foreign: set[tuple[str, int]] = set()
+    """Those of them that were dialled, and that no resolver gave, with the port."""
     _dialled: set[str] = set()
     _ipv6_tried: bool = False
 
@@ -41,7 +45,11 @@ class AddressChoice(msgspec.Struct):
         if not self.endpoint.host:
             # Tried even if the guard or the routing table refuses it, so that this is on record.
             return self._dial(resolved)
-        return await self._to_dial(resolved)
+        own = await self._to_dial(resolved)
+        others = self._allowed(a for a in self.handed_over if a not in self._dialled)
+        others = [a for a in others if ":" not in a or await self._has_route(a)]
+        self.foreign |= {(a, self.endpoint.port) for a in others if a not in resolved}
+        return (*own, *self._dial(others))
 
     async def resolve(self) -> tuple[str, ...]:
         """Resolve the endpoint and return its addresses, the machine's own first."""

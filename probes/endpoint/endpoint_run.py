@@ -24,9 +24,11 @@ from probes.steps import http, quic, tcp, tls
 from probes.steps.context import StepContext
 from probes.wire.failure import Failure
 from probes.wire.observation import (
+    HANDED_OVER,
     LIVENESS_HOST,
     AnyObservation,
     AppExchange,
+    AtAddress,
     Contrast,
     HTTPExchange,
     Purpose,
@@ -122,6 +124,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     """Dial one address, another one in each round, and read only the beginning of a page."""
     turn: int = 0
     """Chooses the address of a lean run, see `AddressChoice`."""
+    handed_over: Sequence[str] = ()
+    """Addresses that failed elsewhere, which a control tries besides its own."""
 
 
 class EndpointRun:
@@ -157,6 +161,7 @@ class EndpointRun:
             widen=self.course.failed_last_round,
             lean=self.course.lean,
             turn=self.course.turn,
+            handed_over=self.course.handed_over,
         )
         self.observations: list[AnyObservation] = []
         self.dates_ms: list[tuple[int, int]] = []
@@ -353,6 +358,16 @@ class EndpointRun:
         if date_ms is not None and contrast is not Contrast.NO_VERIFY:
             self.dates_ms.append((date_ms, self.network.wall_ms()))
         return seen
+
+    def mark_handed_over(self) -> None:
+        """Mark what was seen at addresses that no resolver of this machine gave."""
+        foreign = self.addresses.foreign
+        self.observations = [
+            msgspec.structs.replace(seen, evidence=(*seen.evidence, HANDED_OVER))
+            if isinstance(seen, AtAddress) and (seen.address, seen.port) in foreign
+            else seen
+            for seen in self.observations
+        ]
 
     def add_evidence(self, seen: _Remarked, evidence: str) -> None:
         """Add evidence to an observation that is already recorded."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
+    HANDED_OVER,
     AppExchange,
     DNSLookup,
     Observation,
@@ -25,7 +26,7 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
     failed: dict[str, int] = {}
     ended = max(measurement.started + measurement.took_us // 1000, 1)
     for seen in measurement.observations:
-        if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
+        if isinstance(seen, Observation) and is_own(seen):
             when = ended if has_failed(seen) else 0
             failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), when)
     return failed
@@ -39,6 +40,12 @@ def failing_targets(targets: Iterable[Target], history: Mapping[str, int]) -> di
         for target in targets
     }
     return {id: when for id, when in latest.items() if when}
+
+
+def is_own(seen: Observation) -> bool:
+    """Whether a step was taken as the app would take it here: with the service's name, at an
+    address that was not handed over from elsewhere."""
+    return seen.purpose is Purpose.SUBJECT and HANDED_OVER not in seen.evidence
 
 
 def has_failed(seen: Observation) -> bool:

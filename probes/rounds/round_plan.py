@@ -59,6 +59,9 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     """After this no endpoint begins; by default that of the setup."""
     throughput: Collection[str] = ()
     """Ids of targets whose throughput a retest asks for."""
+    handed_over: Mapping[tuple[str, str], Sequence[str]] = {}
+    """Addresses that a control tries besides its own, by the ids of target and endpoint: see
+    `probes.rounds.handed_over`."""
 
     def interval_of(self, target: Target, *, failed: bool = False) -> int:
         """Interval of a target."""

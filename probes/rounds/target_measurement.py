@@ -21,11 +21,11 @@ from probes.endpoint.endpoint_run import Course, EndpointRun, RoundMeans, Throug
 from probes.endpoint.size_limits import fit_size_limits
 from probes.net.limits import within
 from probes.protocols import registry, stun
-from probes.rounds.last_failures import failed_endpoints, has_failed
+from probes.rounds.last_failures import failed_endpoints, has_failed, is_own
 from probes.rounds.profile import lean_endpoints
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.wire.measurement import VERSION, Measurement, Role, named_interval_ms
-from probes.wire.observation import AnyObservation, Observation, Purpose
+from probes.wire.observation import AnyObservation, Observation
 from probes.wire.protocol import Transport, protocol
 from probes.wire.target import Endpoint, Target
 
@@ -194,6 +194,9 @@ def _course(
             retest=retest,
             wanted=target.id in plan.throughput,
         ),
+        handed_over=plan.handed_over.get((target.id, endpoint.id), ())
+        if setup.vantage.role is Role.CONTROL and not plain
+        else (),
     )
 
 
@@ -265,6 +268,7 @@ async def _run_endpoint(this: RoundContext, run: EndpointRun, target: str) -> No
                 "%s: measuring %s failed because of a bug in this program", target, endpoint.id
             )
         finally:
+            run.mark_handed_over()
             this.setup.throughput_schedule.record(run.id, this.plan.round_ms, run.observations)
 
 
@@ -283,5 +287,5 @@ def _failed(run: EndpointRun) -> bool:
     return not run.addresses.system or any(
         has_failed(observation)
         for observation in run.observations
-        if isinstance(observation, Observation) and observation.purpose is Purpose.SUBJECT
+        if isinstance(observation, Observation) and is_own(observation)
     )

@@ -79,6 +79,11 @@ LIVENESS_HOST = "liveness_host"
 same round, while the service's address was tried again after silence."""
 
 
+HANDED_OVER = "handed_over"
+"""Evidence of a step of a control: no resolver gave it this address. The monitor handed it over,
+because it failed elsewhere."""
+
+
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One datagram or message that answered a query."""
 

@@ -3,6 +3,9 @@
 
 It is published on `retest/<country>/<asn>` and never retained. The probe limits what it does
 (`probes.rounds.retests`), so that a hostile broker cannot exceed the volunteer's limits.
+
+Addresses that failed go along for the controls alone (`probes.rounds.handed_over`): another probe
+dials no address that it did not learn from its own resolvers or its catalogue.
 """
 
 from __future__ import annotations
@@ -13,16 +16,30 @@ from typing import Annotated
 
 import msgspec
 
-from probes.wire.bounds import Millis, TargetId
+from probes.wire.bounds import Address, Millis, TargetId
 from probes.wire.codec import WireError
 
 MOST_TARGETS = 16
 LEAST_INTERVAL_MS, MOST_INTERVAL_MS = 1_000, 300_000
 MOST_BYTES = 4096
 MOST_ASKED = 16
+MOST_FAILED_ENDPOINTS = 8
+MOST_FAILED_ADDRESSES = 4
+"""Of one endpoint."""
 
 
 Mark = Annotated[str, msgspec.Meta(min_length=8, max_length=8)]
+
+
+class FailedAddresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses of one endpoint that failed at several vantages of a network."""
+
+    target: TargetId
+    endpoint: Annotated[str, msgspec.Meta(max_length=320)]
+    """Id of the endpoint in the catalogue: the control dials its port and shows its name."""
+    addresses: Annotated[
+        tuple[Address, ...], msgspec.Meta(min_length=1, max_length=MOST_FAILED_ADDRESSES)
+    ]
 
 
 class Retest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +57,10 @@ class Retest(msgspec.Struct, frozen=True, kw_only=True):
 
     throughput: bool = False
     """Whether the suspicion is that they are slow: then their throughput is measured as well."""
+    failed: Annotated[
+        tuple[FailedAddresses, ...], msgspec.Meta(max_length=MOST_FAILED_ENDPOINTS)
+    ] = ()
+    """Addresses to which a control connects as well, so that path and server can be told apart."""
 
     def concerns(self, probe: str) -> bool:
         """Whether a probe is asked."""

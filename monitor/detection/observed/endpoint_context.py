@@ -103,13 +103,18 @@ class EndpointContext:
 
     @property
     def control_addresses(self) -> list[AddressView]:
-        """Every address of the endpoint that a control saw."""
+        """Every address of the endpoint that a control's own resolvers gave."""
         return [address for control in self.controls for address in control.addresses.values()]
 
     def at_controls(self, address: AddressView) -> list[AddressView]:
-        """The same address and port as controls saw it."""
+        """The same address and port as controls saw it, be it handed over to them."""
         key = (address.address, address.port)
-        return [control.addresses[key] for control in self.controls if key in control.addresses]
+        return [
+            views[key]
+            for control in self.controls
+            for views in (control.addresses, control.handed_over)
+            if key in views
+        ]
 
     def compared(self, address: AddressView, proof: bool = False) -> list[AddressView]:
         """What an address is compared with where no control tried it: the addresses of its family
@@ -214,6 +219,7 @@ def endpoint_context(
     for control in controls:
         known |= answers(control.name.lookups.values()) | answers(control.name.references)
         known |= {address.address for address in control.addresses.values() if address.tcp.passed}
+        known |= {address.address for address in control.handed_over.values() if address.proven}
     known |= answers(q for q in endpoint.name.references if q.transport in ENCRYPTED)
     shown = proven(siblings, endpoint.ref.host)
     return EndpointContext(

@@ -23,7 +23,7 @@ from monitor.detection.observed.kinds import (
     tcp_kind,
 )
 from monitor.detection.observed.ranges import special_place
-from monitor.detection.observed.view import AddressView, EndpointView, view
+from monitor.detection.observed.view import AddressPort, AddressView, EndpointView, view
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
 from probes.wire.protocol import Transport, protocol
 
@@ -185,12 +185,19 @@ def control_view(control: Measurement, status: VantageStatus) -> dict[str, Endpo
     there: it has not tried them, whatever its machine said."""
     views = view(control)
     for endpoint in views.values():
-        endpoint.addresses = {
-            key: address
-            for key, address in endpoint.addresses.items()
-            if address.family in status.passage.families or _passed_here(address)
-        }
+        endpoint.addresses = _of_families(endpoint.addresses, status)
+        endpoint.handed_over = _of_families(endpoint.handed_over, status)
     return views
+
+
+def _of_families(
+    addresses: Mapping[AddressPort, AddressView], status: VantageStatus
+) -> dict[AddressPort, AddressView]:
+    return {
+        key: address
+        for key, address in addresses.items()
+        if address.family in status.passage.families or _passed_here(address)
+    }
 
 
 def beside(here: VantageStatus, round_: RoundBackground) -> VantageStatus:

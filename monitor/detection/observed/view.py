@@ -22,8 +22,10 @@ from monitor.detection.observed.kinds import (
 from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
+    HANDED_OVER,
     LIVENESS_HOST,
     AppExchange,
+    AtAddress,
     Contrast,
     DNSLookup,
     HTTPExchange,
@@ -126,17 +128,25 @@ class EndpointView(msgspec.Struct):
     reflector: ReflectorView = field(default_factory=ReflectorView)
     hosts_again: HostsAgain = field(default_factory=HostsAgain)
     addresses: dict[AddressPort, AddressView] = field(default_factory=dict)
+    handed_over: dict[AddressPort, AddressView] = field(default_factory=dict)
+    """Addresses that no resolver gave a control: they failed elsewhere, and are compared with
+    themselves alone."""
 
     @property
     def seen(self) -> bool:
         """A step that the app would take was tried."""
         return bool(self.name.lookups) or any(a.seen for a in self.addresses.values())
 
-    def at(self, address: str, port: int) -> AddressView:
+    def at(self, address: str, port: int, *, handed_over: bool = False) -> AddressView:
         """The view of one address, created on first use."""
-        if (known := self.addresses.get((address, port))) is None:
-            known = self.addresses[address, port] = AddressView(address, port)
+        views = self.handed_over if handed_over else self.addresses
+        if (known := views.get((address, port))) is None:
+            known = views[address, port] = AddressView(address, port)
         return known
+
+    def of(self, step: AtAddress) -> AddressView:
+        """The view of the address at which a step was taken."""
+        return self.at(step.address, step.port, handed_over=HANDED_OVER in step.evidence)
 
 
 def view(measurement: Measurement) -> dict[str, EndpointView]:
@@ -167,7 +177,7 @@ def view(measurement: Measurement) -> dict[str, EndpointView]:
             case Transfer():
                 _add_transfer(endpoint, observation)
             case PathTrace():
-                endpoint.at(observation.address, observation.port).paths.append(observation)
+                endpoint.of(observation).paths.append(observation)
             case _:
                 assert_never(observation)
     return views
@@ -203,14 +213,14 @@ def _add_tcp(endpoint: EndpointView, connect: TCPConnect) -> None:
     if LIVENESS_HOST in connect.evidence:
         endpoint.hosts_again.over_tcp.append(connect)
     elif connect.contrast in (None, Contrast.INNOCUOUS_NAME, Contrast.REPEAT):
-        endpoint.at(connect.address, connect.port).tcp.add(connect)
+        endpoint.of(connect).tcp.add(connect)
 
 
 def _add_tls(endpoint: EndpointView, handshake: TLSHandshake) -> None:
     if handshake.contrast is Contrast.REFLECTOR:
         endpoint.reflector.tls = better(endpoint.reflector.tls, handshake, tls_kind(handshake))
         return
-    address = endpoint.at(handshake.address, handshake.port)
+    address = endpoint.of(handshake)
     if handshake.contrast is Contrast.CLASSICAL_HELLO:
         address.classical = address.classical or tls_kind(handshake) is Kind.OK
         address.tls.every.append(handshake)
@@ -219,7 +229,7 @@ def _add_tls(endpoint: EndpointView, handshake: TLSHandshake) -> None:
 
 
 def _add_http(endpoint: EndpointView, exchange: HTTPExchange) -> None:
-    address = endpoint.at(exchange.address, exchange.port)
+    address = endpoint.of(exchange)
     if exchange.contrast is Contrast.NO_VERIFY:
         address.unverified = better(address.unverified, exchange, http_kind(exchange))
     else:
@@ -230,21 +240,21 @@ def _add_quic(endpoint: EndpointView, handshake: QUICHandshake) -> None:
     if handshake.contrast is Contrast.REFLECTOR:
         endpoint.reflector.quic = better(endpoint.reflector.quic, handshake, quic_kind(handshake))
     else:
-        endpoint.at(handshake.address, handshake.port).quic.add(handshake)
+        endpoint.of(handshake).quic.add(handshake)
 
 
 def _add_app(endpoint: EndpointView, exchange: AppExchange) -> None:
     if LIVENESS_HOST in exchange.evidence:
         endpoint.hosts_again.over_udp.append(exchange)
     else:
-        endpoint.at(exchange.address, exchange.port).app.add(exchange)
+        endpoint.of(exchange).app.add(exchange)
 
 
 def _add_transfer(endpoint: EndpointView, transfer: Transfer) -> None:
     if transfer.contrast is Contrast.REFLECTOR:
         endpoint.reflector.transfers.append(transfer)
     else:
-        endpoint.at(transfer.address, transfer.port).transfers.append(transfer)
+        endpoint.of(transfer).transfers.append(transfer)
 
 
 def answers(lookups: Iterable[DNSLookup]) -> frozenset[str]:

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from probes.rounds.retests import PlannedRetest
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.scheduler import NextRound
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement, Role, Vantage
+from probes.wire.retest import FailedAddresses, Retest
+from probes.wire.target import Endpoint, Service, Target
 from tests.probes.daemon.in_process import agent_here
 from tests.probes.delivery.test_spool import draft
 
@@ -104,4 +106,27 @@ async def test_a_retest_is_remembered_and_charged(
     assert agent._runner.failing() == {target.id: 1000}
     assert agent._rounds._budget.spent > 0
     assert agent._runner.rounds == 0
+    await agent._spool.close()
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_whatever_a_broker_asks_only_a_control_tries_addresses_of_others(
+    tmp_path: Path, rounds: Rounds, role: Role
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    runner = agent._runner
+    runner.locate(Vantage(country="RU", asn=64501, role=role))
+    named = Endpoint(host="wechat.test", port=443, protocol="tls")
+    target = Target(id="wechat/web", endpoints=(named,))
+    service = Service(id="wechat", name="WeChat", targets=(target,))
+    runner.use(replace(runner.setup.catalogue, services=(service,)))
+    key = target.id, named.id
+    failed = FailedAddresses(target=key[0], endpoint=key[1], addresses=("192.0.2.1",))
+    agent._rounds.offer_retest(
+        Retest(targets=(target.id,), round=0, interval_ms=60_000, failed=(failed,))
+    )
+    await runner.run(COMING)
+    await runner.run_retest(PlannedRetest((target,), 60_000, 60_000, 0, 0, 60_000))
+    expected = {key: ("192.0.2.1",)} if role is Role.CONTROL else {}
+    assert [plan.handed_over for plan in rounds.plans] == [expected, expected]
     await agent._spool.close()

@@ -86,3 +86,15 @@ async def test_a_machine_without_ipv6_tries_one_address():
         connection = await partial_loss.connect(run, "2001:db8::1")
         assert connection.tcp.failure == "address_not_available"
         assert len(run.observations) == 1  # not repeated: nothing was lost
+
+
+async def test_addresses_from_elsewhere_come_last_and_are_known_as_such():
+    elsewhere = ("127.0.0.2", "127.0.0.9", "10.0.0.1", "169.254.169.254", "224.0.0.1")
+    async with internet({NAME: Address("127.0.0.2")}, reference={NAME: Rcode("NXDOMAIN")}) as net:
+        run = net.run(endpoint(), handed_over=elsewhere)
+        assert await run.addresses.first() == ("127.0.0.2", "127.0.0.9", "10.0.0.1", elsewhere[3])
+        assert {address for address, _ in run.addresses.foreign} == set(elsewhere[1:4])
+        assert await run.addresses.first() == (), "none is dialled twice"
+        strict = net.run(endpoint(), network=SocketNetwork(), handed_over=elsewhere)
+        await strict.addresses.first()
+        assert not strict.addresses.foreign, "the guard of the probe holds for them as well"

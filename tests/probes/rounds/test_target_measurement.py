@@ -11,11 +11,13 @@ import pytest
 from probes.contrasts import throughput_schedule
 from probes.contrasts.throughput_schedule import ThroughputOutcome
 from probes.protocols import registry
+from probes.rounds.last_failures import failed_endpoints
 from probes.wire.measurement import (
     Role,
     Vantage,
 )
 from probes.wire.observation import (
+    HANDED_OVER,
     Contrast,
     DNSLookup,
     TCPConnect,
@@ -45,6 +47,33 @@ async def test_a_control_connects_more_often(role: Role, repeats: int):
         )
     connects = [o for o in measured.observations if isinstance(o, TCPConnect)]
     assert sum(o.contrast is Contrast.REPEAT for o in connects) == repeats
+
+
+@pytest.mark.parametrize(
+    ("role", "dialled"),
+    [
+        pytest.param(Role.CONTROL, {"127.0.0.1": False, "127.0.0.9": True}, id="control"),
+        pytest.param(Role.VANTAGE, {"127.0.0.1": False}, id="vantage"),
+    ],
+)
+async def test_only_a_control_dials_what_failed_elsewhere(role: Role, dialled: dict[str, bool]):
+    port = free_port()
+    async with (
+        tls_server.serve(GOOD, port=port),  # 127.0.0.1 alone
+        internet(TABLE, liveness=alive(port)) as net,
+    ):
+        one = endpoint(port)
+        elsewhere = {("wechat/web", one.id): ("127.0.0.9", "127.0.0.1")}
+        setup = net.setup(vantage=Vantage(country="RU", role=role))
+        targets = [target("wechat/web", one)]
+        *_, measured = await run(net, targets, setup=setup, handed_over=elsewhere)
+    marks = {
+        seen.address: HANDED_OVER in seen.evidence
+        for seen in measured.observations
+        if isinstance(seen, TCPConnect)
+    }
+    assert marks == dialled
+    assert failed_endpoints(measured) == {one.id: 0}, "a server elsewhere is no failure of ours"
 
 
 async def test_a_lean_round_dials_the_other_addresses_only_after_a_failure():

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.wire.codec import WireError
-from probes.wire.retest import MOST_ASKED, MOST_BYTES, Retest, decode_retest, encode_retest, marks
+from probes.wire.retest import (
+    MOST_ASKED,
+    MOST_BYTES,
+    MOST_FAILED_ADDRESSES,
+    MOST_FAILED_ENDPOINTS,
+    FailedAddresses,
+    Retest,
+    decode_retest,
+    encode_retest,
+    marks,
+)
 
 SAMPLE = Retest(targets=("wechat/web",), round=120_000, interval_ms=60_000)
 
@@ -43,6 +53,25 @@ def test_all_are_asked_or_those_whose_marks_are_there() -> None:
     assert [probe for probe in probes if few.concerns(probe)] == probes[:4]
     assert not any(probe.encode() in encode_retest(few) for probe in probes)
     assert marks(60_000, probes) != marks(120_000, probes), "nobody can be followed by it"
+
+
+def test_addresses_that_failed_are_few() -> None:
+    def asking(*addresses: str, endpoints: int = 1) -> Retest:
+        one = FailedAddresses(
+            target="wechat/web", endpoint="wechat.com:443/tls", addresses=addresses
+        )
+        return msgspec.structs.replace(SAMPLE, failed=(one,) * endpoints)
+
+    most = asking(*["2001:db8::1"] * MOST_FAILED_ADDRESSES, endpoints=MOST_FAILED_ENDPOINTS)
+    assert decode_retest(encode_retest(most)) == most
+    for refused in (
+        asking(),
+        asking(*["192.0.2.1"] * (MOST_FAILED_ADDRESSES + 1)),
+        asking("192.0.2.1", endpoints=MOST_FAILED_ENDPOINTS + 1),
+        asking("192.0.2.1/24"),
+    ):
+        with pytest.raises(WireError, match=r"\$\.failed"):
+            decode_retest(encode_retest(refused))
 
 
 def test_too_long() -> None:

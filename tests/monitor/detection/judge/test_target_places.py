@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 
+import pytest
+
 from monitor.detection.model import Layer, State, Technique
+from probes.wire.observation import HANDED_OVER, AnyObservation
 from tests.monitor.detection.scenes import (
     A1,
+    A3,
+    FORGED,
     HTTP,
     HTTPS,
     control,
     dns,
     endpoint,
+    foreign,
     http,
     tcp,
     tls,
@@ -68,3 +74,41 @@ def test_https_answers_are_the_services_own() -> None:
         assert said.state is State.OK
     dies = verdict(*fine, http(A1, TIMEOUT, at=HTTPS), endpoints=(HTTPS,), beside=beside)
     assert (dies.state, dies.layer) == (State.INCONCLUSIVE, Layer.HTTP)
+
+
+OF_OTHERS = {"evidence": (HANDED_OVER,)}
+
+
+@pytest.mark.parametrize(
+    ("handed_over", "state", "remark"),
+    [
+        pytest.param((), State.INCONCLUSIVE, "unseen_address", id="not tried"),
+        pytest.param(
+            (tcp(A3, **OF_OTHERS), tls(A3, **OF_OTHERS)), State.BLOCKED, None, id="answers"
+        ),
+        pytest.param((tcp(A3, TIMEOUT, **OF_OTHERS),), State.DOWN, None, id="dead there too"),
+        pytest.param(
+            (tcp(A3, RESET, **OF_OTHERS),), State.INCONCLUSIVE, "control_fails", id="otherwise dead"
+        ),
+    ],
+)
+def test_an_address_that_a_control_was_asked_to_try_is_compared_with_itself(
+    handed_over: tuple[AnyObservation, ...], state: State, remark: str | None
+) -> None:
+    """The control's own resolvers give it A1 alone, which works."""
+    beside = [control(dns(A1), tcp(A1), tls(A1), *handed_over)]
+    said = verdict(dns(A3), tcp(A3, TIMEOUT), beside=beside)
+    assert said.state is state
+    assert {"unseen_address", "control_fails"} & set(said.evidence) == {remark} - {None}
+    assert verdict(dns(A1), tcp(A1), tls(A1), beside=beside).state is State.OK
+
+
+@pytest.mark.parametrize("shown", [foreign(FORGED, **OF_OTHERS), tls(FORGED, RESET, **OF_OTHERS)])
+def test_a_forged_address_that_answers_a_control_is_forged_all_the_same(
+    shown: AnyObservation,
+) -> None:
+    beside = [control(dns(A1), tcp(A1), tls(A1), tcp(FORGED, **OF_OTHERS), shown)]
+    seen = (dns(FORGED), tcp(FORGED), foreign(FORGED))
+    asked, not_asked = verdict(*seen, beside=beside), verdict(*seen)
+    assert (asked.state, asked.technique) == (not_asked.state, not_asked.technique)
+    assert asked.technique is Technique.DNS_INJECTION_OTHER
