@@ -15,7 +15,7 @@ from operator import itemgetter
 import msgspec
 
 from monitor.detection.events import cusum, gates, quorum
-from monitor.detection.events.series import TIERS
+from monitor.detection.events.life import PUBLISHED, TIERS
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     Member,
@@ -98,8 +98,6 @@ class RoundEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 Place = tuple[str, str]
 """Country and source: of each an event has its own."""
-DECISIONS = frozenset(("opened", "likely", "confirmed", "closed", "retracted"))
-"""Kinds of `Change` that are more than a change of detail."""
 MOST_VANTAGES = 50
 """Vantages of a series that are listed, those with the most evidence: the others are counted."""
 _encoder = msgspec.msgpack.Encoder()
@@ -131,7 +129,7 @@ def round_evidence(
     decided = {
         (event.country, event.source)
         for event in changed
-        if any(change.round == round and change.kind in DECISIONS for change in event.history)
+        if any(change.round == round and change.kind in PUBLISHED for change in event.history)
     }
     return [
         RoundEvidence(

@@ -123,7 +123,7 @@ def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> 
     return (
         held is not None
         and held.alarmed > 0
-        and series.rank < 2
+        and not series.is_likely
         and round - held.alarmed > policy.ms(policy.lone_seconds)
     )
 

@@ -44,6 +44,8 @@ class Stage(StrEnum):
 
 SURENESS = (Stage.SUSPECTED, Stage.UNCONFIRMED, Stage.LIKELY, Stage.CONFIRMED)
 """How sure it is, in ascending order; `Series.rank` is the place in this order."""
+TIERS = (None, *Tier)
+"""How sure each of these is called; None when there is no event."""
 ONGOING = (Stage.OPEN, Stage.CLEARING, Stage.REOPENED)
 ENDED = (Stage.CLOSED, Stage.RETRACTED)
 

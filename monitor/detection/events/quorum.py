@@ -13,8 +13,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline, cusum, gates, life, other_hosts, split
-from monitor.detection.events.life import SeriesEvidence, Stage
+from monitor.detection.events import baseline, cusum, gates, other_hosts, split
+from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.series import DEPTH, quorum_owners
 from monitor.detection.events.state import Series, TargetNetwork
 from monitor.detection.policy import Policy
@@ -274,7 +274,7 @@ def weigh(
     what the tally shows."""
     series = network.layers[layer]
     if inhibited:
-        if life.SURENESS[series.rank] is not Stage.CONFIRMED:
+        if not series.is_confirmed:
             network.layers[layer] = replace(series, likely_since=0, known_since=0)
         return SeriesEvidence(gate_closed=True)
     for probe in tally.agreeing:

@@ -161,7 +161,7 @@ def _open_questions(
                     reasons[probe] = max(nats, reasons.get(probe, 0))
                 # A quorum must hold, or end, at most of its vantages; that is rare.
                 owners = {network.members[probe].owner for probe in probes}
-                few &= len(owners) < policy.confirm_min_owners and not series.rank > 1
+                few &= len(owners) < policy.confirm_min_owners and not series.is_likely
         # Whoever is offline cannot answer; the retests of the hour are for when they are back.
         if reasons and not gates.dark([network], state.round, policy):
             ordered = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
@@ -221,7 +221,7 @@ def _reasons(
     """The vantages because of which the network should be asked; none when there is nothing to find
     out now."""
     series = network.layers[layer]
-    if series.rank > 2:
+    if series.is_confirmed:
         # Confirmed: only its end is new.
         return [probe for probe, track in series.tracks.items() if _is_ending(track, round, policy)]
     if series.likely_since:
@@ -242,7 +242,7 @@ def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -
     """How long after a quorum was reached its vantages are asked again, ms: when it must have
     held, for signatures while there are any, so that the answer can confirm; at once (after the
     pause) while no vantage by itself has enough evidence for an alarm."""
-    if network.layers[layer].rank < 2:
+    if not network.layers[layer].is_likely:
         return 0
     tally = quorum.tally(network, layer, round, policy)
     signed = quorum.signature_owners(network, layer, tally.voting, policy)

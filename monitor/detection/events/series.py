@@ -23,11 +23,9 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, State, Tier
+from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, State
 from monitor.detection.policy import Policy
 
-TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
-"""Tier by rank."""
 DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Layer)}
 """How far a connection gets before a failure at this layer."""
 FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
@@ -186,7 +184,7 @@ def _doubt(network: TargetNetwork, probe: str) -> None:
     """Weaken a vantage's evidence, except where the block is confirmed."""
     for series in network.layers.values():
         track = series.tracks.get(probe)
-        if track is not None and track.suspicion is not None and series.rank < 3:
+        if track is not None and track.suspicion is not None and not series.is_confirmed:
             series.tracks[probe] = cusum.weaken(track)
 
 
@@ -194,7 +192,7 @@ def _forget(network: TargetNetwork, probe: str) -> None:
     """Drop a vantage's evidence, except where the block is confirmed: what began with an outage has
     ended, so it was the outage."""
     for series in network.layers.values():
-        if probe in series.tracks and series.rank < 3:
+        if probe in series.tracks and not series.is_confirmed:
             series.tracks[probe] = replace(series.tracks[probe], suspicion=None)
 
 
@@ -275,7 +273,7 @@ def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bo
     if not saw:
         return _outlived(network, series, round, policy)
     well = {probe for probe in saw if cusum.recovered(series.tracks[probe], round, policy)}
-    few = series.rank > 1 and len(saw) - len(well) < policy.quorum_min_vantages
+    few = series.is_likely and len(saw) - len(well) < policy.quorum_min_vantages
     return (bool(well) and few) or _most(network, series, well, round, policy)
 
 
@@ -301,7 +299,7 @@ def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy
 def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> None:
     """End the alarms of vantages that have recovered, while no other vantage agrees."""
     series = network.layers[layer]
-    if series.rank > 1:
+    if series.is_likely:
         return
     for probe in alarmed(series):
         track = series.tracks[probe]

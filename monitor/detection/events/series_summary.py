@@ -9,9 +9,10 @@ from operator import itemgetter
 import msgspec
 
 from monitor.detection.events import cusum, gates, quorum, split
+from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
-from monitor.detection.events.series import TIERS, alarmed
+from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
 from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork

@@ -16,12 +16,14 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
+from monitor.detection.events.life import SURENESS, Stage
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
 STATE_VERSION = 1
 """States of another version are not read: the history is folded again."""
 _LEVEL = 3
+_LIKELY, _CONFIRMED = SURENESS.index(Stage.LIKELY), SURENESS.index(Stage.CONFIRMED)
 
 
 class Baseline(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -101,9 +103,19 @@ class Series(msgspec.Struct, array_like=True, frozen=True):
     known_since: int = 0
     """When the failures of enough owners for the quorum had arrived; 0 when it does not hold."""
     rank: int = 0
-    """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
+    """How sure it is, and has been since its alarm: its place in `life.SURENESS`."""
     retracted: int = 0
     """Round at which the failures before it were retracted by an operator; 0 if never."""
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether it is at least likely."""
+        return self.rank >= _LIKELY
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it is confirmed."""
+        return self.rank >= _CONFIRMED
 
     @property
     def is_retracted(self) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.events import life, series
+from monitor.detection.events import life
 from monitor.detection.events.cusum import evidence
 from monitor.detection.events.quorum import tally, weigh
 from monitor.detection.events.series import (
@@ -287,4 +287,4 @@ def test_findings_of_two_blocked_layers_are_two_series() -> None:
     say(place, 0, both)
     assert evidence(track(place, "dns"), POLICY) > 0
     assert evidence(track(place, "tls"), POLICY) > 0
-    assert series.TIERS[0] is None
+    assert life.TIERS[0] is None
