@@ -165,6 +165,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor/detection": (
         {"model", "policy"},
+        {"lateness"},
         {"fingerprints"},
         {"observed"},
         {"rule"},

@@ -33,7 +33,7 @@ RULE_PAGES: Mapping[str, Sequence[State]] = {
     "why-not-counted-unproven.md": (State.INCONCLUSIVE,),
 }
 LIMITS = (
-    "timely_seconds",
+    "late_seconds",
     "residual_seconds",
     "control_window_seconds",
     "natural_micronats",

@@ -24,10 +24,11 @@ from benchmarks.world.vantages import Person
 from benchmarks.world.verdicts import TARGET
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
+from monitor.detection.lateness import deadline
 from monitor.detection.model import Event, Fact, State, Technique
 from monitor.detection.policy import Policy
 from monitor.detector.retest_publisher import CHECK_SECONDS, RetestTracker, requests
-from monitor.detector.round_deadline import Reports, deadline
+from monitor.detector.round_deadline import Reports
 from monitor.store.records import Arrived
 from probes.rounds.retests import RetestLimits, pause_ms
 from probes.wire.measurement import Role

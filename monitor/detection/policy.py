@@ -35,9 +35,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retests. Sooner, nobody who has failed can be asked again."""
     confirm_plain_seconds: int = 45 * 60
     """How long an untypical one must, a mere time-out for one."""
-    timely_seconds: int = 15 * 60
-    """A failure that arrives later after it was measured comes from a spool: it is evidence of when
-    a block began, and confirms none."""
+    late_seconds: int = 3 * 60
+    """What arrives so long after the deadline of its round is late: it is shown, and is evidence of
+    nothing. A probe sends a round within minutes. The longer this is, the more of what it has just
+    said can somebody take back who sees an event."""
     outage_seconds: int = 6 * 3600
     """How long an outage may last (Meta's of 2021-10-04, the longest of a large messaging service
     in years, took six hours). What began as one confirms nothing for so long after others reach

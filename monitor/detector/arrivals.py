@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
 from monitor.detection.events.state import DetectorStateError
+from monitor.detection.lateness import deadline
 from monitor.detection.policy import Policy
 from monitor.detector.calculation import calculated
 from monitor.detector.progress import ServiceProgress
-from monitor.detector.round_deadline import Reports, deadline
+from monitor.detector.round_deadline import Reports
 from monitor.detector.schedule import Services
 from monitor.store.database import Database
 from monitor.store.reading.progress import list_services

@@ -13,9 +13,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from monitor.detection.lateness import deadline
 from monitor.detection.policy import Policy
 from monitor.detector.rest import NO_REST, Work
-from monitor.detector.round_deadline import deadline
 from monitor.detector.round_reader import MAX_FACTS, Pause, RoundReader, Rounds
 from monitor.store.database import Database
 from monitor.store.records import StoredRound

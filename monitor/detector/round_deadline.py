@@ -5,19 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from monitor.detection.lateness import deadline
 from monitor.detection.policy import Policy
 from monitor.store.records import Arrived
 from probes.wire.measurement import LIVENESS, LIVENESS_TARGETS, Role, service_of
-
-
-def deadline(round: int, interval: int, policy: Policy) -> int:
-    """When a round closes even with measurements missing, Unix milliseconds.
-
-    `interval` is the longest interval of the round's measurements. A very long one does not delay
-    the others: such a probe is late by design, and its facts are folded afterwards.
-    """
-    wait = min(interval, policy.ms(policy.round_wait_seconds))
-    return round + wait + policy.ms(policy.round_close_seconds)
 
 
 class Reports:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from monitor.detection.lateness import deadline
 from monitor.detection.policy import Policy
 from monitor.detector.progress import ServiceProgress
-from monitor.detector.round_deadline import deadline
 from monitor.store.records import StoredRound
 
 Services = Mapping[str, ServiceProgress]

@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from monitor.detection.events import confidence
+from monitor.detection.events import confidence, gates
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Change, ChangeKind, Difference, Event, Votes
 from monitor.interop.csv_text import csv_text
@@ -120,6 +120,7 @@ def _votes(votes: Votes) -> str:
 
 def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
     """One element of `GET /api/v1/measurements`."""
+    reason = gates.not_counted(judged.verdict)
     return {
         "id": judged.id,
         "target": judged.target,
@@ -128,6 +129,8 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
         "vantage": judged.probe,
         "round": rfc3339(judged.round),
         **judged.verdict.form(),
+        "counted": not reason,
+        "reason": reason or None,
     }
 
 

@@ -114,9 +114,14 @@ def rounds(
     ]
 
 
-def admitted(stored: Iterable[Stored]) -> list[Admitted]:
+def admitted(stored: Iterable[Stored], received: int | None = None) -> list[Admitted]:
+    """`received`: when all of them arrived; by default each when it was measured."""
     return [
-        Admitted(stored=each, line=encode(each.measurement), received=each.measurement.started)
+        Admitted(
+            stored=each,
+            line=encode(each.measurement),
+            received=each.measurement.started if received is None else received,
+        )
         for each in stored
     ]
 

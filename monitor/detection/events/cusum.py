@@ -55,7 +55,7 @@ class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
     part: bool
     """Only a part of the target failed."""
     heard: int = 0
-    """When it arrived, Unix ms; 0 when that was too late to confirm anything."""
+    """When it arrived, Unix ms."""
     others: tuple[str, ...] = ()
     """Liveness hosts that failed beside it (`monitor.detection.events.other_hosts`)."""
 

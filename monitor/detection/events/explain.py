@@ -26,6 +26,7 @@ from monitor.detection.events.state import (
     VantageOutcome,
     network_key,
 )
+from monitor.detection.lateness import timely
 from monitor.detection.model import NEVER, ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 from probes.runtime.compression import zstd
@@ -154,7 +155,7 @@ def series_rounds(
     """The series that a round tells of, in the networks that reported in it, by country and source;
     `before` and `after`: the states around it, `closed`: its closed gates by key of a network."""
     by_network: dict[tuple[int, str, str, str], list[Fact]] = defaultdict(list)
-    for fact in facts:
+    for fact in timely(facts, policy):
         by_network[fact.asn, fact.target, fact.country, fact.source].append(fact)
     by_place: dict[Place, list[SeriesRound]] = {}
     for (asn, target, country, source), measured in sorted(by_network.items(), key=itemgetter(0)):

@@ -21,6 +21,7 @@ from monitor.detection.events.state import (
     changeable,
     network_key,
 )
+from monitor.detection.lateness import timely
 from monitor.detection.model import (
     NO_RETRACTIONS,
     ClosedGate,
@@ -49,14 +50,15 @@ def step(
 ) -> tuple[ServiceState, tuple[Event, ...]]:
     """Fold the facts of one round; return the new state and the events that changed.
 
-    The given state is not changed. The order of the facts does not matter. Rounds must be
+    The given state is not changed. The order of the facts does not matter, and late ones change
+    nothing. Rounds must be
     folded in ascending order: ValueError otherwise. `closed_gates` receives, by key of
     a target in a network, the gate that is closed: why failures did not count. `retractions`: what
     operators retracted, by id of an event.
     """
     if round <= state.round:
         raise ValueError(f"{state.service}: round {round} after round {state.round}")
-    facts = [fact for fact in facts if fact.target not in LIVENESS_TARGETS]
+    facts = [fact for fact in timely(facts, policy) if fact.target not in LIVENESS_TARGETS]
     new = copy(state)
     new.round = round
     if not facts:

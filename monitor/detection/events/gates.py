@@ -30,7 +30,8 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, State
+from monitor.detection.lateness import LATE
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, State, Verdict
 from monitor.detection.policy import Policy
 
 FAILING = frozenset((VantageOutcome.BAD, VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN))
@@ -46,7 +47,7 @@ PROVES_WRONG = frozenset((ClosedGate.SERVICE_DOWN, ClosedGate.ENDPOINT_STALE))
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
 """Evidence that the vantage itself, or its whole network, is the cause."""
-NO_LIVENESS = "no_liveness"
+NO_CONTROL, NO_LIVENESS = "no_control", "no_liveness"
 
 
 def outcome(fact: Fact) -> VantageOutcome:
@@ -69,6 +70,17 @@ def outcome(fact: Fact) -> VantageOutcome:
             return VantageOutcome.UNSEEN if unseen else VantageOutcome.BAD
         case State.INSUFFICIENT:
             return VantageOutcome.SILENT
+
+
+def not_counted(verdict: Verdict) -> str:
+    """Why a measurement is no evidence whatever others say: a remark on its verdict, or its state;
+    empty when it counts."""
+    if LATE in verdict.evidence:
+        return LATE
+    if verdict.state in (State.OK, State.BLOCKED, State.IMPAIRED, State.THROTTLED):
+        return ""
+    remarks = (NO_CONTROL, NO_LIVENESS, *sorted(OWN_TROUBLE))
+    return next((r for r in remarks if r in verdict.evidence), verdict.state.value)
 
 
 def unsupported(fact: Fact, inhibited: bool) -> bool:

@@ -32,7 +32,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     owners_needed: int = 0
     """How many owners must agree for a confirmation."""
     heard: tuple[int, ...] = ()
-    """When the newest failure of each of these owners arrived, of those that arrived in time."""
+    """When the newest failure of each of these owners arrived."""
     supported: tuple[int, ...] = ()
     """The same of all owners of whom a vantage has at least the evidence of one failure."""
     signature: bool
@@ -111,8 +111,8 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         agreeing=tuple(agreeing),
         owners=tuple(sorted(owners)),
         owners_needed=owners_needed,
-        heard=tuple(sorted(heard for heard in owners.values() if heard)),
-        supported=tuple(sorted(heard for heard in support.values() if heard)),
+        heard=tuple(sorted(owners.values())),
+        supported=tuple(sorted(support.values())),
         signature=signed(network, layer, agreeing, policy),
         likely=likely,
         holds=total,
@@ -129,7 +129,7 @@ def _owners(network: TargetNetwork, probes: Iterable[str]) -> set[str]:
 
 
 def _heard(network: TargetNetwork, series: Series, probes: Sequence[str]) -> dict[str, int]:
-    """When the newest failure of each owner of these vantages arrived; 0: none did in time."""
+    """When the newest failure of each owner of these vantages arrived."""
     owners: dict[str, int] = {}
     for probe in probes:
         owner, heard = network.members[probe].owner, split.suspicion_of(series, probe).heard

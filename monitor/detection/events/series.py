@@ -149,19 +149,13 @@ def _bad(
             weight=max(0, finding.weight),
             technique=str(named or ""),
             part=verdict.state is not State.BLOCKED,
-            heard=_timely_arrival(fact, policy),
+            heard=fact.received or fact.started,
             others=other_hosts.unusual(network.members[probe], fact, policy),
         )
         track = cusum.fail(track, round, failure, policy)
     else:
         track = replace(track, last_bad=round, suspicion=None)
     series.tracks[probe] = _learnt(series, track, round, True, policy)
-
-
-def _timely_arrival(fact: Fact, policy: Policy) -> int:
-    """When a fact arrived, Unix ms; 0 when it was in a spool for too long."""
-    arrived = fact.received or fact.started
-    return arrived if arrived - fact.started <= policy.ms(policy.timely_seconds) else 0
 
 
 def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Policy) -> Track:

@@ -77,7 +77,7 @@ class Suspicion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     good_rounds: int = 0
     good_last: int = 0
     heard: int = 0
-    """When its newest failure arrived, Unix ms; 0 when that came too late to confirm anything."""
+    """When its newest failure arrived, Unix ms."""
     others: dict[str, int] = {}
     """Failures beside which a liveness host failed as well, by host
     (`monitor.detection.events.other_hosts`)."""

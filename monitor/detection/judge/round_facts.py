@@ -15,7 +15,8 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.controls import SharedEvidence
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
 from monitor.detection.judge.target import OPEN_STATES
-from monitor.detection.model import Fact, Stored, StoredLine
+from monitor.detection.lateness import LATE, arrived_late, timely
+from monitor.detection.model import Fact, Stored, StoredLine, Verdict
 from monitor.detection.observed.background import RoundBackground
 from monitor.detection.observed.liveness import Hosts
 from monitor.detection.policy import Policy
@@ -34,6 +35,21 @@ class _Accusing(NamedTuple):
     """Of its fact among these."""
 
 
+class _Siblings(NamedTuple):
+    """What one vantage measured of one service in one round, in time or late."""
+
+    probe: str
+    round: int
+    service: str
+    late: bool
+
+
+def _remarked(verdict: Verdict, late: bool) -> Verdict:
+    if not late:
+        return verdict
+    return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, LATE))
+
+
 class RoundJudge:
     """Judges the measurements of some rounds, of any number of services, one after the other.
 
@@ -50,13 +66,19 @@ class RoundJudge:
         pending: bool = False,
     ) -> None:
         """`pending` as in `SharedEvidence`."""
-        self._known = known
-        self._around = SharedEvidence(shared, policy, pending=pending)
+        self._known, self._policy = known, policy
+        ordered = list(shared)
+        in_time = timely(ordered, policy)
+        beside = SharedEvidence(in_time, policy, pending=pending)
+        is_any_late = len(in_time) < len(ordered)
+        # What arrived late is beside what arrived late as well, never beside what was decided.
+        late = SharedEvidence(ordered, policy, pending=pending) if is_any_late else beside
+        self._around = {False: beside, True: late}
         self._facts: dict[tuple[str, int], list[Fact]] = defaultdict(list)
-        self._backgrounds: dict[tuple[str, int, str], list[RoundBackground]] = defaultdict(list)
-        """Of the targets of a service, by probe, round and service. Other services do not count,
-        so that a service is judged alike whichever are read with it."""
-        self._sums: dict[tuple[str, int, str], RoundBackground] = {}
+        self._backgrounds: dict[_Siblings, list[RoundBackground]] = defaultdict(list)
+        """Of the targets of a service. Other services do not count, so that a service is judged
+        alike whichever are read with it."""
+        self._sums: dict[_Siblings, RoundBackground] = {}
         """Of those that were asked for, with liveness; none is added to afterwards."""
         self._waiting: list[Subject] = []
         self._accusing: list[_Accusing] = []
@@ -66,9 +88,7 @@ class RoundJudge:
         that is no measurement."""
         if given.role is Role.CONTROL or (subject := self._known.subject(given)) is None:
             return
-        measured = subject.measured
-        key = measured.probe, measured.round, service_of(measured.target)
-        self._backgrounds[key].append(subject.glance.background)
+        self._backgrounds[self._siblings(subject)].append(subject.glance.background)
         if subject.glance.over_udp:
             self._waiting.append(subject)
         else:
@@ -95,15 +115,22 @@ class RoundJudge:
             facts.sort(key=lambda fact: (fact.started, fact.id))
         return by_round
 
+    def _siblings(self, subject: Subject) -> _Siblings:
+        given, measured = subject.given, subject.measured
+        late = arrived_late(
+            given.source, measured.round, measured.interval_ms, given.received, self._policy
+        )
+        return _Siblings(measured.probe, measured.round, service_of(measured.target), late)
+
     def _others(self, subject: Subject) -> RoundBackground | None:
         """What liveness and the service's other targets show in the round; None where nothing is
         known of the vantage: other targets are no liveness."""
-        measured = subject.measured
-        if not self._around.has_liveness(measured.probe, measured.round):
+        key = self._siblings(subject)
+        around = self._around[key.late]
+        if not around.has_liveness(key.probe, key.round):
             return None
-        key = measured.probe, measured.round, service_of(measured.target)
         if (total := self._sums.get(key)) is None:
-            alive = self._around.vantage(measured.probe, measured.round).status.background
+            alive = around.vantage(key.probe, key.round).status.background
             total = self._sums[key] = sum(self._backgrounds[key], alive)
         return total - subject.glance.background
 
@@ -111,20 +138,24 @@ class RoundJudge:
         """Judge a fact again, with what the service's other targets show."""
         if (subject := self._known.subject(accusing.given)) is None:
             return
-        measured, others = subject.measured, self._others(subject)
-        vantage = self._around.vantage(measured.probe, measured.round)
+        others, late = self._others(subject), self._siblings(subject).late
+        around, measured = self._around[late], subject.measured
+        vantage = around.vantage(measured.probe, measured.round)
         if others is None or others == vantage.status.background:
             return
-        controls = self._around.controls(measured)
-        verdict = self._known.verdict(subject, vantage, controls, others)
+        verdict = self._known.verdict(subject, vantage, around.controls(measured), others)
         fact = accusing.facts[accusing.place]
-        accusing.facts[accusing.place] = msgspec.structs.replace(fact, verdict=verdict)
+        accusing.facts[accusing.place] = msgspec.structs.replace(
+            fact, verdict=_remarked(verdict, late)
+        )
 
     def _add(self, subject: Subject, others: RoundBackground | None = None) -> None:
         given, measured, alone = subject.given, subject.measured, subject.alone
-        vantage = self._around.vantage(measured.probe, measured.round)
-        controls = self._around.controls(measured)
-        verdict = self._known.verdict(subject, vantage, controls, others)
+        late = self._siblings(subject).late
+        around = self._around[late]
+        vantage = around.vantage(measured.probe, measured.round)
+        controls = around.controls(measured)
+        verdict = _remarked(self._known.verdict(subject, vantage, controls, others), late)
         hosts = vantage.hosts if alone is None else NO_HOSTS
         line = given if isinstance(given, StoredLine) else None
         fact = Fact(

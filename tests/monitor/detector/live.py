@@ -59,9 +59,9 @@ class World:
     async def _tell(self, events: list[Event]) -> None:
         self.told += events
 
-    async def arrive(self, stored: Sequence[Stored]) -> None:
+    async def arrive(self, stored: Sequence[Stored], at: int | None = None) -> None:
         self.newest = max(self.newest, *(each.measurement.round for each in stored))
-        await self.database.facts.add(admitted(stored), ())
+        await self.database.facts.add(admitted(stored, at), ())
 
     async def settle(self, at: int | None = None) -> None:
         """Let the detector do all that it can, by default when the newest round is just over."""

@@ -8,7 +8,9 @@ import random
 import pytest
 
 from monitor.commands.replay import fold_store, lines
-from monitor.detection.model import EventState, Tier
+from monitor.detection.events import gates
+from monitor.detection.model import EventState, State, Tier
+from monitor.store.reading.counts import timeline
 from monitor.store.reading.measurements import list_judged
 from monitor.store.retention import prune
 from tests.monitor.detector.live import (
@@ -25,9 +27,11 @@ from tests.monitor.fleet import (
     INTERVAL,
     PEOPLE,
     START,
+    Blocked,
     Person,
     events_bytes,
     from_round,
+    nobody,
     rounds,
 )
 
@@ -99,6 +103,72 @@ async def test_late_facts_that_take_an_event_away_retract_it_visibly(world: Worl
     assert await world.events() == []
     assert world.told[-1].state is EventState.RETRACTED
     assert "retracted" in await world.journal()
+
+
+STRANGERS = [Person(30 + n, 65000 + n, country) for n, country in enumerate(("JP", "BR", "IN"))]
+SILENT = [Person(20 + n, 64501) for n in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("liars", "blocked"),
+    [(STRANGERS, lambda n, who: n >= 4), (SILENT, nobody), (SILENT, lambda n, who: n >= 4)],
+    ids=["fail abroad", "deny", "agree"],
+)
+async def test_a_past_that_comes_after_a_confirmation_takes_nothing_away(
+    world: World, liars: list[Person], blocked: Blocked
+) -> None:
+    """As `monitor.detection.lateness`, with the real store: 36 minutes after the onset."""
+    await world.arrive(rounds(range(4), people=liars))
+    await world.arrive(rounds(range(40), BLOCK))
+    await world.settle()
+    before = await world.events()
+    assert [event.tier for event in before] == [Tier.CONFIRMED]
+    told = list(world.told)
+    await world.arrive(rounds(range(4, 40), blocked, liars), START + 46 * INTERVAL)
+    await world.settle()
+    assert (await world.events(), world.told) == (before, told)
+    assert lines((await fold_store(world.database, END, POLICY)).events) == lines(before)
+
+
+async def test_after_hours_without_a_collector_a_block_is_found_from_what_is_timely(
+    world: World,
+) -> None:
+    """A block began while the collector was down: everybody's rounds of two hours come at once."""
+    await world.arrive(rounds(range(10)))
+    await world.settle()
+    back = 10 + 120
+    await world.arrive(rounds(range(10, back - 6), from_round(60)), START + back * INTERVAL)
+    await world.settle(START + back * INTERVAL)
+    assert await world.events() == []
+    await world.arrive(rounds(range(back, back + 12), from_round(60)))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.tier is Tier.CONFIRMED
+    assert (event.onset_earliest, event.onset_latest) == (
+        START + 9 * INTERVAL,
+        START + back * INTERVAL,
+    )
+
+
+async def test_a_spool_after_a_day_without_network_completes_counts_and_history(
+    world: World,
+) -> None:
+    spooled, day = Person(7, 64501), 60
+    await world.arrive(rounds(range(day)))
+    await world.settle()
+    await world.arrive(rounds(range(day), BLOCK, [spooled]), START + (day + 10) * INTERVAL)
+    await world.settle()
+    assert await world.events() == []
+    async with world.database.reading() as connection:
+        rows = await list_judged(connection, limit=10_000)
+        cells = await timeline(connection, limit=10_000)
+    late = [row for row in rows if row.probe == spooled.probe]
+    assert len(late) == day
+    assert {row.verdict.state for row in late} == {State.OK, State.BLOCKED}
+    assert {gates.not_counted(row.verdict) for row in late} == {"late"}
+    assert {gates.not_counted(row.verdict) for row in rows if row not in late} == {""}
+    blocked = [cell for cell in cells if cell.state == State.BLOCKED]
+    assert sum(cell.n for cell in blocked) == day - 4
 
 
 async def test_facts_of_a_dropped_day_change_nothing(world: World) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.lateness import deadline
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
-from monitor.detector.round_deadline import Reports, deadline
+from monitor.detector.round_deadline import Reports
 from monitor.store.records import Arrived
 from probes.wire.measurement import service_of
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, TARGET, Person, one, rounds

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from monitor.detection.events import gates
 from monitor.detection.events.fold import step
 from monitor.detection.events.gates import (
     fresh,
@@ -323,3 +324,21 @@ def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
     )
     network = next(n for n in world.state.networks.values() if n.asn == 64501)
     assert network.inhibited_until == world.round
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        (ok(), ""),
+        (blocked(), ""),
+        (says(State.BLOCKED, "late"), "late"),
+        (says(State.OK, "no_control", "late"), "late"),
+        (says(State.INCONCLUSIVE, "no_control"), "no_control"),
+        (says(State.INCONCLUSIVE, "clock_wrong"), "clock_wrong"),
+        (says(State.INCONCLUSIVE, "partial:ipv6"), "inconclusive"),
+        (says(State.DOWN), "down"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.state,
+)
+def test_why_a_measurement_is_no_evidence(verdict: Verdict, reason: str) -> None:
+    assert gates.not_counted(verdict) == reason

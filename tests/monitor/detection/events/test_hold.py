@@ -28,7 +28,6 @@ from tests.monitor.detection.worlds import (
 
 HOLD = POLICY.ms(POLICY.confirm_signature_seconds)
 UNTYPED_HOLD = POLICY.ms(POLICY.confirm_plain_seconds)
-TIMELY = POLICY.ms(POLICY.timely_seconds)
 HOUR = 12
 """Rounds."""
 
@@ -51,44 +50,57 @@ def lie(world: World, liars: list[Vantage], arrives: int | None, verdict: Verdic
 
 
 @pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
-@pytest.mark.parametrize("older", [0, TIMELY // 2, 10 * TIMELY])
-def test_rounds_of_the_past_that_arrive_at_once_confirm_nothing(
-    verdict: Verdict, older: int
+@pytest.mark.parametrize("minutes", [6, 15, 600])
+def test_rounds_of_the_past_that_arrive_at_once_open_nothing(
+    verdict: Verdict, minutes: int
 ) -> None:
     """Two that have waited for their vote send an hour of rounds at once."""
     world = warm(2)
     liars = world.people[:2]
-    at = world.round + 12 * INTERVAL + older
+    at = world.round + 11 * INTERVAL + minutes * 60_000
     for _ in range(12):
         lie(world, liars, at, verdict)
-    assert world.only.tier is Tier.LIKELY
+    assert world.events == {}
+    assert world.state.networks == warm_state(world)
 
 
-def test_they_must_go_on_for_as_long_as_anybody() -> None:
-    world = warm(2)
+def warm_state(world: World) -> object:
+    """The networks as if the liars had been silent for an hour."""
+    honest = warm(2)
+    liars = {who.probe for who in world.people[:2]}
+    return honest.run(12, lambda n, who: None if who.probe in liars else ok()).state.networks
+
+
+def test_what_arrives_at_once_just_in_time_does_not_hold() -> None:
+    """Rounds of a minute: several of them are not late yet."""
+    world = World([*vantages(2), *vantages(3, "FR", 64503)], interval=60_000).quiet(400)
     liars = world.people[:2]
-    at = world.round + 12 * INTERVAL
-    for _ in range(12):
-        lie(world, liars, at, blocked())
-    lie(world, liars, at + 1000, blocked())
+    at = world.round + 5 * 60_000
+    for _ in range(6):
+        world.feed(fact(who, world.round, blocked(), interval=60_000, received=at) for who in liars)
     assert world.only.tier is Tier.LIKELY
-    lie(world, liars, world.round + HOLD, blocked())
-    lie(world, liars, world.round + HOLD, blocked())
+    world.feed(
+        fact(who, world.round, blocked(), interval=60_000, received=at + HOLD) for who in liars
+    )
+    world.feed(
+        fact(who, world.round, blocked(), interval=60_000, received=at + HOLD) for who in liars
+    )
     assert world.only.tier is Tier.CONFIRMED
 
 
-def test_what_comes_from_a_spool_confirms_nothing_and_tells_when_it_began() -> None:
-    """Three were cut off from the monitor as well, and deliver later, little by little."""
+def test_a_block_of_a_network_that_was_cut_off_counts_from_when_it_was_heard() -> None:
+    """Three were cut off from the monitor as well, and deliver later, little by little. The onset
+    says what is known: after the last round that arrived in time, by the first that did again."""
     world = warm(3)
-    began = world.round
+    last = world.round - INTERVAL
     for _ in range(2 * HOUR):
-        lie(world, world.people[:3], world.round + 4 * TIMELY, blocked())
-    assert world.only.tier is Tier.LIKELY
-    world.run(1, in_network(64501, blocked()))
-    assert world.only.tier is Tier.LIKELY
-    world.run(1, in_network(64501, blocked()))
-    assert world.only.tier is Tier.CONFIRMED
-    assert world.only.onset == began
+        lie(world, world.people[:3], world.round + 4 * HOUR * INTERVAL, blocked())
+    assert world.events == {}
+    heard = world.round
+    world.run(3, in_network(64501, blocked()))
+    event = world.only
+    assert event.tier is Tier.CONFIRMED
+    assert (event.onset_earliest, event.onset, event.onset_latest) == (last, heard, heard)
 
 
 def test_others_in_time_and_one_from_a_spool_do_not_confirm() -> None:
@@ -99,11 +111,11 @@ def test_others_in_time_and_one_from_a_spool_do_not_confirm() -> None:
                 who,
                 world.round,
                 blocked() if who.country == "RU" else ok(),
-                received=world.round + 4 * TIMELY if who is world.people[0] else 0,
+                received=world.round + HOUR * INTERVAL if who is world.people[0] else 0,
             )
             for who in world.people
         )
-    assert world.only.tier is Tier.LIKELY
+    assert world.only.tier is Tier.UNCONFIRMED
 
 
 @pytest.mark.parametrize(
