@@ -68,8 +68,9 @@ class Agent:
         budget = TrafficBudget(config.budget_bytes, profile, config.interval_ms)
         outbox = Outbox(spool, boot, now_ms=setup.network.wall_ms, rng=rng, log=log)
         self._stats = outbox.stats
+        account = TrafficAccount(budget, setup.network.meter, outbox.stats.traffic)
         self._keeper = keeper_of_last_run(
-            config, setup, taken, self._spool, outbox.stats, lambda: budget.spent, log
+            config, setup, taken, self._spool, outbox.stats, account.wire_bytes, log
         )
         self._hold = Hold(config, self._keeper, log, setup.network.wall_ms)
         self._recorder = Recorder(self._spool, self._location, shown, report)
@@ -77,7 +78,7 @@ class Agent:
             setup,
             profile,
             recorder=self._recorder,
-            account=TrafficAccount(budget, outbox.stats),
+            account=account,
             outbox=outbox,
             keeper=self._keeper,
             rng=rng,

@@ -8,8 +8,6 @@ import datetime as dt
 import msgspec
 
 from probes.delivery.outbox import DeliveryStats
-from probes.rounds.scheduler import MONTH_MS
-from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 from probes.status import ProbeStatus
 
 
@@ -24,38 +22,31 @@ class PeriodFields(msgspec.Struct, frozen=True):
 
 
 class PeriodCounts:
-    """Keeps where the day began, and what was charged to the month."""
+    """Keeps where the day began, and what the month counts already."""
 
-    def __init__(self, earlier: ProbeStatus | None, now_ms: int) -> None:
+    def __init__(self, earlier: ProbeStatus | None) -> None:
         """`earlier` is the status of this probe's last run."""
         self._day, self._day_base = "", (0, 0)
         if earlier is not None:
             acked_before = max(0, earlier.acked - earlier.sent_today)
             self._day, self._day_base = earlier.day, (acked_before, -earlier.sent_bytes_today)
-        self._spent_base, self._charged_ms = 0.0, now_ms
+        self._spent_base = 0
 
     def update(
-        self, status: ProbeStatus, stats: DeliveryStats, *, acked: int, spent: float, now_ms: int
+        self, status: ProbeStatus, stats: DeliveryStats, *, acked: int, spent: int, now_ms: int
     ) -> PeriodFields:
         """Return the counts now. `acked` measurements were acknowledged since the spool exists,
-        `spent` bytes were charged to the budget since the start."""
+        `spent` bytes crossed the wire since the start."""
         today = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC).date().isoformat()
         if today != self._day:
             self._day, self._day_base = today, (acked, stats.published_bytes)
         month = today[:7]
+        newly, self._spent_base = spent - self._spent_base, spent
         before = status.month_spent_bytes if status.month == month else 0
         return PeriodFields(
             day=today,
             sent_today=max(0, acked - self._day_base[0]),
             sent_bytes_today=stats.published_bytes - self._day_base[1],
             month=month,
-            month_spent_bytes=before + int(self._newly_spent(bool(stats.transport), spent, now_ms)),
+            month_spent_bytes=before + newly,
         )
-
-    def _newly_spent(self, connected: bool, spent: float, now_ms: int) -> float:
-        """What was spent since the last time, the connection to the broker included."""
-        passed = max(0, now_ms - self._charged_ms) if connected else 0
-        newly = spent - self._spent_base
-        newly += CONNECTION_BYTES_PER_MONTH * min(passed / MONTH_MS, 1.0)
-        self._spent_base, self._charged_ms = spent, now_ms
-        return newly

@@ -29,11 +29,11 @@ class Recorder:
         """`report` receives each measurement that is on disk."""
         self._spool, self._location, self._shown, self._report = spool, location, shown, report
 
-    async def record(self, draft: Measurement, charge: Callable[[Measurement, int], None]) -> None:
-        """Record a measurement; `charge` receives it with its size when encoded."""
+    async def record(self, draft: Measurement, charge: Callable[[int], None]) -> None:
+        """Record a measurement; `charge` receives its size when encoded."""
         self._shown.add(draft)
         clean = scrub(draft, self._location.own)
-        charge(clean, len(codec.encode(clean)))
+        charge(len(codec.encode(clean)))
         stored = await self._spool.put(clean)
         if stored is not None:
             self._report(stored)

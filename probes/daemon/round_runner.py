@@ -104,7 +104,6 @@ class RoundRunner:
                 self._outbox.hurry()
 
         self._outbox.round_opened(plan.round_ms)
-        self._account.open_round()
         self.unfinished.update(target.id for target in plan.targets)
         try:
             await measure_round(self.setup, plan, emit=emit, rng=self._rng)
@@ -122,7 +121,7 @@ class RoundRunner:
 
         async def emit(draft: Measurement) -> None:
             self._history.update(failed_endpoints(draft))
-            await self._recorder.record(draft, self._account.charge_retest)
+            await self._recorder.record(draft, self._account.add)
 
         plan = RoundPlan(
             targets=planned.targets,
@@ -137,6 +136,7 @@ class RoundRunner:
             await measure_retest(self.setup, plan, emit=emit, rng=self._rng)
         finally:
             self._outbox.round_closed()
+            self._account.close_retest()
 
     def _plan(self, coming: NextRound, everything: bool) -> RoundPlan:
         targets, interval, profile = self.setup.catalogue.targets, coming.interval_ms, self.profile

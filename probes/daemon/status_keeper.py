@@ -36,11 +36,11 @@ class StatusKeeper:
         directory: Path,
         spool: SteadySpool,
         stats: DeliveryStats,
-        spent: Callable[[], float],
+        spent: Callable[[], int],
         now_ms: Callable[[], int],
         log: Log,
     ) -> None:
-        """`spent` returns the bytes charged to the budget since the start."""
+        """`spent` returns the bytes that crossed the wire since the start."""
         self.status = first
         self._periods, self._directory, self._spool = periods, directory, spool
         self._stats, self._spent, self._now_ms, self._log = stats, spent, now_ms, log
@@ -133,7 +133,7 @@ def keeper_of_last_run(
     taken: TakenCatalogue | None,
     spool: SteadySpool,
     stats: DeliveryStats,
-    spent: Callable[[], float],
+    spent: Callable[[], int],
     log: Log,
 ) -> StatusKeeper:
     """A keeper that begins with what this probe's last run saved. `taken` is the monitor's
@@ -144,7 +144,7 @@ def keeper_of_last_run(
         earlier = None
     return StatusKeeper(
         _first_status(config, setup, taken, earlier, now_ms()),
-        PeriodCounts(earlier, now_ms()),
+        PeriodCounts(earlier),
         directory=config.directory,
         spool=spool,
         stats=stats,

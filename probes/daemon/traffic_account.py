@@ -1,43 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The account of traffic: what rounds, retests and repeated batches cost, charged to the budget."""
+"""The account of traffic: what crossed the wire for rounds, retests and the connection to the
+monitor, charged to the budget."""
 
 from __future__ import annotations
 
-from probes.delivery.outbox import DeliveryStats
-from probes.rounds.traffic_budget import TrafficBudget
-from probes.rounds.traffic_cost import sent_bytes, spent_bytes
-from probes.wire.measurement import Measurement
+import time
+from collections.abc import Callable
+
+from probes.rounds.scheduler import MONTH_MS
+from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH, TrafficBudget
+from probes.runtime.traffic_meter import TrafficMeter
+
+
+def sent_bytes(line_bytes: int) -> int:
+    """Return the bytes sent for measurements of this size: they compress to about a fifth."""
+    return line_bytes // 5
 
 
 class TrafficAccount:
-    """Charges what is measured. A round is charged as a whole when it ends, a retest at once."""
+    """Charges what was measured when a round or a retest ends. What delivery carries beyond that,
+    and beyond what the budget reserves for the connection, is charged with it, but no round is
+    expected to cost it: whoever sends to this probe cannot make its rounds rarer by that."""
 
-    def __init__(self, budget: TrafficBudget, stats: DeliveryStats) -> None:
-        """`stats` counts what was published."""
-        self._budget, self._stats = budget, stats
-        self._paid_bytes = 0
-        """Bytes of batches that are paid for."""
-        self._round_bytes = self._round_lines = 0
+    def __init__(
+        self,
+        budget: TrafficBudget,
+        measuring: TrafficMeter,
+        delivery: TrafficMeter,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` returns monotonic seconds."""
+        self._budget, self._measuring, self._delivery = budget, measuring, delivery
+        self._clock, self._begun = clock, clock()
+        self._measured = 0
+        """Bytes of measuring that are charged."""
+        self._delivered = 0.0
+        """Bytes of delivery that are charged."""
+        self._lines = 0
+        """Size of the measurements that are not charged."""
 
-    def open_round(self) -> None:
-        """Begin to add up a round."""
-        self._round_bytes = self._round_lines = 0
+    def wire_bytes(self) -> int:
+        """Return what has crossed the wire since the start."""
+        return self._measuring.total() + self._delivery.total()
 
-    def add(self, measurement: Measurement, line_bytes: int) -> None:
-        """Add a measurement of the round in progress; `line_bytes` is its size when encoded."""
-        self._round_lines += line_bytes
-        self._round_bytes += spent_bytes(measurement, line_bytes)
+    def add(self, line_bytes: int) -> None:
+        """Note a measurement; `line_bytes` is its size when encoded."""
+        self._lines += line_bytes
 
     def close_round(self, *, usual: bool) -> None:
-        """Charge the round. `usual`: the next ones are expected to cost about the same."""
-        # Batches that were sent again count as well.
-        before, self._paid_bytes = self._paid_bytes, self._stats.published_bytes
-        again = max(0, self._paid_bytes - before - sent_bytes(self._round_lines))
+        """Charge a round. `usual`: the next ones are expected to cost about the same."""
         spend = self._budget.spend_round if usual else self._budget.spend
-        spend(self._round_bytes + again)
+        spend(self._newly_spent())
+        self._charge_delivery()
 
-    def charge_retest(self, measurement: Measurement, line_bytes: int) -> None:
-        """Charge a measurement that was asked for."""
-        self._budget.spend(spent_bytes(measurement, line_bytes))
-        # Already paid here: the next round must not pay for sending it again.
-        self._paid_bytes += sent_bytes(line_bytes)
+    def close_retest(self) -> None:
+        """Charge a retest."""
+        self._budget.spend(self._newly_spent())
+        self._charge_delivery()
+
+    def _newly_spent(self) -> int:
+        """What measuring has carried since it was last charged, and what sending it will."""
+        before, self._measured = self._measured, self._measuring.total()
+        sending, self._lines = sent_bytes(self._lines), 0
+        self._delivered += sending
+        return self._measured - before + sending
+
+    def _charge_delivery(self) -> None:
+        reserved = CONNECTION_BYTES_PER_MONTH * (self._clock() - self._begun) * 1000 / MONTH_MS
+        further = self._delivery.total() - reserved - self._delivered
+        if further > 0:
+            self._delivered += further
+            self._budget.spend(further)

@@ -114,6 +114,7 @@ class BrokerClient:
                     codec.encode_message(self._daemon.status("lost")),
                 ),
                 limits=LIMITS,
+                meter=stats.traffic,
             ) as connection:
                 self._versions[broker.name] = connection.version
                 self._log("connected", transport=connection.transport)

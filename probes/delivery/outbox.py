@@ -20,6 +20,7 @@ from probes.delivery.open_round import OpenRound
 from probes.delivery.spool import Spool
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
+from probes.runtime.traffic_meter import TrafficMeter
 from probes.wire import codec
 
 WINDOW = 4
@@ -63,6 +64,8 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     unaccepted_ms: int = 0
     """When that was."""
     unaccepted_reason: str = ""
+    traffic: TrafficMeter = msgspec.field(default_factory=TrafficMeter)
+    """Counts what connections to brokers carry."""
     published: int = 0
     published_bytes: int = 0
     resent: int = 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from probes.runtime.traffic_meter import TrafficMeter
+
 
 class ConnectError(OSError):
     """A failed TCP connect, or a rejected datagram, with the ICMP error that caused it, if any
@@ -57,6 +59,9 @@ LATE = "sent_again_answered"
 
 class Network(Protocol):
     """All that a measurement may do outside this process."""
+
+    meter: TrafficMeter
+    """Counts what crosses the wire. A connection is counted when it is closed."""
 
     async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
         """Open TCP to one address. Raises ConnectError or DestinationRefusedError. `hops` is the

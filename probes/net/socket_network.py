@@ -23,6 +23,7 @@ from probes.net.sockets import (
     read_icmp,
 )
 from probes.runtime.clock import wall_clock
+from probes.runtime.traffic_meter import ICMP_ERROR_BYTES, TrafficMeter, stream_bytes
 
 # Linux socket option that the socket module does not name (include/uapi/linux/in.h).
 _IP_BIND_ADDRESS_NO_PORT = 24
@@ -39,6 +40,7 @@ class SocketNetwork:
     """
 
     def __init__(self, bind: str | None = None, guard: Guard | None = None) -> None:
+        self.meter = TrafficMeter()
         self._guard = guard or Guard()
         self._bind = bind
         self._bind_family = None if bind is None else _family(bind)
@@ -65,13 +67,19 @@ class SocketNetwork:
             failed = ConnectError(error.errno, error.strerror)
             if sock is not None:
                 read_icmp(sock, failed)
-                sock.close()
+                self.meter.add(ICMP_ERROR_BYTES if failed.icmp_type is not None else 0)
+                self._abandon(sock)
             raise failed from error
         except BaseException:
             if sock is not None:
-                sock.close()
+                self._abandon(sock)
             raise
-        return SocketStream(loop, sock)
+        return SocketStream(loop, sock, self.meter)
+
+    def _abandon(self, sock: socket.socket) -> None:
+        """Close a socket that did not connect; the packets that tried to are counted."""
+        self.meter.add(stream_bytes(sock))
+        sock.close()
 
     def limit_hops(self, stream: Stream, hops: int) -> None:
         """Set the TTL of what an open stream sends from now on."""
@@ -105,7 +113,7 @@ class SocketNetwork:
         except OSError:
             sock.close()
             raise
-        return SocketDatagrams(asyncio.get_running_loop(), sock, icmp)
+        return SocketDatagrams(asyncio.get_running_loop(), sock, icmp, self.meter)
 
     def clock_us(self) -> int:
         """Monotonic clock in microseconds."""

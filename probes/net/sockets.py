@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from probes.net.network import ConnectError
+from probes.runtime.traffic_meter import ICMP_ERROR_BYTES, TrafficMeter, stream_bytes
 
 OpenSocket: TypeAlias = "socket.socket"
 """None is opened in this file."""
@@ -66,11 +67,14 @@ def read_icmp(sock: OpenSocket, error: ConnectError) -> None:
 class SocketStream:
     """A Stream over a non-blocking socket, without asyncio's transports (they hide errno)."""
 
-    __slots__ = ("_awaiting_reply", "_limited", "_loop", "_sock")
+    __slots__ = ("_awaiting_reply", "_limited", "_loop", "_meter", "_sock")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: OpenSocket) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: OpenSocket, meter: TrafficMeter
+    ) -> None:
         self._loop = loop
         self._sock = sock
+        self._meter = meter
         self._limited = False
         self._awaiting_reply = False
         """Something was sent and nothing received since."""
@@ -121,7 +125,10 @@ class SocketStream:
 
     def close(self) -> None:
         """Close at once."""
-        if self._limited and self._sock.fileno() >= 0:
+        if self._sock.fileno() < 0:
+            return
+        self._meter.add(stream_bytes(self._sock))
+        if self._limited:
             # The kernel must not retransmit what was dropped on purpose.
             self._sock.setsockopt(*HOPS[self._sock.family], -1)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -133,12 +140,19 @@ class SocketDatagrams:
     """Datagrams over a connected UDP socket. The socket stays registered with the event loop from
     the first wait on, because a DNS lookup waits twice."""
 
-    __slots__ = ("_arrival", "_icmp", "_loop", "_sock", "_waiting", "_watched")
+    __slots__ = ("_arrival", "_icmp", "_loop", "_meter", "_sock", "_waiting", "_watched")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: OpenSocket, icmp: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: OpenSocket,
+        icmp: bool,
+        meter: TrafficMeter,
+    ) -> None:
         self._loop = loop
         self._sock = sock
         self._icmp = icmp
+        self._meter = meter
         self._arrival: bytes | OSError | None = None
         """Read from the socket and not yet returned. It is kept here and not in `_waiting`, because
         a call that is cancelled in the same pass of the event loop loses the future's result."""
@@ -152,14 +166,19 @@ class SocketDatagrams:
         except OSError as error:
             self._explain(error)
             raise
+        self._meter.add_datagram(self._sock.family, len(payload))
 
     async def receive(self) -> bytes:
         """Return the next datagram."""
         try:
-            return await self._received()
+            payload = await self._received()
         except OSError as error:
+            if error.errno == errno.ECONNREFUSED:
+                self._meter.add(ICMP_ERROR_BYTES)
             self._explain(error)
             raise
+        self._meter.add_datagram(self._sock.family, len(payload))
+        return payload
 
     async def _received(self) -> bytes:
         if self._arrival is None:

@@ -54,8 +54,6 @@ class TrafficBudget:
         """`budget` is bytes per month, 0 for no limit; `interval_ms` is that of the rounds."""
         self.expect(profile, interval_ms)
         self._budget, self._clock, self._now_ms = budget, clock, clock()
-        self.spent = 0.0
-        """Everything spent so far."""
         self._balance = 0.0
         self._rounds = 0
 
@@ -86,7 +84,6 @@ class TrafficBudget:
 
     def spend(self, spent: float) -> None:
         """Subtract from the balance."""
-        self.spent += spent
         self._add_income()
         self._balance -= spent
 

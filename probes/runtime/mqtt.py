@@ -25,6 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.runtime.broker_url import Broker
+from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
 
 VERSIONS = ("5", "3.1.1")
 CONNACK_SECONDS = 5.0
@@ -79,7 +80,18 @@ class _Client(aiomqtt.Client):
 
     packet_limit = 0
     refusal = ""
+    meter: TrafficMeter | None = None
     _dropped = False
+    _carried = 0
+
+    def wire_bytes(self) -> int:
+        """What the connection has carried so far."""
+        sock = self._client._sock
+        return self._carried if sock is None else self._carried + _wire_bytes(sock)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        self._carried += _wire_bytes(sock)
+        super()._on_socket_close(client, userdata, sock)
 
     def _client_connect(self) -> None:
         super()._client_connect()
@@ -175,6 +187,8 @@ class _Client(aiomqtt.Client):
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
             self._client._sock_close()
+        if self.meter is not None:
+            self.meter.unwatch(self.wire_bytes)
         # The loop must run once for the cancelled housekeeping task to end.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -224,6 +238,13 @@ class BrokerConnection:
             raise BrokerError(_reason(error)) from None
 
 
+def _wire_bytes(sock: Any) -> int:
+    try:
+        return stream_bytes(getattr(sock, "_socket", sock))  # paho wraps that of a websocket
+    except OSError:
+        return 0
+
+
 def _refuses_credentials(error: BaseException) -> bool:
     code = getattr(error, "rc", None)
     return getattr(code, "value", code) in _REFUSED
@@ -253,14 +274,15 @@ async def connect(
     will: tuple[str, bytes] | None = None,
     tls: ssl.SSLContext | None = None,
     limits: Limits = NO_LIMITS,
+    meter: TrafficMeter | None = None,
     connack_seconds: float = CONNACK_SECONDS,
 ) -> AsyncIterator[BrokerConnection]:
     """Connect with a clean session, give the connection, and send DISCONNECT at the end (the
     broker then drops the will).
 
     `versions` are tried in this order, unless the URL names one. `user` and `secret` replace those
-    of the URL. `will` is topic and payload. `tls` replaces the system's and Mozilla's roots. Raises
-    BrokerError.
+    of the URL. `will` is topic and payload. `tls` replaces the system's and Mozilla's roots.
+    `meter` counts what the connection and the attempts to open it carry. Raises BrokerError.
     """
     if broker.encrypted and tls is None:
         tls = await asyncio.to_thread(_default_tls)
@@ -268,6 +290,9 @@ async def connect(
     for version in (broker.version,) if broker.version else versions:
         client = _client(broker, version, client_id, user, secret, will, tls, limits)
         client.timeout = connack_seconds
+        if meter is not None:
+            client.meter = meter
+            meter.watch(client.wire_bytes)
         try:
             await client.__aenter__()
             break

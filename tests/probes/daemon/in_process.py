@@ -48,10 +48,10 @@ class Desk:
         self.log = Log(sys.stderr)
         self.stats = DeliveryStats()
         self.spool = SteadySpool(Spool(directory, PROBE), self.log)
-        self.spent = 0.0
+        self.spent = 0
         self.keeper = StatusKeeper(
             probe_status(**status),
-            PeriodCounts(None, NOW),
+            PeriodCounts(None),
             directory=directory,
             spool=self.spool,
             stats=self.stats,

@@ -18,7 +18,7 @@ from tests.probes.test_status import NOW, probe_status
 async def test_a_save_copies_from_spool_delivery_and_budget(tmp_path: Path) -> None:
     desk = Desk(tmp_path, last_ack_ms=3)
     await desk.spool.put(draft())
-    desk.stats.transport, desk.stats.refused, desk.spent = "mqtts+5", 2, 700.0
+    desk.stats.transport, desk.stats.refused, desk.spent = "mqtts+5", 2, 700
     desk.keeper.set(next_round_ms=9)
     await desk.keeper.save()
     saved = status.load(tmp_path)

@@ -1,11 +1,13 @@
-"""What rounds and retests are charged with."""
+"""What rounds, retests and the connection to the monitor are charged with."""
 
 from __future__ import annotations
 
-from probes.daemon.traffic_account import TrafficAccount
-from probes.delivery.outbox import DeliveryStats
-from probes.rounds.traffic_cost import sent_bytes, spent_bytes
-from tests.probes.delivery.test_spool import draft
+import pytest
+
+from probes.daemon.traffic_account import TrafficAccount, sent_bytes
+from probes.rounds.scheduler import MONTH_MS
+from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
+from probes.runtime.traffic_meter import TrafficMeter
 
 LINE = 5000
 
@@ -19,29 +21,51 @@ class Budget:
         self.spend_round, self.spend = self.rounds.append, self.others.append
 
 
-def test_a_round_pays_for_its_measurements_and_for_what_is_sent_again() -> None:
-    budget, stats = Budget(), DeliveryStats()
-    account = TrafficAccount(budget, stats)  # type: ignore[arg-type]
-    cost = spent_bytes(draft(), LINE)
+class Books:
+    """An account, and all that it is made from."""
+
+    def __init__(self) -> None:
+        self.budget, self.now = Budget(), 0.0
+        self.measuring, self.delivery = TrafficMeter(), TrafficMeter()
+        self.account = TrafficAccount(
+            self.budget,  # type: ignore[arg-type]
+            self.measuring,
+            self.delivery,
+            lambda: self.now,
+        )
+
+
+def test_a_round_is_charged_what_crossed_the_wire_and_what_sending_it_takes() -> None:
+    books = Books()
     for _ in range(2):
-        account.open_round()
-        account.add(draft(), LINE)
-        account.add(draft(), LINE)
-        stats.published_bytes += 2 * sent_bytes(LINE)
-        account.close_round(usual=True)
-    assert budget.rounds == [2 * cost] * 2
-    stats.published_bytes += 300  # a batch was sent again
-    account.open_round()
-    account.close_round(usual=False)
-    assert (budget.rounds[2:], budget.others) == ([], [300])
+        books.measuring.add(700)
+        books.account.add(LINE)
+        books.account.close_round(usual=True)
+    assert books.budget.rounds == [700 + sent_bytes(LINE)] * 2
+    books.account.close_round(usual=False)
+    assert (books.budget.rounds[2:], books.budget.others) == ([], [0])
 
 
 def test_a_retest_is_paid_at_once_and_not_again_by_the_next_round() -> None:
-    budget, stats = Budget(), DeliveryStats()
-    account = TrafficAccount(budget, stats)  # type: ignore[arg-type]
-    account.charge_retest(draft(), LINE)
-    assert budget.others == [spent_bytes(draft(), LINE)]
-    stats.published_bytes += sent_bytes(LINE)
-    account.open_round()
-    account.close_round(usual=True)
-    assert budget.rounds == [0]
+    books = Books()
+    books.measuring.add(300)
+    books.account.add(LINE)
+    books.account.close_retest()
+    assert books.budget.others == [300 + sent_bytes(LINE)]
+    books.account.close_round(usual=True)
+    assert books.budget.rounds == [0]
+
+
+def test_delivery_is_charged_where_it_exceeds_what_is_reserved_and_changes_no_interval() -> None:
+    books = Books()
+    books.now = MONTH_MS / 1000 / 100
+    books.account.add(LINE)
+    paid = CONNECTION_BYTES_PER_MONTH // 100 + sent_bytes(LINE)
+    books.delivery.add(paid)
+    books.account.close_round(usual=True)
+    assert books.budget.others == []
+    books.delivery.add(5_000_000)  # of somebody else's making
+    books.account.close_round(usual=True)
+    assert books.budget.others == [pytest.approx(5_000_000)]
+    assert books.budget.rounds == [sent_bytes(LINE), 0]
+    assert books.account.wire_bytes() == paid + 5_000_000

@@ -1,0 +1,58 @@
+"""The meter counts what an interface counts."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
+
+SYN, RST, ACK = 74, 54, 66
+
+
+def test_a_connection_that_is_watched_counts_as_of_now_and_once() -> None:
+    meter, carried = TrafficMeter(), [0]
+
+    def bytes_now() -> int:
+        return carried[0]
+
+    meter.watch(bytes_now)
+    carried[0] = 70
+    meter.add(5)
+    assert meter.total() == 75
+    meter.unwatch(bytes_now)
+    carried[0] = 0
+    assert meter.total() == 75
+
+
+def test_a_datagram_has_headers() -> None:
+    meter = TrafficMeter()
+    meter.add_datagram(socket.AF_INET, 100)
+    meter.add_datagram(socket.AF_INET6, 100)
+    assert meter.total() == 142 + 162
+
+
+def test_a_refused_connection_is_two_packets() -> None:
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", 1))
+        assert stream_bytes(sock) == pytest.approx(SYN + RST, abs=4)
+
+
+@pytest.mark.parametrize("size", [0, 1_000, 50_000])
+def test_a_connection_is_its_payload_and_its_headers(size: int) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.socket() as sock:
+            sock.connect(listener.getsockname())
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.sendall(b"x" * size)
+                received = 0
+                while received < size:
+                    received += len(sock.recv(65536))
+                counted = stream_bytes(sock)
+    least = size + 2 * SYN + ACK + 3 * ACK
+    assert least <= counted <= least + 20 * ACK
