@@ -9,6 +9,7 @@ reflector always.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -90,6 +91,9 @@ async def _reach_address(run: EndpointRun, address: str) -> Connection:
     elif connection.tls.verify_code:
         if run.course.contrasts and run.once("no_verify"):
             await _examine_foreign_certificate(run, connection.tls)
+            if innocuous_passes is None:
+                await _innocuous_once(run, address)
+            await _whose_certificate(run)
     else:
         return await _contrast(run, connection, innocuous_passes)
     return connection
@@ -163,6 +167,18 @@ async def _innocuous_once(run: EndpointRun, address: str) -> bool | None:
 
 def _has_innocuous(run: EndpointRun) -> bool:
     return run.sni.innocuous not in ("", run.endpoint.server_name)
+
+
+async def _whose_certificate(run: EndpointRun) -> None:
+    """Does our own host show the service's name, and a name that nobody has and no list names, a
+    certificate of the same authority?"""
+    if not run.sni.address or not run.endpoint.server_name:
+        return
+    address, port = parse_authority(run.sni.address, 443)
+    unlisted = f"{secrets.token_hex(6)}.example"
+    for contrast, name in ((Contrast.INNOCUOUS_NAME, unlisted), (Contrast.REFLECTOR, None)):
+        # It is refused, and a certificate that is refused is kept whole.
+        (await reconnect(run, address, contrast, port=port, name=name)).close()
 
 
 async def _innocuous(run: EndpointRun, address: str, port: int | None = None) -> bool:

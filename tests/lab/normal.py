@@ -27,6 +27,9 @@ _DROPPED = (
 _SENT = ("sent_bytes", "received_bytes")
 _LARGE_HELLO = 1400
 
+_UNLISTED = re.compile(r"\b[0-9a-f]{12}\.example\b")
+"""The name that nobody has, which a probe shows to our own host."""
+
 
 class Normaliser:
     """Replaces the same by the same, over all measurements of one laboratory."""
@@ -130,9 +133,10 @@ class Normaliser:
         try:
             ipaddress.ip_address(text)
         except ValueError:
-            return self._known.sub(
+            known = self._known.sub(
                 lambda m: self._names.get(m[0]) or self._addresses.get(m[0], m[0]), text
             )
+            return _UNLISTED.sub("unlisted.example", known)
         return self._address(text)
 
     def _address(self, address: str) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge import certificates
 from monitor.detection.judge.controls import SharedEvidence
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
 from monitor.detection.judge.target import OPEN_STATES
@@ -82,6 +83,7 @@ class RoundJudge:
         """Of those that were asked for, with liveness; none is added to afterwards."""
         self._waiting: list[Subject] = []
         self._accusing: list[_Accusing] = []
+        self._untold: list[certificates.UntoldCertificates] = []
 
     def add(self, given: Stored | StoredLine) -> None:
         """Judge a measurement; those of controls and of liveness are ignored, and so is a line
@@ -108,6 +110,8 @@ class RoundJudge:
         for accusing in self._accusing:
             self._judge_again(accusing)
         self._accusing = []
+        certificates.tell(self._untold, self._policy)
+        self._untold = []
         self._backgrounds.clear()
         self._sums.clear()
         by_round, self._facts = self._facts, defaultdict(list)
@@ -184,6 +188,8 @@ class RoundJudge:
         facts = self._facts[service_of(measured.target), measured.round]
         if alone is None and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
             self._accusing.append(_Accusing(given, facts, len(facts)))
+        if alone is None and certificates.is_untold(fact):
+            self._untold.append(certificates.untold(facts, len(facts), subject.whole()))
         facts.append(fact)
 
 

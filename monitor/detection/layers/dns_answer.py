@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from monitor.detection.layers.http import same_as_control
-from monitor.detection.layers.tls import leaf_of
+from monitor.detection.layers.tls_certificate import leaf_of
 from monitor.detection.layers.tls_contrasts import name_filtered
 from monitor.detection.layers.working import needed_layer, works
 from monitor.detection.observed.endpoint_context import EndpointContext

@@ -4,10 +4,11 @@ address is blocked, `tls_contrasts` tells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
-
+from monitor.detection.layers.tls_certificate import (
+    NO_CERTIFICATE,
+    ShownCertificate,
+    shown_certificate,
+)
 from monitor.detection.layers.tls_contrasts import TLSContrasts, tls_contrasts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
@@ -24,27 +25,12 @@ from monitor.detection.observed.kinds import (
 )
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
-from probes.wire.observation import Contrast, TLSHandshake
+from probes.wire.observation import Contrast
 
+OWN_CERTIFICATE = "tls.own_certificate"
+UNTOLD = "tls.certificate_untold"
 GAP = "gap"
 """Evidence of the probe: segments of the answer arrived beyond one that is missing."""
-
-
-class ShownCertificate(msgspec.Struct, frozen=True, gc=False):
-    """What is known of the certificate that a server showed."""
-
-    at_control: bool = False
-    """The control saw the same certificate."""
-    system_root: bool = False
-    """It is valid under a root of the vantage's system alone."""
-    page: str | None = None
-    """Fingerprint of the block page behind it."""
-    other_edge: bool = False
-    """A trusted authority's certificate for another name, shown at addresses alone that no control
-    saw, and no known block page behind it."""
-
-
-NO_CERTIFICATE = ShownCertificate()
 
 
 class TLSFacts(StepFacts, frozen=True, kw_only=True):
@@ -82,7 +68,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         or (address.http.subject is not None and address.http.subject.tls),
         by_chance=by_chance or (kind is Kind.TIMEOUT and _answered_late(context, address)),
         contrasts=contrasts,
-        certificate=_certificate(context, address, handshake, there),
+        certificate=shown_certificate(context, address, handshake, there),
         classical=address.classical or _classical_elsewhere(context, address),
         accused=accused,
         gap=GAP in handshake.evidence,
@@ -116,35 +102,6 @@ def _some_flows(context: EndpointContext, address: AddressView, kind: Kind) -> b
         and innocuous_passes(kind, address.tls.innocuous_kinds)
         and not context.control_fails(kind, lambda p: p.tls.kinds)
     )
-
-
-def _certificate(
-    context: EndpointContext,
-    address: AddressView,
-    handshake: TLSHandshake,
-    there: Sequence[AddressView],
-) -> ShownCertificate:
-    """`there`: the addresses at which controls shook hands."""
-    leaf = leaf_of(address)
-    page = context.page(address.unverified) if address.unverified else None
-    return ShownCertificate(
-        at_control=bool(leaf) and leaf in map(leaf_of, there),
-        system_root="system_root" in handshake.evidence,
-        page=page,
-        other_edge=tls_kind(handshake) is Kind.OTHER_NAME
-        and page is None
-        and all(
-            context.unseen(other)
-            for other in context.endpoint.addresses.values()
-            if leaf_of(other) == leaf
-        ),
-    )
-
-
-def leaf_of(address: AddressView) -> str:
-    """The hash of the certificate that an address shows; empty where that was not seen."""
-    handshake = address.tls.subject
-    return handshake.chain[0].sha256 if handshake is not None and handshake.chain else ""
 
 
 def _classical_elsewhere(context: EndpointContext, address: AddressView) -> bool:
@@ -277,16 +234,37 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         3_700_000,
     ),
     Rule(
+        OWN_CERTIFICATE,
+        lambda handshake: handshake.kind in CERTIFICATE_KINDS and handshake.certificate.at_control,
+        State.INCONCLUSIVE,
+        "The control was shown the same certificate, so it is the service's own: this machine does "
+        "not trust it, or not for this name.",
+        evidence=("own_certificate",),
+    ),
+    Rule(
+        "tls.local_interceptor",
+        lambda handshake: (
+            handshake.kind in CERTIFICATE_KINDS and handshake.certificate.for_any_name
+        ),
+        State.INCONCLUSIVE,
+        "A host that has nothing to do with the service, or our own for a name that nobody has, "
+        "shows a certificate of the same authority: an antivirus or an office proxy that exempts "
+        "some hosts.",
+        evidence=("tls_interception",),
+    ),
+    Rule(
         "tls.mitm.self_signed",
-        lambda handshake: handshake.kind is Kind.SELF_SIGNED,
+        lambda handshake: handshake.kind is Kind.SELF_SIGNED and handshake.certificate.foreign,
         State.BLOCKED,
-        "A self-signed certificate, where the control sees a valid one. (fit: tls other)",
+        "A self-signed certificate for this name alone, where the control sees a valid one: our "
+        "own host shows it for this name too, or the server shows another name what the control "
+        "got, or a known block page is behind it. (fit: tls other)",
         Technique.TLS_MITM_SELF_SIGNED,
         4_700_000,
     ),
     Rule(
         "tls.other_name",
-        lambda handshake: handshake.certificate.other_edge,
+        lambda handshake: handshake.certificate.other_edge and not handshake.certificate.foreign,
         State.INCONCLUSIVE,
         "A trusted authority's certificate for another name, at an address that no control saw. A "
         "server for this region that has none for this name yet shows such a one; who intercepts "
@@ -296,12 +274,22 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.mitm.ca_signed",
-        lambda handshake: handshake.kind in CERTIFICATE_KINDS,
+        lambda handshake: handshake.kind in CERTIFICATE_KINDS and handshake.certificate.foreign,
         State.BLOCKED,
-        "A certificate of an unknown authority or for another name, where the control sees a valid "
-        "one and the liveness hosts are not intercepted. (fit: tls other)",
+        "A certificate of an unknown authority or for another name, for this name alone, where the "
+        "control sees a valid one: our own host shows it for this name too, or the server shows "
+        "another name what the control got, or a known block page is behind it. (fit: tls other)",
         Technique.TLS_MITM_CA_SIGNED,
         4_700_000,
+    ),
+    Rule(
+        UNTOLD,
+        lambda handshake: handshake.kind in CERTIFICATE_KINDS,
+        State.INCONCLUSIVE,
+        "A certificate that is not valid for the name, where the control sees a valid one, and no "
+        "comparison shows whose it is: a service that changes its authority region by region shows "
+        "the same as who intercepts its address.",
+        evidence=("certificate_untold",),
     ),
     Rule(
         "tls.large_answer",

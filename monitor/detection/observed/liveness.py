@@ -16,11 +16,13 @@ import msgspec
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer
 from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
+from monitor.detection.observed.certificate import ShownBy, shown_by
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     Kind,
     dns_kind,
     tcp_kind,
+    tls_kind,
 )
 from monitor.detection.observed.ranges import special_place
 from monitor.detection.observed.view import AddressPort, AddressView, EndpointView, view
@@ -76,6 +78,8 @@ class VantageStatus:
     resolver: ResolverStatus = SILENT_RESOLVER
     intercepted: bool = False
     """Half or more of the handshakes with liveness hosts show someone else's certificate."""
+    shown_by: frozenset[ShownBy] = frozenset()
+    """Who showed liveness hosts' names a certificate that is not theirs, be it at one host."""
     portal: bool = False
     """A liveness host answered by a foreign redirect, by a sign-in page or by HTTP in TLS."""
     clock_wrong: bool = False
@@ -135,6 +139,7 @@ def vantage_status(
         passage=_passage(addresses),
         resolver=_resolver(hosts, everywhere),
         intercepted=_most_show(CERTIFICATE_KINDS, addresses),
+        shown_by=_strangers(_addresses(everywhere)),
         portal=any(map(_portal, _addresses(everywhere))),
         clock_wrong=_most_show({Kind.DATES}, addresses)
         or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
@@ -178,6 +183,17 @@ def _most_show(kinds: Container[Kind], addresses: Sequence[AddressView]) -> bool
     """Whether as many handshakes ended in one of these ways as showed a valid certificate."""
     shown = sum(not address.proven and address.tls.kind in kinds for address in addresses)
     return shown > 0 and shown >= sum(address.proven for address in addresses)
+
+
+def _strangers(addresses: Iterable[AddressView]) -> frozenset[ShownBy]:
+    """Who showed a certificate that is not the host's."""
+    return frozenset(
+        shown_by(handshake.chain)
+        for address in addresses
+        if (handshake := address.tls.subject) is not None
+        and tls_kind(handshake) in CERTIFICATE_KINDS
+        and not address.proven
+    )
 
 
 def control_view(control: Measurement, status: VantageStatus) -> dict[str, EndpointView]:

@@ -78,6 +78,13 @@ DEAD_QUIC = (
 OVER_QUIC: dict[str, Any] = {"endpoints": (QUIC,), "beside": [CONTROL_QUIC]}
 FORGED_TLS = (tcp(FORGED), foreign(FORGED, 62))
 
+
+def by_somebody_else(code: int) -> tuple[AnyObservation, ...]:
+    """A certificate that our own host shows for the name as well."""
+    at = (foreign(address, code) for address in (A1, A2))
+    return (GOOD_DNS, *OK_TCP, *at, foreign(REFLECTOR, code, **OWN_HOST))
+
+
 BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
     Technique.DNS_NXDOMAIN: ((dns(failure=Failure.DNS_NXDOMAIN),), {}),
     Technique.DNS_REFUSED: (asked_twice(Failure.DNS_REFUSED), {}),
@@ -138,8 +145,8 @@ BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
         ),
         {},
     ),
-    Technique.TLS_MITM_SELF_SIGNED: ((GOOD_DNS, *OK_TCP, foreign(A1, 18), foreign(A2, 18)), {}),
-    Technique.TLS_MITM_CA_SIGNED: ((GOOD_DNS, *OK_TCP, foreign(A1), foreign(A2)), {}),
+    Technique.TLS_MITM_SELF_SIGNED: (by_somebody_else(18), {}),
+    Technique.TLS_MITM_CA_SIGNED: (by_somebody_else(20), {}),
     Technique.TLS_HTTP_RESPONSE: (both(HANDSHAKE, plain_http=True), {}),
     Technique.HTTP_BLOCKPAGE: (
         plain(http(**PAGE)),

@@ -176,14 +176,30 @@ async def test_one_request_is_sent_past_a_foreign_certificate():
     leaf = Authority("National Filter CA").issue(NAME)
     page = http_answer("200 OK", b"<title>Blocked by order</title>")
     seen, server = await reach(tls_server.tls(leaf.context(), lambda r: page))
-    assert shakes(seen) == {None: "ssl_unknown_authority", Contrast.NO_VERIFY: None}
+    assert shakes(seen) == {
+        None: "ssl_unknown_authority",
+        Contrast.NO_VERIFY: None,
+        Contrast.INNOCUOUS_NAME: "ssl_invalid_hostname",
+        Contrast.REFLECTOR: None,
+    }
+    assert [failure for _, failure in at_reflector(seen)] == ["ssl_invalid_hostname", None]
+    (unlisted, _), ours = at_reflector(seen)
+    assert unlisted.endswith(".example")
+    assert ours == (NAME, None)
     subject = next(o for o in seen if isinstance(o, TLSHandshake) and o.contrast is None)
     assert (subject.verify_code, subject.evidence) == (19, ())
     assert subject.chain[0].der == leaf.der
     exchange = next(o for o in seen if isinstance(o, HTTPExchange))
     assert (exchange.title, exchange.contrast) == ("Blocked by order", Contrast.NO_VERIFY)
     assert exchange.excerpt.startswith(b"<title>Blocked")
-    assert server.names == [NAME, NAME]
+    assert server.names == [NAME, NAME, HARMLESS]
+
+
+async def test_our_own_host_keeps_what_an_interceptor_shows_there():
+    leaf = Authority("Interceptor").issue(NAME)
+    seen, _ = await reach(tls_server.tls(leaf.context()), reflector=tls_server.tls(leaf.context()))
+    kept = [o.chain[0].der for o in seen if isinstance(o, TLSHandshake) and len(o.chain[0].der)]
+    assert kept == [leaf.der] * 3
 
 
 async def test_chain_that_only_the_machines_store_trusts(monkeypatch, tmp_path):
@@ -201,11 +217,11 @@ async def test_chain_that_only_the_machines_store_trusts(monkeypatch, tmp_path):
             await tls_contrasts.measure(run)
     finally:
         probe_tls._context.cache_clear()
-    subject, contrast = [o for o in run.observations if isinstance(o, TLSHandshake)]
+    subject, contrast, _ = [o for o in run.observations if isinstance(o, TLSHandshake)]
     assert (subject.failure, subject.evidence) == ("ssl_unknown_authority", ("system_root",))
     assert (contrast.failure, contrast.evidence) == (None, ("system_root",))
-    assert isinstance(run.observations[-1], HTTPExchange)
-    assert server.names == [NAME, NAME]
+    assert any(isinstance(seen, HTTPExchange) for seen in run.observations)
+    assert server.names[:2] == [NAME, NAME]
 
 
 async def test_clear_text_in_place_of_tls_is_kept():

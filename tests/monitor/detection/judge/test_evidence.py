@@ -75,7 +75,17 @@ EARNED: dict[str, Row] = {
     ),
     "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
     "local_refusal": (State.INCONCLUSIVE, (dns(A1), tcp(A1, Failure.PERMISSION_DENIED)), {}),
-    "system_root": (State.BLOCKED, (dns(A1), tcp(A1), shown(A1, evidence=("system_root",))), {}),
+    "certificate_untold": (State.INCONCLUSIVE, (dns(A1), tcp(A1), shown(A1)), {}),
+    "own_certificate": (
+        State.INCONCLUSIVE,
+        (dns(A1), tcp(A1), shown(A1)),
+        {"beside": [control(dns(A1), tcp(A1), tls(A1, chain=shown(A1).chain))]},
+    ),
+    "system_root": (
+        State.INCONCLUSIVE,
+        (dns(A1), tcp(A1), shown(A1, evidence=("system_root",))),
+        {},
+    ),
     "answer_lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),
     "lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),
     "foreign_answer": (State.INCONCLUSIVE, chat(foreign()), ON_CHAT),

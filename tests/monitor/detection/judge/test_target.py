@@ -279,7 +279,7 @@ def test_where_it_is_from_is_said_of_what_is_forged_alone() -> None:
 def test_of_several_the_most_specific_technique_names() -> None:
     """As many of each: neither the order of the alphabet nor that of the addresses decides."""
     for one, other in ((A1, A2), (A2, A1)):
-        shown = (foreign(one, 18), foreign(other, 20))
+        shown = (foreign(one, 18), foreign(other, 20), foreign(REFLECTOR, 18, **OWN_HOST))
         said = verdict(GOOD_DNS, *OK_TCP, *shown)
         assert said.technique is Technique.TLS_MITM_SELF_SIGNED
         page = (tls(REFLECTOR, **OWN_HOST), tls(one, RESET), tls(other, TIMEOUT))
@@ -317,7 +317,8 @@ def test_a_trusted_certificate_for_another_name() -> None:
         (*near, tcp(A1), foreign(A1, code=62)),  # where the control sees the service's own
         (GOOD_DNS, tcp(A1), foreign(A1, code=62)),
     ):
-        said = verdict(*seen)
+        assert verdict(*seen).rule == "tls.certificate_untold"
+        said = verdict(*seen, foreign(REFLECTOR, code=20, **OWN_HOST))
         assert (said.state, said.rule) == (State.BLOCKED, "tls.mitm.ca_signed")
 
 

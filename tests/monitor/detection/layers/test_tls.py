@@ -9,7 +9,7 @@ import pytest
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.tls import TLS_RULES, TLSFacts
 from monitor.detection.observed.endpoint_context import Reach
-from monitor.detection.observed.kinds import DEATHS, Kind
+from monitor.detection.observed.kinds import CERTIFICATE_KINDS, DEATHS, Kind
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from tests.monitor.detection.grouped import grouped
@@ -94,10 +94,15 @@ def test_an_alert_to_an_innocuous_name_passes_unless_ours_got_one_too() -> None:
         (Kind.DATES, {"at_control": True}, "tls.clock"),
         (Kind.DATES, {"reach": Reach.UNKNOWN}, "tls.dates"),
         (Kind.DATES, {}, "tls.dates"),
-        (Kind.SELF_SIGNED, {}, "tls.mitm.self_signed"),
-        (Kind.CA_SIGNED, {}, "tls.mitm.ca_signed"),
+        (Kind.SELF_SIGNED, {"for_this_name": True}, "tls.mitm.self_signed"),
+        (Kind.CA_SIGNED, {"for_this_name": True}, "tls.mitm.ca_signed"),
+        (Kind.CA_SIGNED, {"page": "known"}, "tls.mitm.ca_signed"),
         (Kind.CA_SIGNED, {"accused": True}, "tls.answer_accused"),
-        (Kind.OTHER_NAME, {}, "tls.mitm.ca_signed"),
+        (Kind.OTHER_NAME, {"for_this_name": True}, "tls.mitm.ca_signed"),
+        (Kind.OTHER_NAME, {"for_this_name": True, "other_edge": True}, "tls.mitm.ca_signed"),
+        *((kind, {}, "tls.certificate_untold") for kind in CERTIFICATE_KINDS),
+        *((kind, {"at_control": True}, "tls.own_certificate") for kind in CERTIFICATE_KINDS),
+        (Kind.CA_SIGNED, {"for_any_name": True, "for_this_name": True}, "tls.local_interceptor"),
         (Kind.OTHER_NAME, {"other_edge": True}, "tls.other_name"),
         (Kind.PLAIN_HTTP, {}, "tls.http_response"),
         (Kind.OTHER, {"innocuous": Kind.OK}, "tls.unclear"),
