@@ -105,10 +105,7 @@ def read_document(path: Path) -> tuple[bytes, SignedCatalogue]:
     try:
         with path.open("rb") as file:
             document = file.read(MAX_DOCUMENT_BYTES + 1)
-        found = decode_signed(document)
-        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(found.header.key))
-        public.verify(bytes.fromhex(found.header.signature), found.signed)
-        decode_files(found.body)
+        found = _verified(document)
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror or error}") from None
     except (WireError, ValueError) as error:
@@ -118,16 +115,35 @@ def read_document(path: Path) -> tuple[bytes, SignedCatalogue]:
     return document, found
 
 
-async def publish(document: bytes, url: str, user: str, secret: str) -> None:
+def _verified(document: bytes) -> SignedCatalogue:
+    """Decode a document whose signature is that of the key it names. Raises WireError, ValueError
+    and InvalidSignature."""
+    found = decode_signed(document)
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(found.header.key))
+    public.verify(bytes.fromhex(found.header.signature), found.signed)
+    decode_files(found.body)
+    return found
+
+
+async def publish(
+    document: bytes, url: str, user: str, secret: str, *, replace_key: bool = False
+) -> None:
     """Retain a document at the broker. One that is retained already is not sent to all probes once
-    more. Raises BrokerError, and OptionError when the broker has one of the same key with a higher
-    serial number."""
+    more. Raises BrokerError, and OptionError when the broker has a good one of the same key with a
+    higher serial number, or of another key unless that is to be replaced."""
     found = decode_signed(document)
     async with connected(url, user, secret, purpose="catalogue") as connection:
         before = await _retained(connection)
         if before == found:
             return
-        if before is not None and before.header.key == found.header.key:
+        if before is not None and before.header.key != found.header.key:
+            if not replace_key:
+                raise OptionError(
+                    f"the broker retains a catalogue signed by {before.header.key}, this file is "
+                    f"signed by {found.header.key}: probes that trust the first would refuse it; "
+                    "to replace it all the same: `catalogue publish --replace-key`"
+                )
+        elif before is not None:
             held, new = decode_files(before.body).serial, decode_files(found.body).serial
             if held > new:
                 raise OptionError(
@@ -139,16 +155,16 @@ async def publish(document: bytes, url: str, user: str, secret: str) -> None:
 
 
 async def _retained(connection: BrokerConnection) -> SignedCatalogue | None:
-    """The signed catalogue that the broker has; None for none, or for something else."""
+    """The signed catalogue that the broker has; None for none, or for something that every probe
+    refuses."""
     messages, complete = await read_retained(connection, topics.CATALOGUE, READ_SECONDS)
     if not complete:
         raise BrokerError("the broker does not say which catalogue it retains")
     found: SignedCatalogue | None = None
     for message in messages:
         try:
-            found = decode_signed(message.payload)
-            decode_files(found.body)
-        except WireError:
+            found = _verified(message.payload)
+        except (WireError, ValueError, InvalidSignature):
             found = None
     return found
 

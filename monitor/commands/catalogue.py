@@ -71,7 +71,9 @@ async def _publish(given: argparse.Namespace) -> None:
     document, found = read_document(given.file)
     secret = read_secret(given.mqtt_secret_file) if given.mqtt_secret_file else ""
     try:
-        await publish(document, given.broker, given.mqtt_user, secret)
+        await publish(
+            document, given.broker, given.mqtt_user, secret, replace_key=given.replace_key
+        )
     except (BrokerError, ValueError) as error:
         raise OptionError(str(error)) from None
     print(f"published: {_described(found.header.key, len(document))}", file=sys.stderr)

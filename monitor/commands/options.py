@@ -263,6 +263,11 @@ def _add_printed_files(top: Parser) -> None:
         "publish", "publish a signed catalogue to the probes; the broker retains it"
     )
     publish.add_argument("file", type=path, metavar="FILE", help="a file made by `catalogue sign`")
+    publish.option(
+        "--replace-key",
+        "publish it also in the place of a catalogue that another key has signed; probes that "
+        "trust that key keep what they have",
+    )
     _broker(publish)
 
 

@@ -18,6 +18,7 @@ from probes.remote_catalogue import RemoteCatalogue
 from probes.runtime.mqtt import BrokerError
 from probes.runtime.options import OptionError
 from probes.wire import topics
+from probes.wire.signed_catalogue import decode_signed, encode_signed
 from tests.monitor.broker.conftest import broker
 from tests.world.brokers import MONITOR_SECRET, House
 from tests.world.ports import free_port
@@ -123,6 +124,27 @@ async def test_probes_read_what_is_published(broker: House, key: Path) -> None:
         await monitor.publish(topics.CATALOGUE, b"rubbish", qos=1, retain=True)
     await publish(signed(key, 6), *to)
     assert await retained(broker) == signed(key, 6)
+
+
+async def test_another_key_replaces_nothing_that_is_good(
+    broker: House, key: Path, tmp_path: Path
+) -> None:
+    to = (broker.monitor_url, USER, MONITOR_SECRET)
+    make_key(tmp_path / "other.pem")
+    foreign = sign(SHIPPED, tmp_path / "other.pem", 9)
+    await publish(signed(key, 7), *to)
+    with pytest.raises(OptionError, match="probes that trust the first would refuse it") as refused:
+        await publish(foreign, *to)
+    assert "\n" not in str(refused.value)
+    assert await retained(broker) == signed(key, 7)
+    await publish(foreign, *to, replace_key=True)
+    assert await retained(broker) == foreign
+    # What no probe accepts is not worth keeping.
+    forged = encode_signed(decode_signed(signed(key, 7)).header, decode_signed(signed(key, 8)).body)
+    async with broker.client() as monitor:
+        await monitor.publish(topics.CATALOGUE, forged, qos=1, retain=True)
+    await publish(foreign, *to)
+    assert await retained(broker) == foreign
 
 
 async def test_a_probe_may_not_publish_one(broker: House, key: Path) -> None:

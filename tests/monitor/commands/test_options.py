@@ -50,6 +50,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "new_key": ("true", True),
     "no_local_probe": ("true", True),
     "no_retests": ("true", True),
+    "replace_key": ("true", True),
     "retention": ("2w", 14 * 86400),
     "serial": ("1800000000", 1_800_000_000),
     "shard": ("1/2", Shard(1, 2)),
