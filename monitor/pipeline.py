@@ -26,6 +26,7 @@ from aiohttp import web
 from prometheus_client.metrics_core import Metric
 
 from monitor import http_server, logs
+from monitor.available_store import StoppedError, open_available
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.detection.fingerprints import Fingerprints
@@ -101,6 +102,8 @@ async def run(given: argparse.Namespace) -> int:
                 await detect(given, stop)
             case "serve":
                 await serve(given, stop)
+    except StoppedError:
+        pass
     except _REFUSALS as error:
         raise OptionError(str(error)) from None
     except ExceptionGroup as group:
@@ -125,7 +128,8 @@ async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     catalogue = load(given.catalogue)
     counters = Counters()
     app = process.make_app(lambda: process.collector_families(counters), lambda: counters.unready)
-    async with await _open(given) as database, _serving("--metrics", app, given.metrics):
+    metrics = ("--metrics", given.metrics)
+    async with await _opened(given, stop, *metrics) as database, _serving(*metrics, app):
         await run_collector(
             given.broker,
             given.mqtt_user,
@@ -147,7 +151,8 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     policy = Policy(pace=given.pace or 1)
     fingerprints = load_fingerprints(given.fingerprints)
     _catalogue_key(given)  # a file that cannot be read is refused before anything starts
-    async with await _open(given) as database:
+    metrics = ("--metrics", given.metrics)
+    async with await _opened(given, stop, *metrics) as database:
         publishers, lag = _Publishers(given, database, policy), Histogram()
         shard = given.shard or ALL
         detector = publishers.detector(fingerprints, lag.observe, shard)
@@ -161,7 +166,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
             )
 
         app = process.make_app(families, lambda: (), lambda: detector.backlog.lines())
-        async with _serving("--metrics", app, given.metrics), asyncio.TaskGroup() as group:
+        async with _serving(*metrics, app), asyncio.TaskGroup() as group:
             running = publishers.start(
                 group, broker, load(None), (given.public_url or PUBLIC_URL).rstrip("/")
             )
@@ -255,7 +260,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Pages, API, metrics and enrolment over the store."""
     policy = Policy(pace=given.pace or 1)
     catalogue, catalogue_key = load(given.catalogue), _catalogue_key(given)
-    async with await _open(given) as database:
+    async with await _opened(given, stop, "--http", given.http) as database:
         site = Site(
             database=database,
             policy=policy,
@@ -411,7 +416,7 @@ async def website(
     site: Site, address: tuple[str, int], proxies: Sequence[Network] = ()
 ) -> AsyncIterator[None]:
     """Serve pages, API and metrics, with the work behind their answers, until the block ends."""
-    async with site.background.running(), _serving("--http", make_app(site), address, proxies):
+    async with site.background.running(), _serving("--http", address, make_app(site), proxies):
         site.background.start(partial(asyncio.to_thread, compile_templates))
         site.background.start(site.present.keep)
         yield
@@ -420,8 +425,8 @@ async def website(
 @contextlib.asynccontextmanager
 async def _serving(
     option: str,
-    app: web.Application,
     address: tuple[str, int] | None,
+    app: web.Application,
     proxies: Sequence[Network] = (),
 ) -> AsyncIterator[None]:
     """Serve an application at the address of an option; nothing without one."""
@@ -437,8 +442,12 @@ async def _serving(
         yield
 
 
-async def _open(given: argparse.Namespace) -> Database:
-    return await open_database(database_url(given), read_seconds=READ_SECONDS)
+async def _opened(
+    given: argparse.Namespace, stop: asyncio.Event, option: str, address: tuple[str, int] | None
+) -> Database:
+    """The store of a part that serves at the address of an option."""
+    serving = partial(_serving, option, address)
+    return await open_available(database_url(given), stop, serving, READ_SECONDS)
 
 
 async def _broker(

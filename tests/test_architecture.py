@@ -137,7 +137,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"store", "http_server"},
         {"enrolment", "interop", "metrics", "text"},
         {"broker", "local"},
-        {"signed_catalogue", "collector", "demo"},
+        {"signed_catalogue", "available_store", "collector", "demo"},
         {"alerts", "detector", "web"},
         {"commands", "pipeline"},
     ),
