@@ -23,9 +23,25 @@ MOST = 8
 _FAMILY = {"A": 4, "AAAA": 6}
 
 
-def parts(judged: Sequence[Judged]) -> set[str]:
-    """Return the evidence on the blocked part; empty when everything or nothing is blocked."""
+def one_family(how: str, judged: Sequence[EndpointJudgement]) -> int | None:
+    """The address family (4 or 6) that alone is blocked, while the target is reached over the
+    other; else None. Where every endpoint is needed (`how`), each must be reached; else one may be
+    lost that has addresses of this family alone."""
+    for endpoint in judged:
+        if endpoint.state is State.BLOCKED and (how == "all_of" or _has_both(endpoint)):
+            return None
+    families = {over for endpoint in judged for over in _cut_families(endpoint)}
+    addresses = [address for endpoint in judged for address in endpoint.addresses if address.own]
+    blocked = families.pop() if len(families) == 1 else None
+    return blocked if blocked and _whole(blocked, addresses) else None
+
+
+def parts(judged: Sequence[Judged], blocked_family: int | None = None) -> set[str]:
+    """Return the evidence on the blocked part; empty when everything or nothing is blocked.
+    `blocked_family`: as in `one_family`."""
     remarks = _endpoints(judged)
+    if blocked_family is not None:
+        remarks.add(f"partial:ipv{blocked_family}")
     for _, endpoint in judged:
         if endpoint.state is State.IMPAIRED:
             remarks |= _addresses(endpoint)
@@ -52,18 +68,29 @@ def _addresses(endpoint: EndpointJudgement) -> set[str]:
     if any(address.state is State.IMPAIRED for address in own):
         remarks.add("partial:flows")
     cut = [address for address in own if address.state is State.BLOCKED]
-    denied = {
-        _FAMILY.get(qtype, 0)
-        for qtype, outcome in endpoint.by_qtype.items()
-        if outcome.state is State.BLOCKED
-    }
-    families = {family(address.address) for address in cut} | denied
+    families = _cut_families(endpoint)
     if len(families) == 1 and _whole(families.copy().pop(), own):
         remarks.add(f"partial:ipv{families.pop()}")
     elif cut:
         named = sorted(address.address for address in cut)
         remarks |= {"partial:addresses", *(f"address:{address}" for address in named[:MOST])}
     return remarks
+
+
+def _has_both(endpoint: EndpointJudgement) -> bool:
+    return len({family(address.address) for address in endpoint.addresses if address.own}) > 1
+
+
+def _cut_families(endpoint: EndpointJudgement) -> set[int]:
+    """The families of what is blocked: addresses of its own, and names of one query type; 0 stands
+    for another query type."""
+    cut = (a for a in endpoint.addresses if a.own and a.state is State.BLOCKED)
+    denied = (
+        _FAMILY.get(qtype, 0)
+        for qtype, outcome in endpoint.by_qtype.items()
+        if outcome.state is State.BLOCKED
+    )
+    return {*(family(address.address) for address in cut), *denied}
 
 
 def _whole(blocked: int, own: Sequence[AddressJudgement]) -> bool:

@@ -14,7 +14,7 @@ from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
 from monitor.detection.judge.outcome import Outcome
-from monitor.detection.judge.partial import parts
+from monitor.detection.judge.partial import one_family, parts
 from monitor.detection.layers.dns import CONFIRMED
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity
 from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
@@ -44,6 +44,9 @@ _ANY_OF = (
     *(State.INCONCLUSIVE, State.INSUFFICIENT, State.DOWN),
 )
 """The first state that an endpoint has is the target's."""
+_PART_WEIGHS = 2
+"""One address family alone counts this many times less: faults of routing concern one family more
+often than blocks do, and apps take the other."""
 RULE_EMPTY = "target.insufficient"
 RULE_WORKS = "target.works"
 
@@ -77,6 +80,9 @@ def judge_beside(
     here = during(here, measurement, views.values())
     judged = _judged(measurement, views, here, chosen, fingerprints)
     state = combine(measurement.combine, judged)
+    blocked_family = one_family(measurement.combine, judged) if state in OPEN_STATES else None
+    if blocked_family is not None:
+        state = State.IMPAIRED
     gate = _vantage_rule(state, here, views.values(), judged)
     # `down` rests on the control, so missing liveness does not change it.
     if gate is not None and not (gate.id == UNSEEN and state is State.DOWN):
@@ -87,7 +93,8 @@ def judge_beside(
     if decided and decided.accuses and decided.layer is Layer.DNS and "on_path" not in remarks:
         remarks |= _local(measurement)
     if state in OPEN_STATES:
-        remarks |= parts([(v.ref, e) for v, e in zip(views.values(), judged, strict=True)])
+        named_parts = [(v.ref, e) for v, e in zip(views.values(), judged, strict=True)]
+        remarks |= parts(named_parts, blocked_family)
     # Where liveness shows that the vantage itself is the cause, nothing else is named.
     cause = None if here.international is None else gate
     named = decided if cause is None else None
@@ -100,7 +107,7 @@ def judge_beside(
         endpoints=Share(len(views), _failed(judged)),
         addresses=_addresses(judged),
         evidence=tuple(sorted(remarks)),
-        findings=_findings(state, judged),
+        findings=_findings(state, judged, 1 if blocked_family is None else _PART_WEIGHS),
     )
 
 
@@ -285,8 +292,11 @@ def _families(judged: Sequence[EndpointJudgement], here: VantageStatus) -> set[s
     return {f"ipv{f}_broken" for f in (4, 6) if f not in here.passage.families}
 
 
-def _findings(state: State, judged: Sequence[EndpointJudgement]) -> tuple[LayerFinding, ...]:
-    """One a layer: what interferes there, only in a verdict that accuses; else what worked."""
+def _findings(
+    state: State, judged: Sequence[EndpointJudgement], divisor: int
+) -> tuple[LayerFinding, ...]:
+    """One a layer: what interferes there, only in a verdict that accuses; else what worked.
+    `divisor`: by how much less the accusations weigh than those of the whole target."""
     outcomes = [o for e in judged for o in e.outcomes]
     findings = []
     for layer in Layer:
@@ -295,7 +305,9 @@ def _findings(state: State, judged: Sequence[EndpointJudgement]) -> tuple[LayerF
         if accusing and state in OPEN_STATES:
             lead = _leading(accusing)
             findings.append(
-                LayerFinding(layer=layer, blocked=True, rule=lead.rule, weight=lead.weight)
+                LayerFinding(
+                    layer=layer, blocked=True, rule=lead.rule, weight=lead.weight // divisor
+                )
             )
         elif working and not accusing:
             findings.append(LayerFinding(layer=layer, blocked=False, rule=_leading(working).rule))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Verdict
 from probes.wire.failure import Failure
+from probes.wire.measurement import EndpointRef
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.scenes import (
     A1,
@@ -52,6 +56,46 @@ def test_some_addresses_by_name() -> None:
 def test_one_family() -> None:
     assert said(*cut(ONE, V6)).evidence == ("partial:ipv6",)
     assert said(*cut(ONE, A1, A2)).evidence == ("partial:ipv4",)
+
+
+def test_one_family_weighs_less_than_the_whole() -> None:
+    def weight(verdict: Verdict) -> int:
+        return next(finding.weight for finding in verdict.findings if finding.blocked)
+
+    whole, part = said(*cut(ONE, A1, A2, V6)), said(*cut(ONE, V6))
+    assert (whole.state, part.state) == ("blocked", "impaired")
+    assert weight(whole) == 2 * weight(part) > 0
+    assert weight(said(*cut(ONE, A1))) == weight(whole)
+
+
+FOUR_LITERAL, SIX_LITERAL = (
+    EndpointRef(id=id, protocol="tcp") for id in (f"{A1}:443/tcp", f"[{V6}]:443/tcp")
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "failing", "state", "evidence"),
+    [
+        ("any_of", V6, "impaired", "partial:ipv6"),
+        ("any_of", A1, "impaired", "partial:ipv4"),
+        ("all_of", V6, "blocked", "partial:endpoints"),
+    ],
+)
+def test_a_family_that_has_endpoints_of_its_own(
+    how: str, failing: str, state: str, evidence: str
+) -> None:
+    refs = (FOUR_LITERAL, SIX_LITERAL)
+    works = [tcp(A1, at=FOUR_LITERAL), tcp(V6, at=SIX_LITERAL)]
+    dies = [
+        replace(o, failure=Failure.TIMEOUT) if o.address == failing else o
+        for o in works
+        for _ in range(2)
+    ]
+    beyond = control(*works, endpoints=refs)
+    verdict = judge(measured(*dies, endpoints=refs, combine=how), alive(), [beyond])
+    assert verdict.state == state
+    assert evidence in verdict.evidence
+    assert ("partial:ipv6" in verdict.evidence) == (how == "any_of" and failing == V6)
 
 
 def test_the_names_of_one_family() -> None:
