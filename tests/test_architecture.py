@@ -178,7 +178,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"state", "life"},
         {"baseline"},
         {"cusum"},
-        {"onset", "gates", "other_hosts"},
+        {"onset", "gates", "other_hosts", "usual_hours"},
         {"split", "series"},
         {"quorum"},
         {"imported"},

@@ -121,6 +121,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A country's vantages are compared with their largest number in this time."""
     expected_voters_seconds: int = 86400
     """Vantages heard within this time count when it is decided how many owners must agree."""
+    sleep_seconds: int = 3 * 3600
+    """A vantage is off for longer than this when it is off at night."""
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
     """Evidence that raises an alarm at one vantage."""
@@ -234,7 +236,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     confirm_most_owners: int = 4
     """Owners that must agree for a confirmation: the quorum's share of the vantages that could vote
     (`expected_voters_seconds`), between these two. So from five of them on it takes three, from
-    eight on four: three of ten could else wait until enough of the others are off."""
+    eight on four: three of ten could else wait until enough of the others are off
+    (`night_owners`)."""
+    night_owners: int = 3
+    """Owners that are enough at an hour at which most others are usually off, if all who measure
+    then agree. Two of five that wait for the night gain nothing."""
     owner_vantages: int = 2
     """Most vantages of one owner that count in a network's quorum and for the gate of an offline
     network, so that one owner cannot outvote the others."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline, cusum, gates, other_hosts, split
+from monitor.detection.events import baseline, cusum, gates, other_hosts, split, usual_hours
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.series import DEPTH, quorum_owners
 from monitor.detection.events.state import Series, TargetNetwork
@@ -75,8 +75,10 @@ def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ba
             continue
         if gates.uncorroborated(series, track, round, policy):
             continue
-        votes.voting.append(probe)
         nats = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
+        if not nats and usual_hours.is_asleep(member, round, policy):
+            continue
+        votes.voting.append(probe)
         votes.nats[probe] = nats
         if nats >= policy.threshold_micronats:
             votes.agreeing.append(probe)
@@ -87,7 +89,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     """Count the votes of a series."""
     series = network.layers[layer]
     voting, agreeing, nats = ballot(network, layer, round, policy)
-    owners_needed = quorum_owners(_expected(network, series, voting, round, policy), policy)
+    owners_needed = _owners_needed(network, series, voting, nats, round, policy)
     on_watch = split.on_watch(network, series, round, policy)
     part = split.divided(network, series, on_watch, len(voting), round, policy)
     rest = [probe for probe in voting if probe not in part]
@@ -149,19 +151,45 @@ def _counted(
     ]
 
 
+def _owners_needed(
+    network: TargetNetwork,
+    series: Series,
+    voting: Sequence[str],
+    nats: Mapping[str, int],
+    round: int,
+    policy: Policy,
+) -> int:
+    """How many owners must agree for a confirmation. By day a quorum of all who could vote. At an
+    hour at which others are usually off, fewer are enough, as far as all who measure agree: those
+    who wait for the night gain nothing, because one who is awake contradicts them."""
+    by_day = quorum_owners(_expected(network, series, voting, round, policy), policy)
+    all_agree = all(nats[probe] >= policy.sample_clip_micronats for probe in voting)
+    if by_day <= policy.night_owners or not all_agree:
+        return by_day
+    awake = _expected(network, series, voting, round, policy, awake=True)
+    return max(policy.night_owners, quorum_owners(awake, policy))
+
+
 def _expected(
-    network: TargetNetwork, series: Series, voting: Sequence[str], round: int, policy: Policy
+    network: TargetNetwork,
+    series: Series,
+    voting: Sequence[str],
+    round: int,
+    policy: Policy,
+    *,
+    awake: bool = False,
 ) -> int:
     """How many vantages of a network could vote: those that do, and those that were heard within a
-    day and would. Whoever lies could else wait for the night, when others are off; and one that
-    fails at all times would raise how many of the others must agree."""
+    day and would; `awake`: and that usually measure at this hour. One that fails at all times would
+    raise how many of the others must agree."""
     counting = set(voting)
     owned = Counter(
         member.owner
         for probe, member in network.members.items()
         if probe in counting
         or (
-            round - member.round <= policy.ms(policy.expected_voters_seconds)
+            not (awake and usual_hours.is_asleep(member, round, policy))
+            and round - member.round <= policy.ms(policy.expected_voters_seconds)
             and gates.eligible(network, member, round, policy)
             and not (
                 (track := series.tracks.get(probe)) and baseline.chronic(track.baseline, policy)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline, cusum, gates, other_hosts
+from monitor.detection.events import baseline, cusum, gates, other_hosts, usual_hours
 from monitor.detection.events.cusum import CountedFailure
 from monitor.detection.events.state import (
     Baseline,
@@ -54,6 +54,11 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
         failed_depth=before.failed_depth if before else -1,
         usual=usual,
         shared=before.shared if before else 0,
+        hours=usual_hours.ALWAYS
+        if before is None
+        else usual_hours.after_report(
+            before.hours, before.round, before.interval, fact.round, policy
+        ),
     )
 
 

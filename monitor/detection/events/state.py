@@ -163,6 +163,8 @@ class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
     shared: int = 0
     """Of its failures since it last reached the target: 0 if there are none, -1 if the first was
     its network's own, else the round of the newest that its control or other countries shared."""
+    hours: int = (1 << 48) - 1
+    """At which hours of the day it usually measures (`monitor.detection.events.usual_hours`)."""
 
 
 class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
