@@ -198,6 +198,53 @@ class StoredLine(msgspec.Struct, frozen=True, kw_only=True):
     """The number of its vantage in the store."""
 
 
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An address that failed at a vantage answered somewhere else at about the same time, with the
+    service's own certificate or the app's own handshake."""
+
+    address: str
+    country: str
+    asn: int
+    """Where it answered."""
+    at: int
+    """When the measurement there began, Unix milliseconds."""
+    control: bool = False
+    """Whether a control saw it, and no vantage of another network."""
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """What is known of the addresses that failed in a measurement, from other places. Nothing is
+    known when both fields are empty."""
+
+    answered: tuple[Answer, ...] = ()
+    """Where they answered: then the path is at fault, or what happens on it."""
+    dead: int = 0
+    """Of those that were tried elsewhere and answered nowhere, how many: then the server is."""
+
+
+NOT_KNOWN = Elsewhere()
+
+
+class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What tells the cause of failures, counted over failures of one block."""
+
+    failures: int = 0
+    answered: int = 0
+    """Those beside which an address that failed answered elsewhere."""
+    dead: int = 0
+    """Those of which the addresses were tried elsewhere and answered nowhere."""
+    named: int = 0
+    """Those beside which the service's name failed at our own host as well."""
+    ipv4: int = 0
+    ipv6: int = 0
+    """Those of addresses of one family alone, while the other worked."""
+    answers: tuple[Answer, ...] = ()
+    """The latest answers from elsewhere, newest first."""
+
+
+NO_CONTRASTS = Contrasts()
+
+
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One judged measurement of a vantage: the input of the detector."""
 
@@ -231,6 +278,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the measurement in the store; 0 when it was not read from there by line."""
     vantage: int = 0
     """Number of its vantage in the store, likewise."""
+    untried: tuple[tuple[str, str], ...] = ()
+    """The addresses that failed and that no control has tried lately: (endpoint, address)."""
+    elsewhere: Elsewhere = NOT_KNOWN
+    """What the addresses that failed did elsewhere."""
 
 
 class Tier(StrEnum):
@@ -340,6 +391,10 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     watch: tuple[tuple[str, int], ...] = ()
     """(probe, round since which it fails) of vantages on watch: they have failed for long while
     others of the network see the service."""
+    known_owners: int = 0
+    """Of the owners, those that the monitor has known for long (`Policy.known_seconds`)."""
+    contrasts: Contrasts = NO_CONTRASTS
+    """Of the failures of all vantages that saw the block."""
     spans: tuple[tuple[int, int, int], ...] = ()
     """Of an import: when it failed, as (first failure, last failure, reached again); the last is 0
     while it is not reached again. Between two spans it was reached."""

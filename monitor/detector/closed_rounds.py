@@ -49,7 +49,7 @@ class ClosedRounds:
         for part in self._reader.parts(closed):
             waiting = {name: list(services[name].waiting.values()) for name in closed}
             await self._newest.judge(waiting, pause)
-            controls = await self._reader.fold(foldings, part, pause)
+            controls = await self._reader.fold(foldings, part, pause, self._retests.record_facts)
             self._retests.record_controls(controls)
             over = {name: before[name] for name in part if part[name][-1] == closed[name][-1]}
             for together in transactions({service: foldings[service] for service in part}):

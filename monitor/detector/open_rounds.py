@@ -140,6 +140,8 @@ class OpenRounds:
         arrived since is told, and read, the next time."""
         facts, controls = await self._reader.judge(chosen, pause, pending=True, after=after)
         self._retests.record_controls(controls)
+        for judged in facts.values():
+            self._retests.record_facts(judged)
         for service, rounds in chosen.items():
             for round in rounds:
                 here = facts.get((service, round), ())

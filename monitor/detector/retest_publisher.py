@@ -21,12 +21,21 @@ from monitor.broker.client import connected
 from monitor.detection.events import retest_requests
 from monitor.detection.events.retest_requests import NOTHING, Asked, Place, Question
 from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
-from monitor.detection.model import OWN_SOURCE, Stored
+from monitor.detection.model import OWN_SOURCE, Fact, Stored
 from monitor.detection.policy import Policy
+from monitor.detector.failed_addresses import FailedElsewhere
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role
-from probes.wire.retest import LEAST_INTERVAL_MS, MOST_TARGETS, Retest, encode_retest, marks
+from probes.wire.retest import (
+    LEAST_INTERVAL_MS,
+    MOST_ASKED,
+    MOST_TARGETS,
+    FailedAddresses,
+    Retest,
+    encode_retest,
+    marks,
+)
 
 log = logging.getLogger(__name__)
 RECONNECT_SECONDS = (1.0, 30.0)
@@ -37,6 +46,9 @@ MAX_WAITING = 256
 """Requests that wait for the broker; the rest is dropped."""
 LATEST_START = 0.6
 """After this fraction of a round its probes would have no time left: the next round is named."""
+FAILED_AT_ONCE = 4
+"""Endpoints whose addresses go into one request: with names of usual length it stays within half of
+what a probe reads."""
 CHECK_SECONDS = 5
 """How often likely events and open rounds are checked, before division by the pace. A loop that
 takes long for it does so more rarely (`monitor.detector.loop`)."""
@@ -44,8 +56,8 @@ takes long for it does so more rarely (`monitor.detector.loop`)."""
 
 @dataclass
 class _Service:
-    controls: dict[Place, int] = field(default_factory=dict)
-    """What controls measure, with their last round."""
+    controls: dict[Place, dict[str, int]] = field(default_factory=dict)
+    """What controls measure, with the last round of each."""
     checked: int = 0
     folded_open: int = 0
 
@@ -64,6 +76,10 @@ class RetestTracker:
     _asked: Asked = NOTHING
     """For all services, because what one vantage may cause is bounded over all."""
     _services: dict[str, _Service] = field(default_factory=dict)
+    _failed: FailedElsewhere = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._failed = FailedElsewhere(self.policy)
 
     @property
     def asks(self) -> bool:
@@ -80,9 +96,14 @@ class RetestTracker:
         for one in stored:
             m = one.measurement
             if one.role is Role.CONTROL and m.target not in LIVENESS_TARGETS:
-                controls = self._of(m.service).controls
                 place = m.vantage.country, m.vantage.asn, m.target
-                controls[place] = max(m.round, controls.get(place, 0))
+                rounds = self._of(m.service).controls.setdefault(place, {})
+                rounds[m.probe] = max(m.round, rounds.get(m.probe, 0))
+
+    def record_facts(self, facts: Iterable[Fact]) -> None:
+        """Remember which addresses failed, to have controls try them."""
+        if self.ask is not None:
+            self._failed.record(facts)
 
     def open_rounds_due(self, service: str, now: int) -> int:
         """When open rounds may be folded next, Unix milliseconds. When that is now, the caller
@@ -119,11 +140,20 @@ class RetestTracker:
         targets = {target for _, _, target in chosen}
         window = policy.ms(policy.control_window_seconds)
         of.controls = {
-            place: round for place, round in of.controls.items() if state.round - round <= window
+            place: present
+            for place, rounds in of.controls.items()
+            if (present := {p: r for p, r in rounds.items() if state.round - r <= window})
         }
-        controls = {place for place in of.controls if place[2] in targets}
-        # A control that measures in the same network must be asked as well: then all are.
-        return chosen | {place: Question(throughput=place[2] in slow) for place in sorted(controls)}
+        failed = self._failed.due({target for _, _, target in of.controls}, now)
+        for place, probes in sorted(of.controls.items()):
+            target = place[2]
+            if target in targets:
+                # A control that measures in the same network must be asked as well: then all are.
+                of_target = failed.get(target, ())
+                chosen[place] = Question(throughput=target in slow, failed=of_target)
+            elif target in failed and place not in chosen:
+                chosen[place] = Question(whom=tuple(probes), failed=failed[target])
+        return chosen
 
     def _of(self, service: str) -> _Service:
         return self._services.setdefault(service, _Service())
@@ -186,6 +216,10 @@ class RetestPublisher:
                 self._waiting.get_nowait()  # outdated by now
 
 
+_Asked = tuple[str, int, tuple[str, ...], bool]
+"""Country, network, marks of those who are asked, and whether throughput is."""
+
+
 def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]:
     """Topic and request for each network, as few as possible, all for the same round.
 
@@ -195,17 +229,35 @@ def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]
     round, elapsed = now - now % length, now % length
     if elapsed > LATEST_START * length:
         round += length
-    by_network: dict[tuple[str, int, tuple[str, ...], bool], set[str]] = defaultdict(set)
+    by_network: dict[_Asked, dict[str, tuple[FailedAddresses, ...]]] = defaultdict(dict)
     for (country, asn, target), question in due.items():
-        asked = marks(round, question.whom)
-        by_network[country, asn, asked, question.throughput].add(target)
+        asked = marks(round, question.whom[:MOST_ASKED])
+        by_network[country, asn, asked, question.throughput][target] = question.failed
     for (country, asn, asked, slow), targets in sorted(by_network.items()):
-        ordered = sorted(targets)
-        for start in range(0, len(ordered), MOST_TARGETS):
-            chosen = tuple(ordered[start : start + MOST_TARGETS])
+        for chosen, failed in _parts(targets):
             yield (
                 topics.retest(country, asn),
                 Retest(
-                    targets=chosen, round=round, interval_ms=length, asked=asked, throughput=slow
+                    targets=chosen,
+                    round=round,
+                    interval_ms=length,
+                    asked=asked,
+                    throughput=slow,
+                    failed=failed,
                 ),
             )
+
+
+def _parts(
+    targets: Mapping[str, tuple[FailedAddresses, ...]],
+) -> Iterator[tuple[tuple[str, ...], tuple[FailedAddresses, ...]]]:
+    """The targets of each request and the addresses that go with them. What does not fit comes in
+    further requests for the same targets, of which a control takes the addresses alone."""
+    ordered = sorted(targets)
+    for start in range(0, len(ordered), MOST_TARGETS):
+        chosen = tuple(ordered[start : start + MOST_TARGETS])
+        failed = [each for target in chosen for each in targets[target]]
+        yield chosen, tuple(failed[:FAILED_AT_ONCE])
+        for place in range(FAILED_AT_ONCE, len(failed), FAILED_AT_ONCE):
+            more = tuple(failed[place : place + FAILED_AT_ONCE])
+            yield tuple(dict.fromkeys(each.target for each in more)), more

@@ -43,6 +43,10 @@ async def no_pause() -> None:
     """A Pause that does nothing."""
 
 
+def _ignore(facts: Iterable[Fact]) -> None:
+    """Do nothing with the facts of a round."""
+
+
 class Lines(Protocol):
     """What rounds are read from: `monitor.store.facts.FactStore`, or an archive as well."""
 
@@ -85,11 +89,15 @@ class RoundReader:
         foldings: Mapping[str, Folding],
         rounds: Rounds,
         pause: Pause = no_pause,
+        on_facts: Callable[[Iterable[Fact]], None] = _ignore,
     ) -> list[Stored]:
-        """Fold these rounds of each service; return the controls' measurements."""
+        """Fold these rounds of each service; return the controls' measurements. `on_facts` gets the
+        facts of each round."""
         if not rounds:
             return []
         facts, controls = await self.judge(rounds, pause)
+        for judged in facts.values():
+            on_facts(judged)
         for service, some in rounds.items():
             for part in _parts(service, some, facts):
                 await calculated(_fold, foldings[service], part)

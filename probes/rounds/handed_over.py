@@ -20,12 +20,12 @@ from probes.wire.retest import FailedAddresses
 from probes.wire.target import Target
 
 HOUR_MS = 3_600_000
-KEPT_MS = 900_000
+KEPT_MS = 7_200_000
 """So long an address is tried after it was handed over; a suspicion that stands names it again."""
 MAX_NEW_PER_HOUR = 60
 """Addresses that were not known, of all endpoints together."""
 MAX_PER_ENDPOINT = 8
-"""Addresses of one endpoint that are tried at a time."""
+"""Addresses of one endpoint that are tried at a time: those that were named last."""
 EndpointKey = tuple[str, str]
 """The ids of a target and of its endpoint."""
 
@@ -55,11 +55,13 @@ class HandedOver:
             kept = self._until.setdefault(key, {})
             for address in of_endpoint.addresses:
                 if address not in kept:
-                    if len(self._recent) >= MAX_NEW_PER_HOUR or len(kept) >= MAX_PER_ENDPOINT:
+                    if len(self._recent) >= MAX_NEW_PER_HOUR:
                         continue
                     self._recent.append(now_ms)
                     new += 1
                 kept[address] = now_ms + KEPT_MS
+            while len(kept) > MAX_PER_ENDPOINT:
+                del kept[min(kept, key=lambda address: kept[address])]
         return new
 
     def addresses(self, now_ms: int) -> Mapping[EndpointKey, Sequence[str]]:

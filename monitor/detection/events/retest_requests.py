@@ -28,6 +28,7 @@ from monitor.detection.events.state import (
     VantageOutcome,
 )
 from monitor.detection.policy import Policy
+from probes.wire.retest import FailedAddresses
 
 Place = tuple[str, int, str]
 """Country, network, target."""
@@ -53,6 +54,8 @@ class Question(msgspec.Struct, frozen=True):
     """The vantages that are asked; empty for all of the network."""
     throughput: bool = False
     """Whether it looks throttled: a retest that only connects would contradict that wrongly."""
+    failed: tuple[FailedAddresses, ...] = ()
+    """Addresses that a control is to try as well."""
 
 
 NOTHING = Asked()

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from monitor.detection.judge.elsewhere import ControlSighting, endings_at_control
 from monitor.detection.judge.recognised import Recognised, digest, recognised_in
 from monitor.detection.judge.target import Control
 from monitor.detection.model import Stored
@@ -90,6 +91,9 @@ class SharedEvidence:
                 self._by_target[measurement.target].append(measurement)
         self._vantages: dict[ProbeRound, VantageRound] = {}
         self._controls: dict[tuple[str, int], Controls] = {}
+        self._sightings: dict[tuple[str, int], Sequence[ControlSighting]] = {}
+        self._sighting: dict[str, ControlSighting] = {}
+        """By measurement."""
 
     def has_liveness(self, probe: str, round: int) -> bool:
         """Whether anything is known of a probe's vantage in a round."""
@@ -118,6 +122,27 @@ class SharedEvidence:
         if (controls := self._controls.get(key)) is None:
             controls = self._controls[key] = self._chosen(measured)
         return controls
+
+    def sightings(self, target: str, round: int) -> Sequence[ControlSighting]:
+        """How a target's addresses ended at online controls within the control window up to a
+        round, in order of time: on request or in their own rounds."""
+        key = target, round
+        if (sightings := self._sightings.get(key)) is None:
+            oldest = round - self._policy.ms(self._policy.control_window_seconds)
+            sightings = self._sightings[key] = [
+                self._sighting.get(control.id) or self._seen(control)
+                for control in self._by_target.get(target, ())
+                if oldest <= control.round <= round
+                and self.vantage(control.probe, control.round).status.online
+            ]
+        return sightings
+
+    def _seen(self, control: Measurement) -> ControlSighting:
+        status = self.vantage(control.probe, control.round).status
+        ended = endings_at_control(control_view(control, status))
+        sighting = ControlSighting(control.probe, control.vantage, control.started, ended)
+        self._sighting[control.id] = sighting
+        return sighting
 
     def _chosen(self, measured: Measurement | Recognised) -> Controls:
         window = self._policy.ms(self._policy.control_window_seconds)

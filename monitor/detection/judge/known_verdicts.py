@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.controls import Controls, VantageRound
+from monitor.detection.judge.elsewhere import NO_ENDINGS, Endings, endings_of
 from monitor.detection.judge.recognised import (
     Recognised,
     digest,
@@ -22,6 +23,7 @@ from monitor.detection.judge.target import judge_beside
 from monitor.detection.model import Stored, StoredLine, Verdict
 from monitor.detection.observed.background import RoundBackground, background
 from monitor.detection.observed.liveness import beside
+from monitor.detection.observed.view import view
 from probes.wire.codec import WireError, decode
 from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement
 from probes.wire.observation import AnyObservation, DNSLookup, Unrecognised
@@ -41,6 +43,8 @@ class Glance(NamedTuple):
     """An observation failed: only then a rule reads the background."""
     over_udp: bool
     """As in `over_udp`."""
+    endings: Endings = NO_ENDINGS
+    """How its addresses ended."""
 
 
 class Subject(NamedTuple):
@@ -106,7 +110,8 @@ class KnownVerdicts:
         except WireError:
             return None
         failed = any(map(_failed, whole.observations))
-        glance = Glance(background([whole]), failed, over_udp(whole.endpoints))
+        ended = endings_of(view(whole))
+        glance = Glance(background([whole]), failed, over_udp(whole.endpoints), ended)
         self._glances.put(key, glance)
         return Subject(given, whole, glance, key)
 
@@ -168,5 +173,6 @@ def _in_full(given: Stored | StoredLine, alone: JudgedAlone | None) -> Subject |
     if stored is None or stored.measurement.target in LIVENESS_TARGETS:
         return None
     whole = stored.measurement
-    glance = Glance(background([whole]), True, over_udp(whole.endpoints))
+    ended = NO_ENDINGS if alone is not None else endings_of(view(whole))
+    glance = Glance(background([whole]), True, over_udp(whole.endpoints), ended)
     return Subject(given, whole, glance, alone=alone)

@@ -14,7 +14,15 @@ import msgspec
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge import certificates
 from monitor.detection.judge.controls import SharedEvidence
+from monitor.detection.judge.elsewhere import (
+    FAILING,
+    Endings,
+    Sightings,
+    compared,
+    dialled_in_vain,
+)
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
+from monitor.detection.judge.recognised import Recognised
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.lateness import LATE, arrived_late, timely
 from monitor.detection.model import Fact, Stored, StoredLine, Verdict
@@ -22,7 +30,7 @@ from monitor.detection.observed.background import RoundBackground
 from monitor.detection.observed.liveness import Hosts
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
-from probes.wire.measurement import LIVENESS_TARGETS, Role, service_of
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role, service_of
 
 NO_HOSTS = Hosts()
 
@@ -49,6 +57,17 @@ def _remarked(verdict: Verdict, late: bool) -> Verdict:
     if not late:
         return verdict
     return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, LATE))
+
+
+class _Failing(NamedTuple):
+    """A measurement that fails, and whose addresses may have done otherwise elsewhere."""
+
+    measured: Measurement | Recognised
+    late: bool
+    endings: Endings
+    facts: list[Fact]
+    place: int
+    """Of its fact among these."""
 
 
 class RoundJudge:
@@ -81,6 +100,9 @@ class RoundJudge:
         alike whichever are read with it."""
         self._sums: dict[_Siblings, RoundBackground] = {}
         """Of those that were asked for, with liveness; none is added to afterwards."""
+        self._sightings: dict[tuple[str, int], Sightings] = defaultdict(Sightings)
+        """By target and round."""
+        self._failing: list[_Failing] = []
         self._waiting: list[Subject] = []
         self._accusing: list[_Accusing] = []
         self._untold: list[certificates.UntoldCertificates] = []
@@ -90,7 +112,13 @@ class RoundJudge:
         that is no measurement."""
         if given.role is Role.CONTROL or (subject := self._known.subject(given)) is None:
             return
-        self._backgrounds[self._siblings(subject)].append(subject.glance.background)
+        siblings = self._siblings(subject)
+        self._backgrounds[siblings].append(subject.glance.background)
+        if subject.glance.endings.proven and not siblings.late:
+            measured = subject.measured
+            self._sightings[measured.target, measured.round].add(
+                subject.glance.endings, measured.vantage, given.owner, measured.started
+            )
         if subject.glance.over_udp:
             self._waiting.append(subject)
         else:
@@ -112,6 +140,10 @@ class RoundJudge:
         self._accusing = []
         certificates.tell(self._untold, self._policy)
         self._untold = []
+        for failing in self._failing:
+            self._look_elsewhere(failing)
+        self._failing = []
+        self._sightings.clear()
         self._backgrounds.clear()
         self._sums.clear()
         by_round, self._facts = self._facts, defaultdict(list)
@@ -153,6 +185,24 @@ class RoundJudge:
             fact, verdict=_remarked(verdict, late)
         )
 
+    def _look_elsewhere(self, failing: _Failing) -> None:
+        """Add to a fact what is known elsewhere of its addresses that failed."""
+        measured, around = failing.measured, self._around[failing.late]
+        fact = failing.facts[failing.place]
+        status = around.vantage(measured.probe, measured.round).status
+        failed = dialled_in_vain(failing.endings, fact.verdict, status)
+        if failed:
+            comparison = compared(
+                failed,
+                around.sightings(measured.target, measured.round),
+                self._sightings.get((measured.target, measured.round)),
+                measured.vantage,
+                fact.owner,
+            )
+            failing.facts[failing.place] = msgspec.structs.replace(
+                fact, elsewhere=comparison.elsewhere, untried=comparison.untried
+            )
+
     def _add(self, subject: Subject, others: RoundBackground | None = None) -> None:
         given, measured, alone = subject.given, subject.measured, subject.alone
         late = self._siblings(subject).late
@@ -190,6 +240,10 @@ class RoundJudge:
             self._accusing.append(_Accusing(given, facts, len(facts)))
         if alone is None and certificates.is_untold(fact):
             self._untold.append(certificates.untold(facts, len(facts), subject.whole()))
+        if subject.glance.endings.failed and verdict.state in FAILING:
+            self._failing.append(
+                _Failing(measured, late, subject.glance.endings, facts, len(facts))
+            )
         facts.append(fact)
 
 

@@ -6,16 +6,18 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.broker.client import connected
 from monitor.detection.events.retest_requests import Question
-from monitor.detection.model import Technique, Tier
+from monitor.detection.model import State, Technique, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.retest_publisher import (
     CHECK_SECONDS,
+    FAILED_AT_ONCE,
     LATEST_START,
     MAX_WAITING,
     RetestPublisher,
@@ -23,14 +25,16 @@ from monitor.detector.retest_publisher import (
     requests,
 )
 from probes.wire import topics
-from probes.wire.retest import MOST_TARGETS, decode_retest, encode_retest
+from probes.wire.retest import MOST_TARGETS, FailedAddresses, decode_retest, encode_retest
 from tests.monitor.detection.worlds import (
     INTERVAL,
     TARGET,
     World,
     blocked,
     by_probe,
+    fact,
     in_network,
+    says,
     standard,
     vantages,
 )
@@ -139,6 +143,7 @@ async def test_waiting_requests_are_bounded_and_dropped_when_outdated(tmp_path: 
 
 
 NET = ("RU", 64501, TARGET)
+UNSEEN = says(State.INCONCLUSIVE, "unseen_address")
 
 
 def first_failure() -> tuple[World, RetestTracker, int]:
@@ -217,6 +222,47 @@ def test_active_controls_of_the_target_are_included() -> None:
     long_ago = world.state.round - WORLD_POLICY.ms(WORLD_POLICY.control_window_seconds) - 1
     tracker.record_controls(rounds([0], target=TARGET, start=long_ago))
     assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
+
+
+def test_controls_try_what_fails_for_two_owners_although_no_vantage_is_asked() -> None:
+    world = World(standard()).quiet()
+    tracker, now = RetestTracker(WORLD_POLICY, ask=_nobody), world.state.round + INTERVAL
+    (control,) = {p for p in PEOPLE if p.country == "DE"}
+    tracker.record_controls(rounds([0], target=TARGET, start=world.state.round))
+    dialled = ("wechat.test:443/tls", "192.0.2.1")
+    failing = [
+        msgspec.structs.replace(fact(who, world.state.round, UNSEEN), untried=(dialled,))
+        for who in standard()
+        if who.asn == 64501
+    ]
+    tracker.record_facts(failing[:1])
+    assert tracker.due(world.state, now, new_round=True) == {}, "one vantage sends nobody"
+    tracker.record_facts(failing)
+    due = tracker.due(world.state, now, new_round=True)
+    failed = FailedAddresses(target=TARGET, endpoint=dialled[0], addresses=(dialled[1],))
+    assert list(due) == [("DE", control.asn, TARGET)], "volunteers are not asked for it"
+    ((_, retest),) = requests(due, now, WORLD_POLICY)
+    assert (retest.targets, retest.failed) == ((TARGET,), (failed,))
+    assert retest.concerns(control.probe)
+    assert not retest.concerns("p-0123456789abcdef"), "nor those in the control's network"
+    assert tracker.due(world.state, now + 60_000, new_round=True) == {}
+
+
+async def _nobody(due: object) -> None:
+    raise AssertionError(due)
+
+
+def test_addresses_of_many_endpoints_are_several_requests() -> None:
+    endpoints = [f"{n:02}-{'x' * 40}.example:443/https" for n in range(2 * FAILED_AT_ONCE + 1)]
+    failed = tuple(
+        FailedAddresses(target="a/x", endpoint=id, addresses=("2001:db8:1:2:3:4:5:6789",) * 4)
+        for id in endpoints
+    )
+    due = {("DE", 1, "a/x"): Question(failed=failed), ("DE", 1, "a/y"): Question()}
+    found = [retest for _, retest in requests(due, NOON, POLICY)]
+    assert [retest.targets for retest in found] == [("a/x", "a/y"), ("a/x",), ("a/x",)]
+    assert [each for retest in found for each in retest.failed] == list(failed)
+    assert all(decode_retest(encode_retest(retest)) == retest for retest in found)
 
 
 def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:

@@ -80,6 +80,14 @@ def test_many_endpoints_share_the_limit_of_the_hour() -> None:
     assert sum(map(len, handed.addresses(NOW).values())) == MAX_NEW_PER_HOUR
 
 
+def test_the_newest_addresses_of_an_endpoint_are_tried() -> None:
+    handed = HandedOver()
+    for number in range(MAX_PER_ENDPOINT + 2):
+        handed.accept(failed(f"192.0.2.{number}"), Role.CONTROL, TARGETS, NOW + number)
+    tried = handed.addresses(NOW + 60_000)[KEY]
+    assert set(tried) == {f"192.0.2.{2 + number}" for number in range(MAX_PER_ENDPOINT)}
+
+
 def test_a_clock_that_is_set_back_keeps_nothing_for_longer() -> None:
     handed = HandedOver()
     handed.accept(failed("192.0.2.1"), Role.CONTROL, TARGETS, NOW)
