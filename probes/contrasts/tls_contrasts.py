@@ -119,7 +119,8 @@ async def _contrast(
             small = await _repeat_handshake(run, small, failed=2)
         if small.usable:
             return small
-    await _locate(run, connection, innocuous_passes)
+    if not (run.course.brief and innocuous_passes):
+        await _locate(run, connection, innocuous_passes)
     return connection
 
 
@@ -160,7 +161,8 @@ async def _repeat_handshake(
 async def _innocuous_once(run: EndpointRun, address: str) -> bool | None:
     """Show an innocuous name, at a few addresses only. Returns whether it passed; None when it
     was not shown."""
-    if not _has_innocuous(run) or not run.up_to("innocuous", MAX_CONTRASTED):
+    most = 1 if run.course.brief else MAX_CONTRASTED
+    if not _has_innocuous(run) or not run.up_to("innocuous", most):
         return None
     return await _innocuous(run, address)
 

@@ -73,12 +73,12 @@ class RoundLoop:
                 continue
             await self._take_catalogue()
             last = coming.round_ms
-            if self._budget.overdrawn():
+            if self._budget.overdrawn(coming.interval_ms):
                 self._log("round skipped: the traffic budget is used up", every=3600.0)
                 continue
             async with self._runner.measuring:
                 self.retests.own_rounds = last, last + coming.interval_ms
-                await self._runner.run(coming)
+                await self._runner.run(coming, self._budget.thinning(coming.interval_ms))
             self.plan_interval()
 
     async def _wait_for_round(self, last: int | None) -> NextRound:

@@ -84,12 +84,12 @@ class RoundRunner:
         """When the targets failed that failed in their last measurement, by id."""
         return failing_targets(self.setup.catalogue.targets, self._history)
 
-    async def run(self, coming: NextRound) -> None:
-        """Measure a round."""
+    async def run(self, coming: NextRound, thin: int = 1) -> None:
+        """Measure a round. `thin`: as in `Profile.due`."""
         began = time.monotonic()
         # The first round shows everything, so that somebody who starts a probe need not wait.
         everything = self.profile.full or not self.rounds
-        plan = self._plan(coming, everything)
+        plan = self._plan(coming, everything, thin)
         # Without liveness hosts nothing shows that the machine is offline.
         tally = RoundTally(online=not self.setup.catalogue.liveness)
 
@@ -113,7 +113,8 @@ class RoundRunner:
         self._history.update(tally.failed)
         self.rounds += 1
         # The rounds after one that shows everything cost less.
-        self._account.close_round(usual=self.profile.full or not everything)
+        usual = self.profile.full or not everything
+        self._account.close_round(usual=usual, failing=bool(tally.broken), thin=thin)
         await self._note(plan, tally, time.monotonic() - began)
 
     async def run_retest(self, planned: PlannedRetest) -> None:
@@ -136,19 +137,22 @@ class RoundRunner:
             await measure_retest(self.setup, plan, emit=emit, rng=self._rng)
         finally:
             self._outbox.round_closed()
-            self._account.close_retest()
+            self._account.close_retest(len(planned.targets))
 
-    def _plan(self, coming: NextRound, everything: bool) -> RoundPlan:
+    def _plan(self, coming: NextRound, everything: bool, thin: int) -> RoundPlan:
         targets, interval, profile = self.setup.catalogue.targets, coming.interval_ms, self.profile
         due: Sequence[Target] = targets
         if not everything:
-            due = profile.due(coming.round_ms, interval, self._outbox.stats.place, self.failing())
+            due = profile.due(
+                coming.round_ms, interval, self._outbox.stats.place, self.failing(), thin=thin
+            )
         return RoundPlan(
             targets=due,
             round_ms=coming.round_ms,
             interval_ms=interval,
-            intervals=profile.intervals(interval),
-            longest_after_failure_ms=profile.longest_after_failure(interval),
+            intervals=profile.intervals(interval, thin=thin),
+            intervals_after_failure=profile.intervals(interval, failed=True, thin=thin),
+            brief=thin > 1,
             lean=not profile.full,
             reserve=[target for target in targets if target not in due],
             history=self._history,

@@ -47,15 +47,19 @@ class TrafficAccount:
         """Note a measurement; `line_bytes` is its size when encoded."""
         self._lines += line_bytes
 
-    def close_round(self, *, usual: bool) -> None:
-        """Charge a round. `usual`: the next ones are expected to cost about the same."""
-        spend = self._budget.spend_round if usual else self._budget.spend
-        spend(self._newly_spent())
+    def close_round(self, *, usual: bool, failing: bool = False, thin: int = 1) -> None:
+        """Charge a round. `usual`: the next ones are expected to cost about the same; `failing`
+        and `thin`: as in `TrafficBudget.spend_round`."""
+        spent = self._newly_spent()
+        if usual:
+            self._budget.spend_round(spent, failing=failing, thin=thin)
+        else:
+            self._budget.spend(spent)
         self._charge_delivery()
 
-    def close_retest(self) -> None:
-        """Charge a retest."""
-        self._budget.spend(self._newly_spent())
+    def close_retest(self, targets: int) -> None:
+        """Charge a retest of so many targets."""
+        self._budget.spend_retest(self._newly_spent(), targets)
         self._charge_delivery()
 
     def _newly_spent(self) -> int:

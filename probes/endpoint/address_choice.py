@@ -26,6 +26,8 @@ class AddressChoice(msgspec.Struct):
     """Ask reference resolvers. False for liveness."""
     widen: bool = False
     """Ask every reference resolver, and not one alone."""
+    brief: bool = False
+    """Ask one of them, over an encrypted channel, where otherwise every one is asked."""
     lean: bool = False
     """Return one address, another one in each round."""
     turn: int = 0
@@ -60,7 +62,7 @@ class AddressChoice(msgspec.Struct):
         self.system = await self.dns_cache.system(name, compare=self.references)
         if not self.references:
             return self.system
-        widen = self.widen or not self._allowed(self.system)
+        widen = not self.brief and (self.widen or not self._allowed(self.system))
         others = await self.dns_cache.references(name, widen=widen)
         return (*self.system, *sorted(others))
 
@@ -69,6 +71,8 @@ class AddressChoice(msgspec.Struct):
         name = self.endpoint.host
         if not name or not self.references or self.dns_cache.widened(name):
             return ()
+        if self.brief:
+            return await self._to_dial(sorted(await self.dns_cache.encrypted(name)))
         others = await self.dns_cache.references(name, widen=True)
         return await self._to_dial(sorted(others))
 

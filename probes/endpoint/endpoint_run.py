@@ -117,6 +117,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     """It measures what others are compared with: does each connection come about?"""
     repeats: bool = True
     """False for a retest: the service's name is shown to each of its addresses once."""
+    brief: bool = False
+    """It fails as in the rounds before: show that with one contrast."""
     references: bool = True
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF
@@ -159,6 +161,7 @@ class EndpointRun:
             means.dns_cache,
             references=self.course.references,
             widen=self.course.failed_last_round,
+            brief=self.course.brief,
             lean=self.course.lean,
             turn=self.course.turn,
             handed_over=self.course.handed_over,

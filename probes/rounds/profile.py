@@ -14,6 +14,7 @@ from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
+from probes.wire.measurement import MOST_INTERVAL_MS, service_of
 from probes.wire.protocol import protocol
 from probes.wire.target import Catalogue, Service, Target
 
@@ -53,10 +54,12 @@ class Profile(msgspec.Struct, frozen=True):
     full: bool = False
     """Every target in every round, at every address."""
 
-    def intervals(self, interval_ms: int) -> dict[str, int]:
-        """The interval of each target by id, in milliseconds, when that of the rounds is this."""
-        rest = self.rest_interval(interval_ms)
-        return {target.id: interval_ms if core else rest for target, core in self._targets()}
+    def intervals(self, interval_ms: int, *, failed: bool = False, thin: int = 1) -> dict[str, int]:
+        """The interval of each target by id, in milliseconds, when that of the rounds is this; or
+        its interval once it has failed. `thin`: as in `due`."""
+        core_ms = interval_ms * (1 if failed else thin)
+        rest_ms = _rest_rounds(interval_ms, failed=failed, thin=thin) * interval_ms
+        return {target.id: core_ms if core else rest_ms for target, core in self._targets()}
 
     def due(
         self,
@@ -64,23 +67,32 @@ class Profile(msgspec.Struct, frozen=True):
         interval_ms: int,
         place: int | None = None,
         failed: Container[str] = (),
+        *,
+        thin: int = 1,
     ) -> tuple[Target, ...]:
         """The targets that the round starting at `round_ms` measures. `place`: as in
         `probes.rounds.scheduler.phase_ms`; `failed`: ids of targets that failed when they were last
-        measured."""
+        measured.
+
+        Where the traffic budget is short, everything is measured once in `thin` times as many
+        rounds, but the core functions of services that fail are in every round."""
+        number = round_ms // interval_ms
+        suspected = {service_of(target.id) for target, _ in self._targets() if target.id in failed}
+
+        def rounds(target: Target, core: bool) -> int:
+            if core:
+                return 1 if service_of(target.id) in suspected else thin
+            return _rest_rounds(interval_ms, failed=target.id in failed, thin=thin)
+
         return tuple(
             target
             for target, core in self._targets()
-            if core or self._turn(target, round_ms // interval_ms, interval_ms, place, failed)
+            if self._turn(target, number, rounds(target, core), place)
         )
 
     def rest_interval(self, interval_ms: int) -> int:
         """The interval in milliseconds of a target that is not core."""
         return _rest_rounds(interval_ms) * interval_ms
-
-    def longest_after_failure(self, interval_ms: int) -> int:
-        """The interval in milliseconds of a target that failed, if it is not shorter anyhow."""
-        return _rest_rounds(interval_ms, failed=True) * interval_ms
 
     def guessed_bytes(self, interval_ms: int) -> int:
         """The expected traffic of a round in bytes, from the catalogue alone."""
@@ -106,23 +118,17 @@ class Profile(msgspec.Struct, frozen=True):
             for target in service.targets:
                 yield target, self.full or target in core
 
-    def _turn(
-        self,
-        target: Target,
-        number: int,
-        interval_ms: int,
-        place: int | None,
-        failed: Container[str],
-    ) -> bool:
-        """Whether a target that is not core is measured in the round with this number."""
-        rounds = _rest_rounds(interval_ms, failed=target.id in failed)
+    def _turn(self, target: Target, number: int, rounds: int, place: int | None) -> bool:
+        """Whether a target of which one round in so many is measured is in this one."""
         share = _number(self.probe) if place is None else place
         return (number + _number(target.id) + share % 1000 * rounds // 1000) % rounds == 0
 
 
-def _rest_rounds(interval_ms: int, *, failed: bool = False) -> int:
-    """A target that is not core is measured once in so many rounds."""
-    return max(REST_ROUNDS, -(-(FAILED_REST_MS if failed else REST_MS) // interval_ms))
+def _rest_rounds(interval_ms: int, *, failed: bool = False, thin: int = 1) -> int:
+    """A target that is not core is measured once in so many rounds: at least once a day, if there
+    are so many."""
+    usual = -(-(FAILED_REST_MS if failed and thin == 1 else REST_MS) // interval_ms)
+    return max(REST_ROUNDS, min(thin * usual, MOST_INTERVAL_MS // interval_ms))
 
 
 def _number(text: str) -> int:

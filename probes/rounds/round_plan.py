@@ -43,8 +43,10 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Of the rounds; 0 for a single run."""
     intervals: Mapping[str, int] = {}
     """Interval of each target, by id; that of the round without an entry."""
-    longest_after_failure_ms: int | None = None
-    """Longest interval of a target that fails now."""
+    intervals_after_failure: Mapping[str, int] = {}
+    """The same of each target that fails now, if that is shorter."""
+    brief: bool = False
+    """Endpoints that failed in their last measurement are measured with one contrast."""
     lean: bool = False
     """An endpoint that did not fail in its last round is dialled at one address, at the others only
     when that one fails; and of the endpoints of a target that are alternatives, two are measured in
@@ -66,8 +68,7 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     def interval_of(self, target: Target, *, failed: bool = False) -> int:
         """Interval of a target."""
         usual = self.intervals.get(target.id, self.interval_ms)
-        longest = self.longest_after_failure_ms if failed else None
-        return usual if longest is None else min(usual, longest)
+        return min(usual, self.intervals_after_failure.get(target.id, usual)) if failed else usual
 
     def fails_anew(self, measurement: Measurement) -> bool:
         """Whether an endpoint failed that did not fail before."""

@@ -174,12 +174,14 @@ def _course(
     liveness, retest = occasion is Occasion.LIVENESS, occasion is Occasion.RETEST
     plain = liveness or not this.liveness.online
     failed = plan.history.get(endpoint.id, 0)
+    brief = plan.brief and bool(failed) and setup.vantage.role is not Role.CONTROL
     lean = plan.lean and not retest
     return Course(
         failed_last_round=not plain and bool(failed),
         residual=started - failed < setup.timeouts.residual * 1000,
         contrasts=not plain,
         repeats=not retest,
+        brief=brief,
         control=not (plain or retest) and setup.vantage.role is Role.CONTROL,
         references=not plain,
         lean=lean and not failed and (not liveness or endpoint in sharing),

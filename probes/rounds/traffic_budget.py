@@ -2,9 +2,11 @@
 """What the volunteer's traffic budget still allows.
 
 A balance grows with time and falls with every byte spent. The interval of rounds is planned from
-what rounds usually cost; the balance counts what was really spent, retests included, so that
-neither expensive rounds nor requests for retests exceed the budget. A negative balance is a debt:
-no round begins before most of it is paid.
+what rounds cost while nothing fails; the balance counts what was really spent, so that expensive
+rounds do not exceed the budget. A negative balance is a debt. What fails costs more than what does
+not, and is what the probe is there for: over a debt rounds keep their interval and leave out what
+works, and only a large debt makes the probe skip one. Retests have a reserve of their own, which
+is filled while nothing is asked for.
 """
 
 from __future__ import annotations
@@ -23,9 +25,15 @@ keep-alives are 750 bytes a minute, counted as IP packets over mosquitto 2 with 
 (2026-11-26), which is 32 MB; asking for the public address each hour and reconnecting are 13 MB."""
 MIN_ROUNDS_PER_MONTH = 30
 """Fewer rounds a month would be of no use."""
-MAX_DEBT = 0.25
-"""Part of a usual round that may still be owed when the next begins: rounds start with a random
-delay of up to a minute, so two of them may be a little closer than the interval."""
+THINNED = ((0.25, 2), (0.75, 4), (1.5, 8))
+"""Over a debt of more than so many times what comes in from round to round, a round leaves out what
+works: each function is measured once in so many rounds. The first is not zero because rounds start
+with a random delay of up to a minute: two of them may be a little closer than the interval."""
+MAX_DEBT, MAX_DEBT_PART = 2.0, 0.005
+"""The largest debt with which a round begins: so many times what comes in from round to round, and
+no less than this part of a month's budget, which pays for a round in which much begins to fail."""
+RESERVED, RESERVE_MS = 0.15, scheduler.DAY_MS
+"""Part of the income that goes to the reserve for retests until it holds that of so long."""
 _NEWEST_WEIGHT = 0.2
 """Weight of the latest round in the expected cost: recent rounds say more than a guess, and one
 unusual round little."""
@@ -52,17 +60,19 @@ class TrafficBudget:
         clock: Callable[[], float] = _monotonic_ms,
     ) -> None:
         """`budget` is bytes per month, 0 for no limit; `interval_ms` is that of the rounds."""
-        self.expect(profile, interval_ms)
         self._budget, self._clock, self._now_ms = budget, clock, clock()
+        self.expect(profile, interval_ms)
         self._balance = 0.0
+        self._reserve = self._most_reserved()
+        """For retests. Full at the start: a block may be what made somebody start the probe."""
         self._rounds = 0
 
     def expect(self, profile: Profile, interval_ms: int) -> None:
         """Expect the rounds of this profile from now on."""
         self.round_bytes = float(profile.guessed_bytes(interval_ms))
         """Expected cost of a round."""
-        self._retest_bytes = profile.guessed_liveness_bytes()
-        self._targets = max(1, len(profile.due(0, interval_ms)))
+        targets = max(1, len(profile.due(0, interval_ms)))
+        self._retest_bytes = profile.guessed_liveness_bytes() + self.round_bytes / targets
 
     @property
     def income(self) -> float:
@@ -87,36 +97,63 @@ class TrafficBudget:
         self._add_income()
         self._balance -= spent
 
-    def spend_round(self, spent: float) -> None:
-        """Subtract the cost of a round, and update the expected cost."""
+    def spend_round(self, spent: float, *, failing: bool = False, thin: int = 1) -> None:
+        """Subtract the cost of a round, and update the expected cost. What something that fails
+        costs makes no round rarer, and a round that left out what works (see `thinning`) does not
+        show that rounds are cheap."""
         self.spend(spent)
+        dearer = spent > self.round_bytes
+        if (failing and dearer) or (thin > 1 and not dearer):
+            return
         weight = _NEWEST_WEIGHT if self._rounds else 1.0
         self._rounds += 1
         self.round_bytes += weight * (spent - self.round_bytes)
+
+    def spend_retest(self, spent: float, targets: int) -> None:
+        """Subtract the cost of measuring so many targets again, from the reserve if it has that."""
+        self._add_income()
+        reserved = min(spent, self._reserve)
+        self._reserve -= reserved
+        self._balance -= spent - reserved
+        self._retest_bytes += _NEWEST_WEIGHT * (spent / max(1, targets) - self._retest_bytes)
 
     def charge_earlier_round(self, ago_ms: float) -> None:
         """Charge for a round that began this long before the start: what is not paid for yet."""
         if not math.isinf(self.income):
             self._balance -= max(0.0, self.round_bytes - max(0.0, ago_ms) * self.income)
 
-    def overdrawn(self) -> bool:
-        """Return whether the debt is too large to begin a round."""
-        self._add_income()
-        return -self._balance > MAX_DEBT * self.round_bytes
+    def thinning(self, interval_ms: int) -> int:
+        """Return in how many rounds at this interval what works is measured once; see `THINNED`."""
+        debt, share = self._debt(interval_ms)
+        return next((thin for most, thin in reversed(THINNED) if debt > most * share), 1)
+
+    def overdrawn(self, interval_ms: int) -> bool:
+        """Return whether the debt is too large to begin a round of those at this interval."""
+        debt, share = self._debt(interval_ms)
+        return debt > max(MAX_DEBT * share, MAX_DEBT_PART * self._budget)
 
     def affordable_retests(self) -> float:
-        """Return how many targets may be measured again now, each with its own liveness. At most
-        one hour's income is saved up for retests."""
+        """Return how many targets may be measured again now, each with its own liveness."""
         if math.isinf(self.income):
             return math.inf
         self._add_income()
-        cost = self._retest_bytes + self.round_bytes / self._targets
-        return max(0.0, self._balance) / max(1.0, cost)
+        return (self._reserve + max(0.0, self._balance)) / max(1.0, self._retest_bytes)
+
+    def _debt(self, interval_ms: int) -> tuple[float, float]:
+        """What is owed, and what comes in from round to round."""
+        self._add_income()
+        return max(0.0, -self._balance), self.income * interval_ms
 
     def _add_income(self) -> None:
         now = self._clock()
         passed, self._now_ms = max(0.0, now - self._now_ms), now
         if math.isinf(self.income):
             self._balance = 0.0
-        else:
-            self._balance = min(self._balance + passed * self.income, HOUR_MS * self.income)
+            return
+        reserved = min(RESERVED * passed * self.income, self._most_reserved() - self._reserve)
+        self._reserve += reserved
+        earned = passed * self.income - reserved
+        self._balance = min(self._balance + earned, HOUR_MS * self.income)
+
+    def _most_reserved(self) -> float:
+        return 0.0 if math.isinf(self.income) else RESERVED * RESERVE_MS * self.income

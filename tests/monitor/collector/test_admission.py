@@ -17,7 +17,7 @@ from probes.rounds.profile import Profile
 from probes.rounds.scheduler import interval_of, next_round, phase_ms
 from probes.wire.codec import EnvelopeVantage, envelope_of
 from probes.wire.measurement import Measurement, Vantage, named_interval_ms, round_grid_ms
-from probes.wire.target import Catalogue
+from probes.wire.target import Catalogue, Service, Target
 from tests.monitor.collector.bench import P, measurement
 
 NOW = 1_790_000_000_000
@@ -111,11 +111,19 @@ def test_borders_of_time_are_admitted() -> None:
 def test_every_round_of_a_probe_is_admitted_at_any_interval(seconds: float, seed: int) -> None:
     """Also of functions that are measured less often than once in a round, or in a day."""
     interval, probe = interval_of(seconds), f"p-{seed:016x}"
-    profile = Profile(Catalogue(version="", services=()), probe)
+    core, rest = Target(id="a/core", endpoints=(), core=True), Target(id="a/rest", endpoints=())
+    service = Service(id="a", name="A", targets=(core, rest))
+    profile = Profile(Catalogue(version="", services=(service,)), probe)
     grid = round_grid_ms(interval)
     start = next_round(NOW, interval, None, random.Random(seed), phase_ms(probe, interval)).round_ms
-    rest = profile.rest_interval(interval)
-    for usual in (interval, rest, profile.longest_after_failure(interval)):
+    ways = [(failed, thin) for failed in (False, True) for thin in (1, 2, 4, 8)]
+    intervals = {
+        each
+        for f, thin in ways
+        for each in profile.intervals(interval, failed=f, thin=thin).values()
+    }
+    assert interval in intervals
+    for usual in intervals:
         named = named_interval_ms(usual, interval)
         assert usual >= named > min(usual, DAY) - 60 * grid
         one = measurement(at=NOW, round=start, interval_ms=named)

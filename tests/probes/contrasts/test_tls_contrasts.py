@@ -141,6 +141,23 @@ async def test_innocuous_name_goes_first_where_the_last_round_failed():
     assert "" not in server.names  # the path was looked for in the round in which it began
 
 
+async def test_what_is_known_to_fail_is_shown_by_one_contrast_when_the_budget_is_short():
+    seen, server = await reach(
+        by_name({NAME: tls_server.reset}, otherwise=HARMLESS_GOOD),
+        failed_last_round=True,
+        brief=True,
+    )
+    assert server.names[0] == HARMLESS
+    assert server.names.count(HARMLESS) == 1
+    assert shakes(seen)[Contrast.REPEAT] == shakes(seen)[None] == "connection_reset"
+    assert at_reflector(seen) == [], "another name passes at this address"
+
+
+async def test_where_no_name_passes_the_reflector_tells_even_when_the_budget_is_short():
+    seen, _ = await reach(tls_server.reset, failed_last_round=True, brief=True)
+    assert at_reflector(seen)[-1] == (NAME, None)
+
+
 async def test_a_lost_handshake_is_repeated_and_then_good():
     state = {"calls": 0}
 

@@ -95,7 +95,11 @@ async def test_a_retest_is_remembered_and_charged(
 ) -> None:
     agent = agent_here(tmp_path / "s")
     charged: list[float] = []
-    monkeypatch.setattr(agent._rounds._budget, "spend", charged.append)
+    monkeypatch.setattr(
+        agent._rounds._budget,
+        "spend_retest",
+        lambda spent, targets: charged.extend((spent, targets)),
+    )
     (target, *_) = agent._runner.setup.catalogue.targets
     failed = draft(failure="connection_refused")
     (endpoint, *_) = target.endpoints
@@ -107,6 +111,7 @@ async def test_a_retest_is_remembered_and_charged(
     assert (plan.targets, plan.round_ms, plan.throughput) == ((target,), 60_000, {target.id})
     assert agent._runner.failing() == {target.id: 1000}
     assert charged[0] > 0
+    assert charged[1] == 1
     assert agent._runner.rounds == 0
     await agent._spool.close()
 

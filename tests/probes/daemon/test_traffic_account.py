@@ -18,7 +18,13 @@ class Budget:
     def __init__(self) -> None:
         self.rounds: list[float] = []
         self.others: list[float] = []
-        self.spend_round, self.spend = self.rounds.append, self.others.append
+        self.spend = self.others.append
+
+    def spend_round(self, spent: float, **_: object) -> None:
+        self.rounds.append(spent)
+
+    def spend_retest(self, spent: float, targets: int) -> None:
+        self.others.append(spent / targets)
 
 
 class Books:
@@ -50,8 +56,8 @@ def test_a_retest_is_paid_at_once_and_not_again_by_the_next_round() -> None:
     books = Books()
     books.measuring.add(300)
     books.account.add(LINE)
-    books.account.close_retest()
-    assert books.budget.others == [300 + sent_bytes(LINE)]
+    books.account.close_retest(2)
+    assert books.budget.others == [(300 + sent_bytes(LINE)) / 2]
     books.account.close_round(usual=True)
     assert books.budget.rounds == [0]
 

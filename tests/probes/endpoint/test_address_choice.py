@@ -53,6 +53,18 @@ async def test_reference_answers_are_dialled_too_and_only_once():
         assert await run.addresses.of_references() == ()
 
 
+async def test_when_the_budget_is_short_one_resolver_is_asked_over_an_encrypted_channel():
+    async with internet(
+        {NAME: Rcode("NXDOMAIN")}, reference={NAME: Address("127.0.0.3")}, secure=True
+    ) as net:
+        run = net.run(endpoint(), failed_last_round=True, brief=True)
+        assert await run.addresses.first() == ("127.0.0.3",)
+        assert await run.addresses.of_references() == ()
+        assert not run.means.dns_cache.widened(NAME)
+        asked = {lookup.transport for lookup in await net.finish(run)}
+        assert asked == {"udp", "doh"}
+
+
 async def test_bogons_are_recorded_and_not_dialled():
     async with internet(
         {NAME: Address("10.10.34.34", "127.0.0.1")}, reference={NAME: Rcode("NXDOMAIN")}

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,10 +46,28 @@ def test_what_failed_is_measured_more_often() -> None:
     ailing = {"chat/f3", "chat/messaging"}
     rounds = profile.intervals(INTERVAL)["chat/f3"] // INTERVAL
     seen = [t.id for n in range(rounds) for t in profile.due(n * INTERVAL, INTERVAL, None, ailing)]
-    assert profile.longest_after_failure(INTERVAL) == FAILED_REST_MS
+    assert profile.intervals(INTERVAL, failed=True)["chat/f3"] == FAILED_REST_MS
     assert seen.count("chat/f3") == REST_MS // FAILED_REST_MS
     assert seen.count("chat/f4") == 1
     assert seen.count("chat/messaging") == rounds
+
+
+@pytest.mark.parametrize("thin", [1, 2, 4, 8])
+def test_a_short_budget_leaves_out_what_works_and_never_what_fails(thin: int) -> None:
+    """The core function of a service of which anything fails is in every round."""
+    profile, ailing = Profile(CATALOGUE, "p"), {"chat/f3"}
+    rounds = range(64)
+    seen = [
+        each.id
+        for n in rounds
+        for each in profile.due(n * INTERVAL, INTERVAL, None, ailing, thin=thin)
+    ]
+    assert seen.count("chat/messaging") == len(rounds)
+    assert seen.count("plain/a") == len(rounds) // thin
+    intervals = profile.intervals(INTERVAL, thin=thin)
+    assert intervals["plain/a"] == thin * INTERVAL
+    assert intervals["chat/f4"] <= 86_400_000
+    assert profile.intervals(INTERVAL, failed=True, thin=thin)["plain/a"] == INTERVAL
 
 
 def test_vantages_with_places_share_the_rest_evenly() -> None:

@@ -168,7 +168,7 @@ async def test_a_new_failure_brings_in_the_other_functions_of_its_service():
             [broken],
             reserve=others,
             intervals={"wechat/a": 240_000, "wechat/b": 240_000},
-            longest_after_failure_ms=60_000,
+            intervals_after_failure={"wechat/a": 60_000},
         )
         assert [(m.target, m.interval_ms) for m in first[-2:]] == [
             ("wechat/a", 60_000),

@@ -32,7 +32,7 @@ def test_the_interval_of_a_target(
         round_ms=0,
         interval_ms=100,
         intervals={"x/rest": 800},
-        longest_after_failure_ms=longest,
+        intervals_after_failure={} if longest is None else {"x/rest": longest, "x/core": longest},
     )
     assert plan.interval_of(target, failed=failed) == interval
 

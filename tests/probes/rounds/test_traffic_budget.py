@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.rounds import scheduler
 from probes.rounds.profile import Profile
-from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH, TrafficBudget, least_budget
+from probes.rounds.traffic_budget import (
+    CONNECTION_BYTES_PER_MONTH,
+    MAX_DEBT,
+    MAX_DEBT_PART,
+    RESERVE_MS,
+    RESERVED,
+    TrafficBudget,
+    least_budget,
+)
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 
 INTERVAL_MS = 300_000
@@ -35,7 +44,9 @@ class Month:
         self.most_expensive = 0.0
         self.rng = random.Random(1)
 
-    def run(self, costs: list[float], retest: float, days: int = 30) -> None:
+    def run(
+        self, costs: list[float], retest: float, days: int = 30, *, failing: bool = False
+    ) -> None:
         """`costs` of rounds, in turn; each retest costs `retest` bytes, whatever was expected."""
         last, begun = None, self.now
         while self.now - begun < days * scheduler.DAY_MS:
@@ -44,16 +55,16 @@ class Month:
             while self.now < plan.start_ms:
                 self.now = min(self.now + MINUTE, plan.start_ms)
                 if retest and self.budget.affordable_retests() >= 1:
-                    self.budget.spend(retest)
+                    self.budget.spend_retest(retest, 1)
                     self.spent += retest
                     self.retests += 1
             if self.now - begun >= days * scheduler.DAY_MS:
                 break
             last = plan.round_ms
-            if self.budget.overdrawn():
+            if self.budget.overdrawn(interval):
                 continue
             cost = costs[self.rounds % len(costs)]
-            self.budget.spend_round(cost)
+            self.budget.spend_round(cost, failing=failing)
             self.spent += cost
             self.rounds += 1
             self.most_expensive = max(self.most_expensive, cost)
@@ -63,11 +74,17 @@ class Month:
     budget=st.floats(1e8, 3e10),
     costs=st.lists(st.floats(1e5, 2e7), min_size=1, max_size=8),
     retest=st.sampled_from([0.0, 1e4, 1e6, 1e7]),
+    failing=st.booleans(),
 )
-def test_a_month_stays_within_the_budget(budget: float, costs: list[float], retest: float) -> None:
+def test_a_month_stays_within_the_budget(
+    budget: float, costs: list[float], retest: float, failing: bool
+) -> None:
     month = Month(budget)
-    month.run(costs, retest)
-    over = 1.25 * month.most_expensive + retest + month.budget.income * 3_600_000
+    month.run(costs, retest, failing=failing)
+    share = month.budget.income * month.budget.interval_ms(INTERVAL_MS)
+    debt = max(MAX_DEBT * share, MAX_DEBT_PART * budget)
+    reserve = RESERVED * RESERVE_MS * month.budget.income
+    over = debt + reserve + month.most_expensive + retest + month.budget.income * 3_600_000
     assert month.spent + CONNECTION_BYTES_PER_MONTH <= budget + over
     assert month.rounds >= 1
 
@@ -86,30 +103,64 @@ def test_no_limit() -> None:
     assert (month.budget.income, month.budget.affordable_retests()) == (math.inf, math.inf)
 
 
-def test_retests_get_what_rounds_leave_and_an_expensive_one_is_paid_for() -> None:
+def _budget(monthly: float, clock_ms: list[float]) -> TrafficBudget:
+    return TrafficBudget(monthly, PROFILE, INTERVAL_MS, lambda: clock_ms[0])
+
+
+def test_retests_have_a_reserve_that_rounds_cannot_spend() -> None:
     clock_ms = [0.0]
-    rounds = scheduler.month_bytes(GUESS, INTERVAL_MS)
-    monthly = CONNECTION_BYTES_PER_MONTH + 2 * rounds
-    budget = TrafficBudget(monthly, PROFILE, INTERVAL_MS, lambda: clock_ms[0])
+    budget = _budget(1e9, clock_ms)
+    budget.spend_round(1e9, failing=True)
+    assert budget.overdrawn(INTERVAL_MS)
+    reserve = RESERVED * RESERVE_MS * budget.income
+    cost = GUESS / 100 + PROFILE.guessed_liveness_bytes()
+    assert budget.affordable_retests() == pytest.approx(reserve / cost)
+    budget.spend_retest(reserve, int(reserve / cost))
     assert budget.affordable_retests() == 0
-    clock_ms[0] += 3_600_000
-    each = GUESS / 100 + PROFILE.guessed_liveness_bytes()
-    assert budget.affordable_retests() == 12 * 2 * GUESS / each
-    clock_ms[0] += 36_000_000
-    assert budget.affordable_retests() == 12 * 2 * GUESS / each, "what is saved is an hour's"
-    budget.spend(100 * GUESS)  # transfers, say
-    assert budget.affordable_retests() == 0
-    assert budget.overdrawn()
-    clock_ms[0] += 38 * INTERVAL_MS
-    assert not budget.overdrawn()
+    clock_ms[0] += scheduler.DAY_MS / 2
+    assert budget.affordable_retests() == pytest.approx(reserve / 2 / cost, rel=0.01)
+
+
+def test_what_retests_cost_is_learned() -> None:
+    clock_ms = [0.0]
+    budget = _budget(1e9, clock_ms)
+    before = budget.affordable_retests()
+    budget.spend_retest(1, 1)
+    assert budget.affordable_retests() == pytest.approx(before / 0.8, rel=0.01)
+
+
+def test_over_a_debt_rounds_leave_out_what_works_before_one_is_skipped() -> None:
+    clock_ms = [0.0]
+    budget = _budget(1e9, clock_ms)
+    share = budget.income * INTERVAL_MS
+    seen = []
+    for _ in range(100):
+        seen.append((budget.thinning(INTERVAL_MS), budget.overdrawn(INTERVAL_MS)))
+        budget.spend(share / 2)
+    assert [thin for thin, _ in seen][:5] == [1, 2, 4, 4, 8]
+    skipped = [n for n, (_, over) in enumerate(seen) if over]
+    assert skipped[0] * share / 2 > MAX_DEBT_PART * 1e9 >= (skipped[0] - 1) * share / 2
+    clock_ms[0] += 100 * INTERVAL_MS
+    assert (budget.thinning(INTERVAL_MS), budget.overdrawn(INTERVAL_MS)) == (1, False)
+
+
+def test_what_fails_makes_no_round_rarer() -> None:
+    month = Month(1e9)
+    month.budget.spend_round(GUESS / 2)
+    usual = month.budget.interval_ms(INTERVAL_MS)
+    month.budget.spend_round(10 * GUESS, failing=True)
+    month.budget.spend_round(10, thin=4)
+    assert month.budget.interval_ms(INTERVAL_MS) == usual
+    month.budget.spend_round(10 * GUESS)
+    assert month.budget.interval_ms(INTERVAL_MS) > usual
 
 
 def test_a_restart_does_not_forget_the_round_before() -> None:
     month = Month(least_budget(PROFILE))
     month.budget.charge_earlier_round(3_600_000)
-    assert month.budget.overdrawn()
+    assert month.budget.thinning(scheduler.DAY_MS) > 1
     month.now += scheduler.DAY_MS
-    assert not month.budget.overdrawn()
+    assert month.budget.thinning(scheduler.DAY_MS) == 1
 
 
 def test_the_purse_learns() -> None:
