@@ -137,8 +137,10 @@ def message(
     oldest_seconds: int,
     untaken: int,
     transport: str,
+    clock_ms: int,
 ) -> codec.Status:
-    """The status message to the monitor: hello, heartbeat or goodbye."""
+    """The status message to the monitor: hello, heartbeat or goodbye; `clock_ms` is 0 in the one
+    that the broker sends later."""
     return codec.Status(
         state=state,
         boot=boot,
@@ -153,6 +155,7 @@ def message(
         epoch=counts.epoch,
         sequence=counts.sequence,
         acked=counts.acked,
+        clock_ms=clock_ms,
     )
 
 

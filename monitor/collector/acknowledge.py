@@ -40,8 +40,10 @@ class Acknowledger:
         """None while there is no connection."""
         self.slots: Mapping[str, Slot] = {}
         """By probe."""
+        self.clock_offsets: Mapping[str, int] = {}
+        """By how many milliseconds the clock of each probe is ahead of this one."""
         self._counters = counters
-        self._due: list[tuple[float, str, str, int, int, str]] = []
+        self._due: list[tuple[float, str, str, int, int, str, bool]] = []
         self._pending: set[tuple[str, str, int]] = set()
         self._changed = asyncio.Event()
         self._closed = False
@@ -59,12 +61,14 @@ class Acknowledger:
         delay: float,
         quarantined: int = 0,
         reason: str = "",
+        held: bool = False,
     ) -> None:
         """Acknowledge a batch after `delay` seconds. So many of its measurements are quarantined,
-        the last of them for this reason."""
+        the last of them for this reason. A batch that is `held` is not stored, for this reason, and
+        its probe is told to keep it."""
         if len(self._due) < MAX_DELAYED:
             due = asyncio.get_running_loop().time() + delay
-            heapq.heappush(self._due, (due, probe, boot, sequence, quarantined, reason))
+            heapq.heappush(self._due, (due, probe, boot, sequence, quarantined, reason, held))
             self._pending.add((probe, boot, sequence))
             self._changed.set()
 
@@ -88,18 +92,17 @@ class Acknowledger:
                 pass
 
     async def _publish(self, now: float) -> None:
-        ready: defaultdict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
+        ready: defaultdict[tuple[str, str], list[tuple[int, int, str, bool]]] = defaultdict(list)
         while self._due and self._due[0][0] <= now:
-            _, probe, boot, sequence, quarantined, reason = heapq.heappop(self._due)
+            _, probe, boot, sequence, quarantined, reason, held = heapq.heappop(self._due)
             self._pending.discard((probe, boot, sequence))
-            ready[probe, boot].append((sequence, quarantined, reason))
+            ready[probe, boot].append((sequence, quarantined, reason, held))
         for (probe, boot), batches in ready.items():
             slot = self.slots.get(probe)
             place, vantages = (None, None) if slot is None else slot
             for start in range(0, len(batches), MAX_SEQUENCES):
-                sequences, counts, reasons = zip(
-                    *batches[start : start + MAX_SEQUENCES], strict=True
-                )
+                named = batches[start : start + MAX_SEQUENCES]
+                sequences = tuple(sequence for sequence, _, _, held in named if not held)
                 if self.connection is None:
                     continue
                 try:
@@ -108,8 +111,10 @@ class Acknowledger:
                         sequences=sequences,
                         place=place,
                         vantages=vantages,
-                        quarantined=sum(counts),
-                        reason=next(filter(None, reversed(reasons)), ""),
+                        quarantined=sum(count for _, count, _, _ in named),
+                        reason=next(filter(None, (why for _, _, why, _ in reversed(named))), ""),
+                        held=tuple(sequence for sequence, _, _, held in named if held),
+                        clock_offset_ms=self.clock_offsets.get(probe),
                     )
                     await self.connection.publish(topics.ack(probe), encode_message(ack), qos=0)
                     self._counters.acknowledged += len(sequences)

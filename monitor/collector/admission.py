@@ -130,7 +130,19 @@ def is_ahead_of_this_clock(envelope: Envelope, now: int) -> bool:
     that it is the clock of this machine that is behind. `now` is Unix milliseconds."""
     if envelope.clock_offset_ms is None:
         return False
-    return envelope.started - envelope.clock_offset_ms - now > MAX_AHEAD_MS
+    wall_clock = envelope.started + envelope.clock_corrected_ms
+    return wall_clock - envelope.clock_offset_ms - now > MAX_AHEAD_MS
+
+
+def is_of_wrong_clock(rejection: Rejection | None, clock_offset_ms: int | None) -> bool:
+    """Whether a measurement is rejected only because the clock of its probe is wrong, so that it
+    can be admitted later or corrected. `clock_offset_ms` is by how much it is ahead of this clock,
+    None if the probe does not say."""
+    if rejection is None:
+        return False
+    if rejection.reason is QuarantineReason.TOO_OLD:
+        return clock_offset_ms is not None and clock_offset_ms < -MAX_AHEAD_MS
+    return rejection.reason is QuarantineReason.CLOCK_AHEAD
 
 
 def votes_from(probe: Probe, envelopes: Iterable[Envelope]) -> int:

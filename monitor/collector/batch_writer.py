@@ -17,7 +17,12 @@ from typing import Protocol, TypeVar
 
 from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
-from monitor.collector.admission import QuarantineReason, Rejection, is_ahead_of_this_clock
+from monitor.collector.admission import (
+    QuarantineReason,
+    Rejection,
+    is_ahead_of_this_clock,
+    is_of_wrong_clock,
+)
 from monitor.collector.interval_slots import IntervalSlots
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.probe_cache import ProbeCache
@@ -42,6 +47,7 @@ FINISH_SECONDS = 2.0
 asked to stop: it ends within five seconds, with the end of its connections."""
 MAX_STATUS_BYTES = 4096
 MAX_WARNED = 10_000
+MAX_CLOCKS = 100_000
 _T = TypeVar("_T")
 
 
@@ -123,6 +129,8 @@ class BatchWriter:
         self._slots = IntervalSlots(store.registry, clock)
         self.rate_limits, self.quota = RateLimits(), DailyQuota()
         self._known_targets = known_targets
+        self._clock_offsets: dict[str, int] = {}
+        acknowledger.clock_offsets = self._clock_offsets
         self._warned_too_new: set[str] = set()
         self._log = SeldomLog(LOG)
 
@@ -208,9 +216,20 @@ class BatchWriter:
                 arrived.probe,
             )
             return
-        self.quota.charge(arrived.probe, unpacked.bytes, now)
         before = len(group.quarantined)
-        await self._admit(group, arrived, unpacked)
+        wrong_clock = await self._admit(group, arrived, unpacked)
+        if wrong_clock is not None:
+            self._counters.clock_wrong += 1
+            self._log.warning(
+                "the clock of %s is wrong (%s): it keeps what it measured",
+                arrived.probe,
+                wrong_clock.detail,
+            )
+            if header is not None:
+                place = (arrived.probe, header.boot, header.sequence)
+                self._acknowledger.add(*place, delay, reason=wrong_clock.reason, held=True)
+            return
+        self.quota.charge(arrived.probe, unpacked.bytes, now)
         if header is not None:
             bad = group.quarantined[before:]
             reason = bad[-1].reason if bad else ""
@@ -224,18 +243,28 @@ class BatchWriter:
         LOG.warning("%s sent %s: its batches are refused until the day ends", arrived.probe, reason)
         group.quarantine(arrived, Rejection(QuarantineReason.OVER_QUOTA, reason), b"")
 
-    async def _admit(self, group: _Group, arrived: Received, unpacked: UnpackedBatch) -> None:
+    async def _admit(
+        self, group: _Group, arrived: Received, unpacked: UnpackedBatch
+    ) -> Rejection | None:
+        """Take what is admitted, and quarantine the rest. Takes nothing of a batch with a
+        measurement whose time is wrong because its probe's clock is, and returns why."""
         probe = await self._retry(lambda: self._probes.probe(arrived.probe))
+        offset = self._clock_offsets.get(arrived.probe)
+        rejections = [
+            admission.admit(envelope, probe, arrived.probe, arrived.received, self._known_targets)
+            for _, envelope in unpacked.entries
+        ]
+        for rejection in rejections:
+            if is_of_wrong_clock(rejection, offset):
+                return rejection
         for bad in unpacked.bad:
             group.quarantine(arrived, Rejection(bad.reason, bad.detail), bad.payload)
         entries: list[tuple[int, Envelope]] = []
         named = self._probes.targets(arrived.probe)
         networks = self._probes.networks(arrived.probe)
-        for place, envelope in unpacked.entries:
+        for (place, envelope), rejected in zip(unpacked.entries, rejections, strict=True):
             rejection = (
-                admission.admit(
-                    envelope, probe, arrived.probe, arrived.received, self._known_targets
-                )
+                rejected
                 or admission.within_targets(named, envelope.target)
                 or admission.within_networks(networks, envelope.vantage)
             )
@@ -257,12 +286,17 @@ class BatchWriter:
                     received=arrived.received,
                 ),
             )
+        return None
 
     def _take_status(self, group: _Group, arrived: Received) -> None:
         try:
             if len(arrived.payload) > MAX_STATUS_BYTES:
                 raise WireError(f"{len(arrived.payload)} bytes, at most {MAX_STATUS_BYTES}")
-            decode_status(arrived.payload)
+            status = decode_status(arrived.payload)
+            if status.clock_ms:
+                if len(self._clock_offsets) >= MAX_CLOCKS:
+                    self._clock_offsets.clear()
+                self._clock_offsets[arrived.probe] = status.clock_ms - arrived.received
             group.statuses[arrived.probe] = arrived
         except WireError as error:
             rejection = Rejection(QuarantineReason.MALFORMED_STATUS, str(error))

@@ -42,10 +42,13 @@ class Proof(StrEnum):
     """Measurements have not arrived, and the probe does not report what is in its spool."""
     DROPPED = "dropped"
     """The spool was full: the probe dropped some and counted them."""
+    QUARANTINED = "quarantined"
+    """Everything has arrived, and some of it was not accepted. Of that the store keeps the newest
+    of each probe, and not all."""
     WAITING = "waiting"
     """The probe still holds what has not arrived."""
     COMPLETE = "complete"
-    """Everything has arrived."""
+    """Everything has arrived and was stored."""
 
 
 class SpoolAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +178,8 @@ def _audit_spool(
     dropped = min(missing - waiting, max(0, status.taken - status.acked - status.spool_rows))
     lost = min(missing_recently, missing - waiting - dropped)
     if not missing_recently:
-        proof = Proof.COMPLETE
+        quarantined = by_outcome[DeliveryOutcome.QUARANTINED]
+        proof = Proof.QUARANTINED if quarantined else Proof.COMPLETE
     elif lost and not found.status.epoch:
         proof, lost = Proof.UNKNOWN, 0
     elif lost:
@@ -229,6 +233,7 @@ def summary(audits: Sequence[SpoolAudit]) -> str:
     for text, count in (
         ("still at their probes", sum(one.waiting for one in audits)),
         ("dropped by probes whose spool was full", sum(one.dropped for one in audits)),
+        ("not accepted, in quarantine", sum(one.quarantined for one in audits)),
         ("unknown", sum(one.missing for one in audits if one.proof is Proof.UNKNOWN)),
     ):
         if count:

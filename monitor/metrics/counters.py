@@ -28,6 +28,8 @@ class Counters:
         """Batches of a newer version: their probes keep them."""
         self.clock_behind = 0
         """Batches from the future by the clock of this machine alone: their probes keep them."""
+        self.clock_wrong = 0
+        """Batches of a probe whose clock is wrong: it keeps them."""
         self.dropped = 0
         """Batches dropped unacknowledged because memory was full or the probe was far over its
         rate: their probes send them again."""

@@ -46,7 +46,7 @@ UNACKNOWLEDGED = MetricFamily(
     "counter",
     "Batches that this collector left to their probes: no room or over the rate (dropped), over "
     "the quota of the day (over_quota), of a newer version (too_new), or from the future by the "
-    "clock of this machine alone (clock_behind).",
+    "clock of this machine alone (clock_behind), or of a probe whose clock is wrong (clock_wrong).",
     ("reason",),
 )
 QUARANTINED = MetricFamily(
@@ -96,6 +96,7 @@ def collector_families(counters: Counters) -> Iterable[Metric]:
             (("over_quota",), counters.over_quota),
             (("too_new",), counters.too_new),
             (("clock_behind",), counters.clock_behind),
+            (("clock_wrong",), counters.clock_wrong),
         ),
     )
     yield family(QUARANTINED, (((name,), n) for name, n in sorted(counters.quarantined.items())))

@@ -55,6 +55,8 @@ class StatusKeeper:
             last_ack_ms=self._stats.last_ack_ms or self.status.last_ack_ms,
             **{name: getattr(self._stats, name) for name in status.OF_DELIVERY},
         )
+        if self._stats.clock_offset_ms is not None:
+            self.set(clock_offset_ms=self._stats.clock_offset_ms)
 
     async def save(self, *, stopped: bool = False) -> None:
         """Count what is stored and write the status file."""
@@ -109,6 +111,7 @@ class StatusKeeper:
             oldest_seconds=self._oldest_seconds(),
             untaken=self._spool.not_stored,
             transport=self._stats.transport,
+            clock_ms=0 if state == "lost" else self._now_ms(),  # the broker sends that one later
         )
 
     def metrics(self, *, rounds: int, retests: int) -> dict[str, float]:

@@ -32,6 +32,8 @@ class OutgoingBatch(msgspec.Struct, kw_only=True):
     due: float = 0.0
     """Loop time at which it is sent (again)."""
     attempts: int = 0
+    held: bool = False
+    """Whether the monitor has said that it cannot store it yet."""
     disconnects: int = 0
     """How often the connection was lost before it was confirmed that this batch had arrived."""
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from probes.delivery.batcher import REPEAT_LOG_SECONDS, Batcher, OutgoingBatch
+from probes.delivery.clock_correction import ClockCorrection
 from probes.delivery.open_round import OpenRound
 from probes.delivery.spool import Spool
 from probes.delivery.sqlite_file import DiskError
@@ -36,6 +37,8 @@ class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
     ack: float = 10.0
     """Wait for an acknowledgement before a batch is sent again for the first time."""
     ack_most: float = 300.0
+    held: float = 1800.0
+    """Wait before a batch is sent again that the monitor has twice been unable to store."""
     linger: float = 30.0
     """How long measurements of a round in progress wait for the rest of the round."""
     hurry: float = 2.0
@@ -66,6 +69,8 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     unaccepted_reason: str = ""
     traffic: TrafficMeter = msgspec.field(default_factory=TrafficMeter)
     """Counts what connections to brokers carry."""
+    clock_offset_ms: int | None = None
+    """This machine's clock minus the monitor's, as the monitor said last; None if it did not."""
     published: int = 0
     published_bytes: int = 0
     resent: int = 0
@@ -92,6 +97,7 @@ class Outbox:
         self.changed = asyncio.Event()
         """Set when there may be something to send."""
         self._spool, self._now_ms, self._rng, self._log = spool, now_ms, rng, log
+        self._clock = ClockCorrection(now_ms)
         self._open_round = OpenRound(times.linger, times.hurry)
         self._batcher = Batcher(spool, boot, self._open_round, log)
         self._batches: dict[int, OutgoingBatch] = {}
@@ -128,7 +134,7 @@ class Outbox:
 
     async def next_batch(self, packet_limit: int) -> OutgoingBatch | None:
         """Return a new batch to send, or None; see `Batcher.next`."""
-        if len(self._batches) >= WINDOW:
+        if sum(not batch.held for batch in self._batches.values()) >= WINDOW:
             return None
         batch = await self._batcher.next(packet_limit)
         if batch is not None:
@@ -138,10 +144,14 @@ class Outbox:
     def due(self) -> Iterator[OutgoingBatch]:
         """The batches that are to be sent again now. Some may be acknowledged meanwhile."""
         now = _now()
-        unanswered = [b for b in self._batches.values() if b.attempts >= UNANSWERED_ATTEMPTS]
+        unanswered = [
+            batch
+            for batch in self._batches.values()
+            if batch.attempts >= UNANSWERED_ATTEMPTS and not batch.held
+        ]
         next_unanswered = min(unanswered, key=lambda batch: batch.attempts, default=None)
         for number, batch in list(self._batches.items()):
-            may_send = batch.attempts < UNANSWERED_ATTEMPTS or batch is next_unanswered
+            may_send = batch not in unanswered or batch is next_unanswered
             if batch.due <= now and may_send and number in self._batches:
                 yield batch
         for batch in unanswered:
@@ -182,10 +192,43 @@ class Outbox:
             self.stats.unaccepted = ack.quarantined
             self.stats.unaccepted_ms = self._now_ms()
             self.stats.unaccepted_reason = ack.reason
+        if ack.clock_offset_ms is not None:
+            self.stats.clock_offset_ms = ack.clock_offset_ms
+            self._clock.tell(ack.clock_offset_ms)
+        if ack.held:
+            await self._keep(ack.held, ack.reason)
         # A batch that was sent twice may be listed twice in one message.
         known = [number for number in dict.fromkeys(ack.sequences) if number in self._batches]
         if known:
             await self._forget(known)
+
+    async def _keep(self, numbers: tuple[int, ...], reason: str) -> None:
+        """The monitor does not store these batches, because this machine's clock is wrong: correct
+        what is in the spool where that is safe. The rest is kept, lets what can be stored pass, and
+        is sent again later."""
+        for number in numbers:
+            if (batch := self._batches.get(number)) is not None:
+                if batch.held:
+                    batch.due = _now() + self.times.held
+                batch.held = True
+        self.changed.set()
+        self._log(
+            "the monitor cannot store these times: check this machine's clock",
+            every=REPEAT_LOG_SECONDS,
+            reason=reason,
+            clock_offset_ms=self.stats.clock_offset_ms,
+        )
+        if not self._clock.is_known:
+            return
+        corrected = self._clock.corrected
+        done: int | None = 0
+        try:
+            while done is not None:
+                done = await self._spool.rewrite(self._clock.correct, done)
+        except DiskError as error:
+            self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
+        if self._clock.corrected != corrected:
+            self._rebuild()
 
     async def _forget(self, known: list[int]) -> None:
         try:
@@ -202,6 +245,8 @@ class Outbox:
         # The collector is back: shorten the long delays from the time when it was down.
         now = _now()
         for batch in self._batches.values():
+            if batch.held:
+                continue
             if batch.attempts >= UNANSWERED_ATTEMPTS:
                 batch.due, batch.attempts = now, 1
             batch.due = min(batch.due, now + self.times.ack)

@@ -127,6 +127,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started: Millis
     took_us: Micros = 0
     clock_offset_ms: Small | None = None
+    clock_corrected_ms: Small = 0
     epoch: Token = ""
     sequence: Count = 0
     vantage: EnvelopeVantage = EnvelopeVantage()
@@ -182,6 +183,11 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """How many measurements of these batches were not accepted."""
     reason: Token = ""
     """Why the last of them was not, as in the monitor's quarantine."""
+    held: Annotated[tuple[Count, ...], msgspec.Meta(max_length=4096)] = ()
+    """Numbers of batches that are not stored because their times are impossible by the monitor's
+    clock: the probe keeps them, and sends them again with its clock corrected or later."""
+    clock_offset_ms: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | None = None
+    """The probe's clock minus the monitor's, from the probe's last status; null if unknown."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +220,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the newest measurement in it."""
     acked: Count = 0
     """Measurements that the monitor has acknowledged, since the spool was created."""
+    clock_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+    """The probe's clock when it sent this, Unix time in milliseconds; 0 if it does not say."""
 
 
 class _Loose(msgspec.Struct, frozen=True, kw_only=True):
@@ -371,6 +379,7 @@ def envelope_of(measurement: Measurement) -> Envelope:
         started=measurement.started,
         took_us=measurement.took_us,
         clock_offset_ms=measurement.clock_offset_ms,
+        clock_corrected_ms=measurement.clock_corrected_ms,
         epoch=measurement.epoch,
         sequence=measurement.sequence,
         vantage=EnvelopeVantage(country=place.country, asn=place.asn),

@@ -149,6 +149,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Duration of the measurement, microseconds."""
     clock_offset_ms: Small | None = None
     """Wall clock minus a reference (HTTP or TLS dates from liveness hosts); null if unknown."""
+    clock_corrected_ms: Small = 0
+    """What the probe subtracted from `started` and `round` afterwards, when the monitor had told it
+    how wrong its wall clock was; 0 if nothing."""
     epoch: Token = ""
     """Random name of the probe's spool; `sequence` counts within it."""
     sequence: Count = 0

@@ -124,7 +124,8 @@ def test_the_message_to_the_monitor_counts_every_loss() -> None:
         SpoolCounts(taken=9, pending=4, dropped=1, refused=2, epoch="e", sequence=12, acked=4),
         state="hello",
         boot="b",        consent="c", oldest_seconds=8, untaken=3, transport="mqtt+5",
+        clock_ms=5,
     )  # fmt: skip
     assert (sent.state, sent.spool_rows, sent.spool_oldest_seconds) == ("hello", 4, 8)
     assert (sent.dropped, sent.taken, sent.version) == (6, 9, "1")
-    assert (sent.epoch, sent.sequence, sent.acked) == ("e", 12, 4)
+    assert (sent.epoch, sent.sequence, sent.acked, sent.clock_ms) == ("e", 12, 4, 5)

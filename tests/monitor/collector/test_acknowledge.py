@@ -110,3 +110,18 @@ async def test_a_delayed_batch_is_known_until_it_is_said() -> None:
         group.create_task(acknowledger.run())
         await eventually(lambda: not acknowledger.pending(P, "b", 1))
         acknowledger.close()
+
+
+async def test_what_is_not_stored_is_named_with_its_reason_and_not_acknowledged() -> None:
+    wire, acknowledger = Wire(), Acknowledger(Counters())
+    acknowledger.connection = wire
+    acknowledger.clock_offsets = {P: -7_200_000}
+    acknowledger.add(P, "b", 1, 0)
+    acknowledger.add(P, "b", 2, 0, reason="clock_ahead", held=True)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(acknowledger.run())
+        await eventually(lambda: len(wire.sent) == 1)
+        acknowledger.close()
+    assert wire.sent[0][1] == Ack(
+        boot="b", sequences=(1,), held=(2,), reason="clock_ahead", clock_offset_ms=-7_200_000
+    )

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,15 @@ class Desk:
         self.queue, self.stop = MessageQueue(), asyncio.Event()
         self.acked: list[tuple[str, str, int, float, int, str]] = []
         acknowledger = Acknowledger(self.counters)
-        acknowledger.add = lambda *ack: self.acked.append(ack)  # type: ignore[method-assign]
+        self.held: list[bool] = []
+        acknowledger.add = self._add  # type: ignore[assignment]
         self.writer = BatchWriter(
             self.queue, self.memory, acknowledger, self.counters, self.stop, now_ms
         )
+
+    def _add(self, *ack: Any, held: bool = False, **_: object) -> None:
+        self.acked.append(ack)
+        self.held.append(held)
 
     def arrive(self, payload: bytes, probe: str = P, *, status: bool = False) -> bool:
         return self.queue.put(
@@ -147,9 +153,42 @@ async def test_a_clock_that_is_behind_loses_no_measurement_of_a_clock_that_is_ri
         made.arrive(encode_batch(BatchHeader(boot="b", sequence=1), [encode(ahead)]))
         made.arrive(batch(sequences=[7], number=9))
         await eventually(lambda: [ack[2] for ack in made.acked][-1:] == [9])
-        assert [ack[2] for ack in made.acked] == ([9] if kept else [1, 9])
-        assert made.reasons == ([] if kept else ["clock_ahead"])
+        assert made.reasons == []
         assert made.counters.clock_behind == kept
+        assert made.counters.clock_wrong == (not kept)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "says", "held"),
+    [
+        (24 * 3_600_000, True, True),
+        (24 * 3_600_000, False, True),
+        (6 * 60_000, True, True),
+        (4 * 60_000, True, False),
+        (-2 * 3_600_000, True, False),
+        (-100 * 86_400_000, True, True),
+        (-100 * 86_400_000, False, False),
+    ],
+    ids=["day", "day-silent", "minutes", "little", "slow", "days-slow", "old"],
+)
+async def test_a_probe_keeps_what_its_wrong_clock_measured(
+    ahead: int, says: bool, held: bool
+) -> None:
+    async with desk() as made:
+        status = Status(state="heartbeat", clock_ms=now_ms() + ahead if says else 0)
+        made.arrive(encode_message(status), status=True)
+        await eventually(lambda: bool(made.memory.said))
+        lines = [
+            encode(measurement(sequence=0)),  # it was set while the round lasted
+            encode(measurement(sequence=1, at=now_ms() + ahead)),
+        ]
+        made.arrive(encode_batch(BatchHeader(boot="b", sequence=4), lines))
+        await eventually(lambda: len(made.acked) == 1)
+        assert made.held == [held]
+        assert made.counters.clock_wrong == held
+        assert len(made.memory.rows) + len(made.memory.quarantine) == (0 if held else 2)
+        if says:
+            assert abs(made.writer._clock_offsets[P] - ahead) < 5_000
 
 
 async def test_store_away_no_acknowledgement_one_line_and_recovery(

@@ -134,7 +134,8 @@ def test_quarantined_expired_and_pruned_ones_are_not_lost() -> None:
         dated(5, 9),
     ]
     (one,) = audited(runs, status(9), pruned_day=6)
-    assert (one.proof, one.arrived) == (Proof.COMPLETE, 9)
+    assert (one.proof, one.arrived) == (Proof.QUARANTINED, 9)
+    assert summary([one]) == ("9 measurements arrived; none is lost; 1 not accepted, in quarantine")
     assert (one.pruned, one.expired, one.quarantined, one.stored) == (3, 1, 1, 5)
 
 
@@ -193,6 +194,7 @@ class Delivery:
             oldest_seconds=0,
             untaken=0,
             transport="mqtt+5",
+            clock_ms=0,
         )
         await self.store.registry.record_seen([Seen(probe=P, at=NOON, status=encode_message(sent))])
 

@@ -7,6 +7,7 @@ import random
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from probes.delivery.outbox import UNANSWERED_ATTEMPTS, WINDOW, DeliveryTimes, Outbox
@@ -127,4 +128,56 @@ async def test_what_the_monitor_did_not_accept_is_remembered(tmp_path: Path) -> 
         stats = outbox.stats
         assert (stats.unaccepted, stats.unaccepted_reason) == (1, "unknown_country")
         assert stats.unaccepted_ms == 5
+    await spool.close()
+
+
+async def test_what_a_wrong_clock_measured_is_kept_corrected_and_sent_again(tmp_path: Path) -> None:
+    day, spool = 86_400_000, Spool(tmp_path, PROBE)
+    now = 1_800_000_000_000 + day
+    outbox = Outbox(
+        spool, "boot", now_ms=lambda: now, rng=random.Random(1), log=Log(sys.stderr), times=PATIENT
+    )
+    taken = await spool.put(msgspec.structs.replace(draft(now), started=now))
+    assert taken is not None
+    sent = []
+    for _ in range(2):
+        batch = await outbox.next_batch(0)
+        assert batch is not None or sent
+        batch = batch or next(iter(outbox._batches.values()))
+        sent.append(codec.decode(codec.decode_batch(outbox.attempt(batch)).lines[0]))
+        held = codec.Ack(
+            boot="boot", sequences=(), held=(batch.sequence,), clock_offset_ms=day + len(sent)
+        )
+        await outbox.acknowledge(held)
+    assert sent == [taken, taken]
+    assert outbox.stats.clock_offset_ms == day + 2
+    again = await outbox.next_batch(0)
+    assert again is not None
+    (line,) = codec.decode_batch(outbox.attempt(again)).lines
+    corrected = codec.decode(line)
+    assert (corrected.id, corrected.sequence) == (taken.id, taken.sequence)
+    assert (corrected.started, corrected.clock_corrected_ms) == (now - day - 2, day + 2)
+    assert (await spool.counts()).acked == 0
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(again.sequence,)))
+    assert (await spool.counts()).acked == 1
+    await spool.close()
+
+
+async def test_what_cannot_be_stored_yet_lets_the_rest_pass(tmp_path: Path) -> None:
+    spool, outbox = await filled(tmp_path, WINDOW + 2, PATIENT)
+    assert await outbox.next_batch(0) is None
+    numbers = tuple(range(WINDOW))
+    for _ in range(2):
+        await outbox.acknowledge(codec.Ack(boot="boot", sequences=(), held=numbers))
+    assert outbox.changed.is_set()
+    fresh = await outbox.next_batch(0)
+    assert fresh is not None
+    outbox.attempt(fresh)
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(fresh.sequence,)))
+    assert (await spool.counts()).acked == 1
+    assert await outbox.next_batch(0) is not None
+    now = asyncio.get_running_loop().time()
+    assert min(outbox._batches[number].due for number in numbers) > now + 1000
+    outbox.reconnected(spool_changed=False)
+    assert {batch.sequence for batch in outbox.due()} > set(numbers), "nothing is forgotten"
     await spool.close()
