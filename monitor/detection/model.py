@@ -15,6 +15,8 @@ import msgspec
 
 from probes.wire.measurement import Measurement, Role
 
+MOST_PROOFS = 8
+"""Answers from elsewhere that an event shows."""
 NEVER = 2**52
 """Later than any time, Unix milliseconds."""
 OWN_SOURCE = "probe"
@@ -466,6 +468,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def ongoing(self) -> bool:
         """Whether it has not ended."""
         return self.state in (EventState.OPEN, EventState.CLEARING)
+
+    @property
+    def path_proof(self) -> tuple[Answer, ...]:
+        """Where addresses that failed inside answered elsewhere, the newest first."""
+        answers = {answer for network in self.networks for answer in network.contrasts.answers}
+        return tuple(
+            sorted(
+                answers, key=lambda answer: (-answer.at, answer.address, answer.country, answer.asn)
+            )
+        )[:MOST_PROOFS]
 
     @property
     def stands(self) -> bool:

@@ -77,7 +77,9 @@ class LateRounds:
         )
         rounds = [round for round, _, _ in stored if round <= last]
         for part in self._reader.parts({service: rounds}):
-            controls = await self._reader.fold({service: folding}, part, pause)
+            controls = await self._reader.fold(
+                {service: folding}, part, pause, self._retests.record_facts
+            )
             self._retests.record_controls(controls)
         await self._writer.save(
             {service: folding}, {service: progress.state}, refolded_after=start.round

@@ -115,30 +115,18 @@ class RetestTracker:
         return due
 
     def due(self, state: ServiceState, now: int, *, new_round: bool) -> Due:
-        """What to measure again at `now` (Unix milliseconds), controls last; nothing when the
-        state is old. Without a new round it is looked at now and then: a question that the last
-        retest left open is due by its own clock, not when others have measured."""
-        policy, of = self.policy, self._of(state.service)
-        recent = policy.ms(policy.control_window_seconds + 2 * policy.round_close_seconds)
-        if now - state.round > recent:
-            return {}
-        if not new_round and now - of.checked < policy.ms(CHECK_SECONDS):
+        """What to measure again at `now` (Unix milliseconds), controls last. Without a new round it
+        is looked at now and then: a question that the last retest left open is due by its own
+        clock, not when others have measured."""
+        of = self._of(state.service)
+        if not new_round and now - of.checked < self.policy.ms(CHECK_SECONDS):
             return {}
         of.checked = now
-        # A quorum that must hold for some time needs a measurement in the round in which it has:
-        # an earlier request would name the round before (see `requests`).
-        at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
-        chosen = retest_requests.wanted(state, policy, at, self._asked)
-        length = policy.ms(policy.retest_round_seconds)
-        chosen = {
-            place: question
-            for place, question in chosen.items()
-            if _is_useful(_network(state, place), length)
-        }
-        self._asked = retest_requests.remembered(self._asked, chosen, at, policy)
-        slow = {target for (_, _, target), question in chosen.items() if question.throughput}
-        targets = {target for _, _, target in chosen}
-        window = policy.ms(policy.control_window_seconds)
+        chosen = self._wanted(state, now)
+        targets: dict[str, bool] = defaultdict(bool)
+        for (_, _, target), question in chosen.items():
+            targets[target] |= question.throughput
+        window = self.policy.ms(self.policy.control_window_seconds)
         of.controls = {
             place: present
             for place, rounds in of.controls.items()
@@ -150,9 +138,27 @@ class RetestTracker:
             if target in targets:
                 # A control that measures in the same network must be asked as well: then all are.
                 of_target = failed.get(target, ())
-                chosen[place] = Question(throughput=target in slow, failed=of_target)
-            elif target in failed and place not in chosen:
+                chosen[place] = Question(throughput=targets[target], failed=of_target)
+            elif target in failed:
                 chosen[place] = Question(whom=tuple(probes), failed=failed[target])
+        return chosen
+
+    def _wanted(self, state: ServiceState, now: int) -> dict[Place, Question]:
+        """What vantages should measure again; nothing when the state is old."""
+        policy = self.policy
+        recent = policy.ms(policy.control_window_seconds + 2 * policy.round_close_seconds)
+        if now - state.round > recent:
+            return {}
+        # A quorum that must hold for some time needs a measurement in the round in which it has:
+        # an earlier request would name the round before (see `requests`).
+        at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
+        length = policy.ms(policy.retest_round_seconds)
+        chosen = {
+            place: question
+            for place, question in retest_requests.wanted(state, policy, at, self._asked).items()
+            if _is_useful(_network(state, place), length)
+        }
+        self._asked = retest_requests.remembered(self._asked, chosen, at, policy)
         return chosen
 
     def _of(self, service: str) -> _Service:

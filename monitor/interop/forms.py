@@ -12,14 +12,14 @@ from typing import Any
 
 from monitor.detection.events import confidence, gates
 from monitor.detection.events.present import PresentState
-from monitor.detection.model import Change, ChangeKind, Difference, Event, Votes
+from monitor.detection.model import Answer, Change, ChangeKind, Difference, Event, Votes
 from monitor.interop.csv_text import csv_text
 from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
-from probes.wire.measurement import function_of
+from probes.wire.measurement import Role, function_of
 
 LICENCE, LICENCE_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"
 """Of all exported data."""
@@ -63,6 +63,7 @@ def event_form(event: Event) -> dict[str, Any]:
         "control": event.control,
         "rule_counts": dict(event.rule_counts),
         "witnesses": list(event.witnesses),
+        "path_proof": [answer_form(answer) for answer in event.path_proof],
         "inhibited_by": event.inhibited_by,
         "source": event.source,
         "policy": {"name": event.policy_name, "pace": event.pace},
@@ -73,6 +74,17 @@ def event_form(event: Event) -> dict[str, Any]:
             for change in event.history
         ],
         "notes": [note_form(note) for note in notes_of(event)],
+    }
+
+
+def answer_form(answer: Answer) -> dict[str, Any]:
+    """Where an address that failed inside answered."""
+    return {
+        "address": answer.address,
+        "country": answer.country,
+        "asn": answer.asn,
+        "role": Role.CONTROL if answer.control else Role.VANTAGE,
+        "at": rfc3339(answer.at),
     }
 
 

@@ -13,9 +13,11 @@ from monitor.detection.policy import Policy
 from monitor.text.event_state import ended, gate, reopened, tier_word
 from monitor.text.event_subject import functions, of_a_part
 from monitor.text.language import _, n_
+from monitor.text.network_names import network
 from monitor.text.words import (
     TABLES,
     between,
+    country,
     duration_text,
     number,
     plural,
@@ -24,6 +26,8 @@ from monitor.text.words import (
     when,
 )
 
+MOST_SHOWN = 2
+"""Answers from elsewhere that are told."""
 AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
 
 
@@ -170,6 +174,17 @@ def reasons(event: Event) -> list[str]:
         sentences.append(
             _("They belong to %(n)s owners who measure independently.", n=number(owners))
         )
+    sentences += [
+        _(
+            "The address %(address)s, which fails there, answered elsewhere: %(network)s, "
+            "%(country)s, %(time)s.",
+            address=answer.address,
+            network=network(answer.asn),
+            country=country(answer.country),
+            time=when(answer.at),
+        )
+        for answer in event.path_proof[:MOST_SHOWN]
+    ]
     if event.control == "ok":
         sentences.append(_("The control reached the service in the same rounds."))
     total = sum(n for _, n in event.rule_counts)

@@ -7,13 +7,16 @@ import io
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import (
     BY_OPERATOR,
+    Answer,
     Change,
     ChangeKind,
     ClosedGate,
+    Contrasts,
     Difference,
     State,
     Verdict,
@@ -126,3 +129,21 @@ DIFFERENCE = Difference(
 )
 def test_the_note_of_a_change_is_one_line(change: Change, note: str) -> None:
     assert forms.change_note(change) == note
+
+
+def test_where_addresses_that_fail_inside_answered() -> None:
+    event = world.events()[0]
+    answers = (
+        Answer("192.0.2.1", "NL", 1136, world.BLOCKED_SINCE, True),
+        Answer("192.0.2.1", "FR", 3215, world.BLOCKED_SINCE + 1000),
+    )
+    networks = tuple(replace(n, contrasts=Contrasts(answers=answers)) for n in event.networks)
+    form = forms.event_form(replace(event, networks=networks))
+    assert [(told["country"], told["role"]) for told in form["path_proof"]] == [
+        ("FR", "vantage"),
+        ("NL", "control"),
+    ]
+    assert form["path_proof"][1]["at"] == forms.rfc3339(world.BLOCKED_SINCE)
+    assert forms.event_form(event)["path_proof"] == []
+    (row,) = read(as_csv("events", [form]))
+    assert row["path_proof"].startswith("192.0.2.1 FR 3215 vantage 2027")

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from monitor.detection.events import series_summary
 from monitor.detection.events.sources import STRATEGIES
 from monitor.detection.model import (
+    Answer,
     ClosedGate,
+    Contrasts,
     EventState,
     Tier,
     Votes,
@@ -19,6 +21,7 @@ from monitor.text import (
     event_evidence,
     event_headlines,
 )
+from monitor.text.words import when
 from tests.world import site as world
 
 EVENTS = {event.id: event for event in world.events()}
@@ -123,3 +126,18 @@ def test_an_event_that_clears_tells_the_numbers_of_then_and_of_now() -> None:
     assert any(
         each.startswith("Now 0 of 3 vantages see it") for each in event_evidence.doubts(event)
     )
+
+
+def test_where_an_address_that_fails_there_answered() -> None:
+    at = world.BLOCKED_SINCE + world.MINUTE
+    answers = tuple(
+        Answer(f"192.0.2.{n}", "NL", 1136, at - n * world.MINUTE, True) for n in range(4)
+    )
+    networks = (replace(CONFIRMED.networks[0], contrasts=Contrasts(answers=answers)),)
+    told = event_evidence.reasons(replace(CONFIRMED, networks=networks))
+    untold = event_evidence.reasons(replace(CONFIRMED, networks=()))
+    (first, second) = [sentence for sentence in told if "answered elsewhere" in sentence]
+    assert not any("answered elsewhere" in sentence for sentence in untold)
+    assert first.startswith("The address 192.0.2.0, which fails there, answered elsewhere: AS1136")
+    assert f"Netherlands, {when(at)}" in first
+    assert "192.0.2.1" in second
