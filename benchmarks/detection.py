@@ -39,6 +39,7 @@ from benchmarks.world.report import (
 )
 from benchmarks.world.retesting import Found, Quiet, Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
+from monitor.detection.events.confidence import TERMS, WEIGHTS
 from monitor.detection.policy import Policy
 
 POLICY = Policy()
@@ -65,6 +66,7 @@ STEADY = replace(RATES, online_day=1.0, online_night=1.0)
 """For delays N is the number of vantages that are on."""
 CHURN = replace(RATES, online_day=1.0, online_night=0.35)
 TRIES_A_WORLD = 15
+FIT_SEEDS = (101, 102, 103)
 WORLD_SEEDS = 2
 """So many worlds of each kind are drawn."""
 FAST, SLOW = 60_000, 300_000
@@ -256,6 +258,9 @@ def main() -> int:
         "--world", action="append", choices=worlds.NAMES, help="worlds: this one, in place of all"
     )
     parser.add_argument(
+        "--fit", action="store_true", help="worlds: fit the weights of the confidence anew first"
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="exit status 1 when a goal of the worlds is missed"
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -315,11 +320,17 @@ def main() -> int:
             title = "A full block of one network with signature, 2 % of all vantages failing"
             print("\n" + "\n".join(crowd.table(title, every(fleet, sizes))))
         if "worlds" in parts:
-            found = worlds.gathered(
-                pool.map, given.world or worlds.NAMES, range(seed, seed + WORLD_SEEDS), given.tries
-            )
+            names, by = given.world or worlds.NAMES, WEIGHTS
+            if given.fit:
+                fit = worlds.gathered(pool.map, names, FIT_SEEDS, given.tries)
+                by = worlds.fitted(fit)
+                print(f"\nfitted to seeds {FIT_SEEDS}; terms: confirmed, likely, unconfirmed")
+                for name, *row in zip(("tier", *TERMS), *by.values(), strict=True):
+                    print(f'    "{name}": {tuple(row)},')
+            judged = range(seed, seed + WORLD_SEEDS)
+            found = worlds.gathered(pool.map, names, judged, given.tries)
             before = len(goals.lines)
-            worlds.told(found, goals)
+            worlds.told(found, goals, by)
             missed = [line for line in goals.lines[before:] if line.startswith("MISSED")]
         honest = None
         if "alarms" in parts:

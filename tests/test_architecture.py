@@ -175,8 +175,8 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"events"},
     ),
     "monitor/detection/events": (
-        {"state", "life"},
-        {"baseline"},
+        {"state", "life", "contrasts"},
+        {"baseline", "hypotheses"},
         {"cusum"},
         {"onset", "gates", "other_hosts", "usual_hours"},
         {"split", "series"},

@@ -24,6 +24,8 @@ class Block:
     """When it is lifted; never when None."""
     whom: frozenset[int] | None = None
     """Indices of the vantages behind the box that blocks; all of the network when None."""
+    named: bool = True
+    """Whether whoever blocks reads the name on the way to any host, our own included."""
     natural: bool = False
     """No block but a fault: its failures look like others that are none."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.world.logistic import Case, fitted, sigmoid
 from benchmarks.world.statements import Said, Story
-from monitor.detection.events.confidence import LEAST, MOST, TERMS
+from monitor.detection.events.confidence import LEAST, TERMS, most_sure
 from monitor.detection.model import Tier
 
 RIDGE = 0.02
@@ -17,14 +17,8 @@ RIDGE = 0.02
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
-DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "held_few")
-"""Terms that speak against a block; all others but `FREE` speak for one. Time is evidence only
-where nearly all of at least three vantages agree: what one vantage does to its own traffic lasts
-for days."""
-FREE = "signatures_fresh"
-"""It may speak for either side."""
-UNUSED: Mapping[Tier, tuple[str, ...]] = {Tier.CONFIRMED: ("held_few",)}
-"""Terms that say nothing: a confirmed event does not become less sure by lasting."""
+DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "doubted", "new_vantages")
+"""Terms that speak against a block; all others speak for one."""
 SURE = 0.9
 """From this confidence on a confirmed event is a page."""
 _INHIBITED = TERMS.index("inhibited")
@@ -112,16 +106,16 @@ def weights(numbers: Numbers) -> dict[Tier, tuple[int, ...]]:
     return {
         tier: tuple(
             round(1000 * each)
-            for each in _signed(tier, [(v, t, f) for v, (t, f) in sorted(some.items())])
+            for each in _signed([(v, t, f) for v, (t, f) in sorted(some.items())])
         )
         for tier, some in sorted(cases.items())
     }
 
 
-def _signed(tier: Tier, cases: Sequence[Case]) -> list[float]:
+def _signed(cases: Sequence[Case]) -> list[float]:
     """The fit in which more evidence never makes an event less sure: a term whose weight has the
     wrong sign, by chance of the few cases that have it, is left out."""
-    left_out = {TERMS.index(name) for name in UNUSED.get(tier, ())}
+    left_out: set[int] = set()
     while True:
         kept = [
             (tuple(0 if n in left_out else v for n, v in enumerate(values)), true, false)
@@ -131,7 +125,7 @@ def _signed(tier: Tier, cases: Sequence[Case]) -> list[float]:
         wrong = {
             n
             for n, name in enumerate(TERMS)
-            if name != FREE and (found[n + 1] > 0) is (name in DOUBTS) and found[n + 1]
+            if (found[n + 1] > 0) is (name in DOUBTS) and found[n + 1]
         }
         if not wrong:
             return found
@@ -142,7 +136,7 @@ def chance(said: Said, by: Weights) -> float:
     """What these weights say of a statement, bounded as the product bounds it."""
     tier, values = said
     logits = sum(w * v for w, v in zip(by[tier], (1, *values), strict=True))
-    return min(MOST, max(LEAST, round(1000 * sigmoid(logits / 1000)))) / 1000
+    return min(most_sure(tier, values), max(LEAST, round(1000 * sigmoid(logits / 1000)))) / 1000
 
 
 def score(numbers: Numbers, by: Weights, tiers: tuple[Tier, ...] = tuple(Tier)) -> Score:

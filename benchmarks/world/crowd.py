@@ -11,11 +11,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 
 from msgspec.structs import replace
 
 from benchmarks.world import verdicts
-from benchmarks.world.alarms import WARM_DAYS
+from benchmarks.world.alarms import WARM_DAYS, pages
 from benchmarks.world.blocks import Block
 from benchmarks.world.delays import town
 from benchmarks.world.figures import percentile
@@ -24,7 +25,7 @@ from benchmarks.world.scene import START, Scene
 from benchmarks.world.vantages import Settlement
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
-from monitor.detection.model import Event, Fact, Tier
+from monitor.detection.model import Answer, Elsewhere, Event, Fact, Tier
 from monitor.detection.policy import Policy
 
 INTERVAL = 300_000
@@ -34,6 +35,8 @@ FALSE_ROUNDS, TRUE_ROUNDS = 72, 48
 """How long liars go on, and how long a block is waited for: six hours and four."""
 RANKS = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 _ABROAD_ASN = 66001
+LIED = Elsewhere((Answer("198.51.100.1", "ZC", 64999, START, True),))
+"""The address that a liar says to fail answers a control, of course."""
 
 
 @dataclass
@@ -45,12 +48,15 @@ class Outcomes:
     """By rank: tries in which an event of the network in question reached it."""
     minutes: list[float] = field(default_factory=list)
     """From the beginning to the confirmation; endless where there was none."""
+    paged: int = 0
+    """Tries in which somebody would have been woken."""
 
     def add(self, other: Outcomes) -> None:
         """Count another world's as well."""
         self.tries += other.tries
         self.reached = [a + b for a, b in zip(self.reached, other.reached, strict=True)]
         self.minutes += other.minutes
+        self.paged += other.paged
 
 
 def sleepers(
@@ -64,10 +70,13 @@ def sleepers(
     share: float = 0.98,
     signature: bool = True,
     rates: Rates = RATES,
+    new: bool = False,
 ) -> Outcomes:
     """`liars` of `size` vantages of a network (kind `accuse` or `deny`), or as many in other
-    countries (`silence`), each of its own owner, from some moment of one world on."""
-    networks: list[Settlement] = list(town(size))
+    countries (`silence`), each of its own owner, from some moment of one world on. `new`: the
+    monitor has known them for eight days, else for half a year."""
+    here, *others = town(size)
+    networks = [replaced(here, strangers=liars if new else 0), *others]
     if kind == "silence":
         networks += [Settlement(f"X{n}", _ABROAD_ASN + n, 1) for n in range(liars)]
     rounds = FALSE_ROUNDS if kind == "accuse" else TRUE_ROUNDS
@@ -85,14 +94,14 @@ def sleepers(
         chance = random.Random(f"{seed} {kind} {size} {liars} {number}")
         onset = scene.round(warm) + chance.randrange(INTERVAL)
         blocks = () if kind == "accuse" else (Block(asn, onset, share, signature),)
-        looks = verdicts.SNI_RESET if signature else verdicts.BLACKHOLE
+        looks = verdicts.NAMED_ANYWHERE if signature else verdicts.BLACKHOLE
         lie = verdicts.OK if kind == "deny" else looks
 
         rounds_of = (
             (
                 scene.round(n),
                 [
-                    replace(fact, verdict=lie)
+                    replace(fact, verdict=lie, elsewhere=LIED)
                     if fact.probe in lying and fact.started >= onset
                     else fact
                     for fact in scene.facts(n, chance, blocks)
@@ -113,18 +122,21 @@ def _follow(
     into: Outcomes,
 ) -> None:
     """Fold rounds until an event of a network is confirmed, and count how far it came."""
-    # In a large network some vantage has opened an event of its own before.
+    # In a large network some vantage has opened an event of its own earlier.
     before = {one.event.id: _rank(one.event, asn) for one in state.open_events.values()}
-    highest, at = 0, float("inf")
+    highest, at, paged = 0, float("inf"), False
     for round, facts in rounds:
         state, changed = step(state, round, facts, policy)
         for event in changed:
             if (rank := _rank(event, asn)) > before.get(event.id, 0):
                 highest = max(highest, rank)
+            paged |= asn in event.asns and pages(event, policy)
         if highest == max(RANKS.values()):
-            at = (round + INTERVAL + CLOSE_MS - onset) / 60_000
+            at = min(at, (round + INTERVAL + CLOSE_MS - onset) / 60_000)
+        if paged:
             break
     into.tries += 1
+    into.paged += paged
     into.minutes.append(at)
     for rank in range(1, highest + 1):
         into.reached[rank] += 1
@@ -206,7 +218,7 @@ def line(title: str, some: Outcomes) -> str:
     shares = " ".join(f"{100 * some.reached[rank] / n:5.0f} %" for rank in (1, 2, 3))
     times = [percentile(some.minutes, part) for part in (0.5, 0.95)]
     said = " / ".join("never" if each == float("inf") else f"{each:.1f}" for each in times)
-    return f"  {title:46}{some.tries:6} {shares}  {said}"
+    return f"  {title:54}{some.tries:6} {shares} {100 * some.paged / n:5.0f} %  {said}"
 
 
 # -- what is run ----------------------------------------------------------------------------
@@ -217,11 +229,28 @@ KINDS = {
     "silence": "fail in other countries while a network of five is blocked",
 }
 _NUMBERS = {
-    "accuse": ((3, 1), (3, 2), (5, 1), (5, 2), (5, 3), (10, 2), (10, 3), (10, 4), (10, 5)),
+    "accuse": (
+        (2, 2),
+        (3, 1),
+        (3, 2),
+        (3, 3),
+        (5, 1),
+        (5, 2),
+        (5, 3),
+        (10, 2),
+        (10, 3),
+        (10, 4),
+        (10, 5),
+    ),
     "deny": ((3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (5, 2), (5, 3), (10, 0), (10, 2), (10, 4)),
     "silence": tuple((5, n) for n in (0, 1, 2, 3, 4, 6, 10)),
 }
-PLANS = tuple((kind, size, liars) for kind in KINDS for size, liars in _NUMBERS[kind])
+PLANS = tuple(
+    (kind, size, liars, new)
+    for kind in KINDS
+    for size, liars in _NUMBERS[kind]
+    for new in ((True, False) if kind == "accuse" else (False,))
+)
 FLEETS = (
     (10, 3),
     (100, 3),
@@ -233,18 +262,28 @@ FLEETS = (
     (10_000, 100),
 )
 """(vantages, countries)."""
-Plan = tuple[str, int, int, bool, int, int]
-"""Kind, size, liars, whether with a signature, seed, tries."""
+Plan = tuple[str, int, int, bool, bool, int, int]
+"""Kind, size, liars, whether they are new, whether with a signature, seed, tries."""
 
 
 def tried(plan: Plan, policy: Policy, rates: Rates) -> tuple[str, Outcomes]:
     """One row's outcomes in one world."""
-    kind, size, liars, signature, seed, tries = plan
+    kind, size, liars, new, signature, seed, tries = plan
     found = sleepers(
-        size, liars, kind, seed=seed, tries=tries, policy=policy, signature=signature, rates=rates
+        size,
+        liars,
+        kind,
+        seed=seed,
+        tries=tries,
+        policy=policy,
+        signature=signature,
+        rates=rates,
+        new=new,
     )
+    known = "8 days" if new else "26 weeks"
     where = f"{liars} abroad, N = {size}" if kind == "silence" else f"{liars} of {size}"
-    return f"{kind}: {where}, {'with signature' if signature else 'without signature'}", found
+    looks = "with signature" if signature else "without signature"
+    return f"{kind}: {where}, known for {known}, {looks}", found
 
 
 def table(title: str, rows: Sequence[tuple[str, Outcomes]]) -> Sequence[str]:
@@ -252,5 +291,5 @@ def table(title: str, rows: Sequence[tuple[str, Outcomes]]) -> Sequence[str]:
     whole: dict[str, Outcomes] = {}
     for name, some in rows:
         whole.setdefault(name, Outcomes()).add(some)
-    head = f"  {'':46}{'tries':>6}  opened  likely  confirmed, and minutes to it (median / p95)"
+    head = f"  {'':54}{'tries':>6}  opened  likely  confirmed  paged, minutes to confirmed"
     return [title, head, *(line(name, some) for name, some in whole.items())]

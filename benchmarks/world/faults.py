@@ -41,7 +41,7 @@ class Spell:
     """What its failures look like; None: drawn as the signatures above say."""
     hours: tuple[int, int] | None = None
     """Local hours of the day between which it fails; None: at all hours."""
-    answers: bool = False
+    answers: bool = True
     """Whether the addresses that fail answer a control elsewhere."""
 
     def strikes(self, person: Person, started: int) -> bool:

@@ -98,6 +98,8 @@ class World:
     """Vantages of each network."""
     blocks_yearly: float = 1.0
     """Blocks of the service, a year and country."""
+    blocks_named: float = 0.8
+    """Share of the blocks by name that read it on the way to any host."""
     strangers: int = 0
     """Of the first network's vantages, so many are of unknown owners who lie together at times."""
 
@@ -194,7 +196,12 @@ def _reputation(rng: random.Random) -> Hazard:
 
 def _lies(rng: random.Random) -> Hazard:
     return Hazard(
-        "two strangers lie", rng.uniform(0.5, 4.0), Look.NAMED, (180, 1.0), fails=(1.0, 1.0)
+        "two strangers lie",
+        rng.uniform(0.5, 4.0),
+        Look.LIE,
+        (180, 1.0),
+        fails=(1.0, 1.0),
+        answers=1.0,
     )
 
 
@@ -223,6 +230,7 @@ def _older(kind: str) -> Draw:
     return draw
 
 
+STRANGERS = "two strangers of two or three"
 WORLDS: dict[str, Draw] = {
     "nominal": lambda rng: World(RATES),
     "bursts of peering faults": _older(BURSTS),
@@ -238,16 +246,29 @@ WORLDS: dict[str, Draw] = {
     "one address family": _of(_family),
     "certificates change by region": _of(_rollout),
     "refusal by reputation": _of(_reputation),
-    "two strangers of two or three": _strangers,
+    STRANGERS: _strangers,
     "mixture": _mixed,
 }
 MIXTURE = "mixture"
+_BACKGROUNDS = ("owners of several vantages", "15 % of failures look signed", STRANGERS)
+"""Worlds that differ from the nominal one in more than what befalls whole networks."""
+
+
+def quiet_as(name: str) -> str:
+    """The world whose days without faults of networks are those of this one."""
+    return name if name in _BACKGROUNDS else "nominal"
 
 
 def world(name: str, seed: int) -> World:
-    """Draw a world. The rate of blocks is drawn as well: half to twice one a year."""
+    """Draw a world. Blocks are drawn as well: half to twice one a year, and of those by name a
+    third to nine tenths read it on the way to any host. A fault that is no block never does: what
+    cuts one name to whatever host interferes with that name."""
     rng = random.Random(f"world {name} {seed}")
-    return replace(WORLDS[name](rng), blocks_yearly=0.5 * 4 ** rng.random())
+    return replace(
+        WORLDS[name](rng),
+        blocks_yearly=0.5 * 4 ** rng.random(),
+        blocks_named=rng.uniform(0.3, 0.9),
+    )
 
 
 def hazard(world: World, people: Sequence[Person], rng: random.Random) -> Hazard:

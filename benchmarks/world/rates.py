@@ -131,6 +131,9 @@ class Blocking:
     """(part of the blocks, share of measurements that fail, with a signature)."""
     patchy: float = 0.15
     """Share of blocks that only some vantages of a network meet: not every line has the box."""
+    named: float = 0.8
+    """Share of those by name that read it on the way to any host; others look at traffic to the
+    service's addresses alone."""
     behind: float = 0.6
     """How many of its vantages meet a patchy one."""
 

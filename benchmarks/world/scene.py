@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
 from monitor.collector.interval_slots import place
-from monitor.detection.model import Fact, State, Verdict
+from monitor.detection.model import NOT_KNOWN, Answer, Elsewhere, Fact, State, Verdict
 from probes.rounds import scheduler
 from probes.wire.retest import Retest
 
@@ -28,8 +29,19 @@ MINUTE_MS = 60_000
 ARRIVES_MS = 15_000
 """A measurement has been made and has arrived so long after it started."""
 CONTROL_PHASE = 0.5
+ASKED = 0.9
+"""Share of failures of which the control is asked for the addresses and answers in time."""
 _ALL_DAY = 24
 _NO_HOSTS: frozenset[int] = frozenset()
+
+
+class Seen(NamedTuple):
+    """What a vantage sees, and what is known of it elsewhere."""
+
+    verdict: Verdict
+    answers: bool = True
+    """Whether the addresses that fail here answer elsewhere: they do but for faults of the
+    service's own servers."""
 
 
 class Scene:
@@ -117,7 +129,8 @@ class Scene:
             started = round + int(phase * 0.95 * interval)
             if starts is not None:
                 started = starts[person.index]
-            verdict = self._verdict(person, started, spells, rng, blocks, control)
+            seen = self._verdict(person, started, spells, rng, blocks, control)
+            verdict = seen.verdict
             failed = self._hosts(person, started, spells, rng)
             if 2 * len(failed) >= HOSTS and person.nature is Nature.HONEST:
                 verdict = verdicts.OFFLINE
@@ -135,6 +148,7 @@ class Scene:
                     target=verdicts.TARGET,
                     verdict=verdict,
                     control=control is not None,
+                    elsewhere=_elsewhere(seen, control, started, rng),
                     others_passed=HOSTS - len(failed),
                     others_failed=tuple(f"host-{host}" for host in sorted(failed - gone)),
                 )
@@ -176,17 +190,17 @@ class Scene:
         rng: random.Random,
         blocks: Sequence[Block],
         control: bool | None,
-    ) -> Verdict:
+    ) -> Seen:
         if person.nature is Nature.ALWAYS_OK:
-            return verdicts.OK
+            return Seen(verdicts.OK)
         seen = (
-            verdicts.SNI_RESET
+            Seen(verdicts.SNI_RESET)
             if person.nature is Nature.ALWAYS_FAIL
             else self._seen(person, started, spells, rng, blocks)
         )
-        if seen.state is not State.BLOCKED or control:
+        if seen.verdict.state is not State.BLOCKED or control:
             return seen
-        return verdicts.UNCONTROLLED if control is None else verdicts.DOWN
+        return Seen(verdicts.UNCONTROLLED if control is None else verdicts.DOWN)
 
     def _seen(
         self,
@@ -195,45 +209,47 @@ class Scene:
         spells: Sequence[Spell],
         rng: random.Random,
         blocks: Sequence[Block],
-    ) -> Verdict:
+    ) -> Seen:
         """What the vantage itself sees, before the control is asked."""
         rates = self.rates
         for spell in spells:
             if not spell.strikes(person, started):
                 continue
             if spell.kind == "proxy":
-                return verdicts.PROXY
+                return Seen(verdicts.PROXY)
             if spell.kind == "clock":
-                return verdicts.CLOCK
+                return Seen(verdicts.CLOCK)
             if spell.kind == "host_outage":
                 continue
             if rng.random() < spell.fails:
                 if rng.random() < spell.trouble.liveness:
-                    return verdicts.OFFLINE
+                    return Seen(verdicts.OFFLINE)
                 if spell.looks is not None:
-                    return verdicts.looking(spell.looks, rng, rates.block_signature)
+                    return Seen(
+                        verdicts.looking(spell.looks, rng, rates.block_signature),
+                        spell.answers,
+                    )
                 if spell.cuts and rng.random() < rates.block_signature:
-                    return verdicts.cut(rng, spell.fails)
+                    return Seen(verdicts.cut(rng, spell.fails))
                 if not spell.by_name:
-                    return verdicts.stray(rng, rates.natural_signature)
+                    return Seen(verdicts.stray(rng, rates.natural_signature))
                 if spell.kind == "local_filter":
-                    return verdicts.FORGED
-                return (
-                    verdicts.SNI_RESET if rng.random() < rates.block_signature else verdicts.UNTOLD
-                )
+                    return Seen(verdicts.FORGED)
+                return Seen(verdicts.looking(verdicts.Look.NAMED, rng, rates.block_signature))
         for block in blocks:
             if not block.concerns(person.index, person.asn):
                 continue
             if rng.random() >= block.rate(started):
                 continue
             if block.natural:
-                return verdicts.stray(rng, rates.natural_signature)
+                return Seen(verdicts.stray(rng, rates.natural_signature))
             if not block.signature:
-                return verdicts.BLACKHOLE
-            return verdicts.SNI_RESET if rng.random() < rates.block_signature else verdicts.UNTOLD
+                return Seen(verdicts.BLACKHOLE)
+            named = block.named
+            return Seen(verdicts.looking(verdicts.Look.NAMED, rng, rates.block_signature, named))
         if rng.random() < person.p0:
-            return verdicts.stray(rng, rates.natural_signature)
-        return verdicts.OK
+            return Seen(verdicts.stray(rng, rates.natural_signature))
+        return Seen(verdicts.OK)
 
 
 class SpreadScene(Scene):
@@ -311,6 +327,18 @@ class SpreadScene(Scene):
             request.round, length, people, f"r{request.round:x}", rng, blocks, starts=starts
         )
         return [replace(fact, retest=True) for fact in facts]
+
+
+def _elsewhere(seen: Seen, control: bool | None, at: int, rng: random.Random) -> Elsewhere:
+    """What a control finds that is asked for the addresses that fail."""
+    failed = seen.verdict.state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+    if not failed or not control or rng.random() >= ASKED:
+        return NOT_KNOWN
+    return (
+        Elsewhere((Answer("198.51.100.1", "ZC", 64999, at, True),))
+        if seen.answers
+        else Elsewhere(dead=1)
+    )
 
 
 def decided(facts: Sequence[Fact], expected: int) -> int:

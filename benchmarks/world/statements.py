@@ -182,6 +182,7 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
     whom = None
     if rng.random() < prior.patchy:
         whom = frozenset(p.index for p in scene.people if rng.random() < prior.behind)
+    named = rng.random() < prior.named
     first, spread = rng.choice(mine), int(prior.spread_minutes * MINUTE_MS)
     networks = mine if rng.random() < prior.national else [first]
     return [
@@ -192,6 +193,7 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
             signature,
             until=until,
             whom=whom,
+            named=named,
         )
         for asn in networks
     ]

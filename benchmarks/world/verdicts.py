@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from monitor.detection.events.contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.layers.dns import DNS_RULES
 from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.tls import TLS_RULES
@@ -77,10 +78,12 @@ class Look(StrEnum):
     SILENT = "silent"
     NAMED = "named"
     """Connections are reset when the service's name appears."""
+    LIE = "lie"
+    """The same, and at our own host as well: whatever a stranger says to be believed."""
     IPV6 = "ipv6"
     """Addresses of IPv6 are silent, those of IPv4 work."""
     CERTIFICATE = "certificate"
-    """A certificate that no known authority signed."""
+    """A certificate that no known authority signed, and that no comparison places."""
     REFUSED = "refused"
     """The server refuses connections."""
 
@@ -91,20 +94,23 @@ IPV6_DEAD = replace(
     evidence=("partial:ipv6",),
     findings=(*BLACKHOLE.findings, LayerFinding(layer=Layer.TLS, blocked=False, rule="ok")),
 )
+NAMED_ANYWHERE = replace(SNI_RESET, evidence=(NAME_FAILS_ANYWHERE,))
 _LOOKS = {
+    Look.LIE: NAMED_ANYWHERE,
     Look.SILENT: BLACKHOLE,
     Look.NAMED: SNI_RESET,
     Look.IPV6: IPV6_DEAD,
-    Look.CERTIFICATE: accusing("tls.mitm.ca_signed"),
+    Look.CERTIFICATE: saying(State.INCONCLUSIVE, "certificate_untold"),
     Look.REFUSED: accusing("tcp.refused"),
 }
 
 
-def looking(look: Look, rng: random.Random, signature: float) -> Verdict:
-    """One failure of a fault that looks so; `signature` of those by name carry their signature."""
+def looking(look: Look, rng: random.Random, signature: float, named: bool = False) -> Verdict:
+    """One failure of a fault that looks so; `signature` of those by name carry their signature.
+    `named`: the name fails at our own host as well."""
     if look is Look.NAMED and rng.random() >= signature:
         return UNTOLD
-    return _LOOKS[look]
+    return NAMED_ANYWHERE if look is Look.NAMED and named else _LOOKS[look]
 
 
 def stray(rng: random.Random, by_name: float) -> Verdict:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.world.calibration import SURE, Weights, chance, counted, score, sure
+from benchmarks.world.calibration import SURE, Weights, chance, counted, score, sure, weights
 from benchmarks.world.figures import most
-from benchmarks.world.hazards import MIXTURE, WORLDS, world
+from benchmarks.world.hazards import MIXTURE, WORLDS, quiet_as, world
 from benchmarks.world.rates import BLOCKING
 from benchmarks.world.report import Goals
 from benchmarks.world.statements import Story, fault_ones, hazard_ones, quiet_ones, true_ones
@@ -37,7 +37,8 @@ def played(job: Job) -> list[Story]:
     name, seed, part, length = job
     drawn = world(name, seed)
     if part == BLOCKS:
-        found = true_ones(seed, length, POLICY, drawn.rates, PRIOR, drawn.sizes)
+        prior = replace(PRIOR, named=drawn.blocks_named)
+        found = true_ones(seed, length, POLICY, drawn.rates, prior, drawn.sizes)
         return [replace(story, weight=story.weight * drawn.blocks_yearly) for story in found]
     if part == QUIET:
         return quiet_ones(seed, length, POLICY, drawn.rates, drawn.sizes)
@@ -83,20 +84,42 @@ def gathered(
     tries: int,
 ) -> list[Found]:
     """Play all worlds with all seeds."""
-    parts = ((HAZARDS, tries), (BLOCKS, tries), (QUIET, QUIET_DAYS))
-    jobs = [(n, seed, part, length) for n in names for seed in seeds for part, length in parts]
-    said = dict(zip(jobs, every(played, jobs), strict=True))
+    jobs = {
+        name: [
+            job
+            for seed in seeds
+            for job in (
+                (name, seed, HAZARDS, tries),
+                (name, seed, BLOCKS, tries),
+                (quiet_as(name), seed, QUIET, QUIET_DAYS),
+            )
+        ]
+        for name in names
+    }
+    unlike = list(dict.fromkeys(job for some in jobs.values() for job in some))
+    said = dict(zip(unlike, every(played, unlike), strict=True))
     found = []
-    for name in dict.fromkeys(job[0] for job in jobs):
+    for name, some in jobs.items():
         stories = [
-            replace(story, weight=story.weight / len(seeds))
-            for job in jobs
-            if job[0] == name
-            for story in said[job]
+            replace(story, weight=story.weight / len(seeds)) for job in some for story in said[job]
         ]
         sizes = [len(world(name, seed).sizes) for seed in seeds]
         found.append(Found(name, stories, sum(sizes) / len(sizes)))
     return found
+
+
+def fitted(found: Sequence[Found]) -> Weights:
+    """Weights fitted to all these worlds, each kind as heavy as any other."""
+    return weights(
+        counted(
+            [
+                replace(story, weight=story.weight / len(found))
+                for kind in found
+                for story in kind.stories
+            ],
+            each_round=True,
+        )
+    )
 
 
 def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:

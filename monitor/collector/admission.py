@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import msgspec
 
-from monitor.detection.model import NEVER
+from monitor.detection.model import NEVER, VOUCHED
 from monitor.store.records import Probe
 from probes.wire.codec import Envelope, EnvelopeVantage
 from probes.wire.countries import COUNTRIES
@@ -147,9 +147,12 @@ def is_of_wrong_clock(rejection: Rejection | None, clock_offset_ms: int | None) 
 
 def votes_from(probe: Probe, envelopes: Iterable[Envelope]) -> int:
     """The time of enrolment that counts for the measurements of a batch: NEVER when any of them
-    claims another place than the probe enrolled from."""
+    claims another place than the probe enrolled from, VOUCHED where the operator vouches for its
+    owner."""
     places = {(each.vantage.country, each.vantage.asn) for each in envelopes}
-    return NEVER if any(probe.is_elsewhere(*place) for place in places) else probe.enrolled
+    if any(probe.is_elsewhere(*place) for place in places):
+        return NEVER
+    return VOUCHED if probe.vouched else probe.enrolled
 
 
 def _time_error(measurement: Envelope, enrolled: int, now: int) -> Rejection | None:

@@ -360,10 +360,14 @@ def _add_upkeep(top: Parser) -> None:
     probes = top.group("probes", "list, trust or revoke enrolled probes")
     _store(probes.command("list", "list all probes"))
     trust = probes.command(
-        "trust", "accept a probe's claimed country and network, so that it has a vote"
+        "trust",
+        "accept a probe's claimed country and network, so that it has a vote; or vouch for an "
+        "owner, who then counts as known for long",
     )
     _store(trust)
-    trust.add_argument("id", metavar="ID", help="id of the probe, from `probes list`")
+    trust.add_argument(
+        "id", metavar="ID|OWNER", help="id of the probe, or name of the owner, from `probes list`"
+    )
     revoke = probes.command("revoke", "revoke a probe, so that it can send no more measurements")
     _store(revoke)
     revoke.add_argument("id", metavar="ID", help="id of the probe, from `probes list`")

@@ -83,12 +83,20 @@ async def _with_database(given: argparse.Namespace) -> int:
             case "probes list":
                 await _probes_list(database)
             case "probes trust":
-                if not await database.registry.trust_place(given.id):
-                    raise OptionError(f"probe {given.id}: not found")
+                await _trust(given.id, database)
             case "probes revoke":
                 if not await database.registry.revoke_probe(given.id, wall_clock()):
                     raise OptionError(f"probe {given.id}: not found")
         return 0
+
+
+async def _trust(name: str, database: Database) -> None:
+    """Believe a probe's place, or vouch for an owner."""
+    if name.startswith("p-"):
+        if not await database.registry.trust_place(name):
+            raise OptionError(f"probe {name}: not found")
+    elif not await database.registry.vouch(name):
+        raise OptionError(f"owner {name}: no probe of theirs is enrolled")
 
 
 def _missing_store(given: argparse.Namespace) -> str:
@@ -178,7 +186,7 @@ def _probe_state(probe: Probe) -> str:
         return f"no vote: enrolled from {probe.seen_country} AS{probe.seen_asn} (probes trust)"
     if probe.enrolled > wall_clock():
         return f"no vote: enrolled {rfc3339(probe.enrolled)}, by a clock that was ahead"
-    return "enrolled"
+    return "enrolled, owner vouched for" if probe.vouched else "enrolled"
 
 
 async def _probes_list(database: Database) -> None:

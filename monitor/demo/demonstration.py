@@ -41,7 +41,7 @@ CONFIRM_SECONDS = 900.0
 """Longest wait for the block to be confirmed, beyond that: real seconds on a slow machine."""
 SHOWN_SECONDS = 60.0
 """Least time from the confirmation to the end of the block: real seconds in which it is seen."""
-ENROLLED_BEFORE_MS = 7 * 86_400_000
+ENROLLED_BEFORE_MS = 60 * 86_400_000
 ENROL_AT_ONCE = 3
 """Probes that enrol at the same time; more would compete for the processor."""
 WORDS = (

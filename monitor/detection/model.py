@@ -19,6 +19,8 @@ MOST_PROOFS = 8
 """Answers from elsewhere that an event shows."""
 NEVER = 2**52
 """Later than any time, Unix milliseconds."""
+VOUCHED = 0
+"""When a probe was enrolled for whose owner the operator vouches: before any time."""
 OWN_SOURCE = "probe"
 """The source of measurements of our own probes; others are imports, such as `ooni`."""
 
@@ -394,7 +396,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """(probe, round since which it fails) of vantages on watch: they have failed for long while
     others of the network see the service."""
     known_owners: int = 0
-    """Of the owners, those that the monitor has known for long (`Policy.known_seconds`)."""
+    new_owners: int = 0
+    """Owners of the agreeing and silent vantages: those that the monitor has known for long
+    (`Policy.known_seconds`), and the others."""
     contrasts: Contrasts = NO_CONTRASTS
     """Of the failures of all vantages that saw the block."""
     spans: tuple[tuple[int, int, int], ...] = ()

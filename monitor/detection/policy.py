@@ -26,6 +26,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How far back the nearest control round may lie."""
     vantage_min_age_seconds: int = 6 * 3600
     """A younger vantage has no vote."""
+    known_seconds: int = 28 * 86400
+    """An owner has been known for long when a vantage of theirs was enrolled before this."""
     baseline_seconds: int = 7 * 86400
     """How far back a vantage's usual failures are counted."""
     baseline_lag_seconds: int = 3 * 3600

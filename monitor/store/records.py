@@ -146,6 +146,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """From which country and network (`seen_asn`) it enrolled, by the monitor's own table; empty
     and 0 when nobody knows, or when an operator believes what the probe says."""
     seen_asn: int = 0
+    vouched: bool = False
+    """Whether the operator vouches for its owner: then it counts as known for long."""
 
     def is_elsewhere(self, country: str, asn: int) -> bool:
         """Whether it claims another country or network than it enrolled from."""

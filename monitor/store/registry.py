@@ -83,6 +83,10 @@ class Registry:
                 used = Token(**(await connection.execute(query)).one()._mapping)
                 values = {name: getattr(probe, name) for name in Probe.__struct_fields__}
                 values |= {"owner": used.owner, "role": used.role, "secret_hash": secret_hash}
+                known = sa.select(probe_table.c.id).where(
+                    probe_table.c.owner == used.owner, probe_table.c.vouched
+                )
+                values["vouched"] = (await connection.execute(known)).first() is not None
                 await connection.execute(sa.insert(probe_table), values)
                 return used
         except sa.exc.IntegrityError:
@@ -122,6 +126,13 @@ class Registry:
         )
         async with writing(self._engines) as connection:
             return (await connection.execute(change)).rowcount == 1
+
+    async def vouch(self, owner: str) -> int:
+        """Vouch for an owner: for the probes enrolled so far, and those that will be. Returns how
+        many there are now."""
+        change = sa.update(probe_table).where(probe_table.c.owner == owner).values(vouched=True)
+        async with writing(self._engines) as connection:
+            return (await connection.execute(change)).rowcount
 
     async def record_seen(self, seen: Sequence[Seen]) -> None:
         """Store when probes last sent something, and their status. An older message that arrives

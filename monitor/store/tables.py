@@ -397,4 +397,5 @@ probe = sa.Table(
     sa.Column("secret_hash", sa.Text, nullable=False),
     sa.Column("seen_country", sa.Text, nullable=False, server_default=""),
     sa.Column("seen_asn", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("vouched", sa.Boolean, nullable=False, server_default=sa.false()),
 )

@@ -12,7 +12,7 @@ from benchmarks.world.calibration import chance, counted, score, sure, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
 from benchmarks.world.reliability_diagram import reliability
 from benchmarks.world.statements import Said, Story
-from monitor.detection.events.confidence import LEAST, MOST, TERMS, WEIGHTS
+from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, MOST, TERMS, WEIGHTS
 from monitor.detection.model import Tier
 
 NONE = (0,) * len(TERMS)
@@ -42,9 +42,9 @@ def test_the_regression_is_calibrated_on_what_it_was_fitted_to() -> None:
     rng = random.Random(1)
     numbers: dict[tuple[Said, bool], float] = {}
     for _ in range(4000):
-        what = said(held_many=rng.randrange(12), networks=rng.randrange(2))
+        what = said(held_path=rng.randrange(12), networks=rng.randrange(2))
         logit = (
-            -2 + 0.2 * what[1][TERMS.index("held_many")] + 1.5 * what[1][TERMS.index("networks")]
+            -2 + 0.2 * what[1][TERMS.index("held_path")] + 1.5 * what[1][TERMS.index("networks")]
         )
         key = what, rng.random() < 1 / (1 + math.exp(-logit))
         numbers[key] = numbers.get(key, 0) + 1
@@ -58,8 +58,11 @@ def test_the_regression_is_calibrated_on_what_it_was_fitted_to() -> None:
 
 def test_what_is_said_is_what_the_product_says() -> None:
     assert chance(said(), {Tier.CONFIRMED: (-99_999, *NONE)}) == LEAST / 1000
-    assert chance(said(), {Tier.CONFIRMED: (99_999, *NONE)}) == MOST / 1000
-    assert 0 < chance(said(signatures=1, signatures_half=1), WEIGHTS) < 1
+    by = {Tier.CONFIRMED: (99_999, *NONE), Tier.LIKELY: (99_999, *NONE)}
+    assert chance(said(signatures=1), by) == MOST / 1000
+    assert chance(said(), by) == DOUBTED_MOST / 1000
+    assert chance(said(Tier.LIKELY, signatures=1), by) == DOUBTED_MOST / 1000
+    assert 0 < chance(said(signatures=1, signatures_all=1), WEIGHTS) < 1
 
 
 def test_a_score_can_be_of_some_tiers() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from benchmarks.world.alarms import pages
 from monitor.commands.replay import fold_store, lines
 from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
@@ -242,6 +243,26 @@ async def test_one_stranger_does_not_end_a_block_while_the_others_are_silent(
         assert event is not None
         assert event.state is EventState.CLOSED
         await same_by_replay(here)
+
+
+NEW = (Person(21, 64701, "KZ"), Person(22, 64701, "KZ"))
+
+
+@pytest.mark.parametrize("vouched", [False, True], ids=["new", "vouched for"])
+async def test_two_tokens_in_an_empty_network_page_nobody_unless_the_operator_knows_them(
+    tmp_path: Path, vouched: bool
+) -> None:
+    async with town("embedded", tmp_path, {}, (*HONEST, *NEW)) as here:
+        if vouched:
+            for who in NEW:
+                assert await here.made.database.registry.vouch(who.probe) == 1
+        await here.live(range(3), (*HONEST, *NEW))
+        await here.live(range(3, 30), (*HONEST, *NEW), failing=NEW)
+        event = await here.event("KZ", 64701)
+        assert event is not None
+        assert event.tier is Tier.CONFIRMED, "nothing else speaks against them"
+        assert ("new_vantages" in event.against) is not vouched
+        assert pages(event, POLICY) is False or vouched
 
 
 async def test_tokens_without_a_name_are_one_owner(tmp_path: Path) -> None:

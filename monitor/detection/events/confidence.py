@@ -16,47 +16,55 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from monitor.detection.events import hypotheses
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
 
 LEAST, MOST = 1, 995
 """Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
+DOUBTED_MOST = 890
+"""Per mille, less than a page takes."""
+SILENT_LEAST = 6
+"""Tens of minutes in which nearly all of three vantages or more must have failed without a
+signature: most outages of a service's own servers end sooner."""
 HELD_MOST = 24
 DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
-    "tier": (-1945, -5272, -9442),
-    "signature": (1338, 2018, 2038),
-    "signatures": (2042, 4159, 0),
-    "signatures_fresh": (1731, -884, 0),
-    "signatures_half": (624, 737, 0),
-    "signatures_all": (1975, 2449, 0),
-    "held_many": (179, 0, 0),
-    "two_hours": (257, 671, 0),
-    "held_few": (0, -214, 0),
-    "networks": (220, 940, 684),
-    "three": (0, 396, 0),
-    "half": (0, 1766, 1209),
-    "nearly_all": (0, 1095, 2277),
-    "clearing": (-3202, -557, 0),
-    "nobody": (-709, -1472, -1715),
-    "inhibited": (0, -890, -438),
-    "dense": (1380, 631, 0),
-    "dense_half_hour": (510, 0, 0),
-    "others_fail": (-377, -2435, -945),
+    "tier": (-3054, -5595, -11337),
+    "signature": (1418, 986, 1066),
+    "signatures": (0, 1193, 0),
+    "signatures_all": (1935, 1296, 0),
+    "named": (1737, 7761, 6396),
+    "path": (1521, 1468, 257),
+    "held_path": (0, 0, 0),
+    "networks": (800, 0, 864),
+    "networks_path": (1094, 0, 864),
+    "three": (135, 0, 0),
+    "half": (1240, 1607, 574),
+    "nearly_all": (0, 1235, 0),
+    "clearing": (-2240, 0, 0),
+    "nobody": (0, -508, -2148),
+    "inhibited": (0, -449, -62),
+    "dense": (991, 35, 1018),
+    "others_fail": (-1244, -1180, -929),
+    "doubted": (-5052, -1465, 0),
+    "new_vantages": (0, -2158, 0),
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
-`./scripts/bench confidence --fit --faults 400 --tries 150 --days 150 --backgrounds 3` on 2026-11-28
-to simulated worlds of four kinds.
+`./scripts/bench detection --only worlds --fit --tries 8` on 2026-11-30 to sixteen kinds of worlds,
+three of each.
 
-The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
-held without signatures, with at least three vantages that nearly all agree (`held_many`) or with
-fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
-most of those that saw it reach the service again (`clearing`); whether a gate applies; whether
-nearly all samples fail (`dense`); whether other hosts fail as well. More
-evidence never makes an event less sure: terms for which the fit said so are 0. Nor is time evidence
-where few vantages agree: what one of them does to its own traffic lasts for days."""
+The terms: signatures (of one owner's vantages or of several owners'); whether the service's name
+fails at our own host as well (`named`) and whether the addresses that fail answer elsewhere
+(`path`); for how long the tier has held with such answers, where nearly all of three vantages or
+more fail nearly always (`held_path`: see `most_sure`); whether several networks are concerned; how
+many vantages agree; whether most of those that saw it reach the service again (`clearing`);
+whether a gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well;
+whether another explanation fits (`doubted`). More evidence never makes an event less sure: terms
+for which the fit said so are 0. Silence proves nothing by lasting where nothing told the path from
+the server."""
 TERMS = tuple(_FITTED)[1:]
 WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
     tier: tuple(row[n] for row in _FITTED.values())
@@ -85,7 +93,24 @@ def probability(event: Event) -> int | None:
     if not made_of:
         return None
     logits = sum(term.logits for term in made_of)
-    return min(MOST, max(LEAST, bisect.bisect_right(_STEPS, logits)))
+    most = most_sure(event.tier, values(event))
+    return min(most, max(LEAST, bisect.bisect_right(_STEPS, logits)))
+
+
+def most_sure(tier: Tier, terms: Sequence[int]) -> int:
+    """The most that can be said, per mille, of an event with these values of TERMS: less than a
+    page takes while it is not confirmed, while an explanation other than a block fits, and of
+    silence in its first hour."""
+    value = dict(zip(TERMS, terms, strict=True))
+    signed = value["signature"] or value["signatures"]
+    early = not signed and value["held_path"] < SILENT_LEAST
+    doubted = tier is not Tier.CONFIRMED or value["doubted"] or early
+    return DOUBTED_MOST if doubted else MOST
+
+
+def is_doubted(event: Event) -> bool:
+    """Whether an explanation other than a block fits an event."""
+    return not hypotheses.REMARKS.isdisjoint(event.against)
 
 
 def terms(event: Event) -> tuple[Term, ...]:
@@ -118,24 +143,27 @@ class _Properties(msgspec.Struct, frozen=True):
     networks: int
     dense: bool
     """Nearly all samples fail."""
+    path: bool
+    """The addresses that fail answer elsewhere."""
+    named: bool
+    """The service's name fails at our own host as well."""
 
 
 def values(event: Event) -> tuple[int, ...]:
     """The value of each of TERMS."""
     known = _properties(event)
     signatures, held = known.signatures, known.held
-    plain = 0 if known.signature or signatures else held
-    many = plain if known.agree >= 3 and known.share >= 800 else 0
+    signed = known.signature or signatures
+    whole = known.agree >= 3 and known.share >= 800 and known.dense
     value = {
         "signature": known.signature,
         "signatures": signatures,
-        "signatures_fresh": signatures and held < 3,
-        "signatures_half": signatures and known.share >= 500,
         "signatures_all": signatures and known.share >= 800,
-        "held_many": many,
-        "two_hours": many >= 12,
-        "held_few": plain - many,
+        "named": signed and known.named,
+        "path": known.path,
+        "held_path": held if not signed and known.path and whole else 0,
         "networks": known.networks > 1,
+        "networks_path": known.networks > 1 and known.path,
         "three": not signatures and known.agree >= 3,
         "half": not signatures and known.share >= 500,
         "nearly_all": not signatures and known.share >= 800,
@@ -143,30 +171,33 @@ def values(event: Event) -> tuple[int, ...]:
         "nobody": known.agree == 0,
         "inhibited": event.inhibited_by is not None,
         "dense": known.dense,
-        "dense_half_hour": known.dense and held >= 3,
         "others_fail": "others_fail" in event.against,
+        "doubted": is_doubted(event),
+        "new_vantages": hypotheses.NEW_VANTAGES in event.against,
     }
     return tuple(int(value[term]) for term in TERMS)
 
 
 def _properties(event: Event) -> _Properties:
-    best = [evidence for evidence in event.networks if evidence.tier is event.tier]
-    signatures = any(evidence.signature for evidence in best)
+    surest = hypotheses.surest_networks(event)
+    seen = hypotheses.NetworksEvidence(surest)
     # Silence is no evidence: who saw the block and fell silent counts with what it saw last.
     votes = [
         (evidence.agreeing + evidence.silent, evidence.voting + evidence.silent)
-        for evidence in best
+        for evidence in surest
     ]
     votes = votes or [(event.agreeing, event.total)]
     risen = {evidence.asn for evidence in event.networks if evidence.tier is not Tier.UNCONFIRMED}
     return _Properties(
-        signature="untyped" not in event.against and not signatures,
-        signatures=signatures,
-        held=_held(event, best),
+        signature="untyped" not in event.against and not seen.signature,
+        signatures=seen.signature,
+        held=_held(event, surest),
         agree=max(agreeing for agreeing, _ in votes),
         share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
         networks=len(risen or set(event.asns)),
-        dense=max((evidence.dense_per_mille for evidence in best), default=0) >= DENSE_PER_MILLE,
+        dense=max((evidence.dense_per_mille for evidence in surest), default=0) >= DENSE_PER_MILLE,
+        path=seen.path,
+        named=seen.named,
     )
 
 

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline
+from monitor.detection.events import baseline, contrasts
 from monitor.detection.events.state import Suspicion, Track
-from monitor.detection.model import Technique
+from monitor.detection.model import NO_CONTRASTS, Contrasts, Technique
 from monitor.detection.policy import Policy
 
 MICRO = 1_000_000
@@ -58,6 +58,8 @@ class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
     """When it arrived, Unix ms."""
     others: tuple[str, ...] = ()
     """Liveness hosts that failed beside it (`monitor.detection.events.other_hosts`)."""
+    contrasts: Contrasts = NO_CONTRASTS
+    """What tells its cause."""
 
 
 @functools.lru_cache(maxsize=65536)
@@ -170,6 +172,7 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
         runs=tuple(runs),
         hits=held.hits + 1,
         heard=failure.heard,
+        contrasts=contrasts.together((held.contrasts, failure.contrasts)),
     )
     return replace(track, last_bad=round, suspicion=held)
 
@@ -225,6 +228,7 @@ def _without_notes(held: Suspicion) -> Suspicion:
         hits=0,
         misses=0,
         runs=(_NO_RUN,) * len(held.runs),
+        contrasts=NO_CONTRASTS,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates, life, series_summary
+from monitor.detection.events import gates, hypotheses, life, series_summary
 from monitor.detection.events.life import EventEvidence, Position, Stage, StageTransition
 from monitor.detection.events.series_summary import HealthByCountry, SeriesSummary
 from monitor.detection.events.sources import strategy_of
@@ -124,6 +124,9 @@ def described(
         against=series_summary.against(surest, now.health, policy),
     )
     event = replace(event, **_measured(now, event))
+    if strategy_of(old.source).has_confidence:
+        against = {*event.against, *hypotheses.fitting(event)}
+        event = replace(event, against=tuple(sorted(against)))
     suspected = [(each.network.target, each.network.asn, each.held) for each in surest]
     event = strategy_of(old.source).grown(old, event, rose, started, suspected)
     changes = announced(taken, event, round)

@@ -13,7 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline, cusum, gates, other_hosts, usual_hours
+from monitor.detection.events import (
+    baseline,
+    contrasts,
+    cusum,
+    gates,
+    other_hosts,
+    usual_hours,
+)
 from monitor.detection.events.cusum import CountedFailure
 from monitor.detection.events.state import (
     Baseline,
@@ -156,6 +163,7 @@ def _bad(
             part=verdict.state is not State.BLOCKED,
             heard=fact.received or fact.started,
             others=other_hosts.unusual(network.members[probe], fact, policy),
+            contrasts=contrasts.of_failure(fact),
         )
         track = cusum.fail(track, round, failure, policy)
     else:

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 import msgspec
 
-from monitor.detection.events import cusum, gates, quorum, split
+from monitor.detection.events import contrasts, cusum, gates, quorum, split
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
@@ -154,6 +154,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
     held, network, layer = summary.series.tracks, summary.network, summary.layer
     silent = summary.strategy.silent(network, layer, round, policy)
     saw = sorted({*summary.tally.agreeing, *silent})
+    known = _known_owners(network, saw, round, policy)
     techniques: dict[str, int] = {}
     for suspicion in summary.held:
         technique = cusum.technique_of(suspicion)
@@ -169,6 +170,9 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         agreeing=len(summary.tally.agreeing),
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),
+        known_owners=len(known),
+        new_owners=len({network.members[probe].owner for probe in saw} - known),
+        contrasts=contrasts.together(held.contrasts for held in summary.held),
         silent=len(silent),
         seen=max(held[probe].last_bad for probe in alarmed(summary.series)),
         signature=quorum.signed(network, layer, saw, policy),
@@ -183,6 +187,15 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         ),
         spans=summary.strategy.spans(network, summary.held),
     )
+
+
+def _known_owners(
+    network: TargetNetwork, probes: Sequence[str], round: int, policy: Policy
+) -> set[str]:
+    """The owners of these vantages whom the monitor has known for long."""
+    oldest = round - policy.ms(policy.known_seconds)
+    members = (network.members[probe] for probe in probes)
+    return {member.owner for member in members if member.enrolled <= oldest}
 
 
 def _dense_per_mille(held: Sequence[Suspicion]) -> int:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.detection.events.life import SURENESS, Stage
-from monitor.detection.model import Event, NetworkEvidence, Tier
+from monitor.detection.model import NO_CONTRASTS, Contrasts, Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
 STATE_VERSION = 1
@@ -83,6 +83,8 @@ class Suspicion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     (`monitor.detection.events.other_hosts`)."""
     runs: tuple[tuple[int, int, int], ...] = ()
     """Failures since each member last left zero: (all, with a signature, whatever the name)."""
+    contrasts: Contrasts = NO_CONTRASTS
+    """What tells the cause of its failures."""
 
 
 class Track(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from monitor.collector import admission
 from monitor.collector.admission import Rejection, admit, within_networks, within_targets
-from monitor.detection.model import NEVER
+from monitor.detection.model import NEVER, VOUCHED
 from monitor.store.facts import CONFLICT
 from monitor.store.records import Probe
 from probes.rounds.profile import Profile
@@ -49,6 +49,15 @@ def test_who_enrolled_elsewhere_never_has_a_vote(seen: tuple[str, int], believed
     one = envelope_of(replace(measurement(at=NOW), vantage=place))
     assert admit(one, probe, P, NOW) is None
     assert admission.votes_from(probe, [one]) == (7 if believed else NEVER)
+
+
+def test_an_owner_whom_the_operator_vouches_for_counts_as_known_for_ever_where_it_enrolled() -> (
+    None
+):
+    here = envelope_of(replace(measurement(at=NOW), vantage=Vantage(country="RU", asn=64501)))
+    vouched = replace(PROBE, vouched=True)
+    assert admission.votes_from(vouched, [here]) == VOUCHED
+    assert admission.votes_from(replace(vouched, seen_country="FR"), [here]) == NEVER
 
 
 DAY = 86_400_000

@@ -45,6 +45,8 @@ def test_the_life_of_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (status, said) == (2, "reachwatch: probe p-0: not found\n")
     status, _, said = run(capsys, "probes", "trust", "p-0", *data)
     assert (status, said) == (2, "reachwatch: probe p-0: not found\n")
+    status, _, said = run(capsys, "probes", "trust", "ada", *data)
+    assert (status, said) == (2, "reachwatch: owner ada: no probe of theirs is enrolled\n")
     assert run(capsys, "probes", "list", *data)[1].startswith("id  role")
 
 

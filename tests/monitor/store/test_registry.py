@@ -44,6 +44,20 @@ async def test_a_token_is_used_once_and_gives_role_and_owner(store: Database) ->
     assert await store.registry.probe(probe(2).id) is None
 
 
+async def test_vouching_for_an_owner_holds_for_all_probes_of_theirs_and_for_those_to_come(
+    store: Database,
+) -> None:
+    await store.registry.add_token(token(uses_left=2))
+    await store.registry.add_token(token("t2", owner="eve"))
+    assert await enrol(store)
+    await store.registry.enrol("t2", "aa" * 32, probe(2), "hash2", NOW)
+    assert await store.registry.vouch("ada") == 1
+    assert await store.registry.vouch("nobody") == 0
+    assert await enrol(store, 3)
+    vouched = {each.id: each.vouched for each in await store.registry.probes()}
+    assert vouched == {probe().id: True, probe(2).id: False, probe(3).id: True}
+
+
 async def test_wrong_late_or_revoked_is_refused(store: Database) -> None:
     assert not await enrol(store)
     await store.registry.add_token(token())

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from monitor.detection.events.confidence import TERMS, terms
 from monitor.detection.model import ClosedGate, EventState, Tier
 from monitor.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
-from tests.monitor.detection.events.test_confidence import bare, event, network
+from tests.monitor.detection.events.test_confidence import bare, event, network, proven, silent
 
 
 def test_the_figure_is_in_per_cent() -> None:
-    said = percentage(event(network()))
+    said = percentage(event(proven()))
     assert said.endswith(" %")
     assert 90 <= float(said.removesuffix(" %")) <= 99.5
     assert "one new block" in MEANING
@@ -39,6 +39,9 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
         event(bare(tier=tier, agreeing=0), held=300, **plain),
         event(bare(tier=tier), state=EventState.CLEARING, **plain),
         event(bare(tier=tier, agreeing=2, voting=5), held=300, **plain),
+        event(proven(tier=tier), proven(tier=tier, asn=64502), held=10, tier=tier),
+        event(silent(tier=tier), held=100, **plain),
+        event(network(tier=tier), tier=tier, against=("new_vantages",)),
     ):
         said = terms_text(each)
         assert said[0][1].startswith("odds of ")
@@ -47,13 +50,11 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
             assert what
             if term.name != "tier" and "little" not in times:
                 assert times.endswith("better odds") == (term.logits > 0)
-    # An event of one vantage is an hour old here: it counts from the first alarm.
-    late = {"signatures_fresh"} if tier is Tier.UNCONFIRMED else set()
-    assert seen == {"tier", *TERMS} - late
+    assert seen == {"tier", *TERMS}
 
 
 def test_the_duration_term_is_in_minutes() -> None:
-    held = event(bare(), held=70, against=("untyped",))
+    held = event(silent(), held=70, against=("untyped",))
     assert any("70 minutes" in what for what, _ in terms_text(held))
     longer = replace(held, updated=held.updated + 10**9)
     assert any("240 minutes" in what and "or more" in what for what, _ in terms_text(longer))

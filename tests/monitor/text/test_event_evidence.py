@@ -7,7 +7,7 @@ import inspect
 
 from msgspec.structs import replace
 
-from monitor.detection.events import series_summary
+from monitor.detection.events import hypotheses, series_summary
 from monitor.detection.events.sources import STRATEGIES
 from monitor.detection.model import (
     Answer,
@@ -47,6 +47,7 @@ def test_every_remark_that_the_detector_makes_has_a_sentence() -> None:
     assert "few_vantages" in made
     for strategy in STRATEGIES.values():
         made |= {*strategy.remarks(True), *strategy.remarks(False)}
+    made |= hypotheses.REMARKS
     assert made == set(event_evidence.AGAINST)
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import confidence
 from monitor.detection.events.confidence import (
+    DOUBTED_MOST,
     LEAST,
     MOST,
     TERMS,
@@ -20,6 +21,7 @@ from monitor.detection.events.confidence import (
 from monitor.detection.model import (
     Change,
     ChangeKind,
+    Contrasts,
     Event,
     EventState,
     NetworkEvidence,
@@ -39,15 +41,16 @@ from tests.monitor.detection.worlds import (
 )
 
 MINUTE = 60_000
+PROVEN = Contrasts(failures=10, answered=9, named=9)
+"""The addresses answer elsewhere, and the name fails at our own host."""
 AT = 1_790_000_000_000
 
 
 def network(asn: int = 64501, **more: Any) -> NetworkEvidence:
     said: dict[str, Any] = {"tier": Tier.CONFIRMED, "agreeing": 3, "voting": 3, "owners": 3}
-    said |= {"signature": True, "dense_per_mille": 980} | more
-    return NetworkEvidence(
-        asn=asn, target="wechat/web", layer="tls", technique="tls.reset.sni", onset=AT, **said
-    )
+    said |= {"known_owners": 3, "signature": True, "dense_per_mille": 980, "layer": "tls"}
+    said |= {"technique": "tls.reset.sni"} | more
+    return NetworkEvidence(asn=asn, target="wechat/web", onset=AT, **said)
 
 
 def event(*networks: NetworkEvidence, held: int = 5, **more: Any) -> Event:
@@ -97,6 +100,16 @@ def test_every_tier_has_a_weight_for_every_term() -> None:
     assert len(values(event(network()))) == len(TERMS)
 
 
+def proven(**more: Any) -> NetworkEvidence:
+    return network(contrasts=PROVEN, **more)
+
+
+def silent(**more: Any) -> NetworkEvidence:
+    """A network without a signature, whose addresses answer elsewhere."""
+    answered = replace(PROVEN, named=0)
+    return bare(contrasts=answered, technique="tcp.timeout", layer="tcp", **more)
+
+
 def test_it_is_the_logistic_function_of_the_sum_of_its_terms() -> None:
     for each in (event(network()), event(bare(), held=60, against=("untyped",))):
         logits = sum(term.logits for term in terms(each)) / 1000
@@ -113,36 +126,50 @@ def test_imports_and_what_was_withdrawn_have_no_figure() -> None:
 
 def test_more_evidence_is_never_less_sure() -> None:
     untyped = {"against": ("untyped",)}
-    one = event(bare(), held=50, **untyped)
-    assert sure(event(network(), held=50)) > sure(one)
-    assert sure(event(bare(), bare(asn=64502), held=50, **untyped)) >= sure(one)
-    assert sure(event(bare(), held=240, **untyped)) > sure(one)
-    assert sure(event(bare(agreeing=2, voting=5), held=50, **untyped)) < sure(one)
-    assert sure(event(bare(agreeing=0, voting=5), held=50, **untyped)) < sure(one)
+    one = event(silent(), held=50, **untyped)
+    assert sure(event(network(), held=50)) < sure(event(proven(), held=50))
+    assert sure(event(silent(), silent(asn=64502), held=50, **untyped)) > sure(one)
+    assert sure(event(bare(), held=50, **untyped)) < sure(one), "nothing told the path"
+    assert sure(event(silent(agreeing=2, voting=5), held=50, **untyped)) < sure(one)
+    assert sure(event(silent(agreeing=0, voting=5), held=50, **untyped)) < sure(one)
     likely = event(network(tier=Tier.LIKELY), tier=Tier.LIKELY)
     alone = event(network(tier=Tier.UNCONFIRMED, agreeing=1), tier=Tier.UNCONFIRMED)
     assert sure(alone) < sure(likely) < sure(event(network()))
 
 
-def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held() -> None:
+def test_a_block_by_name_that_our_own_host_shows_wakes_people_at_once() -> None:
     page = Policy().page_per_mille
-    assert sure(event(network(), held=5)) >= page
-    assert sure(event(network(agreeing=2, voting=2), held=5)) >= page
-    untyped = {"against": ("untyped",)}
-    assert sure(event(bare(), held=70, **untyped)) < page
-    assert sure(event(bare(), held=120, **untyped)) >= page
-    # An upstream of several networks fails for up to an hour and a half.
-    wide = event(bare(), bare(asn=64502), held=90, **untyped)
-    assert sure(event(bare(), held=90, **untyped)) < sure(wide) < page
-    assert sure(event(bare(agreeing=2, voting=5), held=600, **untyped)) < page
+    assert sure(event(proven(), held=5)) >= page
+    assert sure(event(network(), held=10_000)) < page, "long is not proof"
+    answered = network(contrasts=replace(PROVEN, named=0))
+    assert sure(event(answered, held=10_000)) < page
+    assert sure(event(answered, network(asn=64502, contrasts=PROVEN), held=5)) >= page
+
+
+def test_silence_wakes_people_after_an_hour_in_several_networks_whose_addresses_answer() -> None:
+    page, untyped = Policy().page_per_mille, {"against": ("untyped",)}
+    wide = silent(), silent(asn=64502)
+    assert sure(event(*wide, held=59, **untyped)) == DOUBTED_MOST < page
+    assert sure(event(*wide, held=60, **untyped)) >= page
+    assert sure(event(silent(), held=10_000, **untyped)) < page
+    assert sure(event(bare(), bare(asn=64502), held=10_000, **untyped)) < page
+    part = silent(agreeing=2, voting=5), silent(asn=64502, agreeing=2, voting=5)
+    assert sure(event(*part, held=10_000, **untyped)) < page
+
+
+@pytest.mark.parametrize("tier", [Tier.LIKELY, Tier.UNCONFIRMED])
+def test_what_is_not_confirmed_is_never_sure(tier: Tier) -> None:
+    networks = (proven(asn=n, tier=tier) for n in range(64501, 64506))
+    assert sure(event(*networks, tier=tier, held=10_000)) <= DOUBTED_MOST
 
 
 def test_held_is_time_of_the_policy_and_bounded() -> None:
-    place, untyped = TERMS.index("held_many"), {"against": ("untyped",)}
-    assert values(event(bare(), held=59, **untyped))[place] == 5
-    assert values(event(bare(), held=10_000, **untyped))[place] == confidence.HELD_MOST
-    assert values(event(bare(), held=1, pace=60, **untyped))[place] == 6
-    young = replace(event(bare(), held=0, **untyped), history=())
+    place, untyped = TERMS.index("held_path"), {"against": ("untyped",)}
+    assert values(event(silent(), held=59, **untyped))[place] == 5
+    assert values(event(bare(), held=59, **untyped))[place] == 0
+    assert values(event(silent(), held=10_000, **untyped))[place] == confidence.HELD_MOST
+    assert values(event(silent(), held=1, pace=60, **untyped))[place] == 6
+    young = replace(event(silent(), held=0, **untyped), history=())
     assert values(young)[place] == 6, "without a history it counts from the first alarm"
 
 
@@ -183,5 +210,5 @@ def test_success_speaks_against_it() -> None:
 
 def test_time_in_which_nobody_fails_makes_nothing_surer() -> None:
     here = World(standard()).quiet().run(12, in_network(64501, BLACKHOLE))
-    place = TERMS.index("held_many")
+    place = TERMS.index("held_path")
     assert values(here.only)[place] == values(here.run(1, lambda n, who: ok()).only)[place]

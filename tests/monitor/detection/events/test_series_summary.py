@@ -115,7 +115,7 @@ def test_counts_and_witnesses_go_on_from_the_past() -> None:
     }
     kept = witnesses(seen(here), [(1, 1, "first")])
     assert kept[0] == (1, 1, "first")
-    assert kept == sorted(kept)
+    assert list(kept) == sorted(kept)
     assert len(witnesses(seen(here), [(0, n, str(n)) for n in range(50)])) == MAX_WITNESSES
 
 

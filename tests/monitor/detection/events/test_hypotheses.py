@@ -1,0 +1,92 @@
+"""Explanations other than a block: what fits them, and that nothing that fits one is a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.events import hypotheses
+from monitor.detection.events.confidence import DOUBTED_MOST, is_doubted, probability
+from monitor.detection.events.hypotheses import fitting
+from monitor.detection.model import Contrasts, NetworkEvidence, Tier
+from monitor.detection.policy import Policy
+from tests.monitor.detection.events.test_confidence import PROVEN, event, network
+from tests.monitor.detection.worlds import BLACKHOLE, World, blocked, in_network, vantages
+
+SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
+YEARS = 10**9
+
+
+def fits(*networks: NetworkEvidence) -> set[str]:
+    return set(fitting(event(*networks)))
+
+
+def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_explanation() -> (
+    None
+):
+    assert not fits(network(contrasts=Contrasts(failures=9)))
+    assert not fits(network(**SILENT, contrasts=PROVEN))
+
+
+@pytest.mark.parametrize(
+    ("remark", "more"),
+    [
+        ("path_unknown", SILENT),
+        ("path_unknown", SILENT | {"contrasts": Contrasts(failures=9, answered=1)}),
+        ("dead_elsewhere", {"contrasts": Contrasts(failures=9, answered=2, dead=6)}),
+        ("partial_ipv6", {"contrasts": Contrasts(failures=9, answered=9, ipv6=8)}),
+        ("partial_ipv4", {"contrasts": Contrasts(failures=9, answered=9, ipv4=8)}),
+        ("overloaded", SILENT | {"contrasts": PROVEN, "dense_per_mille": 500}),
+        ("refused_by_service", {"technique": "tcp.refused", "contrasts": PROVEN}),
+        (
+            "refused_by_service",
+            {"technique": "tcp.refused", "agreeing": 2, "voting": 5, "contrasts": PROVEN},
+        ),
+        ("new_vantages", {"known_owners": 0, "new_owners": 2}),
+        ("new_vantages", {"known_owners": 1}),
+    ],
+)
+def test_what_fits(remark: str, more: dict[str, Any]) -> None:
+    assert fits(network(**more)) == {remark}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"known_owners": 1, "new_owners": 1},
+        {"known_owners": 0, "new_owners": 3},
+        SILENT | {"contrasts": PROVEN, "dense_per_mille": 950},
+        {"technique": "tcp.refused", "agreeing": 5, "voting": 5, "contrasts": PROVEN},
+        {"contrasts": Contrasts(failures=9, answered=9, ipv6=4)},
+        SILENT | {"technique": "dns.nxdomain"},
+    ],
+)
+def test_what_does_not_fit(more: dict[str, Any]) -> None:
+    assert not fits(network(**more))
+
+
+def test_an_explanation_must_fit_all_networks_of_the_tier() -> None:
+    small, large = network(known_owners=0, new_owners=2), network(asn=64502)
+    assert fits(small) == {"new_vantages"}
+    assert not fits(small, large)
+    assert not fits(large, network(asn=64503, known_owners=0, new_owners=1, tier=Tier.UNCONFIRMED))
+
+
+@pytest.mark.parametrize("remark", sorted(hypotheses.REMARKS))
+def test_nothing_that_is_doubted_is_sure_enough_for_a_page(remark: str) -> None:
+    whole = [network(asn=n, contrasts=PROVEN) for n in range(64501, 64505)]
+    doubted = event(*whole, held=10_000, against=(remark,))
+    assert is_doubted(doubted)
+    assert (probability(doubted) or 0) <= DOUBTED_MOST < Policy().page_per_mille
+    assert (probability(event(*whole, held=10_000)) or 0) >= Policy().page_per_mille
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+def test_two_new_owners_in_a_network_of_two_never_page(verdict: Any) -> None:
+    at = World([]).round
+    new = vantages(2, enrolled=at - 7 * 86_400_000)
+    world = World([*new, *vantages(3, "FR", 64503)]).quiet()
+    world.run(60, in_network(64501, verdict))
+    assert "new_vantages" in world.only.against
+    assert (probability(world.only) or 0) <= DOUBTED_MOST
