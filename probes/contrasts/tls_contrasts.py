@@ -88,12 +88,14 @@ async def _reach_address(run: EndpointRun, address: str) -> Connection:
         return connection
     if connection.tls.plain_http:
         _record_clear_answer(run, connection)
+        if run.course.contrasts and run.once("no_verify"):
+            await _who_answers(run)
     elif connection.tls.verify_code:
         if run.course.contrasts and run.once("no_verify"):
             await _examine_foreign_certificate(run, connection.tls)
             if innocuous_passes is None:
                 await _innocuous_once(run, address)
-            await _whose_certificate(run)
+            await _who_answers(run)
     else:
         return await _contrast(run, connection, innocuous_passes)
     return connection
@@ -171,16 +173,20 @@ def _has_innocuous(run: EndpointRun) -> bool:
     return run.sni.innocuous not in ("", run.endpoint.server_name)
 
 
-async def _whose_certificate(run: EndpointRun) -> None:
-    """Does our own host show the service's name, and a name that nobody has and no list names, a
-    certificate of the same authority?"""
+async def _who_answers(run: EndpointRun) -> None:
+    """Is the service's name answered alike at our own host, and a name that nobody has and no list
+    names?"""
     if not run.sni.address or not run.endpoint.server_name:
         return
     address, port = parse_authority(run.sni.address, 443)
-    unlisted = f"{secrets.token_hex(6)}.example"
-    for contrast, name in ((Contrast.INNOCUOUS_NAME, unlisted), (Contrast.REFLECTOR, None)):
+    for contrast, name in ((Contrast.INNOCUOUS_NAME, unlisted()), (Contrast.REFLECTOR, None)):
         # It is refused, and a certificate that is refused is kept whole.
         (await reconnect(run, address, contrast, port=port, name=name)).close()
+
+
+def unlisted() -> str:
+    """A name that nobody has and no list names."""
+    return f"{secrets.token_hex(6)}.example"
 
 
 async def _innocuous(run: EndpointRun, address: str, port: int | None = None) -> bool:

@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from probes.contrasts import partial_loss
+from probes.contrasts.tls_contrasts import unlisted
 from probes.endpoint.endpoint_run import Connection, EndpointRun
+from probes.net.resolvers import parse_authority
 from probes.wire.failure import Failure
-from probes.wire.observation import Contrast
+from probes.wire.observation import Contrast, HTTPExchange
+
+PORT = 80
+"""Of our own host: nobody serves pages there."""
 
 
 async def measure(run: EndpointRun) -> None:
@@ -45,13 +52,32 @@ async def _request(run: EndpointRun, connection: Connection) -> None:
     if innocuous_first:
         await _innocuous(run, address)
     seen = await run.http_request(connection)
-    if seen is None or seen.failure is None:
+    if seen is None:
+        return
+    if seen.failure is None:
+        if run.course.contrasts and run.sni.address and _is_odd(seen):
+            await _own_host(run)
         return
     if run.course.contrasts and not innocuous_first:
         await _innocuous(run, address)
     silent = seen.failure == Failure.TIMEOUT
     if run.course.repeats and await run.again(silent, address, _repeat(run, address)):
         await _measure_loss(run, address)
+
+
+def _is_odd(seen: HTTPExchange) -> bool:
+    """Whether it refuses the request, or leads to another site."""
+    led = (urlsplit(seen.location or "").hostname or seen.host).split(".")[-2:]
+    return (seen.status or 0) >= 400 or led != seen.host.split(".")[-2:]
+
+
+async def _own_host(run: EndpointRun) -> None:
+    """Does anybody answer at our own host, for a name that nobody has: a sign-in page, or a notice
+    in place of every page?"""
+    address, _ = parse_authority(run.sni.address, PORT)
+    kind = Contrast.REFLECTOR
+    connection = await run.connect(address, port=PORT, contrast=kind)
+    await run.http_request(connection, host=unlisted(), contrast=kind)
 
 
 async def _repeat(run: EndpointRun, address: str) -> bool:

@@ -327,7 +327,9 @@ def _lucky(client: socket.socket, order: dict[str, Any]) -> bool:
 def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected TLS connection."""
     name = server_name(peek(client, whole_hello))
-    if order["name"] not in (name, EVERY) and order.get("hangs_up") and _meant(client, order):
+    if name in order.get("spared", ()):
+        splice(client)
+    elif order["name"] not in (name, EVERY) and order.get("hangs_up") and _meant(client, order):
         client.recv(16384)  # in place of a server that does so
     elif order["name"] not in (name, EVERY) and original(client)[0] in order.get("mute", ()):
         time.sleep(PATIENCE)  # in place of a server that says nothing to other names
@@ -362,7 +364,9 @@ def over_http(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected HTTP connection."""
     head = peek(client, lambda seen: b"\r\n\r\n" in seen)
     hit = b"\r\nhost: " + order["name"].encode() + b"\r\n" in head.lower()
-    if not (hit or order["name"] == EVERY) or not _meant(client, order):
+    hosts = [f"\r\nhost: {name}\r\n".encode() for name in order.get("spared", ())]
+    spared = any(host in head.lower() for host in hosts)
+    if spared or not (hit or order["name"] == EVERY) or not _meant(client, order):
         splice(client)
         return
     if order["act"] == "reset":

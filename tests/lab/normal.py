@@ -53,6 +53,7 @@ class Normaliser:
                 if host.name not in self._names:
                     self._count[kind] += 1
                     self._names[host.name] = f"{kind}-{self._count[kind]}.test"
+                    self._names[host.country_domain] = f"www.{kind}-{self._count[kind]}.fr"
                 for address in host.addresses:
                     self._address(address)
         for address in (plan.resolver, plan.silent, plan.reflector, plan.warner, plan.private):

@@ -37,6 +37,11 @@ class Host:
         return PORTS.get(self.protocol, 443)
 
     @property
+    def country_domain(self) -> str:
+        """Its site under the domain of a country."""
+        return f"www.{self.name.split('.')[-2]}.fr"
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """All addresses on which it is served."""
         return (*self.v4, *self.v6, *self.far_v4, *self.far_v6)

@@ -42,6 +42,8 @@ class Twist:
     """It answers 403 to whoever comes from the vantage's network."""
     edition: str = ""
     """Whoever comes from the vantage's network gets the page in another language."""
+    country_domain: str = ""
+    """It leads whoever comes from the vantage's network to its domain for that country."""
     hangs_up: str = ""
     """It closes each connection after the request."""
     hangs_up_there: str = ""
@@ -177,6 +179,8 @@ def nginx(
             refuse = [f"listen {a}:{host.port} ssl default_server;" for a in listen]
             blocks.append([*refuse, "ssl_reject_handshake on;"])
         lines += [f"return {_HANG_UP};"] if host in hosts(plan, twist.hangs_up) else []
+        if host in hosts(plan, twist.country_domain):
+            lines += [f"if ($there) {{ return 302 http://{host.country_domain}/; }}"]
         if host in hosts(plan, twist.edition):
             there = _EDITION % ("Willkommen", "Hilfe", "Anmelden")
             lines += [f"if ($there) {{ return 200 '{there}'; }}"]

@@ -43,6 +43,7 @@ _TWISTS = {
     "benign.forbidden_there": "forbidden_there",
     "benign.authority": "refused_there",
     "benign.edition": "edition",
+    "benign.country_domain": "country_domain",
     "benign.hangs_up": "hangs_up",
     "benign.hangs_up_there": "hangs_up_there",
     "benign.law_there": "law_there",

@@ -84,8 +84,8 @@ def answer_of(context: EndpointContext, lookup: DNSLookup) -> DNSAnswer:
         others_known=others_known,
         bogon=bogon,
         page=_page_of(context, lookup, own)
-        or (_page_at(context, addresses) if others_known else None),
-        foreign=any(map(_foreign, addresses)),
+        or (_page_at(context, addresses) if others_known and not context.anyone_answers else None),
+        foreign=not context.anyone_answers and any(map(_foreign, addresses)),
         other_page=_other_page(context, addresses, trusted),
         dead=_dead(context, addresses, trusted),
         by_name=any(name_filtered(context, address) for address in addresses)

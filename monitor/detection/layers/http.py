@@ -37,6 +37,8 @@ class HTTPAnswer(msgspec.Struct, frozen=True, gc=False):
     foreign_redirect: bool = False
     same: bool = False
     """A control got the same status (and the same redirect host, and no block page)."""
+    for_any_host: bool = False
+    """At our own host, which serves no pages, somebody gives the same to a name that nobody has."""
     other: bool = False
     """A control got an answer, but another one: another status and title, or another page."""
 
@@ -85,6 +87,7 @@ def _answer(
 ) -> HTTPAnswer:
     """`there`: the exchanges of controls."""
     same, other = _compared(context, exchange, there)
+    ours = context.endpoint.reflector.http
     return HTTPAnswer(
         proven=proven,
         status=exchange.status or 0,
@@ -93,6 +96,12 @@ def _answer(
         page_abroad=None if proven else context.page_abroad(exchange),
         foreign_redirect=_redirects_away(exchange),
         same=same,
+        for_any_host=(
+            not proven
+            and ours is not None
+            and http_kind(ours) is Kind.OK
+            and _same(context, exchange, ours)
+        ),
         other=other,
     )
 
@@ -190,6 +199,14 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         lambda exchange: exchange.kind is not Kind.OK and exchange.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or before.",
+    ),
+    Rule(
+        "http.any_host",
+        lambda exchange: exchange.kind is Kind.OK and exchange.answer.for_any_host,
+        State.INCONCLUSIVE,
+        "In clear text, what somebody answers at our own host too, which serves no pages, for a "
+        "name that nobody has: a sign-in page, or a notice in place of every page.",
+        evidence=("captive_portal",),
     ),
     Rule(
         "http.blockpage",

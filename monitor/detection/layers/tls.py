@@ -226,6 +226,14 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         evidence=("certificate_dates",),
     ),
     Rule(
+        "tls.http_any_host",
+        lambda handshake: handshake.kind is Kind.PLAIN_HTTP and handshake.certificate.for_any_name,
+        State.INCONCLUSIVE,
+        "An answer in clear-text HTTP in place of TLS, at our own host as well for a name that "
+        "nobody has: a sign-in page that lets some hosts pass.",
+        evidence=("captive_portal",),
+    ),
+    Rule(
         "tls.http_response",
         lambda handshake: handshake.kind is Kind.PLAIN_HTTP,
         State.BLOCKED,

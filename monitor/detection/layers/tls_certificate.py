@@ -36,7 +36,8 @@ class ShownCertificate(msgspec.Struct, frozen=True, gc=False):
     """Another name gets from this server what the control gets for ours, or our own host shows it
     for our name as well."""
     for_any_name: bool = False
-    """A liveness host, or our own host for a name that nobody has, shows the same authority."""
+    """A liveness host, or our own host for a name that nobody has, shows the same authority, or
+    answers in clear text as well."""
     other_edge: bool = False
     """A trusted authority's certificate for another name, shown at addresses alone that no control
     saw, and no known block page behind it."""
@@ -66,7 +67,7 @@ def shown_certificate(
         system_root="system_root" in handshake.evidence,
         page=page,
         for_this_name=refused and _for_this_name(context, handshake, theirs - {leaf}),
-        for_any_name=refused and _for_any_name(context, handshake),
+        for_any_name=(refused or kind is Kind.PLAIN_HTTP) and _for_any_name(context, handshake),
         other_edge=kind is Kind.OTHER_NAME
         and page is None
         and all(
@@ -92,11 +93,10 @@ def _for_this_name(
 
 
 def _for_any_name(context: EndpointContext, handshake: TLSHandshake) -> bool:
-    ours = context.endpoint.reflector.tls
-    at = () if ours is None else ((ours.address, ours.port),)
-    there = (endpoint.addresses.get(place) for endpoint in context.siblings for place in at)
-    beside = (other for view in there if view for other in view.tls.every_innocuous)
-    shown = (*context.vantage.shown_by, *(shown_by(other.chain) for other in beside))
+    if tls_kind(handshake) is Kind.PLAIN_HTTP:
+        return context.anyone_answers
+    beside = (shown_by(other.chain) for other in context.unlisted_at_reflector)
+    shown = (*context.vantage.shown_by, *beside)
     return any(_same_showed(handshake, other) for other in shown)
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
 from monitor.detection.observed.background import resent
-from monitor.detection.observed.kinds import Kind, app_kind, dns_kind
+from monitor.detection.observed.kinds import Kind, app_kind, dns_kind, http_kind, tls_kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import (
@@ -23,7 +23,7 @@ from monitor.detection.observed.view import (
     answers,
     proven,
 )
-from probes.wire.observation import HTTPExchange
+from probes.wire.observation import HTTPExchange, TLSHandshake
 
 AFTER_TRIGGER = "after_trigger"
 """Evidence of an innocuous name: the service's name had failed here shortly before."""
@@ -184,6 +184,23 @@ class EndpointContext:
         every = [host for endpoint in self.siblings for host in endpoint.hosts_again.over_udp]
         again = [host for host in every if family(host.address) == address.family] or every
         return bool(again) and all(app_kind(host) is not Kind.OK or resent(host) for host in again)
+
+    @property
+    def unlisted_at_reflector(self) -> list[TLSHandshake]:
+        """Handshakes with other names at our own host."""
+        ours = self.endpoint.reflector.tls
+        at = () if ours is None else ((ours.address, ours.port),)
+        there = (endpoint.addresses.get(place) for endpoint in self.siblings for place in at)
+        return [handshake for view in there if view for handshake in view.tls.every_innocuous]
+
+    @property
+    def anyone_answers(self) -> bool:
+        """Whether somebody answers in clear text at our own host, which serves no pages: then a
+        page at an address is not the address's own."""
+        page = self.endpoint.reflector.http
+        return (page is not None and http_kind(page) is Kind.OK) or any(
+            tls_kind(handshake) is Kind.PLAIN_HTTP for handshake in self.unlisted_at_reflector
+        )
 
     def family_dead(self, address: AddressView) -> bool:
         """Whether no liveness host was reached over the address family."""

@@ -319,12 +319,30 @@ def _portal(address: AddressView) -> bool:
     return False
 
 
-def foreign_host(other: str, host: str) -> bool:
-    """Whether a redirect leaves the site, which is identified by the last two labels.
+_SECOND_LEVEL = frozenset(
+    ("ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "ne", "net", "or", "org")
+)
+"""Labels below a country's domain under which names are registered (co.uk, com.br, or.jp)."""
 
-    With public suffixes of two labels some foreign hosts are missed, but no related host is
-    accused.
+
+def foreign_host(other: str, host: str) -> bool:
+    """Whether a redirect leaves the site, which is identified by the last two labels, or by its
+    registered label: services have the same one under the domains of several countries.
+
+    With public suffixes that are not known here some foreign hosts are missed, but no related host
+    is accused.
     """
     if not other:
         return False
-    return other.split(".")[-2:] != host.lower().rstrip(".").split(".")[-2:]
+    host = host.lower().rstrip(".")
+    if other.split(".")[-2:] == host.split(".")[-2:]:
+        return False
+    return _registered_label(other) != _registered_label(host)
+
+
+def _registered_label(host: str) -> str:
+    """The label before the public suffix."""
+    labels = host.split(".")[:-1]
+    if len(labels) > 1 and labels[-1] in _SECOND_LEVEL:
+        labels.pop()
+    return labels[-1] if labels else host

@@ -110,6 +110,8 @@ class ReflectorView(msgspec.Struct):
 
     tls: TLSHandshake | None = None
     quic: QUICHandshake | None = None
+    http: HTTPExchange | None = None
+    """Whoever answers a request in clear text there: nobody serves pages at this address."""
     transfers: list[Transfer] = field(default_factory=list)
 
 
@@ -229,6 +231,9 @@ def _add_tls(endpoint: EndpointView, handshake: TLSHandshake) -> None:
 
 
 def _add_http(endpoint: EndpointView, exchange: HTTPExchange) -> None:
+    if exchange.contrast is Contrast.REFLECTOR:
+        endpoint.reflector.http = better(endpoint.reflector.http, exchange, http_kind(exchange))
+        return
     address = endpoint.of(exchange)
     if exchange.contrast is Contrast.NO_VERIFY:
         address.unverified = better(address.unverified, exchange, http_kind(exchange))

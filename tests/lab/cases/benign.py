@@ -21,6 +21,34 @@ CHANCE = (
 """What may be said where connections or lookups die at random."""
 CASES: tuple[Case, ...] = (
     Case(
+        "benign.exempting",
+        "inconclusive",
+        ("tls.local_interceptor",),
+        None,
+        TLS,
+        evidence=("tls_interception",),
+        everyone=True,
+    ),
+    Case(
+        "benign.hotspot",
+        "inconclusive",
+        ("tls.http_any_host", "http.any_host"),
+        None,
+        ANY,
+        evidence=("captive_portal",),
+        everyone=True,
+    ),
+    Case(
+        "benign.notice",
+        "inconclusive",
+        ("http.any_host",),
+        None,
+        ("http",),
+        evidence=("captive_portal",),
+        everyone=True,
+    ),
+    Case("benign.country_domain", "ok", WORKS, None, ("http",)),
+    Case(
         "benign.clock",
         "inconclusive",
         ("vantage.clock_wrong",),

@@ -33,6 +33,18 @@ def _nobody(plan: Plan) -> dict[str, Any]:
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
     """Make the trouble of one case."""
     match how:
+        case "exempting":
+            # An antivirus that leaves alone what it knows, and intercepts all else.
+            certificate, key = world.stranger_certificate("any.invalid")
+            order = {"name": EVERY, "act": "pretend", "spared": _known(plan)}
+            world.interfere({"tls": order | {"certificate": str(certificate), "key": str(key)}})
+        case "hotspot":
+            order = {"name": EVERY, "spared": _known(plan)}
+            page = ("page", "away", "known_host")[plan.seed % 3]
+            world.interfere({"http": order | {"act": page}, "tls": order | {"act": "page"}})
+        case "notice":
+            act = ("known_host", "away", "page")[plan.seed % 3]
+            world.interfere({"http": {"name": EVERY, "act": act}})
         case "limits":
             # What liveness asks is answered, for two families; then it is enough.
             alive = (*plan.international, plan.echo, plan.domestic)
@@ -162,6 +174,11 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 world.nft(f"add rule inet c f iifname pr1 {to(address)} {large}")
         case _:
             pass  # the world itself is the case
+
+
+def _known(plan: Plan) -> list[str]:
+    """Names that show whether a line works, as many know them."""
+    return [host.name for host in (*plan.international, plan.domestic)]
 
 
 def _outage(world: World, plan: Plan, victim: Service) -> None:

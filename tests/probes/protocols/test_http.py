@@ -6,7 +6,7 @@ import pytest
 
 from probes.protocols import http
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
-from probes.wire.target import Endpoint
+from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server
 from tests.world.dns_server import Address, Rcode
 from tests.world.loopback import PATIENT, SHORT, internet
@@ -47,6 +47,36 @@ async def test_filtered_by_host_name(interference: Behaviour, failure: str):
         (None, NAME, failure),
         (Contrast.INNOCUOUS_NAME, "innocuous.test", None),
         (Contrast.REPEAT, NAME, failure),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (GOOD, False),
+        (tls_server.clear_http("302 Found", b"", f"Location: https://www.{NAME}/\r\n"), False),
+        (tls_server.clear_http("302 Found", b"", "Location: http://portal.test2/\r\n"), True),
+        (tls_server.clear_http("403 Forbidden", b"no"), True),
+    ],
+    ids=["a page", "its own site", "another site", "a refusal"],
+)
+async def test_our_own_host_is_asked_where_an_answer_is_odd(
+    monkeypatch: pytest.MonkeyPatch, answer: Behaviour, asked: bool
+):
+    async with (
+        tls_server.serve(answer) as server,
+        tls_server.serve(GOOD, "127.0.0.3") as ours,
+        internet(
+            {NAME: Address("127.0.0.1")}, sni=SNIContrast(address=f"127.0.0.3:{ours.port}")
+        ) as net,
+    ):
+        monkeypatch.setattr(http, "PORT", ours.port)
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="http"))
+        await http.measure(run)
+    there = [o for o in run.observations if getattr(o, "contrast", None) is Contrast.REFLECTOR]
+    assert {o.address for o in there} == ({"127.0.0.3"} if asked else set())
+    assert [o.host.endswith(".example") for o in there if isinstance(o, HTTPExchange)] == [
+        True for _ in range(asked)
     ]
 
 

@@ -11,12 +11,15 @@ from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
 from probes.net.page_shape import page_shape
+from probes.wire.failure import Failure
 from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
     FORGED,
     HTTP,
     HTTPS,
+    OWN_HOST,
+    REFLECTOR,
     control,
     dns,
     http,
@@ -74,6 +77,23 @@ def test_another_page_with_the_same_status_is_not_ok() -> None:
     beside = [control(*secure, http(at=HTTPS, **WELCOME), endpoints=(HTTPS,))]
     said = verdict(*secure, http(at=HTTPS, **NOTICE), endpoints=(HTTPS,), beside=beside)
     assert said.state == "ok"
+
+
+AWAY = {"status": 302, "location": "http://portal.elsewhere.net/"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "state"),
+    [(AWAY, "inconclusive"), (NOTICE, "blocked"), ({"failure": Failure.REFUSED}, "blocked")],
+    ids=["the same", "another page", "nobody answers"],
+)
+def test_what_our_own_host_is_answered_with_too_is_a_sign_in_page(
+    ours: dict[str, Any], state: str
+) -> None:
+    there = http(REFLECTOR, **{"host": "0a1b2c3d4e5f.example"} | OWN_HOST | ours)
+    said = verdict(*plain(http(**AWAY)), there, **GIVEN)
+    assert said.state == state
+    assert ("captive_portal" in said.evidence) == (state == "inconclusive")
 
 
 def test_another_page_at_an_address_of_its_own_is_a_forged_answer() -> None:

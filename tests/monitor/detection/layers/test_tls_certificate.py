@@ -11,6 +11,7 @@ import pytest
 
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique, Verdict
+from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation, Certificate, TLSHandshake
 from tests.lab.trust import Authority, self_sign
 from tests.monitor.detection.scenes import (
@@ -135,6 +136,19 @@ def test_what_another_name_gets_here(
 ) -> None:
     shown = foreign(A1, chain=chains(HOST))
     assert said(shown, tls(A1, chain=chain, **INNOCUOUS)).rule == rule
+
+
+def clear(**contrast: Any) -> TLSHandshake:
+    """Clear text in place of TLS, at our own host."""
+    return tls(REFLECTOR, Failure.SSL_FAILED_HANDSHAKE, plain_http=True, **contrast)
+
+
+def test_clear_text_for_every_name_is_a_sign_in_page() -> None:
+    shown = tls(A1, Failure.SSL_FAILED_HANDSHAKE, plain_http=True)
+    assert said(shown).rule == "tls.http_response"
+    assert said(shown, clear(**OWN_HOST)).rule == "tls.http_response"
+    verdict = said(shown, clear(**OWN_HOST), clear(**INNOCUOUS | {"sni": UNLISTED}))
+    assert (verdict.state, verdict.rule) == (State.INCONCLUSIVE, "tls.http_any_host")
 
 
 def test_the_control_got_the_same() -> None:

@@ -185,6 +185,12 @@ def test_interception_needs_half_of_the_hosts() -> None:
         ("www.a.example", "a.example", False),
         ("login.a.example", "www.a.example", False),
         ("portal.net", "a.example", True),
+        ("www.srv.fr", "srv.com", False),
+        ("srv.co.uk", "www.srv.com", False),
+        ("srv.com.br", "srv.com", False),
+        ("srv.blocked.ru", "srv.com", True),
+        ("notice.co.uk", "srv.co.uk.com", True),
+        ("localhost", "srv.com", True),
     ],
 )
 def test_foreign_hosts(other: str, host: str, foreign_site: bool) -> None:
