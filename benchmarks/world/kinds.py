@@ -24,8 +24,6 @@ WORST = (BY_NAME, HIDDEN)
 """What nothing that is measured tells from a block: a fault that reads names, of the target alone.
 """
 KINDS = (NOMINAL, BURSTS, SIGNED, MORE_SIGNED, UPSTREAM, NATIONAL, OWNER, LOOKALIKE)
-BACKGROUND = {OWNER: OWNER, LOOKALIKE: LOOKALIKE}
-"""The kind with the same rates but for faults of networks, where that is not `NOMINAL`."""
 _MINUTES = (20.0, 90.0)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-import xml.etree.ElementTree as ET
 
 import pytest
 
 from benchmarks.world.calibration import chance, counted, score, sure, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
-from benchmarks.world.reliability_diagram import reliability
 from benchmarks.world.statements import Said, Story
 from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, MOST, TERMS, WEIGHTS
 from monitor.detection.model import Tier
@@ -69,15 +67,6 @@ def test_a_score_can_be_of_some_tiers() -> None:
     numbers = {(said(), True): 3.0, (said(Tier.UNCONFIRMED), False): 97.0}
     assert score(numbers, WEIGHTS, (Tier.CONFIRMED,)).weight == 3
     assert score(numbers, WEIGHTS).weight == 100
-
-
-def test_the_picture_has_a_mark_a_bin_and_says_its_figures() -> None:
-    numbers = {(said(), True): 3.0, (said(signatures=1, signatures_all=1), False): 1.0}
-    found = score(numbers, WEIGHTS)
-    drawn = ET.fromstring(reliability({"once": found, "by round": found}, "Confidence"))
-    marks = [e for e in drawn.iter() if e.tag.endswith(("circle", "rect")) and e.get("stroke")]
-    assert len(marks) == 1 + 2 * (1 + len(found.bins))
-    assert f"Brier {found.brier:.3f}" in ET.tostring(drawn, encoding="unicode")
 
 
 def test_an_event_counts_once_when_it_is_first_sure() -> None:
