@@ -238,8 +238,9 @@ async def enrol_answer(
     catalogue_key: str = "",
 ) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
-    {"probe", "user", "secret", "broker": [URLs], "role", "owner", "catalogue_key"} or {"error"}.
-    `catalogue_key` is the public key that signs catalogues, empty for none."""
+    {"probe", "user", "secret", "broker": [URLs], "role", "owner", "catalogue_key", "country",
+    "asn"} or {"error"}. `catalogue_key` is the public key that signs catalogues, empty for none;
+    country and network are those of `seen`, for the volunteer to confirm."""
     try:
         wanted = msgspec.json.decode(body, type=_EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -255,6 +256,8 @@ async def enrol_answer(
                     **msgspec.structs.asdict(enrolled),
                     "broker": list(brokers),
                     "catalogue_key": catalogue_key,
+                    "country": seen[0],
+                    "asn": seen[1],
                 }
                 return 201, msgspec.json.encode(answer)
     except StoreUnavailableError:

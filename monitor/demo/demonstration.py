@@ -162,7 +162,9 @@ async def _probe(
     state = data / "probes" / vantage.label
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with slots:
-        failed = await enrol_child(monitor, state, vantage.role, vantage.owner, vantage.label)
+        failed = await enrol_child(
+            monitor, state, vantage.role, vantage.owner, vantage.label, consent
+        )
     if failed is not None:
         log.error("%s", failed)
         return

@@ -55,10 +55,10 @@ async def consent_hash() -> str:
 
 
 async def enrol_child(
-    monitor: LocalMonitor, state: Path, role: str, owner: str, name: str
+    monitor: LocalMonitor, state: Path, role: str, owner: str, name: str, agreed: str
 ) -> str | None:
     """Enrol the probe whose state is in a directory, unless it is enrolled; return the error, or
-    None."""
+    None. `agreed` is the hash of `consent_hash`: whoever started the monitor runs the probe."""
     if (state / "enrolment.json").exists():
         return None
     for _ in range(ENROL_ATTEMPTS):
@@ -66,7 +66,7 @@ async def enrol_child(
         token, text = new_token(monitor.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
         await monitor.registry.add_token(token)
         # Not an argument: every user of the machine can read arguments.
-        environment = {"REACHPROBE_TOKEN": text}
+        environment = {"REACHPROBE_TOKEN": text, "REACHPROBE_ACCEPT_RISKS": agreed}
         status, errors = await run_once([*PROBE, "join", "--state", str(state)], environment)
         if status == 0:
             return None
@@ -85,14 +85,15 @@ async def local_probe(
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     often = "" if interval is None else f" every {interval} s"
     print(NOTICE.format(often=often), file=sys.stderr, flush=True)
-    failed = await enrol_child(monitor, state, "vantage", "local", "the local probe")
+    agreed = await consent_hash()
+    failed = await enrol_child(monitor, state, "vantage", "local", "the local probe", agreed)
     if failed is not None:
         log.error("%s; the monitor runs without the local probe", failed)
         await stop.wait()
         return
     command = [
         *PROBE, "run", "--state", str(state),
-        "--broker", monitor.broker_url, "--accept-risks", await consent_hash(),
+        "--broker", monitor.broker_url, "--accept-risks", agreed,
     ]  # fmt: skip
     if interval is not None:
         command += ["--interval", str(interval)]

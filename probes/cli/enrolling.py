@@ -32,20 +32,20 @@ def join(chosen: Namespace, log: Log) -> int:
     for url in enrolled.broker:
         options.broker_at("the collector's answer: broker", url)
     enrolment.save(chosen.state, enrolled)
-    agreeing = f" --accept-risks {consent.digest()}"
-    with contextlib.suppress(consent.ConsentError):
-        consent.require(chosen.state)
-        agreeing = ""
+    country, asn = enrolled.country or "CC", enrolled.asn or "N"
+    told = "where this machine is"
+    if enrolled.country:
+        told += ", as the monitor sees it: give others if that is wrong, as behind a VPN"
     print(
         f"enrolled as {enrolled.probe} ({enrolled.role}); "
-        f"next: reachprobe run --country CC --asn N{agreeing} (where this machine is)"
+        f"next: reachprobe run --country {country} --asn {asn} ({told})"
     )
     return 0
 
 
 def _ask_consent(chosen: Namespace) -> None:
     """Show the risks before the token is spent, unless they were agreed to, and ask for agreement
-    on a terminal. Elsewhere `run` demands it. Raises ConsentError when it is refused."""
+    on a terminal. Raises ConsentError when it is refused, and where nobody can be asked."""
     if chosen.accept_risks:
         consent.agree(chosen.state, chosen.accept_risks, dt.datetime.now(dt.UTC))
         return
@@ -54,12 +54,10 @@ def _ask_consent(chosen: Namespace) -> None:
         return
     print(consent.text(), file=sys.stderr)
     if not sys.stdin.isatty():
-        print(
-            f"To agree: reachprobe consent --accept-risks {consent.digest()}",
-            file=sys.stderr,
-            flush=True,
+        raise consent.ConsentError(
+            "not enrolled, and the token is not used: nobody has agreed; to agree, add "
+            f"--accept-risks {consent.digest()}"
         )
-        return
     print("Do you agree? Type yes, or anything else to stop: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() != "yes":
         raise consent.ConsentError("not enrolled, and the token is not used: you did not agree")

@@ -20,7 +20,7 @@ import certifi
 import msgspec
 
 from probes import state_directory
-from probes.wire.bounds import ProbeId, Text
+from probes.wire.bounds import ASN, ProbeId, Text
 from probes.wire.bounds import Token as Wire
 from probes.wire.enrolment_token import EnrolmentToken
 
@@ -54,6 +54,11 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of the collector that enrolled this probe."""
     catalogue_key: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     """Public key whose catalogues this probe takes; empty for none."""
+    country: Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
+    """Where the monitor saw this machine when it enrolled; empty if it has no table of networks.
+    The volunteer decides whether that is right."""
+    asn: ASN = 0
+    """The network, as for the country; 0 if unknown."""
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:

@@ -93,13 +93,13 @@ class Fleet:
         self.wait(lambda: self.get("/readyz") == "ready\n", 300, "the centre")
         members = [(s, f"{s}-{n}", o) for s in NETWORKS for n, o in enumerate(OWNERS)]
         members.append(("control", "centre", "centre"))
+        consent = self._call(command("reachprobe"), "consent")
+        agreed = ("--accept-risks", re.findall(r"\b[0-9a-f]{16}\b", consent)[-1])
         for space, name, owner in members:
-            self._probe(space, name, "join", tokens[owner], wait=True)
+            self._probe(space, name, "join", tokens[owner], *agreed, wait=True)
         with sqlite3.connect(self._data / "reachwatch.db", timeout=20) as store:
             store.execute("UPDATE probe SET enrolled = enrolled - ?", (7 * DAY_MS,))
         store.close()
-        consent = self._call(command("reachprobe"), "consent")
-        agreed = re.findall(r"\b[0-9a-f]{16}\b", consent)[-1]
         for space, name, _ in members:
             resolver = self._world.plan.resolver
             if space == "control":
@@ -107,7 +107,7 @@ class Fleet:
             self._probe(
                 space, name, "run", "--allow-private", "--interval", str(self.interval), "--full",
                 "--catalogue", str(self._world.catalogue), "--resolver", f"{resolver}:53",
-                "--accept-risks", agreed,
+                *agreed,
                 "--country", "RU" if space in NETWORKS else "NL",
                 "--asn", str(NETWORKS.get(space, 64503)),
             )  # fmt: skip

@@ -171,7 +171,9 @@ async def test_enrol_over_json(registry: Registry) -> None:
     )
     assert status == 201
     fields = json.loads(answer)
-    assert set(fields) == {"probe", "user", "secret", "broker", "role", "owner", "catalogue_key"}
+    assert set(fields) == {
+        *("probe", "user", "secret", "broker", "role", "owner", "catalogue_key", "country", "asn")
+    }
     assert fields["broker"] == ["mqtts://b:8883"]
     assert fields["catalogue_key"] == "a" * 64
     again, answer = await enrolment.enrol_answer(registry, body, NOW, ["mqtts://b:8883"])

@@ -141,33 +141,50 @@ async def test_joining_shows_the_risks_before_the_token_is_spent(tmp_path: Path)
         code, out, err = await reachprobe(join)
         assert (code, out) == (2, "")
         assert err.startswith(consent.text())
-        assert consent.digest() in err
         assert err.splitlines()[-1] == (
-            "reachprobe: the collector refused: the token is unknown, used up or expired: "
-            "ask your operator for a new token"
+            "reachprobe: not enrolled, and the token is not used: nobody has agreed; to agree, add "
+            f"--accept-risks {consent.digest()}"
         )
         asked = len(front.asked)
+        assert asked == 0
         # On a terminal the volunteer is asked, and a no costs no token.
         for answer, code in ((b"no\n", 2), (b"yes\n", 2)):
             assert await on_a_terminal(join, answer) == code
             assert len(front.asked) == asked + (answer == b"yes\n")
         assert consent.require(tmp_path) == consent.digest()
         _, _, err = await reachprobe(join)
-        assert err.count("\n") == 1, "the risks were agreed to"
+        assert err == (
+            "reachprobe: the collector refused: the token is unknown, used up or expired: "
+            "ask your operator for a new token\n"
+        ), "the risks were agreed to"
 
 
-async def test_join_without_a_terminal_says_how_to_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({}, "run --country CC --asn N (where this machine is)\n"),
+        ({"country": "", "asn": 0}, "run --country CC --asn N (where this machine is)\n"),
+        (
+            {"country": "FR", "asn": 64503},
+            "run --country FR --asn 64503 (where this machine is, as the monitor sees it: ",
+        ),
+    ],
+    ids=["older", "unknown", "known"],
+)
+async def test_join_tells_where_the_monitor_sees_this_machine(
+    tmp_path: Path, seen: dict[str, object], told: str
+) -> None:
     with desk() as front:
         answer = {
             "probe": PROBE, "user": PROBE, "secret": "hush", "role": "vantage",
             "owner": "o", "broker": ["mqtts://broker.example"],
         }  # fmt: skip
-        front.answer("/api/v1/enrol", 201, answer)
+        front.answer("/api/v1/enrol", 201, answer | seen)
         token = encode_token(EnrolmentToken(url=front.url, id="a", secret="b"))
-        for name, more in (("a", []), ("b", ["--accept-risks", consent.digest()])):
-            code, out, _ = await reachprobe(["join", token, "--state", str(tmp_path / name), *more])
-            assert code == 0
-            assert (f"--asn N --accept-risks {consent.digest()} (" in out) is (not more)
+        agreed = ("--accept-risks", consent.digest())
+        code, out, _ = await reachprobe(["join", token, "--state", str(tmp_path), *agreed])
+        assert code == 0
+        assert told in out
 
 
 async def on_a_terminal(arguments: list[str], typed: bytes) -> int:
