@@ -39,6 +39,7 @@ OF_DELIVERY = (
     "transport",
     "away_ms",
     "refused",
+    "flooded_ms",
     "unaccepted",
     "unaccepted_ms",
     "unaccepted_reason",
@@ -74,6 +75,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     transport: str = ""
     """How it is connected to the broker; empty when it is not."""
     last_ack_ms: int = 0
+    flooded_ms: int = 0
+    """When a broker last sent so much that the probe left it; 0 for never."""
     unaccepted: int = 0
     """Measurements that the monitor did not accept when it last did not accept some."""
     unaccepted_ms: int = 0
@@ -237,6 +240,8 @@ def notices(
     if status.unaccepted and now_ms - status.unaccepted_ms < _UNACCEPTED_MS:
         values = {"count": status.unaccepted, "reason": status.unaccepted_reason}
         lines.append(say(language, "is_unaccepted", **values))
+    if status.flooded_ms and now_ms - status.flooded_ms < _UNACCEPTED_MS:
+        lines.append(say(language, "is_flooded"))
     if status.no_certificates:
         lines.append(say(language, "no_certificates"))
     if abs(status.clock_offset_ms) > _CLOCK_MS:

@@ -16,15 +16,15 @@ import msgspec
 from probes.delivery.batcher import REPEAT_LOG_SECONDS
 from probes.delivery.broker_session import BrokerSession, DaemonSide, Finish
 from probes.delivery.outbox import Outbox
+from probes.delivery.received_quota import ReceivedQuota
 from probes.log import Log
 from probes.runtime import mqtt
 from probes.runtime.broker_url import Broker
 from probes.wire import codec, topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 
-LIMITS = mqtt.Limits(messages=256, packet_bytes=MAX_PACKET_BYTES)
-"""Acknowledgements and retests are far shorter, and an acknowledgement that was dropped is sent
-again."""
+WAITING_MESSAGES = 256
+"""Further ones are dropped: an acknowledgement is sent again."""
 STABLE_SECONDS = 30.0
 
 
@@ -54,6 +54,7 @@ class BrokerClient:
         self._now_ms, self._rng, self._log = now_ms, rng, log
         self._versions: dict[str, str] = {}
         """The version of MQTT that worked, by the broker's name."""
+        self._quotas = {broker.name: ReceivedQuota() for broker in access.brokers}
         self._finish = Finish()
 
     def finish(self, seconds: float) -> None:
@@ -76,6 +77,8 @@ class BrokerClient:
         while not self._finish.wanted():
             refused = stats.refused
             for broker in self._access.brokers:
+                if self._quotas[broker.name].exceeded():
+                    continue
                 if await self._use(broker):
                     # It was useful: begin with short waits again.
                     wait = times.backoff
@@ -99,7 +102,7 @@ class BrokerClient:
     async def _use(self, broker: Broker) -> bool:
         """Use one connection to one broker until it is lost. Return whether it was useful:
         something was acknowledged, or it lasted."""
-        stats, access = self._outbox.stats, self._access
+        stats, access, quota = self._outbox.stats, self._access, self._quotas[broker.name]
         begun, last_ack = asyncio.get_running_loop().time(), stats.last_ack_ms
         worked = self._versions.get(broker.name)
         try:
@@ -113,7 +116,11 @@ class BrokerClient:
                     topics.status(access.probe),
                     codec.encode_message(self._daemon.status("lost")),
                 ),
-                limits=LIMITS,
+                limits=mqtt.Limits(
+                    messages=WAITING_MESSAGES,
+                    packet_bytes=MAX_PACKET_BYTES,
+                    count_read=quota.count_read,
+                ),
                 meter=stats.traffic,
             ) as connection:
                 self._versions[broker.name] = connection.version
@@ -121,13 +128,22 @@ class BrokerClient:
                 stats.transport = connection.transport
                 stats.away_ms = stats.refused = 0
                 session = BrokerSession(
-                    connection, access.probe, self._outbox, self._daemon, self._finish, self._log
+                    connection,
+                    access.probe,
+                    self._outbox,
+                    self._daemon,
+                    self._finish,
+                    quota.plenty,
+                    self._log,
                 )
                 await session.run()
         except mqtt.BrokerError as error:
             self._note_failure(broker, error)
             return False
         finally:
+            if quota.exceeded():
+                stats.flooded_ms = self._now_ms()
+                self._log("broker sent too much: it is left alone for a while", broker=broker.name)
             if stats.transport:
                 stats.transport, stats.away_ms = "", self._now_ms()
         lasted = asyncio.get_running_loop().time() - begun

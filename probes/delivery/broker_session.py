@@ -56,10 +56,13 @@ class BrokerSession:
         outbox: Outbox,
         daemon: DaemonSide,
         finish: Finish,
+        plenty: Callable[[], bool],
         log: Log,
     ) -> None:
+        """`plenty`: whether the broker may send what is large and can wait."""
         self._connection, self._probe, self._outbox = connection, probe, outbox
-        self._daemon, self._finish, self._log = daemon, finish, log
+        self._daemon, self._finish, self._plenty, self._log = daemon, finish, plenty, log
+        self._takes_catalogue = False
         self._retests = ""
         """The topic of retests that is subscribed to."""
 
@@ -69,8 +72,7 @@ class BrokerSession:
         try:
             async with asyncio.TaskGroup() as group:
                 await connection.subscribe(topics.ack(self._probe))
-                if daemon.on_catalogue is not None:
-                    await connection.subscribe(topics.CATALOGUE)
+                await self._subscribe_to_catalogue()
                 await self._subscribe_to_retests()
                 await self._publish_status("hello")
                 moved = daemon.on_connect is not None and await daemon.on_connect()
@@ -90,6 +92,14 @@ class BrokerSession:
         status = codec.encode_message(self._daemon.status(state))
         await self._connection.publish(topics.status(self._probe), status)
 
+    async def _subscribe_to_catalogue(self) -> None:
+        """Subscribe to catalogues, if they are wanted: the broker sends the newest at once, after
+        each new connection on a line that fails often."""
+        wanted = self._daemon.on_catalogue is not None and not self._takes_catalogue
+        if wanted and self._plenty():
+            await self._connection.subscribe(topics.CATALOGUE)
+            self._takes_catalogue = True
+
     async def _subscribe_to_retests(self) -> None:
         """Subscribe to the retests for this probe's present location."""
         place = self._daemon.location()
@@ -102,6 +112,7 @@ class BrokerSession:
         while True:
             await asyncio.sleep(self._outbox.times.heartbeat)
             await self._publish_status("heartbeat")
+            await self._subscribe_to_catalogue()
             await self._subscribe_to_retests()
 
     async def _receive(self) -> None:

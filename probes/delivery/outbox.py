@@ -62,6 +62,8 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     refused: int = 0
     """How often in a row a broker refused user or secret."""
     last_ack_ms: int = 0
+    flooded_ms: int = 0
+    """When a broker last sent more than it may, Unix milliseconds; 0 for never."""
     unaccepted: int = 0
     """Measurements that the monitor did not accept when it last did not accept some."""
     unaccepted_ms: int = 0

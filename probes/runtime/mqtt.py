@@ -15,12 +15,13 @@ import functools
 import logging
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import aiomqtt
 import certifi
 import msgspec
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -60,6 +61,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     packet_bytes: int | None = None
     """Longest packet, and half of the longest websocket frame, which may hold several. MQTT allows
     packets of 256 MB."""
+    count_read: Callable[[int], bool] | None = None
+    """Told how many bytes were read; returns False to end the connection."""
 
 
 NO_LIMITS = Limits()
@@ -99,8 +102,9 @@ class _Client(aiomqtt.Client):
             self._client.on_socket_unregister_write = self._client.on_socket_close = None
             self._client._sock_close()
 
-    def limit_packets(self, most: int) -> None:
-        """Close the connection over a packet of more than `most` bytes."""
+    def limit_packets(self, most: int, count_read: Callable[[int], bool] | None) -> None:
+        """Close the connection over a packet of more than `most` bytes, and when `count_read`
+        refuses what was read."""
         unlimited = self._client._sock_recv
 
         def receive(size: int) -> bytes:
@@ -110,7 +114,10 @@ class _Client(aiomqtt.Client):
             # paho collects a websocket frame to its end, which may never come.
             if len(getattr(self._client._sock, "_readbuffer", b"")) > 2 * most:
                 raise ConnectionError(f"a frame of more than {2 * most} bytes")
-            return unlimited(size)
+            chunk = unlimited(size)
+            if count_read is not None and not count_read(len(chunk)):
+                raise ConnectionError("the broker sent too much")
+            return chunk
 
         self._client._sock_recv = receive  # type: ignore[method-assign, assignment]
 
@@ -327,6 +334,10 @@ def _client(
     limits: Limits,
 ) -> _Client:
     websockets = broker.scheme in ("ws", "wss")
+    properties = None
+    if version == "5" and limits.packet_bytes is not None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = limits.packet_bytes
     client = _Client(
         broker.host,
         broker.port,
@@ -340,9 +351,10 @@ def _client(
         websocket_path=broker.path if websockets else None,
         tls_context=tls if broker.encrypted else None,
         keepalive=KEEPALIVE_SECONDS,
+        properties=properties,
         max_queued_incoming_messages=limits.messages,
         logger=_silent,
     )
     if limits.packet_bytes is not None:
-        client.limit_packets(limits.packet_bytes)
+        client.limit_packets(limits.packet_bytes, limits.count_read)
     return client

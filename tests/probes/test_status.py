@@ -94,6 +94,8 @@ def test_a_paused_probe_is_not_ill() -> None:
             {"unaccepted": 3, "unaccepted_ms": NOW - 1, "unaccepted_reason": "clock_ahead"},
             "did not accept 3 measurements (clock_ahead): ask your operator",
         ),
+        ({"flooded_ms": NOW - 86_400_000}, None),
+        ({"flooded_ms": NOW - 1}, "the broker sent more than it may"),
         ({"no_certificates": True}, "whether the network asks you to log in"),
         ({"clock_offset_ms": 7_200_000}, "120 min fast: set it"),
         ({"clock_offset_ms": -7_200_000}, "120 min slow: set it"),

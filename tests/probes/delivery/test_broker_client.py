@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from probes.delivery.broker_client import Access, BrokerClient
 from probes.delivery.broker_session import DaemonSide
 from probes.delivery.outbox import DeliveryTimes, Outbox
+from probes.delivery.received_quota import BURST_BYTES
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.runtime import mqtt
 from probes.runtime.broker_url import parse_broker
-from probes.wire import codec
+from probes.wire import codec, topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.measurement import Measurement
 from tests.probes.delivery.test_spool import PROBE, balanced, draft
@@ -124,6 +125,26 @@ async def test_a_broker_that_is_killed_repeatedly_loses_nothing(tmp_path: Path) 
             assert set(collector.ids) == ids
     finally:
         server.stop()
+
+
+async def test_a_broker_that_sends_too_much_is_left_alone(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            rig(tmp_path, server.url) as r,
+            mqtt.connect(parse_broker(server.url), client_id="x") as flooder,
+        ):
+            await r.logged("connected")
+            for _ in range(20):
+                await flooder.publish(topics.ack(PROBE), bytes(200_000))
+                if r.outbox.stats.flooded_ms:
+                    break
+            await r.logged("broker sent too much")
+            assert r.outbox.stats.flooded_ms == 5
+            assert r.outbox.stats.traffic.total() < 2 * BURST_BYTES
+            before = r.log.getvalue().count("connected")
+            await asyncio.sleep(20 * QUICK.backoff)
+            assert r.log.getvalue().count("connected") == before
+            assert r.outbox.stats.transport == ""
 
 
 async def test_too_large_is_split_and_the_impossible_is_set_apart(tmp_path: Path) -> None:
