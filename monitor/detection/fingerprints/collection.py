@@ -39,9 +39,8 @@ class Fingerprints:
     """Our own fingerprints and the loaded ones.
 
     Only fingerprints of a provider or a country accuse (`entry.ACCUSING`). Where they are expected
-    is a weight: a page that is known from another country (`ANYWHERE`) accuses less; an address or
-    alias, which others may use elsewhere, only counts where it is expected. A match of a known
-    false positive (`fp`) vetoes all others in the same answer.
+    is a weight: a page, an address or an alias that is known from another country (`ANYWHERE`)
+    accuses less. A match of a known false positive (`fp`) vetoes all others in the same answer.
     """
 
     def __init__(self, loaded: Iterable[Fingerprint] = ()) -> None:
@@ -96,7 +95,7 @@ class Fingerprints:
         """Return the fingerprint's id of an address, or of an alias in a DNS answer, that is known
         to replace the answer for blocked names."""
         for id, countries in self._answers.get(text.lower().rstrip("."), ()):
-            if not countries or country in countries:
+            if not countries or country in (*countries, ANYWHERE):
                 return id
         return None
 

@@ -88,10 +88,11 @@ def _unconfirmed(context: EndpointContext) -> frozenset[str]:
 
 def _origin(facts: LookupFacts) -> tuple[str, ...]:
     """Where a forged answer came from, and to which block page it leads."""
+    answer = facts.answer
     return (
         *(("on_path",) if facts.forgery.on_path else ()),
         *(("lying_resolver",) if facts.forgery.lying_resolver else ()),
-        *((f"blockpage:{facts.answer.page}",) if facts.answer.page else ()),
+        *((f"blockpage:{page}",) if (page := answer.page or answer.page_abroad) else ()),
     )
 
 

@@ -200,6 +200,16 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         4_700_000,
     ),
     Rule(
+        "dns.blockpage_abroad",
+        lambda lookup: lookup.unvouched and lookup.answer.page_abroad is not None,
+        State.BLOCKED,
+        "The answer leads to a block page that is known from another country, and that no control "
+        "sees: lookups may leave through a network there. (typed, halved)",
+        Technique.DNS_INJECTION_BLOCKPAGE,
+        2_300_000,
+        evidence=("blockpage_abroad",),
+    ),
+    Rule(
         "dns.foreign_certificate",
         lambda lookup: (
             lookup.unvouched

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from monitor.detection.fingerprints import ANYWHERE
 from monitor.detection.layers.http import same_as_control
 from monitor.detection.layers.tls_certificate import leaf_of
 from monitor.detection.layers.tls_contrasts import name_filtered
@@ -34,6 +35,8 @@ class DNSAnswer(msgspec.Struct, frozen=True, gc=False):
     """Fingerprint of the block page that one showed, with others_known, or is known for."""
     foreign: bool = False
     """One showed someone else's certificate, or HTTP in place of TLS."""
+    page_abroad: str | None = None
+    """Fingerprint by which an address or alias is known as a block page's in other countries."""
     other_page: bool = False
     """In clear text all gave another page than the control's, while a trusted address gave the
     control's here as well."""
@@ -83,8 +86,9 @@ def answer_of(context: EndpointContext, lookup: DNSLookup) -> DNSAnswer:
         known=bool(own & context.known),
         others_known=others_known,
         bogon=bogon,
-        page=_page_of(context, lookup, own)
+        page=_page_of(context, lookup, own, context.country)
         or (_page_at(context, addresses) if others_known and not context.anyone_answers else None),
+        page_abroad=_page_of(context, lookup, own, ANYWHERE),
         foreign=not context.anyone_answers and any(map(_foreign, addresses)),
         other_page=_other_page(context, addresses, trusted),
         dead=_dead(context, addresses, trusted),
@@ -149,11 +153,14 @@ def _shown_elsewhere(
     return any(leaf_of(address) in shown - {""} for address in addresses if not address.proven)
 
 
-def _page_of(context: EndpointContext, lookup: DNSLookup, own: frozenset[str]) -> str | None:
-    """The fingerprint of one of the answer's addresses, or of a name that it is an alias of."""
+def _page_of(
+    context: EndpointContext, lookup: DNSLookup, own: frozenset[str], country: str
+) -> str | None:
+    """The fingerprint of one of the answer's addresses, or of a name that it is an alias of, as it
+    is known in a country."""
     aliases = lookup.replies[0].cnames if own and lookup.replies else ()
     for text in (*sorted(own), *aliases):
-        if (id := context.fingerprints.answer(text, context.country)) is not None:
+        if (id := context.fingerprints.answer(text, country)) is not None:
             return id
     return None
 

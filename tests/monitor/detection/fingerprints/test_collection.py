@@ -145,7 +145,13 @@ def test_a_known_answer_is_an_injected_block_page(pattern: str) -> None:
     said = verdict(Fingerprints([row]), lookup, plain=False)
     assert said.technique is Technique.DNS_INJECTION_BLOCKPAGE
     elsewhere = verdict(Fingerprints([row]), lookup, country="FR", plain=False)
-    assert elsewhere.technique is not Technique.DNS_INJECTION_BLOCKPAGE
+    assert elsewhere.technique is Technique.DNS_INJECTION_BLOCKPAGE
+    assert (elsewhere.rule, said.rule) == ("dns.blockpage_abroad", "dns.blockpage")
+    assert {"blockpage_abroad", "blockpage:isp_dns"} <= set(elsewhere.evidence)
+    assert 0 < elsewhere.findings[0].weight < said.findings[0].weight
+    cleared = one("fp_dns", "fp", where="dns", how="full", pattern=pattern)
+    vetoed = verdict(Fingerprints([row, cleared]), lookup, country="FR", plain=False)
+    assert vetoed.technique is not Technique.DNS_INJECTION_BLOCKPAGE
     product = one("p", "prod", where="dns", how="full", pattern=pattern)
     said = verdict(Fingerprints([product]), lookup, plain=False)
     assert said.technique is not Technique.DNS_INJECTION_BLOCKPAGE
