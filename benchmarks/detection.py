@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.world import blocks, crowd, worlds
+from benchmarks.world import blocks, crowd, ends, worlds
 from benchmarks.world.alarms import BARE, SIGNATURE, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
@@ -56,6 +56,7 @@ PARTS = (
     "strangers",
     "fleets",
     "worlds",
+    "ends",
 )
 SIZES = (3, 3, 5)
 LIAR_SIZES = (5, 5)
@@ -196,6 +197,11 @@ def fleet(job: tuple[int, int, int, int]) -> tuple[str, crowd.Outcomes]:
     return f"{size:,} vantages in {countries} countries", some
 
 
+def lifted(job: ends.Job) -> tuple[int, Mapping[str, ends.Ends]]:
+    size, seed, tries = job
+    return size, ends.ended(size, seed, tries, POLICY, STEADY)
+
+
 def parts_of(
     found: Sequence[tuple[tuple[int, int], Mapping[str, Parts]]],
 ) -> Mapping[tuple[int, int], Mapping[str, Parts]]:
@@ -233,7 +239,7 @@ def quiet_worlds(
 
 
 def main() -> int:
-    """0, also when a goal is missed; 1 with `--strict` when one of the worlds is."""
+    """0, also when a goal is missed; 1 with `--strict` when one of worlds or ends is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--years", type=float, default=36, help="series-years without a block")
     parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
@@ -242,7 +248,7 @@ def main() -> int:
         "--vantages",
         action="append",
         type=int,
-        help="of the fleet of path and replay; of the network of delays",
+        help="of the fleet of path and replay; of the network of delays and ends",
     )
     parser.add_argument(
         "--brief", action="store_true", help="lockstep: three kinds of blocks at 300 s alone"
@@ -261,7 +267,7 @@ def main() -> int:
         "--fit", action="store_true", help="worlds: fit the weights of the confidence anew first"
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit status 1 when a goal of the worlds is missed"
+        "--strict", action="store_true", help="exit status 1 if a goal of worlds or ends fails"
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
@@ -332,6 +338,14 @@ def main() -> int:
             before = len(goals.lines)
             worlds.told(found, goals, by)
             missed = [line for line in goals.lines[before:] if line.startswith("MISSED")]
+        if "ends" in parts:
+            sizes = given.vantages or ends.SIZES
+            worlds_of_ends = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            plan = [(size, each, TRIES_A_WORLD) for each in worlds_of_ends for size in sizes]
+            lines, late = ends.table(ends.gathered(every(lifted, plan)))
+            print("\n" + "\n".join(lines))
+            goals.lines += late
+            missed += late
         honest = None
         if "alarms" in parts:
             honest = added(every(watched, quiet_worlds(settled(SIZES), given.years, seed)))

@@ -102,7 +102,7 @@ def saved(
     )
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     warm = START + WARM_DAYS * 86_400_000
-    live, found = _learnt(scene, warm - HOUR_MS, policy, rng), Found()
+    live, found = learnt(scene, warm - HOUR_MS, policy, rng), Found()
     live.run(warm)
     live.retested = 0
     reached: dict[str, set[str]] = {tier: set() for tier in TIERS}
@@ -138,7 +138,7 @@ def saved(
     return found
 
 
-def _learnt(scene: SpreadScene, until: int, policy: Policy, rng: random.Random) -> Live:
+def learnt(scene: SpreadScene, until: int, policy: Policy, rng: random.Random) -> Live:
     """A detector that has learnt its baselines by then (Unix ms)."""
     state, n = initial("service"), 0
     while scene.round(n) < until:

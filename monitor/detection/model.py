@@ -436,6 +436,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """First alarmed round."""
     confirmed: int | None = None
     closed: int | None = None
+    ended_earliest: int | None = None
+    ended_latest: int | None = None
+    """Between which rounds its last block ended; None while it lasts, and when that is not
+    known."""
     updated: int
     """Last round that changed the event."""
     agreeing: int

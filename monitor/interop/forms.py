@@ -53,6 +53,8 @@ def event_form(event: Event) -> dict[str, Any]:
         "opened": rfc3339(event.opened),
         "confirmed": rfc3339(event.confirmed),
         "closed": rfc3339(event.closed),
+        "ended_earliest": rfc3339(event.ended_earliest),
+        "ended_latest": rfc3339(event.ended_latest),
         "confidence": None if sure is None else sure / 1000,
         "vantages": {"agreeing": event.agreeing, "total": event.total},
         "scope": {

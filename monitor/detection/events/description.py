@@ -108,6 +108,8 @@ def described(
         extent=series_summary.extent(surest, old.extent),
         tier=life.tier_of(position),
         closed=None,
+        ended_earliest=None,
+        ended_latest=None,
         # Only the vantages that raised the tier set the onset, not networks that joined later.
         onset=started.at if rose else old.onset,
         onset_earliest=started.earliest if rose else old.onset_earliest,

@@ -146,9 +146,16 @@ def _after_lifts(
         if current is not None and not summary.series.is_retracted:
             lifted.append(summary)
             ends = strategy.ended(network, current.event)
+            first, last = strategy.end_range(network, layer) or (None, None)
             current = replace(
                 current,
-                event=replace(current.event, closed=ends, now=votes(lifted)),
+                event=replace(
+                    current.event,
+                    closed=ends,
+                    ended_earliest=first,
+                    ended_latest=last,
+                    now=votes(lifted),
+                ),
                 rules=series_summary.rule_counts([summary], current.rules),
                 witnesses=series_summary.witnesses([summary], current.witnesses),
             )

@@ -281,7 +281,24 @@ def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bo
         return _outlived(network, series, round, policy)
     well = {probe for probe in saw if cusum.recovered(series.tracks[probe], round, policy)}
     few = series.is_likely and len(saw) - len(well) < policy.quorum_min_vantages
-    return (bool(well) and few) or _most(network, series, well, round, policy)
+    if few and _may_end(network, series, well, round, policy):
+        return True
+    return _most(network, series, well, round, policy)
+
+
+def _may_end(
+    network: TargetNetwork, series: Series, well: Set[str], round: int, policy: Policy
+) -> bool:
+    """Whether some vantages may end a block that one other still sees: those of several owners,
+    with those that never saw it and reach the service, or one that has reached it for a day."""
+    owners = {network.members[probe].owner for probe in well}
+    if well and len(owners.union(_unaffected(network, series, round, policy))) >= (
+        policy.confirm_min_owners
+    ):
+        return True
+    held = [series.tracks[probe].suspicion for probe in well]
+    lone = policy.ms(policy.lone_seconds)
+    return any(each is not None and round - each.good_since >= lone for each in held)
 
 
 def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy) -> bool:
@@ -291,7 +308,17 @@ def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy
     last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
     if round - last <= policy.ms(policy.lone_seconds):
         return False
-    owners = [
+    owners = _unaffected(network, series, round, policy)
+    enough = len(owners) >= policy.quorum_min_vantages
+    return enough and len(set(owners)) >= policy.confirm_min_owners
+
+
+def _unaffected(
+    network: TargetNetwork, series: Series, round: int, policy: Policy
+) -> Sequence[str]:
+    """The owner of each vantage that reports, may vote, reaches the service and suspects
+    nothing."""
+    return [
         network.members[probe].owner
         for probe, track in series.tracks.items()
         if track.suspicion is None
@@ -299,8 +326,18 @@ def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy
         and gates.reports(network.members[probe], track, round, policy)
         and gates.may_vote(network, network.members[probe], track, round, policy)
     ]
-    enough = len(owners) >= policy.quorum_min_vantages
-    return enough and len(set(owners)) >= policy.confirm_min_owners
+
+
+def end_range(network: TargetNetwork, layer: str) -> tuple[int, int] | None:
+    """Between which rounds the block of a series ended: after the last failure of those that reach
+    the service again, and before the first success of theirs that no failure followed."""
+    tracks = network.layers[layer].tracks
+    well = [tracks[probe] for probe in alarmed(network.layers[layer])]
+    well = [track for track in well if track.last_good > track.last_bad]
+    last = max((track.last_bad for track in well), default=0)
+    firsts = [held.good_since for track in well if (held := track.suspicion) is not None]
+    latest = min((first for first in firsts if first > last), default=0)
+    return (last, latest) if last and latest else None
 
 
 def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> None:

@@ -111,6 +111,10 @@ class ImportedStrategy(SourceStrategy):
         """An event ended when the service was reached again, which may be noticed days later."""
         return alarms.seen_again(network, event)
 
+    def end_range(self, network: TargetNetwork, layer: str) -> tuple[int, int] | None:
+        """Runs are irregular: `ended` is all that is known."""
+        return None
+
     def leading_member(self, held: Suspicion) -> int:
         """The densest: an isolated failure days before is no part of the block."""
         return densest(held)

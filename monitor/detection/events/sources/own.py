@@ -115,6 +115,10 @@ class OwnStrategy(SourceStrategy):
         """An event ends when vantages agree that it has."""
         return
 
+    def end_range(self, network: TargetNetwork, layer: str) -> tuple[int, int] | None:
+        """After the last failure, and before the first success that none followed."""
+        return series.end_range(network, layer)
+
     def leading_member(self, held: Suspicion) -> int:
         """The member with the most evidence."""
         return cusum.leading_member(held)

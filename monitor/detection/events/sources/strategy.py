@@ -120,6 +120,10 @@ class SourceStrategy(ABC):
         """The round in which an event ended whose block was just lifted in a network; None for the
         round in which that was noticed."""
 
+    @abstractmethod
+    def end_range(self, network: TargetNetwork, layer: str) -> tuple[int, int] | None:
+        """Between which rounds the block of a series ended; None when that is not known."""
+
     # an event
 
     @abstractmethod

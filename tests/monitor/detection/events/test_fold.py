@@ -70,6 +70,8 @@ def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough()
     assert (world.only.state, world.only.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert world.kinds() == ["opened", "likely", "confirmed", "clearing", "closed"]
     assert world.only.closed == world.state.round - INTERVAL
+    last = START + 6 * INTERVAL
+    assert (world.only.ended_earliest, world.only.ended_latest) == (last, last + INTERVAL)
     assert world.state.open_events == {}
     world.quiet(20)
     assert len(world.events) == 1

@@ -10,6 +10,7 @@ from monitor.detection.events.series import (
     alarmed,
     clear_alarms,
     drop_recovered,
+    end_range,
     lifted,
     record,
     suspected,
@@ -208,6 +209,44 @@ def test_one_noisy_vantage_does_not_keep_open_what_its_only_companion_sees_no_mo
     for n in range(4, 12):
         say(place, n, ok(), blocked(), ok())
     assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
+
+
+def test_of_two_vantages_one_alone_ends_no_block() -> None:
+    """By chance or on purpose it reaches the service for hours, while the other does not. After a
+    day it does end: a fault of one vantage must not keep an event open for ever."""
+    place = network()
+    for n in range(4):
+        say(place, n, blocked(), blocked())
+        rise(place, n)
+    assert place.layers["tls"].rank >= 2
+    day = POLICY.ms(POLICY.lone_seconds) // INTERVAL
+    for n in range(4, 6 + day):
+        say(place, n, ok(), blocked())
+        assert lifted(place, "tls", START + n * INTERVAL, POLICY) is (n >= 4 + day)
+
+
+@pytest.mark.parametrize(
+    ("after", "range_of_end"),
+    [
+        ([(ok(), ok())] * 3, (3, 4)),
+        ([(ok(), blocked()), (ok(), ok()), (ok(), ok())], (4, 5)),
+        ([(ok(), ok()), (blocked(), ok()), (ok(), ok())], (5, 6)),
+        ([(ok(), blocked())] * 3, (3, 4)),
+        ([(blocked(), blocked())] * 3, None),
+    ],
+    ids=["at once", "one later", "a relapse", "of those that reach it", "not at all"],
+)
+def test_the_end_of_a_block_has_a_range(
+    after: list[tuple[Verdict, Verdict]], range_of_end: tuple[int, int] | None
+) -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, blocked(), blocked())
+        rise(place, n)
+    for n, said in enumerate(after, 4):
+        say(place, n, *said)
+    expected = range_of_end and tuple(START + n * INTERVAL for n in range_of_end)
+    assert end_range(place, "tls") == expected
 
 
 def test_a_vantage_that_recovers_leaves_the_quorum_before_the_event_ends() -> None:
