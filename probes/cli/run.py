@@ -18,6 +18,7 @@ from probes.cli import consent, options
 from probes.cli.daemon_process import run_daemon
 from probes.cli.once import open_network, software
 from probes.cli.stdout_report import StdoutReport
+from probes.cli.terminal import volunteers_language
 from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.log import Log
@@ -33,9 +34,11 @@ from probes.rounds.profile import Profile
 from probes.rounds.round import round_bound_seconds
 from probes.rounds.round_plan import Setup
 from probes.rounds.traffic_budget import least_budget
+from probes.runtime import geo_table
 from probes.runtime.broker_url import Broker
 from probes.runtime.options import OptionError
 from probes.wire.target import Catalogue
+from probes.words import say
 
 MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
 LEAN_INTERVAL, FULL_INTERVAL = 1800.0, 300.0
@@ -93,7 +96,23 @@ def run(chosen: Namespace, log: Log) -> int:
             targets=len(catalogue.targets),
             round_ends_within_seconds=round(bound),
         )
+        _warn_of_unknown_place(chosen, enrolled, log)
         return run_daemon(lambda: _run_agent(config, setup, log, remote, taken))
+
+
+def _warn_of_unknown_place(
+    chosen: Namespace, enrolled: enrolment.Enrolment | None, log: Log
+) -> None:
+    """Say at once that this probe will have no vote, and where the monitor saw it."""
+    role = enrolled.role if enrolled else "vantage"
+    table = (chosen.state / geo_table.FILE_NAME).exists()
+    if role == "control" or table or (chosen.country and chosen.asn):
+        return
+    words = say(volunteers_language(), "is_nowhere")
+    if enrolled is not None and enrolled.country:
+        log(words, monitor_sees=f"{enrolled.country} AS{enrolled.asn}")
+    else:
+        log(words)
 
 
 def _require_interval(chosen: Namespace) -> None:

@@ -1,11 +1,14 @@
 """`run`: what it refuses, and what it says at the start."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from probes.cli import consent
+from probes.delivery import enrolment
+from tests.probes.delivery.test_spool import PROBE
 from tests.world.ports import free_port
 from tests.world.tiny import (
     reachprobe,
@@ -13,6 +16,7 @@ from tests.world.tiny import (
     tiny_world,
     write_catalogue,
 )
+from tests.world.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +42,8 @@ async def test_an_address_that_cannot_be_served(tmp_path: Path) -> None:
             REACHPROBE_BROKER="mqtt://127.0.0.1:9",
             REACHPROBE_STATE=str(tmp_path / "s"),
             REACHPROBE_CATALOGUE=str(catalogue),
+            REACHPROBE_COUNTRY="FR",
+            REACHPROBE_ASN="64503",
         )
         assert code == 2
         assert err.splitlines()[1:] == [
@@ -71,3 +77,36 @@ async def said_by_a_probe(directory: Path, catalogue: Path) -> list[str]:
         lines += (await process.stdout.read()).splitlines()
         await process.wait()
     return [json.loads(line)["id"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), True),
+        (("--country", "FR"), True),
+        (("--country", "FR", "--asn", "64503"), False),
+    ],
+    ids=["nothing", "country", "both"],
+)
+async def test_a_probe_that_cannot_vote_says_so_at_once(
+    tmp_path: Path, options: tuple[str, ...], told: bool
+) -> None:
+    saved = enrolment.Enrolment(
+        probe=PROBE, user=PROBE, secret="s", broker=("mqtt://127.0.0.1:1",),
+        country="FR", asn=64503,
+    )  # fmt: skip
+    (tmp_path / "s").mkdir(mode=0o700)
+    enrolment.save(tmp_path / "s", saved)
+    async with (
+        tiny_world(tmp_path / "c") as catalogue,
+        running_probe(tmp_path / "s", catalogue, "mqtt://127.0.0.1:1", *options) as process,
+        asyncio.timeout(HANG_SECONDS),
+    ):
+        assert process.stderr is not None
+        lines = []
+        while b'"round"' not in (line := await process.stderr.readline()):
+            assert line, "the probe ended"
+            lines.append(line.decode())
+    said = [line for line in lines if "cannot count as evidence" in line]
+    assert len(said) == told
+    assert all('"monitor_sees":"FR AS64503"' in line for line in said)
