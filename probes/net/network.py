@@ -19,6 +19,8 @@ class ConnectError(OSError):
     icmp_type: int | None = None
     icmp_code: int | None = None
     icmp_from: str | None = None
+    icmp_is_own: bool = False
+    """This machine itself sent it."""
 
 
 class DestinationRefusedError(Exception):

@@ -67,6 +67,7 @@ class SocketNetwork:
             failed = ConnectError(error.errno, error.strerror)
             if sock is not None:
                 read_icmp(sock, failed)
+                failed.icmp_is_own = failed.icmp_from is not None and has_address(failed.icmp_from)
                 self.meter.add(ICMP_ERROR_BYTES if failed.icmp_type is not None else 0)
                 self._abandon(sock)
             raise failed from error

@@ -16,6 +16,8 @@ from probes.net.network import (
 from probes.steps.context import StepContext, icmp_fields
 from probes.wire.observation import TCPConnect
 
+ICMP_OWN = "icmp_own"
+"""Evidence that this machine itself sent the ICMP error: its own firewall refused."""
 SYN_AGAIN_US = 1_000_000
 """When a SYN is sent again (RFC 6298, 2.1)."""
 
@@ -47,6 +49,8 @@ def _evidence(
 ) -> tuple[str, ...]:
     if isinstance(failed, DestinationRefusedError):
         return ("not_dialled",)
+    if isinstance(failed, ConnectError) and failed.icmp_is_own:
+        return (ICMP_OWN,)
     if stream is None or not network.packets_sent_again(stream):
         return ()
     # By its timestamp the answer tells to which SYN it came: to the first, when it took no longer.

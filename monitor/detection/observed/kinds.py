@@ -20,6 +20,9 @@ from probes.wire.observation import (
     Transfer,
 )
 
+ICMP_OWN = "icmp_own"
+"""Evidence of the probe: its own machine sent the ICMP error."""
+
 
 class Kind(StrEnum):
     """How a step ended."""
@@ -107,6 +110,8 @@ def tcp_kind(attempt: TCPConnect) -> Kind:
     if attempt.failure is None:
         return Kind.OK
     kind = _COMMON.get(attempt.failure, Kind.OTHER)
+    if ICMP_OWN in attempt.evidence:
+        return Kind.LOCAL
     if attempt.icmp_type is not None:
         return _icmp_kind(attempt.icmp_type, attempt.icmp_code)
     if kind is Kind.REFUSED and attempt.errno is not None:

@@ -47,6 +47,14 @@ CASES: tuple[Case, ...] = (
         evidence=("captive_portal",),
         everyone=True,
     ),
+    Case(
+        "benign.own_firewall",
+        "inconclusive",
+        ("tcp.local",),
+        None,
+        ANY,
+        evidence=("local_refusal",),
+    ),
     Case("benign.country_domain", "ok", WORKS, None, ("http",)),
     Case(
         "benign.clock",

@@ -42,6 +42,12 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             order = {"name": EVERY, "spared": _known(plan)}
             page = ("page", "away", "known_host")[plan.seed % 3]
             world.interfere({"http": order | {"act": page}, "tls": order | {"act": "page"}})
+        case "own_firewall":
+            for address in victim.host.addresses:
+                tables = "ip6tables" if ":" in address else "iptables"
+                end = "icmp6-adm-prohibited" if ":" in address else "icmp-admin-prohibited"
+                rule = ("-A", "OUTPUT", "-d", address, "-j", "REJECT", "--reject-with", end)
+                world.run("probe", tables, *rule)
         case "notice":
             act = ("known_host", "away", "page")[plan.seed % 3]
             world.interfere({"http": {"name": EVERY, "act": act}})

@@ -74,7 +74,6 @@ EARNED: dict[str, Row] = {
         {"beside": [control(dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), tls(A2))]},
     ),
     "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
-    "local_refusal": (State.INCONCLUSIVE, (dns(A1), tcp(A1, Failure.PERMISSION_DENIED)), {}),
     "certificate_untold": (State.INCONCLUSIVE, (dns(A1), tcp(A1), shown(A1)), {}),
     "own_certificate": (
         State.INCONCLUSIVE,
@@ -150,7 +149,7 @@ def in_the_laboratory() -> set[str]:
     return {word for each in verdicts for word in kinds(each.get("evidence", ()))}
 
 
-READ = {"after_trigger", "sent_again", "sent_again_answered", "malformed", "gap"}
+READ = {"icmp_own", "after_trigger", "sent_again", "sent_again_answered", "malformed", "gap"}
 """Words of observations, which the judge reads and does not repeat."""
 MADE = {"ipv4_broken", "ipv6_broken"}
 

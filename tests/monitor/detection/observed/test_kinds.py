@@ -208,3 +208,9 @@ def test_half_of_the_requests() -> None:
     verdict = judge(measured(*seen, endpoints=(HTTP,)), alive(), [beyond])
     assert (verdict.state, verdict.technique) == ("impaired", "http.reset.host")
     assert verdict.evidence == ("partial:flows",)
+
+
+def test_an_icmp_error_of_the_vantages_own_machine_is_local() -> None:
+    refused = {"failure": Failure.HOST_UNREACHABLE, "icmp_type": 3, "icmp_code": 13}
+    assert tcp_kind(tcp(**refused)) is Kind.PROHIBITED
+    assert tcp_kind(tcp(**refused, evidence=("icmp_own",))) is Kind.LOCAL
