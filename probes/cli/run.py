@@ -37,6 +37,7 @@ from probes.rounds.traffic_budget import least_budget
 from probes.runtime import geo_table
 from probes.runtime.broker_url import Broker
 from probes.runtime.options import OptionError
+from probes.wire.measurement import Role
 from probes.wire.target import Catalogue
 from probes.words import say
 
@@ -79,7 +80,7 @@ def run(chosen: Namespace, log: Log) -> int:
         setup = Setup(
             network=network,
             catalogue=catalogue,
-            vantage=locate(country=chosen.country, asn=chosen.asn),
+            vantage=locate(country=chosen.country, asn=chosen.asn, role=_role(enrolled)),
             software=software(),
             probe=enrolled.probe if enrolled else enrolment.own_identity(chosen.state),
             system=system,
@@ -126,9 +127,15 @@ def _require_interval(chosen: Namespace) -> None:
         raise OptionError(f"--interval: must be at most {MAX_INTERVAL:g} seconds, a day")
 
 
+def _role(enrolled: enrolment.Enrolment | None) -> Role:
+    """What the token of the enrolment was for."""
+    is_control = enrolled is not None and enrolled.role == Role.CONTROL
+    return Role.CONTROL if is_control else Role.VANTAGE
+
+
 def _rhythm(chosen: Namespace, enrolled: enrolment.Enrolment | None) -> Rhythm:
     # A control is what others are compared with.
-    full = chosen.full or (enrolled is not None and enrolled.role == "control")
+    full = chosen.full or _role(enrolled) is Role.CONTROL
     interval = chosen.interval or (FULL_INTERVAL if full else LEAN_INTERVAL)
     budget = chosen.budget
     if budget is None:

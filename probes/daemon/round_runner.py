@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from probes.daemon.recorder import Recorder, RoundTally
 from probes.daemon.status_keeper import StatusKeeper
 from probes.daemon.traffic_account import TrafficAccount
@@ -64,8 +66,9 @@ class RoundRunner:
         return self.setup.vantage.country, self.setup.vantage.asn
 
     def locate(self, vantage: Vantage) -> None:
-        """Measure as this vantage from now on."""
-        self.setup = replace(self.setup, vantage=vantage)
+        """Measure as this vantage from now on. Its role stays that of the enrolment."""
+        role = self.setup.vantage.role
+        self.setup = replace(self.setup, vantage=msgspec.structs.replace(vantage, role=role))
         self._keeper.set(country=vantage.country, asn=vantage.asn)
 
     def use(self, catalogue: Catalogue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace as setup_replace
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,9 @@ async def test_whatever_a_broker_asks_only_a_control_tries_addresses_of_others(
 ) -> None:
     agent = agent_here(tmp_path / "s")
     runner = agent._runner
-    runner.locate(Vantage(country="RU", asn=64501, role=role))
+    runner.setup = setup_replace(runner.setup, vantage=Vantage(role=role))
+    runner.locate(Vantage(country="RU", asn=64501))
+    assert runner.setup.vantage == Vantage(country="RU", asn=64501, role=role)
     named = Endpoint(host="wechat.test", port=443, protocol="tls")
     target = Target(id="wechat/web", endpoints=(named,))
     service = Service(id="wechat", name="WeChat", targets=(target,))
