@@ -122,15 +122,14 @@ async def _contrast(
         if small.usable:
             return small
     if not (run.course.brief and innocuous_passes):
-        await _locate(run, connection, innocuous_passes)
+        await _locate(run, connection)
     return connection
 
 
-async def _locate(run: EndpointRun, connection: Connection, innocuous_passes: bool | None) -> None:
+async def _locate(run: EndpointRun, connection: Connection) -> None:
     """Where is the cause: at the service's address, at our reflector's too, at which hop?"""
     if run.sni.address and run.endpoint.server_name and run.once("reflector"):
-        refused = connection.tls is not None and connection.tls.alert is not None
-        await _reflector(run, compare=refused or not innocuous_passes)
+        await _reflector(run)
     if run.course.repeats and not run.course.failed_last_round and run.once("path"):
         await _trace(run, connection)
 
@@ -202,11 +201,11 @@ async def _innocuous(run: EndpointRun, address: str, port: int | None = None) ->
     return fresh.tls.failure is None or fresh.tls.alert is not None
 
 
-async def _reflector(run: EndpointRun, *, compare: bool) -> None:
-    """Show the service's name to our reflector, which completes TLS for any name. `compare`: only
-    this tells name from address, so show it an innocuous one before: does it work at all?"""
+async def _reflector(run: EndpointRun) -> None:
+    """Show the service's name to our reflector, which completes TLS for any name, and an innocuous
+    one before: does it work at all?"""
     address, port = parse_authority(run.sni.address, 443)
-    if compare and _has_innocuous(run):
+    if _has_innocuous(run):
         await _innocuous(run, address, port)
     (await reconnect(run, address, Contrast.REFLECTOR, port=port, verify=False)).close()
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Answer, Contrasts, Fact
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
-NAME_FAILS_ANYWHERE = "name_fails_anywhere"
-"""Evidence of a verdict: the service's name failed at our own host in the same way, where an
-innocuous one passed."""
 PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
 
 

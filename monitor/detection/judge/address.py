@@ -13,6 +13,7 @@ from monitor.detection.layers.quic import QUIC_RULES, quic_facts
 from monitor.detection.layers.tcp import TCP_RULES, tcp_facts
 from monitor.detection.layers.throttle import THROTTLE_RULES, transfer_facts
 from monitor.detection.layers.tls import TLS_RULES, tls_facts
+from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE, name_fails_anywhere
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.layers.working import needed_layer
 from monitor.detection.model import Layer, State
@@ -100,6 +101,7 @@ def _tls(context: EndpointContext, address: AddressView, forged: bool) -> Outcom
         *((f"blockpage:{certificate.page}",) if certificate.page else ()),
         *path_remarks(tls.kind, address.paths),
         *(("residual_possible",) if tls.contrasts.residual_possible else ()),
+        *((NAME_FAILS_ANYWHERE,) if name_fails_anywhere(context, tls.contrasts) else ()),
     )
     return outcome_of(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, remarks, tls.some_flows)
 

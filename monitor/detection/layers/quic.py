@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import Step
 from monitor.detection.observed.by_chance import attempt_by_chance, attempts_by_chance
@@ -144,7 +145,7 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         family_dead=context.family_dead(address),
         contrasts=contrasts,
         udp_at_times=context.udp_at_times(address),
-        evidence=_evidence(address, contrasts),
+        evidence=(*_evidence(address, contrasts), *_anywhere(context, reflector, kind)),
     )
 
 
@@ -195,6 +196,18 @@ def _another(reflector: AddressView) -> bool | None:
 
 def _passed(handshake: QUICHandshake | None) -> bool:
     return handshake is not None and passed(quic_kind(handshake))
+
+
+def _anywhere(
+    context: EndpointContext, reflector: QUICHandshake | None, kind: Kind
+) -> tuple[str, ...]:
+    """The remark that our name gets no answer at our own host either, where another does."""
+    if reflector is None or kind is not Kind.TIMEOUT or quic_kind(reflector) is not kind:
+        return ()
+    at = reflector.address, reflector.port
+    views = (endpoint.addresses.get(at) for endpoint in context.siblings)
+    passes = any(view is not None and _another(view) is True for view in views)
+    return (NAME_FAILS_ANYWHERE,) if passes else ()
 
 
 def _any_passes(handshakes: Iterable[QUICHandshake]) -> bool | None:

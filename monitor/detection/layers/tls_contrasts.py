@@ -14,6 +14,9 @@ from monitor.detection.observed.endpoint_context import AFTER_TRIGGER, EndpointC
 from monitor.detection.observed.kinds import DEATHS, Kind, reached, tcp_kind, tls_kind
 from monitor.detection.observed.view import AddressView, EndpointView
 
+NAME_FAILS_ANYWHERE = "name_fails_anywhere"
+"""Evidence that the service's name fails in the same way at our own host, where an innocuous one
+passes."""
 _HANGS_UP = (Kind.EOF, Kind.RESET)
 
 
@@ -68,6 +71,15 @@ def tls_contrasts(context: EndpointContext, address: AddressView, kind: Kind) ->
         reflector=_reflector_kind(context),
         tainted=_tainted(address),
     )
+
+
+def name_fails_anywhere(context: EndpointContext, contrasts: TLSContrasts) -> bool:
+    """Whether our name dies in the same way at our own host, where an innocuous one passes."""
+    ours = context.endpoint.reflector.tls
+    if ours is None or not contrasts.reflector_dies or contrasts.kind not in DEATHS:
+        return False
+    views = (endpoint.addresses.get((ours.address, ours.port)) for endpoint in context.siblings)
+    return any(view is not None and _another(view) is True for view in views)
 
 
 def name_filtered(context: EndpointContext, address: AddressView) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from monitor import detection
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.layers.imported_run import IMPORT_RULES
-from monitor.detection.model import State, Verdict
+from monitor.detection.model import State, Technique, Verdict
 from monitor.text.words import EVIDENCE, PREFIXES
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
@@ -39,9 +39,9 @@ from tests.monitor.detection.scenes import (
     tls,
 )
 from tests.monitor.detection.scenes import foreign as shown
-from tests.monitor.detection.sightings import OVER_QUIC, verdict
+from tests.monitor.detection.sightings import GOOD_DNS, OK_TCP, OVER_QUIC, verdict
 
-TIMEOUT = Failure.TIMEOUT
+RESET, TIMEOUT = Failure.RESET, Failure.TIMEOUT
 DEAD = (dns(A1), tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT))
 FAR = (tcp(A3, TIMEOUT), tcp(A3, TIMEOUT, **REPEAT))
 CUT = (tls(A2, Failure.RESET), tls(A2, **INNOCUOUS))
@@ -180,3 +180,24 @@ def test_every_word_is_earned() -> None:
 def test_what_the_laboratory_earns_needs_no_scene() -> None:
     assert set(EARNED) & in_the_laboratory() == set()
     assert set(EARNED) <= of_the_judge()
+
+
+@pytest.mark.parametrize(
+    ("ours", "another", "remarked"),
+    [
+        pytest.param(RESET, None, True, id="ours alone dies there"),
+        pytest.param(RESET, RESET, False, id="every name dies there"),
+        pytest.param(TIMEOUT, None, False, id="it dies otherwise there"),
+        pytest.param(None, None, False, id="ours passes there"),
+    ],
+)
+def test_a_name_that_fails_at_our_own_host_too(
+    ours: Failure | None, another: Failure | None, remarked: bool
+) -> None:
+    own = (tls(REFLECTOR, another, **INNOCUOUS), tls(REFLECTOR, ours, **OWN_HOST))
+    handshakes = [each for a in (A1, A2) for each in (tls(a, RESET), tls(a, **INNOCUOUS))]
+    said = verdict(GOOD_DNS, *OK_TCP, *handshakes, *own)
+    assert said.technique is Technique.TLS_RESET_SNI
+    assert ("name_fails_anywhere" in said.evidence) is remarked
+    untold = verdict(GOOD_DNS, *OK_TCP, *handshakes, own[1])
+    assert "name_fails_anywhere" not in untold.evidence, "nothing shows that our host works"
