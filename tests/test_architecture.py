@@ -185,7 +185,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"sources"},
         {"series_summary", "watch_coverage", "retest_requests", "confidence"},
         {"description"},
-        {"lifecycle", "explain", "present"},
+        {"event_update", "explain", "present"},
         {"fold"},
         {"history"},
     ),

@@ -15,7 +15,7 @@ import pytest
 from monitor.detection.judge import address as address_judge
 from monitor.detection.judge import endpoint, outcome, target
 from monitor.detection.judge.address import AddressJudgement
-from monitor.detection.judge.outcome import Outcome
+from monitor.detection.judge.beside_control import Outcome
 from monitor.detection.layers import dns_answer, dns_forgery, throttle, tls_contrasts
 from monitor.detection.layers import http as http_layer
 from monitor.detection.layers import quic as quic_layer

@@ -2,7 +2,7 @@
 """What an event says after a round, as values: how sure it is, what is blocked, where, since when,
 who sees it, and what has changed.
 
-Nothing is decided here: `life` says where the event is, and `lifecycle` asks for its form.
+Nothing is decided here: `life` says where the event is, and `event_update` asks for its form.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from copy import copy
 
 from msgspec.structs import replace
 
-from monitor.detection.events import life, lifecycle, series
+from monitor.detection.events import event_update, life, series
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     ServiceState,
@@ -88,7 +88,7 @@ def step(
             evidence = strategy.weigh(new, network, layer, round, key in closed, policy)
             if (rank := life.rank_after(suspected.rank, evidence)) != suspected.rank:
                 network.layers[layer] = replace(network.layers[layer], rank=rank)
-    changed = lifecycle.update_events(
+    changed = event_update.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )
     return new, changed

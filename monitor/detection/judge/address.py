@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from monitor.detection.judge.outcome import STRONG, Outcome, inconclusive, outcome_of
+from monitor.detection.judge.beside_control import STRONG, Outcome, inconclusive, outcome_of
 from monitor.detection.layers.app import APP_RULES, app_facts, over_udp, page_facts
 from monitor.detection.layers.http import HTTP_RULES, http_facts
 from monitor.detection.layers.quic import QUIC_RULES, quic_facts

@@ -12,12 +12,12 @@ from monitor.detection.judge.address import (
     without_unseen_accusations,
     without_weak_accusations,
 )
+from monitor.detection.judge.beside_control import STRONG, Outcome, inconclusive, outcome_of
 from monitor.detection.judge.endpoint_rules import (
     ENDPOINT_RULES,
     EndpointEvidence,
     EndpointProgress,
 )
-from monitor.detection.judge.outcome import STRONG, Outcome, inconclusive, outcome_of
 from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts
 from monitor.detection.model import Layer, State
 from monitor.detection.observed.endpoint_context import EndpointContext

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge.beside_control import Outcome
 from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
-from monitor.detection.judge.outcome import Outcome
 from monitor.detection.judge.partial import one_family, parts
 from monitor.detection.layers.dns import CONFIRMED
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity

@@ -11,7 +11,7 @@ from monitor.detection.judge.address import (
     without_unseen_accusations,
     without_weak_accusations,
 )
-from monitor.detection.judge.outcome import STRONG, WEAK, Outcome
+from monitor.detection.judge.beside_control import STRONG, WEAK, Outcome
 from monitor.detection.model import Layer, State
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation

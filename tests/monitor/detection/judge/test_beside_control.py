@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.judge.outcome import WEAK, Outcome, inconclusive, outcome_of
+from monitor.detection.judge.beside_control import WEAK, Outcome, inconclusive, outcome_of
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.rule import Rule
