@@ -21,7 +21,7 @@ from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.rule import Rule
 from monitor.detection.vantage_rules import VANTAGE_RULES
 
-RULES_VERSION = "2"
+RULES_VERSION = "1"
 ALL_RULES: tuple[Rule[Any], ...] = (
     *VANTAGE_RULES,
     *DNS_RULES,
