@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import ClosedGate, Event, EventState, NetworkEvidence, State, Tier
+from monitor.detection.model import (
+    ClosedGate,
+    Contrasts,
+    Event,
+    EventState,
+    NetworkEvidence,
+    State,
+    Tier,
+)
 from probes.wire.measurement import Role
 from tests.alerting.chain import HOUR, POLICY, Chain, Person, chain, now
 from tests.monitor.store.samples import event
@@ -41,7 +49,8 @@ def opened(id: str, **changes: object) -> Event:
 
 
 def signed(tier: Tier) -> NetworkEvidence:
-    """A network whose three vantages, of three owners, all met a signature: enough for a page."""
+    """A network whose three vantages, of three owners, all met a signature, whose addresses answer
+    elsewhere and where the name fails at our own host too: enough for a page."""
     return NetworkEvidence(
         asn=64501,
         target="wechat/messaging",
@@ -52,7 +61,10 @@ def signed(tier: Tier) -> NetworkEvidence:
         agreeing=3,
         voting=3,
         owners=3,
+        known_owners=3,
         signature=True,
+        dense_per_mille=980,
+        contrasts=Contrasts(failures=10, answered=9, named=9),
     )
 
 

@@ -35,7 +35,7 @@ UNREAD = frozenset(
     (
         *("at_us", "took_us", "after_us", "ttl"),
         *("sent_bytes", "received_bytes", "body_bytes", "body_sha256"),
-        *("monotonic_us", "epoch", "sequence", "software"),
+        *("monotonic_us", "clock_corrected_ms", "epoch", "sequence", "software"),
     )
 )
 """Fields that no rule reads in such a measurement; a test changes them in every scene."""

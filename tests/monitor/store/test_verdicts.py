@@ -37,7 +37,7 @@ def test_equal_verdicts_cost_a_few_bytes() -> None:
 async def filled(store: Database) -> None:
     async with writing(store.engines) as connection:
         for service, rounds in (("wechat", range(200)), ("signal", range(0, 200, 2))):
-            await write(connection, service, ((n, _entries(service, n)) for n in rounds))
+            await write(connection, (((service, n), _entries(service, n)) for n in rounds))
 
 
 def _entries(service: str, n: int) -> list[Entry]:
@@ -73,7 +73,7 @@ async def test_verdicts_on_chosen_measurements(store: Database) -> None:
 async def test_a_round_that_is_written_again_is_replaced(store: Database) -> None:
     await filled(store)
     async with writing(store.engines) as connection:
-        await write(connection, "wechat", [(5, [(50_000, 1, BAD)])])
+        await write(connection, [(("wechat", 5), [(50_000, 1, BAD)])])
     async with store.reading() as connection:
         found = [
             list(judged.entries()) async for _, _, judged in read_newest(connection, "wechat", 5, 6)
