@@ -274,8 +274,8 @@ async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: 
 
 
 async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> None:
-    """Whoever has taken over the broker asks thousands of times: it is measured once again, and
-    the log does not fill."""
+    """Whoever has taken over the broker asks a thousand times, within the quota of a broker: it is
+    measured once again, and the log does not fill."""
     with running_mosquitto(tmp_path / "b") as server:
         async with (
             tiny_world(tmp_path / "c") as catalogue,
@@ -289,7 +289,7 @@ async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> No
             topic = topics.retest("FR", 64503)
             names = ("wechat/messaging", *(f"x/y{n}" for n in range(15)))
             async with aiomqtt.Client("127.0.0.1", server.port) as liar:
-                for n in range(3000):
+                for n in range(1000):
                     length = 1000 * (1 + n % 300)
                     slot = time.time_ns() // 1_000_000 // length * length - n % 3 * length
                     flood = encode_retest(Retest(targets=names, round=slot, interval_ms=length))
