@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from monitor.detection.judge import address as address_judge
-from monitor.detection.judge import endpoint, outcome, target
+from monitor.detection.judge import beside_control, endpoint, target
 from monitor.detection.judge.address import AddressJudgement
 from monitor.detection.judge.beside_control import Outcome
 from monitor.detection.layers import dns_answer, dns_forgery, throttle, tls_contrasts
@@ -45,7 +45,7 @@ from tests.monitor.detection.scenes import (
 )
 from tests.monitor.detection.sightings import verdict
 
-_OUTCOME = outcome.outcome_of
+_OUTCOME = beside_control.outcome_of
 _WITHOUT_UNSEEN = address_judge.without_unseen_accusations
 _TRANSFER_FACTS = throttle.transfer_facts
 UNREACHABLE = Failure.NETWORK_UNREACHABLE
