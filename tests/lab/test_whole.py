@@ -90,6 +90,10 @@ def test_pages_and_metrics_show_it(record: dict[str, Any], technique: str) -> No
 def test_somebody_is_paged_once_with_the_facts(record: dict[str, Any], technique: str) -> None:
     event = event_of(record, technique)
     pages, _ = told(record, event["service"])
+    if not pages:  # one network alone, and nothing shows the name at our own host
+        assert technique != "tls.reset.sni"
+        assert event_of(record, technique, "lifted")["confidence"] < 0.9
+        return
     (page,) = pages
     assert (page["labels"]["severity"], page["labels"]["country"]) == ("page", "RU")
     said = page["annotations"]
@@ -105,7 +109,9 @@ def test_after_the_lift_it_closes_and_that_is_told(record: dict[str, Any], techn
     assert (event["id"], event["state"]) == (before["id"], "closed")
     assert event["closed"] > event["confirmed"] > event["onset"]
     assert [c["kind"] for c in event["history"]][-1] == "closed"
-    _, closings = told(record, event["service"])
+    pages, closings = told(record, event["service"])
+    if not pages:
+        return
     (closing,) = closings
     assert closing["annotations"]["evidence_url"].endswith(f"/e/{event['id']}")
     assert closing["startsAt"] > told(record, event["service"])[0][0]["startsAt"]
