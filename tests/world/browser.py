@@ -49,6 +49,10 @@ def executable() -> str | None:
     return shutil.which("chromium")
 
 
+REPLACED_MOST = 5
+"""How often the elements of a page are looked for whose document is being replaced."""
+
+
 class Tab:
     """One tab: commands go out, answers are awaited, events are kept in order."""
 
@@ -113,9 +117,17 @@ class Tab:
 
     def nodes(self, selector: str) -> list[int]:
         """The elements that a selector chooses, also in a page whose scripts are off."""
-        root = self.call("DOM.getDocument")["root"]["nodeId"]
-        found = self.call("DOM.querySelectorAll", nodeId=root, selector=selector)
-        return [int(each) for each in found["nodeIds"]]
+        for tries in itertools.count(1):
+            root = self.call("DOM.getDocument")["root"]["nodeId"]
+            try:
+                found = self.call("DOM.querySelectorAll", nodeId=root, selector=selector)
+            except RuntimeError as error:
+                # The document was replaced between the two commands.
+                if tries == REPLACED_MOST or "Could not find node" not in str(error):
+                    raise
+            else:
+                return [int(each) for each in found["nodeIds"]]
+        raise AssertionError("counts for ever")
 
     def text(self, selector: str) -> str:
         """Words of the first element that a selector chooses."""
