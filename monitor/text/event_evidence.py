@@ -90,6 +90,17 @@ def manner(event: Event) -> str:
     return f"{sentence(how)}."
 
 
+def end_range(event: Event) -> str:
+    """Between which times a block ended, in a sentence; empty when that is not known."""
+    if event.ended_earliest is None or event.ended_latest is None:
+        return ""
+    return _(
+        "It ended between %(first)s and %(last)s.",
+        first=when(event.ended_earliest),
+        last=when(event.ended_latest),
+    )
+
+
 def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
     """Reasons against the event, in sentences; never empty. `apart` are the service's functions
     that are not part of it: the headline names the whole service."""

@@ -133,7 +133,8 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
             name = site.service_names.get(event.service, event.service)
             present = _("Since then: %(event)s", event=event_headlines.headline(event, name))
         newest.add(event.id)
-        _add(entry, "summary", f"{present} {event_evidence.manner(event)}")
+        parts = present, event_evidence.manner(event), event_evidence.end_range(event)
+        _add(entry, "summary", " ".join(part for part in parts if part))
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 

@@ -142,3 +142,12 @@ def test_where_an_address_that_fails_there_answered() -> None:
     assert first.startswith("The address 192.0.2.0, which fails there, answered elsewhere: AS1136")
     assert f"Netherlands, {when(at)}" in first
     assert "192.0.2.1" in second
+
+
+def test_the_end_is_told_with_its_range_where_that_is_known() -> None:
+    first, last = world.BLOCKED_SINCE, world.BLOCKED_SINCE + 3 * world.MINUTE
+    ended = replace(CONFIRMED, ended_earliest=first, ended_latest=last)
+    said = event_evidence.end_range(ended)
+    assert said == f"It ended between {when(first)} and {when(last)}."
+    assert event_evidence.end_range(replace(ended, ended_earliest=None)) == ""
+    assert event_evidence.end_range(CONFIRMED) == ""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace
 
-from monitor.store.reading.events import list_transitions
+from monitor.store.reading.events import Transition, list_transitions
 from monitor.store.records import Conclusions, Filter
+from monitor.text.words import when
+from monitor.web.pages import changes
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
@@ -109,6 +112,23 @@ async def test_what_became_of_an_event_is_not_told_as_if_it_had_been_so_before(t
     assert newest.startswith("Confirmed: 3 of 3 vantages")
     assert likely == "WeChat is likely blocked in one network in Russia."
     assert before.startswith("Since then: WeChat is blocked in one network in Russia. Connections ")
+
+
+async def test_a_feed_says_between_which_times_a_block_ended(told: Site) -> None:
+    async with told.database.reading() as connection:
+        rows = await list_transitions(connection, limit=1000)
+    closed = next(r for r in rows if r.kind == "closed" and r.event.id == world.CLOSED)
+    first = world.BLOCKED_SINCE
+    event = replace(closed.event, ended_earliest=first, ended_latest=first + 10 * world.MINUTE)
+
+    def summary(row: Transition) -> str:
+        root = ET.fromstring(changes.atom(told, Filter(), [row]))
+        return root.findtext(f"{ATOM}entry/{ATOM}summary") or ""
+
+    assert summary(replace(closed, event=event)).endswith(
+        f" It ended between {when(first)} and {when(first + 10 * world.MINUTE)}."
+    )
+    assert "It ended" not in summary(closed)
 
 
 async def test_unknown_feeds_are_not_found(web: Client) -> None:
