@@ -43,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.size.rounds import CONTROLS, Rounds
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.batch_writer import BatchWriter
+from monitor.collector.intake import Intake
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.subscriber import run_collector
 from monitor.metrics.counters import Counters
@@ -207,7 +208,7 @@ async def through_broker(store: Database, load: Load, broker: Mosquitto) -> None
     """Published by one client; over when every batch is acknowledged."""
     counters, stop = Counters(), asyncio.Event()
     collecting = asyncio.create_task(
-        run_collector(broker.url, "", "", store, counters, stop, shared=False)
+        run_collector(broker.url, "", "", Intake(store, counters, stop), shared=False)
     )
     while counters.unready:  # noqa: ASYNC110 - set by the collector
         await asyncio.sleep(0.002)

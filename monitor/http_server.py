@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import ipaddress
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -25,7 +25,9 @@ HEAD_SECONDS = 10.0
 IDLE_SECONDS = 75.0
 """For the head of the next one, as nginx has it."""
 BODY_SECONDS = 10.0
-"""For a request that has a body; all of them are small."""
+"""For a request that has a body; most of them are small."""
+SLOW_BODIES: web.AppKey[Mapping[str, float]] = web.AppKey("slow bodies", Mapping)
+"""Paths whose body may take longer, with the seconds."""
 READ_SECONDS = 30.0
 """A client that reads nothing of a response for this long is disconnected."""
 MAX_CONNECTIONS = 2000
@@ -43,7 +45,7 @@ async def serving(
     """Serve an application until the block ends; gives the port. Raises OSError when the address
     cannot be used. No access log: it would hold volunteers' addresses."""
     guards: dict[asyncio.BaseTransport, _Guard] = {}
-    app.middlewares.insert(0, _limiting(guards, proxies))
+    app.middlewares.insert(0, _limiting(guards, proxies, app.get(SLOW_BODIES, {})))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -137,7 +139,9 @@ class _Guard(asyncio.Protocol):
 
 
 def _limiting(
-    guards: dict[asyncio.BaseTransport, _Guard], proxies: Sequence[Network]
+    guards: dict[asyncio.BaseTransport, _Guard],
+    proxies: Sequence[Network],
+    slow_bodies: Mapping[str, float],
 ) -> Middleware:
     """The middleware that tells a connection's guard when a request begins and ends, and limits
     what one caller has in progress."""
@@ -159,7 +163,8 @@ def _limiting(
                 return web.Response(
                     status=429, text="too many requests at once\n", headers={"Retry-After": "1"}
                 )
-            async with asyncio.timeout(BODY_SECONDS if request.can_read_body else None):
+            seconds = slow_bodies.get(request.path, BODY_SECONDS)
+            async with asyncio.timeout(seconds if request.can_read_body else None):
                 return await handler(request)
         except TimeoutError:
             return web.Response(status=408, text="the request did not arrive in time\n")

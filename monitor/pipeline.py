@@ -53,6 +53,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
+from monitor.web.reception import Reception
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
@@ -123,6 +124,7 @@ def _first(group: BaseException) -> BaseException:
 
 async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Measurements from the broker into the store, acknowledged once committed."""
+    from monitor.collector.intake import Intake
     from monitor.collector.subscriber import run_collector
 
     catalogue = load(given.catalogue)
@@ -134,11 +136,8 @@ async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
             given.broker,
             given.mqtt_user,
             _broker_secret(given),
-            database,
-            counters,
-            stop,
+            Intake(database, counters, stop, known_targets=_target_ids(catalogue)),
             shared=True,
-            known_targets=_target_ids(catalogue),
         )
 
 
@@ -257,10 +256,13 @@ class _Publishers:
 
 
 async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
-    """Pages, API, metrics and enrolment over the store."""
+    """Pages, API, metrics, enrolment and delivery over HTTPS, over the store."""
+    from monitor.collector.intake import Intake
+
     policy = Policy(pace=given.pace or 1)
     catalogue, catalogue_key = load(given.catalogue), _catalogue_key(given)
     async with await _opened(given, stop, "--http", given.http) as database:
+        intake = Intake(database, Counters(), stop, known_targets=_target_ids(catalogue))
         site = Site(
             database=database,
             policy=policy,
@@ -275,11 +277,15 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
             catalogue_key=catalogue_key,
+            reception=Reception(
+                intake, Credentials(database.registry), catalogue=_catalogue_document(given)
+            ),
         )
         async with (
             website(site, given.http, given.proxy),
             asyncio.TaskGroup() as group,
         ):
+            group.create_task(intake.run())
             if given.mosquitto_passwords is not None:
                 reload = mosquitto.reload_by_pid_file(given.mosquitto_pid or Path("/dev/null"))
                 passwords = mosquitto.Passwords(
@@ -303,6 +309,16 @@ def _geo(given: argparse.Namespace) -> GeoTable | None:
         return None if given.geo is None else GeoTable(given.geo)
     except GeoError as error:
         raise OptionError(f"--geo: {error}") from None
+
+
+def _catalogue_document(given: argparse.Namespace) -> Callable[[], bytes]:
+    """Reads the file of `--signed-catalogue`, which may be replaced by a newer one."""
+    path: Path | None = given.signed_catalogue
+    if path is None:
+        return bytes
+    from monitor.signed_catalogue import CatalogueFile
+
+    return CatalogueFile(path)
 
 
 def _catalogue_key(given: argparse.Namespace) -> str:
@@ -331,6 +347,7 @@ async def everything(
 
     They stop after the block, so that probes in it can still deliver while they end.
     """
+    from monitor.collector.intake import Intake
     from monitor.collector.subscriber import run_collector
 
     fingerprints = load_fingerprints(given.fingerprints)
@@ -340,10 +357,12 @@ async def everything(
     counters = Counters(lags.ingest)
     stop = asyncio.Event()
     try:
-        broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
+        credentials = Credentials(database.registry)
+        broker = await _broker(given.mqtt, credentials, monitor_secret)
         async with broker:
             publishers = _Publishers(given, database, policy)
             retests = publishers.retests
+            intake = Intake(database, counters, stop, known_targets=_target_ids(catalogue))
             detector = publishers.detector(fingerprints, lags.detection.observe)
             site = Site(
                 database=database,
@@ -364,6 +383,12 @@ async def everything(
                 webhooks=publishers.webhooks,
                 day_files=_day_files(given, database),
                 catalogue_key=catalogue_key,
+                reception=Reception(
+                    intake,
+                    credentials,
+                    (lambda country, asn: ()) if retests is None else retests.open,
+                    _catalogue_document(given),
+                ),
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.
@@ -371,15 +396,7 @@ async def everything(
                 website(site, given.http, given.proxy),
                 asyncio.TaskGroup() as group,
             ):
-                collecting = run_collector(
-                    *own,
-                    database,
-                    counters,
-                    stop,
-                    shared=False,
-                    known_targets=_target_ids(catalogue),
-                )
-                group.create_task(collecting)
+                group.create_task(run_collector(*own, intake, shared=False))
                 group.create_task(detector.run(stop))
                 background = publishers.start(group, own, catalogue, site.public_url)
                 yield LocalMonitor(database.registry, site.public_url, broker.url)

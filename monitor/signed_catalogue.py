@@ -196,3 +196,24 @@ async def _until_changed(document: bytes, path: Path, url: str, user: str, secre
             # A connection that has died says so here.
             await connection.publish(topics.ack("catalogue"), b"")
             await asyncio.sleep(LOOK_SECONDS)
+
+
+class CatalogueFile:
+    """The document in a file, read again when the file is replaced. A bad one does not replace the
+    last good one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._document = path, b""
+        self._read: tuple[int, int] | None = None
+
+    def __call__(self) -> bytes:
+        """Return the document; empty if there never was a good one."""
+        try:
+            found = self._path.stat()
+            version = found.st_mtime_ns, found.st_ino
+            if version != self._read:
+                self._read = version
+                self._document, _ = read_document(self._path)
+        except (OSError, OptionError) as error:
+            LOG.warning("the signed catalogue cannot be read: %s", str(error)[:200])
+        return self._document

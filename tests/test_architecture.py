@@ -21,6 +21,7 @@ SOURCES = sorted(
 )
 VALUES_ONLY = {
     "monitor/store/records.py",
+    "monitor/web/reception.py",
     "probes/net/network.py",
     "probes/runtime/clock.py",
     "probes/runtime/compression.py",
@@ -154,7 +155,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor/web": (
         {"answers", "assets", "background", "draw", "present", "press_history", "template_text"},
-        {"day_files", "response_cache"},
+        {"day_files", "reception", "response_cache"},
         {"site"},
         {"fleet", "params", "render"},
         {"history", "notes"},

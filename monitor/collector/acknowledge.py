@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Acknowledgements to probes (`ack/<probe>`): after the commit, and later for a probe over its
-rate.
+"""Acknowledgements to probes: after the commit, and later for a probe over its rate. They go to
+`ack/<probe>`, and to a request over HTTP that waits for one.
 
 An acknowledgement that cannot be published is dropped: the probe sends the batch again, it is a
 duplicate, and is acknowledged then.
@@ -16,13 +16,15 @@ from typing import Protocol
 
 from monitor.collector.interval_slots import Slot
 from monitor.metrics.counters import Counters
-from probes.runtime.mqtt import BrokerError
+from probes.runtime.broker_url import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, encode_message
 
 MAX_SEQUENCES = 1000
 """Batches named in one message."""
 MAX_DELAYED = 100_000
+_Batch = tuple[str, str, int]
+"""Probe, run of its daemon, number of the batch."""
 
 
 class AckPublisher(Protocol):
@@ -44,7 +46,8 @@ class Acknowledger:
         """By how many milliseconds the clock of each probe is ahead of this one."""
         self._counters = counters
         self._due: list[tuple[float, str, str, int, int, str, bool]] = []
-        self._pending: set[tuple[str, str, int]] = set()
+        self._pending: set[_Batch] = set()
+        self._awaited: dict[_Batch, list[asyncio.Future[Ack]]] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -71,6 +74,18 @@ class Acknowledger:
             heapq.heappush(self._due, (due, probe, boot, sequence, quarantined, reason, held))
             self._pending.add((probe, boot, sequence))
             self._changed.set()
+
+    async def acknowledgement(self, probe: str, boot: str, sequence: int) -> Ack:
+        """Wait for the acknowledgement of a batch, which is then not published."""
+        future: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+        waiting = self._awaited.setdefault((probe, boot, sequence), [])
+        waiting.append(future)
+        try:
+            return await future
+        finally:
+            waiting.remove(future)
+            if not waiting:
+                self._awaited.pop((probe, boot, sequence), None)
 
     def close(self) -> None:
         """Publish what is due by now, then let `run` end."""
@@ -103,20 +118,32 @@ class Acknowledger:
             for start in range(0, len(batches), MAX_SEQUENCES):
                 named = batches[start : start + MAX_SEQUENCES]
                 sequences = tuple(sequence for sequence, _, _, held in named if not held)
-                if self.connection is None:
-                    continue
-                try:
-                    ack = Ack(
-                        boot=boot,
-                        sequences=sequences,
-                        place=place,
-                        vantages=vantages,
-                        quarantined=sum(count for _, count, _, _ in named),
-                        reason=next(filter(None, (why for _, _, why, _ in reversed(named))), ""),
-                        held=tuple(sequence for sequence, _, _, held in named if held),
-                        clock_offset_ms=self.clock_offsets.get(probe),
-                    )
-                    await self.connection.publish(topics.ack(probe), encode_message(ack), qos=0)
+                ack = Ack(
+                    boot=boot,
+                    sequences=sequences,
+                    place=place,
+                    vantages=vantages,
+                    quarantined=sum(count for _, count, _, _ in named),
+                    reason=next(filter(None, (why for _, _, why, _ in reversed(named))), ""),
+                    held=tuple(sequence for sequence, _, _, held in named if held),
+                    clock_offset_ms=self.clock_offsets.get(probe),
+                )
+                answered = [self._answer((probe, boot, sequence), ack) for sequence, *_ in named]
+                if all(answered) or await self._is_published(probe, ack):
                     self._counters.acknowledged += len(sequences)
-                except BrokerError:
-                    continue
+
+    def _answer(self, batch: _Batch, ack: Ack) -> bool:
+        """Give it to who waits for this batch. Return whether anybody did."""
+        waiting = [future for future in self._awaited.get(batch, ()) if not future.done()]
+        for future in waiting:
+            future.set_result(ack)
+        return bool(waiting)
+
+    async def _is_published(self, probe: str, ack: Ack) -> bool:
+        if self.connection is None:
+            return False
+        try:
+            await self.connection.publish(topics.ack(probe), encode_message(ack), qos=0)
+        except BrokerError:
+            return False
+        return True

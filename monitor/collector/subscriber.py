@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector's connection to the broker: subscribe, read, reconnect.
 
-    broker -> queue -> batch_writer (decode, admit, commit) -> acknowledge -> broker
+    broker -> intake (queue, decode, admit, commit, acknowledge) -> broker
 
 Sessions are clean and nothing depends on the broker's queue, because probes keep measurements in
 their spools until they are acknowledged. On MQTT 5 any number of collectors share the load
@@ -15,16 +15,12 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Callable, Container
 
 from monitor.broker.client import connected
-from monitor.collector.acknowledge import Acknowledger
-from monitor.collector.batch_writer import FINISH_SECONDS, BatchWriter, CollectorStore
-from monitor.collector.message_queue import MessageQueue, Received
+from monitor.collector.intake import Intake
 from monitor.metrics.counters import Counters
 from probes.runtime.broker_url import parse_broker
 from probes.runtime.cancellation import raise_if_cancelled
-from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerConnection, BrokerError
 from probes.wire import topics
 
@@ -37,30 +33,22 @@ async def run_collector(
     url: str,
     user: str,
     secret: str,
-    store: CollectorStore,
-    counters: Counters,
-    stop: asyncio.Event,
+    intake: Intake,
     *,
     shared: bool,
-    known_targets: Container[str] | None = None,
     tls: ssl.SSLContext | None = None,
-    clock: Callable[[], int] = wall_clock,
 ) -> None:
-    """Collect until `stop`; then store and acknowledge what has arrived, as far as it takes no
-    longer than FINISH_SECONDS, and return.
+    """Collect until the intake is to stop; then let it store and acknowledge what has arrived, and
+    return.
 
-    Waits for an unavailable broker or store; `counters.unready` gives the reason. `shared` splits
-    the load with other collectors where the broker speaks MQTT 5. Measurements of targets that are
-    not in `known_targets` are quarantined; None accepts any. Raises ValueError for a bad URL.
+    Waits for an unavailable broker; the intake's `counters.unready` gives the reason. `shared`
+    splits the load with other collectors where the broker speaks MQTT 5. Raises ValueError for a
+    bad URL.
     """
     broker = parse_broker(url)
-    queue = MessageQueue()
-    counters.waiting = lambda: (queue.messages, queue.bytes)
-    acknowledger = Acknowledger(counters)
-    writer = BatchWriter(queue, store, acknowledger, counters, stop, clock, known_targets)
+    counters, stop, acknowledger = intake.counters, intake.stop, intake.acknowledger
     async with asyncio.TaskGroup() as group:
-        storing = group.create_task(writer.run())
-        acknowledging = group.create_task(acknowledger.run())
+        storing = group.create_task(intake.run())
         wait = FIRST_WAIT
         while not stop.is_set():
             try:
@@ -69,10 +57,8 @@ async def run_collector(
                     LOG.info("collecting from %s", broker.name)
                     counters.broker, wait = "", FIRST_WAIT
                     acknowledger.connection = connection
-                    await _read_until_stopped(stop, connection, queue, counters, clock)
-                    await _finish(queue, storing)
-                    acknowledger.close()
-                    await asyncio.wait([acknowledging], timeout=0.5)
+                    await _read_until_stopped(connection, intake)
+                    await asyncio.wait([storing])
             except BrokerError as error:
                 if not counters.broker or counters.broker == Counters().broker:
                     LOG.warning("cannot use the broker: %s", error)
@@ -83,21 +69,6 @@ async def run_collector(
                 wait = min(wait * 2, LONGEST_WAIT)
             finally:
                 acknowledger.connection = None
-        await _finish(queue, storing)
-        acknowledger.close()
-
-
-async def _finish(queue: MessageQueue, storing: asyncio.Task[None]) -> None:
-    """Let what has arrived be stored, within FINISH_SECONDS. A commit that takes longer is rolled
-    back: a backlog is not acknowledged, and its probes send it again."""
-    queue.close()
-    _, late = await asyncio.wait([storing], timeout=FINISH_SECONDS)
-    if late:
-        LOG.warning(
-            "stopped before %d messages were stored; probes send them again", queue.messages
-        )
-        storing.cancel()
-        await asyncio.wait(late)
 
 
 async def _subscribe(connection: BrokerConnection, shared: bool) -> None:
@@ -109,27 +80,19 @@ async def _subscribe(connection: BrokerConnection, shared: bool) -> None:
             raise BrokerError(f"the broker refused the subscription {wanted}")
 
 
-async def _read_until_stopped(
-    stop: asyncio.Event,
-    connection: BrokerConnection,
-    queue: MessageQueue,
-    counters: Counters,
-    clock: Callable[[], int],
-) -> None:
-    """Read until `stop`. Raises BrokerError when the connection dies."""
+async def _read_until_stopped(connection: BrokerConnection, intake: Intake) -> None:
+    """Read until the intake is to stop. Raises BrokerError when the connection dies."""
     try:
         async with asyncio.TaskGroup() as group:
-            reader = group.create_task(_read(connection, queue, counters, clock))
-            await stop.wait()
+            reader = group.create_task(_read(connection, intake))
+            await intake.stop.wait()
             reader.cancel()
     except* BrokerError as died:
         raise_if_cancelled()
         raise died.exceptions[0] from None
 
 
-async def _read(
-    connection: BrokerConnection, queue: MessageQueue, counters: Counters, clock: Callable[[], int]
-) -> None:
+async def _read(connection: BrokerConnection, intake: Intake) -> None:
     async for message in connection.messages():
         probe = topics.probe_of(message.topic)
         if probe is None:
@@ -141,6 +104,4 @@ async def _read(
         status = message.topic.startswith(_STATUS)
         if status and not message.payload:
             continue  # how a retained message is cleared
-        arrived = Received(probe=probe, payload=message.payload, received=clock(), status=status)
-        if not queue.put(arrived):
-            counters.dropped += 1
+        intake.put(probe, message.payload, status=status)

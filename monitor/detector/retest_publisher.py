@@ -184,6 +184,14 @@ class RetestPublisher:
         self.requested = 0
         """Targets requested since the start; one target in two networks counts twice."""
         self._recent: deque[tuple[int, int]] = deque()
+        self._open: deque[tuple[str, int, bytes]] = deque(maxlen=MAX_WAITING)
+        """Topic, end of the round, request: what was published last."""
+
+    def open(self, country: str, asn: int) -> list[bytes]:
+        """The requests to a network that its probes can still meet, the newest first: for those
+        that are not connected to the broker."""
+        now, topic = self._clock(), topics.retest(country, asn)
+        return [body for of, end, body in reversed(self._open) if of == topic and end > now]
 
     def counts(self) -> tuple[int, int]:
         """Targets requested since the start, and within the policy's window."""
@@ -210,7 +218,9 @@ class RetestPublisher:
                         while not self._waiting.empty():
                             due.append(self._waiting.get_nowait())
                         for topic, retest in requests(dict(due), self._clock(), self._policy):
-                            await connection.publish(topic, encode_retest(retest))
+                            body = encode_retest(retest)
+                            self._open.append((topic, retest.round + retest.interval_ms, body))
+                            await connection.publish(topic, body)
                             self.requested += len(retest.targets)
                             self._recent.append((self._clock(), len(retest.targets)))
                             self.counts()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from monitor.http_server import SLOW_BODIES
 from monitor.interop.forms import LICENCE_URL
 from monitor.metrics.exposition import expose
 from monitor.store.reading.progress import ingest_counters
@@ -17,12 +18,13 @@ from monitor.store.records import StoreUnavailableError
 from monitor.text.language import SOURCE, chosen_language, use
 from monitor.web import assets, pages
 from monitor.web.answers import PUBLIC
+from monitor.web.api import delivery, openapi
 from monitor.web.api import endpoints as api
-from monitor.web.api import openapi
 from monitor.web.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
+from probes.wire import https_delivery
 
 log = logging.getLogger(__name__)
 SMALL_BYTES, LARGE_BYTES = 1 << 10, 256 << 10
@@ -30,7 +32,7 @@ LEVEL = 6
 READY_SECONDS = 5.0
 """Time limit of `/readyz` for the store; Kubernetes and compose ask about every ten seconds."""
 MAX_BODY_BYTES = 16 << 10
-"""Enrolment and notes have a body, and it is small."""
+"""Enrolment and notes have a body, and it is small. Batches have a limit of their own."""
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -51,6 +53,7 @@ def make_app(site: Site) -> web.Application:
     """Return the application that serves one site."""
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
+    app[SLOW_BODIES] = {https_delivery.BATCHES: delivery.BODY_SECONDS}
     app[CACHE] = ResponseCache(site.cache_seconds, site.present.revision, site.background)
     app.on_response_prepare.append(_add_headers)
     router = app.router
@@ -66,6 +69,8 @@ def make_app(site: Site) -> web.Application:
         router.add_get(f"/api/v1/{path}", api.checked(endpoint, ()))
     router.add_post("/api/v1/enrol", api.enrol_probe)
     router.add_post("/api/v1/leave", api.leave)
+    router.add_post(https_delivery.BATCHES, delivery.batches)
+    router.add_post(https_delivery.POLL, delivery.poll)
     router.add_get("/metrics", _metrics)
     router.add_get("/healthz", _healthz)
     router.add_get("/readyz", _readyz)
@@ -181,7 +186,7 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         reason = "There is no such page." if error.reason == "Not Found" else error.reason
         failed = await _failure(request, error.status, reason)
-        for name in ("Allow", "Retry-After"):
+        for name in ("Allow", "Retry-After", "WWW-Authenticate"):
             if name in error.headers:
                 failed.headers[name] = error.headers[name]
         return failed

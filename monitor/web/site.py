@@ -15,6 +15,7 @@ from monitor.store.database import Database
 from monitor.web.background import Background
 from monitor.web.day_files import DayFiles
 from monitor.web.present import PresentReader
+from monitor.web.reception import Reception
 from probes.runtime.geo_table import GeoTable
 from probes.wire.target import Catalogue, Service
 
@@ -24,8 +25,8 @@ RECENT_ROUNDS = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """The store and the settings behind pages, API and metrics. Only enrolment and operators' notes
-    write."""
+    """The store and the settings behind pages, API and metrics. Only enrolment, delivery and
+    operators' notes write."""
 
     database: Database
     policy: Policy
@@ -59,6 +60,8 @@ class Site:
     """Tells the country and network of who enrols; None: they are believed."""
     day_files: DayFiles | None = None
     """Measurements as files by day; None where none are offered."""
+    reception: Reception | None = None
+    """Takes measurements over HTTPS; None where none are taken."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
     present: PresentReader = dataclasses.field(init=False)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a broker is, from its URL. Apart from the connection, because checking an option must not
-load the MQTT client."""
+"""Where a broker is, from its URL, and what goes wrong with one. Apart from the connection, because
+checking an option, or taking measurements over HTTP, must not load the MQTT client."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import msgspec
 from probes.runtime.options import authority
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+
+
+class BrokerError(Exception):
+    """The broker cannot be reached, refused, or the connection died. One line, no secret."""
+
+
+class BrokerRefusedError(BrokerError):
+    """The broker does not accept the user or the secret."""
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.runtime.broker_url import Broker
+from probes.runtime.broker_url import BrokerError as BrokerError
+from probes.runtime.broker_url import BrokerRefusedError as BrokerRefusedError
 from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
 
 VERSIONS = ("5", "3.1.1")
@@ -38,14 +40,6 @@ T = TypeVar("T")
 _silent = logging.getLogger("probes.runtime.mqtt.paho")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
-
-
-class BrokerError(Exception):
-    """The broker cannot be reached, refused, or the connection died. One line, no secret."""
-
-
-class BrokerRefusedError(BrokerError):
-    """The broker does not accept the user or the secret."""
 
 
 _REFUSED = (4, 5, 134, 135)

@@ -39,6 +39,8 @@ async def port() -> AsyncIterator[int]:
     app.router.add_get("/slow", slow)
     app.router.add_get("/free", free)
     app.router.add_post("/", post)
+    app.router.add_post("/long", post)
+    app[http_server.SLOW_BODIES] = {"/long": 300.0}
     async with serving(app, "127.0.0.1", 0) as bound:
         yield bound
 
@@ -96,6 +98,20 @@ async def test_a_body_that_does_not_come(port: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(http_server, "IDLE_SECONDS", 0.2)
     answer = await ask(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
     assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_a_path_may_have_more_time_for_its_body(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "BODY_SECONDS", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"POST /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nab"
+    )
+    await asyncio.sleep(0.4)
+    writer.write(b"cd")
+    assert (await reader.read()).endswith(b"4")
+    writer.close()
 
 
 async def test_a_response_that_is_not_read_ends_the_connection(

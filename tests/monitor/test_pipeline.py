@@ -24,7 +24,10 @@ from probes.catalogue.load import SHIPPED
 from probes.runtime.broker_url import parse_broker
 from probes.runtime.mqtt import connect
 from probes.wire import topics
+from probes.wire.codec import decode_ack
 from probes.wire.enrolment_token import parse_token
+from probes.wire.https_delivery import BATCHES, authorization
+from tests.monitor.collector.bench import batch
 from tests.world.ports import free_port
 from tests.world.site import opened
 from tests.world.waiting import HANG_SECONDS, eventually, wait_until
@@ -155,6 +158,37 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     said = (tmp_path / "collect.log").read_text()
     assert "cannot use the broker" in said
     assert "Traceback" not in said + (tmp_path / "detect.log").read_text()
+
+
+def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
+    """No broker and no collector: the probe posts its batch, and the answer acknowledges it."""
+    database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    url = f"http://127.0.0.1:{free_port()}"
+    log = tmp_path / "serve.log"
+    words = ("serve", *database, "--http", url[7:], "--broker", "mqtts://127.0.0.1:1")
+    with reachwatch(log, *words) as process:
+        wait(f"{url}/readyz", process, log)
+        made = subprocess.run(
+            [*(sys.executable, "-m", "monitor.commands.main"),
+             *("token", "new"), *database, *("--owner", "us", "--public-url", url)],
+            capture_output=True, check=True,
+        )  # fmt: skip
+        token = parse_token(made.stdout.decode())
+        wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
+        credentials = json.loads(fetch(f"{url}/api/v1/enrol", wanted)[1])
+        probe = credentials["probe"]
+        asked = urllib.request.Request(
+            f"{url}{BATCHES}",
+            batch(probe, (0, 1), number=3),
+            {"Authorization": authorization(credentials["user"], credentials["secret"])},
+        )
+        for _ in range(2):
+            with urllib.request.urlopen(asked, timeout=HANG_SECONDS) as answer:
+                assert decode_ack(answer.read()).sequences == (3,)
+        metrics = fetch(f"{url}/metrics")[1].decode()
+        assert "\nreachwatch_measurements_ingested_total 2.0\n" in metrics
+        assert "\nreachwatch_measurements_duplicate_total 2.0\n" in metrics
+    assert "Traceback" not in log.read_text()
 
 
 async def test_a_website_keeps_the_present_until_it_ends(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from monitor.signed_catalogue import keep_published, make_key, publish, read_document, sign
+from monitor.signed_catalogue import (
+    CatalogueFile,
+    keep_published,
+    make_key,
+    publish,
+    read_document,
+    sign,
+)
 from probes.catalogue.load import SHIPPED, load
 from probes.remote_catalogue import RemoteCatalogue
 from probes.runtime.mqtt import BrokerError
@@ -51,6 +58,21 @@ def test_a_probe_takes_what_is_signed_here(tmp_path: Path, key: Path) -> None:
     taken = RemoteCatalogue(tmp_path, found.header.key, lambda each: each).accept(document)
     assert taken is not None
     assert (taken.serial, taken.catalogue) == (7, load())
+
+
+def test_a_file_that_is_replaced_is_read_again_and_a_bad_one_is_not_taken(
+    tmp_path: Path, key: Path
+) -> None:
+    path = tmp_path / "signed"
+    document = CatalogueFile(path)
+    assert document() == b""
+    for serial in (1, 2):
+        (tmp_path / "new").write_bytes(signed(key, serial))
+        (tmp_path / "new").replace(path)
+        assert document() == signed(key, serial)
+    (tmp_path / "new").write_bytes(b"damaged")
+    (tmp_path / "new").replace(path)
+    assert document() == signed(key, 2)
 
 
 def test_the_key_is_private_and_never_overwritten(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from aiohttp import web
 import monitor
 from monitor.web import notes
 from monitor.web.answers import json_answer
+from monitor.web.api import delivery
 from monitor.web.api import endpoints as api
 from monitor.web.params import MAX_LIMIT
 from monitor.web.site import SITE
+from probes.wire import https_delivery
 
 Described = tuple[str, Mapping[str, Any]]
 """A parameter in words, and its schema."""
@@ -48,6 +50,14 @@ _EXTRA: Mapping[str, Mapping[str, Described]] = {
     },
 }
 """Of single lists."""
+_POLLED = [
+    {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+    for name, text in (
+        ("country", "Where the probe is, for requests to its network."),
+        ("asn", "The network, as for the country."),
+        ("catalogue", "SHA-256 of the signed catalogue that the probe has: it wants another."),
+    )
+]
 _OBJECT = {"application/json": {"schema": {"type": "object"}}}
 _ERROR = {
     "description": "What is wrong, in one line.",
@@ -111,6 +121,14 @@ def describe(base: str) -> dict[str, Any]:
         operation = _operation(endpoint, _id(digits), found, (*refused, "503"))
         body = {"required": True, "content": _OBJECT}
         paths[f"/api/v1/{path}"] = {"post": operation | {"requestBody": body}}
+    for path, endpoint, kind, parameters in (
+        (https_delivery.BATCHES, delivery.batches, "application/zstd", []),
+        (https_delivery.POLL, delivery.poll, "application/json", _POLLED),
+    ):
+        refused = ("400", "401", "404", "413", "429", "503")
+        operation = _operation(endpoint, parameters, {"200": _answer("Done.", _OBJECT)}, refused)
+        body = {"required": True, "content": {kind: {"schema": {"type": "string"}}}}
+        paths[path] = {"post": operation | {"requestBody": body}}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import aiomqtt
 
 from monitor.collector.batch_writer import CollectorStore
+from monitor.collector.intake import Intake
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
 from monitor.metrics.counters import Counters
@@ -39,11 +40,8 @@ async def collecting(
                 url or made.monitor_url,
                 "monitor",
                 MONITOR_SECRET,
-                store or made.database,
-                counters,
-                stop,
+                Intake(store or made.database, counters, stop, clock=clock),
                 shared=True,
-                clock=clock,
             )
         )
         try:

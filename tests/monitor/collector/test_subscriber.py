@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.collector.intake import Intake
 from monitor.collector.rates import RateLimits
 from monitor.collector.subscriber import run_collector
 from monitor.metrics.counters import Counters
@@ -358,5 +359,9 @@ async def test_stopping_finishes_what_has_arrived(embedded: House) -> None:
 async def test_a_bad_url_is_said_at_once(embedded: House) -> None:
     with pytest.raises(ValueError, match="must begin with mqtt"):
         await run_collector(
-            "nonsense", "", "", embedded.database, Counters(), asyncio.Event(), shared=False
+            "nonsense",
+            "",
+            "",
+            Intake(embedded.database, Counters(), asyncio.Event()),
+            shared=False,
         )

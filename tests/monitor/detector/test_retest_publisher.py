@@ -110,6 +110,24 @@ async def test_published_to_the_network_concerned_alone(tmp_path: Path) -> None:
             assert (await anext(late.messages())).topic == marker
 
 
+async def test_who_is_not_connected_is_told_as_long_as_the_request_can_be_met(
+    tmp_path: Path,
+) -> None:
+    now = NOON
+    with running_mosquitto(tmp_path / "b") as broker:
+        publisher = RetestPublisher(POLICY, lambda: now)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(publisher.run(broker.url, "", ""))
+            await publisher.on_retest({("RU", 64501, "wechat/web"): Question()})
+            await eventually(lambda: publisher.requested)
+            running.cancel()
+    (request,) = map(decode_retest, publisher.open("RU", 64501))
+    assert request.targets == ("wechat/web",)
+    assert publisher.open("RU", 64502) == []
+    now = request.round + request.interval_ms
+    assert publisher.open("RU", 64501) == []
+
+
 async def test_counts_of_recent_requests(tmp_path: Path) -> None:
     now = NOON
     with running_mosquitto(tmp_path / "b") as broker:

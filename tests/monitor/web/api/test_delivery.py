@@ -1,0 +1,144 @@
+"""Delivery over HTTP into a real store, with the credentials of a probe that enrolled."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientResponse
+
+from monitor.collector.intake import Intake
+from monitor.collector.rates import RateLimits
+from monitor.enrolment import Credentials, Enrolled
+from monitor.metrics.counters import Counters
+from monitor.store.database import Database
+from monitor.web.api import delivery
+from monitor.web.reception import Reception
+from monitor.web.site import Site
+from probes.wire.bounds import MAX_PACKET_BYTES
+from probes.wire.codec import Status, decode_ack, encode_message
+from probes.wire.https_delivery import BATCHES, POLL, authorization, decode_answer
+from probes.wire.retest import Retest, encode_retest
+from tests.monitor.collector.bench import batch
+from tests.monitor.store.arrivals import arrivals
+from tests.world.brokers import enrolled_probe
+from tests.world.site import Client, client, opened, site_of
+from tests.world.waiting import eventually
+
+RETEST = encode_retest(Retest(targets=("wechat/web",), round=60_000, interval_ms=60_000))
+DOCUMENT = b"signed catalogue"
+
+
+@dataclass
+class Desk:
+    web: Client
+    who: Enrolled
+    database: Database
+    intake: Intake
+
+    async def post(self, path: str, body: bytes, secret: str = "") -> ClientResponse:
+        value = authorization(self.who.user, secret or self.who.secret)
+        return await self.web.post(path, data=body, headers={"Authorization": value})
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(None, tmp_path) as bare:
+        intake = Intake(bare.database, Counters(), asyncio.Event())
+        reception = Reception(
+            intake,
+            Credentials(bare.database.registry),
+            lambda country, asn: [RETEST] if (country, asn) == ("RU", 64501) else [],
+            lambda: DOCUMENT,
+        )
+        async with (
+            client(site_of(bare.database, reception=reception)) as web,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(intake.run())
+            yield Desk(web, await enrolled_probe(bare.database), bare.database, intake)
+            intake.stop.set()
+
+
+async def test_a_batch_is_stored_once_and_its_answer_is_the_acknowledgement(desk: Desk) -> None:
+    payload = batch(desk.who.probe, (0, 1, 2), number=5)
+    for _ in range(2):
+        answer = await desk.post(BATCHES, payload)
+        assert answer.status == 200
+        ack = decode_ack(await answer.read())
+        assert (ack.boot, ack.sequences, ack.quarantined) == ("b", (5,), 0)
+        assert len(await arrivals(desk.database)) == 3
+
+
+async def test_measurements_of_another_probe_are_not_accepted(desk: Desk) -> None:
+    other = await enrolled_probe(desk.database)
+    answer = await desk.post(BATCHES, batch(other.probe, (0,)))
+    assert decode_ack(await answer.read()).quarantined == 1
+    assert not await arrivals(desk.database)
+
+
+@pytest.mark.parametrize("path", [BATCHES, POLL])
+async def test_only_a_probe_with_its_secret_is_let_in(desk: Desk, path: str) -> None:
+    answer = await desk.post(path, batch(desk.who.probe), secret="wrong")
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Basic"
+    assert (await desk.web.post(path, data=b"x")).status == 401
+    bad = {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe").decode()}
+    assert (await desk.web.post(path, data=b"x", headers=bad)).status == 401
+    await desk.database.registry.revoke_probe(desk.who.probe, 1)
+    assert (await desk.post(path, batch(desk.who.probe))).status == 401
+    assert not await arrivals(desk.database)
+
+
+async def test_what_is_too_long_is_not_read_to_its_end(desk: Desk) -> None:
+    assert (await desk.post(BATCHES, bytes(MAX_PACKET_BYTES + 1))).status == 413
+    assert (await desk.post(POLL, bytes(delivery.STATUS_BYTES + 1))).status == 413
+
+
+async def test_what_is_no_batch_is_quarantined(desk: Desk) -> None:
+    answer = await desk.post(BATCHES, b"nonsense")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, delivery.RETRY_SECONDS)
+
+
+async def test_a_batch_that_waits_too_long_is_to_be_sent_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "ACK_SECONDS", 0.3)
+    writer = desk.intake._writer
+    writer.rate_limits = RateLimits(rate=0.5, burst=1)  # 3 measurements: acknowledged after 4 s
+    answer = await desk.post(BATCHES, batch(desk.who.probe, (0, 1, 2)))
+    assert (answer.status, answer.headers["Retry-After"]) == (503, delivery.RETRY_SECONDS)
+    assert len(await arrivals(desk.database)) == 3
+
+
+async def test_a_poll_takes_the_status_and_tells_what_is_wanted(desk: Desk) -> None:
+    status = encode_message(Status(state="heartbeat", version="9", clock_ms=1))
+
+    async def told(query: str) -> tuple[list[bytes], bytes]:
+        answer = await desk.post(POLL + query, status)
+        assert answer.status == 200
+        said = decode_answer(await answer.read())
+        return [bytes(raw) for raw in said.retests], said.catalogue
+
+    assert await told("") == ([], b"")
+    assert await told("?country=RU&asn=64501&catalogue=") == ([RETEST], DOCUMENT)
+    digest = hashlib.sha256(DOCUMENT).hexdigest()
+    assert await told(f"?country=FR&asn=64501&catalogue={digest}") == ([], b"")
+    answer = await desk.post(f"{POLL}?country=nowhere", status)
+    assert answer.status == 400
+
+    async def is_kept() -> bool:
+        probe = await desk.database.registry.probe(desk.who.probe)
+        return probe is not None and probe.status == status
+
+    await eventually(is_kept)
+
+
+async def test_a_server_without_an_intake_says_so(empty: Site) -> None:
+    async with client(empty) as web:
+        assert (await web.post(BATCHES, data=b"")).status == 404
