@@ -74,7 +74,7 @@ async def _service(
     """The service's name at its own address, over a new connection; over a second one when a
     shaper that still throttles the last transfer prevented the first handshake."""
     for _ in range(2):
-        connection = await reconnect(run, address)
+        connection = await reconnect(run, address, roomy=True)
         if connection.usable:
             return await _transfer(run, connection, run.endpoint.server_name, turn, limits, None)
     return None
@@ -87,7 +87,7 @@ async def _innocuous(
     name, kind = run.sni.innocuous, Contrast.INNOCUOUS_NAME
     if not name or name == run.endpoint.server_name:
         return None
-    connection = await reconnect(run, address, kind, name=name, verify=False)
+    connection = await reconnect(run, address, kind, name=name, verify=False, roomy=True)
     return await _transfer(run, connection, name, turn, limits, kind)
 
 
@@ -108,7 +108,7 @@ async def _reflector(
     address, port = parse_authority(run.sni.address, 443)
     # Not Contrast.REFLECTOR: its handshakes tell whether the service's name fails there.
     kind = Contrast.INNOCUOUS_NAME
-    connection = await run.connect(address, port=port, contrast=kind)
+    connection = await run.connect(address, port=port, contrast=kind, roomy=True)
     connection = await run.tls_handshake(connection, name=name, contrast=kind, verify=False)
     return await _transfer(run, connection, name, turn, limits, Contrast.REFLECTOR, path)
 

@@ -67,9 +67,10 @@ async def reconnect(
     name: str | None = None,
     trust: str | None = None,
     verify: bool = True,
+    roomy: bool = False,
 ) -> Connection:
     """Connect from a new port and do a TLS handshake with one thing changed, as a contrast."""
-    fresh = await run.connect(address, port=port, contrast=contrast)
+    fresh = await run.connect(address, port=port, contrast=contrast, roomy=roomy)
     return await run.tls_handshake(
         fresh, contrast=contrast, profile=profile, name=name, trust=trust, verify=verify
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
@@ -274,9 +274,12 @@ class EndpointRun:
         port: int | None = None,
         contrast: Contrast | None = None,
         purpose: Purpose | None = None,
+        roomy: bool = False,
     ) -> Connection:
-        """Open a TCP connection and record it."""
+        """Open a TCP connection and record it. In a lean run the far side may send little before it
+        is read, unless the connection is to be `roomy`."""
         step = self.step(address, port, contrast=contrast, purpose=purpose)
+        step = replace(step, narrow=self.addresses.lean and not roomy)
         seen, stream = await tcp.connect(step)
         self.observations.append(seen)
         return Connection(address, step.port, seen, stream)

@@ -73,7 +73,7 @@ async def exchange(network: Network, route: ResolverRoute, payload: bytes, phase
 
 @asynccontextmanager
 async def _opened(network: Network, route: ResolverRoute, phase: Phase) -> AsyncIterator[_Channel]:
-    stream = await network.connect(route.address, route.port)
+    stream = await network.connect(route.address, route.port, narrow=True)
     try:
         client = None
         if route.transport in ("dot", "doh"):

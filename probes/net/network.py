@@ -65,9 +65,12 @@ class Network(Protocol):
     meter: TrafficMeter
     """Counts what crosses the wire. A connection is counted when it is closed."""
 
-    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
         """Open TCP to one address. Raises ConnectError or DestinationRefusedError. `hops` is the
-        TTL of every packet: a router that drops one answers by ICMP, as in ConnectError."""
+        TTL of every packet: a router that drops one answers by ICMP, as in ConnectError. `narrow`:
+        little is wanted, and the far side may send little more than that before it is read."""
 
     def limit_hops(self, stream: Stream, hops: int) -> None:
         """Set the TTL of what an open stream of this network sends from now on. An ICMP error

@@ -30,6 +30,10 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 # Non-blocking from the start saves a system call; plain integers save the lookups of an enum.
 _STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+NARROW_BYTES = 16384
+"""Receive buffer of a narrow stream; the kernel doubles it and offers about so much (socket(7)). By
+default a server may send 128 kB before anything is read. The first flight of a server, ten
+segments, fits. TCP_WINDOW_CLAMP does not hold: the kernel raises it (Linux 6.18)."""
 
 
 class SocketNetwork:
@@ -49,7 +53,9 @@ class SocketNetwork:
         """Why the guard would refuse this destination; None when it may be dialled."""
         return self._guard.refusal(address, port)
 
-    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
         """Open TCP to one address. Raises ConnectError or DestinationRefusedError."""
         loop = asyncio.get_running_loop()
         sock = None
@@ -59,6 +65,8 @@ class SocketNetwork:
             sock.setsockopt(level, option, 1)
             if hops is not None:
                 sock.setsockopt(*HOPS[family], hops)
+            if narrow:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BYTES)
             await connect(loop, sock, destination)
             # From here on as in an app: a later ICMP error must not end the connection.
             sock.setsockopt(level, option, 0)

@@ -26,6 +26,8 @@ class StepContext:
     contrast: Contrast | None = None
     timeout: float = 10.0
     """For the whole step, in seconds. Ten let a lost SYN be sent three times more."""
+    narrow: bool = False
+    """A connection is opened for little (`probes.net.network.Network.connect`)."""
 
     def fields(self, begin_us: int, took_us: int) -> dict[str, Any]:
         """The fields that the observations of all these steps have."""

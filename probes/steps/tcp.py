@@ -30,7 +30,7 @@ async def connect(step: StepContext) -> tuple[TCPConnect, Stream | None]:
     begin = network.clock_us()
     try:
         with within(step.timeout):
-            stream = await network.connect(step.address, step.port)
+            stream = await network.connect(step.address, step.port, narrow=step.narrow)
     except (OSError, DestinationRefusedError) as error:
         failed = error
     took = network.clock_us() - begin

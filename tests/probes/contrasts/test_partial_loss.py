@@ -74,7 +74,9 @@ class SomeFlows(SocketNetwork):
         super().__init__(guard=Guard(allow_private=True))
         self._order = iter(die)
 
-    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
         if next(self._order) == "x":
             raise TimeoutError  # as the time limit does
         return await super().connect(address, port, hops=hops)

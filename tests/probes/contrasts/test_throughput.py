@@ -12,6 +12,7 @@ from probes.contrasts import throughput
 from probes.contrasts.throughput_schedule import ThroughputMode, ThroughputOutcome, outcome
 from probes.endpoint.timeouts import Timeouts
 from probes.net.guard import Guard
+from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, TCPConnect, Transfer
 from probes.wire.target import Endpoint, SNIContrast
@@ -40,6 +41,12 @@ class _OwnTime(SocketNetwork):
 
     def clock_us(self) -> int:
         return int(1e6 * (time.process_time() + self.waited))
+
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
+        assert not narrow, "a transfer would measure its own receive window"
+        return await super().connect(address, port, hops=hops)
 
 
 OWN_TIME = _OwnTime(guard=Guard(allow_private=True))
@@ -88,6 +95,7 @@ async def measured(
             Endpoint(host=NAME, port=server.port, protocol="https", trust=CA.pem),
             sni=SNIContrast(innocuous=HARMLESS, address=address),
             throughput=mode,
+            lean=True,
             timeouts=replace(timeouts, transfer=60.0, silence=60.0),
             network=OWN_TIME,
         )

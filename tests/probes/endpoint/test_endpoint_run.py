@@ -80,10 +80,39 @@ class Lossy(SocketNetwork):
         super().__init__(guard=Guard(allow_private=True))
         self._silent = silent
 
-    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
         if port in self._silent:
             raise TimeoutError  # as the time limit does
         return await super().connect(address, port, hops=hops)
+
+
+class _Noting(SocketNetwork):
+    """A network that notes for how much each connection was opened."""
+
+    def __init__(self) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self.narrow: list[bool] = []
+
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
+        self.narrow.append(narrow)
+        return await super().connect(address, port, hops=hops)
+
+
+async def test_a_lean_run_lets_a_server_send_little_except_for_a_transfer():
+    network = _Noting()
+    async with (
+        tls_server.serve(tls_server.silence) as server,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        for lean in (True, False):
+            run = net.run(endpoint(port=server.port), network=network, lean=lean)
+            for roomy in (False, True):
+                (await run.connect("127.0.0.1", roomy=roomy)).close()
+    assert network.narrow == [True, False, False, False]
 
 
 async def test_beside_a_repeat_after_silence_liveness_hosts_are_reached_again():

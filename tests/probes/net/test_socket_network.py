@@ -13,7 +13,7 @@ import pytest
 
 from probes.net.guard import Guard
 from probes.net.network import ConnectError, DestinationRefusedError
-from probes.net.socket_network import SocketNetwork
+from probes.net.socket_network import NARROW_BYTES, SocketNetwork
 from tests.world.ports import free_port
 from tests.world.tls_server import serve, silence
 from tests.world.waiting import HANG_SECONDS
@@ -100,7 +100,7 @@ _ICMP_PROBE = """
 import asyncio, json
 from probes.net.guard import Guard
 from probes.net.network import ConnectError
-from probes.net.socket_network import SocketNetwork
+from probes.net.socket_network import NARROW_BYTES, SocketNetwork
 async def main():
     found = []
     for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12", "2001:db8:113::10"):
@@ -161,7 +161,7 @@ exec "$0" -c "$1"
 _GAP_PROBE = """
 import asyncio
 from probes.net.guard import Guard
-from probes.net.socket_network import SocketNetwork
+from probes.net.socket_network import NARROW_BYTES, SocketNetwork
 
 async def answer(reader, writer):
     await reader.readexactly(5)
@@ -205,7 +205,7 @@ exec "$0" -c "$1"
 _LOSS_PROBE = """
 import asyncio
 from probes.net.guard import Guard
-from probes.net.socket_network import SocketNetwork
+from probes.net.socket_network import NARROW_BYTES, SocketNetwork
 
 async def main():
     network = SocketNetwork(guard=Guard(allow_private=True))
@@ -252,3 +252,40 @@ def test_icmp_error_has_type_code_and_sender():
         [errno.ECONNREFUSED, None, None, None],
         [errno.EACCES, 1, 1, "2001:db8:113::10"],
     ]
+
+
+_FLOOD_WORLD = """
+set -e
+ip link set lo up; ip link set lo gso_max_segs 1 mtu 1500
+exec "$0" -c "$1"
+"""
+_FLOOD_PROBE = """
+import asyncio
+from probes.net.guard import Guard
+from probes.net.socket_network import NARROW_BYTES, SocketNetwork
+
+async def flood(reader, writer):
+    writer.write(bytes(100_000_000))
+    await reader.read()
+
+async def main():
+    async with await asyncio.start_server(flood, "127.0.0.1", 4433):
+        for narrow in (True, False):
+            network = SocketNetwork(guard=Guard(allow_private=True))
+            stream = await network.connect("127.0.0.1", 4433, narrow=narrow)
+            before = 0
+            while (await stream.receive(1)) and before < 4096:
+                before += 1
+            await asyncio.sleep(0.5)
+            stream.close()
+            print(network.meter.total())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.needs("iproute2")
+def test_a_server_that_sends_without_end_fills_a_narrow_stream_alone():
+    narrow, usual = map(int, _run(_FLOOD_WORLD, _FLOOD_PROBE).split())
+    assert narrow < 3.5 * NARROW_BYTES < 100_000 < usual

@@ -121,7 +121,9 @@ class Silent(SocketNetwork):
         super().__init__(guard=Guard(allow_private=True))
         self._port = port
 
-    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
         if port == self._port:
             raise TimeoutError  # as the time limit does
         return await super().connect(address, port, hops=hops)

@@ -49,7 +49,7 @@ class Resent(SocketNetwork):
     def clock_us(self) -> int:
         return self._us
 
-    async def connect(self, address: str, port: int):
+    async def connect(self, address: str, port: int, *, narrow: bool):
         stream = await super().connect(address, port)
         self._us += self._took_us
         return stream
