@@ -18,6 +18,7 @@ from functools import partial
 import msgspec
 
 from probes.endpoint.timeouts import Timeouts
+from probes.net.dns_transport import KeptConnections
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
 from probes.steps.dns import DOUBTFUL, PendingLookup, WantedLookup, begin_lookup
@@ -85,6 +86,11 @@ class DNSCache:
         self._silent = silent_routes(catalogue)[:1]
         self._innocuous = catalogue.sni.innocuous
         self._names: dict[str, _Name] = {}
+        self._kept = KeptConnections()
+
+    def close(self) -> None:
+        """Close the connections to resolvers; lookups that are not finished open their own."""
+        self._kept.close()
 
     async def system(self, name: str, *, compare: bool = True) -> tuple[str, ...]:
         """Return the addresses that the machine's own resolver gives, IPv4 first.
@@ -266,7 +272,7 @@ class DNSCache:
             window=self._timeouts.window if listen else 0.0,
             timeout=self._timeouts.window if silent else timeout or self._timeouts.dns,
         )
-        return begin_lookup(self._group, self._network, wanted, via, on_doubt)
+        return begin_lookup(self._group, self._network, wanted, via, on_doubt, self._kept)
 
 
 def _unsettled(answered: Sequence[DNSLookup]) -> str | None:

@@ -8,11 +8,11 @@ passed to `emit`; the caller numbers and stores them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -98,18 +98,21 @@ async def measure_retest(setup: Setup, plan: RoundPlan, *, emit: Emit, rng: rand
             await _emit(_dated(this, task.result()), emit)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _beginning(setup: Setup, plan: RoundPlan) -> AsyncIterator[RoundContext]:
     """A round that begins now, and ends when its last lookup does."""
-    async with asyncio.TaskGroup() as lookups:
-        limit = setup.timeouts.round if plan.limit_seconds is None else plan.limit_seconds
-        yield RoundContext(
-            setup,
-            plan,
-            DNSCache(lookups, setup.network, setup.catalogue, setup.system, setup.timeouts),
-            asyncio.Semaphore(CONCURRENCY),
-            closes_at=asyncio.get_running_loop().time() + limit,
-        )
+    lookups = asyncio.TaskGroup()
+    cache = DNSCache(lookups, setup.network, setup.catalogue, setup.system, setup.timeouts)
+    with contextlib.closing(cache):
+        async with lookups:
+            limit = setup.timeouts.round if plan.limit_seconds is None else plan.limit_seconds
+            yield RoundContext(
+                setup,
+                plan,
+                cache,
+                asyncio.Semaphore(CONCURRENCY),
+                closes_at=asyncio.get_running_loop().time() + limit,
+            )
 
 
 async def _measure_all(

@@ -24,7 +24,7 @@ from probes.net.dns_message import (
     parse_reply,
     reply_failure,
 )
-from probes.net.dns_transport import ExchangeError, Phase, exchange
+from probes.net.dns_transport import NONE_KEPT, ExchangeError, KeptConnections, Phase, exchange
 from probes.net.limits import within
 from probes.net.network import Datagrams, DestinationRefusedError, Network
 from probes.net.resolvers import ResolverRoute
@@ -124,6 +124,7 @@ class _Request(msgspec.Struct, frozen=True):
     network: Network
     wanted: WantedLookup
     pending: PendingLookup
+    kept: KeptConnections = NONE_KEPT
 
 
 @dataclass(slots=True)
@@ -195,11 +196,12 @@ def begin_lookup(
     wanted: WantedLookup,
     via: ResolverRoute | Sequence[ResolverRoute],
     on_doubt: Callable[[], None] | None = None,
+    kept: KeptConnections = NONE_KEPT,
 ) -> PendingLookup:
     """Start a lookup in the caller's task group, which also waits for its window to end.
 
-    `on_doubt` as in `PendingLookup`. `took_us` of the observation ends with the first reply or the
-    failure, not with the window.
+    `on_doubt` as in `PendingLookup`; over TCP, DoT and DoH connections of `kept` are used.
+    `took_us` of the observation ends with the first reply or the failure, not with the window.
 
     A sequence of routes is asked in order, as a stub resolver asks its nameservers: the next one
     when one is silent, unreachable, or answers REFUSED or SERVFAIL. The observation is then the
@@ -207,7 +209,7 @@ def begin_lookup(
     (`ns1_generic_timeout_error`). The time limit holds for each.
     """
     pending = PendingLookup(on_doubt)
-    request = _Request(network, wanted, pending)
+    request = _Request(network, wanted, pending, kept)
     if isinstance(via, ResolverRoute):
         group.create_task(_ask_one(request, via, pending))
     else:
@@ -285,7 +287,7 @@ async def _over_connection(state: _LookupState, phase: Phase, route: ResolverRou
     question = build_query(
         request.wanted.name, request.wanted.qtype, identity=0 if route.transport == "doh" else None
     )
-    payload = await exchange(request.network, route, question.payload, phase)
+    payload = await exchange(request.network, route, question.payload, phase, request.kept)
     parsed = parse_reply(payload, question, request.network.clock_us() - phase.asked_us)
     if parsed.reply is None:
         state.evidence[parsed.fault or "truncated"] = None

@@ -148,6 +148,8 @@ class DNSServer:
     """Over UDP the first so many source ports are never answered, as with a full NAT table."""
     ports: list[int] = field(default_factory=list)
     """The source ports over UDP, in order of their first question."""
+    connections: int = 0
+    """How many were opened over TCP, DoT and DoH."""
     udp_port: int = 0
     tcp_port: int = 0
     dot_port: int = 0
@@ -227,6 +229,11 @@ class DNSServer:
             writer.transport.abort()
             self._writers.discard(writer)
 
+    def hang_up(self) -> None:
+        """Close every connection that is open."""
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def _serve_tcp(self, reader, writer) -> None:
         await self._framed("tcp", reader, writer)
 
@@ -235,20 +242,23 @@ class DNSServer:
 
     async def _framed(self, transport: str, reader, writer) -> None:
         async with self._closing(writer):
-            (length,) = struct.unpack("!H", await reader.readexactly(2))
-            wire = await reader.readexactly(length)
-            answered = False
-            for _, payload in self.replies(transport, wire):
-                answered = True
-                writer.write(struct.pack("!H", len(payload)) + payload)
-                await writer.drain()
-            if answered or not isinstance(self.behaviour(wire), Hangup):
-                await reader.read(1)  # until the client closes
+            self.connections += 1
+            while True:
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                wire = await reader.readexactly(length)
+                answered = False
+                for _, payload in self.replies(transport, wire):
+                    answered = True
+                    writer.write(struct.pack("!H", len(payload)) + payload)
+                    await writer.drain()
+                if not answered and isinstance(self.behaviour(wire), Hangup):
+                    return
 
     async def _serve_doh(self, reader, writer) -> None:
         async with self._closing(writer):
             connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
             connection.initiate_connection()
+            self.connections += 1
             writer.write(connection.data_to_send())
             wire, waiting, stream_id = b"", b"", 0
             while chunk := await reader.read(65536):
@@ -268,6 +278,7 @@ class DNSServer:
                             connection.send_headers(
                                 stream_id, [(":status", status), ("content-type", kind)]
                             )
+                        wire = b""
                 waiting = _pump(connection, stream_id, waiting)
                 writer.write(connection.data_to_send())
                 await writer.drain()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from probes.endpoint.dns_cache import DNSCache
 from probes.endpoint.endpoint_run import Course, EndpointRun, RoundMeans
@@ -57,6 +57,7 @@ class Internet:
     catalogue: Catalogue
     timeouts: Timeouts
     network: SocketNetwork = LAB
+    caches: list[DNSCache] = field(default_factory=list)
 
     @property
     def routes(self) -> tuple[ResolverRoute, ...]:
@@ -64,7 +65,9 @@ class Internet:
 
     def dns_cache(self) -> DNSCache:
         """The lookups of a new round."""
-        return DNSCache(self.group, self.network, self.catalogue, self.routes, self.timeouts)
+        cache = DNSCache(self.group, self.network, self.catalogue, self.routes, self.timeouts)
+        self.caches.append(cache)
+        return cache
 
     def run(self, endpoint: Endpoint, **options: object) -> EndpointRun:
         """One endpoint in a round of its own."""
@@ -137,4 +140,7 @@ async def internet(
             liveness=liveness,
             sni=sni or SNIContrast(innocuous="innocuous.test"),
         )
-        yield Internet(group, own, other, silent, catalogue, timeouts)
+        net = Internet(group, own, other, silent, catalogue, timeouts)
+        yield net
+        for cache in net.caches:
+            cache.close()

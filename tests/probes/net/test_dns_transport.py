@@ -10,11 +10,24 @@ import dns.message
 import pytest
 
 from probes.net.dns_message import build_query
-from probes.net.dns_transport import ExchangeError, Phase, exchange
+from probes.net.dns_transport import (
+    MOST_IDLE_US,
+    ExchangeError,
+    KeptConnections,
+    Phase,
+    exchange,
+)
 from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
 from probes.net.socket_network import SocketNetwork
-from tests.world.dns_server import SERVER_NAME, Address, DNSServer, HTTPStatus, server_context
+from tests.world.dns_server import (
+    SERVER_NAME,
+    Address,
+    DNSServer,
+    Hangup,
+    HTTPStatus,
+    server_context,
+)
 from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
@@ -144,3 +157,94 @@ async def test_phase_survives_the_exception():
                 phase,
             )
     assert phase.name == "tls"
+
+
+class _Clock(SocketNetwork):
+    """Its time is what the test says."""
+
+    us = 1
+
+    def clock_us(self) -> int:
+        return self.us
+
+
+def _names(payload: bytes) -> list[str]:
+    return [str(question.name) for question in dns.message.from_wire(payload).question]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "dot", "doh"])
+async def test_a_kept_connection_carries_the_next_question(transport):
+    kept, table = KeptConnections(), {f"{n}.example": Address("192.0.2.1") for n in range(3)}
+    with contextlib.closing(kept):
+        async with DNSServer(table, secure=True) as server:
+            for name in table:
+                question, phase = build_query(name, "A", identity=0), Phase()
+                via = route(server, transport)
+                payload = await exchange(LAB, via, question.payload, phase, kept)
+                assert _names(payload) == [f"{name}."]
+                assert phase.name == "query"
+                assert phase.asked_us > 0
+            assert server.connections == 1
+
+
+@pytest.mark.parametrize("transport", ["tcp", "dot", "doh"])
+async def test_questions_at_the_same_time_have_connections_of_their_own(transport):
+    kept, names = KeptConnections(), [f"{n}.example" for n in range(4)]
+    with contextlib.closing(kept):
+        async with DNSServer({n: Address("192.0.2.1") for n in names}, secure=True) as server:
+
+            async def ask(name: str) -> bytes:
+                question = build_query(name, "A", identity=0)
+                return await exchange(
+                    LAB, route(server, transport), question.payload, Phase(), kept
+                )
+
+            for _ in range(2):
+                payloads = await asyncio.gather(*map(ask, names))
+                assert [_names(payload) for payload in payloads] == [[f"{n}."] for n in names]
+            assert server.connections == len(names)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "dot", "doh"])
+async def test_a_kept_connection_that_the_server_closed_is_replaced(transport):
+    kept = KeptConnections()
+    with contextlib.closing(kept):
+        async with DNSServer({NAME: Address("192.0.2.1")}, secure=True) as server:
+            via = route(server, transport)
+            await exchange(LAB, via, QUESTION.payload, Phase(), kept)
+            server.hang_up()
+            await exchange(LAB, via, QUESTION.payload, Phase(), kept)
+            assert server.connections == 2
+
+
+async def test_an_interfered_question_fails_on_a_kept_connection_as_on_a_new_one():
+    kept = KeptConnections()
+    table = {NAME: Address("192.0.2.1"), "blocked.example": Hangup()}
+    with contextlib.closing(kept):
+        async with DNSServer(table) as server:
+            via = route(server, "tcp")
+            await exchange(LAB, via, QUESTION.payload, Phase(), kept)
+            question = build_query("blocked.example", "A")
+            with pytest.raises(ExchangeError) as caught:
+                await exchange(LAB, via, question.payload, Phase(), kept)
+            assert caught.value.evidence == "closed_without_answer"
+            assert server.connections == 2, "asked over a new one before it counts"
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used():
+    kept, network = KeptConnections(), _Clock(guard=Guard(allow_private=True))
+    with contextlib.closing(kept):
+        async with DNSServer({NAME: Address("192.0.2.1")}) as server:
+            for moment in (0, MOST_IDLE_US - 1, 2 * MOST_IDLE_US):
+                network.us = 1 + moment
+                await exchange(network, route(server, "tcp"), QUESTION.payload, Phase(), kept)
+            assert server.connections == 2
+
+
+async def test_what_is_given_back_after_the_end_is_closed():
+    kept = KeptConnections()
+    async with DNSServer({NAME: Address("192.0.2.1")}) as server:
+        kept.close()
+        for _ in range(2):
+            await exchange(LAB, route(server, "tcp"), QUESTION.payload, Phase(), kept)
+        assert server.connections == 2
