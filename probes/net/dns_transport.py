@@ -71,7 +71,7 @@ class KeptConnections:
         """With the time since when, by the network's clock."""
         self._closed = False
 
-    def take(self, route: ResolverRoute, now_us: int) -> _Connection | None:
+    def claim(self, route: ResolverRoute, now_us: int) -> _Connection | None:
         """Return one that no other question uses; those that were idle for long are closed, as the
         resolver, or a box on the path, may have forgotten them."""
         idle = self._idle.get(route, [])
@@ -115,7 +115,7 @@ async def exchange(
 
     Raises OSError, ssl.SSLError, DestinationRefusedError or ExchangeError.
     """
-    if (connection := kept.take(route, network.clock_us())) is not None:
+    if (connection := kept.claim(route, network.clock_us())) is not None:
         with suppress(OSError, ExchangeError):
             phase.name, phase.asked_us = "query", network.clock_us()
             return await _ask(network, connection, route, payload, kept)
