@@ -18,7 +18,7 @@ from jinja2.ext import extract_from_ast
 from monitor.text import confidence_text, language, sentences, words
 from monitor.web import press_history, render
 from monitor.web.api import endpoints
-from monitor.web.draw import step_table, strips
+from monitor.web.draw import event_marks, step_table, strips
 from monitor.web.pages import changes, lone, method
 from monitor.web.template_text import CALL
 
@@ -69,6 +69,7 @@ def _from_tables() -> Iterator[Message]:
     tables: tuple[Mapping[Any, str], ...] = (
         *words.TABLES.values(),
         strips._WORD,
+        event_marks.WORDS,
         step_table.CONTRASTS,
         step_table.UNNAMED,
         sentences._ICMP,

@@ -33,7 +33,7 @@ from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.web import template_text
 from monitor.web.assets import address
-from monitor.web.draw import strips
+from monitor.web.draw import strips, time_axis
 from monitor.web.press_history import reported
 from monitor.web.site import SITE, Site
 
@@ -83,6 +83,7 @@ def environment() -> jinja2.Environment:
     for module in (event_evidence, event_headlines, event_state, event_subject):
         made.globals[module.__name__.rpartition(".")[2]] = module
     made.globals["strips"] = strips
+    made.globals["ticks"] = time_axis.ticks
     made.globals["network"] = network
     made.globals["network_list"] = network_names.network_list
     made.globals["notes_of"] = notes_of

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.collector.admission import QuarantineReason
 from monitor.detection.model import Event
@@ -26,10 +27,10 @@ from monitor.store.reading.progress import (
     newest_of_last_arrived,
 )
 from monitor.store.reading.vantages import VantageRow
-from monitor.text import words
+from monitor.text import event_subject, words
 from monitor.web.draw import strips
 from monitor.web.fleet import active, fleet
-from monitor.web.history import sums
+from monitor.web.history import TimeRange, sums
 from monitor.web.site import Site
 from probes.wire.target import Service
 
@@ -58,6 +59,19 @@ async def window(site: Site, connection: ReadTransaction, service: str | None) -
     return strips.window(now, oldest, newest, site.policy, interval, large=large)
 
 
+async def drawn_window(
+    site: Site, connection: ReadTransaction, span: TimeRange | None, service: str | None
+) -> strips.Window:
+    """The window of a service's strips (None: of all services together) in a chosen range, which
+    knows where what was measured ends; without a range the usual one."""
+    if span is None:
+        return await window(site, connection, service)
+    now, chosen = site.clock(), span.window
+    _oldest, newest = await judged_rounds(connection, service, chosen.since, chosen.until)
+    last = chosen.until if newest is None else newest + site.interval_ms
+    return replace(chosen, last=min(last, now))
+
+
 async def event_strips(
     site: Site, connection: ReadTransaction, events: Sequence[Event], chosen: strips.Window
 ) -> Mapping[str, strips.Strip]:
@@ -74,7 +88,12 @@ async def event_strips(
         for id in series[row.target, row.country, row.asn]:
             counts[id].append(row)
     interval = site.interval_ms
-    return {event.id: strips.strip(counts[event.id], chosen, interval, [event]) for event in events}
+    return {
+        event.id: strips.strip(
+            counts[event.id], chosen, interval, [event], what=event_subject.functions(event)
+        )
+        for event in events
+    }
 
 
 async def strip_rows(

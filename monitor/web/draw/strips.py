@@ -8,7 +8,6 @@ the state of the earlier one. A missing round leaves a gap.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import statistics
 from collections import Counter, defaultdict
@@ -17,7 +16,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
@@ -25,7 +24,9 @@ from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import KINDS
 from monitor.text import words
 from monitor.text.event_state import ended
-from monitor.text.language import _, current, grouped, n_, short_date
+from monitor.text.language import _, grouped, n_
+from monitor.web.draw import event_marks
+from monitor.web.draw.event_marks import Breadth, EventMark
 
 K = TypeVar("K")
 SLICES = 96
@@ -58,15 +59,43 @@ _WORD = {
 }
 PARTIAL = frozenset(("part", "likely-part"))
 """Drawn above a strip of `ok`."""
+HEIGHT, PARTIAL_HEIGHT = 16, 11
+_SHARE_SEEN = 0.05
+"""A smaller share of failures in an hour is drawn only where a series mostly failed."""
 _CONCLUSIVE = frozenset(("ok", "blocked", "impaired", "down"))
 _UNCONFIRMED = {"blocked": "likely", "part": "likely-part"}
 
 
-def legend(drawn: Iterable[Strip], control: Strip | None = None) -> list[tuple[str, str]]:
-    """(kind, word) of what is seen in these strips."""
-    shown = [*drawn, control] if control is not None else drawn
-    seen = {run.kind for strip in shown for run in strip.runs}
-    return [(kind, _(word)) for kind, word in _WORD.items() if kind in seen]
+class LegendEntry(msgspec.Struct, frozen=True):
+    """What a look means."""
+
+    kind: str
+    height: int
+    """Of what has this kind, in sixteenths; the rest is reachable."""
+    word: str
+
+
+def legend(drawn: Iterable[Strip], control: Strip | None = None) -> list[LegendEntry]:
+    """What is seen in these strips."""
+    shown = [*drawn, control] if control is not None else list(drawn)
+    runs = [run for strip in shown for run in strip.runs]
+    kinds = {run.below or run.kind for run in runs}
+    entries = [
+        LegendEntry(kind, PARTIAL_HEIGHT if kind in PARTIAL else HEIGHT, _(word))
+        for kind, word in _WORD.items()
+        if kind in kinds
+    ]
+    entries += [
+        LegendEntry(kind, 6, _("share of measurements: %(state)s", state=_(_WORD[kind])))
+        for kind in ("blocked", "likely", "impaired")
+        if any(run.below and run.kind == kind for run in runs)
+    ]
+    marked = {mark.kind for strip in shown for mark in strip.marks}
+    return entries + [
+        LegendEntry(kind, PARTIAL_HEIGHT if kind in PARTIAL else HEIGHT, _(word))
+        for kind, word in event_marks.WORDS.items()
+        if kind in marked
+    ]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -75,6 +104,8 @@ class Window(msgspec.Struct, frozen=True):
     since: int
     until: int
     slices: int = SLICES
+    last: int | None = None
+    """Where what was measured ends: nothing is drawn after it. None: with the window."""
 
     @property
     def width(self) -> int:
@@ -97,87 +128,20 @@ class Window(msgspec.Struct, frozen=True):
         return words.duration_text(self.until - self.since)
 
 
-MINUTE_MS = 60_000
-TICK_STEPS = (
-    *(n * MINUTE_MS for n in (1, 2, 5, 10, 15, 30)),
-    *(n * HOUR_MS for n in (1, 2, 3, 6, 12)),
-    *(n * DAY_MS for n in (1, 2, 7, 14)),
-)
-"""Possible distances of the ticks of a time axis in milliseconds; longer ones are months."""
-MAX_TICKS = 8
-
-
-class Tick(msgspec.Struct, frozen=True):
-    """A mark of a time axis."""
-
-    x: float
-    """Percent of the width."""
-    label: str
-    minor: bool
-    """Its label is left out where there is little room."""
-
-
-def ticks(since: int, until: int) -> Sequence[Tick]:
-    """At most MAX_TICKS marks at round times (UTC), with a time, or at midnight with the date."""
-    length = until - since
-    step = next((each for each in TICK_STEPS if length <= each * MAX_TICKS), None)
-    if step is None:
-        return _month_ticks(since, until)
-    # Weeks begin on Mondays: 1970-01-01 was a Thursday.
-    phase = 4 * DAY_MS if step % (7 * DAY_MS) == 0 else 0
-    first = since + (phase - since) % step
-    made = []
-    for at in range(first, until, step):
-        when = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
-        label = _day(when) if at % DAY_MS == 0 else f"{when:%H:%M}"
-        minor = (at - phase) // step % 2 == 1  # midnight never is, unless days are
-        made.append(Tick(100 * (at - since) / length, label, minor))
-    if made and all(":" in tick.label for tick in made):
-        # No midnight inside: the first mark has the date, and the next ones leave it room.
-        when = dt.datetime.fromtimestamp(first / 1000, dt.UTC)
-        rest = (Tick(tick.x, tick.label, n % 2 == 0) for n, tick in enumerate(made[2:]))
-        empty = (Tick(tick.x, "", minor=True) for tick in made[1:2])
-        made = [Tick(made[0].x, f"{_day(when)}, {when:%H:%M}", minor=False), *empty, *rest]
-    return made
-
-
-def _day(when: dt.datetime) -> str:
-    return short_date(when.date(), "MMMd", current().language)
-
-
-def _month_ticks(since: int, until: int) -> Sequence[Tick]:
-    begin = dt.datetime.fromtimestamp(since / 1000, dt.UTC)
-    months = [
-        dt.datetime(begin.year + number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
-        for number in range(begin.month, begin.month + 12 * 11)
-    ]
-    inside = [each for each in months if each.timestamp() * 1000 < until]
-    every = -(-len(inside) // MAX_TICKS) or 1
-    length = until - since
-    return [
-        Tick(
-            100 * (each.timestamp() * 1000 - since) / length,
-            short_date(
-                each.date(),
-                "yMMM" if each.month <= every or each is inside[0] else "MMM",
-                current().language,
-            ),
-            minor=number % 2 == 1,
-        )
-        for number, each in enumerate(inside[::every])
-    ]
-
-
 class StripRun(msgspec.Struct, frozen=True):
-    """Consecutive slices of the same kind."""
+    """Consecutive slices that look the same."""
 
     kind: str
     word: str
-    x: int
-    width: int
+    x: float
+    width: float
     begin: int
     end: int
     n: int
+    height: int = HEIGHT
+    """Of `kind`, from the top, in sixteenths: the share of measurements that failed."""
+    below: str = ""
+    """The kind of the rest."""
 
 
 class Strip(msgspec.Struct, frozen=True):
@@ -191,6 +155,7 @@ class Strip(msgspec.Struct, frozen=True):
     failing: int
     total: int
     """Measurements with any state but "no data"; `failing` of them failed as blocked."""
+    marks: tuple[EventMark, ...] = ()
 
 
 def longest(policy: Policy) -> int:
@@ -224,9 +189,10 @@ def window(
     span = next((each for each in spans if each >= max(need, shortest)), spans[-1])
     hourly = span >= (LARGE_SPAN_MS if large else 24 * HOUR_MS)
     slices = span // HOUR_MS if hourly else SLICES
+    last = until if newest is None else min(until, newest + interval)
     if hourly:
         until += -until % HOUR_MS
-    return Window(until - span, until, slices)
+    return Window(until - span, until, slices, last)
 
 
 class _Slice:
@@ -236,18 +202,51 @@ class _Slice:
         self.kinds: set[str] = set()
         self.n = self.judged = self.failing = 0
 
+    def look(self, *, coarse: bool) -> _Look | None:
+        """How it is drawn, None where nothing was measured; a coarse one by the share of its
+        measurements that failed."""
+        if not coarse or not self.failing:
+            kind = _slice_kind(self.kinds)
+            return None if kind is None else _Look(kind)
+        failing = self.kinds & {"blocked", "impaired", "mixed"}
+        share = self.failing / self.judged
+        kind = "impaired" if "impaired" in failing and "blocked" not in failing else "blocked"
+        rest = _slice_kind(self.kinds - failing) or "ok"
+        if share == 1:
+            return _Look(kind)
+        if not failing and share < _SHARE_SEEN:
+            return _Look(rest)
+        return _Look(kind, min(HEIGHT - 2, max(2, round(HEIGHT * share))), rest)
+
+
+class _Look(msgspec.Struct, frozen=True):
+    kind: str
+    height: int = HEIGHT
+    below: str = ""
+
+
+_NOTHING = _Look("none")
+
 
 Row = StateCount | ServiceHour
 """What strips are drawn from: verdicts counted in slices, or sums of hours or days."""
 
 
 def strip(
-    rows: Iterable[Row], window: Window, interval: int, events: Collection[Event] = ()
+    rows: Iterable[Row],
+    window: Window,
+    interval: int,
+    events: Collection[Event] = (),
+    *,
+    breadth: Breadth = Breadth.EVENT,
+    what: str = "",
 ) -> Strip:
     """Return the strip of the states in a window; `interval` in ms. Sums of hours need slices that
     are hours or longer. States are counted by series (network and target), so that a block of one
-    series is not averaged away by the others. What fails as blocked while `events` last of which
-    none is confirmed is drawn as likely."""
+    series is not averaged away by the others; slices of an hour or more show the share of their
+    measurements that failed. What fails as blocked while `events` last of which none is confirmed
+    is drawn as likely, and events are drawn above it. `what` names
+    what was measured, for the summary."""
     slices = [_Slice() for _ in range(window.slices)]
     series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in slices]
     for row in rows:
@@ -266,7 +265,10 @@ def strip(
             one.failing += row.n * (kind in ("blocked", "impaired"))
     for one, counted in zip(slices, series, strict=True):
         one.kinds |= {_series_kind(count) for count in counted.values()}
-    return _drawn(slices, window, interval, events)
+    drawn = _drawn(slices, window, interval, events, what)
+    measured = [(run.begin, run.end) for run in drawn.runs if run.kind != "none"]
+    marks = event_marks.event_marks(events, window.since, window.until, measured, breadth)
+    return replace(drawn, marks=marks)
 
 
 def strips_by(
@@ -275,14 +277,22 @@ def strips_by(
     window: Window,
     interval: int,
     events: Collection[Event] = (),
+    breadth: Breadth = Breadth.COUNTRY,
 ) -> dict[K, Strip]:
-    """A strip for each value that `key` gives for rows, of its rows and of the events for which
-    it gives the same; the rest is as in `strip`."""
+    """A strip of all functions for each value that `key` gives for rows, of its rows and of the
+    events for which it gives the same; the rest is as in `strip`."""
     mine: dict[K, list[Row]] = defaultdict(list)
     for row in rows:
         mine[key(row)].append(row)
     return {
-        value: strip(some, window, interval, [each for each in events if key(each) == value])
+        value: strip(
+            some,
+            window,
+            interval,
+            [event for event in events if key(event) == value],
+            breadth=breadth,
+            what=_("all functions measured"),
+        )
         for value, some in mine.items()
     }
 
@@ -335,29 +345,31 @@ def _index(window: Window, at: int) -> int | None:
 
 
 def _drawn(
-    slices: Sequence[_Slice], window: Window, interval: int, events: Collection[Event] = ()
+    slices: Sequence[_Slice],
+    window: Window,
+    interval: int,
+    events: Collection[Event] = (),
+    what: str = "",
 ) -> Strip:
-    kinds = _fill_gaps([_slice_kind(one.kinds) for one in slices], window, interval)
+    coarse = window.width >= HOUR_MS
+    looks = _fill_gaps([one.look(coarse=coarse) for one in slices], window, interval)
+    last = window.until if window.last is None else window.last
     runs: list[StripRun] = []
-    for index, (kind, one) in enumerate(zip(kinds, slices, strict=True)):
+    for index, (look, one) in enumerate(zip(looks, slices, strict=True)):
         begin = window.since + index * window.width
         end = begin + window.width
-        if kind in _UNCONFIRMED and _only_likely(events, begin, end):
-            kind = _UNCONFIRMED[kind]
-        if runs and (last := runs[-1]).kind == kind:
-            runs[-1] = replace(last, width=last.width + 1, end=end, n=last.n + one.n)
+        if look.kind in _UNCONFIRMED and _only_likely(events, begin, end):
+            look = replace(look, kind=_UNCONFIRMED[look.kind])
+        if begin < last < end:
+            # What is in this slice was measured before its end.
+            share = (last - begin) / window.width
+            _append(runs, look, index, share, begin, last, one.n)
+            _append(runs, _NOTHING, index + share, 1 - share, last, end, 0)
         else:
-            runs.append(StripRun(kind, _(_WORD[kind]), index, 1, begin, end, one.n))
+            _append(runs, look if begin < last else _NOTHING, index, 1, begin, end, one.n)
     total = sum(one.judged for one in slices)
     failing = sum(one.failing for one in slices)
-    summary = _("nothing was measured")
-    if total:
-        summary = n_(
-            "%(failing)s of %(n)s measurement failed as blocked",
-            "%(failing)s of %(n)s measurements failed as blocked",
-            total,
-            failing=grouped(failing),
-        )
+    summary = _summary(failing, total, what)
     if total and not failing and any("unclear" in one.kinds for one in slices):
         # As in imported measurements, which have no control: "0 failed" alone would be read as
         # "all worked", beside an event that rests on these failures.
@@ -373,6 +385,38 @@ def _drawn(
     )
 
 
+def _append(
+    runs: list[StripRun], look: _Look, x: float, width: float, begin: int, end: int, n: int
+) -> None:
+    """Add a piece to the last run when they look the same, else as a run of its own."""
+    last = runs[-1] if runs else None
+    if last is not None and (last.kind, last.height, last.below) == astuple(look):
+        runs[-1] = replace(last, width=last.width + width, end=end, n=last.n + n)
+        return
+    word = _(_WORD[look.kind])
+    runs.append(StripRun(look.kind, word, x, width, begin, end, n, look.height, look.below))
+
+
+def _summary(failing: int, total: int, what: str) -> str:
+    """How many measurements failed, and of what they are."""
+    if not total:
+        return _("nothing was measured")
+    if not what:
+        return n_(
+            "%(failing)s of %(n)s measurement failed as blocked",
+            "%(failing)s of %(n)s measurements failed as blocked",
+            total,
+            failing=grouped(failing),
+        )
+    return n_(
+        "%(what)s: %(failing)s of %(n)s measurement failed as blocked",
+        "%(what)s: %(failing)s of %(n)s measurements failed as blocked",
+        total,
+        failing=grouped(failing),
+        what=what,
+    )
+
+
 def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
     """Whether events last in this time, none of them confirmed."""
     here = [e for e in events if e.onset_earliest < end and begin < (ended(e) or end)]
@@ -381,23 +425,21 @@ def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
     )
 
 
-def _fill_gaps(kinds: Sequence[str | None], window: Window, interval: int) -> list[str]:
-    """Empty slices take the kind before them for as long as a round counts: the usual distance
+def _fill_gaps(looks: Sequence[_Look | None], window: Window, interval: int) -> list[_Look]:
+    """Empty slices look as the one before them for as long as a round counts: the usual distance
     between rounds in this strip, at least one interval, plus a slice for jitter."""
-    seen = [index for index, kind in enumerate(kinds) if kind is not None]
+    seen = [index for index, look in enumerate(looks) if look is not None]
     gaps = [b - a for a, b in pairwise(seen)]
     own = -(-interval // window.width)
     usual = int(statistics.median(gaps)) if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
-    filled: list[str] = []
-    last = -reach - 1
-    for index, kind in enumerate(kinds):
-        if kind is not None:
-            last = index
-            filled.append(kind)
-        else:
-            filled.append(str(kinds[last]) if last >= 0 and index - last < reach else "none")
+    filled: list[_Look] = []
+    latest, shown = -reach - 1, _NOTHING
+    for index, look in enumerate(looks):
+        if look is not None:
+            latest, shown = index, look
+        filled.append(shown if index - latest < reach else _NOTHING)
     return filled
 
 
@@ -422,79 +464,3 @@ def _series_kind(count: Counter[str]) -> str:
     kind = min(counted, key=lambda each: (-counted[each], each))
     # A slice has one kind only when three quarters of its verdicts agree.
     return kind if counted[kind] * 4 >= total * 3 else "mixed"
-
-
-class CoverageRun(msgspec.Struct, frozen=True):
-    """Slices in a row in which equally many vantages measured."""
-
-    n: int
-    x: int
-    width: int
-    begin: int
-    end: int
-
-    @property
-    def label(self) -> str:
-        """`3 vantages`, `nobody`."""
-        return words.plural(self.n, "vantage") if self.n else _("nobody")
-
-
-class VantageCoverage(msgspec.Struct, frozen=True):
-    """A strip of counts over `slices` units of width; heights are shares of `most`."""
-
-    runs: tuple[CoverageRun, ...]
-    slices: int
-    since: int
-    until: int
-    most: int
-    summary: str
-
-
-def coverage_window(window: Window, interval: int) -> Window:
-    """The window in slices no shorter than an interval (ms), so that each holds a round."""
-    length = window.until - window.since
-    return Window(
-        window.since, window.until, max(1, min(window.slices, length // max(1, interval)))
-    )
-
-
-def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage:
-    """Return the strip; `counts` are vantages by number of slice."""
-    runs: list[CoverageRun] = []
-    for index in range(window.slices):
-        n = counts.get(index, 0)
-        begin = window.since + index * window.width
-        end = begin + window.width
-        if runs and (last := runs[-1]).n == n:
-            runs[-1] = replace(last, width=last.width + 1, end=end)
-        else:
-            runs.append(CoverageRun(n, index, 1, begin, end))
-    most = max((run.n for run in runs), default=0)
-    return VantageCoverage(
-        tuple(runs), window.slices, window.since, window.until, most, _summary(runs, most)
-    )
-
-
-def _summary(runs: list[CoverageRun], most: int) -> str:
-    if most == 0:
-        return _("Nobody measured in this period, so nothing is known about it.")
-    seen = [run for run in runs if run.n]
-    least = min(run.n for run in seen)
-    label = (
-        n_("%(n)s vantage measured", "%(n)s vantages measured", most)
-        if least == most
-        else n_(
-            "%(least)s to %(n)s vantage measured at a time",
-            "%(least)s to %(n)s vantages measured at a time",
-            most,
-            least=least,
-        )
-    )
-    gap = sum(run.end - run.begin for run in runs if not run.n)
-    if not gap:
-        return _("%(vantages)s all the time.", vantages=label)
-    return _(
-        "%(vantages)s; no measurements for %(time)s, so nothing is known about that time.",
-        vantages=label,
-        time=words.duration_text(gap),
-    )

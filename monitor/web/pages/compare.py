@@ -23,6 +23,7 @@ from monitor.web.history import TimeRange, range_or_week, sums
 from monitor.web.params import BadParameterError, without_empty
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.views import drawn_window
 
 MOST = 12
 """Services or countries compared at once."""
@@ -62,6 +63,8 @@ async def compare(request: web.Request) -> web.Response:
     read, events = (
         await _read(site, span, services, countries) if services or countries else ((), ())
     )
+    async with site.database.reading() as connection:
+        window = await drawn_window(site, connection, span, None)
     names = site.service_names
     drawn = [
         {
@@ -71,19 +74,19 @@ async def compare(request: web.Request) -> web.Response:
             "strip": strip,
         }
         for (service, country), strip in strips.strips_by(
-            attrgetter("service", "country"), read, span.window, site.interval_ms, events
+            attrgetter("service", "country"), read, window, site.interval_ms, events
         ).items()
     ]
     drawn.sort(key=lambda row: (-row["strip"].failing, row["label"]))
     values = {
         "title": _("Compare"),
         "rows": drawn[: MOST * MOST],
-        "control": strips.control_strip(read, span.window, site.interval_ms, names),
+        "control": strips.control_strip(read, window, site.interval_ms, names),
         "services": services,
         "countries": countries,
         "names": names,
         "chosen": span,
-        "window": span.window,
+        "window": window,
         **_addresses(request, span, services, countries),
     }
     return await render(request, "compare.html", values)

@@ -37,12 +37,14 @@ from monitor.text.words import country
 from monitor.text.words import rule_comment as comment
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
+from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.views import drawn_window
 from probes.wire.target import Service
 
 WITNESSES = 20
@@ -129,7 +131,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
         margin = int(span * MARGIN)
         until = last if end is None else min(now, end + margin)
         since = event.onset - margin
-        chosen = strips.Window(since, until) if until > since else strips.Window(since, since + 1)
+        chosen = strips.Window(since, max(until, since + 1), last=last)
         everywhere: Sequence[strips.Row]
         here: Sequence[StateCount]
         if chosen.width < HOUR_MS:
@@ -147,8 +149,9 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             read = service_days if days else service_hours
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
+    what = event_subject.functions(event)
     drawn = [
-        (network(asn), strips.strip(mine, chosen, site.interval_ms, [event]))
+        (network(asn), strips.strip(mine, chosen, site.interval_ms, [event], what=what))
         for asn in event.asns
         for mine in ([row for row in here if row.asn == asn],)
     ]
@@ -161,23 +164,24 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
     interval = site.interval_ms
     rows: dict[int, list[ServiceHour]] = {asn: [] for asn in event.asns}
     async with site.database.reading() as connection:
-        for row in await sums(connection, span.window, [event.service], event.country, event.asns):
+        window = await drawn_window(site, connection, span, event.service)
+        for row in await sums(connection, window, [event.service], event.country, event.asns):
             rows[row.asn].append(row)
-        everywhere = await sums(connection, span.window, [event.service])
+        everywhere = await sums(connection, window, [event.service])
         chosen = Filter(service=event.service, country=event.country)
         events = await list_events(connection, chosen)
     whole = [row for row in everywhere if row.country == event.country]
+
+    def strip(mine: Sequence[ServiceHour], here: Sequence[Event], breadth: Breadth) -> strips.Strip:
+        what = _("all functions measured")
+        return strips.strip(mine, window, interval, here, breadth=breadth, what=what)
+
     drawn = [
-        (
-            network(asn),
-            strips.strip(
-                mine, span.window, interval, [each for each in events if asn in each.asns]
-            ),
-        )
+        (network(asn), strip(mine, [each for each in events if asn in each.asns], Breadth.NETWORK))
         for asn, mine in rows.items()
     ]
-    drawn.append((country(event.country), strips.strip(whole, span.window, interval, events)))
-    return drawn, strips.control_strip(everywhere, span.window, interval)
+    drawn.append((country(event.country), strip(whole, events, Breadth.COUNTRY)))
+    return drawn, strips.control_strip(everywhere, window, interval)
 
 
 async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:

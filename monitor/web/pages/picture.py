@@ -16,10 +16,12 @@ from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.web.answers import svg_answer
 from monitor.web.draw import strips
+from monitor.web.draw.event_marks import Breadth
 from monitor.web.history import range_or_week, sums
 from monitor.web.params import BadParameterError, chosen
 from monitor.web.render import environment
 from monitor.web.site import SITE
+from monitor.web.views import drawn_window
 
 MAX_ROWS = 40
 """Rows of a picture: those that fail most."""
@@ -49,13 +51,19 @@ async def svg(request: web.Request) -> web.Response:
     asns = () if wanted.asn is None else (wanted.asn,)
     by_country = wanted.service is not None and wanted.country is None
     async with site.database.reading() as connection:
-        read = await sums(connection, span.window, services, wanted.country, asns)
-        within = replace(wanted, since=span.window.since, until=span.window.until)
+        window = await drawn_window(site, connection, span, wanted.service)
+        read = await sums(connection, window, services, wanted.country, asns)
+        within = replace(wanted, since=window.since, until=window.until)
         events = await list_events(connection, within)
     names = site.service_names
     key_of = attrgetter("country" if by_country else "service")
     made: dict[str, strips.Strip] = strips.strips_by(
-        key_of, read, span.window, site.interval_ms, events
+        key_of,
+        read,
+        window,
+        site.interval_ms,
+        events,
+        Breadth.COUNTRY if wanted.asn is None else Breadth.NETWORK,
     )
     drawn = [
         (words.sentence(words.country(key)) if by_country else names.get(key, key), strip)
@@ -66,7 +74,7 @@ async def svg(request: web.Request) -> web.Response:
     if read:
         label = _("The service itself") if wanted.service else _("The services themselves")
         control = strips.control_strip(
-            read, span.window, site.interval_ms, None if wanted.service else names
+            read, window, site.interval_ms, None if wanted.service else names
         )
         drawn.insert(0, (label, control))
     place = [words.country(wanted.country)] if wanted.country else []
@@ -77,8 +85,8 @@ async def svg(request: web.Request) -> web.Response:
         if place
         else _("%(what)s by country", what=subject),
         "rows": drawn,
-        "window": span.window,
-        "height": 58 + 24 * len(drawn) + 76,
+        "window": window,
+        "height": 58 + 24 * len(drawn) + 112,
         "fills": FILLS,
         "site": site,
         "now": site.clock(),

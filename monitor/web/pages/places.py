@@ -28,13 +28,14 @@ from monitor.text import event_evidence, event_headlines, event_state, event_sub
 from monitor.text.language import _, n_
 from monitor.text.network_names import names
 from monitor.text.network_names import network as label
-from monitor.web.draw import strips
+from monitor.web.draw import coverage, strips
+from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.views import common_window, strip_rows
+from monitor.web.views import drawn_window, strip_rows
 from probes.wire.measurement import service_of
 
 MAX_EVENTS = 100
@@ -153,12 +154,14 @@ async def shared_values(
     span: TimeRange | None,
 ) -> dict[str, Any]:
     """The values that both templates take."""
-    window = span.window if span else await common_window(site, connection)
+    window = await drawn_window(site, connection, span, None)
     rows = await strip_rows(
         site, connection, window, site.catalogue.services, here.country, here.asns
     )
     return {
-        "by_service": service_strips(site, rows, window, events),
+        "by_service": service_strips(
+            site, rows, window, events, Breadth.NETWORK if here.asns else Breadth.COUNTRY
+        ),
         "control": strips.control_strip(rows, window, site.interval_ms, site.service_names)
         if rows
         else None,
@@ -177,12 +180,16 @@ def open_events(events: Iterable[Event]) -> list[Event]:
 
 
 def service_strips(
-    site: Site, rows: Iterable[strips.Row], window: strips.Window, events: Sequence[Event]
+    site: Site,
+    rows: Iterable[strips.Row],
+    window: strips.Window,
+    events: Sequence[Event],
+    breadth: Breadth,
 ) -> list[dict[str, Any]]:
     """A strip for each service that was measured here, those with an open event first. `events`
     are those of here."""
     drawn: dict[str, strips.Strip] = strips.strips_by(
-        attrgetter("service"), rows, window, site.interval_ms, events
+        attrgetter("service"), rows, window, site.interval_ms, events, breadth
     )
     opened = open_events(events)
     made = [
@@ -204,9 +211,9 @@ async def vantage_coverage(
     rows: Iterable[strips.Row],
     window: strips.Window,
     here: PlaceFilter,
-) -> strips.VantageCoverage:
+) -> coverage.VantageCoverage:
     """How many vantages measured here, over the same time as the strips, which have these rows."""
-    slots = strips.coverage_window(window, site.interval_ms)
+    slots = coverage.coverage_window(window, site.interval_ms)
     hours = [row for row in rows if isinstance(row, ServiceHour)]
     counts = (
         most_vantages(hours, slots)
@@ -221,7 +228,7 @@ async def vantage_coverage(
             here.asns,
         )
     )
-    return strips.coverage_strip(counts, slots)
+    return coverage.coverage_strip(counts, slots)
 
 
 def most_vantages(hours: Iterable[ServiceHour], slots: strips.Window) -> Mapping[int, int]:

@@ -20,7 +20,7 @@ from monitor.web.draw.matrix import RANK, cell
 from monitor.web.history import chosen_range
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.views import strip_rows, window
+from monitor.web.views import drawn_window, strip_rows
 
 MAX_ROWS = 200
 """States in networks on the page; in a large fleet the worst."""
@@ -36,7 +36,7 @@ async def page(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.ongoing}
-        chosen = span.window if span else await window(site, connection, service.id)
+        chosen = await drawn_window(site, connection, span, service.id)
         measured = await strip_rows(site, connection, chosen, [service])
     drawn: dict[str, strips.Strip] = strips.strips_by(
         attrgetter("country"), measured, chosen, site.interval_ms, events

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,11 +14,8 @@ from monitor.web.draw import strips
 from monitor.web.draw.strips import (
     Window,
     control_strip,
-    coverage_strip,
-    coverage_window,
     legend,
     strip,
-    ticks,
     window,
 )
 from tests.monitor.web.pages.test_overview import EVENTS
@@ -152,40 +148,6 @@ def test_long_windows_are_cut_at_full_hours() -> None:
     assert chosen.until > 1_800_000_123_456 - 1
 
 
-def test_slices_hold_a_round_each() -> None:
-    window = Window(0, 180 * MINUTE, 96)
-    assert coverage_window(window, 5 * MINUTE).slices == 36
-    assert coverage_window(window, 5 * MINUTE).width == 5 * MINUTE
-    assert coverage_window(window, MINUTE).slices == 96
-    assert coverage_window(window, 1000 * MINUTE).slices == 1
-    assert coverage_window(window, 0).slices == 96
-
-
-def test_equal_slices_are_one_step() -> None:
-    made = coverage_strip({0: 2, 1: 2, 3: 3}, Window(0, 40 * MINUTE, 4))
-    assert [(run.n, run.x, run.width) for run in made.runs] == [
-        (2, 0, 2), (0, 2, 1), (3, 3, 1)
-    ]  # fmt: skip
-    assert [run.label for run in made.runs] == ["2 vantages", "nobody", "3 vantages"]
-    assert made.most == 3
-    assert made.runs[1].begin == 20 * MINUTE
-    assert made.runs[1].end == 30 * MINUTE
-    assert made.summary == (
-        "2 to 3 vantages measured at a time; no measurements for 10 min, so nothing is known about "
-        "that time."
-    )
-
-
-def test_summaries() -> None:
-    window = Window(0, 40 * MINUTE, 4)
-    assert coverage_strip({}, window).summary == (
-        "Nobody measured in this period, so nothing is known about it."
-    )
-    whole = coverage_strip(dict.fromkeys(range(4), 1), window)
-    assert whole.summary == "1 vantage measured all the time."
-    assert len(whole.runs) == 1
-
-
 def test_failures_of_unclear_cause_are_not_passed_over_in_silence() -> None:
     """An event of imported measurements rests on them."""
     said = "0 of 10 measurements failed as blocked; others failed for an unclear cause"
@@ -195,39 +157,6 @@ def test_failures_of_unclear_cause_are_not_passed_over_in_silence() -> None:
     assert strip([hour], Window(0, HOUR_MS, 1), ROUND).summary == said
     blocked = strip([*counts, count(0, State.BLOCKED)], SPAN, ROUND)
     assert blocked.summary == "1 of 11 measurements failed as blocked"
-
-
-@pytest.mark.parametrize(
-    ("length", "labels"),
-    [
-        (30 * MINUTE, ["1 May, 12:00", "", "12:10", "12:15", "12:20", "12:25"]),
-        (24 * 60 * MINUTE, ["12:00", "15:00", "18:00", "21:00", "2 May", "03:00",
-                            "06:00", "09:00"]),
-        (7 * 24 * 60 * MINUTE, ["2 May", "3 May", "4 May", "5 May", "6 May", "7 May", "8 May"]),
-        (366 * 24 * 60 * MINUTE, ["Jun 2026", "Aug", "Oct", "Dec", "Feb 2027", "Apr"]),
-    ],
-)  # fmt: skip
-def test_ticks_are_at_round_times(length: int, labels: list[str]) -> None:
-    since = 1777636800000  # 2026-05-01 12:00 UTC
-    made = ticks(since, since + length)
-    assert [tick.label for tick in made] == labels
-    assert all(0 <= tick.x < 100 for tick in made)
-    assert [tick.x for tick in made] == sorted(tick.x for tick in made)
-
-
-@pytest.mark.parametrize(
-    ("length", "labels"),
-    [
-        (30 * MINUTE, ["1 May, 12:00", "12:15", "12:25"]),
-        (24 * 60 * MINUTE, ["12:00", "18:00", "2 May", "06:00"]),
-        (40 * 60 * MINUTE, ["12:00", "2 May", "12:00", "3 May"]),
-        (366 * 24 * 60 * MINUTE, ["Jun 2026", "Oct", "Feb 2027"]),
-    ],
-)
-def test_a_phone_shows_every_second_label_and_each_midnight(length: int, labels: list[str]) -> None:
-    since = 1777636800000  # 2026-05-01 12:00 UTC
-    made = ticks(since, since + length)
-    assert [tick.label for tick in made if not tick.minor] == labels
 
 
 def test_a_block_in_part_is_not_averaged_away() -> None:
@@ -240,7 +169,9 @@ def test_a_block_in_part_is_not_averaged_away() -> None:
     assert [run.kind for run in drawn.runs] == ["part"]
     slow = [StateCount(0, "a/x", "RU", 1, State.THROTTLED, 5), counts[1]]
     assert [run.kind for run in strip(slow, window, 10 * MINUTE).runs] == ["impaired"]
-    assert ("part", "failing as blocked in some networks or functions") in legend([drawn])
+    assert "failing as blocked in some networks or functions" in [
+        entry.word for entry in legend([drawn])
+    ]
 
 
 def hour(n: int, kinds: set[str], country: str = "RU", service: str = "wechat") -> ServiceHour:
@@ -307,3 +238,56 @@ def test_failures_of_events_that_are_not_confirmed_look_different() -> None:
     part = [*failing, *rounds(0, 19, series=(2, "y"))]
     assert drawn(event(Tier.LIKELY, 0, None), counts=part) == [("likely-part", 96)]
     assert drawn(event(Tier.LIKELY, 0, None), counts=rounds(0, 19)) == [("ok", 96)]
+
+
+def failing_hour(n: int, judged: int, failing: int, *kinds: str) -> ServiceHour:
+    return replace(hour(n, set(kinds)), n=judged, judged=judged, failing=failing)
+
+
+def test_an_hour_shows_the_share_of_its_measurements_that_failed() -> None:
+    window = Window(0, 5 * HOUR_MS, 5)
+    rows = [
+        failing_hour(0, 100, 0, "ok"),
+        failing_hour(1, 100, 50, "ok", "mixed"),
+        failing_hour(2, 100, 100, "blocked"),
+        failing_hour(3, 1000, 3, "ok"),
+        failing_hour(4, 1000, 3, "ok", "blocked"),
+    ]
+    drawn = strip(rows, window, HOUR_MS, what="web client")
+    assert [(run.kind, run.height, run.below) for run in drawn.runs] == [
+        ("ok", 16, ""),
+        ("blocked", 8, "ok"),
+        ("blocked", 16, ""),
+        ("ok", 16, ""),
+        ("blocked", 2, "ok"),
+    ]
+    assert drawn.summary == "web client: 156 of 2\u202f300 measurements failed as blocked"
+    assert "share of measurements: failing as blocked" in [e.word for e in legend([drawn])]
+    slow = strip([failing_hour(0, 10, 5, "ok", "impaired")], Window(0, HOUR_MS, 1), HOUR_MS)
+    assert [(run.kind, run.below) for run in slow.runs] == [("impaired", "ok")]
+
+
+def test_nothing_is_drawn_after_the_last_measurement() -> None:
+    window = Window(0, 4 * HOUR_MS, 4, last=2 * HOUR_MS + 15 * MINUTE)
+    rows = [failing_hour(n, 10, 0, "ok") for n in range(3)]
+    drawn = strip(rows, window, HOUR_MS)
+    assert [(run.kind, run.end) for run in drawn.runs] == [
+        ("ok", 2 * HOUR_MS + 15 * MINUTE),
+        ("none", 4 * HOUR_MS),
+    ]
+    assert [run.width for run in drawn.runs] == [2.25, 1.75]
+
+
+def test_a_block_of_minutes_is_seen_in_a_day() -> None:
+    short = replace(
+        EVENTS[world.CONFIRMED],
+        state=EventState.CLOSED,
+        onset=HOUR_MS + 5 * MINUTE,
+        closed=HOUR_MS + 12 * MINUTE,
+        ended_latest=HOUR_MS + 7 * MINUTE,
+    )
+    rows = [failing_hour(n, 200, 6 if n == 1 else 0, "ok") for n in range(24)]
+    drawn = strip(rows, Window(0, 24 * HOUR_MS, 24), ROUND, [short])
+    assert [run.kind for run in drawn.runs] == ["ok"]
+    assert [(mark.kind, mark.end - mark.begin) for mark in drawn.marks] == [("blocked", 2 * MINUTE)]
+    assert "event: blocked (confirmed)" in [entry.word for entry in legend([drawn])]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many vantages measured over time, as a strip of heights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from monitor.text import words
+from monitor.text.language import _, n_
+from monitor.web.draw.strips import Window
+
+
+class CoverageRun(msgspec.Struct, frozen=True):
+    """Slices in a row in which equally many vantages measured."""
+
+    n: int
+    x: int
+    width: int
+    begin: int
+    end: int
+
+    @property
+    def label(self) -> str:
+        """`3 vantages`, `nobody`."""
+        return words.plural(self.n, "vantage") if self.n else _("nobody")
+
+
+class VantageCoverage(msgspec.Struct, frozen=True):
+    """A strip of counts over `slices` units of width; heights are shares of `most`."""
+
+    runs: tuple[CoverageRun, ...]
+    slices: int
+    since: int
+    until: int
+    most: int
+    summary: str
+
+
+def coverage_window(window: Window, interval: int) -> Window:
+    """The window in slices no shorter than an interval (ms), so that each holds a round."""
+    length = window.until - window.since
+    return Window(
+        window.since, window.until, max(1, min(window.slices, length // max(1, interval)))
+    )
+
+
+def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage:
+    """Return the strip; `counts` are vantages by number of slice."""
+    runs: list[CoverageRun] = []
+    for index in range(window.slices):
+        n = counts.get(index, 0)
+        begin = window.since + index * window.width
+        end = begin + window.width
+        if runs and (last := runs[-1]).n == n:
+            runs[-1] = replace(last, width=last.width + 1, end=end)
+        else:
+            runs.append(CoverageRun(n, index, 1, begin, end))
+    most = max((run.n for run in runs), default=0)
+    return VantageCoverage(
+        tuple(runs), window.slices, window.since, window.until, most, _summary(runs, most)
+    )
+
+
+def _summary(runs: list[CoverageRun], most: int) -> str:
+    if most == 0:
+        return _("Nobody measured in this period, so nothing is known about it.")
+    seen = [run for run in runs if run.n]
+    least = min(run.n for run in seen)
+    label = (
+        n_("%(n)s vantage measured", "%(n)s vantages measured", most)
+        if least == most
+        else n_(
+            "%(least)s to %(n)s vantage measured at a time",
+            "%(least)s to %(n)s vantages measured at a time",
+            most,
+            least=least,
+        )
+    )
+    gap = sum(run.end - run.begin for run in runs if not run.n)
+    if not gap:
+        return _("%(vantages)s all the time.", vantages=label)
+    return _(
+        "%(vantages)s; no measurements for %(time)s, so nothing is known about that time.",
+        vantages=label,
+        time=words.duration_text(gap),
+    )

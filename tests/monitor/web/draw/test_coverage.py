@@ -1,0 +1,42 @@
+"""How many vantages measured, as a strip."""
+
+from __future__ import annotations
+
+from monitor.web.draw.coverage import coverage_strip, coverage_window
+from monitor.web.draw.strips import Window
+
+MINUTE = 60_000
+
+
+def test_slices_hold_a_round_each() -> None:
+    window = Window(0, 180 * MINUTE, 96)
+    assert coverage_window(window, 5 * MINUTE).slices == 36
+    assert coverage_window(window, 5 * MINUTE).width == 5 * MINUTE
+    assert coverage_window(window, MINUTE).slices == 96
+    assert coverage_window(window, 1000 * MINUTE).slices == 1
+    assert coverage_window(window, 0).slices == 96
+
+
+def test_equal_slices_are_one_step() -> None:
+    made = coverage_strip({0: 2, 1: 2, 3: 3}, Window(0, 40 * MINUTE, 4))
+    assert [(run.n, run.x, run.width) for run in made.runs] == [
+        (2, 0, 2), (0, 2, 1), (3, 3, 1)
+    ]  # fmt: skip
+    assert [run.label for run in made.runs] == ["2 vantages", "nobody", "3 vantages"]
+    assert made.most == 3
+    assert made.runs[1].begin == 20 * MINUTE
+    assert made.runs[1].end == 30 * MINUTE
+    assert made.summary == (
+        "2 to 3 vantages measured at a time; no measurements for 10 min, so nothing is known about "
+        "that time."
+    )
+
+
+def test_summaries() -> None:
+    window = Window(0, 40 * MINUTE, 4)
+    assert coverage_strip({}, window).summary == (
+        "Nobody measured in this period, so nothing is known about it."
+    )
+    whole = coverage_strip(dict.fromkeys(range(4), 1), window)
+    assert whole.summary == "1 vantage measured all the time."
+    assert len(whole.runs) == 1
