@@ -8,32 +8,31 @@ line on stderr and exit status 2.
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import json
 import os
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from monitor.alerts import routing, rules_file, scraping
 from monitor.broker import mosquitto
-from monitor.broker.mosquitto import Layout
+from monitor.broker.certificates import (
+    BrokerAuthority,
+    is_current,
+    issue,
+    new_authority,
+    read_authority,
+    read_pem,
+)
+from monitor.broker.mosquitto import Layout, put
 from monitor.detection.policy import Policy
 from monitor.paths import ensure_secret
 from probes.runtime.options import OptionError, positive
 
-AUTHORITY_DAYS = 3650
-CERTIFICATE_DAYS = 397
-"""The longest validity that browsers accept (CA/Browser Forum, 2020-09-01)."""
-RENEW_DAYS = 30
 DATABASE = "postgresql+asyncpg://reachwatch:{secret}@postgres:5432/reachwatch"
 BROKER = Layout(directory="/made")
 """The volume's path in mosquitto's container. Certificates and pid file have their usual paths."""
@@ -107,130 +106,28 @@ def certificates(made: Path, given: Path, host: str) -> None:
     which the probes in the compose file trust."""
     place = made / "certificates"
     chain, key = given / "fullchain.pem", given / "privkey.pem"
-    authority, authority_key = _authority(made / "authority")
-    pem = authority.public_bytes(serialization.Encoding.PEM).decode()
+    authority = _authority(made / "authority")
     for audience in ("probe", "control"):
-        put(made / audience / "ca.pem", pem, 0o644)
+        put(made / audience / "ca.pem", authority.pem, 0o644)
     if chain.exists() or key.exists():
-        x509.load_pem_x509_certificates(_read(chain).encode())
-        put(place / "privkey.pem", _read(key), 0o600)
-        put(place / "fullchain.pem", _read(chain), 0o644)
+        x509.load_pem_x509_certificates(read_pem(chain).encode())
+        put(place / "privkey.pem", read_pem(key), 0o600)
+        put(place / "fullchain.pem", read_pem(chain), 0o644)
         return
     names = [host, "mosquitto", "localhost"]
-    if not _fresh(place / "fullchain.pem", authority, names):
-        leaf, leaf_key = _leaf(authority, authority_key, names)
-        put(place / "privkey.pem", _private(leaf_key), 0o600)
-        text = leaf.public_bytes(serialization.Encoding.PEM).decode() + pem
-        put(place / "fullchain.pem", text, 0o644)
+    if not is_current(place / "fullchain.pem", place / "privkey.pem", authority, names):
+        issued = issue(authority, names)
+        put(place / "privkey.pem", issued.key, 0o600)
+        put(place / "fullchain.pem", issued.chain, 0o644)
 
 
-def put(path: Path, text: str, mode: int) -> None:
-    """Write a file unless it already has this content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        mosquitto.write(path, text, mode)
-
-
-def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    if (folder / "ca.pem").exists():
-        key = serialization.load_pem_private_key(_read(folder / "ca.key").encode(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return x509.load_pem_x509_certificate(_read(folder / "ca.pem").encode()), key
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Reachwatch broker authority")])
-    builder = _builder(name, name, key, AUTHORITY_DAYS)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(ca=True), critical=True)
-    certificate = builder.sign(key, hashes.SHA256())
-    put(folder / "ca.key", _private(key), 0o600)
-    put(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM).decode(), 0o644)
-    return certificate, key
-
-
-def _leaf(
-    authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey, names: Sequence[str]
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    # A common name has at most 64 characters; clients check the alternative names.
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    builder = _builder(subject, authority.subject, key, CERTIFICATE_DAYS)
-    for extension, critical in (
-        (x509.SubjectAlternativeName([_alternative(name) for name in names]), False),
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_usage(ca=False), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
-    ):
-        builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(signer, hashes.SHA256()), key
-
-
-def _fresh(path: Path, authority: x509.Certificate, names: Sequence[str]) -> bool:
-    """Whether our certificate for these names exists and is not due for renewal."""
-    if not path.exists():
-        return False
-    leaf = x509.load_pem_x509_certificate(_read(path).encode())
-    kept = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    lasts = leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
-    wanted = x509.SubjectAlternativeName([_alternative(name) for name in names])
-    return (
-        leaf.issuer == authority.subject
-        and list(kept) == list(wanted)
-        and lasts > dt.timedelta(days=RENEW_DAYS)
-    )
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
-) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # Valid since yesterday, because the clocks of small machines may be slow.
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=days - 1))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _private(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path}: {getattr(error, 'strerror', None) or 'not PEM'}") from None
+def _authority(folder: Path) -> BrokerAuthority:
+    """The private authority in a folder, which is made if there is none."""
+    if not (folder / "ca.pem").exists():
+        authority = new_authority()
+        put(folder / "ca.key", authority.key_pem, 0o600)
+        put(folder / "ca.pem", authority.pem, 0o644)
+    return read_authority(folder / "ca.pem", folder / "ca.key")
 
 
 def _name(text: str) -> str:

@@ -177,6 +177,15 @@ def write(path: Path, text: str, mode: int) -> None:
     replace_file(path, text.encode(), mode, keep_owner=True)
 
 
+def put(path: Path, text: str, mode: int) -> bool:
+    """Write a file that has another content, with its directory; whether it had. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    write(path, text, mode)
+    return True
+
+
 class Passwords:
     """The probes' password file, kept as the registry has it."""
 

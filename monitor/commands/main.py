@@ -54,6 +54,7 @@ _SERVER = "monitor.pipeline"
 _MODULES = {
     **dict.fromkeys(("up", "collect", "detect", "serve"), _SERVER),
     "audit": "monitor.commands.audit",
+    "broker": "monitor.commands.broker",
     "catalogue": "monitor.commands.catalogue",
     "judge": "monitor.commands.judge",
     "replay": "monitor.commands.replay",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import monitor
+from monitor.commands.broker_options import add_broker
 from monitor.store.shard import shard
 from probes.runtime.broker_url import broker_url
 from probes.runtime.options import (
@@ -24,7 +25,7 @@ _OTHER_VARIABLES = (
     *("VENV", "RELEASE"),  # scripts, and the build
     *("TEST_RUN", "NO_SKIPS", "INSTALL", "LAB_SEED"),  # tests
     # docker-compose.yml, scripts/compose and deploy/
-    *("IMAGE", "HOST", "CERTIFICATES", "MQTT_PORT", "PROFILES", "OWN_PROBES", "COMPOSE_INSIDE"),
+    *("IMAGE", "CERTIFICATES", "MQTT_PORT", "PROFILES", "OWN_PROBES", "COMPOSE_INSIDE"),
     *("DEBIAN_MIRROR", "SHARE", "MADE", "GIVEN"),
 )
 """Variables that begin with `REACHWATCH_` and are no options."""
@@ -50,6 +51,7 @@ def build() -> Parser:
     _add_fingerprints(top)
     _add_exchange(top)
     _add_upkeep(top)
+    add_broker(top)
     return top
 
 

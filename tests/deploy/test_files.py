@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from monitor.commands.options import build
+
 pytestmark = pytest.mark.needs("docker-compose", "shellcheck")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,18 +193,35 @@ def test_shell_scripts_have_no_faults() -> None:
         assert os.access(path, os.X_OK), path
 
 
-@pytest.mark.parametrize(
-    "name", ["probe/reachprobe.service", "control/reachprobe-reflector.service"]
-)
+UNITS = sorted(str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*.service"))
+
+
+@pytest.mark.parametrize("name", UNITS)
 def test_units_are_valid_and_locked_in(name: str, tmp_path: Path) -> None:
     text = (DEPLOY / name).read_text()
     unit = tmp_path / Path(name).name
     # Where the program is installed is not the unit's fault.
-    unit.write_text(text.replace("/opt/reachprobe/bin/reachprobe", shutil.which("true") or ""))
+    program = r"/opt/(reachprobe/bin/reachprobe|reachwatch/bin/reachwatch)"
+    unit.write_text(re.sub(program, shutil.which("true") or "", text))
     answer = run("systemd-analyze", "verify", "--man=no", str(unit))
     assert (answer.returncode, answer.stderr) == (0, "")
     answer = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit))
     assert answer.returncode == 0, answer.stdout[-300:]
+
+
+def test_units_start_what_the_guide_says(tmp_path: Path) -> None:
+    """The commands of the units are commands, and the guide's file is one that they read."""
+    guide = (DEPLOY / "systemd/README.md").read_text(encoding="utf-8")
+    file = tmp_path / "reachwatch.toml"
+    file.write_text(guide.partition("reachwatch.toml <<END\n")[2].partition("\nEND")[0])
+    commands = set()
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        for line in re.findall(r"^ExecStart=\S+/reachwatch (.+)$", unit.read_text(), re.M):
+            for part in ("serve", "collect", "detect") if line == "%i" else (line,):
+                given = build().read([*part.split(), "--config", str(file)], {})
+                commands.add(given.command)
+        assert f"{unit.stem.removesuffix('@')}" in guide
+    assert commands == {"serve", "collect", "detect", "broker init", "db prune"}
 
 
 def test_quadlet_names_what_the_image_knows() -> None:

@@ -18,6 +18,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "alertmanager": ("true", True),
     "allow_private": ("true", True),
     "asn": ("AS12455", 12455),
+    "authority": ("ca.pem", Path("ca.pem")),
+    "certificate": ("c.pem", Path("c.pem")),
     "archive": ("a", Path("a")),
     "before": ("1970-01-02", DAY_MS),
     "broker": ("mqtts://b", "mqtts://b"),
@@ -31,6 +33,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "demo_block": ("none", "none"),
     "expires": ("24h", 86400),
     "fingerprints": ("f", Path("f")),
+    "finish": ("true", True),
+    "host": ("Reach.example", "reach.example"),
     "webhooks": ("hooks.toml", Path("hooks.toml")),
     "from": ("1970-01-02", DAY_MS),
     "heartbeat": ("http://h.example", "http://h.example"),
@@ -41,6 +45,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "key": ("k.pem", Path("k.pem")),
     "markdown": ("pages", Path("pages")),
     "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
+    "monitor_port": ("1884", 1884),
     "mosquitto_passwords": ("p", Path("p")),
     "mosquitto_pid": ("m.pid", Path("m.pid")),
     "mqtt": ("127.0.0.1:0", ("127.0.0.1", 0)),
@@ -58,6 +63,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "output": ("x.csv", Path("x.csv")),
     "owner": ("Ann", "Ann"),
     "pace": ("4", 4),
+    "port": ("8884", 8884),
     "probe": ("a.jsonl", "a.jsonl"),
     "proxy": ("10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     "prometheus": ("true", True),
@@ -71,8 +77,10 @@ VALUES: dict[str, tuple[str, Any]] = {
     "to": ("1970-01-02", DAY_MS),
     "until": ("1970-01-02", DAY_MS),
     "geo": ("geo.table", Path("geo.table")),
+    "user": ("u", "u"),
     "uses": ("3", 3),
     "webhook": ("http://w.example", "http://w.example"),
+    "websockets_port": ("8443", 8443),
     "window": ("5m", 300),
     "yes": ("true", True),
 }
@@ -80,8 +88,9 @@ OWN = {
     "serve": {"broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b"))},
     "db move": {"to": ("postgresql://x", "postgresql://x")},
 }
-POSITIONAL = dict.fromkeys(
+POSITIONAL = {"broker rotate": ("secret", "x")} | dict.fromkeys(
     [
+        "broker init",
         "catalogue publish",
         "catalogue sign",
         "explain",

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates of the broker: a private authority, what it issues, and what a client says of them.
+
+They carry what Python 3.13 asks of every chain (`VERIFY_X509_STRICT`: key usage, key identifiers,
+critical basic constraints). `refusal` asks as Python 3.13 does, whatever Python runs here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from probes.runtime.options import OptionError
+
+AUTHORITY_DAYS = 3650
+CERTIFICATE_DAYS = 397
+"""The longest validity that browsers accept (CA/Browser Forum, 2020-09-01)."""
+RENEW_DAYS = 30
+_PEM = serialization.Encoding.PEM
+
+
+class BrokerAuthority(NamedTuple):
+    """A private certificate authority."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> str:
+        """The certificate, which clients trust."""
+        return self.certificate.public_bytes(_PEM).decode()
+
+    @property
+    def key_pem(self) -> str:
+        """The private key."""
+        return _private(self.key)
+
+
+class Issued(NamedTuple):
+    """A certificate with its chain, and its private key, both PEM."""
+
+    chain: str
+    key: str
+
+
+def new_authority() -> BrokerAuthority:
+    """Make an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Reachwatch broker authority")])
+    builder = _builder(name, name, key, AUTHORITY_DAYS)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(ca=True), critical=True)
+    return BrokerAuthority(builder.sign(key, hashes.SHA256()), key)
+
+
+def read_authority(certificate: Path, key: Path) -> BrokerAuthority:
+    """Read an authority from its two PEM files. Raises OptionError."""
+    try:
+        private = serialization.load_pem_private_key(read_pem(key).encode(), None)
+        public = x509.load_pem_x509_certificate(read_pem(certificate).encode())
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{certificate.parent}: not an authority in PEM: {error}") from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise OptionError(f"{key}: must be an elliptic curve key")
+    if _bytes(private.public_key()) != _bytes(public.public_key()):
+        raise OptionError(f"{key}: is not the key of {certificate}")
+    return BrokerAuthority(public, private)
+
+
+def issue(authority: BrokerAuthority, names: Sequence[str]) -> Issued:
+    """Issue a server's certificate for host names and addresses."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    # A common name has at most 64 characters; clients check the alternative names.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    builder = _builder(subject, authority.certificate.subject, key, CERTIFICATE_DAYS)
+    signer = authority.key.public_key()
+    for extension, critical in (
+        (x509.SubjectAlternativeName([_alternative(name) for name in names]), False),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (_usage(ca=False), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), False),
+    ):
+        builder = builder.add_extension(extension, critical=critical)
+    leaf = builder.sign(authority.key, hashes.SHA256())
+    return Issued(leaf.public_bytes(_PEM).decode() + authority.pem, _private(key))
+
+
+def is_current(chain: Path, key: Path, authority: BrokerAuthority, names: Sequence[str]) -> bool:
+    """Whether the certificate in these files is the authority's, for these names, fits its key and
+    is not due for renewal. Raises OptionError."""
+    if not (chain.exists() and key.exists()):
+        return False
+    try:
+        leaf = x509.load_pem_x509_certificate(read_pem(chain).encode())
+        private = serialization.load_pem_private_key(read_pem(key).encode(), None)
+        leaf.verify_directly_issued_by(authority.certificate)
+        kept = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except Exception:  # not PEM, another authority's, or without names: it is replaced
+        return False
+    lasts = leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    wanted = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    return (
+        _bytes(private.public_key()) == _bytes(leaf.public_key())
+        and list(kept) == list(wanted)
+        and lasts > dt.timedelta(days=RENEW_DAYS)
+    )
+
+
+def refusal(issued: Issued, roots: str | None, name: str) -> str:
+    """Why a client on Python 3.13 that trusts these roots (PEM; None: those of this machine) would
+    refuse the server of this name; empty if it would not."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:  # ssl loads keys from files only
+        chain, key = Path(folder, "chain.pem"), Path(folder, "key.pem")
+        chain.write_text(issued.chain)
+        key.touch(0o600)
+        key.write_text(issued.key)
+        try:
+            server.load_cert_chain(chain, key, password="")  # it would ask a terminal
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            return f"certificate and key do not fit: {reason.lower().replace('_', ' ')}"
+    try:
+        client = ssl.create_default_context(cadata=roots)
+        if roots is None:
+            client.load_verify_locations(certifi.where())
+        client.verify_flags |= ssl.VERIFY_X509_STRICT
+        _shake_hands(server, client, name)
+    except ssl.SSLCertVerificationError as error:
+        return str(error.verify_message)
+    except ssl.SSLError as error:
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return ""
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
+    """A handshake in memory. Raises ssl.SSLError when the client does not trust the server."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    waiting = [
+        client.wrap_bio(down, up, server_hostname=name),
+        server.wrap_bio(up, down, server_side=True),
+    ]
+    while waiting:
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+
+
+def read_pem(path: Path) -> str:
+    """The text of a PEM file. Raises OptionError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path}: {getattr(error, 'strerror', None) or 'not PEM'}") from None
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # Valid since yesterday, because the clocks of small machines may be slow.
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days - 1))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+def _bytes(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
