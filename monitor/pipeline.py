@@ -48,7 +48,7 @@ from monitor.paths import (
     ensure_secret,
     read_secret,
 )
-from monitor.store.database import Database, StoreRefusedError, open_database
+from monitor.store.database import Database, StoreRefusedError
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.web.app import make_app
@@ -333,6 +333,7 @@ def _catalogue_key(given: argparse.Namespace) -> str:
 @contextlib.asynccontextmanager
 async def everything(
     given: argparse.Namespace,
+    stop: asyncio.Event,
     *,
     url: str,
     policy: Policy,
@@ -345,24 +346,26 @@ async def everything(
     """Run broker, collector, detector, publishers and web server in this process, the same parts
     that a fleet uses, until the block ends.
 
-    They stop after the block, so that probes in it can still deliver while they end.
+    They stop after the block, so that probes in it can still deliver while they end. While the
+    store is away, this waits for it, and raises StoppedError if `stop` is set meanwhile.
     """
     from monitor.collector.intake import Intake
     from monitor.collector.subscriber import run_collector
 
     fingerprints = load_fingerprints(given.fingerprints)
     geo, catalogue_key = _geo(given), _catalogue_key(given)
-    database = await open_database(url, read_seconds=READ_SECONDS)
+    serving = partial(_serving, "--http", given.http)
+    database = await open_available(url, stop, serving, READ_SECONDS)
     lags = Lags()
     counters = Counters(lags.ingest)
-    stop = asyncio.Event()
+    ending = asyncio.Event()
     try:
         credentials = Credentials(database.registry)
         broker = await _broker(given.mqtt, credentials, monitor_secret)
         async with broker:
             publishers = _Publishers(given, database, policy)
             retests = publishers.retests
-            intake = Intake(database, counters, stop, known_targets=_target_ids(catalogue))
+            intake = Intake(database, counters, ending, known_targets=_target_ids(catalogue))
             detector = publishers.detector(fingerprints, lags.detection.observe)
             site = Site(
                 database=database,
@@ -397,10 +400,10 @@ async def everything(
                 asyncio.TaskGroup() as group,
             ):
                 group.create_task(run_collector(*own, intake, shared=False))
-                group.create_task(detector.run(stop))
+                group.create_task(detector.run(ending))
                 background = publishers.start(group, own, catalogue, site.public_url)
                 yield LocalMonitor(database.registry, site.public_url, broker.url)
-                stop.set()
+                ending.set()
                 for task in background:
                     task.cancel()
     finally:
@@ -415,6 +418,7 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
     interval = given.interval or INTERVAL_SECONDS
     async with everything(
         given,
+        stop,
         url=url,
         policy=Policy(pace=given.pace or 1),
         catalogue=catalogue,

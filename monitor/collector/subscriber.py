@@ -82,14 +82,17 @@ async def _subscribe(connection: BrokerConnection, shared: bool) -> None:
 
 async def _read_until_stopped(connection: BrokerConnection, intake: Intake) -> None:
     """Read until the intake is to stop. Raises BrokerError when the connection dies."""
+    died: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(_read(connection, intake))
             await intake.stop.wait()
             reader.cancel()
-    except* BrokerError as died:
+    except* BrokerError as errors:
         raise_if_cancelled()
-        raise died.exceptions[0] from None
+        died = errors.exceptions[0]
+    if died is not None:  # raised within `except*`, Python may wrap it in a group
+        raise died from None
 
 
 async def _read(connection: BrokerConnection, intake: Intake) -> None:

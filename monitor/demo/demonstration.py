@@ -68,6 +68,7 @@ async def demonstrate(
         url = given.database or f"sqlite+aiosqlite:///{(data / 'reachwatch.db').resolve()}"
         async with everything(
             given,
+            stop,
             url=url,
             policy=policy,
             catalogue=load(world.catalogue_dir),

@@ -29,6 +29,7 @@ from probes.wire.enrolment_token import parse_token
 from probes.wire.https_delivery import BATCHES, authorization
 from tests.monitor.collector.bench import batch
 from tests.world.ports import free_port
+from tests.world.postgres import PostgreSQL
 from tests.world.site import opened
 from tests.world.waiting import HANG_SECONDS, eventually, wait_until
 
@@ -189,6 +190,29 @@ def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
         assert "\nreachwatch_measurements_ingested_total 2.0\n" in metrics
         assert "\nreachwatch_measurements_duplicate_total 2.0\n" in metrics
     assert "Traceback" not in log.read_text()
+
+
+def test_up_waits_for_a_database_that_is_away_and_says_so(tmp_path: Path) -> None:
+    log, url, server = tmp_path / "log", f"http://127.0.0.1:{free_port()}", PostgreSQL()
+    try:
+        server.start()
+        database = server.fresh()
+        server.stop()
+        words = ("up", "--no-local-probe", "--data", str(tmp_path / "data"), "--http", url[7:],
+                 "--mqtt", "127.0.0.1:0", "--database", database)  # fmt: skip
+        with reachwatch(log, *words) as process:
+            wait(f"{url}/healthz", process, log)
+            assert fetch(f"{url}/readyz")[0] == 503
+            assert "waiting for the store: postgresql+asyncpg://" in log.read_text()
+        assert "Traceback" not in log.read_text(), "asked to end while it waits, it ends"
+        with reachwatch(log, *words) as process:
+            wait(f"{url}/healthz", process, log)
+            server.start()
+            wait(f"{url}/readyz", process, log)
+            assert "Reachwatch is running at" in log.read_text()
+        assert "Traceback" not in log.read_text()
+    finally:
+        server.remove()
 
 
 async def test_a_website_keeps_the_present_until_it_ends(tmp_path: Path) -> None:
