@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from monitor.detection.judge.beside_control import STRONG, Outcome, inconclusive, outcome_of
 from monitor.detection.layers.app import APP_RULES, app_facts, over_udp, page_facts
 from monitor.detection.layers.http import HTTP_RULES, http_facts
+from monitor.detection.layers.nearer import nearer_remarks
 from monitor.detection.layers.quic import QUIC_RULES, quic_facts
 from monitor.detection.layers.tcp import TCP_RULES, tcp_facts
 from monitor.detection.layers.throttle import THROTTLE_RULES, transfer_facts
@@ -100,6 +101,7 @@ def _tls(context: EndpointContext, address: AddressView, forged: bool) -> Outcom
         *(("system_root",) if certificate.system_root else ()),
         *((f"blockpage:{certificate.page}",) if certificate.page else ()),
         *path_remarks(tls.kind, address.paths),
+        *nearer_remarks(address, tls.kind, address.tls.ended(tls.kind)),
         *(("residual_possible",) if tls.contrasts.residual_possible else ()),
         *((NAME_FAILS_ANYWHERE,) if name_fails_anywhere(context, tls.contrasts) else ()),
     )
@@ -130,6 +132,7 @@ def _http(context: EndpointContext, address: AddressView, forged: bool) -> Outco
     remarks = (
         *((f"blockpage:{page}",) if (page := answer.page or answer.page_abroad) else ()),
         *(("by_service",) if answer.proven and http.kind is Kind.OK else ()),
+        *nearer_remarks(address, http.kind, address.http.ended(http.kind)),
     )
     return outcome_of(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, remarks, http.some_flows)
 

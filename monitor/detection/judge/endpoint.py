@@ -19,6 +19,7 @@ from monitor.detection.judge.endpoint_rules import (
     EndpointProgress,
 )
 from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts
+from monitor.detection.layers.dns_origin import origin_remarks
 from monitor.detection.model import Layer, State
 from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.view import ENCRYPTED, answers
@@ -63,7 +64,8 @@ def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
         facts = lookup_facts(context, qtype)
         outcome = outcome_of(DNS_RULES, Layer.DNS, facts, facts.reach)
         if outcome.accuses:
-            outcome = replace(outcome, evidence=outcome.evidence + _origin(facts))
+            origin = origin_remarks(context, qtype, facts.forgery, facts.answer.bogon)
+            outcome = replace(outcome, evidence=outcome.evidence + _origin(facts) + origin)
         lookups.append(outcome)
         (forged if outcome.accuses else own).update(asked[qtype].answers)
     if forged:

@@ -87,6 +87,10 @@ class Attempts(msgspec.Struct, Generic[T]):
         """How every attempt with the service's name ended."""
         return [self.kind_of(attempt) for attempt in self.every]
 
+    def ended(self, kind: Kind) -> list[T]:
+        """Every attempt with the service's name that ended in this way."""
+        return [attempt for attempt in self.every if self.kind_of(attempt) is kind]
+
     @property
     def innocuous_kind(self) -> Kind | None:
         """How the attempt with an innocuous name ended; None when there was none."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The number of hops at which interference acts, according to a trace: evidence that a verdict
-quotes, never a reason for one.
+quotes, never a reason for one. The detector reads whether that was before the server.
 
 `acts_at_hop:N`: a ClientHello with a TTL below N had no effect, one with TTL N ended as the full
 handshake does. The interfering device is the N-th router or stands before it. `hop:ADDRESS` is the
@@ -32,11 +32,22 @@ _HIDDEN = ("private", "link", "loopback", "unspecified", "malformed")
 def path_remarks(kind: Kind, traces: Iterable[PathTrace]) -> tuple[str, ...]:
     """Return what the traces at one address say of a handshake that ended in this way."""
     for trace in traces:
-        hop = _first_silent(trace.hops) if kind is Kind.TIMEOUT else _same_end(kind, trace.hops)
+        hop = _acting(kind, trace)
         if hop is not None:
             router = (f"hop:{hop.router}",) if _public(hop.router) else ()
             return (f"acts_at_hop:{hop.ttl}", *router)
     return ()
+
+
+def hop_before_server(kind: Kind, trace: PathTrace) -> PathHop | None:
+    """The hop at which a handshake ended in this way, where a SYN with the same TTL expired on its
+    way to the server; None where that is not known."""
+    hop = _acting(kind, trace)
+    return None if hop is None or hop.router is None else hop
+
+
+def _acting(kind: Kind, trace: PathTrace) -> PathHop | None:
+    return _first_silent(trace.hops) if kind is Kind.TIMEOUT else _same_end(kind, trace.hops)
 
 
 def _same_end(kind: Kind, hops: Sequence[PathHop]) -> PathHop | None:

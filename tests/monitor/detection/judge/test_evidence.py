@@ -114,6 +114,15 @@ EARNED: dict[str, Row] = {
         (*SILENT, ELSEWHERE, tcp(A1, at=QUIC, **BESIDE), tls(A1, TIMEOUT, at=QUIC, **BESIDE)),
         OVER_QUIC,
     ),
+    # The server answers a SYN in 90 ms, and its name is cut off after 10.
+    "sooner_than_server": (
+        State.BLOCKED,
+        (
+            *(dns(A1), tcp(A1, took_us=90_000), tcp(A1, took_us=91_000)),
+            *(tls(A1, RESET, took_us=10_000), tls(A1, **INNOCUOUS)),
+        ),
+        {},
+    ),
     "ipv4_broken": (
         State.INCONCLUSIVE,
         DEAD,

@@ -113,7 +113,7 @@ def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
     seen = [dns("0.0.0.0"), reference(A1)]
     said = judge(measured(*seen, vantage=home), alive(), [control()])
     assert (said.state, said.technique) == ("blocked", "dns.injection.bogon")
-    assert said.evidence == ("local_resolver", "lying_resolver")
+    assert said.evidence == ("local_resolver", "lying_resolver", "made_up", "others_answer")
     forged = [dns("0.0.0.0", later=[[A1]]), reference(A1)]
     assert "local_resolver" not in judge(measured(*forged, vantage=home), alive(), []).evidence
 

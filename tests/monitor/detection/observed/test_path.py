@@ -6,7 +6,7 @@ import pytest
 
 from monitor.detection.judge.target import judge
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.path import path_remarks
+from monitor.detection.observed.path import hop_before_server, path_remarks
 from probes.wire.failure import Failure
 from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.monitor.detection.scenes import A1, INNOCUOUS, alive, control, dns, measured, tcp, tls
@@ -56,11 +56,28 @@ def test_remarks(kind: Kind, hops: list[tuple[str | None, str | None]], said: tu
     assert path_remarks(kind, [trace(*hops)]) == said
 
 
+@pytest.mark.parametrize(
+    ("kind", "hops", "ttl"),
+    [
+        (Kind.RESET, [(DEAD, None), (R, PUBLIC)], 2),
+        (Kind.RESET, [(DEAD, PUBLIC), (R, None)], None),
+        (Kind.TIMEOUT, [(DEAD, None), (S, PUBLIC), (S, PUBLIC)], 2),
+        (Kind.TIMEOUT, [(DEAD, None), (S, None), (S, PUBLIC)], None),
+        (Kind.RESET, [], None),
+    ],
+)
+def test_the_hop_before_the_server(
+    kind: Kind, hops: list[tuple[str | None, str | None]], ttl: int | None
+) -> None:
+    hop = hop_before_server(kind, trace(*hops))
+    assert (None if hop is None else hop.ttl) == ttl
+
+
 def test_it_is_told_beside_the_verdict_and_decides_nothing() -> None:
     seen = [dns(A1), tcp(A1), tls(A1, Failure.RESET), tls(A1, **INNOCUOUS)]
     plain = judge(measured(*seen), alive(), [control()])
     told = judge(measured(*seen, trace((DEAD, None), (R, PUBLIC))), alive(), [control()])
     assert (plain.state, plain.technique) == (told.state, told.technique)
-    assert told.evidence == ("acts_at_hop:2", f"hop:{PUBLIC}")
+    assert told.evidence == ("acts_at_hop:2", "before_server", f"hop:{PUBLIC}")
     works = [dns(A1), tcp(A1), tls(A1), trace((DEAD, None), (R, PUBLIC))]
     assert judge(measured(*works), alive(), [control()]).evidence == ()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a false answer or denial was made: by the name's own servers, by the resolver, or on the
+way.
+
+A fault of the name's own servers shows at other resolvers too. What a resolver keeps of it for
+longer than others is an answer that those servers gave once.
+"""
+
+from __future__ import annotations
+
+from monitor.detection.layers.dns_answer import given_addresses
+from monitor.detection.layers.dns_forgery import ABSENT, SOA, Forgery
+from monitor.detection.observed.endpoint_context import EndpointContext
+from monitor.detection.observed.kinds import dns_kind
+from monitor.detection.observed.view import NameView
+
+OTHERS_ANSWER = "others_answer"
+"""Evidence that another resolver, asked from here at the same time, gives an address that is right:
+it showed a valid certificate for the name here, a control was given it, or it came over an
+encrypted channel."""
+MADE_UP = "made_up"
+"""Evidence beside it that the name's own servers cannot have given the answer: it was changed on
+the way, or is the same for names below that do not exist, or an address that nobody can serve."""
+NO_ZONE = "denied_without_zone"
+"""Evidence beside it that the name is denied without the SOA record of a zone. Its own servers send
+one, and resolvers keep it with the denial (RFC 2308, sections 3 and 5)."""
+
+
+def origin_remarks(
+    context: EndpointContext, qtype: str, forgery: Forgery, bogon: bool
+) -> tuple[str, ...]:
+    """Return what shows where the answer of the vantage's resolver was made. `bogon`: it has only
+    addresses that no public service can have."""
+    if not _others_answer(context, qtype):
+        return ()
+    made_up = forgery.on_path or forgery.below or bogon
+    return (
+        OTHERS_ANSWER,
+        *((MADE_UP,) if made_up else ()),
+        *((NO_ZONE,) if _denied_without_zone(context.endpoint.name, qtype) else ()),
+    )
+
+
+def _others_answer(context: EndpointContext, qtype: str) -> bool:
+    asked = (query for query in context.endpoint.name.references if query.qtype == qtype)
+    right = context.known | context.proven
+    return any(not right.isdisjoint(given_addresses(query)) for query in asked)
+
+
+def _denied_without_zone(name: NameView, qtype: str) -> bool:
+    denials = [query for query in name.queries.get(qtype, ()) if dns_kind(query) in ABSENT]
+    return bool(denials) and not any(SOA in denial.evidence for denial in denials)

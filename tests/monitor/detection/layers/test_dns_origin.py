@@ -1,0 +1,85 @@
+"""Where a false answer or denial was made: signs that only the comparison with others gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.detection.judge.target import judge
+from probes.wire.failure import Failure
+from probes.wire.measurement import Measurement, Vantage
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.scenes import (
+    A1,
+    A3,
+    BELOW,
+    FORGED,
+    REPEAT,
+    alive,
+    control,
+    dns,
+    measured,
+    reference,
+    tcp,
+    tls,
+)
+
+DENIED = {"failure": Failure.DNS_NXDOMAIN}
+ZONE = {"evidence": ("authority_soa",)}
+SIGNS = {"others_answer", "made_up", "denied_without_zone"}
+
+
+def signs(*seen: AnyObservation, vantage: Vantage | None = None) -> set[str]:
+    of: dict[str, Vantage] = {} if vantage is None else {"vantage": vantage}
+    whole: Measurement = measured(*seen, **of)
+    said = judge(whole, alive(), [control()])
+    assert said.state == "blocked", said
+    return SIGNS.intersection(said.evidence)
+
+
+def test_a_denial_beside_a_resolver_that_gives_what_the_control_got() -> None:
+    assert signs(dns(**DENIED, **ZONE), reference(A1)) == {"others_answer"}
+    assert signs(dns(**DENIED, **ZONE)) == set(), "nobody else was asked"
+    assert signs(dns(**DENIED, **ZONE), reference(A3)) == set(), "nothing shows that it is right"
+
+
+def test_what_others_give_is_right_where_it_proves_itself_here() -> None:
+    near = (reference(A3), tcp(A3), tls(A3))
+    assert signs(dns(**DENIED, **ZONE), *near) == {"others_answer"}
+    sealed = reference(A3, transport="doh")
+    assert signs(dns(**DENIED, **ZONE), sealed) == {"others_answer"}
+    dead = (reference(A3), tcp(A3), tls(A3, Failure.RESET))
+    assert signs(dns(**DENIED, **ZONE), *dead) == set()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [({}, {}, True), (ZONE, {}, False), ({}, ZONE, False), (ZONE, ZONE, False)],
+    ids=["never a zone", "at first", "asked again", "each time"],
+)
+def test_a_denial_that_never_has_a_zone_is_none_of_its_servers(
+    first: dict[str, tuple[str]], second: dict[str, tuple[str]], told: bool
+) -> None:
+    seen = dns(**DENIED, **first), dns(**DENIED, **second, **REPEAT)
+    assert ("denied_without_zone" in signs(*seen, reference(A1))) is told
+
+
+@pytest.mark.parametrize("failure", [Failure.DNS_REFUSED, Failure.DNS_SERVFAIL])
+def test_a_failure_that_denies_nothing_has_no_zone(failure: Failure) -> None:
+    seen = dns(failure=failure), dns(failure=failure, **REPEAT)
+    assert signs(*seen, reference(A1)) == {"others_answer"}
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param((dns("0.0.0.0"),), id="an address that nobody has"),
+        pytest.param((dns(FORGED, later=[[A1]]),), id="a second answer"),
+        pytest.param(
+            (dns(FORGED), dns(FORGED, **BELOW), reference(**DENIED, **BELOW)),
+            id="for a name below that does not exist",
+        ),
+    ],
+)
+def test_an_answer_that_its_servers_cannot_have_given(seen: tuple[AnyObservation, ...]) -> None:
+    tried = (tcp(FORGED, Failure.TIMEOUT), reference(A1), tcp(A1), tls(A1))
+    assert signs(*seen, *tried) == {"others_answer", "made_up"}
