@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Throughput of one endpoint: transfers with the service's name and with an innocuous one from the
-same address, in both orders, and from our own host where that helps.
+same address, alternating in time, and from our own host where that helps.
 
 Turn 0 shows the service's name. If it is slow or dies, turn 1 shows an innocuous name. When that is
-much faster, turn 2 is innocuous and turn 3 the service's; where the two pairs disagree, turns 4 and
-5 decide. When it is as slow, our own host follows: if that is fast, turns 2 and 3 are made as well;
-otherwise the line itself is slow and nothing more is transferred.
+much faster, both go on in pairs (innocuous, service's; service's, innocuous; ...) until a test by
+ranks tells a cause from chance (`probes.wire.pairs`). When it is as slow, our own host follows: if
+that is fast, turns 2 and 3 are made as well, with our own host in between; otherwise the line
+itself is slow and nothing more is transferred.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+
+from msgspec import structs
 
 from probes.contrasts.throughput_schedule import SUSPECT_TIMES, unexpectedly_slow
 from probes.contrasts.tls_contrasts import reconnect
@@ -18,15 +22,18 @@ from probes.endpoint.endpoint_run import Connection, EndpointRun, ThroughputMode
 from probes.net.resolvers import parse_authority
 from probes.steps import transfer
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
+from probes.wire.pairs import LEAST_PAIRS, MOST_PAIRS, PAIRED, undecided
 from probes.wire.speed import SLOW, dead, slow, speed, times_faster
 
-TENTH = 10
 MARGIN = 13
 """A turn continues until it is this many times as fast as the slow one, or cannot be any more."""
 FIRST = transfer.TransferLimits()
 LATER = transfer.TransferLimits(
     sure=3 * transfer.WANTED_BYTES, most=32 * transfer.WANTED_BYTES, seconds=2.5
 )
+LATER_SHARE = 5 / 8
+"""Of the time of the first transfer, for each of the others: the whole series has to fit into the
+time of one endpoint."""
 MOST_BYTES = 16 * transfer.WANTED_BYTES
 
 
@@ -47,25 +54,55 @@ async def measure(
     least = speed(first) if first.failure is None else 0
     later = replace(LATER, enough=max(SLOW, MARGIN * least))
     other = await _innocuous(run, address, 1, later)
-    if other is None or not times_faster(other, first, SUSPECT_TIMES):
-        path = bytes_path(first)
-        reflected = await _reflector(run, run.sni.innocuous, 0, later, path)
-        if reflected is None or not times_faster(reflected, first, SUSPECT_TIMES):
-            return
-        if other is None:
-            # The service's address accepts no other name, so our host gets the service's name.
-            await _reflector(run, run.endpoint.server_name, 1, later, path)
-            await _reflector(run, run.endpoint.server_name, 2, later, path)
-            await _reflector(run, run.sni.innocuous, 3, later, path)
-            await _service(run, address, 1, later)
-            return
-    second_other = await _innocuous(run, address, 2, later)
-    second = await _service(run, address, 3, later)
-    if other is None or second is None or second_other is None:
+    if other is not None and times_faster(other, first, SUSPECT_TIMES):
+        await _alternate(
+            lambda turn: _service(run, address, turn, later),
+            lambda turn: _innocuous(run, address, turn, later),
+            ([first], [other]),
+        )
         return
-    if times_faster(other, first, TENTH) != times_faster(second_other, second, TENTH):
-        await _service(run, address, 4, later)
-        await _innocuous(run, address, 5, later)
+    path = bytes_path(first)
+    reflected = await _reflector(run, run.sni.innocuous, 0, later, path)
+    if reflected is None or not times_faster(reflected, first, SUSPECT_TIMES):
+        return
+    if other is None:
+        # The service's address accepts no other name, so our host gets the service's name.
+        named = await _reflector(run, run.endpoint.server_name, 1, later, path)
+        if named is not None:
+            await _alternate(
+                lambda turn: _reflector(run, run.endpoint.server_name, turn, later, path),
+                lambda turn: _reflector(run, run.sni.innocuous, turn, later, path),
+                ([named], [reflected]),
+                begins_innocuous=True,
+            )
+        await _service(run, address, 1, later)
+        return
+    await _innocuous(run, address, 2, later)
+    await _reflector(run, run.sni.innocuous, 1, later, path)
+    again = await _service(run, address, 3, later)
+    # Where no second handshake passes the shaper, one more of ours makes up for it.
+    for turn in range(2, LEAST_PAIRS - (again is not None)):
+        await _reflector(run, run.sni.innocuous, turn, later, path)
+
+
+async def _alternate(
+    service: Callable[[int], Awaitable[Transfer | None]],
+    innocuous: Callable[[int], Awaitable[Transfer | None]],
+    begun: tuple[list[Transfer], list[Transfer]],
+    *,
+    begins_innocuous: bool = False,
+) -> None:
+    """Go on from turn 2, each pair in the other order than the one before, while more pairs may
+    show that the service's name is slower. `begun`: the first transfer with each name."""
+    named, others = begun
+    for turn in range(2, 2 * MOST_PAIRS):
+        if turn % 2 == 0 and not undecided(named, others):
+            return
+        is_innocuous = (turn % 4 in (1, 2)) is not begins_innocuous
+        transferred = await (innocuous if is_innocuous else service)(turn)
+        if transferred is None:
+            return
+        (others if is_innocuous else named).append(transferred)
 
 
 async def _service(
@@ -124,6 +161,7 @@ async def _transfer(
 ) -> Transfer | None:
     if connection.stream is None or not connection.usable:
         return None
+    limit = run.timeouts.transfer * (1 if limits is FIRST else LATER_SHARE)
     try:
         seen = await transfer.transfer(
             run.step(connection.address, connection.port, contrast=contrast),
@@ -134,9 +172,10 @@ async def _transfer(
             path=path or run.endpoint.path,
             turn=turn,
             round_trip_us=connection.tcp.took_us,
-            limits=replace(limits, limit=run.timeouts.transfer, silence=run.timeouts.silence),
+            limits=replace(limits, limit=limit, silence=run.timeouts.silence),
         )
     finally:
         connection.close()
+    seen = structs.replace(seen, evidence=(*seen.evidence, PAIRED))
     run.observations.append(seen)
     return seen

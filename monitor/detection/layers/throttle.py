@@ -8,7 +8,9 @@ tell as well.
 Compared are the service's name and an innocuous one at the same address, in both orders; where the
 address accepts no other name, both names at our own host; our own host, to recognise a slow line;
 and the same endpoint from the control. Only pairs of transfers accuse: a slow line slows every name
-and our own host, and a slow server is slow for the control as well.
+and our own host, and a slow server is slow for the control as well. On a line that loses packets a
+single pair differs by chance; so where a probe went on until a test by ranks decides, that test has
+to exclude chance (`probes.wire.pairs`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from monitor.detection.observed.kinds import Kind, transfer_kind
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import BY_CHANCE, Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
+from probes.wire.pairs import PAIRED, differ
 from probes.wire.speed import (
     LEAST_BYTES,
     SLOW,
@@ -61,11 +64,12 @@ class InnocuousTransfers(msgspec.Struct, frozen=True, gc=False):
     """How transfers with innocuous names went, beside those with the service's."""
 
     faster: bool = False
-    """They got ten times as much, or an answer where ours got none, in both orders."""
+    """They got ten times as much, or an answer where ours got none, in both orders, and not by
+    chance."""
     as_slow: bool = False
     """They were as slow or died as well, before our own host was asked and after it."""
     fast_elsewhere: bool | None = None
-    """One from our own host got ten times as much; None when it was not asked."""
+    """Our own host gave ten times as much, and not by chance; None when that is not known."""
 
 
 class ControlSpeed(msgspec.Struct, frozen=True, gc=False):
@@ -135,24 +139,43 @@ def _innocuous(
     how all of `own` did."""
     name = own[0].sni
     innocuous = [t for t in here if t.contrast is Contrast.INNOCUOUS_NAME]
-    ours = [t for t in elsewhere if t.sni != name]
-    pairs = _pairs(here, name) or _pairs(elsewhere, name)
-    agreeing = sum(
-        times_faster(other, mine, TENTH)
-        for mine, other in pairs
-        if died is not None or not _cut(mine)
-    )
+    paired = here if _pairs(here, name) else elsewhere
+    agreeing = [
+        times_faster(other, mine, TENTH) and (died is not None or not _cut(mine))
+        for mine, other in _pairs(paired, name)
+    ]
     return InnocuousTransfers(
-        faster=agreeing >= 2
-        and 2 * agreeing > len(pairs)
-        and all(slow(t) or dead(t) or overall(t) < SLOW for t in own),
-        # A shaper may let no second handshake with the service's name through.
-        as_slow=len(innocuous) >= 2
-        and (len(own) >= 2 or not frozen(own[0]))
-        and _all_slow(innocuous)
-        and not agreeing,
-        fast_elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,
+        faster=sum(agreeing) >= 2
+        and 2 * sum(agreeing) > len(agreeing)
+        and all(slow(t) or dead(t) or overall(t) < SLOW for t in own)
+        and _beyond_chance(
+            [t for t in paired if t.sni == name], [t for t in paired if t.sni != name]
+        ),
+        as_slow=_as_slow(innocuous, own) and not any(agreeing),
+        fast_elsewhere=_fast_elsewhere([t for t in elsewhere if t.sni != name], own, innocuous),
     )
+
+
+def _as_slow(innocuous: Sequence[Transfer], own: Sequence[Transfer]) -> bool:
+    """A shaper may let no second handshake with the service's name through."""
+    enough = len(innocuous) >= 2 and (len(own) >= 2 or not frozen(own[0]))
+    return enough and _all_slow(innocuous)
+
+
+def _fast_elsewhere(
+    ours: Sequence[Transfer], own: Sequence[Transfer], innocuous: Sequence[Transfer]
+) -> bool | None:
+    """Whether our own host (`ours`) is ten times as fast as the address, whatever the name."""
+    fast = 2 * sum(_beats(t, own, TENTH) for t in ours) >= len(ours)
+    if not ours or (fast and not _beyond_chance([*own, *innocuous], ours)):
+        return None
+    return fast
+
+
+def _beyond_chance(slower: Sequence[Transfer], faster: Sequence[Transfer]) -> bool:
+    """Whether chance is excluded. A series in which the probe did not go on until it is counts as
+    it is."""
+    return not any(PAIRED in t.evidence for t in slower) or differ(slower, faster)
 
 
 def _ends(address: AddressView) -> list[Kind]:

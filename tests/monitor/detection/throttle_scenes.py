@@ -43,9 +43,9 @@ def series(own: dict[str, Any], innocuous: dict[str, Any]) -> tuple[AnyObservati
     )
 
 
-def elsewhere(rate: int) -> AnyObservation:
+def elsewhere(rate: int, turn: int = 0) -> AnyObservation:
     """What our own host gave an innocuous name."""
-    return transfer(REFLECTOR, rate=rate, **ELSEWHERE)
+    return transfer(REFLECTOR, rate=rate, turn=turn, **ELSEWHERE)
 
 
 CONTROL = control(*secure(transfer()), endpoints=(HTTPS,))

@@ -15,6 +15,7 @@ from probes.net.guard import Guard
 from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, TCPConnect, Transfer
+from probes.wire.pairs import PAIRED, undecided
 from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server
 from tests.world.dns_server import Address
@@ -122,9 +123,23 @@ async def test_a_fast_endpoint_costs_one_transfer():
 
 async def test_slow_by_name_is_paired_in_both_orders():
     seen = await measured(by_name({NAME: narrow()}, FAST))
-    assert order(seen) == [(*OWN, 0), (*OTHER, 1), (*OTHER, 2), (*OWN, 3)]
+    both = (OWN, OTHER, OTHER, OWN, OWN, OTHER, OTHER, OWN)
+    assert order(seen) == [(*name, turn) for turn, name in enumerate(both)]
     assert outcome(seen) is ThroughputOutcome.SUSPECT
-    assert all(t.address == "127.0.0.1" for t in seen)
+    assert all(t.address == "127.0.0.1" and PAIRED in t.evidence for t in seen)
+
+
+async def test_a_line_that_is_slow_at_times_ends_the_pairs():
+    """The first connection and the third are slow, whatever their name."""
+    met: list[bytes] = []
+
+    def uneven(connection: socket.socket, first: bytes) -> None:
+        met.append(first)
+        (narrow() if len(met) in (1, 3) else FAST)(connection, first)
+
+    seen = await measured(uneven)
+    assert [t.turn for t in seen] == [*range(6)]
+    assert not undecided([seen[n] for n in (0, 3, 4)], [seen[n] for n in (1, 2, 5)])
 
 
 async def test_slow_for_every_name_is_held_against_our_own_host():
@@ -134,7 +149,9 @@ async def test_slow_for_every_name_is_held_against_our_own_host():
         (*OTHER, 1),
         (HARMLESS, OURS, 0),
         (*OTHER, 2),
+        (HARMLESS, OURS, 1),
         (*OWN, 3),
+        (HARMLESS, OURS, 2),
     ]
     assert outcome(seen) is ThroughputOutcome.SUSPECT
     assert seen[2].address == "127.0.0.3"
@@ -160,6 +177,10 @@ async def test_an_address_that_takes_no_other_name():
         (NAME, OURS, 1),
         (NAME, OURS, 2),
         (HARMLESS, OURS, 3),
+        (HARMLESS, OURS, 4),
+        (NAME, OURS, 5),
+        (NAME, OURS, 6),
+        (HARMLESS, OURS, 7),
         (*OWN, 1),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import msgspec
@@ -20,7 +22,8 @@ from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import EndpointView
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
-from probes.wire.observation import HTTPExchange
+from probes.wire.observation import HTTPExchange, Transfer
+from probes.wire.pairs import MOST_PAIRS, PAIRED, undecided
 from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
@@ -234,6 +237,72 @@ def test_one_transfer_that_ends_fast_after_waiting(rest: int, throttled: bool) -
     decided = first(THROTTLE_RULES, seen)
     assert decided is not None
     assert decided.id == ("throttle.sni" if throttled else "throttle.runs")
+
+
+PAIRS: dict[str, Any] = {"evidence": (PAIRED,)}
+SPEEDS: dict[str, Callable[[Random], float]] = {
+    "a little loss": lambda rng: rng.lognormvariate(15, 1),
+    "much loss": lambda rng: rng.lognormvariate(10, 2.5),
+    "a time-out or none": lambda rng: rng.choice((2_000, 5_000_000)) * rng.uniform(0.8, 1.2),
+    "rarely a time-out": lambda rng: 5_000 if rng.random() < 0.2 else 8_000_000,
+}
+
+
+def alternating(speed: Callable[[str], float]) -> list[Transfer]:
+    """A series as the probe makes it, at the speeds that are drawn for each name."""
+    made: dict[str, list[Transfer]] = {"own": [], "other": []}
+    for pair in range(MOST_PAIRS):
+        if pair and not undecided(made["own"], made["other"]):
+            break
+        for turn in (2 * pair, 2 * pair + 1):
+            name = "other" if turn % 4 in (1, 2) else "own"
+            shown = INNOCUOUS if name == "other" else {}
+            rate = max(1, int(speed(name)))
+            made[name].append(transfer(turn=turn, rate=rate, **shown, **PAIRS))
+    return [*made["own"], *made["other"]]
+
+
+def accused(series: list[Transfer]) -> bool:
+    judged = facts(*series, beside=((transfer(),),))
+    assert judged is not None
+    decided = first(THROTTLE_RULES, judged)
+    return decided is not None and decided.state is State.THROTTLED
+
+
+@pytest.mark.parametrize("line", list(SPEEDS))
+def test_chance_accuses_no_name(line: str) -> None:
+    """Whatever the speeds of a line, one series in 18 is the bound; with a tenfold it is fewer."""
+    rng = Random(line)
+    wrong = sum(accused(alternating(lambda name: SPEEDS[line](rng))) for _ in range(1_000))
+    assert wrong <= 30
+
+
+@pytest.mark.parametrize(("line", "least"), [("a little loss", 190), ("rarely a time-out", 80)])
+def test_a_shaped_name_is_found_on_such_a_line(line: str, least: int) -> None:
+    """Of 200 rounds; where each fifth transfer is slow whatever its name, half of them."""
+    rng = Random(line)
+
+    def shaped(name: str) -> float:
+        return min(SLOW, SPEEDS[line](rng)) if name == "own" else SPEEDS[line](rng)
+
+    assert sum(accused(alternating(shaped)) for _ in range(200)) >= least
+
+
+def test_a_series_that_was_broken_off_shows_nothing_by_name() -> None:
+    whole = alternating(lambda name: SLOW if name == "own" else FAST)
+    assert accused(whole)
+    assert not accused([t for t in whole if t.turn < 6])
+
+
+@pytest.mark.parametrize(("ours", "throttled"), [(3, True), (2, False)])
+def test_our_own_host_is_asked_as_often_as_tells_chance(ours: int, throttled: bool) -> None:
+    slow = [
+        transfer(turn=turn, rate=SLOW, **(INNOCUOUS if turn in (1, 2) else {}), **PAIRS)
+        for turn in range(4)
+    ]
+    fast = [elsewhere(FAST, turn) for turn in range(ours)]
+    judged = verdict(*secure(*slow, *fast), **GIVEN)
+    assert (judged.state is State.THROTTLED) is throttled
 
 
 def test_pairs_and_freezing() -> None:
