@@ -6,13 +6,11 @@ Pure. Every remark of the detector has its text here, which a test checks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.text.event_state import ended, gate, reopened, tier_word
-from monitor.text.event_subject import functions, of_a_part
-from monitor.text.language import _, n_
+from monitor.text.event_subject import OtherFunctions, functions, of_a_part
+from monitor.text.language import _, grouped, n_
 from monitor.text.network_names import network
 from monitor.text.words import (
     TABLES,
@@ -26,6 +24,7 @@ from monitor.text.words import (
     when,
 )
 
+NO_OTHERS = OtherFunctions()
 MOST_SHOWN = 2
 """Answers from elsewhere that are told."""
 AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
@@ -101,7 +100,7 @@ def end_range(event: Event) -> str:
     )
 
 
-def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
+def doubts(event: Event, apart: OtherFunctions = NO_OTHERS) -> list[str]:
     """Reasons against the event, in sentences; never empty. `apart` are the service's functions
     that are not part of it: the headline names the whole service."""
     sentences = [
@@ -130,12 +129,12 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
                 seen=seen(event.now.agreeing, event.now.total),
             )
         )
-    if apart:
+    if apart.measured:
         sentences.append(
             _(
-                "Affected: %(its)s; unaffected: %(others)s.",
+                "Affected: %(its)s; measured as well: %(others)s.",
                 its=functions(event),
-                others=", ".join(apart),
+                others="; ".join(others_measured(apart)),
             )
         )
     if event.inhibited_by:
@@ -148,6 +147,20 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
             said = _("No alert is sent for it: %(why)s.", why=why)
         sentences.append(said)
     return sentences or [_("No measurement contradicts it.")]
+
+
+def others_measured(apart: OtherFunctions) -> list[str]:
+    """`messaging, reachable in 24 of 24 measurements`."""
+    return [
+        n_(
+            "%(function)s, reachable in %(reached)s of %(n)s measurement",
+            "%(function)s, reachable in %(reached)s of %(n)s measurements",
+            count.judged,
+            function=name,
+            reached=grouped(count.reached),
+        )
+        for name, count in apart.measured
+    ]
 
 
 def _unconfirmed(event: Event) -> str:

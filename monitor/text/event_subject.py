@@ -6,6 +6,10 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from monitor.detection.model import Event
 from monitor.text.language import _, n_
 from monitor.text.words import TABLES, country, number
@@ -43,10 +47,34 @@ def functions(event: Event) -> str:
     return ", ".join(function(target) for target in event.targets)
 
 
-def others(event: Event, service: Service | None) -> list[str]:
-    """The service's functions that are no part of the event, in the catalogue's order."""
+class Reached(msgspec.Struct, frozen=True):
+    """How many of the conclusive measurements of a function, in the event's networks and about its
+    time, reached it."""
+
+    reached: int = 0
+    judged: int = 0
+
+
+class OtherFunctions(msgspec.Struct, frozen=True):
+    """The service's functions that are no part of an event, in the catalogue's order. One that
+    nobody measures there is not reachable: nothing is known of it."""
+
+    measured: tuple[tuple[str, Reached], ...] = ()
+    """By what people call them."""
+    not_measured: tuple[str, ...] = ()
+
+
+def other_functions(
+    event: Event, service: Service | None, counts: Mapping[str, Reached]
+) -> OtherFunctions:
+    """What is known of them; `counts` by target."""
     targets = service.targets if service is not None else ()
-    return [function(each.id) for each in targets if each.id not in event.targets]
+    apart = [target.id for target in targets if target.id not in event.targets]
+    known = [id for id in apart if id in counts and counts[id].judged]
+    return OtherFunctions(
+        tuple((function(id), counts[id]) for id in known),
+        tuple(function(id) for id in apart if id not in known),
+    )
 
 
 def extent(word: str) -> str:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, State
 from monitor.store.reading.counts import (
     ServiceHour,
     StateCount,
@@ -31,6 +32,7 @@ from monitor.text import (
     event_state,
     event_subject,
 )
+from monitor.text.event_subject import Reached
 from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.text.words import country
@@ -54,6 +56,8 @@ PICTURE_READ = 1_000_000
 """Bytes that are read for it: the page is to be made within 0.1 s."""
 MARGIN = 0.25
 """The timeline begins and ends this share of the event's length before and after it."""
+MOST_NETWORKS = 20
+"""Networks of an event in which the other functions are counted."""
 SHORTEST = 900
 """Shortest timeline in seconds, divided by the pace."""
 
@@ -79,7 +83,9 @@ async def page(request: web.Request) -> web.Response:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
     drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
     headline = event_headlines.headline(event, name)
-    others = event_subject.others(event, service)
+    others = event_subject.other_functions(
+        event, service, await others_reached(site, event, service)
+    )
     values = {
         "title": headline.removesuffix("."),
         "event": event,
@@ -107,6 +113,30 @@ async def page(request: web.Request) -> web.Response:
         "meaning": confidence_text.MEANING,
     }
     return await render(request, "event.html", values)
+
+
+async def others_reached(
+    site: Site, event: Event, service: Service | None
+) -> Mapping[str, Reached]:
+    """By target, how often the service's other functions were reached in the event's networks, in
+    its last day and the hours around it."""
+    apart = [t.id for t in service.targets if t.id not in event.targets] if service else []
+    end = min(event_state.ended(event) or site.clock(), site.clock())
+    until = end - end % HOUR_MS + HOUR_MS
+    since = max(event.onset - event.onset % HOUR_MS, until - DAY_MS)
+    places = event.asns[:MOST_NETWORKS]
+    series = [(id, event.country, asn) for id in apart for asn in places]
+    counted: dict[str, Counter[State]] = defaultdict(Counter)
+    async with site.database.reading() as connection:
+        for row in await count_series(connection, series, since, until, HOUR_MS):
+            counted[row.target][row.state] += row.n
+    return {
+        target: Reached(
+            states[State.OK],
+            sum(states.values()) - states[State.VANTAGE_OFFLINE] - states[State.INSUFFICIENT],
+        )
+        for target, states in counted.items()
+    }
 
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:

@@ -9,6 +9,7 @@ from monitor.text import (
     event_headlines,
     event_subject,
 )
+from monitor.text.event_subject import OtherFunctions, Reached
 from probes.catalogue import load as catalogue
 from probes.wire.measurement import function_of
 from tests.world import site as world
@@ -16,15 +17,27 @@ from tests.world import site as world
 CONFIRMED = next(event for event in world.events() if event.id == world.CONFIRMED)
 
 
-def test_unaffected_functions_are_named() -> None:
+def test_other_functions_are_named_with_what_was_measured_of_them() -> None:
     wechat = next(each for each in world.CATALOGUE.services if each.id == "wechat")
-    apart = event_subject.others(CONFIRMED, wechat)
-    assert apart == ["messaging"]
+    counts = {"wechat/messaging": Reached(22, 24), "wechat/web": Reached(0, 9)}
+    apart = event_subject.other_functions(CONFIRMED, wechat, counts)
+    assert apart == OtherFunctions((("messaging", Reached(22, 24)),), ())
     said = event_evidence.doubts(CONFIRMED, apart)
-    assert "Affected: web client; unaffected: messaging." in said
+    assert (
+        "Affected: web client; measured as well: messaging, reachable in 22 of 24 measurements."
+        in said
+    )
     whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
-    assert event_subject.others(whole, wechat) == event_subject.others(CONFIRMED, None) == []
-    assert not any("no part of it" in each for each in event_evidence.doubts(whole))
+    assert event_subject.other_functions(whole, wechat, counts) == OtherFunctions()
+    assert event_subject.other_functions(CONFIRMED, None, counts) == OtherFunctions()
+
+
+def test_a_function_that_nobody_measured_is_not_called_reachable() -> None:
+    wechat = next(each for each in world.CATALOGUE.services if each.id == "wechat")
+    for counts in ({}, {"wechat/messaging": Reached(0, 0)}):
+        apart = event_subject.other_functions(CONFIRMED, wechat, counts)
+        assert apart == OtherFunctions((), ("messaging",))
+        assert not any("messaging" in said for said in event_evidence.doubts(CONFIRMED, apart))
 
 
 def test_the_headline_says_exactly_what_is_concerned() -> None:

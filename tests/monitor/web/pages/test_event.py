@@ -220,3 +220,16 @@ async def test_an_imported_event_counts_no_vantages_and_owners(site: Site) -> No
             said = await text(web, world.CONFIRMED)
             assert ("Onset Vantages now Owners AS64501" in said) is columns
             assert ("Onset AS64501 web client" in said) is not columns
+
+
+async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -> None:
+    wechat, *rest = site.catalogue.services
+    login = msgspec.structs.replace(wechat.targets[0], id="wechat/login")
+    more = msgspec.structs.replace(wechat, targets=(*wechat.targets, login))
+    catalogue = msgspec.structs.replace(site.catalogue, services=(more, *rest))
+    async with client(replace(site, catalogue=catalogue)) as shown:
+        said = await text(shown, world.CONFIRMED)
+    assert "Affected: web client; measured as well: messaging, reachable in " in said
+    assert "1 other function is not measured here login" in said
+    assert "login, reachable" not in said
+    assert "unaffected" not in said
