@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
-from monitor.text.event_state import ended, gate, reopened, tier_word
+from monitor.text.event_state import ended, gate, length, reopened, tier_word
 from monitor.text.event_subject import OtherFunctions, functions, of_a_part
 from monitor.text.language import _, grouped, n_
 from monitor.text.network_names import network
@@ -51,7 +51,7 @@ def scope(event: Event, now: int) -> str:
             seen=seen(votes.agreeing, votes.total),
             control=_control(event),
             time=between(event.onset, end),
-            length=duration_text(end - event.onset),
+            length=length(event),
         )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",

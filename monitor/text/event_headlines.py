@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
 from monitor.store.notes import NOTE, Note
-from monitor.text.event_state import effect, ended, reopened, tier_id
-from monitor.text.event_subject import in_networks, of_a_part, place, subject
+from monitor.text.event_state import effect, ended, length, reopened, tier_id
+from monitor.text.event_subject import in_networks, of_a_part, past_place, place, subject
 from monitor.text.language import _, n_
-from monitor.text.words import TABLES, counted, country, duration_text, number
+from monitor.text.words import TABLES, between, counted, country, number
 
 
 def headline(event: Event, service: str) -> str:
@@ -36,12 +36,14 @@ def headline_in(event: Event, service: str, asns: Collection[int], where: str) -
 def _situation(event: Event) -> str:
     """Which headline fits, as an id of `words.toml`."""
     match event.state, event.tier:
-        case EventState.RETRACTED | EventState.CLOSED, Tier.UNCONFIRMED:
-            return f"{event.state}_single"
-        case EventState.RETRACTED, Tier.CONFIRMED:
-            return "retracted_confirmed"
-        case EventState.RETRACTED | EventState.CLOSED, _:
-            return event.state
+        case EventState.RETRACTED, Tier.UNCONFIRMED if event.agreeing > 1:
+            return "retracted_few"
+        case EventState.CLOSED, Tier.CONFIRMED if of_a_part(event):
+            return "closed_part"
+        case EventState.RETRACTED, _:
+            return f"retracted_{event.tier}"
+        case EventState.CLOSED, _:
+            return f"closed_{tier_id(event)}"
         case EventState.CLEARING, Tier.CONFIRMED:
             return "clearing"
         case _ if event.stands and reopened(event):
@@ -55,21 +57,26 @@ def _situation(event: Event) -> str:
 
 def _headline(event: Event, service: str, situation: str, where: str = "", **values: str) -> str:
     text = TABLES[f"{effect(event)}_headlines"][situation]
-    return _(text, service=subject(event, service), where=where or place(event), **values)
+    time = between(event.onset, ended(event) or event.updated)
+    where = where or (past_place if situation.startswith("closed_") else place)(event)
+    return _(text, service=subject(event, service), where=where, time=time, **values)
 
 
 def change_headline(event: Event, kind: str, service: str, note: Note | None = None) -> str:
     """A published change of state in one sentence; a retraction is a correction."""
     match kind:
         case ChangeKind.OPENED:
-            return _headline(event, service, "unconfirmed")
+            # Of a surer event it is not known how many saw it then.
+            alone = event.tier is Tier.UNCONFIRMED
+            return _headline(event, service, tier_id(event) if alone else "opened")
         case ChangeKind.LIKELY:
             return _headline(event, service, "likely")
         case ChangeKind.CONFIRMED:
             return _headline(event, service, "announced")
         case ChangeKind.CLOSED:
-            length = duration_text((ended(event) or event.updated) - event.onset)
-            return _headline(event, service, "ended", length=length)
+            return _headline(event, service, "ended", length=length(event))
+        case ChangeKind.CLEARING | ChangeKind.AGAIN:
+            return _headline(event, service, kind)
         case ChangeKind.RETRACTED:
             said = _headline(event, service, "correction")
             return f"{said} {note.text}" if note is not None else said

@@ -11,7 +11,7 @@ from monitor.detection.events.life import Stage
 from monitor.detection.model import BY_OPERATOR, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.text.language import _
-from monitor.text.words import GATES, TABLES, TIER_KINDS
+from monitor.text.words import GATES, TABLES, TIER_KINDS, duration_text
 
 _REOPENED_SECONDS = 24 * 3600
 
@@ -24,10 +24,26 @@ def gate(word: str) -> str:
 
 
 def ended(event: Event) -> int | None:
-    """When an event ended; None while it is open."""
+    """When what an event tells ended, as far as is known: at the latest in the round that reached
+    the service again, which is earlier than the event was closed. None while it is open."""
     if event.ongoing:
         return None
+    if event.state is EventState.CLOSED and event.ended_latest is not None:
+        return event.ended_latest
     return event.closed if event.closed is not None else event.updated
+
+
+def length(event: Event) -> str:
+    """How long an ended event lasted: `2 h 5 min`, or a range where rounds leave it open."""
+    end = ended(event) or event.updated
+    most = end - event.onset_earliest
+    if event.ended_earliest is None or event.state is not EventState.CLOSED:
+        return duration_text(end - event.onset)
+    least = max(0, event.ended_earliest - event.onset_latest)
+    shortest, longest = duration_text(least), duration_text(most)
+    if shortest == longest:
+        return longest
+    return _("%(shortest)s to %(longest)s", shortest=shortest, longest=longest)
 
 
 def mark_kind(event: Event) -> str:

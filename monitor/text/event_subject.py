@@ -12,6 +12,7 @@ import msgspec
 
 from monitor.detection.model import Event
 from monitor.text.language import _, n_
+from monitor.text.network_names import network
 from monitor.text.words import TABLES, country, number
 from probes.wire.measurement import function_of
 from probes.wire.target import Service
@@ -117,6 +118,15 @@ def place(event: Event) -> str:
             country=where,
         )
     return in_networks(blocked, where)
+
+
+def past_place(event: Event) -> str:
+    """Where something ended: by name, if it was one network. How many are measured there now says
+    nothing of then."""
+    if len(event.asns) == 1 and "network_divided" not in event.against:
+        named, where = network(event.asns[0]), country(event.country)
+        return _("in %(network)s (%(country)s)", network=named, country=where)
+    return place(event)
 
 
 def in_networks(n: int, where: str) -> str:

@@ -67,7 +67,7 @@ def extents(event: Event, until: int) -> Sequence[Extent]:
     if event.state is EventState.CLEARING:
         end = max((network.seen for network in event.networks), default=0) or event.updated
     elif not event.ongoing:
-        end = event.ended_latest or ended(event) or until
+        end = ended(event) or until
     return [(event.onset, max(event.onset, min(end, until)))]
 
 

@@ -9,13 +9,14 @@ retracted.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from aiohttp import web
 from msgspec.structs import replace
 
+from monitor.detection.model import NEVER, ChangeKind, Event, Tier
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
@@ -31,9 +32,11 @@ FEED_FILTERS = frozenset(("service", "country"))
 ATOM = "http://www.w3.org/2005/Atom"
 ET.register_namespace("", ATOM)
 MARKS = {
-    "opened": ("single", "seen from one vantage only"),
+    "opened": ("single", "first alarm"),
     "likely": ("likely", "likely blocked"),
     "confirmed": ("blocked", "blocked (confirmed)"),
+    "clearing": ("clearing", "clearing"),
+    "again": ("blocked", "reopened"),
     "closed": ("ok", "reachable again"),
     "retracted": ("inconclusive", "retracted"),
     "note": ("inconclusive", "note"),
@@ -52,16 +55,49 @@ async def page(request: web.Request) -> web.Response:
         rows = await list_transitions(
             connection, wanted, before=int(before) if before else None, limit=PAGE_ROWS + 1
         )
+    more = len(rows) > PAGE_ROWS
+    turned = turns(_events(rows[:PAGE_ROWS], (await site.present.get()).opened, wanted))
+    oldest = rows[PAGE_ROWS - 1].at if more else 0
+    newest = rows[0].at if before and rows else NEVER
+    rows = [*rows[:PAGE_ROWS], *(row for row in turned if oldest <= row.at <= newest)]
     values = {
         "title": _("Changes"),
         "heading": _heading(site, wanted),
-        "rows": [(row, _title(site, row), _mark(row.kind)) for row in rows],
-        "most": PAGE_ROWS,
+        "rows": [
+            (row, _title(site, row), _mark(row.kind))
+            for row in sorted(rows, key=lambda row: -row.at)
+        ],
+        "next": min(row.number for row in rows if row.number) if more else None,
         "wanted": wanted,
         "filters": _query(wanted),
         "names": site.service_names,
     }
     return await render(request, "changes.html", values)
+
+
+def _key(row: Transition) -> str:
+    """Different for each change of an event: only turns come more than once."""
+    return row.key if row.number else f"{row.kind}-{row.at // 1000}"
+
+
+def _events(rows: Iterable[Transition], opened: Iterable[Event], wanted: Filter) -> list[Event]:
+    """The events of some changes, and those that are open, each once."""
+    listed = {row.event.id: row.event for row in rows}
+    for event in opened:
+        if wanted.service in (None, event.service) and wanted.country in (None, event.country):
+            listed.setdefault(event.id, event)
+    return list(listed.values())
+
+
+def turns(events: Iterable[Event]) -> list[Transition]:
+    """When events seemed to end, and went on: what the journal does not record, because nothing is
+    decided by it, but the history of an event does."""
+    return [
+        Transition(0, change.round, change.kind, event)
+        for event in events
+        for change in event.history
+        if change.kind in (ChangeKind.CLEARING, ChangeKind.AGAIN)
+    ]
 
 
 def _mark(change: str) -> tuple[str, str]:
@@ -94,6 +130,10 @@ async def feed(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         rows = await list_transitions(connection, wanted, kinds=FOLLOWED, limit=FEED_ENTRIES)
     told = [row for row in rows if row.followed]
+    turned = turns(_events(told, (await site.present.get()).opened, wanted))
+    oldest = rows[-1].at if len(rows) == FEED_ENTRIES else 0
+    told += [row for row in turned if row.at >= oldest and row.event.tier is not Tier.UNCONFIRMED]
+    told.sort(key=lambda row: -row.at)
     return web.Response(
         body=atom(site, wanted, told),
         content_type="application/atom+xml",
@@ -119,7 +159,7 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         event, permalink = row.event, f"{site.public_url}/e/{row.event.id}"
         entry = _add(root, "entry")
         _add(entry, "title", _title(site, row))
-        _add(entry, "id", f"{permalink}#{row.key}")
+        _add(entry, "id", f"{permalink}#{_key(row)}")
         _add(entry, "updated", words.machine(row.at))
         _add(entry, "link", rel="alternate", href=permalink)
         _add(entry, "category", term=row.kind)

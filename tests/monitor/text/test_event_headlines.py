@@ -51,7 +51,10 @@ def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
         (world.CONFIRMED, "X is blocked in one network in Russia."),
         (world.LIKELY, "X is likely blocked in one network in Russia."),
         (world.SINGLE, "X seems blocked in one network in France, seen from one vantage only."),
-        (world.CLOSED, "X is reachable again in one network in Russia."),
+        (
+            world.CLOSED,
+            "X was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC.",
+        ),
         (
             world.RETRACTED,
             "X was wrongly called likely blocked in one network in Russia; that was retracted.",
@@ -123,3 +126,32 @@ def test_the_sentence_at_the_top() -> None:
         "No confirmed block, but Signal is likely blocked in one network in Russia."
     )
     assert _overview(likely, likely).startswith("No confirmed block, but two that are likely.")
+
+
+def test_what_ended_is_told_in_the_past_by_how_sure_it_was() -> None:
+    closed = EVENTS[world.CLOSED]
+    time = "from 15 January 2027, 08:00 to 08:30 UTC"
+    for changes, said in (
+        ({"tier": Tier.LIKELY}, f"X was likely blocked in AS64501 (Russia) {time}."),
+        ({"extent": "partial"}, f"A part of X was blocked in AS64501 (Russia) {time}."),
+        (
+            {"tier": Tier.UNCONFIRMED, "agreeing": 1},
+            f"X seemed blocked in AS64501 (Russia) {time}, seen from one vantage only.",
+        ),
+        (
+            {"tier": Tier.UNCONFIRMED, "agreeing": 2},
+            f"X seemed blocked in AS64501 (Russia) {time}, seen from few vantages only.",
+        ),
+        ({"asns": (64501, 64502)}, f"X was blocked in two networks in Russia {time}."),
+        ({"technique": "throttle.sni"}, f"X was throttled in AS64501 (Russia) {time}."),
+    ):
+        assert event_headlines.headline(replace(closed, **changes), "X") == said
+
+
+def test_one_vantage_is_named_only_where_one_alone_saw_it() -> None:
+    alone = "X seems blocked in one network in France, seen from one vantage only."
+    assert event_headlines.change_headline(EVENTS[world.SINGLE], "opened", "X") == alone
+    first = "X seems blocked in one network in Russia: first alarm."
+    assert event_headlines.change_headline(CONFIRMED, "opened", "X") == first
+    few = replace(EVENTS[world.RETRACTED], tier=Tier.UNCONFIRMED, agreeing=2)
+    assert "one vantage" not in event_headlines.headline(few, "X")

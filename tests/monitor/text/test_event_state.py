@@ -69,3 +69,24 @@ def test_an_event_that_is_over_ended_at_one_time() -> None:
     closed, retracted = EVENTS[world.CLOSED], EVENTS[world.RETRACTED]
     assert event_state.ended(closed) == closed.closed
     assert event_state.ended(retracted) == retracted.updated
+
+
+def test_an_end_and_a_length_are_those_of_the_block_and_not_of_its_event() -> None:
+    closed = EVENTS[world.CLOSED]
+    assert closed.closed is not None
+    assert event_state.ended(closed) == closed.closed
+    assert event_state.length(closed) == "30 min"
+    minute = 60_000
+    short = replace(
+        closed,
+        onset_earliest=closed.onset - 4 * minute,
+        onset_latest=closed.onset,
+        ended_earliest=closed.onset + 20 * minute,
+        ended_latest=closed.onset + 22 * minute,
+    )
+    assert event_state.ended(short) == closed.onset + 22 * minute
+    assert event_state.length(short) == "20 min to 26 min"
+    exact = replace(short, onset_earliest=closed.onset, ended_earliest=closed.onset + 22 * minute)
+    assert event_state.length(exact) == "22 min"
+    retracted = replace(short, state=EventState.RETRACTED)
+    assert event_state.ended(retracted) == closed.closed

@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
-from monitor.store.reading.events import Transition, list_transitions
+from monitor.detection.model import Change, ChangeKind
+from monitor.store.reading.events import Transition, get_event, list_transitions
 from monitor.store.records import Conclusions, Filter
 from monitor.text.words import when
 from monitor.web.pages import changes
@@ -145,3 +146,31 @@ async def test_a_feed_follows_one_service_in_one_country_or_says_why_not(web: Cl
         answer = await web.get(path)
         assert answer.status == 400, path
     assert "did you mean country?" in await (await web.get("/feed.atom?counrty=RU")).text()
+
+
+async def test_what_seemed_to_end_and_went_on_is_told(told: Site) -> None:
+    """The journal tells what is decided; the history of an event, that it was clearing."""
+    async with told.database.reading() as connection:
+        before = await get_event(connection, world.CONFIRMED)
+    assert before is not None
+    turned = [
+        Change(round=world.NOW + n * world.MINUTE, kind=kind)
+        for n, kind in ((1, ChangeKind.CLEARING), (2, ChangeKind.AGAIN), (3, ChangeKind.CLEARING))
+    ]
+    event = replace(before, history=(*before.history, *turned))
+    await told.database.conclusions.save(
+        [Conclusions(service="wechat", round=world.NOW, state=b"s", events=(event,), facts=())], 0
+    )
+    told.present.expire()
+    async with client(told) as web:
+        text = text_of(await (await web.get("/changes")).text())
+        root = ET.fromstring(await (await web.get("/feed.atom?service=wechat")).read())
+        other = text_of(await (await web.get("/changes?service=signal")).text())
+    assert "clearing WeChat is becoming reachable again in one network in Russia" in text
+    assert "reopened WeChat is blocked again in one network in Russia." in text
+    assert "becoming reachable" not in other
+    entries = root.findall(f"{ATOM}entry")
+    ids = [entry.findtext(f"{ATOM}id") or "" for entry in entries]
+    assert len(set(ids)) == len(ids)
+    assert len([id for id in ids if "#clearing-" in id]) == 2
+    assert len([id for id in ids if "#again-" in id]) == 1

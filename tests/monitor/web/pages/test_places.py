@@ -174,7 +174,8 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     assert "36 of 240 measurements failed as blocked (15 %)" in text
     assert "The services themselves, from the controls" in text
     assert page.count('<svg class="strip"') == 3
-    assert "WeChat is reachable again in one network in Russia." in text
+    assert "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC" in text
+    assert "lasted 30 min" in text
     assert "that was retracted" in text
     for id in (1, 2, 3, 4, 5):
         assert f'href="/v/p-{id:016x}"' in page
