@@ -48,6 +48,26 @@ def functions(event: Event) -> str:
     return ", ".join(function(target) for target in event.targets)
 
 
+NAMED = 2
+"""Functions named in a few words; the others are counted."""
+
+
+def scope(event: Event, *, networks: bool = True) -> str:
+    """What is concerned, where it is not all that is measured: `web client, 1 of 2 networks`; for a
+    cell or a badge that stands for a service in a country, or in one network. Empty when it is
+    all."""
+    parts = []
+    if event.targets_measured > len(event.targets):
+        parts += [function(target) for target in event.targets[:NAMED]]
+        if more := len(event.targets) - NAMED:
+            parts += [_("%(n)s more", n=more)] if more > 0 else []
+    if networks and event.networks_measured > len(event.asns):
+        parts.append(
+            _("%(n)s of %(total)s networks", n=len(event.asns), total=event.networks_measured)
+        )
+    return ", ".join(parts)
+
+
 class Reached(msgspec.Struct, frozen=True):
     """How many of the conclusive measurements of a function, in the event's networks and about its
     time, reached it."""

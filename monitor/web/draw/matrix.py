@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
-from monitor.text import event_state, words
+from monitor.text import event_state, event_subject, words
 from monitor.text.language import _
 from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
 Cell = dict[str, Any]
-"""`kind` of mark, `word`, `rank` (smaller is worse) and the id of the `event`, if any."""
+"""`kind` of mark, `word`, `rank` (smaller is worse), the id of the `event`, if any, and its
+`scope`: functions and networks, where it is not about all."""
 Column = TypeVar("Column", str, int)
 
 
@@ -25,13 +26,16 @@ def matrix(
     columns: Sequence[Column],
     states: Mapping[tuple[str, Column], Collection[State]],
     events: Mapping[tuple[str, Column], Event],
+    *,
+    networks: bool = True,
 ) -> list[tuple[str, str, list[Cell | None]]]:
     """(service id, name, a cell for each column) of the services with any state, the worst
-    first. `states` of its targets, and the open events, by service and column."""
+    first. `states` of its targets, and the open events, by service and column. `networks`: a
+    column has several."""
     listed = []
     for service in services:
         keys = [(service.id, column) for column in columns]
-        cells = [cell(states.get(key, ()), events.get(key)) for key in keys]
+        cells = [cell(states.get(key, ()), events.get(key), networks=networks) for key in keys]
         if any(cells):
             worst = min(each["rank"] for each in cells if each)
             listed.append((worst, service.id, service.name, cells))
@@ -63,7 +67,7 @@ def network_matrix(
     states: dict[tuple[str, int], set[State]] = defaultdict(set)
     for row in rows:
         states[service_of(row.target), row.asn].add(row.state)
-    return _worst_first(networks, matrix(services, networks, states, events))
+    return _worst_first(networks, matrix(services, networks, states, events, networks=False))
 
 
 Row = tuple[str, str, list[Cell | None]]
@@ -80,7 +84,7 @@ def _worst_first(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[C
     return [columns[i] for i in order], moved
 
 
-def cell(found: Collection[State], event: Event | None) -> Cell | None:
+def cell(found: Collection[State], event: Event | None, *, networks: bool = True) -> Cell | None:
     """A service in a place: the tier of its open event, else the worst of the states of its
     targets."""
     if not found:
@@ -91,10 +95,12 @@ def cell(found: Collection[State], event: Event | None) -> Cell | None:
             "word": event_state.state_word(event),
             "rank": RANK[event.tier],
             "event": event.id,
+            "scope": event_subject.scope(event, networks=networks),
         }
     # Without an event nothing is called blocked, and what fails is not called reachable.
     states = {State.INCONCLUSIVE if each in words.UNCONFIRMED else each for each in found}
     order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
     state = next(each for each in order if each in states)
     rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
-    return {"kind": str(state), "word": _(words.STATES[state]), "rank": rank, "event": None}
+    word = _(words.STATES[state])
+    return {"kind": str(state), "word": word, "rank": rank, "event": None, "scope": ""}

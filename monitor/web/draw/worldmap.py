@@ -175,6 +175,7 @@ def places(
         cells = [(name, cell) for _id, name, row in rows if (cell := row[index]) is not None]
         if cells:
             made.append(_place(country, cells))
+    names = {id: name for id, name, _ in rows}
     events: dict[str, list[Event]] = {}
     for event in opened:
         if event.stands and event.country not in countries:
@@ -184,7 +185,7 @@ def places(
         label = _(
             "%(place)s: %(service)s %(state)s, no data now",
             place=sentence(name_of(country)),
-            service=worst.service,
+            service=names.get(worst.service, worst.service),
             state=event_state.tier_word(worst),
         )
         made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
@@ -248,7 +249,8 @@ def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tupl
     worst = min(cells, key=lambda each: (each[1]["rank"], _rank(each[1]["kind"])))[1]
     by_word: dict[str, list[str]] = {}
     for name, cell in sorted(cells, key=lambda each: (each[1]["rank"], each[0].lower())):
-        by_word.setdefault(cell["word"], []).append(name)
+        named = _("%(name)s (%(scope)s)", name=name, scope=cell["scope"]) if cell["scope"] else name
+        by_word.setdefault(cell["word"], []).append(named)
     parts = []
     for word, names in by_word.items():
         listed = ", ".join(names[:NAMED])

@@ -56,9 +56,12 @@ async def badge(request: web.Request) -> web.Response:
     found = cell({row.state for row in rows}, worst)
     kind, word = (found["kind"], found["word"]) if found else ("insufficient", "no data")
     if worst is not None and code is None:
-        confirmed = {e.country for e in events if e.stands and e.tier is Tier.CONFIRMED}
-        if confirmed:
-            word = f"blocked in {words.plural(len(confirmed), 'country')}"
+        confirmed = [e for e in events if e.stands and e.tier is Tier.CONFIRMED]
+        if countries := {event.country for event in confirmed}:
+            word = f"blocked in {words.plural(len(countries), 'country')}"
+    scope = found["scope"] if found else ""
+    if scope and (code is not None or len(events) == 1):
+        word = f"{word}: {scope}"
     label = service.name if code is None else f"{service.name} in {words.country(code)}"
     picture = svg(label, word, COLOURS.get(kind, "#5d666e"))
     return svg_answer(picture, {"Cache-Control": f"public, max-age={MAX_AGE_SECONDS}"})

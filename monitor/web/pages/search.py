@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
-from monitor.detection.model import Technique
-from monitor.text import network_names, words
+from monitor.detection.model import Event, Technique
+from monitor.text import event_headlines, network_names, words
 from monitor.text.language import _, country_names, current
 from monitor.text.words import COUNTRIES
+from monitor.web.draw.matrix import RANK
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from probes.wire.target import Service
@@ -20,6 +23,26 @@ from probes.wire.target import Service
 MAX_WORD = 100
 MOST = 20
 """Networks listed."""
+ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
+    "discord": ("дискорд",),
+    "instagram": ("инстаграм", "инстаграмм"),
+    "line": ("лайн",),
+    "linkedin": ("领英", "линкедин", "линкедін"),
+    "max": ("макс",),
+    "messenger": ("фейсбук мессенджер", "facebook messenger"),
+    "qq": ("腾讯qq", "куку"),
+    "signal": ("сигнал",),
+    "telegram": ("телеграм", "телеграмм", "тг", "电报", "纸飞机"),
+    "viber": ("вайбер",),
+    "vk": ("вконтакте", "вк"),
+    "wechat": ("微信", "weixin", "вичат", "викат"),
+    "whatsapp": ("ватсап", "вотсап", "вацап"),
+    "zalo": ("зало",),
+    "zoom": ("зум",),
+}
+"""What services are called elsewhere, in small letters, by their id."""
+_SIMILAR = 0.8
+"""How alike a mistyped word and a name must be (`difflib`), where nothing else is meant."""
 _ADDRESSES = (
     (r"[0-9a-f]{16}", "/e/{}"),
     (r"[0-9a-f]{32}", "/m/{}"),
@@ -35,6 +58,8 @@ class Match(msgspec.Struct, frozen=True):
     name: str
     kind: str
     """What it is, in a word or two."""
+    state: str = ""
+    """The surest open event there, in a sentence."""
 
 
 async def page(request: web.Request) -> web.Response:
@@ -45,17 +70,37 @@ async def page(request: web.Request) -> web.Response:
     for pattern, address in _ADDRESSES:
         if re.fullmatch(pattern, low):
             raise web.HTTPFound(address.format(low))
-    found = await matches(site, low) if low else []
+    found = with_state(site, await matches(site, low), (await site.present.get()).opened)
+    networks = [match for match in found if match.address.startswith("/as/")]
+    cut = networks[MOST:]
+    found = [match for match in found if match not in cut]
     if len(found) == 1:
         raise web.HTTPFound(found[0].address)
     return await render(
-        request, "search.html", {"title": _("Search"), "found": found, "word": word}
+        request,
+        "search.html",
+        {"title": _("Search"), "found": found, "more": bool(cut), "word": word},
     )
 
 
+def with_state(site: Site, found: Sequence[Match], opened: Sequence[Event]) -> Sequence[Match]:
+    """The same, with what is open in each."""
+    states: dict[str, str] = {}
+    for event in sorted(opened, key=lambda event: RANK[event.tier]):
+        if event.stands:
+            name = site.service_names.get(event.service, event.service)
+            said = event_headlines.headline(event, name)
+            places = (f"/s/{event.service}", f"/c/{event.country}")
+            for address in (*places, *(f"/as/{asn}" for asn in event.asns)):
+                states.setdefault(address, said)
+    return [replace(match, state=states.get(match.address, "")) for match in found]
+
+
 async def matches(site: Site, word: str) -> Sequence[Match]:
-    """What a word in small letters may mean: countries, services, techniques, then networks; those
-    that nobody measures only where nothing else is meant."""
+    """What a word in small letters may mean, nothing if it is empty: countries, services,
+    techniques, then networks; those that nobody measures only where nothing else is meant."""
+    if not word:
+        return []
     bare = word.removeprefix("the ")
     plain = {code: name.lower().removeprefix("the ") for code, name in COUNTRIES.items()}
     here = country_names(current().language)
@@ -87,10 +132,26 @@ async def matches(site: Site, word: str) -> Sequence[Match]:
                 network_names.network(asn),
                 _("network") if asn in known else _("network, not measured"),
             )
-            for asn in network_names.find(word, known, MOST)
+            for asn in network_names.find(word, known, MOST + 1)
             if asn in known or not found
         ]
-    return found
+    return found or [
+        Match(f"/s/{service.id}", service.name, _("service"))
+        for service in _similar(site.catalogue.services, word)
+    ]
+
+
+def _similar(services: Iterable[Service], word: str) -> list[Service]:
+    """The services whose names are spelt nearly so."""
+    return [
+        service
+        for service in services
+        if difflib.get_close_matches(word, _called(service), n=1, cutoff=_SIMILAR)
+    ]
+
+
+def _called(service: Service) -> tuple[str, ...]:
+    return (service.id, service.name.lower(), *ALSO_CALLED.get(service.id, ()))
 
 
 def _in(word: str, text: str) -> bool:
@@ -100,4 +161,5 @@ def _in(word: str, text: str) -> bool:
 
 def _names(service: Service, word: str) -> bool:
     hosts = (endpoint.host for target in service.targets for endpoint in target.endpoints)
-    return word in service.id or word in service.name.lower() or any(word in host for host in hosts)
+    called = _called(service)
+    return any(word in name for name in called) or any(word in host for host in hosts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from monitor.detection.events.present import PresentState
 from monitor.detection.model import State
-from monitor.web.draw.matrix import cell, country_matrix
+from monitor.web.draw.matrix import cell, country_matrix, network_matrix
 from monitor.web.site import Site
 from tests.world import site as world
 
@@ -53,3 +54,31 @@ async def test_the_matrix_puts_what_is_blocked_first(site: Site) -> None:
     countries, listed = country_matrix(site.catalogue.services, states, [EVENTS[world.CONFIRMED]])
     assert countries == ["RU"]
     assert [name for _, name, _ in listed] == ["WeChat", "Signal", "Telegram"]
+
+
+def test_a_cell_says_which_functions_and_how_many_networks() -> None:
+    """A web client in one network of two is not the service in the country."""
+    event = replace(EVENTS[world.CONFIRMED], targets_measured=2, networks_measured=2)
+    assert (cell([State.OK], event) or {})["scope"] == "web client, 1 of 2 networks"
+    assert (cell([State.OK], event, networks=False) or {})["scope"] == "web client"
+    whole = replace(event, targets_measured=1, networks_measured=1)
+    assert (cell([State.OK], whole) or {})["scope"] == ""
+    many = replace(event, targets=("a/web", "a/api", "a/login", "a/dc"), targets_measured=9)
+    assert (cell([State.OK], many) or {})["scope"] == "web client, API, 2 more, 1 of 2 networks"
+    assert (cell([State.OK], None) or {})["scope"] == ""
+    rows = [
+        PresentState(
+            target="wechat/web",
+            country="RU",
+            asn=asn,
+            state=State.OK,
+            technique=None,
+            rule="",
+            vantages=1,
+            agreeing=1,
+            round=0,
+        )
+        for asn in (64501, 64502)
+    ]
+    _networks, ((_id, _name, cells),) = network_matrix(world.CATALOGUE.services[:1], rows, [event])
+    assert [each and each["scope"] for each in cells] == ["web client", ""]

@@ -25,7 +25,7 @@ def vantage(country: str, asn: int = 1) -> VantageRow:
 
 
 def cell(kind: str, word: str, rank: int) -> dict[str, object]:
-    return {"kind": kind, "word": word, "rank": rank, "event": None}
+    return {"kind": kind, "word": word, "rank": rank, "event": None, "scope": ""}
 
 
 def points(path: str) -> list[tuple[int, int]]:

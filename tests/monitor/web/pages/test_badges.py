@@ -5,8 +5,12 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace
 
-from tests.world.site import Client
+from monitor.store.records import Conclusions
+from monitor.web.site import Site
+from tests.world import site as world
+from tests.world.site import Client, client
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,19 @@ async def test_badges_say_the_present_state(web: Client, path: str, said: str) -
     assert root.get("aria-label") == said.replace(", in part", "")
     for bad in ("/badge/nothing.svg", "/badge/wechat/QQ.svg"):
         assert (await web.get(bad)).status == 404
+
+
+async def test_a_badge_says_which_functions_and_how_many_networks(site: Site) -> None:
+    event = replace(
+        next(event for event in world.events() if event.id == world.CONFIRMED),
+        targets_measured=2,
+        networks_measured=2,
+    )
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=world.NOW, state=b"s", events=(event,), facts=())], 0
+    )
+    async with client(site) as web:
+        answer = await web.get("/badge/wechat/RU.svg")
+        root = ET.fromstring(await answer.text())
+    said = "WeChat in Russia: blocked (confirmed): web client, 1 of 2 networks"
+    assert root.get("aria-label") == said

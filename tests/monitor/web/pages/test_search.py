@@ -59,3 +59,31 @@ async def test_networks_have_names_on_pages_and_in_the_api(web: Client) -> None:
     assert "IP Geolocation by DB-IP" in await (await web.get("/")).text()
     rows = (await (await web.get("/api/v1/networks")).json())["networks"]
     assert all("name" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [
+        ("微信", "/s/wechat"),
+        ("Вичат", "/s/wechat"),
+        ("телеграм", "/s/telegram"),
+        ("telegramm", "/s/telegram"),
+        ("singal", "/s/signal"),
+    ],
+)
+async def test_services_are_found_by_other_names_and_with_a_slip(
+    web: Client, word: str, place: str
+) -> None:
+    answer = await web.get("/search", params={"q": word}, allow_redirects=False)
+    assert (answer.status, answer.headers.get("Location")) == (302, place)
+
+
+async def test_a_list_that_is_cut_says_so(web: Client) -> None:
+    text = text_of(await (await web.get("/search", params={"q": "telecom"})).text())
+    assert "More than 20 matches for “telecom”" in text
+    assert "Twenty" not in text
+
+
+async def test_a_match_says_what_is_open_there(web: Client) -> None:
+    text = text_of(await (await web.get("/search", params={"q": "test"})).text())
+    assert "WeChat service WeChat is blocked in one network in Russia." in text
