@@ -78,7 +78,9 @@ class RoundLoop:
                 continue
             async with self._runner.measuring:
                 self.retests.own_rounds = last, last + coming.interval_ms
-                await self._runner.run(coming, self._budget.thinning(coming.interval_ms))
+                thin = self._budget.thinning(coming.interval_ms)
+                thorough = self._budget.thorough_bytes(coming.interval_ms)
+                await self._runner.run(coming, thin, thorough)
             self.plan_interval()
 
     async def _wait_for_round(self, last: int | None) -> NextRound:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -58,6 +59,8 @@ class RoundRunner:
         self._keeper, self._rng, self._log = keeper, rng, log
         self._history: dict[str, int] = {}
         """When each endpoint failed, see `probes.rounds.last_failures`."""
+        self._dead: set[str] = set()
+        """Those of which nothing worked."""
         self._handed_over = HandedOver()
 
     @property
@@ -87,12 +90,12 @@ class RoundRunner:
         """When the targets failed that failed in their last measurement, by id."""
         return failing_targets(self.setup.catalogue.targets, self._history)
 
-    async def run(self, coming: NextRound, thin: int = 1) -> None:
-        """Measure a round. `thin`: as in `Profile.due`."""
+    async def run(self, coming: NextRound, thin: int = 1, thorough_bytes: float = math.inf) -> None:
+        """Measure a round. `thin`: as in `Profile.due`; `thorough_bytes`: as in `RoundPlan`."""
         began = time.monotonic()
         # The first round shows everything, so that somebody who starts a probe need not wait.
         everything = self.profile.full or not self.rounds
-        plan = self._plan(coming, everything, thin)
+        plan = self._plan(coming, everything, thin, thorough_bytes)
         # Without liveness hosts nothing shows that the machine is offline.
         tally = RoundTally(online=not self.setup.catalogue.liveness)
 
@@ -114,6 +117,7 @@ class RoundRunner:
             self.unfinished.clear()
             self._outbox.round_closed()
         self._history.update(tally.failed)
+        self._dead = self._dead - tally.failed.keys() | tally.dead
         self.rounds += 1
         # The rounds after one that shows everything cost less.
         usual = self.profile.full or not everything
@@ -131,6 +135,7 @@ class RoundRunner:
             targets=planned.targets,
             round_ms=planned.round_ms,
             interval_ms=planned.interval_ms,
+            lean=not self.profile.full,
             history=self._history,
             throughput=planned.throughput,
             handed_over=self._handed_over.addresses(self.setup.network.wall_ms()),
@@ -142,7 +147,9 @@ class RoundRunner:
             self._outbox.round_closed()
             self._account.close_retest(len(planned.targets))
 
-    def _plan(self, coming: NextRound, everything: bool, thin: int) -> RoundPlan:
+    def _plan(
+        self, coming: NextRound, everything: bool, thin: int, thorough_bytes: float
+    ) -> RoundPlan:
         targets, interval, profile = self.setup.catalogue.targets, coming.interval_ms, self.profile
         due: Sequence[Target] = targets
         if not everything:
@@ -156,6 +163,8 @@ class RoundRunner:
             intervals=profile.intervals(interval, thin=thin),
             intervals_after_failure=profile.intervals(interval, failed=True, thin=thin),
             brief=thin > 1,
+            thorough_bytes=thorough_bytes,
+            dead=frozenset(self._dead),
             lean=not profile.full,
             reserve=[target for target in targets if target not in due],
             history=self._history,

@@ -101,6 +101,9 @@ class AddressChoice(msgspec.Struct):
         """Return the new addresses that may be dialled, up to the limit; a machine without IPv6
         gets one IPv6 address, so that the lack of a route is on record."""
         new = dict.fromkeys(a for a in candidates if a not in self._dialled)
+        if self.lean and self._dialled:
+            # One of the machine's own stands for the others.
+            new = {a: None for a in new if a not in self.system}
         allowed = self._allowed(new)
         v4 = [a for a in allowed if ":" not in a]
         v6 = [a for a in allowed if ":" in a]

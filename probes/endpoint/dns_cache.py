@@ -226,7 +226,9 @@ class DNSCache:
         return False
 
     def _ask_reference(self, entry: _Name, name: str, qtype: str, way: ResolverRoute) -> None:
-        if (qtype, way) not in entry.asked:
+        """Ask once, unless nobody could be connected to there lately: what is blocked is shown by a
+        few names, and each further attempt costs a handshake."""
+        if (qtype, way) not in entry.asked and not self._kept.gave_up(way):
             entry.asked.add((qtype, way))
             entry.references.append(self._begin(name, qtype, way, Purpose.REFERENCE))
 

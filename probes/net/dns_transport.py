@@ -8,6 +8,7 @@ caller limits the time."""
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +31,8 @@ _MAX_RECEIVED = 1 << 20
 """Bytes of HTTP/2 that one answer may take, frames of any kind included."""
 MOST_IDLE_US = 10_000_000
 """So long an idle connection is kept: servers close theirs after ten seconds and more."""
+MOST_UNOPENED = 6
+"""After so many attempts in a row that opened none, a round asks no more there."""
 
 
 class ExchangeError(Exception):
@@ -69,7 +72,17 @@ class KeptConnections:
     def __init__(self) -> None:
         self._idle: dict[ResolverRoute, list[tuple[int, _Connection]]] = {}
         """With the time since when, by the network's clock."""
+        self._unopened: Counter[ResolverRoute] = Counter()
+        """How often in a row none could be opened."""
         self._closed = False
+
+    def gave_up(self, route: ResolverRoute) -> bool:
+        """Return whether a resolver could not be connected to several times in a row."""
+        return self._unopened[route] >= MOST_UNOPENED
+
+    def note_attempt(self, route: ResolverRoute, *, opened: bool) -> None:
+        """Note that one was to be opened."""
+        self._unopened[route] = 0 if opened else self._unopened[route] + 1
 
     def claim(self, route: ResolverRoute, now_us: int) -> _Connection | None:
         """Return one that no other question uses; those that were idle for long are closed, as the
@@ -120,7 +133,9 @@ async def exchange(
             phase.name, phase.asked_us = "query", network.clock_us()
             return await _ask(network, connection, route, payload, kept)
         phase.name = "connect"
+    kept.note_attempt(route, opened=False)
     connection = await _open(network, route, phase)
+    kept.note_attempt(route, opened=True)
     phase.name, phase.asked_us = "query", network.clock_us()
     return await _ask(network, connection, route, payload, kept)
 

@@ -10,6 +10,7 @@ from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     HANDED_OVER,
     AppExchange,
+    AtAddress,
     DNSLookup,
     Observation,
     Purpose,
@@ -30,6 +31,23 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
             when = ended if has_failed(seen) else 0
             failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), when)
     return failed
+
+
+def dead_endpoints(measurement: Measurement) -> frozenset[str]:
+    """Return the measured endpoints of which every address failed, or whose name did not resolve:
+    nothing of them worked."""
+    own = [seen for seen in measurement.observations if isinstance(seen, Observation)]
+    own = [seen for seen in own if is_own(seen) and not _no_such_family(seen)]
+    failed = {(seen.endpoint, _place(seen)) for seen in own if has_failed(seen)}
+    tried = {(seen.endpoint, _place(seen)) for seen in own}
+    dialled = {endpoint for endpoint, place in tried if place is not None}
+    alive = {endpoint for endpoint, place in tried - failed if place or endpoint not in dialled}
+    return frozenset(endpoint for endpoint, _ in failed if endpoint not in alive)
+
+
+def _place(seen: Observation) -> tuple[str, int] | None:
+    """Where a step was taken; None for a lookup."""
+    return (seen.address, seen.port) if isinstance(seen, AtAddress) else None
 
 
 def failing_targets(targets: Iterable[Target], history: Mapping[str, int]) -> dict[str, int]:

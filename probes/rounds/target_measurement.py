@@ -66,7 +66,14 @@ class RoundContext(msgspec.Struct):
     """One for each endpoint that is measured at the same time."""
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
+    begun_bytes: int = 0
+    """What had crossed the wire when the round began."""
     liveness: LivenessReport = LivenessReport()
+
+    def is_dear(self) -> bool:
+        """Whether the round has carried more than it may for thorough measurements."""
+        carried = self.setup.network.meter.total() - self.begun_bytes
+        return carried > self.plan.thorough_bytes
 
 
 class MeasuredTarget(msgspec.Struct, frozen=True):
@@ -174,31 +181,60 @@ def _course(
     liveness, retest = occasion is Occasion.LIVENESS, occasion is Occasion.RETEST
     plain = liveness or not this.liveness.online
     failed = plan.history.get(endpoint.id, 0)
-    brief = plan.brief and bool(failed) and setup.vantage.role is not Role.CONTROL
+    thrift = _thrift(this, endpoint, bool(failed))
     lean = plan.lean and not retest
     return Course(
         failed_last_round=not plain and bool(failed),
         residual=started - failed < setup.timeouts.residual * 1000,
         contrasts=not plain,
-        repeats=not retest,
-        brief=brief,
+        repeats=not (retest or thrift.once),
+        brief=thrift.brief,
         control=not (plain or retest) and setup.vantage.role is Role.CONTROL,
         references=not plain,
-        lean=lean and not failed and (not liveness or endpoint in sharing),
+        lean=lean and (not failed or thrift.dead) and (not liveness or endpoint in sharing),
         turn=_number(plan, target) + (sharing.index(endpoint) if endpoint in sharing else 0),
         throughput=ThroughputMode.OFF
         if plain
-        else setup.throughput_schedule.mode(
-            endpoint.id,
-            plan.round_ms,
-            plan.interval_of(target),
-            lean=lean,
-            retest=retest,
-            wanted=target.id in plan.throughput,
-        ),
+        else _throughput(this, target, endpoint, lean=lean, retest=retest),
         handed_over=plan.handed_over.get((target.id, endpoint.id), ())
         if setup.vantage.role is Role.CONTROL and not plain
         else (),
+    )
+
+
+class _Thrift(msgspec.Struct, frozen=True):
+    """What is left out at an endpoint where traffic is short."""
+
+    brief: bool = False
+    """All contrasts but one."""
+    once: bool = False
+    """Repeats."""
+    dead: bool = False
+    """Addresses but one, as nothing of the endpoint worked before."""
+
+
+def _thrift(this: RoundContext, endpoint: Endpoint, failed: bool) -> _Thrift:
+    """What is left out; `failed` in its last measurement. Others are compared with a control, so
+    it leaves out nothing."""
+    if this.setup.vantage.role is Role.CONTROL:
+        return _Thrift()
+    dear, known = this.is_dear(), failed and this.plan.brief
+    dead = failed and (dear or known) and endpoint.id in this.plan.dead
+    return _Thrift(brief=dear or known, once=dear or dead, dead=dead)
+
+
+def _throughput(
+    this: RoundContext, target: Target, endpoint: Endpoint, *, lean: bool, retest: bool
+) -> ThroughputMode:
+    """Whether an endpoint's throughput is measured."""
+    plan = this.plan
+    return this.setup.throughput_schedule.mode(
+        endpoint.id,
+        plan.round_ms,
+        plan.interval_of(target),
+        lean=lean,
+        retest=retest,
+        wanted=target.id in plan.throughput,
     )
 
 
@@ -260,8 +296,9 @@ async def _run_endpoint(this: RoundContext, run: EndpointRun, target: str) -> No
         run.begun = True
         try:
             ended = await _ends(measure(run), run, target)
-            if run.addresses.lean and endpoint.host and (not ended or _failed(run)):
-                # No conclusion may rest on one address alone. The others have time of their own.
+            as_before = (ended and not _failed(run)) is not run.course.failed_last_round
+            if run.addresses.lean and endpoint.host and not as_before:
+                # No change may rest on one address alone. The others have time of their own.
                 run.addresses.lean = False
                 await _ends(measure(run), run, target)
         except Exception:

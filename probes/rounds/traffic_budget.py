@@ -32,6 +32,9 @@ with a random delay of up to a minute: two of them may be a little closer than t
 MAX_DEBT, MAX_DEBT_PART = 2.0, 0.005
 """The largest debt with which a round begins: so many times what comes in from round to round, and
 no less than this part of a month's budget, which pays for a round in which much begins to fail."""
+THOROUGH = 0.5
+"""Part of the credit that a round may use before it is brief; the rest of it costs about as much
+once more where everything fails."""
 RESERVED, RESERVE_MS = 0.15, scheduler.DAY_MS
 """Part of the income that goes to the reserve for retests until it holds that of so long."""
 _NEWEST_WEIGHT = 0.2
@@ -129,8 +132,14 @@ class TrafficBudget:
 
     def overdrawn(self, interval_ms: int) -> bool:
         """Return whether the debt is too large to begin a round of those at this interval."""
-        debt, share = self._debt(interval_ms)
-        return debt > max(MAX_DEBT * share, MAX_DEBT_PART * self._budget)
+        return self._credit(interval_ms) < 0
+
+    def thorough_bytes(self, interval_ms: int) -> float:
+        """Return what a round may carry before it has to be brief: so much that the next ones need
+        not be skipped."""
+        if math.isinf(self.income):
+            return math.inf
+        return max(THOROUGH * self._credit(interval_ms), self.income * interval_ms)
 
     def affordable_retests(self) -> float:
         """Return how many targets may be measured again now, each with its own liveness."""
@@ -138,6 +147,11 @@ class TrafficBudget:
             return math.inf
         self._add_income()
         return (self._reserve + max(0.0, self._balance)) / max(1.0, self._retest_bytes)
+
+    def _credit(self, interval_ms: int) -> float:
+        """How far the debt is from the largest one with which a round begins."""
+        debt, share = self._debt(interval_ms)
+        return max(MAX_DEBT * share, MAX_DEBT_PART * self._budget) - debt
 
     def _debt(self, interval_ms: int) -> tuple[float, float]:
         """What is owed, and what comes in from round to round."""

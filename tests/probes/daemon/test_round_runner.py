@@ -91,6 +91,21 @@ async def test_new_failures_hurry_a_few_times(
     await agent._spool.close()
 
 
+async def test_a_thin_round_is_brief_about_what_was_dead_in_the_one_before(
+    tmp_path: Path, rounds: Rounds
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    rounds.emits = [draft(failure="connection_refused")]
+    await agent._runner.run(COMING, 1, 7.0)
+    rounds.emits = [draft()]
+    await agent._runner.run(COMING, 4, 3.0)
+    await agent._runner.run(COMING, 4, 3.0)
+    (endpoint,) = {seen.endpoint for seen in rounds.emits[0].observations}
+    told = [(plan.brief, set(plan.dead), plan.thorough_bytes) for plan in rounds.plans]
+    assert told == [(False, set(), 7.0), (True, {endpoint}, 3.0), (True, set(), 3.0)]
+    await agent._spool.close()
+
+
 async def test_a_retest_is_remembered_and_charged(
     tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +125,7 @@ async def test_a_retest_is_remembered_and_charged(
     await agent._runner.run_retest(planned)
     (plan,) = rounds.plans
     assert (plan.targets, plan.round_ms, plan.throughput) == ((target,), 60_000, {target.id})
+    assert plan.lean, "liveness costs no more than in a round"
     assert agent._runner.failing() == {target.id: 1000}
     assert charged[0] > 0
     assert charged[1] == 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import abc
+from collections import Counter, abc
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from probes.net.dns_transport import MOST_UNOPENED
 from probes.wire.observation import Contrast, Purpose
 from tests.world.dns_server import Address, Behaviour, Drop, Rcode, Sequence
 from tests.world.loopback import LISTENING, SHORT, internet
+from tests.world.ports import free_port
 
 NAME = "wechat.test"
 
@@ -272,3 +275,18 @@ async def test_injection_is_known_without_waiting_for_silence():
         begin = net.network.clock_us()
         assert not await names.injected(NAME)
         assert net.network.clock_us() - begin < 50_000
+
+
+async def test_a_resolver_that_cannot_be_connected_to_is_asked_about_a_few_names():
+    names = [f"{n}.test" for n in range(MOST_UNOPENED + 3)]
+    table = {name: Rcode("NXDOMAIN") for name in names}
+    async with internet(table, secure=True) as net:
+        closed = [replace(each, dot=f"127.0.0.1:{free_port()}") for each in net.catalogue.resolvers]
+        net.catalogue = replace(net.catalogue, resolvers=tuple(closed))
+        cache, ways = net.dns_cache(), Counter()
+        for name in names:
+            await cache.references(name, widen=True)
+            lookups = await cache.observations(name, "e", 0)
+            ways.update((o.transport, o.failure) for o in lookups if o.resolver == "lab")
+    assert ways["dot", "connection_refused"] == MOST_UNOPENED
+    assert ways["doh", "dns_nxdomain_error"] == 2 * len(names)

@@ -12,6 +12,7 @@ import pytest
 from probes.net.dns_message import build_query
 from probes.net.dns_transport import (
     MOST_IDLE_US,
+    MOST_UNOPENED,
     ExchangeError,
     KeptConnections,
     Phase,
@@ -28,6 +29,7 @@ from tests.world.dns_server import (
     HTTPStatus,
     server_context,
 )
+from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
@@ -248,3 +250,18 @@ async def test_what_is_given_back_after_the_end_is_closed():
         for _ in range(2):
             await exchange(LAB, route(server, "tcp"), QUESTION.payload, Phase(), kept)
         assert server.connections == 2
+
+
+async def test_a_resolver_that_cannot_be_connected_to_is_given_up_until_it_can():
+    kept = KeptConnections()
+    via = ResolverRoute("lab", "tcp", "127.0.0.1", free_port())
+    other = ResolverRoute("other", "tcp", "127.0.0.1", via.port)
+    with contextlib.closing(kept):
+        for _ in range(MOST_UNOPENED):
+            assert not kept.gave_up(via)
+            with pytest.raises(OSError, match="refused"):
+                await exchange(LAB, via, QUESTION.payload, Phase(), kept)
+        assert kept.gave_up(via)
+        assert not kept.gave_up(other)
+        kept.note_attempt(via, opened=True)
+        assert not kept.gave_up(via)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.last_failures import dead_endpoints, failed_endpoints
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     AppExchange,
@@ -18,18 +18,20 @@ from probes.wire.observation import (
 )
 
 
-def history(*observations) -> dict[str, bool]:
-    return failed_endpoints(
-        Measurement(
-            v=1,
-            id="0" * 32,
-            probe="p-" + "0" * 16,
-            target="a/b",
-            round=0,
-            started=0,
-            observations=observations,
-        )
+def measurement(*observations) -> Measurement:
+    return Measurement(
+        v=1,
+        id="0" * 32,
+        probe="p-" + "0" * 16,
+        target="a/b",
+        round=0,
+        started=0,
+        observations=observations,
     )
+
+
+def history(*observations) -> dict[str, bool]:
+    return failed_endpoints(measurement(*observations))
 
 
 def dns(failure: str | None = None, qtype: str = "A", **changes) -> DNSLookup:
@@ -100,3 +102,28 @@ def test_failed(observations, failed: bool):
 def test_endpoints_are_apart_and_unmeasured_ones_absent():
     assert history() == {}
     assert history(dns(), dns("dns_refused_error", endpoint="f")) == {"e": False, "f": True}
+
+
+@pytest.mark.parametrize(
+    ("observations", "dead"),
+    [
+        pytest.param((dns(), tcp("connection_refused")), True, id="its only address"),
+        pytest.param((dns(), tcp(), tls("connection_reset")), True, id="after the connect"),
+        pytest.param(
+            (dns(), tcp("connection_refused"), tcp(address="192.0.2.2")), False, id="not all"
+        ),
+        pytest.param(
+            (dns(), tcp("connection_refused"), tcp("network_unreachable", "2001:db8::1")),
+            True,
+            id="a machine without IPv6",
+        ),
+        pytest.param((dns("dns_nxdomain_error"),), True, id="no address at all"),
+        pytest.param(
+            (dns("dns_nxdomain_error"), tcp()), False, id="the address is right, the name is not"
+        ),
+        pytest.param((dns(), tcp(), app("generic_timeout_error")), False, id="another port works"),
+        pytest.param((dns(), tcp()), False, id="nothing failed"),
+    ],
+)
+def test_dead_is_an_endpoint_of_which_nothing_works(observations, dead: bool):
+    assert dead_endpoints(measurement(*observations)) == ({"e"} if dead else set())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Collection
 
 import pytest
@@ -14,7 +16,7 @@ from probes.endpoint.timeouts import Timeouts
 from probes.net.guard import Guard
 from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
-from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.last_failures import dead_endpoints, failed_endpoints
 from probes.rounds.round import measure_retest, measure_round, round_bound_seconds
 from probes.rounds.round_plan import RoundPlan
 from probes.wire.codec import decode, encode
@@ -241,6 +243,79 @@ async def test_a_retest_sends_the_name_once_with_contrasts_and_a_failure_reverse
         (retest,) = await run_again(net, [one], history)
         assert server.names == ["innocuous.test", "wechat.test"]
         assert _remarks(retest) == [()]
+
+
+def _subjects(measurement: Measurement) -> dict[str, str | None]:
+    """By address how the handshake with the service's name ended."""
+    return {
+        o.address: o.failure
+        for o in measurement.observations
+        if isinstance(o, TLSHandshake) and o.contrast is None
+    }
+
+
+async def test_a_brief_round_shows_with_one_address_that_a_block_goes_on():
+    addresses = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    resets = tls_server.by_name({"wechat.test": tls_server.reset}, otherwise=GOOD)
+    async with (
+        tls_server.serve(resets) as first,
+        tls_server.serve(resets, addresses[1], port=first.port),
+        tls_server.serve(resets, addresses[2], port=first.port),
+        internet(TABLE | {"wechat.test": Address(*addresses)}) as net,
+    ):
+        chosen = [target("wechat/a", endpoint(first.port))]
+        (whole,) = await run(net, chosen, lean=True)
+        assert set(_subjects(whole)) == set(addresses)
+        known = {"history": failed_endpoints(whole), "dead": dead_endpoints(whole)}
+        (brief,) = await run(net, chosen, lean=True, brief=True, **known)
+        assert list(_subjects(brief).values()) == ["connection_reset"]
+        assert dead_endpoints(brief) == dead_endpoints(whole)
+        assert [o.contrast for o in brief.observations if isinstance(o, TLSHandshake)] == [
+            Contrast.INNOCUOUS_NAME,
+            None,
+        ]
+        (partly,) = await run(net, chosen, lean=True, brief=True, history=known["history"], dead=())
+        assert set(_subjects(partly)) == set(addresses), "where a part worked all are dialled"
+
+
+async def test_a_round_that_has_carried_much_contrasts_what_begins_to_fail_once():
+    addresses = ("127.0.0.1", "127.0.0.2")
+    resets = tls_server.by_name({"wechat.test": tls_server.reset}, otherwise=GOOD)
+    async with (
+        tls_server.serve(resets) as first,
+        tls_server.serve(resets, addresses[1], port=first.port),
+        internet(TABLE | {"wechat.test": Address(*addresses)}) as net,
+    ):
+        seen = {}
+        for most in (math.inf, -1):
+            chosen = [target("wechat/a", endpoint(first.port))]
+            (measured,) = await run(net, chosen, lean=True, thorough_bytes=most)
+            assert set(_subjects(measured)) == set(addresses), "a change never rests on one"
+            handshakes = [o for o in measured.observations if isinstance(o, TLSHandshake)]
+            seen[most] = Counter(o.contrast for o in handshakes if o.contrast is not None)
+    assert seen[-1] == {Contrast.INNOCUOUS_NAME: 1}
+    assert seen[math.inf][Contrast.INNOCUOUS_NAME] == 2
+    assert seen[math.inf][Contrast.REPEAT]
+
+
+async def test_a_brief_round_dials_every_address_once_one_works_again():
+    addresses = ("127.0.0.1", "127.0.0.2")
+    async with (
+        tls_server.serve(GOOD) as first,
+        tls_server.serve(GOOD, addresses[1], port=first.port),
+        internet(TABLE | {"wechat.test": Address(*addresses)}) as net,
+    ):
+        one = endpoint(first.port)
+        (again,) = await run(
+            net,
+            [target("wechat/a", one)],
+            lean=True,
+            brief=True,
+            history={one.id: 1},
+            dead=(one.id,),
+        )
+        assert _subjects(again) == dict.fromkeys(addresses)
+        assert dead_endpoints(again) == set()
 
 
 async def run_again(

@@ -17,6 +17,7 @@ from probes.rounds.traffic_budget import (
     MAX_DEBT_PART,
     RESERVE_MS,
     RESERVED,
+    THOROUGH,
     TrafficBudget,
     least_budget,
 )
@@ -142,6 +143,18 @@ def test_over_a_debt_rounds_leave_out_what_works_before_one_is_skipped() -> None
     assert skipped[0] * share / 2 > MAX_DEBT_PART * 1e9 >= (skipped[0] - 1) * share / 2
     clock_ms[0] += 100 * INTERVAL_MS
     assert (budget.thinning(INTERVAL_MS), budget.overdrawn(INTERVAL_MS)) == (1, False)
+
+
+def test_a_round_may_carry_less_the_larger_the_debt_and_never_less_than_comes_in() -> None:
+    clock_ms = [0.0]
+    budget = _budget(1e9, clock_ms)
+    share, credit = budget.income * INTERVAL_MS, MAX_DEBT_PART * 1e9
+    assert budget.thorough_bytes(INTERVAL_MS) == pytest.approx(THOROUGH * credit)
+    budget.spend(credit / 2)
+    assert budget.thorough_bytes(INTERVAL_MS) == pytest.approx(THOROUGH * credit / 2)
+    budget.spend(credit)
+    assert budget.thorough_bytes(INTERVAL_MS) == pytest.approx(share)
+    assert _budget(0, clock_ms).thorough_bytes(INTERVAL_MS) == math.inf
 
 
 def test_what_fails_makes_no_round_rarer() -> None:
