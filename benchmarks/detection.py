@@ -20,12 +20,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.size.rounds import Rounds
 from benchmarks.world import blocks, crowd, ends, worlds
 from benchmarks.world.alarms import BARE, SIGNATURE, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.parts import Parts, parted, table
-from benchmarks.world.path import on_sqlite, replayed
+from benchmarks.world.path import START, on_sqlite, replayed
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.report import (
     Goals,
@@ -47,6 +48,7 @@ PARTS = (
     "independent",
     "cost",
     "path",
+    "live",
     "replay",
     "delays",
     "lockstep",
@@ -71,6 +73,8 @@ FIT_SEEDS = (101, 102, 103)
 WORLD_SEEDS = 2
 """So many worlds of each kind are drawn."""
 FAST, SLOW = 60_000, 300_000
+LIVE_MINUTES = 30
+"""The default interval: in each minute another part of the fleet of `live` measures."""
 TURNS = (300, 900, 1800, 3600)
 """Intervals in seconds at which the vantages of a network take turns."""
 TURNS_BLOCKS = [
@@ -248,7 +252,7 @@ def main() -> int:
         "--vantages",
         action="append",
         type=int,
-        help="of the fleet of path and replay; of the network of delays and ends",
+        help="of the fleet of path, live and replay; of the network of delays and ends",
     )
     parser.add_argument(
         "--brief", action="store_true", help="lockstep: three kinds of blocks at 300 s alone"
@@ -289,7 +293,11 @@ def main() -> int:
             costs(POLICY, goals)
         if "path" in parts:
             for vantages in given.vantages or (200,):
-                path(on_sqlite(vantages, 3, POLICY), goals)
+                path(on_sqlite(Rounds(vantages, START), 3, POLICY), goals)
+        if "live" in parts:
+            for vantages in given.vantages or (60,):
+                spread = Rounds(vantages, START, LIVE_MINUTES * FAST, turns=LIVE_MINUTES)
+                path(on_sqlite(spread, 1, POLICY), goals)
         if "replay" in parts:
             for vantages in given.vantages or (200,):
                 replay(replayed(vantages, 8), goals)

@@ -177,7 +177,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor/detection/events": (
         {"state", "life", "contrasts"},
-        {"baseline", "hypotheses"},
+        {"baseline", "hypotheses", "state_change"},
         {"cusum"},
         {"onset", "gates", "other_hosts", "usual_hours"},
         {"split", "series"},

@@ -74,7 +74,7 @@ COLUMNS = {
     "event": "id service country state tier onset opened updated closed body",
     "journal": "at event service country transition",
     "round_evidence": "service country source round decided body",
-    "detector_state": "service round state",
+    "detector_state": "service round",
 }
 _HOURS = insert_hours(
     f"c.hour > (SELECT max(hour) FROM cell) - {KEPT_HOURS * HOUR} "

@@ -39,6 +39,8 @@ from probes.wire.observation import (
 from probes.wire.protocol import protocol
 
 CONTROLS = 2
+SPREAD = 7
+"""Turns between one probe and the next: no divisor of how many there are."""
 SHARE_TIMEOUT = 0.01
 """Measurements whose connections time out for no reason."""
 BLOCKED_SERVICE = "wechat"
@@ -54,11 +56,19 @@ class Rounds:
     start: int
     interval_ms: int = 300_000
     seed: int = 1
+    turns: int = 1
+    """Over how many parts of the interval the probes are spread: of a network not two in one."""
 
-    def made(self, number: int) -> Iterator[list[Admitted]]:
-        """What each probe sends in a round, one batch a probe."""
-        at = self.start + number * self.interval_ms
+    def begins(self, number: int, turn: int = 0) -> int:
+        """When a turn of a round begins."""
+        return self.start + number * self.interval_ms + turn * self.interval_ms // self.turns
+
+    def made(self, number: int, turn: int = 0) -> Iterator[list[Admitted]]:
+        """What each probe of a turn sends in a round, one batch a probe."""
+        at = self.begins(number, turn)
         for probe in range(self.vantages + CONTROLS):
+            if probe * SPREAD % self.turns != turn:
+                continue
             rng = random.Random(f"{self.seed} {number} {probe}")
             yield [
                 self._admitted(probe, number, at, target, combine, refs, rng)

@@ -38,6 +38,8 @@ class PathCost:
     """Of one round of a fleet, median of the measured rounds."""
 
     vantages: int
+    turns: int
+    """How many parts of its interval each round is concluded in."""
     targets: int
     measurements: int
     observations: float
@@ -64,9 +66,9 @@ class ReplayCost:
     """Of the machine when it began, a minute's average."""
 
 
-async def _store(database: Database, rounds: Rounds, number: int) -> tuple[int, int]:
+async def _store(database: Database, rounds: Rounds, number: int, turn: int = 0) -> tuple[int, int]:
     measurements = observations = 0
-    for batch in rounds.made(number):
+    for batch in rounds.made(number, turn):
         await database.facts.add_batches([_as_sent(batch, number)], ())
         measurements += len(batch)
         observations += sum(len(one.stored.measurement.observations) for one in batch)
@@ -94,9 +96,8 @@ async def _concluded(detector: Detector) -> None:
         pass
 
 
-async def measured(url: str, vantages: int, counted: int, policy: Policy) -> PathCost:
+async def measured(url: str, rounds: Rounds, counted: int, policy: Policy) -> PathCost:
     """Store rounds one after the other and conclude each once it is over."""
-    rounds = Rounds(vantages, START)
     database = await open_database(url, now=lambda: START)
     now = START
     detector = Detector(database, policy, "bench", lambda: now, rest_factor=0.0)
@@ -104,20 +105,26 @@ async def measured(url: str, vantages: int, counted: int, policy: Policy) -> Pat
     measurements = observations = every = 0
     try:
         for number in range(WARM_ROUNDS + counted):
-            now = START + number * rounds.interval_ms
-            measurements, observations = await _store(database, rounds, number)
+            seconds = cpu = 0.0
+            measurements = observations = 0
+            for turn in range(rounds.turns):
+                stored = await _store(database, rounds, number, turn)
+                measurements, observations = measurements + stored[0], observations + stored[1]
+                now = rounds.begins(number, turn) + 2 * rounds.interval_ms
+                began, used = time.perf_counter(), time.process_time()
+                await _concluded(detector)
+                seconds += time.perf_counter() - began
+                cpu += time.process_time() - used
             every += observations
-            now += 2 * rounds.interval_ms
-            began, used = time.perf_counter(), time.process_time()
-            await _concluded(detector)
             if number >= WARM_ROUNDS:
-                spent.append((time.perf_counter() - began, time.process_time() - used))
+                spent.append((seconds, cpu))
     finally:
         await database.close()
     sizes = await size(url)
     seconds, cpu = sorted(spent)[len(spent) // 2]
     return PathCost(
-        vantages + CONTROLS,
+        rounds.vantages + CONTROLS,
+        rounds.turns,
         len(TARGETS),
         measurements,
         observations / measurements,
@@ -128,11 +135,11 @@ async def measured(url: str, vantages: int, counted: int, policy: Policy) -> Pat
     )
 
 
-def on_sqlite(vantages: int, counted: int, policy: Policy) -> PathCost:
+def on_sqlite(rounds: Rounds, counted: int, policy: Policy) -> PathCost:
     """The same over a new SQLite file."""
     with tempfile.TemporaryDirectory(prefix="reachwatch-path-") as folder:
         url = f"sqlite+aiosqlite:///{Path(folder) / 'path.db'}"
-        return asyncio.run(measured(url, vantages, counted, policy))
+        return asyncio.run(measured(url, rounds, counted, policy))
 
 
 def replayed(vantages: int, rounds: int) -> ReplayCost:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
 from monitor.detection.events.state import DetectorStateError
+from monitor.detection.events.state_change import restored
 from monitor.detection.lateness import deadline
 from monitor.detection.policy import Policy
 from monitor.detector.calculation import calculated
@@ -53,7 +53,7 @@ class Arrivals:
         try:
             for service in names:
                 stored = await conclusions.load(service)
-                state = initial(service) if stored is None else states.decode(stored[1])
+                state = initial(service) if stored is None else restored(stored[1])
                 self.services[service] = ServiceProgress(state)
         except DetectorStateError as error:
             LOG.warning("%s; all measurements are processed again from the start", error)

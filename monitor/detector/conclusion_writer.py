@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-from monitor.detection.events import state as states
 from monitor.detection.events.history import Folding
 from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event
@@ -13,6 +12,7 @@ from monitor.detection.policy import Policy
 from monitor.detector import transitions
 from monitor.detector.arrivals import Arrivals
 from monitor.detector.round_reader import MAX_FACTS
+from monitor.detector.saved_states import StatePart
 from monitor.store.database import Database
 from monitor.store.reading.events import published_transitions
 from monitor.store.records import Conclusions
@@ -44,19 +44,30 @@ class ConclusionWriter:
         """Save the conclusions of a fold in one transaction, then publish the events of the
         services in `published`, which gives the state that they were last published with."""
         services = self._arrivals.services
-        saved: list[Conclusions] = []
+        known = await self._known_transitions(foldings, published)
+        saved: list[tuple[Conclusions, StatePart]] = []
         changed: list[Event] = []
         for service, folding in foldings.items():
             new = transitions.NewTransitions((), ())
             if service in published:
-                new = await self._transitions(folding, published[service])
+                new = transitions.new_transitions(
+                    folding.events,
+                    published[service],
+                    folding.state,
+                    known,
+                    now=self._clock(),
+                    policy=self._policy,
+                )
                 changed += new.events
+            progress = services[service]
+            part = progress.states.part(progress.state, folding.state, refolded_after)
             conclusions = Conclusions(
                 service=service,
-                round=folding.state.round,
-                state=states.encode(folding.state),
+                round=part.round,
+                state=part.body,
+                is_whole=part.is_whole,
                 arrival=self._arrivals.read,
-                late=services[service].late,
+                late=progress.late,
                 checkpoints=tuple(folding.checkpoints),
                 refolded_after=refolded_after,
                 events=tuple(folding.events.values()),
@@ -64,11 +75,13 @@ class ConclusionWriter:
                 evidence=tuple(folding.evidence),
                 journal=new.journal,
             )
-            saved.append(conclusions)
-        await self._database.conclusions.save(saved, self._arrivals.concluded)
-        for conclusions, folding in zip(saved, foldings.values(), strict=True):
+            saved.append((conclusions, part))
+        await self._database.conclusions.save(
+            [conclusions for conclusions, _ in saved], self._arrivals.concluded
+        )
+        for (conclusions, part), folding in zip(saved, foldings.values(), strict=True):
             service = conclusions.service
-            services[service].saved(folding.state, conclusions.state, refolded_after)
+            services[service].saved(folding.state, part, refolded_after)
             folding.checkpoints, folding.facts, folding.evidence = [], [], []
             if service in published:
                 folding.events = {}
@@ -81,15 +94,22 @@ class ConclusionWriter:
         if self._on_change is not None:
             await self._on_change(changed)
 
-    async def _transitions(
-        self, folding: Folding, before: ServiceState
-    ) -> transitions.NewTransitions:
-        ids = folding.events.keys() | {open.event.id for open in before.open_events.values()}
+    async def _known_transitions(
+        self, foldings: Mapping[str, Folding], published: Mapping[str, ServiceState]
+    ) -> set[tuple[str, str]]:
+        """What the journal holds of the events of services that are published now."""
+        ids = {
+            id
+            for service in foldings.keys() & published.keys()
+            for id in (
+                *foldings[service].events,
+                *(open.event.id for open in published[service].open_events.values()),
+            )
+        }
+        if not ids:
+            return set()
         async with self._database.reading() as connection:
-            known = await published_transitions(connection, ids)
-        return transitions.new_transitions(
-            folding.events, before, folding.state, known, now=self._clock(), policy=self._policy
-        )
+            return await published_transitions(connection, ids)
 
 
 def transactions(foldings: Mapping[str, Folding]) -> Iterator[dict[str, Folding]]:

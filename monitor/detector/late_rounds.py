@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 
-from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding
+from monitor.detection.events.state_change import restored
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.conclusion_writer import ConclusionWriter
@@ -47,11 +47,11 @@ class LateRounds:
         late, progress.late = progress.late, None
         assert late is not None
         self._newest.forget(service)
-        raw = progress.state_before(late)
-        if raw is None:
+        parts = progress.states.before(late)
+        if parts is None:
             checkpoint = await self._database.conclusions.checkpoint(service, late)
-            raw = None if checkpoint is None else checkpoint[1]
-        start = initial(service) if raw is None else states.decode(raw)
+            parts = None if checkpoint is None else [checkpoint[1]]
+        start = initial(service) if parts is None else restored(parts)
         async with self._database.reading() as connection:
             pruned = await dropped_before(connection)
             retractions = await read_retractions(connection)

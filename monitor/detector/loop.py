@@ -164,11 +164,13 @@ class Detector:
         closed: dict[str, list[int]] = {}
         opened: dict[str, list[int]] = {}
         ends: list[int] = []
+        rounds = await self.database.facts.rounds_of(
+            {service: progress.state.round for service, progress in checked.items()}
+        )
         for service, progress in checked.items():
-            rounds = await self.database.facts.rounds(progress.state.round, service)
             delivered = functools.partial(self._arrivals.delivered, service)
             over, still_open, progress.next_check = schedule.split(
-                rounds, self.clock(), self.policy, delivered
+                rounds[service], self.clock(), self.policy, delivered
             )
             progress.waiting = {stored.round: stored for stored in over}
             progress.has_arrivals = False
@@ -176,7 +178,7 @@ class Detector:
             if over:
                 closed[service] = [stored.round for stored in over]
                 ends += [stored.round + stored.interval for stored in over]
-            await self._pause()
+        await self._pause()
         await self._closed_rounds.fold(services, closed, self._pause)
         if self.observe_lag is not None:
             now = self.clock()

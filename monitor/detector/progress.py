@@ -5,16 +5,12 @@ when to look at it again.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from monitor.detection.events.state import ServiceState
 from monitor.detector.rest import NO_REST, Rest
+from monitor.detector.saved_states import SavedStates, StatePart
 from monitor.store.records import StoredRound
-
-RECENT_STATES = 8
-"""States of a service that are kept in memory: late facts of the last rounds are then folded from
-the round before them, and not from the checkpoint of the last hour."""
 
 
 @dataclass
@@ -36,8 +32,8 @@ class ServiceProgress:
     """When it was last folded again for old late facts."""
     refold_rest: Rest = NO_REST
     """When it is not folded again for old late facts."""
-    recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=RECENT_STATES))
-    """The last saved states, encoded, each with its round."""
+    states: SavedStates = field(default_factory=SavedStates)
+    """The last saved states."""
 
     def note_arrival(self, round: int) -> None:
         """Note that a measurement of a round has arrived."""
@@ -49,16 +45,9 @@ class ServiceProgress:
         """Check it at this time, if not before."""
         self.next_check = min(self.next_check, at)
 
-    def state_before(self, round: int) -> bytes | None:
-        """The newest state in memory of an earlier round, encoded."""
-        return next((raw for last, raw in reversed(self.recent) if last < round), None)
-
-    def saved(self, state: ServiceState, raw: bytes, refolded_after: int | None) -> None:
+    def saved(self, state: ServiceState, part: StatePart, refolded_after: int | None) -> None:
         """Go on from a state that was saved. `refolded_after` as in `Conclusions`."""
         self.state = state
         for round in [round for round in self.waiting if round <= state.round]:
             del self.waiting[round]
-        if refolded_after is not None:
-            kept = [old for old in self.recent if old[0] <= refolded_after]
-            self.recent = deque(kept, maxlen=RECENT_STATES)
-        self.recent.append((state.round, raw))
+        self.states.saved(part, refolded_after)

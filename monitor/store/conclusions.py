@@ -33,6 +33,7 @@ from monitor.store.tables import (
     round_evidence,
     service_day,
     service_hour,
+    state_part,
     target,
     verdict,
 )
@@ -67,14 +68,16 @@ class ConclusionStore:
         self._engines, self._now, self._lease = engines, now, lease
         self._counts = cells.HourCounts()
 
-    async def load(self, service: str) -> tuple[int, bytes] | None:
-        """Last folded round and state of a service."""
-        query = sa.select(detector_state.c.round, detector_state.c.state).where(
-            detector_state.c.service == service
+    async def load(self, service: str) -> tuple[int, list[bytes]] | None:
+        """Last folded round of a service, and its state: a whole one, then each change."""
+        query = (
+            sa.select(state_part.c.round, state_part.c.body)
+            .where(state_part.c.service == service)
+            .order_by(state_part.c.round)
         )
         async with reading(self._engines) as connection:
-            found = (await connection.execute(query)).first()
-        return None if found is None else (found.round, bytes(found.state))
+            parts = (await connection.execute(query)).all()
+        return (parts[-1].round, [bytes(part.body) for part in parts]) if parts else None
 
     async def complete(self) -> dict[str, tuple[int, int | None]]:
         """`arrival` and `late` of each service's state, as in `Conclusions`."""
@@ -145,10 +148,19 @@ class ConclusionStore:
                 {
                     "service": one.service,
                     "round": one.round,
-                    "state": one.state,
                     "arrival": one.arrival,
                     "late": one.late,
                 }
+                for one in conclusions
+            ],
+        )
+        whole = [one.service for one in conclusions if one.is_whole]
+        for some in statements.chunks(whole):
+            await connection.execute(sa.delete(state_part).where(state_part.c.service.in_(some)))
+        await connection.execute(
+            sa.insert(state_part),
+            [
+                {"service": one.service, "round": one.round, "body": one.state}
                 for one in conclusions
             ],
         )
@@ -241,7 +253,7 @@ class ConclusionStore:
                     event.c.updated < pruned, event.c.state.not_in(("open", "clearing"))
                 ),
             }
-            for table in (detector_state, checkpoint, verdict, *kept):
+            for table in (detector_state, state_part, checkpoint, verdict, *kept):
                 query = sa.delete(table)
                 if table in kept:
                     query = query.where(sa.not_(kept[table]))

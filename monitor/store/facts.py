@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -243,6 +243,27 @@ class FactStore:
         )
         async with reading(self._engines) as connection:
             return [StoredRound(*row) for row in await connection.execute(query)]
+
+    async def rounds_of(self, after: Mapping[str, int]) -> dict[str, list[StoredRound]]:
+        """As `rounds`, of several services, each after a round of its own."""
+        rounds: dict[str, list[StoredRound]] = {service: [] for service in after}
+        together: dict[int, list[str]] = {}
+        for service, round in after.items():
+            together.setdefault(round, []).append(service)
+        m = measurement.c
+        columns = (target.c.service, m.round, sa.func.max(m.interval_ms), sa.func.count())
+        async with reading(self._engines) as connection:
+            for round, services in together.items():
+                query = (
+                    sa.select(*columns)
+                    .join(target, target.c.number == m.target)
+                    .where(m.target.in_(_targets(*services)), m.round > round)
+                    .group_by(target.c.service, m.round)
+                    .order_by(m.round)
+                )
+                for service, *columns_of_round in await connection.execute(query):
+                    rounds[service].append(StoredRound(*columns_of_round))
+        return rounds
 
     async def measurement(self, id: str) -> tuple[Stored, bytes] | None:
         """One measurement and its line as sent; None also when the line cannot be decoded. Raises

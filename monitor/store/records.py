@@ -109,7 +109,8 @@ class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     round: int
     state: bytes
-    """The detector's own encoding."""
+    """The detector's own encoding, of the whole state or of what changed since the last save."""
+    is_whole: bool = True
     arrival: int = 0
     """Measurements that arrived up to this number are in the state, as far as their rounds are."""
     late: int | None = None

@@ -259,13 +259,22 @@ detector_state = sa.Table(
     metadata,
     sa.Column("service", sa.Text, primary_key=True),
     sa.Column("round", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.LargeBinary, nullable=False),
     sa.Column("arrival", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("late", sa.BigInteger),
 )
 """`round` is the last one that was folded. All measurements of rounds up to it that arrived up to
 `arrival` are in the state, but those of rounds from `late` on (NULL: none), which came after their
 round was folded and are yet to be folded."""
+
+state_part = sa.Table(
+    "state_part",
+    metadata,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("round", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""The state of each service: the first row is a whole one, each later row is what changed since the
+row before it, up to the round of `detector_state`."""
 
 checkpoint = sa.Table(
     "checkpoint",

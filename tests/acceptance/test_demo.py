@@ -59,7 +59,10 @@ def changed(data: Path, folder: Path, *statements: str) -> Path:
     return folder
 
 
-CONCLUSIONS = ("event", "verdict", "cell", "detector_state", "checkpoint", "cursor", "journal")
+CONCLUSIONS = (
+    *("event", "verdict", "cell", "detector_state", "state_part", "checkpoint", "cursor"),
+    "journal",
+)
 EMPTIED = tuple(f"DELETE FROM {table}" for table in CONCLUSIONS)
 SHUFFLED = (  # batches in another order: arrival numbers are first number plus place in the batch
     "CREATE TEMP TABLE drawn AS SELECT first_arrival AS old, last_arrival AS last,"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from copy import copy
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from monitor.detection.events.life import SURENESS, Stage
 from monitor.detection.model import NO_CONTRASTS, Contrasts, Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
+_Value = TypeVar("_Value")
 STATE_VERSION = 1
 """States of another version are not read: the history is folded again."""
 _LEVEL = 3
@@ -247,20 +249,30 @@ _decoder = msgspec.msgpack.Decoder(ServiceState)
 
 def encode(state: ServiceState) -> bytes:
     """Return the canonical bytes of a state."""
-    return zstd.compress(_encoder.encode(state), _LEVEL)
+    return packed(state)
 
 
 def decode(raw: bytes) -> ServiceState:
-    """Return the state in bytes of `encode`. Raises StateError."""
-    try:
-        state = _decoder.decode(zstd.decompress(raw))
-    except (msgspec.DecodeError, zstd.ZstdError, KeyError, ValueError) as error:
-        raise DetectorStateError(f"detector state: {error}") from None
+    """Return the state in bytes of `encode`. Raises DetectorStateError."""
+    state = unpacked(raw, _decoder)
     if state.version != STATE_VERSION:
         raise DetectorStateError(
             f"detector state: version {state.version}, this is {STATE_VERSION}"
         )
     return state
+
+
+def packed(value: msgspec.Struct) -> bytes:
+    """Return the canonical bytes of a value of this file or of one that holds them."""
+    return zstd.compress(_encoder.encode(value), _LEVEL)
+
+
+def unpacked(raw: bytes, decoder: msgspec.msgpack.Decoder[_Value]) -> _Value:
+    """Return the value in bytes of `packed`. Raises DetectorStateError."""
+    try:
+        return decoder.decode(zstd.decompress(raw))
+    except (msgspec.DecodeError, zstd.ZstdError, KeyError, ValueError) as error:
+        raise DetectorStateError(f"detector state: {error}") from None
 
 
 def changeable(state: ServiceState, key: str) -> TargetNetwork:

@@ -14,7 +14,7 @@ from monitor.commands.replay import fold_store, lines
 from monitor.detector import round_reader
 from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.shard import Shard
-from monitor.store.tables import detector_state
+from monitor.store.tables import state_part
 from probes.wire.measurement import Role, service_of
 from tests.monitor.detector.live import (
     BLOCK,
@@ -52,7 +52,7 @@ async def test_state_of_another_version_is_drawn_anew(
     await world.settle()
     before = await events_bytes(world.database)
     async with world.database.engines.write.begin() as connection:
-        await connection.execute(sa.update(detector_state).values(state=b'{"service":"wechat"'))
+        await connection.execute(sa.update(state_part).values(body=b'{"service":"wechat"'))
     world.detector = world.another("first")
     with caplog.at_level(logging.WARNING):
         await world.settle()

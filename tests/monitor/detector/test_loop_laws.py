@@ -16,9 +16,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from monitor.commands.replay import FOREVER, fold_store, lines
-from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding
+from monitor.detection.events.state_change import restored
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.store.database import Database, open_database
@@ -101,7 +101,7 @@ async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> N
         found = await database.conclusions.load(SERVICE)
         assert found is not None
         folding = straight(stored, world.detector.policy)
-        state, expected = states.decode(found[1]), folding.state
+        state, expected = restored(found[1]), folding.state
         assert (state.round, state.open_events) == (expected.round, expected.open_events)
         assert state.networks == expected.networks
         own = [each for each in folding.evidence if each.source == OWN_SOURCE]

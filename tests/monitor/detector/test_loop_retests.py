@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.events import state as states
+from monitor.detection.events.state_change import restored
 from monitor.detection.model import Stored, Tier
 from monitor.detector.retest_publisher import Due
 from monitor.store.database import open_database
@@ -75,7 +75,7 @@ async def test_who_is_slow_keeps_nobody_from_measuring_again(world: World) -> No
     assert [place[:2] for place in asked[0]] == [("RU", 64501), ("DE", 64999)]
     (stored,) = [await world.database.conclusions.load("wechat")]
     assert stored is not None
-    assert states.decode(stored[1]).round == START + 2 * usual
+    assert restored(stored[1]).round == START + 2 * usual
     assert await world.events() == []
     await world.settle(at + 60_000)
     assert len(asked) == 1
@@ -124,6 +124,6 @@ async def test_what_was_measured_again_hastens_the_event_and_is_no_new_rhythm(
     (event,) = await world.events()
     assert event.tier is Tier.CONFIRMED
     assert event.onset == START + 3 * usual
-    state = states.decode((await world.database.conclusions.load("wechat"))[1])  # type: ignore[index]
+    state = restored((await world.database.conclusions.load("wechat"))[1])  # type: ignore[index]
     members = [m for network in state.networks.values() for m in network.members.values()]
     assert {member.interval for member in members} == {usual}

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.commands.replay import fold_store, lines
+from monitor.detection.events.state import encode
+from monitor.detection.events.state_change import restored
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from monitor.detector import newest_rounds, round_reader
@@ -56,6 +58,8 @@ async def concluded(database: Database) -> dict[str, Sequence[Any]]:
         for table in (verdict, cell, service_hour, service_day, event, detector_state):
             query = sa.select(table).order_by(*table.primary_key.columns)
             found[table.name] = [tuple(row) for row in await connection.execute(query)]
+    states = [await database.conclusions.load(row[0]) for row in found["detector_state"]]
+    found["states"] = [encode(restored(state[1])) for state in states if state is not None]
     return found
 
 
@@ -129,7 +133,7 @@ async def test_everything_ends_as_without_it(
 
 def without_revisions(found: dict[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
     """States without the arrival up to which they were read, which depends on when."""
-    return found | {"detector_state": [row[:3] for row in found["detector_state"]]}
+    return found | {"detector_state": [row[:2] for row in found["detector_state"]]}
 
 
 async def dies(detector: Detector, patch: pytest.MonkeyPatch) -> None:

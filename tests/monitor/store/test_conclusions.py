@@ -50,9 +50,25 @@ async def test_an_empty_store_has_nothing_to_go_on_from(store: Database) -> None
 async def test_state_and_cursor_are_replaced_together(store: Database) -> None:
     await store.conclusions.save([concluded(state=b"\0one"), concluded(service="signal")], 7)
     await store.conclusions.save([concluded(NOON + 1, state=b"two")], 9)
-    assert await store.conclusions.load("wechat") == (NOON + 1, b"two")
-    assert await store.conclusions.load("signal") == (NOON, b"state")
+    assert await store.conclusions.load("wechat") == (NOON + 1, [b"two"])
+    assert await store.conclusions.load("signal") == (NOON, [b"state"])
     assert await store.conclusions.cursor() == 9
+
+
+async def test_a_change_follows_the_state_until_a_whole_one_takes_their_place(
+    store: Database,
+) -> None:
+    load, save = store.conclusions.load, store.conclusions.save
+    await save([concluded(state=b"whole"), concluded(service="signal")], 1)
+    for n in (1, 2):
+        await save([concluded(NOON + n, state=b"%d" % n, is_whole=False)], 1)
+    assert await load("wechat") == (NOON + 2, [b"whole", b"1", b"2"])
+    assert await store.conclusions.complete() == {"wechat": (0, None), "signal": (0, None)}
+    await save([concluded(NOON + 3, state=b"again"), concluded(NOON + 1, "signal")], 1)
+    assert await load("wechat") == (NOON + 3, [b"again"])
+    await store.conclusions.clear(["wechat"])
+    assert await load("wechat") is None
+    assert await load("signal") == (NOON + 1, [b"state"])
 
 
 async def test_nothing_is_saved_when_one_part_fails(store: Database) -> None:
@@ -60,7 +76,7 @@ async def test_nothing_is_saved_when_one_part_fails(store: Database) -> None:
     bad = concluded(NOON + 9, state=b"bad", journal=(("unheard of", "opened"),))
     with pytest.raises(ValueError, match="unheard of"):
         await store.conclusions.save([concluded(NOON + 5, service="signal"), bad], 2)
-    assert await store.conclusions.load("wechat") == (NOON, b"good")
+    assert await store.conclusions.load("wechat") == (NOON, [b"good"])
     assert await store.conclusions.load("signal") is None
     assert await store.conclusions.cursor() == 1
 

@@ -24,7 +24,7 @@ async def test_one_leads_until_its_lease_runs_out(store: Database, url: str) -> 
     await other.conclusions.save([concluded(state=b"b")], 3)
     with pytest.raises(StoreUnavailableError, match="detector b is active"):
         await store.conclusions.save([concluded(state=b"a")], 2)
-    assert await store.conclusions.load("wechat") == (NOON, b"b")
+    assert await store.conclusions.load("wechat") == (NOON, [b"b"])
     assert not await store.lease.lead("a", 10, NOON + 15_001)
     await other.close()
 
@@ -117,4 +117,4 @@ async def test_what_is_written_is_lost_with_the_lease(
         assert await other.lease.lead("b", 10, NOON + 60_000)
         with pytest.raises(StoreUnavailableError, match="another detector is active"):
             await store.conclusions.save([concluded(state=b"late")], 2)
-        assert await store.conclusions.load("wechat") == (NOON, b"a")
+        assert await store.conclusions.load("wechat") == (NOON, [b"a"])

@@ -14,7 +14,7 @@ from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
 from monitor.store.records import Added
 from tests.monitor.store.arrivals import arrivals
-from tests.monitor.store.samples import admitted
+from tests.monitor.store.samples import NOON, admitted, concluded
 from tests.monitor.store.stage import acting
 from tests.monitor.store.test_delivery import enrolled
 from tests.world.waiting import HANG_SECONDS
@@ -39,8 +39,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -61,16 +61,36 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
     # The next version of this program has one script more.
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).parent / "migrations", scripts)
-    (scripts / "versions" / "v0002_colour.py").write_text(NEXT)
+    (scripts / "versions" / "v0003_colour.py").write_text(NEXT)
     monkeypatch.setattr(schema, "_SCRIPTS", scripts)
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "0003")
     store = await open_database(empty_url)
     said = [record.message for record in caplog.records if record.name == schema.__name__]
-    assert said == [f"{store.engines.place}: upgrading schema 0001 to 0002"]
+    assert said == [f"{store.engines.place}: upgrading schema 0002 to 0003"]
     async with store.engines.write.connect() as connection:
         colours = (await connection.execute(sa.text("SELECT colour FROM probe"))).scalars().all()
     assert colours == ["red"]
     assert await store.facts.add([admitted(1), admitted(2)], ()) == Added(1, 1, 0)
+    await store.close()
+
+
+async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) -> None:
+    store = await open_database(empty_url)
+    await store.conclusions.save([concluded(NOON, state=b"whole")], 7)
+    async with writing(store.engines) as connection:
+        kind = "BLOB" if store.engines.sqlite else "BYTEA"
+        for statement in (
+            f"ALTER TABLE detector_state ADD COLUMN state {kind}",
+            "UPDATE detector_state SET state = (SELECT body FROM state_part)",
+            "DROP TABLE state_part",
+            "UPDATE alembic_version SET version_num = '0001'",
+        ):
+            await connection.execute(sa.text(statement))
+    await store.close()
+    store = await open_database(empty_url)
+    assert await store.conclusions.load("wechat") == (NOON, [b"whole"])
+    await store.conclusions.save([concluded(NOON + 1, state=b"next", is_whole=False)], 8)
+    assert await store.conclusions.load("wechat") == (NOON + 1, [b"whole", b"next"])
     await store.close()
 
 
