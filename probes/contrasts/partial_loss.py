@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from probes.contrasts import same_port
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, TCPConnect
@@ -53,7 +54,18 @@ async def repeat(
 
 
 async def connect(run: EndpointRun, address: str) -> Connection:
-    """Open TCP as the app does. After a failure that may be packet loss, try again from a new port;
+    """Open TCP as the app does. Where that fails, and at a control, innocuous hosts are connected
+    to at the same port."""
+    if run.course.control:
+        await same_port.connect_beside(run, address)
+    connection = await _connect_repeatedly(run, address)
+    if connection.stream is None and not _is_final(connection.tcp):
+        await same_port.connect_beside(run, address)
+    return connection
+
+
+async def _connect_repeatedly(run: EndpointRun, address: str) -> Connection:
+    """Connect. After a failure that may be packet loss, try again from a new port;
     when that succeeds, find out how many attempts fail. After silence, from two new ports at the
     same time: where one flow in ten dies for good, two die by chance at one address in a hundred.
     A control connects several times in any case.

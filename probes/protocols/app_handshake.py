@@ -2,15 +2,15 @@
 """The first exchange of an app's own protocol at every address, and once more where it failed.
 
 TCP and TLS come first and are recorded as observations of their own. There is no innocuous variant
-of an app's protocol: blocking and faults are told apart by a repeat from a new port and by the
-control.
+of an app's protocol: blocking and faults are told apart by a repeat from a new port, by the
+control, and by what our own host gets for other first bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from probes.contrasts import partial_loss, tls_contrasts
+from probes.contrasts import partial_loss, same_port, tls_contrasts
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.steps import app
 from probes.steps.app import AppRequest
@@ -28,13 +28,16 @@ async def exchange_over_tcp(run: EndpointRun, make_request: MakeRequest) -> None
         connection = await partial_loss.connect(run, address)
         if not connection.usable:
             return False
-        seen = await _exchange(run, connection, make_request())
+        request = make_request()
+        seen = await _exchange(run, connection, request)
         if not seen.spoke and run.course.repeats:
             silent = seen.failure == Failure.TIMEOUT
             connect = run.connect(address, contrast=Contrast.REPEAT)
             fresh = await run.again(silent, address, connect)
             if fresh.usable:
                 seen = await _exchange(run, fresh, make_request(), Contrast.REPEAT)
+        if not seen.spoke or run.course.control:
+            await same_port.speak_beside(run, request)
         return seen.spoke
 
     await _reach_all(run, reach)

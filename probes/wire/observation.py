@@ -79,6 +79,11 @@ LIVENESS_HOST = "liveness_host"
 same round, while the service's address was tried again after silence."""
 
 
+SAME_PORT = "same_port"
+"""Evidence beside a connect of purpose `contrast`: it went to an innocuous host, at the port of the
+service that could not be reached. Controls make it in any case, to compare with."""
+
+
 HANDED_OVER = "handed_over"
 """Evidence of a step of a control: no resolver gave it this address. The monitor handed it over,
 because it failed elsewhere."""

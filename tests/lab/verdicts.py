@@ -6,14 +6,6 @@ from typing import Any
 
 from tests.lab.cases import Case
 
-UNCOMPARED = frozenset(
-    (
-        ("benign.exempting", "app.reset"),
-        ("benign.hotspot", "http.blockpage"),
-    )
-)
-"""Known faults of the judge: an app without TLS shows no name that nobody has, so a box before it
-is taken for a block (docs/detection-limits.md)."""
 ORIGINS = frozenset(("on_path", "lying_resolver"))
 
 
@@ -28,8 +20,6 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
         expected = hit if target == record["victim"] else {"ok", case.or_bystander or "ok"}
         if case.everyone:  # what does not need the broken part may still work
             expected |= hit
-        if target.endswith("/messaging") and (case.name, said.get("technique")) in UNCOMPARED:
-            expected |= {"blocked"}
         if said["state"] not in expected:
             wrong.append(f"{target}: {expected} expected, said {said}")
     said = verdicts.get(record["victim"], {})

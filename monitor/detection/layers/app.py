@@ -3,7 +3,8 @@
 
 No answer of these protocols proves who gave it (see the files of `probes.protocols`). So only a
 certificate confirms a DNS answer. There is no innocuous name to compare with: a failure counts when
-the control was answered and a repeat from a fresh port was not.
+the control was answered, a repeat from a fresh port was not, and bytes that no app sends do not end
+so at our own host.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from monitor.detection.observed.background import Step
 from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
+from monitor.detection.observed.same_port import any_bytes_end
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import AppExchange, HTTPExchange
@@ -55,6 +57,8 @@ class AppFacts(StepFacts, frozen=True, kw_only=True):
     """What the control's answers of the same kind contain and this one does not: a key of the
     service, the offer of TLS."""
     icmp: tuple[str, ...] = ()
+    any_bytes: bool = False
+    """Somebody does the same at our own host, to bytes that no app sends."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -87,6 +91,22 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         udp_at_times=context.udp_at_times(address),
         lacks=_lacks(exchange, [p.app.subject for p in there if p.app.subject is not None]),
         icmp=icmp_evidence(exchange),
+        any_bytes=kind is not Kind.OK and _any_bytes(context, exchange, kind),
+    )
+
+
+def _any_bytes(context: EndpointContext, exchange: AppExchange, kind: Kind) -> bool:
+    if exchange.transport != "tcp":
+        return False
+    if kind is not Kind.OTHER:
+        return any_bytes_end(context, kind)
+    ours = context.endpoint.reflector.app
+    theirs = [control.reflector.app for control in context.controls if control.reflector.app]
+    return (
+        ours is not None
+        and all(clear_page(answer, "") is not None for answer in (exchange, ours))
+        and bool(theirs)
+        and all(clear_page(answer, "") is None for answer in theirs)
     )
 
 
@@ -159,7 +179,7 @@ def page_facts(facts: AppFacts) -> HTTPFacts | None:
     page = facts.page
     if page is None or page.known is None:
         return None
-    if facts.accused or facts.repeated or facts.reach.fails_too:
+    if facts.accused or facts.repeated or facts.reach.fails_too or facts.any_bytes:
         return None
     answer = HTTPAnswer(status=page.status, page=page.known)
     return HTTPFacts(kind=Kind.OK, reach=facts.reach, here=facts.here, answer=answer)
@@ -195,6 +215,14 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         State.DOWN,
         "The control fails in the same way, or gets another kind of answer as well: the service is "
         "down, or no longer speaks this protocol there.",
+    ),
+    Rule(
+        "app.any_bytes",
+        lambda exchange: exchange.any_bytes,
+        State.INCONCLUSIVE,
+        "Somebody here does the same at our own host, to bytes that no app sends, and not where "
+        "the control is: a sign-in page, an antivirus or a proxy, which is there for every host.",
+        evidence=("any_bytes",),
     ),
     Rule(
         "app.page",

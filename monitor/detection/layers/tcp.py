@@ -9,6 +9,7 @@ from monitor.detection.observed.background import Step
 from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
+from monitor.detection.observed.same_port import port_shut
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import (
     Rule,
@@ -29,6 +30,8 @@ class TCPFacts(StepFacts, frozen=True, kw_only=True):
     accused: bool = False
     """The DNS answer that gave this address is itself judged forged."""
     icmp: tuple[str, ...] = ()
+    port_shut: bool = False
+    """Innocuous hosts fail in the same way at this port."""
     some_flows: bool = False
     """Half or more of several connections failed so, and others were established."""
 
@@ -52,6 +55,7 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         family_dead=context.family_dead(address),
         accused=accused,
         icmp=icmp_evidence(connect),
+        port_shut=port_shut(context, address, kind),
         some_flows=kind in _CUT
         and not by_chance
         and partial_loss(kind, address.tcp.kinds)
@@ -81,6 +85,14 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         lambda connect: connect.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or before.",
+    ),
+    Rule(
+        "tcp.port_shut",
+        lambda connect: connect.port_shut,
+        State.INCONCLUSIVE,
+        "Innocuous hosts, which answer a control at this port, fail in the same way: this network "
+        "lets no connection to such a port out, as many offices do.",
+        evidence=("port_shut",),
     ),
     Rule(
         "tcp.prohibited",

@@ -24,6 +24,7 @@ from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
     HANDED_OVER,
     LIVENESS_HOST,
+    SAME_PORT,
     AppExchange,
     AtAddress,
     Contrast,
@@ -112,6 +113,8 @@ class ReflectorView(msgspec.Struct):
     quic: QUICHandshake | None = None
     http: HTTPExchange | None = None
     """Whoever answers a request in clear text there: nobody serves pages at this address."""
+    app: AppExchange | None = None
+    """What other first bytes than the app's get there, at the app's port."""
     transfers: list[Transfer] = field(default_factory=list)
 
 
@@ -129,6 +132,8 @@ class EndpointView(msgspec.Struct):
     name: NameView = field(default_factory=NameView)
     reflector: ReflectorView = field(default_factory=ReflectorView)
     hosts_again: HostsAgain = field(default_factory=HostsAgain)
+    at_port: dict[str, TCPConnect] = field(default_factory=dict)
+    """Innocuous hosts, by address, that were connected to at the port of this endpoint."""
     addresses: dict[AddressPort, AddressView] = field(default_factory=dict)
     handed_over: dict[AddressPort, AddressView] = field(default_factory=dict)
     """Addresses that no resolver gave a control: they failed elsewhere, and are compared with
@@ -214,6 +219,9 @@ def _add_dns(name: NameView, lookup: DNSLookup) -> None:
 def _add_tcp(endpoint: EndpointView, connect: TCPConnect) -> None:
     if LIVENESS_HOST in connect.evidence:
         endpoint.hosts_again.over_tcp.append(connect)
+    elif SAME_PORT in connect.evidence:
+        before = endpoint.at_port.get(connect.address)
+        endpoint.at_port[connect.address] = better(before, connect, tcp_kind(connect))
     elif connect.contrast in (None, Contrast.INNOCUOUS_NAME, Contrast.REPEAT):
         endpoint.of(connect).tcp.add(connect)
 
@@ -251,6 +259,8 @@ def _add_quic(endpoint: EndpointView, handshake: QUICHandshake) -> None:
 def _add_app(endpoint: EndpointView, exchange: AppExchange) -> None:
     if LIVENESS_HOST in exchange.evidence:
         endpoint.hosts_again.over_udp.append(exchange)
+    elif exchange.contrast is Contrast.REFLECTOR:
+        endpoint.reflector.app = better(endpoint.reflector.app, exchange, app_kind(exchange))
     else:
         endpoint.of(exchange).app.add(exchange)
 

@@ -30,6 +30,15 @@ CASES: tuple[Case, ...] = (
         everyone=True,
     ),
     Case(
+        "benign.exempting_app",
+        "inconclusive",
+        ("app.any_bytes",),
+        None,
+        ("mtproto",),
+        evidence=("any_bytes",),
+        everyone=True,
+    ),
+    Case(
         "benign.hotspot",
         "inconclusive",
         ("tls.http_any_host", "http.any_host"),
@@ -54,6 +63,22 @@ CASES: tuple[Case, ...] = (
         None,
         ANY,
         evidence=("local_refusal",),
+    ),
+    *(
+        Case(
+            f"benign.{policy}",
+            "inconclusive",
+            ("tcp.port_shut",),
+            None,
+            protocols,
+            evidence=("port_shut",),
+            everyone=True,
+        )
+        for policy, protocols in (
+            ("office", ("whatsapp",)),
+            ("refusing_office", ("whatsapp",)),
+            ("secure_only", ("http",)),
+        )
     ),
     Case("benign.country_domain", "ok", WORKS, None, ("http",)),
     Case(

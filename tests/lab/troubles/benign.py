@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.lab.cases.benign import HOUSE
@@ -33,7 +34,7 @@ def _nobody(plan: Plan) -> dict[str, Any]:
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
     """Make the trouble of one case."""
     match how:
-        case "exempting":
+        case "exempting" | "exempting_app":
             # An antivirus that leaves alone what it knows, and intercepts all else.
             certificate, key = world.stranger_certificate("any.invalid")
             order = {"name": EVERY, "act": "pretend", "spared": _known(plan)}
@@ -48,6 +49,13 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 end = "icmp6-adm-prohibited" if ":" in address else "icmp-admin-prohibited"
                 rule = ("-A", "OUTPUT", "-d", address, "-j", "REJECT", "--reject-with", end)
                 world.run("probe", tables, *rule)
+        case "office":
+            _let_out(world, (53, 80, 443, 853), (53,), "drop")
+        case "refusing_office":
+            how = ("admin-prohibited", "port-unreachable", "host-unreachable")[plan.seed % 3]
+            _let_out(world, (22, 53, 80, 443, 993), (53, 123, 443), f"reject with icmpx type {how}")
+        case "secure_only":
+            _let_out(world, (53, 443), (53, 443), "drop")
         case "notice":
             act = ("known_host", "away", "page")[plan.seed % 3]
             world.interfere({"http": {"name": EVERY, "act": act}})
@@ -180,6 +188,13 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 world.nft(f"add rule inet c f iifname pr1 {to(address)} {large}")
         case _:
             pass  # the world itself is the case
+
+
+def _let_out(world: World, tcp: Sequence[int], udp: Sequence[int], end: str) -> None:
+    """An office that lets only these ports out; packets to others come to this end."""
+    for over, ports in (("tcp", tcp), ("udp", udp)):
+        open_ones = ", ".join(map(str, ports))
+        world.nft(f"add rule inet c f iifname pr1 {over} dport != {{ {open_ones} }} {end}")
 
 
 def _known(plan: Plan) -> list[str]:

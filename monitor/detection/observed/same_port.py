@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Innocuous hosts at the service's port, compared with the same hosts as a control saw them.
+
+A host tells something where it answers the control and fails here: by a connection, or by an RST,
+as machines answer at a port that they do not serve. Hosts that drop such packets from everybody
+tell nothing.
+"""
+
+from __future__ import annotations
+
+from monitor.detection.observed.endpoint_context import EndpointContext
+from monitor.detection.observed.kinds import Kind, app_kind, tcp_kind
+from monitor.detection.observed.ranges import family
+from monitor.detection.observed.view import AddressView
+
+_ANSWERS = (Kind.OK, Kind.RESET)
+
+
+def port_shut(context: EndpointContext, address: AddressView, kind: Kind) -> bool:
+    """Whether the connect failed in the way (`kind`) in which innocuous hosts of this address
+    family fail here at the same port, each of which answers a control there otherwise."""
+    pairs = [
+        (here, there)
+        for host, here, there in _here_and_there(context)
+        if family(host) == address.family
+    ]
+    told = {here for here, there in pairs if here is not there}
+    passes = any(here is Kind.OK or (here in _ANSWERS and here is not kind) for here, _ in pairs)
+    return told == {kind} and not passes
+
+
+def any_bytes_end(context: EndpointContext, kind: Kind) -> bool:
+    """Whether other first bytes than the app's end in this way (`kind`) at our own host and port,
+    and for a control in another one."""
+    ours = context.endpoint.reflector.app
+    theirs = {
+        app_kind(exchange)
+        for control in context.controls
+        if (exchange := control.reflector.app) is not None
+    }
+    return ours is not None and app_kind(ours) is kind and bool(theirs) and kind not in theirs
+
+
+def _here_and_there(context: EndpointContext) -> list[tuple[str, Kind, Kind]]:
+    """How a connect to each host ended here and at a control, where the control was answered."""
+    return [
+        (host, tcp_kind(connect), there)
+        for host, connect in context.endpoint.at_port.items()
+        for there in _answers_there(context, host)
+    ]
+
+
+def _answers_there(context: EndpointContext, host: str) -> list[Kind]:
+    """How a host answered the controls, the best of them."""
+    kinds = {
+        tcp_kind(control.at_port[host]) for control in context.controls if host in control.at_port
+    }
+    return [kind for kind in _ANSWERS if kind in kinds][:1]
