@@ -201,9 +201,9 @@ def fleet(job: tuple[int, int, int, int]) -> tuple[str, crowd.Outcomes]:
     return f"{size:,} vantages in {countries} countries", some
 
 
-def lifted(job: ends.Job) -> tuple[int, Mapping[str, ends.Ends]]:
-    size, seed, tries = job
-    return size, ends.ended(size, seed, tries, POLICY, STEADY)
+def lifted(job: ends.Job) -> tuple[ends.Place, Mapping[str, ends.Ends]]:
+    interval, size, *_ = job
+    return (size, interval), ends.ended(job, POLICY, STEADY)
 
 
 def parts_of(
@@ -260,7 +260,7 @@ def main() -> int:
     parser.add_argument(
         "--blind", action="store_true", help="lockstep: without the evidence of other hosts"
     )
-    parser.add_argument("--interval", action="append", type=int, help="seconds, of the part delays")
+    parser.add_argument("--interval", action="append", type=int, help="seconds, of delays and ends")
     parser.add_argument(
         "--into", type=Path, help="file for results of the part delays, to resume from"
     )
@@ -349,7 +349,12 @@ def main() -> int:
         if "ends" in parts:
             sizes = given.vantages or ends.SIZES
             worlds_of_ends = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
-            plan = [(size, each, TRIES_A_WORLD) for each in worlds_of_ends for size in sizes]
+            plan = [
+                (interval, size, each, TRIES_A_WORLD)
+                for each in worlds_of_ends
+                for size in sizes
+                for interval in given.interval or (ends.INTERVAL,)
+            ]
             lines, late = ends.table(ends.gathered(every(lifted, plan)))
             print("\n" + "\n".join(lines))
             goals.lines += late

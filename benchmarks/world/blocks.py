@@ -28,6 +28,8 @@ class Block:
     """Whether whoever blocks reads the name on the way to any host, our own included."""
     natural: bool = False
     """No block but a fault: its failures look like others that are none."""
+    pause: int = 0
+    """Ms at the end of each of its hours in which it lets everything pass."""
 
     def concerns(self, index: int, asn: int) -> bool:
         """Whether a vantage of a network is behind it."""
@@ -36,6 +38,8 @@ class Block:
     def rate(self, started: int) -> float:
         """The share that fails at a time."""
         if started < self.onset or (self.until is not None and started >= self.until):
+            return 0.0
+        if (started - self.onset) % HOUR_MS >= HOUR_MS - self.pause:
             return 0.0
         if self.ramp:
             return self.share * min(1.0, (started - self.onset) / self.ramp)
@@ -54,16 +58,28 @@ class Scenario:
     """How long is waited for an alarm."""
     natural: bool = False
     """A fault and no block."""
+    pause_minutes: int = 0
+    """Minutes of each hour in which it lets everything pass."""
 
     def block(self, asn: int, onset: int) -> Block:
         """This kind of block, somewhere."""
-        return Block(asn, onset, self.share, self.signature, self.ramp_hours * HOUR_MS)
+        return Block(
+            asn,
+            onset,
+            self.share,
+            self.signature,
+            self.ramp_hours * HOUR_MS,
+            pause=self.pause_minutes * 60_000,
+        )
 
 
 FULL = Scenario("full, with signature")
 BLACKHOLE = Scenario("full, without signature", signature=False)
 PEERING = Scenario("peering fault", share=0.7, natural=True)
 STRONG = Scenario("60 % of flows, with signature", share=0.6)
+MOST = Scenario("70 % of flows, without signature", share=0.7, signature=False)
+THIRD = Scenario("30 % of flows, with signature", share=0.3)
+FLAPPING = Scenario("full, with signature, pauses for 10 min an hour", pause_minutes=10)
 HALF = Scenario("50 % of flows, with signature", share=0.5)
 HALF_BARE = Scenario("50 % of flows, without signature", share=0.5, signature=False)
 TENTH = Scenario("10 % of flows, with signature", share=0.1)

@@ -6,7 +6,7 @@
     socket.write(connection.take_output())
 
 MQTT 3.1.1 and 5, QoS 0 and 1. A session ends with its connection. PINGREQ and PUBACK are handled
-here; one that nobody waited for is an event as well, because every packet costs its sender.
+here.
 """
 
 from __future__ import annotations
@@ -47,12 +47,7 @@ class Disconnect:
         self.publish_will = publish_will
 
 
-class Housekeeping:
-    """A packet that is answered already: the client kept its connection alive, or acknowledged
-    what it was not sent."""
-
-
-Event = Connect | Publish | Subscribe | Unsubscribe | Disconnect | Housekeeping
+Event = Connect | Publish | Subscribe | Unsubscribe | Disconnect
 
 
 class ServerConnection:
@@ -114,12 +109,13 @@ class ServerConnection:
             case PacketType.PUBLISH:
                 return packets.parse_publish(packet, self.level)
             case PacketType.PUBACK:
-                return self._acknowledged(packets.parse_puback(packet))
+                self._acknowledged(packets.parse_puback(packet))
+                return None
             case PacketType.PINGREQ:
                 if packet.body:
                     raise PacketError("bytes in PINGREQ")
                 self._output.append(packets.pingresp())
-                return Housekeeping()
+                return None
             case PacketType.SUBSCRIBE:
                 return packets.parse_subscribe(packet, self.level)
             case PacketType.UNSUBSCRIBE:
@@ -217,15 +213,12 @@ class ServerConnection:
             if self._next_id not in self._in_flight:
                 return self._next_id
 
-    def _acknowledged(self, packet_id: int) -> Housekeeping | None:
-        if packet_id not in self._in_flight:
-            return Housekeeping()
-        self._in_flight.remove(packet_id)
+    def _acknowledged(self, packet_id: int) -> None:
+        self._in_flight.discard(packet_id)
         while self._waiting and len(self._in_flight) < self._receive_maximum:
             message = self._waiting.popleft()
             self.waiting_bytes -= len(message.payload)
             self._send(message)
-        return None
 
     def take_output(self) -> bytes:
         """What is to be written, once."""

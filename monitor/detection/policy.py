@@ -46,8 +46,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     in years, took six hours). What began as one confirms nothing for so long after others reach
     the service again, unless the network has reached it in between. Imports: when no other network
     reaches a target either, a shorter failure may be one."""
-    close_good_seconds: int = 5 * 60
-    """How long the vantages that saw a block must see the service before it closes."""
+    close_good_seconds: int = 12 * 60
+    """How long the vantages that saw a block must see the service before it closes: a block that
+    pauses for ten minutes has not ended."""
     silent_seconds: int = 15 * 60
     """A vantage not heard for this long is silent."""
     checkpoint_seconds: int = 3600
@@ -74,6 +75,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retest_pause_seconds: int = 210
     """Least time between two retests of a target in a network: `residual_seconds` after the last
     failure of the one before, so that a retest does not measure the censor's reaction to it."""
+    end_retest_pause_seconds: int = 150
+    """The same of retests because a block may have ended."""
     retest_window_seconds: int = 3600
     """Over which retests are counted, and how long an alarm counts as new."""
     retest_round_seconds: int = 60
@@ -133,6 +136,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     imported_micronats: int = 12_500_000
     """Evidence that an imported network needs for an alarm: at least four failing runs in a row,
     also where one in thirty fails anyway."""
+    end_micronats: int = 6_000_000
+    """Evidence that ends a block that failed once; for more failures the logarithm of their number
+    is added."""
+    natural_signature_per_mille: int = 40
+    """How often a natural failure has a signature."""
     sample_clip_micronats: int = 3_500_000
     """Most that one failure without a signature counts for."""
     signature_clip_micronats: int = 4_000_000
@@ -225,6 +233,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages of a network that are asked first, each of another owner if possible: enough to
     answer an isolated failure, so that its cost does not grow with the network, and for the owners
     of a confirmation to be among them, though one or two are offline."""
+    end_retest_most: int = 12
+    """Times that a network is asked within the window whether a block has ended: as often as a
+    probe accepts."""
+    end_retest_asker_most: int = 48
+    """Requests that the successes of one vantage may cause within a day, all targets together."""
+    end_retest_vantages: int = 10
+    """Vantages that are asked whether a block has ended, most at once."""
+    end_samples: int = 20
+    """Successes that end a block of half of the flows: a network that makes as many in the time
+    that an end takes is not asked."""
     others_min: int = 2
     """Liveness hosts that a vantage must reach beside a failure that confirms a block."""
     retest_asker_most: int = 48

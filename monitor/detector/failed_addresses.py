@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from monitor.detection.events.retest_requests import Place
+from monitor.detection.events.retest_limits import Place
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.judge.address import UNSEEN
 from monitor.detection.judge.elsewhere import DialledAddress

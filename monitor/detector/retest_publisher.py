@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retests: which ones the detector requests, and their publication over MQTT.
 
-Whether something is suspicious is decided in `monitor.detection.events.retest_requests`. The
-tracker remembers when each place was requested and where controls are; nothing of that is
-stored, so the next leader may request a retest once more. A request is useful only at once: if
-it cannot be published it is dropped, and the detector requests it again after the pause, if it
-still looks suspicious. Whether a probe follows a request is the probe's decision.
+Whether something is suspicious is decided in `monitor.detection.events.retest_requests`, and
+whether it seems to end in `end_requests` next to it. The tracker remembers when each place was
+requested and where controls are; nothing of that is stored, so the next leader may request a retest
+once more. A request is useful only at once: if it cannot be published it is dropped, and the
+detector requests it again after the pause, if it still looks suspicious. Whether a probe follows a
+request is the probe's decision.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monitor.broker.client import connected
-from monitor.detection.events import retest_requests
-from monitor.detection.events.retest_requests import NOTHING, Asked, Place, Question
+from monitor.detection.events import end_requests, retest_requests
+from monitor.detection.events.retest_limits import NOTHING, Asked, Place, Question, remembered
 from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
 from monitor.detection.model import OWN_SOURCE, Fact, Stored
 from monitor.detection.policy import Policy
@@ -75,6 +76,8 @@ class RetestTracker:
     ask: OnRetest | None = None
     _asked: Asked = NOTHING
     """For all services, because what one vantage may cause is bounded over all."""
+    _asked_of_ends: Asked = NOTHING
+    """The same of the ends of blocks."""
     _services: dict[str, _Service] = field(default_factory=dict)
     _failed: FailedElsewhere = field(init=False)
 
@@ -153,21 +156,23 @@ class RetestTracker:
         # an earlier request would name the round before (see `requests`).
         at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
         length = policy.ms(policy.retest_round_seconds)
-        chosen = {
-            place: question
-            for place, question in retest_requests.wanted(state, policy, at, self._asked).items()
-            if _is_useful(_network(state, place), length)
-        }
-        self._asked = retest_requests.remembered(self._asked, chosen, at, policy)
-        return chosen
+        begun = _useful(state, retest_requests.wanted(state, policy, at, self._asked), length)
+        ended = _useful(state, end_requests.wanted(state, policy, at, self._asked_of_ends), length)
+        self._asked = remembered(self._asked, begun, at, policy)
+        self._asked_of_ends = remembered(self._asked_of_ends, ended, at, policy)
+        return ended | begun
 
     def _of(self, service: str) -> _Service:
         return self._services.setdefault(service, _Service())
 
 
-def _is_useful(network: TargetNetwork, length: int) -> bool:
-    """Whether a vantage there measures more rarely than every `length` milliseconds."""
-    return any(member.interval > length for member in network.members.values())
+def _useful(state: ServiceState, chosen: Due, length: int) -> dict[Place, Question]:
+    """The places where a vantage measures more rarely than every `length` milliseconds."""
+    return {
+        place: question
+        for place, question in chosen.items()
+        if any(member.interval > length for member in _network(state, place).members.values())
+    }
 
 
 def _network(state: ServiceState, place: Place) -> TargetNetwork:

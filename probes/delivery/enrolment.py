@@ -20,7 +20,6 @@ import certifi
 import msgspec
 
 from probes import state_directory
-from probes.runtime.private_authority import remedy
 from probes.wire.bounds import ASN, ProbeId, Text
 from probes.wire.bounds import Token as Wire
 from probes.wire.enrolment_token import EnrolmentToken
@@ -106,9 +105,9 @@ def _ask(
         answer = connection.getresponse()
         return answer.status, answer.read(ANSWER_LIMIT)
     except ssl.SSLCertVerificationError as error:
-        advice = remedy(error) or "check this machine's clock, and ask your operator"
         raise EnrolmentError(
-            f"collector {host}: its certificate is not valid ({error.verify_message}): {advice}"
+            f"collector {host}: its certificate is not valid ({error.verify_message}): check this "
+            "machine's clock, and ask your operator"
         ) from None
     except (UnicodeError, http.client.InvalidURL):
         raise EnrolmentError(f"collector {host!r}: not a host name") from None
@@ -150,17 +149,6 @@ def _reason(status: int, answer: dict[str, Any]) -> str:
     words = answer.get("error")
     reason = "".join(c for c in words if c.isprintable())[:200] if isinstance(words, str) else ""
     return reason or f"HTTP status {status}"
-
-
-def is_open(url: str) -> bool:
-    """Whether others on the path can read what is sent there: plain HTTP, beyond this machine.
-    Raises EnrolmentError."""
-    scheme, host, _, _ = _parts(url)
-    try:
-        own = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        own = host == "localhost" or host.endswith(".localhost")
-    return scheme == "http" and not own
 
 
 def enrol(token: EnrolmentToken, software: str) -> Enrolment:

@@ -28,7 +28,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from probes.runtime.broker_url import Broker
 from probes.runtime.broker_url import BrokerError as BrokerError
 from probes.runtime.broker_url import BrokerRefusedError as BrokerRefusedError
-from probes.runtime.private_authority import remedy
 from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
 
 VERSIONS = ("5", "3.1.1")
@@ -254,7 +253,7 @@ def _refuses_credentials(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     cause = error.__cause__
-    text = remedy(cause) or str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
     return f"{text} ({cause})" if cause is not None and str(cause) not in ("", text) else text
 
 

@@ -110,10 +110,13 @@ def _after_success(held: Suspicion, track: Track, round: int, policy: Policy) ->
         for had, p1 in zip(held.sums, policy.p1_per_mille, strict=True)
     )
     onsets = _onsets_of(sums, held)
+    passed = tuple(
+        number + 1 if left else 0 for number, left in zip(_passed(held), sums, strict=True)
+    )
     if not held.alarmed:
         if not any(sums):
             return None
-        return replace(held, sums=sums, onsets=onsets, misses=held.misses + 1)
+        return replace(held, sums=sums, onsets=onsets, passed=passed, misses=held.misses + 1)
     since, rounds, last = held.good_since, held.good_rounds, held.good_last
     if held.recovery == 0:
         since, rounds, last = round, 0, -1
@@ -121,12 +124,25 @@ def _after_success(held: Suspicion, track: Track, round: int, policy: Policy) ->
         held,
         sums=sums,
         onsets=onsets,
+        passed=passed,
+        block=(held.block[0], held.block[1] + 1),
         recovery=min(2 * policy.clip_micronats, held.recovery + _block(held, p0)[0]),
         pending=held.pending + 1,
         good_since=since,
         good_rounds=rounds + (last != round),
         good_last=round,
     )
+
+
+def _passed(held: Suspicion) -> tuple[int, ...]:
+    return held.passed or (0,) * len(held.sums)
+
+
+def alarm(held: Suspicion, round: int) -> Suspicion:
+    """The evidence of a vantage that agrees with a block from this round on: the block began when
+    the member with the most evidence last left zero."""
+    leading = leading_member(held)
+    return replace(held, alarmed=round, block=(held.runs[leading][0], _passed(held)[leading]))
 
 
 def _onsets_of(sums: tuple[int, ...], held: Suspicion) -> tuple[int, ...]:
@@ -147,14 +163,14 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
     if isolated:
         held = _without_notes(held)
     sums, onsets, befores = list(held.sums), list(held.onsets), list(held.befores)
-    runs = list(held.runs)
+    runs, passed = list(held.runs), list(_passed(held))
     for member, p1 in enumerate(bank):
         gain, _ = _gains(p0, p1, policy)
         if gain == 0:
             continue
         if isolated or sums[member] == 0:
             onsets[member], befores[member] = round, track.last_good
-            runs[member] = _NO_RUN
+            runs[member], passed[member] = _NO_RUN, 0
         failed, signed, whatever = runs[member]
         named = not failure.rule.endswith(WHATEVER_NAME)
         runs[member] = failed + 1, signed + signature, whatever + (not named)
@@ -170,6 +186,8 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
         onsets=tuple(onsets),
         befores=tuple(befores),
         runs=tuple(runs),
+        passed=tuple(passed),
+        block=(held.block[0] + (held.alarmed > 0), held.block[1]),
         hits=held.hits + 1,
         heard=failure.heard,
         contrasts=contrasts.together((held.contrasts, failure.contrasts)),
@@ -239,13 +257,21 @@ def _block(suspicion: Suspicion, p0: tuple[int, int], cautious: int = 1) -> tupl
     few failures without a success between them may be those of a partial block. With `cautious` 0
     they are those of a full one."""
     above, below = p0
-    seen = suspicion.hits + suspicion.misses + 2 * cautious
-    dense = 1000 * (suspicion.hits + cautious) // max(1, seen)
+    failed, passed = block_counts(suspicion)
+    samples = failed + passed - suspicion.pending + 2 * cautious
+    dense = 1000 * (failed + cautious) // max(1, samples)
     p1 = min(DENSEST_PER_MILLE, max(100, 2000 * above // below, dense))
     return (
         log((below - above) * 1000, below * (1000 - p1)),
         max(0, log(p1 * below, 1000 * above)),
     )
+
+
+def block_counts(suspicion: Suspicion) -> tuple[int, int]:
+    """Failures and successes during the block, those that may be after its end included."""
+    if suspicion.block[0]:
+        return suspicion.block
+    return suspicion.hits, suspicion.misses + suspicion.pending
 
 
 def recovered(track: Track, round: int, policy: Policy) -> bool:
@@ -346,3 +372,10 @@ def technique_of(suspicion: Suspicion) -> str:
     """The technique with the most evidence, the deepest on ties; empty when none is known."""
     named = {name: nats for name, nats in suspicion.techniques.items() if name}
     return max(named, key=lambda name: (named[name], depth(name), name), default="")
+
+
+def saw_throttling(track: Track) -> bool:
+    """Whether what a vantage suspects is throttling: a retest that only connects would contradict
+    that wrongly."""
+    held = track.suspicion
+    return held is not None and technique_of(held).startswith("throttle.")

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates, life, series, series_summary
+from monitor.detection.events import gates, life, lifting, series, series_summary
 from monitor.detection.events.description import (
     EventRound,
     announced,
@@ -159,7 +159,7 @@ def _after_lifts(
                 rules=series_summary.rule_counts([summary], current.rules),
                 witnesses=series_summary.witnesses([summary], current.witnesses),
             )
-        series.clear_alarms(network, layer)
+        lifting.clear_alarms(network, layer)
     return current
 
 
@@ -244,7 +244,7 @@ def _drop_evidence(now: EventRound, concerned: Sequence[SeriesSummary]) -> None:
         network = changeable(now.state, key)
         for layer, suspected in network.layers.items():
             if life.rank_after(suspected.rank, evidence) == 0:
-                series.clear_alarms(network, layer, wholly=True)
+                lifting.clear_alarms(network, layer, wholly=True)
 
 
 def _ended(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, gates, other_hosts, split, usual_hours
 from monitor.detection.events.life import SeriesEvidence
-from monitor.detection.events.series import DEPTH, quorum_owners
+from monitor.detection.events.series import DEPTH
 from monitor.detection.events.state import Series, TargetNetwork
 from monitor.detection.policy import Policy
 
@@ -149,6 +149,12 @@ def _counted(
     return [
         held for evidence in owned.values() for held in sorted(evidence)[-policy.owner_vantages :]
     ]
+
+
+def quorum_owners(owners: int, policy: Policy) -> int:
+    """How many of so many owners must agree, that a block is confirmed or that it has ended."""
+    share = -(-policy.quorum_per_mille * owners // 1000)
+    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
 
 
 def _owners_needed(
@@ -308,8 +314,7 @@ def weigh(
     for probe in tally.agreeing:
         held = split.suspicion_of(series, probe)
         if not held.alarmed:
-            raised = replace(held, alarmed=round)
-            series.tracks[probe] = replace(series.tracks[probe], suspicion=raised)
+            series.tracks[probe] = replace(series.tracks[probe], suspicion=cusum.alarm(held, round))
     likely_since, known_since = _held_since(series, tally, round)
     series = replace(series, likely_since=likely_since, known_since=known_since)
     network.layers[layer] = series

@@ -1,64 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which targets to measure again at once: retests save minutes when a block begins or ends.
+"""Which targets to measure again at once because a block may have begun: retests save minutes.
+`end_requests` asks about its end.
 
-A pure decision after each round: networks in which a vantage has just failed, a quorum must be
-confirmed, or vantages that saw a block reach the service again. It asks again until signatures of
-two owners stand, or two other vantages have reached the service. A few other vantages of a network
-are asked first, and all of them once vantages of two owners fail. Limits keep a vantage that always
-fails, or an old block, from causing retests all day. The caller stores when it asked; none of this
-is evidence, and replay does not need it. Two retests of a target in a network are at least the
-residual time apart, so that the second does not measure the censor's reaction to the first.
+A pure decision after each round: networks in which a vantage has just failed, or a quorum must be
+confirmed. It asks again until signatures of two owners stand, or two other vantages have reached
+the service. A few other vantages of a network are asked first, and all of them once vantages of two
+owners fail. The caller stores when it asked (`retest_limits`); none of this is evidence, and replay
+does not need it. Two retests of a target in a network are at least the residual time apart, so that
+the second does not measure the censor's reaction to the first.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-import msgspec
-
-from monitor.detection.events import cusum, gates, quorum
+from monitor.detection.events import cusum, gates, quorum, retest_limits
+from monitor.detection.events.retest_limits import NOTHING, Asked, OpenQuestion, Place, Question
 from monitor.detection.events.series import suspected
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     Series,
     ServiceState,
     TargetNetwork,
-    Track,
     VantageOutcome,
 )
 from monitor.detection.policy import Policy
-from probes.wire.retest import FailedAddresses
-
-Place = tuple[str, int, str]
-"""Country, network, target."""
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What was asked for lately. Times are Unix milliseconds, oldest first."""
-
-    places: Mapping[Place, tuple[int, ...]] = {}
-    askers: Mapping[str, tuple[tuple[int, Place], ...]] = {}
-    """By vantage: requests that its measurements caused, for whichever target."""
-    few: Mapping[Place, int] = {}
-    """When a few vantages of a place were asked, where no more have been asked since."""
-
-
-class Question(msgspec.Struct, frozen=True):
-    """Why a place is to be measured again, and by whom."""
-
-    asker: str = ""
-    """The vantage whose measurements are the reason; empty for a control, which is asked whenever
-    vantages are."""
-    whom: tuple[str, ...] = ()
-    """The vantages that are asked; empty for all of the network."""
-    throughput: bool = False
-    """Whether it looks throttled: a retest that only connects would contradict that wrongly."""
-    failed: tuple[FailedAddresses, ...] = ()
-    """Addresses that a control is to try as well."""
-
-
-NOTHING = Asked()
 
 
 def wanted(
@@ -67,89 +34,12 @@ def wanted(
     """The places to measure again at `now`, after the state's last round: by network, the most
     suspicious target first. `asked` is the result of `remembered`. May be called again without a
     new round: a retest for a confirmation is due at its own time."""
-    by_network: dict[tuple[str, int], list[tuple[int, Place, Question]]] = {}
-    left: dict[str, int] = {}
-    for place, vantages, whom, slow in _open_questions(state, policy, now):
-        times = asked.places.get(place, ())
-        if not whom and times and asked.few.get(place) == times[-1]:
-            times_apart = times[:-1]  # the others were not asked then
-        else:
-            times_apart = times
-        if not _may_retest(times, times_apart, now, policy):
-            continue
-        for probe, nats in vantages:
-            allowed = left.setdefault(probe, _allowance(asked, probe, now, policy))
-            if allowed > 0 and _leaves_some(asked, probe, place, now, policy):
-                left[probe] -= 1
-                by_network.setdefault(place[:2], []).append(
-                    (-nats, place, Question(probe, whom, slow))
-                )
-                break
-    most = policy.retest_targets
-    return {
-        place: question
-        for _, candidates in sorted(by_network.items())
-        for _, place, question in sorted(candidates, key=lambda candidate: candidate[:2])[:most]
-    }
+    questions, limits = _open_questions(state, policy, now), retest_limits.for_beginnings(policy)
+    return retest_limits.allowed(questions, asked, limits, now, policy)
 
 
-def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy: Policy) -> Asked:
-    """`asked` with these places added at `now`, without entries that are too old to matter."""
-    hour = now - policy.ms(policy.retest_window_seconds)
-    day = now - policy.ms(policy.retest_asker_seconds)
-    askers = {
-        probe: lately
-        for probe, requests in asked.askers.items()
-        if (lately := tuple(request for request in requests if request[0] > day))
-    }
-    for place, question in places.items():
-        askers[question.asker] = (*askers.get(question.asker, ()), (now, place))
-    kept = _later(asked.places, hour)
-    few = {place: at for place, at in asked.few.items() if at > hour and place not in places}
-    return Asked(
-        kept | {place: (*kept.get(place, ()), now) for place in places},
-        askers,
-        few | {place: now for place, question in places.items() if question.whom},
-    )
-
-
-def _later(times: Mapping[Place, tuple[int, ...]], oldest: int) -> dict[Place, tuple[int, ...]]:
-    later = {key: tuple(at for at in asked_at if at > oldest) for key, asked_at in times.items()}
-    return {key: asked_at for key, asked_at in later.items() if asked_at}
-
-
-def _may_retest(times: Sequence[int], apart: Sequence[int], now: int, policy: Policy) -> bool:
-    """`times`: when the place was asked; `apart`: those of them after which it takes a pause."""
-    oldest = now - policy.ms(policy.retest_window_seconds)
-    pause = policy.ms(max(policy.retest_pause_seconds, policy.residual_seconds))
-    lately = sum(at > oldest for at in times)
-    return lately < policy.retest_most and all(now - at >= pause for at in apart)
-
-
-def _allowance(asked: Asked, probe: str, now: int, policy: Policy) -> int:
-    """How many more requests a vantage may cause: one that always fails, for some reason of its
-    own or on purpose, must not use up the traffic of the others."""
-    oldest = now - policy.ms(policy.retest_asker_seconds)
-    return policy.retest_asker_most - sum(at > oldest for at, _ in asked.askers.get(probe, ()))
-
-
-def _leaves_some(asked: Asked, probe: str, place: Place, now: int, policy: Policy) -> bool:
-    """Whether half of a place's requests are left for others: one that fails in every round, which
-    others have answered many times, must not be why a block of all is not asked about."""
-    oldest = now - policy.ms(policy.retest_window_seconds)
-    caused = sum(at > oldest and where == place for at, where in asked.askers.get(probe, ()))
-    return 2 * caused < policy.retest_most
-
-
-_Reasons = list[tuple[str, int]]
-"""Vantages and their evidence in micro-nats, the most first."""
-
-
-def _open_questions(
-    state: ServiceState, policy: Policy, now: int
-) -> Iterator[tuple[Place, _Reasons, tuple[str, ...], bool]]:
-    """Places where there is something to find out, with the vantages that are the reason, those to
-    ask (all when empty), and whether any of the former saw throttling."""
+def _open_questions(state: ServiceState, policy: Policy, now: int) -> Iterator[OpenQuestion]:
+    """Places where a block may have begun."""
     for network in state.networks.values():
         if network.inhibited_until >= state.round or not strategy_of(network.source).is_asked:
             continue
@@ -159,10 +49,10 @@ def _open_questions(
             if suspected(series):
                 probes = _reasons(network, layer, state.round, now, policy)
                 for probe in probes:
-                    slow |= _saw_throttling(series.tracks[probe])
+                    slow |= cusum.saw_throttling(series.tracks[probe])
                     nats = max(1, cusum.evidence(series.tracks[probe], policy))
                     reasons[probe] = max(nats, reasons.get(probe, 0))
-                # A quorum must hold, or end, at most of its vantages; that is rare.
+                # A quorum must hold at most of its vantages; that is rare.
                 owners = {network.members[probe].owner for probe in probes}
                 few &= len(owners) < policy.confirm_min_owners and not series.is_likely
         # Whoever is offline cannot answer; the retests of the hour are for when they are back.
@@ -170,11 +60,6 @@ def _open_questions(
             ordered = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
             whom = _a_few(network, reasons, state.round, policy) if few else ()
             yield (network.country, network.asn, network.target), ordered, whom, slow
-
-
-def _saw_throttling(track: Track) -> bool:
-    held = track.suspicion
-    return held is not None and cusum.technique_of(held).startswith("throttle.")
 
 
 def _down_alone(network: TargetNetwork, now: int, policy: Policy) -> Sequence[str]:
@@ -225,8 +110,7 @@ def _reasons(
     out now."""
     series = network.layers[layer]
     if series.is_confirmed:
-        # Confirmed: only its end is new.
-        return [probe for probe, track in series.tracks.items() if _is_ending(track, round, policy)]
+        return ()  # only its end is new
     if series.likely_since:
         due = series.likely_since + _until_due(network, layer, round, policy)
         return [probe for probe, track in series.tracks.items() if track.suspicion] * (now >= due)
@@ -276,14 +160,3 @@ def _is_answered(
     since = failed + 1 if is_new else failed
     well = sum(other.last_good >= since and other.last_good > other.last_bad for other in others)
     return well >= min(policy.quorum_min_vantages, len(others)) > 0
-
-
-def _is_ending(track: Track, round: int, policy: Policy) -> bool:
-    """Whether a vantage that saw the block reaches the service again, but not for long enough."""
-    held = track.suspicion
-    return (
-        held is not None
-        and held.alarmed > 0
-        and cusum.turned(track, policy)
-        and not cusum.recovered(track, round, policy)
-    )

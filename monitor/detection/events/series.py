@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One target in one network: facts become samples, samples become evidence of each vantage, and
-what began ends. How evidence becomes a tier is decided in `quorum`.
+"""One target in one network: facts become samples, and samples become evidence of each vantage. How
+evidence becomes a tier is decided in `quorum`, and how a block ends in `lifting`.
 
 Networks are never pooled: each operator blocks by itself, and a network that works must not hide
 one that is blocked.
@@ -9,7 +9,7 @@ one that is blocked.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from monitor.detection.events import (
     baseline,
     contrasts,
     cusum,
+    ending,
     gates,
     other_hosts,
     usual_hours,
@@ -134,6 +135,7 @@ def _good(network: TargetNetwork, layer: str, probe: str, round: int, policy: Po
         learnt = baseline.learn(track.baseline, round, False, policy)
         series.tracks[probe] = Track(learnt, round, track.last_bad, None)
         return
+    series = network.layers[layer] = ending.after_success(series, probe, track, round, policy)
     track = cusum.succeed(track, round, policy)
     series.tracks[probe] = _learnt(series, track, round, False, policy)
 
@@ -165,6 +167,9 @@ def _bad(
             others=other_hosts.unusual(network.members[probe], fact, policy),
             contrasts=contrasts.of_failure(fact),
         )
+        is_signed = failure.weight >= policy.signature_micronats
+        series = ending.after_failure(series, probe, track, is_signed, policy)
+        network.layers[finding.layer.value] = series
         track = cusum.fail(track, round, failure, policy)
     else:
         track = replace(track, last_bad=round, suspicion=None)
@@ -215,148 +220,3 @@ def alarmed(series: Series) -> tuple[str, ...]:
         for probe, track in sorted(series.tracks.items())
         if track.suspicion is not None and track.suspicion.alarmed
     )
-
-
-def quorum_owners(owners: int, policy: Policy) -> int:
-    """How many of so many owners must agree, that a block is confirmed or that it has ended."""
-    share = -(-policy.quorum_per_mille * owners // 1000)
-    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
-
-
-def clearing(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
-    """Whether most of the vantages that saw the block reach the service in their latest rounds;
-    `lifted` takes longer."""
-    series = network.layers[layer]
-    well = {p for p in alarmed(series) if cusum.turned(series.tracks[p], policy)}
-    return _most(network, series, well, round, policy)
-
-
-def _most(
-    network: TargetNetwork, series: Series, well: Set[str], round: int, policy: Policy
-) -> bool:
-    """Whether `well` are more than those who still fail, and of as many owners as confirm a block:
-    one alone must not end what others saw while these are silent for a night."""
-    failing = [
-        probe
-        for probe in alarmed(series)
-        if probe not in well
-        and gates.reports(network.members[probe], series.tracks[probe], round, policy)
-    ]
-    saw = {network.members[probe].owner for probe in _saw_lately(series, round, policy)}
-    owners = {network.members[probe].owner for probe in well}
-    needed = min(len(saw), quorum_owners(len(saw), policy))
-    return len(well) > len(failing) and len(owners) >= needed
-
-
-def _saw_lately(series: Series, round: int, policy: Policy) -> Sequence[str]:
-    """The vantages that saw the block and were heard within a day."""
-    day = policy.ms(policy.expected_voters_seconds)
-    return [
-        probe
-        for probe in alarmed(series)
-        if round - max(series.tracks[probe].last_good, series.tracks[probe].last_bad) <= day
-    ]
-
-
-def silent(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Sequence[str]:
-    """The vantages that saw the block and have not reported since: they say nothing against it."""
-    series = network.layers[layer]
-    return [
-        probe
-        for probe in alarmed(series)
-        if not gates.reports(network.members[probe], (track := series.tracks[probe]), round, policy)
-        and not cusum.turned(track, policy)
-        and gates.may_vote(network, network.members[probe], track, round, policy)
-        and not gates.uncorroborated(series, track, round, policy)
-    ]
-
-
-def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
-    """Whether most of the vantages that saw the block reach the service again. Also when some do
-    and the others are too few for a block: one vantage with a fault of its own must not keep an
-    event open, and its baseline frozen, for ever."""
-    series = network.layers[layer]
-    saw = _saw_lately(series, round, policy)
-    if not saw:
-        return _outlived(network, series, round, policy)
-    well = {probe for probe in saw if cusum.recovered(series.tracks[probe], round, policy)}
-    few = series.is_likely and len(saw) - len(well) < policy.quorum_min_vantages
-    if few and _may_end(network, series, well, round, policy):
-        return True
-    return _most(network, series, well, round, policy)
-
-
-def _may_end(
-    network: TargetNetwork, series: Series, well: Set[str], round: int, policy: Policy
-) -> bool:
-    """Whether some vantages may end a block that one other still sees: those of several owners,
-    with those that never saw it and reach the service, or one that has reached it for a day."""
-    owners = {network.members[probe].owner for probe in well}
-    if well and len(owners.union(_unaffected(network, series, round, policy))) >= (
-        policy.confirm_min_owners
-    ):
-        return True
-    held = [series.tracks[probe].suspicion for probe in well]
-    lone = policy.ms(policy.lone_seconds)
-    return any(each is not None and round - each.good_since >= lone for each in held)
-
-
-def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy) -> bool:
-    """Whether the vantages that saw the block have long been gone and enough others there reach the
-    service: volunteers leave, and an event must not stay open because of that."""
-    saw = [series.tracks[probe] for probe in alarmed(series)]
-    last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
-    if round - last <= policy.ms(policy.lone_seconds):
-        return False
-    owners = _unaffected(network, series, round, policy)
-    enough = len(owners) >= policy.quorum_min_vantages
-    return enough and len(set(owners)) >= policy.confirm_min_owners
-
-
-def _unaffected(
-    network: TargetNetwork, series: Series, round: int, policy: Policy
-) -> Sequence[str]:
-    """The owner of each vantage that reports, may vote, reaches the service and suspects
-    nothing."""
-    return [
-        network.members[probe].owner
-        for probe, track in series.tracks.items()
-        if track.suspicion is None
-        and track.last_good > track.last_bad
-        and gates.reports(network.members[probe], track, round, policy)
-        and gates.may_vote(network, network.members[probe], track, round, policy)
-    ]
-
-
-def end_range(network: TargetNetwork, layer: str) -> tuple[int, int] | None:
-    """Between which rounds the block of a series ended: after the last failure of those that reach
-    the service again, and before the first success of theirs that no failure followed."""
-    tracks = network.layers[layer].tracks
-    well = [tracks[probe] for probe in alarmed(network.layers[layer])]
-    well = [track for track in well if track.last_good > track.last_bad]
-    last = max((track.last_bad for track in well), default=0)
-    firsts = [held.good_since for track in well if (held := track.suspicion) is not None]
-    latest = min((first for first in firsts if first > last), default=0)
-    return (last, latest) if last and latest else None
-
-
-def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> None:
-    """End the alarms of vantages that have recovered, while no other vantage agrees."""
-    series = network.layers[layer]
-    if series.is_likely:
-        return
-    for probe in alarmed(series):
-        track = series.tracks[probe]
-        if cusum.recovered(track, round, policy):
-            series.tracks[probe] = replace(track, suspicion=None)
-
-
-def clear_alarms(network: TargetNetwork, layer: str, *, wholly: bool = False) -> None:
-    """End the alarms of a series: the block is over. `wholly`: there was none, so suspicions below
-    an alarm are dropped as well."""
-    series = network.layers[layer]
-    for probe, track in series.tracks.items():
-        held = track.suspicion
-        if held is not None and (wholly or held.alarmed):
-            series.tracks[probe] = replace(track, suspicion=None)
-    network.layers[layer] = replace(series, likely_since=0, known_since=0, rank=0)

@@ -87,6 +87,11 @@ class Suspicion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Failures since each member last left zero: (all, with a signature, whatever the name)."""
     contrasts: Contrasts = NO_CONTRASTS
     """What tells the cause of its failures."""
+    passed: tuple[int, ...] = ()
+    """Successes since each member last left zero."""
+    block: tuple[int, int] = (0, 0)
+    """Failures and successes since the block began, once it is alarmed: `hits` and `misses` reach
+    back to natural failures before that."""
 
 
 class Track(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -96,6 +101,20 @@ class Track(msgspec.Struct, array_like=True, frozen=True, gc=False):
     last_good: int = 0
     last_bad: int = 0
     suspicion: Suspicion | None = None
+
+
+class EndEvidence(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The evidence of all vantages together that the block of a series has ended, since it last was
+    none (`monitor.detection.events.ending`)."""
+
+    nats: dict[str, int] = {}
+    """Micro-nats by vantage, negative where failures weigh more."""
+    since: int = 0
+    last: int = 0
+    """Rounds of its first and its newest success."""
+    failed: int = 0
+    passed: int = 0
+    """Failures and successes of the vantages that saw the block, before and since."""
 
 
 class Series(msgspec.Struct, array_like=True, frozen=True):
@@ -110,6 +129,8 @@ class Series(msgspec.Struct, array_like=True, frozen=True):
     """How sure it is, and has been since its alarm: its place in `life.SURENESS`."""
     retracted: int = 0
     """Round at which the failures before it were retracted by an operator; 0 if never."""
+    ending: EndEvidence | None = None
+    """None while nothing says that its block has ended."""
 
     @property
     def is_likely(self) -> bool:

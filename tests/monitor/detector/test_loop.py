@@ -34,7 +34,7 @@ __all__ = ["world"]
 
 
 async def test_a_block_is_found_told_and_closed_as_its_rounds_arrive(world: World) -> None:
-    for number in range(20):
+    for number in range(27):
         await world.arrive(rounds([number], from_round(4, 12)))
         await world.settle(START + number * INTERVAL + INTERVAL)
     (event,) = await world.events()
@@ -42,9 +42,9 @@ async def test_a_block_is_found_told_and_closed_as_its_rounds_arrive(world: Worl
     assert (event.country, event.asns, event.technique) == ("RU", (64501,), "tls.reset.sni")
     assert kinds(world.told) == ["likely", "confirmed", "clearing", "closed"]
     assert await world.journal() == ["closed", "confirmed", "likely", "opened"]
-    assert len(world.lags) == 20
+    assert len(world.lags) == 27
     assert max(world.lags[1:]) == 0
-    assert await world.database.conclusions.cursor() == 20 * len(PEOPLE) * 2
+    assert await world.database.conclusions.cursor() == 27 * len(PEOPLE) * 2
 
 
 async def test_a_round_waits_for_who_is_due_and_not_for_ever(world: World) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.broker.client import connected
-from monitor.detection.events.retest_requests import Question
+from monitor.detection.events.retest_limits import Question
 from monitor.detection.model import State, Technique, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.retest_publisher import (

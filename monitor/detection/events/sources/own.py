@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import cusum, gates, quorum, series
+from monitor.detection.events import cusum, gates, lifting, quorum, series
 from monitor.detection.events.life import NOTHING, SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
@@ -99,17 +99,17 @@ class OwnStrategy(SourceStrategy):
         self, state: ServiceState, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> bool:
         """Most of the vantages that saw the block reach the service again, for long enough."""
-        return series.lifted(network, layer, round, policy)
+        return lifting.lifted(network, layer, round, policy)
 
     def clearing(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
         """Most of the vantages that saw the block reach the service in their latest rounds."""
-        return series.clearing(network, layer, round, policy)
+        return lifting.clearing(network, layer, round, policy)
 
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> None:
         """A vantage that was alone with its alarm has recovered."""
-        series.drop_recovered(network, layer, round, policy)
+        lifting.drop_recovered(network, layer, round, policy)
 
     def ended(self, network: TargetNetwork, event: Event) -> None:
         """An event ends when vantages agree that it has."""
@@ -117,7 +117,7 @@ class OwnStrategy(SourceStrategy):
 
     def end_range(self, network: TargetNetwork, layer: str) -> tuple[int, int] | None:
         """After the last failure, and before the first success that none followed."""
-        return series.end_range(network, layer)
+        return lifting.end_range(network, layer)
 
     def leading_member(self, held: Suspicion) -> int:
         """The member with the most evidence."""
@@ -127,7 +127,7 @@ class OwnStrategy(SourceStrategy):
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> Sequence[str]:
         """Those that may vote, and did not recover before they fell silent."""
-        return series.silent(network, layer, round, policy)
+        return lifting.silent(network, layer, round, policy)
 
     def shown_layer(self, layer: str, technique: str) -> str:
         """Each layer has its own series."""

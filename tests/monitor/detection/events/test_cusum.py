@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from monitor.detection.events.cusum import (
     WITNESSES,
     CountedFailure,
+    alarm,
+    block_counts,
     depth,
     evidence,
     fail,
@@ -61,7 +63,7 @@ def held(track: Track) -> Suspicion:
 
 def alarmed(said: str = "FFF", weight: int = 0) -> Track:
     track = run(fresh(), said, weight=weight)
-    return replace(track, suspicion=replace(held(track), alarmed=2 * MINUTE))
+    return replace(track, suspicion=alarm(held(track), 2 * MINUTE))
 
 
 def test_a_failure_adds_the_logarithm_of_the_ratio_and_a_success_takes_its_own() -> None:
@@ -160,10 +162,10 @@ def test_the_path_begins_anew_after_an_isolated_failure_that_is_nearly_forgotten
 @pytest.mark.parametrize(
     ("said", "well"),
     [
-        ("." * 5, False),  # enough evidence, but not yet for long enough
-        ("." * 6, True),
-        (".F.F.F.F.F.", False),
-        (".....F....", True),  # one failure does not undo five successes
+        ("." * 12, False),  # enough evidence, but not yet for long enough
+        ("." * 13, True),
+        (".F.F.F.F.F.F.F.", False),
+        (".......F.......", True),  # one failure does not undo seven successes
     ],
 )
 def test_recovery_of_a_full_block(said: str, well: bool) -> None:
@@ -204,6 +206,17 @@ def test_technique_is_the_one_with_most_nats_and_the_newest_count_most() -> None
     assert technique_of(Suspicion([0], [0], [0], {"": 9})) == ""
     equal = Suspicion([0], [0], [0], {"dns.nxdomain": 9, "tls.reset.sni": 9, "tcp.reset": 9})
     assert technique_of(equal) == "tls.reset.sni"
+
+
+def test_a_block_is_counted_from_when_it_began() -> None:
+    """What a vantage failed and passed for days before says nothing of the share of its failures
+    during the block."""
+    noisy = run(Track(Baseline(total=2000, failed=70)), "F............." * 18)
+    assert held(noisy).hits + held(noisy).misses > 100
+    track = run(noisy, "FF.FF", start=253 * MINUTE)
+    track = replace(track, suspicion=alarm(held(track), 257 * MINUTE))
+    assert block_counts(held(track)) == (4, 1)
+    assert block_counts(held(run(track, "F.F..", start=258 * MINUTE))) == (6, 4)
 
 
 def test_records_are_bounded() -> None:

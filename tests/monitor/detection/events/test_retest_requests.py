@@ -7,14 +7,8 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.events.retest_requests import (
-    NOTHING,
-    Asked,
-    Place,
-    Question,
-    remembered,
-    wanted,
-)
+from monitor.detection.events.retest_limits import NOTHING, Asked, Place, Question, remembered
+from monitor.detection.events.retest_requests import wanted
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
 from tests.monitor.detection.worlds import (
@@ -226,14 +220,6 @@ def test_all_are_asked_whether_a_quorum_holds() -> None:
     assert due.whom == ()
 
 
-def test_what_was_asked_is_forgotten_after_the_window() -> None:
-    asked = remembered(NOTHING, {NET: Question("p")}, 1_000, POLICY)
-    assert asked == Asked({NET: (1_000,)}, {"p": ((1_000, NET),)})
-    hour, day = 1000 * POLICY.retest_window_seconds, 1000 * POLICY.retest_asker_seconds
-    assert remembered(asked, {}, 1_000 + hour, POLICY) == Asked({}, {"p": ((1_000, NET),)})
-    assert remembered(asked, {}, 1_000 + day, POLICY) == NOTHING
-
-
 def test_two_others_that_reach_the_service_are_an_answer_and_one_is_none() -> None:
     world = World(standard()).quiet()
     people = {who.probe[-1]: who for who in vantages(3)}
@@ -292,13 +278,6 @@ def test_a_quorum_is_measured_again_when_it_has_held_for_long_enough() -> None:
     bare = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))
     assert bare.only.tier is Tier.LIKELY
     assert wanted(bare.state, POLICY, since + hold) == {}
-
-
-def test_a_confirmed_block_asks_again_when_its_end_begins() -> None:
-    world = World(standard()).quiet().run(6, in_network(64501, blocked()))
-    assert world.only.tier is Tier.CONFIRMED
-    assert asks(world) == ()
-    assert asks(world.quiet(1)) == (NET,)
 
 
 def test_an_old_alarm_of_one_vantage_asks_no_more() -> None:

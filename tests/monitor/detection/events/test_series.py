@@ -5,17 +5,9 @@ from msgspec.structs import replace
 
 from monitor.detection.events import life
 from monitor.detection.events.cusum import evidence
+from monitor.detection.events.lifting import clear_alarms
 from monitor.detection.events.quorum import tally, weigh
-from monitor.detection.events.series import (
-    alarmed,
-    clear_alarms,
-    drop_recovered,
-    end_range,
-    lifted,
-    record,
-    suspected,
-    update,
-)
+from monitor.detection.events.series import record, update
 from monitor.detection.events.state import ServiceState, TargetNetwork, Track, changeable
 from monitor.detection.model import ClosedGate, Layer, LayerFinding, State, Verdict
 from tests.monitor.detection.worlds import (
@@ -186,69 +178,6 @@ def test_a_young_vantage_learns_and_suspects_nothing() -> None:
     assert track(place).baseline.recent_failed == 5
 
 
-def test_lifted_by_most_of_those_who_saw_it_and_still_report() -> None:
-    place = network()
-    for n in range(4):
-        say(place, n, *[blocked()] * 3)
-        rise(place, n)
-    at = START + 7 * INTERVAL
-    for n in range(4, 8):
-        say(place, n, ok(), blocked(), blocked())
-    assert not lifted(place, "tls", at, POLICY)
-    for n in range(8, 12):
-        say(place, n, ok(), ok(), blocked())
-    assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
-
-
-def test_one_noisy_vantage_does_not_keep_open_what_its_only_companion_sees_no_more() -> None:
-    place = network()
-    for n in range(4):
-        say(place, n, blocked(), blocked(), ok())
-        rise(place, n)
-    assert place.layers["tls"].rank >= 2
-    for n in range(4, 12):
-        say(place, n, ok(), blocked(), ok())
-    assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
-
-
-def test_of_two_vantages_one_alone_ends_no_block() -> None:
-    """By chance or on purpose it reaches the service for hours, while the other does not. After a
-    day it does end: a fault of one vantage must not keep an event open for ever."""
-    place = network()
-    for n in range(4):
-        say(place, n, blocked(), blocked())
-        rise(place, n)
-    assert place.layers["tls"].rank >= 2
-    day = POLICY.ms(POLICY.lone_seconds) // INTERVAL
-    for n in range(4, 6 + day):
-        say(place, n, ok(), blocked())
-        assert lifted(place, "tls", START + n * INTERVAL, POLICY) is (n >= 4 + day)
-
-
-@pytest.mark.parametrize(
-    ("after", "range_of_end"),
-    [
-        ([(ok(), ok())] * 3, (3, 4)),
-        ([(ok(), blocked()), (ok(), ok()), (ok(), ok())], (4, 5)),
-        ([(ok(), ok()), (blocked(), ok()), (ok(), ok())], (5, 6)),
-        ([(ok(), blocked())] * 3, (3, 4)),
-        ([(blocked(), blocked())] * 3, None),
-    ],
-    ids=["at once", "one later", "a relapse", "of those that reach it", "not at all"],
-)
-def test_the_end_of_a_block_has_a_range(
-    after: list[tuple[Verdict, Verdict]], range_of_end: tuple[int, int] | None
-) -> None:
-    place = network()
-    for n in range(4):
-        say(place, n, blocked(), blocked())
-        rise(place, n)
-    for n, said in enumerate(after, 4):
-        say(place, n, *said)
-    expected = range_of_end and tuple(START + n * INTERVAL for n in range_of_end)
-    assert end_range(place, "tls") == expected
-
-
 def test_a_vantage_that_recovers_leaves_the_quorum_before_the_event_ends() -> None:
     place = network()
     for n in range(4):
@@ -259,44 +188,6 @@ def test_a_vantage_that_recovers_leaves_the_quorum_before_the_event_ends() -> No
     say(place, 5, *[ok()] * 3)
     found = tally(place, "tcp", START + 5 * INTERVAL, POLICY)
     assert (found.agreeing, found.likely, len(found.voting)) == ((), False, 3)
-
-
-def test_alarms_that_nobody_shares_end_one_by_one() -> None:
-    place = network()
-    for n in range(4):
-        say(place, n, blocked(), *[ok()] * 7)
-        rise(place, n)
-    for n in range(4, 8):
-        say(place, n, blocked(), blocked(), *[ok()] * 6)
-        rise(place, n)
-    assert place.layers["tls"].rank == 1
-    assert len(alarmed(place.layers["tls"])) == 2
-    for n in range(8, 14):
-        say(place, n, blocked(), *[ok()] * 7)
-        rise(place, n)
-    drop_recovered(place, "tls", START + 13 * INTERVAL, POLICY)
-    assert alarmed(place.layers["tls"]) == ("p-ru64501-0",)
-    for n in range(14, 16):
-        say(place, n, *[blocked()] * 8)
-        rise(place, n)
-    assert place.layers["tls"].rank > 1
-    for n in range(16, 22):
-        say(place, n, blocked(), *[ok()] * 7)
-    drop_recovered(place, "tls", START + 21 * INTERVAL, POLICY)
-    assert len(alarmed(place.layers["tls"])) == 8
-
-
-def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
-    place = network()
-    say(place, 0, blocked(), *[ok()] * 4)
-    say(place, 1, blocked(), blocked(), *[ok()] * 3)
-    rise(place, 1)
-    each = place.layers["tls"]
-    clear_alarms(place, "tls")
-    each = place.layers["tls"]
-    assert (alarmed(each), each.rank, suspected(each)) == ((), 0, True)
-    clear_alarms(place, "tls", wholly=True)
-    assert not suspected(place.layers["tls"])
 
 
 def test_a_fork_shares_nothing_that_changes() -> None:

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The evidence that the block of a series has ended, of all vantages that saw it together.
+
+A success says that the block is over, or that it lets some connections pass. How likely the latter
+is follows from all failures and successes so far (the rule of succession), those of this run of
+successes included: no share of failures is taken for known, so a block of half of the flows that
+happened to fail ten times takes more successes than a full one, and each further success says less.
+Failures and successes of other vantages count half, because blocks differ from line to line.
+
+A failure of a kind that the block's failures are not (without the signature that they have) is
+rather a natural one, and takes away little.
+
+Each failure gives chance another opportunity to look like an end, so the evidence that is enough
+grows with the logarithm of their number: however long a block of whichever share lasts, the
+probability that it is ever told to have ended stays bounded (Ville's inequality, summed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from monitor.detection.events import baseline
+from monitor.detection.events.cusum import DENSEST_PER_MILLE, block_counts, log
+from monitor.detection.events.state import EndEvidence, Member, Series, Suspicion, Track
+from monitor.detection.policy import Policy
+
+CHOSEN = 2
+"""Failures of a vantage that say nothing of their share: its count begins with one, and it became a
+witness of the block at another."""
+THINNEST_PER_MILLE = 100
+"""No share of failures below this is told from the natural ones."""
+
+
+def after_success(series: Series, probe: str, track: Track, round: int, policy: Policy) -> Series:
+    """The series with its evidence after a vantage reached the service. `track`: before that."""
+    held = track.suspicion
+    if held is None or not held.alarmed:
+        return series
+    ending = series.ending or _none_yet(series, round)
+    above, below = baseline.rate(track.baseline, policy)
+    share = _share(ending, held, above, below)
+    gain = log((below - above) * 1000, below * (1000 - share))
+    nats = {**ending.nats, probe: ending.nats.get(probe, 0) + gain}
+    ending = replace(ending, nats=nats, last=round, passed=ending.passed + 1)
+    return replace(series, ending=ending)
+
+
+def after_failure(
+    series: Series, probe: str, track: Track, is_signed: bool, policy: Policy
+) -> Series:
+    """The series with its evidence, if any is left, after a vantage failed. `track`: before
+    that."""
+    held, ending = track.suspicion, series.ending
+    if ending is None or held is None or not held.alarmed:
+        return series
+    above, below = baseline.rate(track.baseline, policy)
+    share = _share(ending, held, above, below)
+    loss = log(share * below, 1000 * above) + _kind(held, is_signed, policy)
+    nats = {**ending.nats, probe: ending.nats.get(probe, 0) - max(0, loss)}
+    if sum(nats.values()) <= 0:
+        return replace(series, ending=None)
+    return replace(series, ending=replace(ending, nats=nats, failed=ending.failed + 1))
+
+
+def _none_yet(series: Series, round: int) -> EndEvidence:
+    """No evidence, with what is known of the block so far."""
+    counts = [
+        _counts(track.suspicion)
+        for track in series.tracks.values()
+        if track.suspicion is not None and track.suspicion.alarmed
+    ]
+    failed, passed = (sum(numbers) for numbers in zip(*counts, strict=True))
+    return EndEvidence(since=round, failed=failed, passed=passed)
+
+
+def _counts(held: Suspicion) -> tuple[int, int]:
+    """Failures and successes of a vantage that tell the share of failures."""
+    failed, passed = block_counts(held)
+    return max(0, failed - CHOSEN), passed
+
+
+def _share(ending: EndEvidence, held: Suspicion, above: int, below: int) -> int:
+    """The share of failures, per mille, that a vantage would have if the block went on: by its own
+    failures and successes, half of the others', and one of each. At least twice the share of its
+    natural failures (`above` of `below`)."""
+    failed, passed = _counts(held)
+    others_failed = max(0, ending.failed - failed)
+    others_passed = max(0, ending.passed - passed)
+    samples = 2 * (2 + failed + passed) + others_failed + others_passed
+    share = 1000 * (2 * (1 + failed) + others_failed) // samples
+    return min(DENSEST_PER_MILLE, max(THINNEST_PER_MILLE, 2000 * above // below, share))
+
+
+def _kind(held: Suspicion, is_signed: bool, policy: Policy) -> int:
+    """How much more a failure with (or without) a signature speaks for the block than for chance,
+    micro-nats; negative when less."""
+    signed, all_of_them = held.signatures + 1, held.hits + 2
+    natural = policy.natural_signature_per_mille
+    if is_signed:
+        return log(1000 * signed, natural * all_of_them)
+    return log(1000 * max(1, all_of_them - signed), (1000 - natural) * all_of_them)
+
+
+def is_enough_alone(track: Track, policy: Policy) -> bool:
+    """Whether the successes of one vantage since it began to reach the service say by themselves
+    that the block has ended for it. It need not be asked of others then, whoever still fails."""
+    held = track.suspicion
+    if held is None:
+        return False
+    failed, passed = _counts(held)
+    above, below = baseline.rate(track.baseline, policy)
+    before = passed - held.pending
+    told = sum(
+        log((below - above) * (2 + failed + number), below * (1 + number))
+        for number in range(before, passed)
+    )
+    return told >= _needed(failed, policy)
+
+
+def _needed(failed: int, policy: Policy) -> int:
+    return policy.end_micronats + log(max(1, failed), 1)
+
+
+def is_enough(series: Series, members: Mapping[str, Member], policy: Policy) -> bool:
+    """Whether all together say that the block has ended: for long enough, that a pause of a block
+    is none, and half of what it takes without the owner who says most of it."""
+    ending = series.ending
+    if ending is None:
+        return False
+    owned: dict[str, int] = {}
+    for probe, nats in ending.nats.items():
+        track = series.tracks.get(probe)
+        if track is not None and _saw(track):
+            owned[members[probe].owner] = owned.get(members[probe].owner, 0) + nats
+    enough = _needed(ending.failed, policy)
+    total = sum(owned.values())
+    shared = {members[probe].owner for probe, track in series.tracks.items() if _saw(track)}
+    return (
+        ending.last - ending.since >= policy.ms(policy.close_good_seconds)
+        and total >= enough
+        and (len(shared) < 2 or 2 * (total - max(owned.values())) >= enough)
+    )
+
+
+def _saw(track: Track) -> bool:
+    return track.suspicion is not None and track.suspicion.alarmed > 0

@@ -1,0 +1,193 @@
+"""The evidence that a block has ended: what adds to it, what takes from it, and how often chance
+makes it enough."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.events import cusum, ending
+from monitor.detection.events.state import Baseline, Member, Series, Track, VantageOutcome
+from monitor.detection.policy import Policy
+from tests.monitor.detection.events.test_cusum import failure, fresh
+from tests.monitor.detection.worlds import POLICY, STRONG
+
+MINUTE = 60_000
+QUICK = Policy(close_good_seconds=0)
+
+
+class Block:
+    """Vantages that saw a block, each of its own owner, and what they saw since."""
+
+    def __init__(self, size: int, said: str, weight: int = STRONG, policy: Policy = QUICK) -> None:
+        self.policy, self.weight, self.minute = policy, weight, 0
+        self.series = Series({f"p-{n}": fresh() for n in range(size)})
+        self.members = {
+            probe: Member(f"o-{probe}", 0, MINUTE, 0, VantageOutcome.BAD)
+            for probe in self.series.tracks
+        }
+        for letter in said:
+            for probe in self.members:
+                self.see(probe, letter)
+        for probe, track in self.series.tracks.items():
+            assert track.suspicion is not None
+            alarmed = cusum.alarm(track.suspicion, self.minute * MINUTE)
+            self.series.tracks[probe] = replace(track, suspicion=alarmed)
+
+    def see(self, probe: str, letter: str) -> Block:
+        """A vantage reaches the service (a dot), or fails with the signature of the block (F) or
+        without one (f)."""
+        self.minute += 1
+        at, track = self.minute * MINUTE, self.series.tracks[probe]
+        if letter == ".":
+            self.series = ending.after_success(self.series, probe, track, at, self.policy)
+            track = cusum.succeed(track, at, self.policy)
+        else:
+            weight = self.weight if letter == "F" else 0
+            signed = weight >= self.policy.signature_micronats
+            self.series = ending.after_failure(self.series, probe, track, signed, self.policy)
+            track = cusum.fail(track, at, failure(weight, n=self.minute), self.policy)
+        self.series.tracks[probe] = track
+        return self
+
+    def all_see(self, said: str) -> Block:
+        """All vantages, in turn."""
+        for letter in said:
+            for probe in self.members:
+                self.see(probe, letter)
+        return self
+
+    @property
+    def nats(self) -> float:
+        told = self.series.ending
+        return 0.0 if told is None else sum(told.nats.values()) / cusum.MICRO
+
+    @property
+    def over(self) -> bool:
+        return ending.is_enough(self.series, self.members, self.policy)
+
+    def successes(self) -> int:
+        """How many it takes in turn until it is over."""
+        for number in range(1, 400):
+            self.see(f"p-{number % len(self.members)}", ".")
+            if self.over:
+                return number
+        raise AssertionError("never")
+
+
+def test_nobody_who_saw_no_block_adds_anything() -> None:
+    block = Block(2, "FFF")
+    block.series.tracks["p-2"] = fresh()
+    block.members["p-2"] = block.members["p-1"]
+    assert block.see("p-2", ".").series.ending is None
+
+
+def test_each_further_success_says_less_because_the_share_is_not_known() -> None:
+    block, gains = Block(1, "FFFF"), list[float]()
+    for _ in range(6):
+        before = block.nats
+        gains.append(block.see("p-0", ".").nats - before)
+    assert gains == sorted(gains, reverse=True)
+    assert gains[0] > 2 * gains[-1] > 0
+
+
+def test_the_more_it_let_pass_the_more_successes_its_end_takes() -> None:
+    said = ("FFFFFFFF", "FFF.FFF.", "FF.F.F.F", "FF.F..F.F..F.F..")
+    numbers = [Block(3, word).successes() for word in said]
+    assert numbers == sorted(numbers)
+    assert numbers[0] <= 6
+    assert numbers[-1] >= 12
+
+
+def test_a_few_failures_in_a_row_may_be_those_of_a_partial_block() -> None:
+    """Of half of the flows: once in a thousand tries fourteen pass by chance, but not seven."""
+    assert Block(2, "FF").successes() >= 14
+    assert Block(2, "F" * 20).successes() <= 6
+
+
+def test_each_vantage_is_judged_by_what_it_saw_most_of_all() -> None:
+    """One behind a box that lets half pass says less than one that always failed."""
+    block = Block(2, "FFF")
+    for letter in "F.F.F.F.F.F.":
+        block.see("p-0", letter)
+        block.see("p-1", "F")
+    half = block.see("p-0", ".").nats
+    assert block.see("p-1", ".").nats - half > 1.25 * half
+
+
+def test_a_failure_like_those_of_the_block_takes_all_and_another_kind_little() -> None:
+    block = Block(3, "FF.FFF.FF").all_see("..")
+    assert Block(3, "FF.FFF.FF").all_see("..").see("p-0", "F").nats < block.nats / 4
+    other = Block(3, "FF.FFF.FF").all_see("..").see("p-0", "f").nats
+    assert block.nats / 2 < other <= block.nats
+    bare = Block(3, "ff.fff.ff").all_see("..")
+    assert bare.see("p-0", "f").nats < block.nats - 2
+
+
+def test_when_nothing_is_left_it_begins_anew() -> None:
+    block = Block(2, "FF.FF").see("p-0", ".")
+    assert block.see("p-1", "F").series.ending is None
+    since = block.see("p-0", ".").series.ending
+    assert since is not None
+    assert since.since == block.minute * MINUTE
+
+
+def test_a_pause_of_ten_minutes_is_no_end_however_many_succeed_in_it() -> None:
+    block = Block(12, "FFFF", policy=POLICY)
+    while block.series.ending is None or block.series.ending.last < block.series.ending.since + (
+        1000 * POLICY.close_good_seconds
+    ):
+        assert not block.over
+        block.all_see(".")
+    assert block.over
+
+
+def test_one_owner_alone_never_says_that_it_has_ended() -> None:
+    block = Block(3, "FFFF")
+    while block.nats < 2 * QUICK.end_micronats / cusum.MICRO:
+        block.see("p-0", ".")
+        assert not block.over
+    while not block.over:
+        block.see("p-1", ".")
+    block.members = dict.fromkeys(block.members, block.members["p-0"])
+    assert block.over, "nobody else saw it"
+
+
+def test_the_longer_it_lasted_the_more_evidence_its_end_takes() -> None:
+    def needed(said: str) -> float:
+        block = Block(2, said)
+        block.successes()
+        return block.nats
+
+    assert needed("F." * 200) > needed("F." * 10) + 2
+
+
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.85])
+def test_chance_hardly_ever_ends_a_block_that_goes_on(share: float) -> None:
+    """Three vantages, 300 measurements each at the pace of retests; natural failures as well."""
+    rng, wrong = random.Random(f"ending {share}"), 0
+    for _ in range(100):
+        block = Block(3, "FF")
+        for _ in range(300):
+            for probe in block.members:
+                block.see(probe, "F" if rng.random() < share else "f."[rng.random() > 0.02])
+            if block.over:
+                wrong += 1
+                break
+    assert wrong <= 1
+
+
+@pytest.mark.parametrize("failed", [0, 3])
+def test_natural_failures_before_the_block_do_not_delay_its_end(failed: int) -> None:
+    block = Block(2, ("f" * failed + "." * 12) * 8 + "FFFFFFFF")
+    assert block.successes() == Block(2, "FFFFFFFF").successes()
+
+
+def test_a_vantage_that_usually_fails_says_less() -> None:
+    block = Block(2, "FFFF")
+    poor = Baseline(total=1000, failed=250)
+    for probe, track in block.series.tracks.items():
+        block.series.tracks[probe] = Track(poor, track.last_good, track.last_bad, track.suspicion)
+    assert block.successes() > Block(2, "FFFF").successes()
