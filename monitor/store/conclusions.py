@@ -37,12 +37,15 @@ from monitor.store.tables import (
     target,
     verdict,
 )
+from probes.runtime.compression import zstd
 
 FRESH_CHECKPOINTS = 48
 """Newest checkpoints of a service that are all kept: two days of hourly ones."""
 DAILY_CHECKPOINTS = 92
 """Of older ones the first of each day is kept for this many days: as long as facts are."""
 DAY = 86_400_000
+JOURNAL_LEVEL = 9
+"""Compression of an event in the journal: it is written once and kept for ever."""
 
 _encoder = msgspec.json.Encoder()
 _event_decoder = msgspec.json.Decoder(Event)
@@ -51,13 +54,13 @@ _set_state = statements.upsert(detector_state)
 _set_checkpoint = statements.upsert(checkpoint)
 _set_event = statements.upsert(event)
 _append_journal = sa.text(
-    "INSERT INTO journal (at, event, service, country, transition) "
+    "INSERT INTO journal (at, event, service, country, transition, body) "
     "SELECT CAST(:at AS BIGINT), CAST(:event AS TEXT), CAST(:service AS TEXT), "
-    "CAST(:country AS TEXT), CAST(:transition AS TEXT) "
+    "CAST(:country AS TEXT), CAST(:transition AS TEXT), :body "
     # Of an event that an operator retracted, nothing more is published.
     "WHERE NOT EXISTS (SELECT 1 FROM event_note WHERE event = :event AND kind = 'retraction') "
     "ON CONFLICT (event, transition) DO NOTHING"
-)
+).bindparams(sa.bindparam("body", type_=sa.LargeBinary))
 
 
 class ConclusionStore:
@@ -219,10 +222,12 @@ class ConclusionStore:
         return max((round for round in present if round < first), default=-1)
 
     async def _save_journal(self, connection: AsyncConnection, one: Conclusions) -> None:
-        countries = {each.id: each.country for each in one.events}
+        saved = {each.id: each for each in one.events}
         at = self._now()
         for id, transition in one.journal:
-            country = countries.get(id) or await _country_of(connection, id)
+            published = saved.get(id)
+            country = published.country if published else await _country_of(connection, id)
+            body = zstd.compress(_encoder.encode(published), JOURNAL_LEVEL) if published else None
             await connection.execute(
                 _append_journal,
                 {
@@ -231,6 +236,7 @@ class ConclusionStore:
                     "service": one.service,
                     "country": country,
                     "transition": transition,
+                    "body": body,
                 },
             )
 

@@ -326,11 +326,14 @@ journal = sa.Table(
     sa.Column("service", sa.Text, nullable=False),
     sa.Column("country", sa.Text, nullable=False),
     sa.Column("transition", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=True),
     sa.UniqueConstraint("event", "transition"),
     sqlite_autoincrement=True,
 )
 """What was first published, and when (`at`, wall clock). Append-only; replay neither reads nor
-prints it. `reachwatch_block_events_total` is counted from here."""
+prints it. `reachwatch_block_events_total` is counted from here. `body` is the event as it was
+published (compressed JSON), of which `monitor.store.reading.published` shows the past; null of
+notes, and of events that a refold removed."""
 
 event_note = sa.Table(
     "event_note",

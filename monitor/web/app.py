@@ -66,7 +66,7 @@ def make_app(site: Site) -> web.Application:
         ("whoami", api.whoami),
         ("openapi.json", openapi.document),
     ):
-        router.add_get(f"/api/v1/{path}", api.checked(endpoint, ()))
+        router.add_get(f"/api/v1/{path}", api.checked(endpoint, openapi.parameters_of_one(path)))
     router.add_post("/api/v1/enrol", api.enrol_probe)
     router.add_post("/api/v1/leave", api.leave)
     router.add_post(https_delivery.BATCHES, delivery.batches)

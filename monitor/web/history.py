@@ -17,8 +17,8 @@ from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, service_days, service_hours
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
 from monitor.web.draw import strips
+from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, time_of
-from monitor.web.site import SITE
 
 MAX_SLICES = 124
 """Slices of the longest strip: a year in pieces of three days."""
@@ -61,7 +61,7 @@ def _rfc3339(at: int) -> str:
 def chosen_range(request: web.Request) -> TimeRange | None:
     """The range of a request: `range=7d`, or `since` and `until`; None when it chooses none. Raises
     BadParameterError."""
-    now = request.app[SITE].clock()
+    now = site_of(request).clock()
     name = request.query.get("range", "")
     if name:
         if name not in RANGES:
@@ -79,7 +79,7 @@ def chosen_range(request: web.Request) -> TimeRange | None:
 
 def range_or_week(request: web.Request) -> TimeRange:
     """The range of a request; without one the last seven days. Raises BadParameterError."""
-    return chosen_range(request) or named_range("7d", request.app[SITE].clock())
+    return chosen_range(request) or named_range("7d", site_of(request).clock())
 
 
 def named_range(name: str, now: int) -> TimeRange:

@@ -12,7 +12,9 @@ import jinja2
 import msgspec
 from aiohttp import web
 from markupsafe import Markup
+from yarl import URL
 
+from monitor.interop.forms import rfc3339
 from monitor.store.notes import notes_of
 from monitor.store.reading.progress import (
     last_folded_round,
@@ -34,8 +36,9 @@ from monitor.text.network_names import network
 from monitor.web import template_text
 from monitor.web.assets import address
 from monitor.web.draw import strips, time_axis
+from monitor.web.moment import site_of
 from monitor.web.press_history import reported
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 
 HEADER_PAGES = (
     ("/", "Overview", True),
@@ -113,8 +116,8 @@ async def render(
     request: web.Request, template: str, values: Mapping[str, Any], status: int = 200
 ) -> web.Response:
     """Return a page. `values` go to the template, together with those that all pages use."""
-    site = request.app[SITE]
-    fresh = await freshness(site)
+    site = site_of(request)
+    fresh = await freshness(site) if site.as_of is None else Freshness("")
     canonical = request.url.without_query_params("lang").relative()
     chosen = language.current()
     shared = {
@@ -132,6 +135,9 @@ async def render(
         "stalled": fresh.stalled,
         "behind": fresh.behind,
         "query": request.query.get("q", ""),
+        "record": None,
+        "of_this_moment": _moment_address(site, canonical),
+        "present_address": str(canonical.without_query_params("as_of")),
     }
     text = environment().get_template(template).render(shared | dict(values))
     return web.Response(
@@ -141,6 +147,13 @@ async def render(
         charset="utf-8",
         headers={"Cache-Control": "no-cache", "Content-Language": chosen.language},
     )
+
+
+def _moment_address(site: Site, canonical: URL) -> str:
+    """The page as it is now, for whoever cites it; empty where it is of a moment already."""
+    if site.as_of is not None:
+        return ""
+    return str(canonical.update_query(as_of=rfc3339(site.clock()) or ""))
 
 
 class Freshness(msgspec.Struct, frozen=True):

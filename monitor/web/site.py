@@ -14,6 +14,7 @@ from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.background import Background
 from monitor.web.day_files import DayFiles
+from monitor.web.past import PastReader
 from monitor.web.present import PresentReader
 from monitor.web.reception import Reception
 from probes.runtime.geo_table import GeoTable
@@ -62,13 +63,19 @@ class Site:
     """Measurements as files by day; None where none are offered."""
     reception: Reception | None = None
     """Takes measurements over HTTPS; None where none are taken."""
+    as_of: int | None = None
+    """The moment of the past (Unix ms) that everything is shown of; None: the present."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
     present: PresentReader = dataclasses.field(init=False)
     """What is concluded and who stands where at the moment, in memory."""
 
     def __post_init__(self) -> None:
-        reader = PresentReader(self.database, self.recent_since, self.cache_seconds)
+        reader = (
+            PresentReader(self.database, self.recent_since, self.cache_seconds)
+            if self.as_of is None
+            else PastReader(self.database, self.as_of, self.recent_since())
+        )
         object.__setattr__(self, "present", reader)
 
     @property

@@ -3,21 +3,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import msgspec
 from aiohttp import web
 from msgspec.structs import replace
+from yarl import URL
 
 from monitor.collector.admission import QuarantineReason
-from monitor.detection.model import Event
+from monitor.detection.model import Event, EventState
+from monitor.interop.forms import event_form, rfc3339
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount, count_series, count_states, judged_rounds
 from monitor.store.reading.days import dropped_before
 from monitor.store.reading.events import (
     count_transitions,
+    get_event,
     list_ended_events,
+    list_events,
     opened_in_journal,
 )
 from monitor.store.reading.progress import (
@@ -26,7 +33,9 @@ from monitor.store.reading.progress import (
     last_received,
     newest_of_last_arrived,
 )
+from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.text import event_subject, words
 from monitor.web.draw import strips
 from monitor.web.fleet import active, fleet
@@ -70,6 +79,83 @@ async def drawn_window(
     _oldest, newest = await judged_rounds(connection, service, chosen.since, chosen.until)
     last = chosen.until if newest is None else newest + site.interval_ms
     return replace(chosen, last=min(last, now))
+
+
+async def known_events(
+    site: Site, connection: ReadTransaction, chosen: Filter, limit: int = 100
+) -> Sequence[Event]:
+    """The events that pass a filter, newest onset first, as they were at the site's moment."""
+    if site.as_of is None:
+        return await list_events(connection, chosen, limit=limit)
+    return (await published_events(connection, site.as_of, chosen)).events[:limit]
+
+
+async def known_event(site: Site, connection: ReadTransaction, id: str) -> Event | None:
+    """One event, as it was at the site's moment; None where none was published then."""
+    event = await get_event(connection, id)
+    if site.as_of is None or event is None:
+        return event
+    mine = Filter(service=event.service, country=event.country)
+    found = (await published_events(connection, site.as_of, mine)).events
+    return next((each for each in found if each.id == id), None)
+
+
+EventKey = tuple[int, str]
+"""Onset and id: what lists of events are paged by."""
+
+
+async def events_at(
+    site: Site,
+    connection: ReadTransaction,
+    chosen: Filter,
+    state: str | None = None,
+    after: EventKey | None = None,
+    limit: int = 100,
+) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """A page of the list of events of the API at the site's moment, and the key of the next."""
+    rows: Sequence[Event]
+    if site.as_of is None:
+        rows = await list_events(connection, chosen, state=state, after=after, limit=limit + 1)
+    else:
+        rows = [
+            event
+            for event in (await published_events(connection, site.as_of, chosen)).events
+            if (after is None or (event.onset, event.id) < after)
+            and (state in (None, event.state) or (state == EventState.OPEN and event.ongoing))
+        ]
+    page = rows[:limit]
+    following = f"{page[-1].onset}-{page[-1].id}" if len(rows) > limit else None
+    return [event_form(row) for row in page], following
+
+
+class PublishedRecord(msgspec.Struct, frozen=True):
+    """What was published at a moment, for a citation: whoever asks the address gets these bytes."""
+
+    address: str
+    sha256: str
+
+
+async def record(
+    site: Site, connection: ReadTransaction, chosen: Filter, state: str | None = None
+) -> PublishedRecord | None:
+    """The record of a page of the past; None of the present, which changes."""
+    if site.as_of is None:
+        return None
+    rows, following = await events_at(site, connection, chosen, state)
+    body = msgspec.json.encode({"events": rows, "next": following} | site.simulated)
+    query = {
+        name: str(value)
+        for name, value in (
+            ("state", state),
+            ("service", chosen.service),
+            ("country", chosen.country),
+            ("asn", chosen.asn),
+            ("as_of", rfc3339(site.as_of)),
+        )
+        if value is not None
+    }
+    address = str(URL("/api/v1/events").with_query(query))
+    return PublishedRecord(address, hashlib.sha256(body).hexdigest())
 
 
 async def event_strips(

@@ -175,11 +175,12 @@ async def list_transitions(
     kinds: Collection[str] = (),
     before: int | None = None,
     after: int | None = None,
+    until: int | None = None,
     limit: int = 100,
 ) -> Sequence[Transition]:
     """Published changes of the events of a service and country, newest first; those with numbers
-    below `before`, or the oldest above `after`. Changes of events that a refold removed are not
-    included."""
+    below `before`, or the oldest above `after`, and those published at `until` or earlier. Changes
+    of events that a refold removed are not included."""
     j = t.journal.c
     query = where_equal(
         sa.select(*_COLUMNS, j.number, j.at, j.transition).join_from(
@@ -195,6 +196,8 @@ async def list_transitions(
         query = query.where(j.number < before)
     if after is not None:
         query = query.where(j.number > after)
+    if until is not None:
+        query = query.where(j.at <= until)
     order = j.number.asc() if after is not None else j.number.desc()
     rows = await _read_rows(connection, query.order_by(order).limit(limit))
     found = [_transition(*row) for row in rows]

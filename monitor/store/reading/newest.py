@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from monitor.detection.events.present import LatestVerdict
-from monitor.detection.model import Verdict
+from monitor.detection.model import NEVER, Verdict
 from monitor.store import tables as t
 from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
@@ -26,14 +26,19 @@ async def revisions(connection: ReadTransaction) -> Mapping[str, int]:
 
 
 async def newest_verdicts(
-    connection: ReadTransaction, service: str, since: int, vantages: dict[int, Where]
+    connection: ReadTransaction,
+    service: str,
+    since: int,
+    vantages: dict[int, Where],
+    until: int = NEVER,
 ) -> Sequence[LatestVerdict]:
-    """The newest verdict of each vantage on each target of a service, in rounds from `since` on.
+    """The newest verdict of each vantage on each target of a service, in rounds from `since` on
+    that began before `until`.
 
     `vantages` is what is known of them by number, and gets those that are missing. Of two verdicts
     in one round that of the later arrival counts. Sorted by target, country, network and probe.
     """
-    frames = [frame async for frame in newest_frames(connection, service, since, 2**62)]
+    frames = [frame async for frame in newest_frames(connection, service, since, until)]
     # In a thread: of a large service it takes 50 ms, in which others get their answers.
     rounds = await asyncio.to_thread(lambda: [(at, unpack(frame)) for _, at, frame in frames])
     numbers = set[int]().union(*(judged.vantages for _, judged in rounds))

@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL, all_lines
 from monitor.store.engines import ReadTransaction
 from monitor.store.statements import chunks
-from probes.wire.measurement import LIVENESS_INTERNATIONAL
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 
 _INTERNATIONAL = (
     sa.select(t.target.c.number).where(t.target.c.id == LIVENESS_INTERNATIONAL).scalar_subquery()
@@ -34,6 +35,15 @@ class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
     enrolled: int
     revoked: int | None
     last_seen: int | None
+
+    def at(self, moment: int, heard: int | None) -> VantageRow:
+        """The same at a time when it was enrolled; `heard` is its newest judged round then. Of a
+        control, which is not judged, it is known that it was heard since."""
+        last_seen = self.last_seen
+        if last_seen is not None and last_seen > moment:
+            last_seen = moment if self.role == Role.CONTROL else heard
+        revoked = self.revoked if self.revoked is not None and self.revoked <= moment else None
+        return replace(self, revoked=revoked, last_seen=last_seen)
 
 
 async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:

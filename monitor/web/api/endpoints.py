@@ -27,13 +27,14 @@ from monitor.interop.forms import (
     vantage_form,
 )
 from monitor.store.reading import counts
-from monitor.store.reading.events import get_event, list_events
+from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import list_judged, was_measured
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text.network_names import names
 from monitor.web.answers import PUBLIC, csv_file, json_answer
 from monitor.web.fleet import fleet, watchlist
+from monitor.web.moment import site_of
 from monitor.web.params import (
     MAX_LIMIT,
     BadParameterError,
@@ -47,7 +48,7 @@ from monitor.web.params import (
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site
-from monitor.web.views import no_measurement
+from monitor.web.views import events_at, known_event, no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
 from probes.wire.measurement import service_of
 
@@ -79,7 +80,7 @@ def answer(
 ) -> web.Response:
     """The rows as the request wants them: `?format=csv` (with the columns of the list, or of
     another name) or JSON."""
-    site = request.app[SITE]
+    site = site_of(request)
     match request.query.get("format", "json"):
         case "csv":
             more = {"X-Next": following} if following else {}
@@ -97,21 +98,17 @@ async def events(request: web.Request) -> web.Response:
     state = request.query.get("state")
     if state is not None and state not in tuple(EventState):
         raise BadParameterError(f"state: must be {', '.join(EventState)}, not {state[:40]!r}")
-    limit = limit_of(request)
-    async with request.app[SITE].database.reading() as connection:
-        rows = await list_events(
-            connection, chosen(request), state=state, after=after_of(request), limit=limit + 1
-        )
-    page = rows[:limit]
-    following = f"{page[-1].onset}-{page[-1].id}" if len(rows) > limit else None
-    return answer(request, "events", [event_form(row) for row in page], following)
+    site, limit, after = site_of(request), limit_of(request), after_of(request)
+    async with site.database.reading() as connection:
+        rows, following = await events_at(site, connection, chosen(request), state, after, limit)
+    return answer(request, "events", rows, following)
 
 
 async def one_event(request: web.Request) -> web.Response:
     """One event by its id, with what each network contributes."""
-    site = request.app[SITE]
+    site = site_of(request)
     async with site.database.reading() as connection:
-        event = await get_event(connection, request.match_info["id"])
+        event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     return json_answer(
@@ -123,7 +120,7 @@ async def one_event(request: web.Request) -> web.Response:
 
 async def one_measurement(request: web.Request) -> web.Response:
     """One measurement, byte for byte as the probe sent it."""
-    site = request.app[SITE]
+    site = site_of(request)
     found = await site.database.facts.measurement(request.match_info["id"])
     if found is None:
         raise await no_measurement(site)
@@ -134,7 +131,7 @@ async def measurements(request: web.Request) -> web.Response:
     """Judged measurements, newest round first."""
     limit = limit_of(request)
     after = after_of(request, "[0-9]{1,18}")
-    async with request.app[SITE].database.reading() as connection:
+    async with site_of(request).database.reading() as connection:
         rows = await list_judged(
             connection,
             chosen(request),
@@ -150,7 +147,7 @@ async def timeline(request: web.Request) -> web.Response:
     """Hourly counts of states; the last seven days unless `since` says otherwise. With
     `by=network`, of a service or country: in how many of the networks that were measured a
     confirmed event was open, by day; the last 30 days."""
-    site = request.app[SITE]
+    site = site_of(request)
     wanted = chosen(request)
     by = request.query.get("by", "state")
     if by not in ("state", "network"):
@@ -234,7 +231,7 @@ async def services(request: web.Request) -> web.Response:
     """Every service of the catalogue, its targets, open events and present states. Of a service
     with more than 100 states (1000 when one service or target is chosen) the worst are listed;
     `states_total` counts all, and `country` and `asn` choose among them."""
-    site = request.app[SITE]
+    site = site_of(request)
     wanted = chosen(request)
     present = await site.present.get()
     opened = open_events(present, wanted)
@@ -271,7 +268,7 @@ async def networks(request: web.Request) -> web.Response:
 async def _places(
     request: web.Request, name: str, key: Callable[[str, int], tuple[Any, ...]]
 ) -> web.Response:
-    site = request.app[SITE]
+    site = site_of(request)
     wanted = chosen(request)
     present = await site.present.get()
     probes, opened = fleet(site, present), open_events(present, wanted)
@@ -306,7 +303,7 @@ async def _places(
 async def vantages(request: web.Request) -> web.Response:
     """Every enrolled probe: where, since when, last heard, and for which targets it is on watch
     (it has failed for long while others of its network see them). Never an address."""
-    site = request.app[SITE]
+    site = site_of(request)
     wanted = chosen(request)
     present = await site.present.get()
     rows, watched = fleet(site, present), watchlist(present.opened)
@@ -352,7 +349,7 @@ def checked(endpoint: Endpoint, known: Collection[str]) -> Endpoint:
 async def _refuse_unmeasured(request: web.Request) -> None:
     """Raise BadParameterError for a service or target that is neither in the catalogue nor in the
     store: an empty list of events would read as "not blocked"."""
-    site, wanted = request.app[SITE], chosen(request)
+    site, wanted = site_of(request), chosen(request)
     services = {each.id: each for each in site.catalogue.services}
     targets = {target.id for each in services.values() for target in each.targets}
     named: Sequence[tuple[Literal["service", "target"], str | None, Collection[str]]] = (

@@ -34,12 +34,22 @@ _FILTERS: Mapping[str, Described] = {
     "limit": ("Rows a page.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
     "after": ("`next` of the page before.", {"type": "string"}),
 }
+_AS_OF: Mapping[str, Described] = {
+    "as_of": (
+        "RFC 3339 time: what was published then, with the state and confidence of then.",
+        {"type": "string"},
+    )
+}
 _EXTRA: Mapping[str, Mapping[str, Described]] = {
+    "services": _AS_OF,
+    "countries": _AS_OF,
+    "networks": _AS_OF,
     "events": {
+        **_AS_OF,
         "state": (
             "Only events in this state.",
             {"type": "string", "enum": ["open", "clearing", "closed", "retracted"]},
-        )
+        ),
     },
     "timeline": {
         "by": (
@@ -74,14 +84,23 @@ def parameters_of(name: str) -> Mapping[str, Described]:
     return {**_FILTERS, **_EXTRA.get(name, {})}
 
 
+def parameters_of_one(path: str) -> Mapping[str, Described]:
+    """The parameters of a single object, by its path."""
+    return _AS_OF if path.startswith("events/") else {}
+
+
+def _described(parameters: Mapping[str, Described]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "description": text, "schema": schema}
+        for name, (text, schema) in parameters.items()
+    ]
+
+
 def describe(base: str) -> dict[str, Any]:
     """Return the document; `base` is the public URL of the site."""
     paths: dict[str, Any] = {}
     for name, endpoint in api.LISTS:
-        parameters = [
-            {"name": each, "in": "query", "description": text, "schema": schema}
-            for each, (text, schema) in parameters_of(name).items()
-        ]
+        parameters = _described(parameters_of(name))
         rows = {
             "type": "object",
             "required": [name, "next"],
@@ -109,7 +128,8 @@ def describe(base: str) -> dict[str, Any]:
     ):
         found = {"200": _answer("The object.", _OBJECT)}
         missing = ("404",) if digits else ()
-        operation = _operation(endpoint, _id(digits), found, (*missing, "503"))
+        moment = _described(parameters_of_one(path))
+        operation = _operation(endpoint, _id(digits) + moment, found, (*missing, "503"))
         paths[f"/api/v1/{path}"] = {"get": operation}
     for path, endpoint, digits, done in (
         ("events/{id}/notes", notes.from_api, 16, "201"),

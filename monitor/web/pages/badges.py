@@ -15,7 +15,7 @@ from monitor.store.records import Filter
 from monitor.text import words
 from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import RANK, cell
-from monitor.web.site import SITE
+from monitor.web.moment import site_of
 
 CHARACTER = 6.6
 """Width of a character of 11 px in pixels, on average."""
@@ -33,7 +33,7 @@ MAX_AGE_SECONDS = 60
 
 async def badge(request: web.Request) -> web.Response:
     """A badge."""
-    site = request.app[SITE]
+    site = site_of(request)
     service = site.service(request.match_info["service"])
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")

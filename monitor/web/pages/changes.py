@@ -22,9 +22,10 @@ from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC
+from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 
 PAGE_ROWS = 100
 FEED_ENTRIES = 50
@@ -47,18 +48,22 @@ MARKS = {
 async def page(request: web.Request) -> web.Response:
     """Render the log of changes."""
     without_empty(request)
-    site, wanted = request.app[SITE], chosen(request)
+    site, wanted = site_of(request), chosen(request)
     before = request.query.get("before")
     if before is not None and not re.fullmatch("[0-9]{1,15}", before):
         raise BadParameterError(f"before: must be a number, not {before[:40]!r}")
     async with site.database.reading() as connection:
         rows = await list_transitions(
-            connection, wanted, before=int(before) if before else None, limit=PAGE_ROWS + 1
+            connection,
+            wanted,
+            before=int(before) if before else None,
+            until=site.as_of,
+            limit=PAGE_ROWS + 1,
         )
     more = len(rows) > PAGE_ROWS
     turned = turns(_events(rows[:PAGE_ROWS], (await site.present.get()).opened, wanted))
     oldest = rows[PAGE_ROWS - 1].at if more else 0
-    newest = rows[0].at if before and rows else NEVER
+    newest = rows[0].at if before and rows else site.as_of or NEVER
     rows = [*rows[:PAGE_ROWS], *(row for row in turned if oldest <= row.at <= newest)]
     values = {
         "title": _("Changes"),
@@ -117,7 +122,7 @@ def _heading(site: Site, wanted: Filter) -> str:
 
 async def feed(request: web.Request) -> web.Response:
     """A feed."""
-    site = request.app[SITE]
+    site = site_of(request)
     # A slip would follow everything.
     refuse_unknown(request, FEED_FILTERS - set(request.match_info) | {"lang"})
     wanted = chosen(request)

@@ -14,16 +14,16 @@ from aiohttp import web
 
 from monitor.detection.model import Event
 from monitor.store.reading.counts import ServiceHour, ServiceTotal, service_totals
-from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.text.language import _
 from monitor.web.draw import strips
 from monitor.web.history import TimeRange, range_or_week, sums
+from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, without_empty
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
-from monitor.web.views import drawn_window
+from monitor.web.site import Site
+from monitor.web.views import drawn_window, known_events
 
 MOST = 12
 """Services or countries compared at once."""
@@ -57,7 +57,7 @@ def _countries(request: web.Request) -> list[str]:
 async def compare(request: web.Request) -> web.Response:
     """Render strips of the chosen services in the chosen countries, below each other."""
     without_empty(request)
-    site = request.app[SITE]
+    site = site_of(request)
     services, countries = _services(site, request), _countries(request)
     span = range_or_week(request)
     read, events = (
@@ -128,7 +128,7 @@ class Cell(msgspec.Struct, frozen=True):
 async def explore(request: web.Request) -> web.Response:
     """Render services by countries: the share of measurements that failed as blocked."""
     without_empty(request)
-    site = request.app[SITE]
+    site = site_of(request)
     services, countries = _services(site, request), _countries(request)
     span = range_or_week(request)
     wanted = services or [service.id for service in site.catalogue.services]
@@ -193,5 +193,5 @@ async def _read(
         window = span.window
         for service in services or (None,):
             chosen = Filter(service=service, since=window.since, until=window.until)
-            events += await list_events(connection, chosen)
+            events += await known_events(site, connection, chosen)
     return found, events

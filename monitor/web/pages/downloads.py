@@ -17,8 +17,9 @@ from monitor.text.language import _
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.api import endpoints as api
 from monitor.web.day_files import LINES, MANIFEST, TABLE, Day, DayFiles, NotNowError
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 
 SHOWN_DAYS = 60
 """Days on the page; the manifest has all."""
@@ -39,7 +40,7 @@ def add_routes(router: web.UrlDispatcher) -> None:
 
 async def page(request: web.Request) -> web.Response:
     """Render what can be downloaded."""
-    site = request.app[SITE]
+    site = site_of(request)
     days: list[Day] = []
     if site.day_files is not None:
         try:
@@ -63,7 +64,7 @@ async def columns(request: web.Request) -> web.Response:
 
 
 def _files(request: web.Request) -> DayFiles:
-    files = request.app[SITE].day_files
+    files = site_of(request).day_files
     if files is None:
         raise web.HTTPNotFound(reason="This server offers no files by day.")
     return files
@@ -84,7 +85,7 @@ def _refusal(error: NotNowError) -> web.HTTPServiceUnavailable:
 
 async def all_days(request: web.Request) -> web.Response:
     """Every day, with the address of its own manifest."""
-    site, files = request.app[SITE], _files(request)
+    site, files = site_of(request), _files(request)
     try:
         days = await files.days()
     except NotNowError as error:
@@ -115,7 +116,7 @@ async def _made(request: web.Request) -> tuple[int, dict[str, Any]]:
     except ValueError:
         raise web.HTTPNotFound(reason="There is no such day.") from None
     try:
-        manifest = await _files(request).manifest(day, request.app[SITE].background)
+        manifest = await _files(request).manifest(day, site_of(request).background)
     except NotNowError as error:
         raise _refusal(error) from None
     if manifest is None:
@@ -125,7 +126,7 @@ async def _made(request: web.Request) -> tuple[int, dict[str, Any]]:
 
 async def one_day(request: web.Request) -> web.Response:
     """The files of a day with their SHA-256; they are made if need be."""
-    site = request.app[SITE]
+    site = site_of(request)
     _, manifest = await _made(request)
     base = f"{site.public_url}/data/{manifest['day']}/"
     body = manifest | {
@@ -142,7 +143,7 @@ async def file(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     if name not in {each["name"] for each in manifest["files"]}:
         raise web.HTTPNotFound(reason="This server does not make this kind of file.")
-    site = request.app[SITE]
+    site = site_of(request)
     saved = f"reachwatch-{site.file_prefix}{manifest['day']}-{name}"
     headers = _headers(site) | {
         "Content-Type": KINDS[name],

@@ -19,7 +19,6 @@ from monitor.store.reading.counts import (
     service_days,
     service_hours,
 )
-from monitor.store.reading.events import get_event, list_events
 from monitor.store.reading.explanation import explain
 from monitor.store.reading.measurements import list_witnesses
 from monitor.store.records import Filter
@@ -43,10 +42,11 @@ from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, sums
+from monitor.web.moment import site_of
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
-from monitor.web.views import drawn_window
+from monitor.web.site import Site
+from monitor.web.views import drawn_window, known_event, known_events, record
 from probes.wire.target import Service
 
 WITNESSES = 20
@@ -64,9 +64,9 @@ SHORTEST = 900
 
 async def requested_event(request: web.Request) -> tuple[Event, Service | None, str]:
     """The event, its service in the catalogue, and the service's name. Raises HTTPNotFound."""
-    site = request.app[SITE]
+    site = site_of(request)
     async with site.database.reading() as connection:
-        event = await get_event(connection, request.match_info["id"])
+        event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     service = site.service(event.service)
@@ -75,12 +75,14 @@ async def requested_event(request: web.Request) -> tuple[Event, Service | None, 
 
 async def page(request: web.Request) -> web.Response:
     """Render an event."""
-    site = request.app[SITE]
+    site = site_of(request)
     event, service, name = await requested_event(request)
     pair = await side_by_side(site, event)
     span = chosen_range(request)
     async with site.database.reading() as connection:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
+        mine = Filter(service=event.service, country=event.country)
+        cited = await record(site, connection, mine)
     drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
     headline = event_headlines.headline(event, name)
     others = event_subject.other_functions(
@@ -88,6 +90,7 @@ async def page(request: web.Request) -> web.Response:
     )
     values = {
         "title": headline.removesuffix("."),
+        "record": cited,
         "event": event,
         "service": name,
         "headline": headline,
@@ -199,7 +202,7 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
             rows[row.asn].append(row)
         everywhere = await sums(connection, window, [event.service])
         chosen = Filter(service=event.service, country=event.country)
-        events = await list_events(connection, chosen)
+        events = await known_events(site, connection, chosen)
     whole = [row for row in everywhere if row.country == event.country]
 
     def strip(mine: Sequence[ServiceHour], here: Sequence[Event], breadth: Breadth) -> strips.Strip:
@@ -233,7 +236,7 @@ async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
 
 async def rounds_page(request: web.Request) -> web.Response:
     """Render every series of an event as a picture and as a table."""
-    site = request.app[SITE]
+    site = site_of(request)
     event, _service, name = await requested_event(request)
     explanation = await explain(site.database, event)
     pictures = rounds.pictures(explanation.series_rounds)

@@ -14,15 +14,15 @@ from monitor.interop.forms import rfc3339
 from monitor.text import words
 from monitor.web.answers import csv_file, json_answer
 from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
+from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen
-from monitor.web.site import SITE
 
 MAX_SERIES = 60
 """Lines in one answer: those that fail most."""
 
 
 async def _read(request: web.Request) -> tuple[TimeRange, list[HistoryLine]]:
-    site = request.app[SITE]
+    site = site_of(request)
     wanted = chosen(request)
     if wanted.service is None and wanted.country is None and wanted.asn is None:
         raise BadParameterError("service, country or asn: one of them must be given")
@@ -48,7 +48,7 @@ def _times(span: TimeRange) -> list[int]:
 async def as_json(request: web.Request) -> web.Response:
     """The series of a service by country, or of a country or network by service."""
     chosen, lines = await _read(request)
-    return json_answer({"times": _times(chosen), "series": lines} | request.app[SITE].simulated)
+    return json_answer({"times": _times(chosen), "series": lines} | site_of(request).simulated)
 
 
 async def as_csv(request: web.Request) -> web.Response:
@@ -61,4 +61,4 @@ async def as_csv(request: web.Request) -> web.Response:
         for at, *counts in zip(times, line.judged, line.failing, line.vantages, strict=True)
     )
     heading = ("begin", "name", "measurements", "failing", "vantages")
-    return csv_file(f"{request.app[SITE].file_prefix}history", csv_text([heading, *rows]))
+    return csv_file(f"{site_of(request).file_prefix}history", csv_text([heading, *rows]))

@@ -15,13 +15,14 @@ from monitor.text.language import _, n_
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
 from monitor.web.fleet import active, fleet
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 
 
 async def services(request: web.Request) -> web.Response:
     """Render all services, those that are blocked somewhere first."""
-    site = request.app[SITE]
+    site = site_of(request)
     present = await site.present.get()
     opened = present.opened
     countries, rows = country_matrix(site.catalogue.services, present.kinds(), opened)
@@ -48,7 +49,7 @@ async def services(request: web.Request) -> web.Response:
 
 async def countries(request: web.Request) -> web.Response:
     """Render all countries that have a vantage, a measurement or an event."""
-    site = request.app[SITE]
+    site = site_of(request)
     present = await site.present.get()
     opened = present.opened
     rows = country_matrix(site.catalogue.services, present.kinds(), opened)

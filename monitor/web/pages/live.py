@@ -13,8 +13,8 @@ from aiohttp import web
 
 from monitor.store.reading.measurements import list_judged
 from monitor.text.language import _
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE
 
 ROWS = 50
 MAX_STREAMS = 100
@@ -30,7 +30,7 @@ ENDING: web.AppKey[asyncio.Event] = web.AppKey("ending", asyncio.Event)
 
 async def page(request: web.Request) -> web.Response:
     """Render the newest measurements."""
-    site = request.app[SITE]
+    site = site_of(request)
     async with site.database.reading() as connection:
         rows = await list_judged(connection, limit=ROWS)
     values = {"title": _("Live"), "rows": rows, "names": site.service_names}
@@ -58,7 +58,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> None:
-    site, ending = request.app[SITE], request.app[ENDING]
+    site, ending = site_of(request), request.app[ENDING]
     known = (await site.present.get()).revision
     await response.write(b"retry: 5000\n\n")
     began = said = time.monotonic()

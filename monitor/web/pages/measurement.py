@@ -19,9 +19,10 @@ from monitor.text.network_names import network
 from monitor.text.words import rule_comment as comment
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
+from monitor.web.moment import site_of
 from monitor.web.params import after_of, chosen
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 from monitor.web.views import no_measurement
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
@@ -34,7 +35,7 @@ AFTER = "[0-9]{1,18}"
 
 async def page(request: web.Request) -> web.Response:
     """Render a measurement."""
-    site = request.app[SITE]
+    site = site_of(request)
     id = request.match_info["id"]
     found = await site.database.facts.measurement(id)
     if found is None:
@@ -79,17 +80,17 @@ def _same_place(measurement: Measurement) -> Filter:
 async def listing(request: web.Request) -> web.Response:
     """Render the measurements that a filter chooses, newest first."""
     wanted, after = chosen(request), after_of(request, AFTER)
-    async with request.app[SITE].database.reading() as connection:
+    async with site_of(request).database.reading() as connection:
         key = None if after is None else (after[0], int(after[1]))
         rows = await list_judged(connection, wanted, after=key, limit=ROWS + 1)
     kept = {name: value for name, value in request.query.items() if name not in ("after", "lang")}
     query = URL("/").with_query(kept).query_string
     values = {
         "title": _("Measurements"),
-        "heading": _heading(wanted, request.app[SITE].service_names),
+        "heading": _heading(wanted, site_of(request).service_names),
         "rows": rows[:ROWS],
         "wanted": wanted,
-        "names": request.app[SITE].service_names,
+        "names": site_of(request).service_names,
         "filters": f"{query}&" if query else "",
         "following": f"{rows[ROWS - 1].round}-{rows[ROWS - 1].arrival}" if len(rows) > ROWS else "",
     }

@@ -19,14 +19,14 @@ from monitor.interop.csv_text import csv_text
 from monitor.text import words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC, csv_file, json_answer
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE
 from probes.wire.dictionary import field_meanings
 
 
 async def page(request: web.Request) -> web.Response:
     """Render the method."""
-    policy = request.app[SITE].policy
+    policy = site_of(request).policy
     values = {
         "title": _("Method"),
         "rules": rules(policy),
@@ -41,14 +41,14 @@ async def page(request: web.Request) -> web.Response:
 
 async def as_json(request: web.Request) -> web.Response:
     """Rules, techniques, states and policy."""
-    return json_answer(everything(request.app[SITE].policy), headers=PUBLIC)
+    return json_answer(everything(site_of(request).policy), headers=PUBLIC)
 
 
 async def as_csv(request: web.Request) -> web.Response:
     """One row a rule."""
     rows = (
         [" ".join(x) if isinstance(x, tuple) else x for x in msgspec.structs.astuple(rule)]
-        for _heading, found in rules(request.app[SITE].policy)
+        for _heading, found in rules(site_of(request).policy)
         for rule in found
     )
     return csv_file("rules", csv_text([RuleText.__struct_fields__, *rows]), PUBLIC)

@@ -10,18 +10,18 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, EventState, Tier
-from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
+from monitor.web.moment import site_of
 from monitor.web.pages.lone import lone
 from monitor.web.render import render
-from monitor.web.site import SITE
-from monitor.web.views import common_window, event_strips
+from monitor.web.views import common_window, event_strips, known_events, record
 
 CHANGES = 8
 STRIPS = 60
@@ -30,14 +30,15 @@ STRIPS = 60
 
 async def page(request: web.Request) -> web.Response:
     """Render the overview."""
-    site = request.app[SITE]
+    site = site_of(request)
     present = await site.present.get()
     opened, probes = present.opened, fleet(site, present)
     async with site.database.reading() as connection:
-        latest = await list_events(connection, limit=100)
+        latest = await known_events(site, connection, Filter())
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
         chosen = await common_window(site, connection)
+        cited = await record(site, connection, Filter(), "open")
         strip_of = await event_strips(site, connection, shown[:STRIPS], chosen)
     drawn = [(event, (strip_of[event.id], chosen)) for event in shown[:STRIPS]]
     online = [probe for probe, status in active(probes) if status == "online"]
@@ -48,6 +49,7 @@ async def page(request: web.Request) -> web.Response:
     table = country_matrix(site.catalogue.services, present.kinds(), opened)
     values = {
         "title": _("What is blocked now"),
+        "record": cited,
         "scope": scope(shown, site.clock()),
         "headline": event_headlines.overview(
             [event for event in shown if event.stands],

@@ -10,7 +10,6 @@ from operator import attrgetter
 from aiohttp import web
 from msgspec.structs import replace
 
-from monitor.store.reading.events import list_events
 from monitor.text import words
 from monitor.text.language import _
 from monitor.text.network_names import network
@@ -18,10 +17,10 @@ from monitor.web.answers import svg_answer
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth
 from monitor.web.history import range_or_week, sums
+from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen
 from monitor.web.render import environment
-from monitor.web.site import SITE
-from monitor.web.views import drawn_window
+from monitor.web.views import drawn_window, known_events
 
 MAX_ROWS = 40
 """Rows of a picture: those that fail most."""
@@ -42,7 +41,7 @@ FILLS = {
 
 async def svg(request: web.Request) -> web.Response:
     """The picture; a week unless a range is chosen."""
-    site = request.app[SITE]
+    site = site_of(request)
     wanted = chosen(request)
     if wanted.service is None and wanted.country is None and wanted.asn is None:
         raise BadParameterError("service, country or asn: one of them must be given")
@@ -54,7 +53,7 @@ async def svg(request: web.Request) -> web.Response:
         window = await drawn_window(site, connection, span, wanted.service)
         read = await sums(connection, window, services, wanted.country, asns)
         within = replace(wanted, since=window.since, until=window.until)
-        events = await list_events(connection, within)
+        events = await known_events(site, connection, within)
     names = site.service_names
     key_of = attrgetter("country" if by_country else "service")
     made: dict[str, strips.Strip] = strips.strips_by(

@@ -22,7 +22,6 @@ from monitor.detection.model import (
 )
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
-from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
@@ -33,9 +32,10 @@ from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
-from monitor.web.views import drawn_window, strip_rows
+from monitor.web.site import Site
+from monitor.web.views import drawn_window, known_events, record, strip_rows
 from probes.wire.measurement import service_of
 
 MAX_EVENTS = 100
@@ -78,7 +78,7 @@ class LayerRow(msgspec.Struct, frozen=True):
 
 async def country(request: web.Request) -> web.Response:
     """Render a country."""
-    site = request.app[SITE]
+    site = site_of(request)
     code = request.match_info["country"]
     if code != code.upper():
         raise web.HTTPMovedPermanently(f"/c/{code.upper()}")
@@ -88,7 +88,7 @@ async def country(request: web.Request) -> web.Response:
     present = await site.present.get()
     members = [each for each in active(fleet(site, present)) if each[0].country == code]
     async with site.database.reading() as connection:
-        events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
+        events = await known_events(site, connection, Filter(country=code), MAX_EVENTS)
         values = await shared_values(site, connection, here, events, members, chosen_range(request))
     rows = present.states(Filter(country=code))
     opened = open_events(events)
@@ -105,7 +105,7 @@ async def country(request: web.Request) -> web.Response:
 
 async def network(request: web.Request) -> web.Response:
     """Render a network."""
-    site = request.app[SITE]
+    site = site_of(request)
     asn = int(request.match_info["asn"])
     if asn > MAX_ASN:
         raise web.HTTPNotFound(reason="No network has this number.")
@@ -115,7 +115,7 @@ async def network(request: web.Request) -> web.Response:
     members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
     verdicts = present.verdicts(asn)
     async with site.database.reading() as connection:
-        events = await list_events(connection, Filter(asn=asn), limit=MAX_EVENTS)
+        events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS)
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}
@@ -158,7 +158,9 @@ async def shared_values(
     rows = await strip_rows(
         site, connection, window, site.catalogue.services, here.country, here.asns
     )
+    asn = here.asns[0] if here.asns else None
     return {
+        "record": await record(site, connection, Filter(country=here.country, asn=asn)),
         "by_service": service_strips(
             site, rows, window, events, Breadth.NETWORK if here.asns else Breadth.COUNTRY
         ),

@@ -16,8 +16,9 @@ from monitor.text import event_headlines, network_names, words
 from monitor.text.language import _, country_names, current
 from monitor.text.words import COUNTRIES
 from monitor.web.draw.matrix import RANK
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 from probes.wire.target import Service
 
 MAX_WORD = 100
@@ -66,7 +67,7 @@ async def page(request: web.Request) -> web.Response:
     """Redirect to the page of a word, or list what matches it."""
     word = " ".join(request.query.get("q", "").split())[:MAX_WORD]
     low = word.lower()
-    site = request.app[SITE]
+    site = site_of(request)
     for pattern, address in _ADDRESSES:
         if re.fullmatch(pattern, low):
             raise web.HTTPFound(address.format(low))

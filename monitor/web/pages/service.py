@@ -11,16 +11,15 @@ from aiohttp import web
 
 from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, Tier
-from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.text import event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.history import chosen_range
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE
-from monitor.web.views import drawn_window, strip_rows
+from monitor.web.views import drawn_window, known_events, record, strip_rows
 
 MAX_ROWS = 200
 """States in networks on the page; in a large fleet the worst."""
@@ -28,16 +27,17 @@ MAX_ROWS = 200
 
 async def page(request: web.Request) -> web.Response:
     """Render a service."""
-    site = request.app[SITE]
+    site = site_of(request)
     service = site.service(request.match_info["service"])
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     span = chosen_range(request)
     async with site.database.reading() as connection:
-        events = await list_events(connection, Filter(service=service.id), limit=100)
+        events = await known_events(site, connection, Filter(service=service.id))
         opened = {event.country: event for event in events if event.ongoing}
         chosen = await drawn_window(site, connection, span, service.id)
         measured = await strip_rows(site, connection, chosen, [service])
+        cited = await record(site, connection, Filter(service=service.id))
     drawn: dict[str, strips.Strip] = strips.strips_by(
         attrgetter("country"), measured, chosen, site.interval_ms, events
     )
@@ -60,6 +60,7 @@ async def page(request: web.Request) -> web.Response:
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
     values = {
         "title": service.name,
+        "record": cited,
         "service": service,
         "headline": headline(service.name, list(opened.values()), len(countries)),
         "countries": countries,

@@ -27,8 +27,9 @@ from monitor.store.reading.progress import (
 from monitor.text import words
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.fleet import active, fleet, vantage_health
+from monitor.web.moment import site_of
 from monitor.web.render import STALLED_MS, render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 
 LOOK_BACK_SECONDS = 900
 """Time span of rates, divided by the pace; at least three rounds."""
@@ -105,7 +106,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 async def page(request: web.Request) -> web.Response:
     """Render the status."""
-    site = request.app[SITE]
+    site = site_of(request)
     found = await health_of(site)
     values = {
         "title": "Status",
@@ -120,7 +121,7 @@ async def page(request: web.Request) -> web.Response:
 
 async def as_json(request: web.Request) -> web.Response:
     """The same as data."""
-    return json_answer(await health_of(request.app[SITE]), headers=PUBLIC)
+    return json_answer(await health_of(site_of(request)), headers=PUBLIC)
 
 
 async def health_of(site: Site) -> Health:

@@ -24,8 +24,9 @@ from monitor.web.fleet import (
     vantage_health,
     watchlist,
 )
+from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import Site
 
 PAGE_ROWS = 50
 """Vantages a page of the list."""
@@ -39,7 +40,7 @@ MAX_MEASUREMENTS = 60
 
 async def listing(request: web.Request) -> web.Response:
     """Render all vantages, those who have left last."""
-    site = request.app[SITE]
+    site = site_of(request)
     probes = sorted(
         fleet(site, await site.present.get()),
         key=lambda each: (
@@ -71,7 +72,7 @@ async def listing(request: web.Request) -> web.Response:
 
 async def page(request: web.Request) -> web.Response:
     """Render one vantage."""
-    site = request.app[SITE]
+    site = site_of(request)
     id = request.match_info["vantage"]
     present = await site.present.get()
     found = next((each for each in fleet(site, present) if each[0].id == id), None)

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.reading.published import PublishedEvents, published_events
 from monitor.store.records import Added
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, concluded
@@ -39,8 +40,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -61,12 +62,12 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
     # The next version of this program has one script more.
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).parent / "migrations", scripts)
-    (scripts / "versions" / "v0003_colour.py").write_text(NEXT)
+    (scripts / "versions" / "v0004_colour.py").write_text(NEXT)
     monkeypatch.setattr(schema, "_SCRIPTS", scripts)
-    monkeypatch.setattr(schema, "HEAD", "0003")
+    monkeypatch.setattr(schema, "HEAD", "0004")
     store = await open_database(empty_url)
     said = [record.message for record in caplog.records if record.name == schema.__name__]
-    assert said == [f"{store.engines.place}: upgrading schema 0002 to 0003"]
+    assert said == [f"{store.engines.place}: upgrading schema 0003 to 0004"]
     async with store.engines.write.connect() as connection:
         colours = (await connection.execute(sa.text("SELECT colour FROM probe"))).scalars().all()
     assert colours == ["red"]
@@ -83,6 +84,7 @@ async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) ->
             f"ALTER TABLE detector_state ADD COLUMN state {kind}",
             "UPDATE detector_state SET state = (SELECT body FROM state_part)",
             "DROP TABLE state_part",
+            "ALTER TABLE journal DROP COLUMN body",
             "UPDATE alembic_version SET version_num = '0001'",
         ):
             await connection.execute(sa.text(statement))
@@ -91,6 +93,25 @@ async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) ->
     assert await store.conclusions.load("wechat") == (NOON, [b"whole"])
     await store.conclusions.save([concluded(NOON + 1, state=b"next", is_whole=False)], 8)
     assert await store.conclusions.load("wechat") == (NOON + 1, [b"whole", b"next"])
+    await store.close()
+
+
+async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> None:
+    store = await open_database(empty_url)
+    async with store.engines.write.begin() as connection:
+        await connection.execute(sa.text("ALTER TABLE journal DROP COLUMN body"))
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+        await connection.execute(
+            sa.text(
+                "INSERT INTO journal (at, event, service, country, transition) "
+                "VALUES (5, 'e', 'wechat', 'RU', 'opened')"
+            )
+        )
+    await store.close()
+    store = await open_database(empty_url)
+    async with store.reading() as connection:
+        assert await published_events(connection, 9) == PublishedEvents([], 1)
+        assert await published_events(connection, 4) == PublishedEvents([], 0)
     await store.close()
 
 

@@ -14,7 +14,7 @@ from monitor.web.api.openapi import describe
 from monitor.web.app import make_app
 from monitor.web.site import Site
 from tests.world import site as world
-from tests.world.site import Client
+from tests.world.site import CONFIRMED, Client
 
 DOCUMENT = describe("https://reach.example")
 METHODS = ("get", "post")
@@ -92,12 +92,13 @@ async def test_every_described_parameter_is_understood(
     good = {
         "service": "wechat", "target": "wechat/web", "country": "RU", "asn": "AS64501",
         "since": "24h", "until": "2030-01-01", "format": "json", "limit": "5", "after": "",
-        "state": "open",
+        "state": "open", "as_of": "2027-01-15T10:00:09Z",
         "by": "state",
     }  # fmt: skip
     query = {p["name"]: good[p["name"]] for p in operation["parameters"] if p["in"] == "query"}
     if query:
-        assert (await web.get(path, params=query)).status == 200
+        address = path.replace("{id}", CONFIRMED)
+        assert (await web.get(address, params=query)).status == 200
         assert (await web.get(path, params=query | {"limit": "none"})).status == 400
 
 

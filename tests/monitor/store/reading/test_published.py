@@ -1,0 +1,101 @@
+"""Events as they were published at a moment, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import ChangeKind, Event, EventState, Tier
+from monitor.store.database import Database, open_database
+from monitor.store.notes import NOTE, RETRACTION, notes_of
+from monitor.store.reading.published import published_events
+from monitor.store.records import Conclusions, Filter
+from tests.monitor.store.samples import NOON, concluded, event
+
+MINUTE = 60_000
+ID = "00000000000000aa"
+
+
+class Clocked:
+    """A store whose clock is set by hand."""
+
+    def __init__(self, database: Database, clock: list[int]) -> None:
+        self.database, self._clock = database, clock
+
+    def at(self, minute: int) -> None:
+        self._clock[0] = NOON + minute * MINUTE
+
+    async def publish(self, minute: int, told: Event, *kinds: str, **more: object) -> None:
+        self.at(minute)
+        journal = tuple((told.id, kind) for kind in kinds)
+        one: Conclusions = concluded(events=(told,), journal=journal)
+        await self.database.conclusions.save([replace(one, **more)], minute)
+
+    async def read(self, minute: int, chosen: Filter = Filter()) -> list[Event]:  # noqa: B008
+        async with self.database.reading() as connection:
+            found = await published_events(connection, NOON + minute * MINUTE, chosen)
+        assert found.not_recorded == 0
+        return list(found.events)
+
+
+@pytest.fixture
+async def clocked(empty_url: str) -> AsyncIterator[Clocked]:
+    clock = [NOON]
+    database = await open_database(empty_url, now=lambda: clock[0])
+    yield Clocked(database, clock)
+    await database.close()
+
+
+async def test_an_event_is_what_was_published_of_it_then(clocked: Clocked) -> None:
+    first = event(ID, tier=Tier.UNCONFIRMED, agreeing=1)
+    await clocked.publish(1, first, "opened")
+    sure = replace(first, tier=Tier.CONFIRMED, agreeing=3, asns=(1, 2))
+    await clocked.publish(5, sure, "likely", "confirmed")
+    closed = replace(sure, state=EventState.CLOSED, closed=NOON + 8 * MINUTE)
+    await clocked.publish(9, closed, "closed")
+    # What was concluded later, and never published, changes nothing of then.
+    await clocked.publish(20, replace(closed, agreeing=9))
+    assert await clocked.read(0) == []
+    assert await clocked.read(1) == await clocked.read(4) == [first]
+    assert await clocked.read(5) == await clocked.read(8) == [sure]
+    assert await clocked.read(9) == await clocked.read(99) == [closed]
+
+
+async def test_notes_and_retractions_are_those_of_then(clocked: Clocked) -> None:
+    told = event(ID)
+    await clocked.publish(1, told, "opened")
+    clocked.at(3)
+    await clocked.database.notes.add(ID, NOTE, "We ask.", "", token="t")
+    clocked.at(5)
+    await clocked.database.notes.add(ID, RETRACTION, "A filter.", "", token="t")
+    (before,), (noted,), (after,) = [await clocked.read(minute) for minute in (2, 4, 6)]
+    assert notes_of(before) == ()
+    assert [note.text for note in notes_of(noted)] == ["We ask."]
+    assert noted.state is EventState.OPEN
+    assert after.state is EventState.RETRACTED
+
+
+async def test_an_event_that_a_refold_removed_was_published(clocked: Clocked) -> None:
+    told = event(ID)
+    await clocked.publish(1, told, "opened")
+    clocked.at(5)
+    gone = concluded(events=(), journal=((ID, ChangeKind.RETRACTED),), refolded_after=NOON - 1)
+    await clocked.database.conclusions.save([gone], 5)
+    assert [each.state for each in await clocked.read(4)] == [EventState.OPEN]
+    assert [each.state for each in await clocked.read(6)] == [EventState.RETRACTED]
+
+
+async def test_filters_choose_and_the_newest_onset_comes_first(clocked: Clocked) -> None:
+    for number, country in enumerate(("RU", "FR", "RU")):
+        made = event(f"{number:016x}", country=country, asns=(number,), onset=NOON + number)
+        await clocked.publish(number, made, "opened")
+
+    async def ids(**chosen: object) -> list[str]:
+        return [each.id[-1] for each in await clocked.read(9, Filter(**chosen))]  # type: ignore[arg-type]
+
+    assert await ids() == ["2", "1", "0"]
+    assert await ids(country="RU") == ["2", "0"]
+    assert await ids(asn=1) == ["1"]
+    assert await ids(service="signal") == []

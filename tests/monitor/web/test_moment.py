@@ -1,0 +1,143 @@
+"""What is shown of a moment of the past: what was published then, whatever was concluded since."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import Event, EventState
+from monitor.interop.forms import rfc3339
+from monitor.store.database import open_database
+from monitor.store.records import Conclusions
+from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
+from tests.world.scenery import MINUTE, NOW
+from tests.world.site import Client, client, site_of
+from tests.world.stores import migrated
+
+BLOCKED = "WeChat is blocked in one network in Russia."
+ENDED = "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 09:00 to 10:10 UTC."
+PATHS = ("/", "/s/wechat", "/c/RU", "/as/64501", f"/e/{world.CONFIRMED}", "/changes", "/c", "/s")
+
+
+def at(minute: int) -> str:
+    return rfc3339(NOW + minute * MINUTE) or ""
+
+
+def event() -> Event:
+    return next(event for event in world.events() if event.id == world.CONFIRMED)
+
+
+@pytest.fixture
+async def ended(world_file: Path, tmp_path: Path) -> AsyncIterator[Site]:
+    """Ten minutes later the block has ended; five minutes after that it is looked at."""
+    clock = [NOW]
+    copy = tmp_path / "moments.sqlite"
+    shutil.copy(world_file, copy)
+    database = await open_database(await migrated(copy), now=lambda: clock[0])
+    clock[0] = NOW + 10 * MINUTE
+    over = replace(
+        event(),
+        state=EventState.CLOSED,
+        closed=NOW + 10 * MINUTE,
+        ended_latest=world.START + 130 * MINUTE,
+        asns=(64501,),
+    )
+    one = Conclusions(
+        service="wechat", round=NOW, state=b"s", events=(over,), facts=(),
+        journal=((over.id, "closed"),),
+    )  # fmt: skip
+    await database.conclusions.save([one], 0)
+    clock[0] = NOW + 15 * MINUTE
+    yield site_of(database, clock=lambda: clock[0])
+    await database.close()
+
+
+async def read(web: Client, path: str, minute: int | None = None) -> str:
+    query = {} if minute is None else {"as_of": at(minute)}
+    answer = await web.get(path, params=query)
+    assert answer.status == 200, (path, await answer.text())
+    return text_of(await answer.text())
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_page_says_what_was_published_then(ended: Site, path: str) -> None:
+    async with client(ended) as web:
+        now, then = await read(web, path), await read(web, path, 5)
+        before = await web.get(path, params={"as_of": at(-1)})
+        nothing = text_of(await before.text())
+    assert f"As published on {at(5).replace('T', ' ')[:-1]}" in then.replace(" UTC", "")
+    assert "As published on" not in now
+    if path in ("/", "/s/wechat", "/c/RU", "/as/64501", f"/e/{world.CONFIRMED}"):
+        assert BLOCKED in then
+        assert BLOCKED not in now
+        assert ENDED not in then
+        assert ENDED in now
+    # Before anything was published there was nothing to say of it.
+    assert before.status == (404 if path.startswith("/e/") else 200)
+    assert BLOCKED not in nothing
+
+
+async def test_the_api_says_what_was_published_then(ended: Site) -> None:
+    async with client(ended) as web:
+
+        async def events(**query: str) -> dict[str, str]:
+            answer = await web.get("/api/v1/events", params=query)
+            assert answer.status == 200
+            return {row["id"]: row["state"] for row in (await answer.json())["events"]}
+
+        assert (await events(service="wechat", country="RU"))[world.CONFIRMED] == "closed"
+        then = await events(service="wechat", country="RU", as_of=at(5))
+        assert then[world.CONFIRMED] == "open"
+        assert world.CONFIRMED in await events(state="open", as_of=at(5))
+        assert world.CONFIRMED not in await events(state="open", as_of=at(12))
+        assert await events(as_of=at(-1)) == {}
+        for name in ("services", "countries", "networks"):
+            rows = (await (await web.get(f"/api/v1/{name}?as_of={at(5)}")).json())[name]
+            assert any(world.CONFIRMED in row["open_events"] for row in rows), name
+            rows = (await (await web.get(f"/api/v1/{name}")).json())[name]
+            assert not any(world.CONFIRMED in row["open_events"] for row in rows), name
+        one = await (await web.get(f"/api/v1/events/{world.CONFIRMED}?as_of={at(5)}")).json()
+        assert (one["state"], one["confidence"]) == ("open", (await first_confidence(web)))
+
+
+async def first_confidence(web: Client) -> float:
+    rows = (await (await web.get(f"/api/v1/events?as_of={at(1)}")).json())["events"]
+    return float(next(row["confidence"] for row in rows if row["id"] == world.CONFIRMED))
+
+
+async def test_a_citation_names_what_was_published_by_its_hash(ended: Site) -> None:
+    async with client(ended) as web:
+        for path in ("/", "/s/wechat", "/c/RU", "/as/64501", f"/e/{world.CONFIRMED}"):
+            page = await (await web.get(path, params={"as_of": at(5)})).text()
+            found = re.search(r'<a href="(/api/v1/events\?[^"]+)">JSON</a> <code class="hash">'
+                              r"sha256:([0-9a-f]{64})<", page)  # fmt: skip
+            assert found, path
+            body = await (await web.get(found[1].replace("&amp;", "&"))).read()
+            assert hashlib.sha256(body).hexdigest() == found[2], path
+
+
+async def test_a_page_links_itself_as_of_now(ended: Site) -> None:
+    async with client(ended) as web:
+        page = await (await web.get("/c/RU")).text()
+        found = re.search(r'href="(/c/RU\?as_of=[^"]+)"', page)
+        assert found
+        again = await (await web.get(found[1].replace("%3A", ":"))).text()
+    heading = re.compile("<h1>(.*?)</h1>")
+    assert heading.findall(page) == heading.findall(again)
+
+
+async def test_the_future_is_refused(ended: Site) -> None:
+    async with client(ended) as web:
+        for path in ("/", "/api/v1/events"):
+            answer = await web.get(path, params={"as_of": at(16)})
+            assert answer.status == 400
+            assert "must not be in the future" in await answer.text()
+            assert (await web.get(path, params={"as_of": "yesterday"})).status == 400
