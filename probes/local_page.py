@@ -10,6 +10,7 @@ import datetime as dt
 import html
 from collections.abc import Iterable
 
+from probes import contributions
 from probes.local_http import PageReply, PageRequest
 from probes.status import REVOKED, ProbeStatus, month_end_bytes, notices
 from probes.summary import FunctionSummary, service_lines
@@ -85,17 +86,25 @@ def _page(
         for line in notices(status, status.updated_ms, language=language)
     )
     lines = service_lines(catalogue, found, language) or [say(language, "nothing_yet")]
+    names = {service.id: service.name for service in catalogue.services}
+    helped = contributions.lines(status.contributions, names, language)
     if status.offline:
         lines = []  # they would all say the same
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    items, others = _items(lines), _items(helped)
+    if others:
+        others = f"<h2>{html.escape(say(language, 'for_others'))}</h2><ul>{others}</ul>"
     title = html.escape(say(language, "title"))
     return (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width">'
         '<meta http-equiv="refresh" content="60">'
-        f"<style>{_STYLE}</style><h1>{title}</h1>{warnings}<dl>{rows}</dl><ul>{items}</ul>"
+        f"<style>{_STYLE}</style><h1>{title}</h1>{warnings}<dl>{rows}</dl><ul>{items}</ul>{others}"
         f"<p>{html.escape(say(language, 'only_here'))}</p></html>\n"
     )
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
 
 
 def _time(at_ms: int) -> str:

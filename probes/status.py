@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from probes import state_directory
+from probes.contributions import Contribution
 from probes.delivery.spool import SpoolCounts
 from probes.rounds.scheduler import MONTH_MS
 from probes.wire import codec
@@ -125,6 +126,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     sign-in page, a wrong clock, or a proxy that reads TLS."""
     clock_offset_ms: int = 0
     """This machine's clock minus that of the liveness hosts."""
+    contributions: tuple[Contribution, ...] = ()
+    """Confirmed events that measurements of this probe support, the newest last."""
     paused: bool = False
     resumed_ms: int = 0
     metered: bool = False
@@ -165,7 +168,7 @@ def message(
 def after_restart(earlier: ProbeStatus | None) -> dict[str, Any]:
     """What a restart does not change, as fields of the new status."""
     names = ("measured_ms", "last_round_took_ms", "last_round_failed", "last_ack_ms", "revoked",
-             "month", "month_spent_bytes")  # fmt: skip
+             "month", "month_spent_bytes", "contributions")  # fmt: skip
     return {} if earlier is None else {name: getattr(earlier, name) for name in names}
 
 

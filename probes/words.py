@@ -7,6 +7,7 @@ Other texts (help, errors, log) are for whoever runs the program, and in English
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def function_name(language: str, target: str) -> str:
 def is_plural(language: str, target: str) -> bool:
     """Whether the name of a target's function is a plural: calls work, messaging works."""
     return function_of(target) in _PLURAL.get(language, ())
+
+
+def language_of_terminal(environment: Mapping[str, str]) -> str:
+    """Return the language that the locale of a terminal asks for, as gettext looks for it."""
+    names = (environment.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return language_of(next(filter(None, names), ""))
 
 
 def language_of(wanted: str) -> str:

@@ -128,6 +128,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"protocols"},
         {"rounds"},
         {"words"},
+        {"contributions"},
         {"reflector", "metrics", "status", "summary", "local_page", "remote_catalogue"},
         {"daemon"},
         {"cli"},

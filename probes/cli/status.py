@@ -16,14 +16,18 @@ from typing import TextIO
 
 import msgspec
 
+from probes import contributions
+from probes.catalogue.load import load
 from probes.cli import consent
 from probes.cli.once import table_rows
 from probes.delivery.spool import PENDING, QUARANTINED, read_lines
 from probes.metered import default_device, routes
 from probes.rounds.scheduler import ENOUGH_VANTAGES
 from probes.state_directory import is_locked, paused
-from probes.status import ProbeStatus, load, month_end_bytes, notices, problem
+from probes.status import ProbeStatus, month_end_bytes, notices, problem
+from probes.status import load as load_status
 from probes.wire import codec
+from probes.words import language_of_terminal, say
 
 _STATES = {PENDING: "waiting", QUARANTINED: "damaged or too large"}
 
@@ -33,7 +37,7 @@ def present(directory: Path) -> ProbeStatus | None:
     read the directory."""
     with contextlib.suppress(FileNotFoundError):
         os.scandir(directory).close()
-    status = load(directory)
+    status = load_status(directory)
     if status is None:
         return None
     return msgspec.structs.replace(status, paused=status.paused or paused(directory))
@@ -48,9 +52,11 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
     """Print the status; return the problem, empty when there is none."""
     status = present(directory)
     why = problem(status, now_ms, running=is_locked(directory))
+    language = language_of_terminal(os.environ)
     told = []
     if status is not None and not why:
-        told = notices(status, now_ms, route=bool(default_device(*routes())))
+        route = bool(default_device(*routes()))
+        told = notices(status, now_ms, route=route, language="en" if as_json else language)
     if as_json:
         fields = {} if status is None else msgspec.to_builtins(status)
         answer = {"working": not why, "problem": why, "illness": why, "notices": told, **fields}
@@ -89,6 +95,11 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
     }
     for key, words in lines.items():
         out.write(f"{key:<14} {words}\n")
+    if s.contributions:
+        out.write(f"\n{say(language, 'for_others')}\n")
+        names = {service.id: service.name for service in load(None).services}
+        for line in contributions.lines(s.contributions, names, language):
+            out.write(f"  {line}\n")
     return why
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from probes.config import AgentConfig
+from probes.daemon.contribution_keeper import ContributionKeeper
 from probes.daemon.hold import Hold
 from probes.daemon.interval_planner import IntervalPlanner
 from probes.daemon.recorder import Recorder
@@ -72,6 +73,9 @@ class Agent:
         self._keeper = keeper_of_last_run(
             config, setup, taken, self._spool, outbox.stats, account.wire_bytes, log
         )
+        self._contributions = ContributionKeeper(
+            setup.probe, self._spool, self._keeper, setup.network.wall_ms
+        )
         self._hold = Hold(config, self._keeper, log, setup.network.wall_ms)
         self._recorder = Recorder(self._spool, self._location, shown, report)
         self._runner = RoundRunner(
@@ -112,6 +116,8 @@ class Agent:
             status=lambda state: self._keeper.message(state, boot, config.consent),
             location=lambda: self._runner.place,
             on_retest=self._rounds.offer_retest,
+            on_event=self._contributions.offer,
+            wants_events=self._contributions.wanted,
             on_connect=self._location.reconnected,
             on_catalogue=None if remote is None else remote.offer,
         )

@@ -30,6 +30,10 @@ class DaemonSide(msgspec.Struct, frozen=True, kw_only=True):
     on_retest: Callable[[Retest], None] = lambda _: None
     on_catalogue: Callable[[bytes], None] | None = None
     """Receives the signed catalogues that the monitor publishes, if they are wanted."""
+    on_event: Callable[[bytes], None] = lambda _: None
+    """Receives the events of this probe's country."""
+    wants_events: Callable[[], bool] = lambda: False
+    """Whether they are wanted again; asked where the broker may send what can wait."""
     on_connect: Callable[[], Awaitable[bool]] | None = None
     """Awaited for each new connection. Returns whether it has changed measurements in the spool."""
 
@@ -63,6 +67,8 @@ class BrokerSession:
         self._connection, self._probe, self._outbox = connection, probe, outbox
         self._daemon, self._finish, self._plenty, self._log = daemon, finish, plenty, log
         self._takes_catalogue = False
+        self._events = ""
+        """The topic of events that is subscribed to."""
         self._retests = ""
         """The topic of retests that is subscribed to."""
 
@@ -108,12 +114,22 @@ class BrokerSession:
             await self._connection.subscribe(topic)
             self._retests = topic
 
+    async def _subscribe_to_events(self) -> None:
+        """Subscribe to the events of this probe's country, which the broker then sends at once:
+        not after each new connection on a line that fails often."""
+        country = self._daemon.location()[0]
+        known = country != UNKNOWN_LOCATION[0] and not self._events
+        if known and self._plenty() and self._daemon.wants_events():
+            self._events = topics.events_in(country)
+            await self._connection.subscribe(self._events)
+
     async def _send_heartbeats(self) -> None:
         while True:
             await asyncio.sleep(self._outbox.times.heartbeat)
             await self._publish_status("heartbeat")
             await self._subscribe_to_catalogue()
             await self._subscribe_to_retests()
+            await self._subscribe_to_events()
 
     async def _receive(self) -> None:
         daemon = self._daemon
@@ -125,6 +141,8 @@ class BrokerSession:
                     daemon.on_catalogue(message.payload)
                 elif message.topic == topics.retest(*daemon.location()):
                     daemon.on_retest(decode_retest(message.payload))
+                elif topics.is_event(message.topic):
+                    daemon.on_event(message.payload)
             except codec.WireError as error:
                 self._log(
                     "invalid message",

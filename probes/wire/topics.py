@@ -36,6 +36,16 @@ def events(service: str, country: str) -> str:
     return f"{PREFIX}/events/{service}/{country}"
 
 
+def events_in(country: str) -> str:
+    """What matches the events of a country."""
+    return events("+", country)
+
+
+def is_event(topic: str) -> bool:
+    """Whether an event is published there."""
+    return topic.startswith(f"{PREFIX}/events/")
+
+
 def probe_of(topic: str) -> str | None:
     """The probe id in a `m/`, `ack/` or `status/` topic; None for any other topic."""
     head, _, probe = topic.rpartition("/")

@@ -1,6 +1,7 @@
 import pytest
 
 from probes.catalogue.load import load
+from probes.contributions import Contribution
 from probes.local_http import PageReply, PageRequest
 from probes.local_page import reply
 from probes.summary import Cause, FunctionSummary
@@ -43,6 +44,16 @@ def test_it_speaks_the_volunteers_language(language: str) -> None:
     assert say(language, "title").replace("'", "&#x27;") in page.body
     assert say(language, "is_offline") in page.body
     assert "WeChat" not in page.body, "all functions fail on a machine that is offline"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_says_what_measurements_of_this_probe_showed_others(language: str) -> None:
+    title = say(language, "for_others").replace("'", "&#x27;")
+    assert title not in shown(language).body
+    told = Contribution(event="a", service="wechat", country="RU", began="2026-11-29", vantages=3)
+    for offline in (False, True):
+        page = shown(language, contributions=(told,), offline=offline).body
+        assert f"<h2>{title}</h2><ul><li>WeChat (RU)" in page
 
 
 def test_a_revoked_and_a_paused_probe() -> None:

@@ -3,12 +3,15 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from probes.cli import status
+from probes.contributions import Contribution
 from probes.delivery.spool import Spool
 from probes.state_directory import set_paused
 from probes.status import FILE, load, save
 from probes.wire.measurement import EndpointRef
+from probes.words import language_of_terminal, say
 from tests.probes.delivery.test_spool import PROBE, draft
 from tests.probes.test_status import NOW, probe_status
 
@@ -45,6 +48,38 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
     assert json.loads(out.getvalue())["probe"] == PROBE
     (tmp_path / FILE).write_text("{")
     assert load(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "line"),
+    [
+        ({}, "What your measurements helped to show", "seen by your probe first"),
+        ({"LANG": "fr_FR.UTF-8"}, "Ce que vos mesures", "vu en premier par votre sonde"),
+        ({"LC_ALL": "ru_RU.UTF-8", "LANG": "fr_FR.UTF-8"}, "Что помогли", "ваш зонд увидел"),
+        ({"LC_MESSAGES": "zh_CN.UTF-8"}, "您的测量", "最先发现"),
+    ],
+)
+def test_what_it_did_for_others_in_the_language_of_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: dict[str, str], title: str, line: str
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    told = Contribution(event="a", service="wechat", country="RU", began="2026-11-29", first=True)
+    save(tmp_path, probe_status(contributions=(told,), paused=True))
+    out = io.StringIO()
+    status.show_status(tmp_path, NOW, as_json=False, out=out)
+    *_, above, last = out.getvalue().splitlines()
+    assert above.startswith(title)
+    assert last.startswith("  WeChat (RU)")
+    assert line in last
+    assert say(language_of_terminal(locale), "is_paused") in out.getvalue()
+    out = io.StringIO()
+    status.show_status(tmp_path, NOW, as_json=True, out=out)
+    found = json.loads(out.getvalue())
+    assert found["contributions"][0]["first"]
+    assert found["notices"] == [say("en", "is_paused")]
 
 
 def test_the_monitors_catalogue_and_its_new_services_are_named(tmp_path: Path) -> None:

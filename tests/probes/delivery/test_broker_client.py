@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from probes.delivery.broker_client import Access, BrokerClient
-from probes.delivery.broker_session import DaemonSide
+from probes.delivery.broker_session import UNKNOWN_LOCATION, DaemonSide
 from probes.delivery.outbox import DeliveryTimes, Outbox
 from probes.delivery.received_quota import BURST_BYTES
 from probes.delivery.spool import Spool
@@ -57,6 +57,7 @@ class Rig:
     def __init__(self, directory: Path, url: str, times: DeliveryTimes) -> None:
         self.spool = Spool(directory, PROBE)
         self.log = io.StringIO()
+        self.location, self.events, self.wants_events = UNKNOWN_LOCATION, list[bytes](), False
         common: Any = {"now_ms": lambda: 5, "rng": random.Random(1), "log": Log(self.log)}
         self.outbox = Outbox(self.spool, secrets.token_hex(4), times=times, **common)
         self.client = BrokerClient(
@@ -65,6 +66,9 @@ class Rig:
             DaemonSide(
                 status=lambda state: codec.Status(state=state, version="1"),
                 on_connect=self.connected,
+                location=lambda: self.location,
+                on_event=self.events.append,
+                wants_events=lambda: self.wants_events,
             ),
             **common,
         )

@@ -7,12 +7,13 @@ from pathlib import Path
 from probes.delivery.outbox import UNANSWERED_ATTEMPTS, DeliveryTimes
 from probes.runtime import mqtt
 from probes.runtime.broker_url import parse_broker
-from probes.wire import codec
+from probes.wire import codec, topics
 from tests.probes.delivery.test_broker_client import QUICK, rig
 from tests.probes.delivery.test_broker_client import pytestmark as pytestmark
 from tests.probes.delivery.test_spool import PROBE, draft
 from tests.world.collector import collecting
 from tests.world.mosquitto import Mosquitto, running_mosquitto
+from tests.world.waiting import eventually
 
 
 async def test_a_round_is_one_batch_and_is_sent_after_the_acknowledgement(
@@ -164,3 +165,34 @@ async def test_what_was_on_its_way_is_made_anew_when_the_spool_was_changed(tmp_p
     assert sent[0].catalogue != "cleaned"
     assert {m.catalogue for m in sent[before:]} == {"cleaned"}
     assert {m.id for m in sent} == {sent[0].id}
+
+
+async def test_the_events_of_its_country_are_read_where_they_are_wanted(tmp_path: Path) -> None:
+    """After the first heartbeat: a line that fails often does not fetch them again and again."""
+    with running_mosquitto(tmp_path / "b") as server:
+        async with mqtt.connect(parse_broker(server.url), client_id="monitor") as monitor:
+            for service, country in (("wechat", "RU"), ("signal", "RU"), ("wechat", "FR")):
+                body = f"{service} {country}".encode()
+                await monitor.publish(topics.events(service, country), body, retain=True)
+            async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
+                await collector.wait(lambda: [s.state for s in collector.states].count("heartbeat"))
+                r.location = ("RU", 64501)
+                await collector.wait(lambda: len(collector.states) > 3)
+                assert r.events == [], "not wanted"
+                r.wants_events = True
+                await eventually(lambda: sorted(r.events) == [b"signal RU", b"wechat RU"])
+                await monitor.publish(topics.events("wechat", "RU"), b"again", retain=True)
+                await eventually(lambda: b"again" in r.events)
+                assert len(r.events) == 3
+
+
+async def test_a_probe_without_a_place_asks_for_no_events(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path / "b") as server:
+        async with mqtt.connect(parse_broker(server.url), client_id="monitor") as monitor:
+            await monitor.publish(topics.events("wechat", "ZZ"), b"x", retain=True)
+            async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
+                r.wants_events = True
+                await collector.wait(
+                    lambda: [s.state for s in collector.states].count("heartbeat") > 2
+                )
+                assert r.events == []
