@@ -10,7 +10,7 @@ from probes.daemon.shown_functions import ShownFunctions
 from probes.daemon.steady_spool import SteadySpool
 from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
-from probes.rounds.last_failures import dead_endpoints, failed_endpoints
+from probes.rounds.last_failures import dead_endpoints, failed_endpoints, repeated_endpoints
 from probes.rounds.liveness import certificates_valid, reached_hosts
 from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
@@ -54,6 +54,8 @@ class RoundTally:
         """When each endpoint failed, as in `failed_endpoints`."""
         self.dead: set[str] = set()
         """Endpoints of which nothing worked, as in `dead_endpoints`."""
+        self.examined: set[str] = set()
+        """Endpoints of which a step was taken again, as in `repeated_endpoints`."""
         self.broken: set[str] = set()
         """Targets of which an endpoint failed."""
         self.new_failures = 0
@@ -70,6 +72,7 @@ class RoundTally:
         failed = failed_endpoints(measurement)
         self.failed.update(failed)
         self.dead |= dead_endpoints(measurement)
+        self.examined |= repeated_endpoints(measurement)
         if measurement.target in LIVENESS_TARGETS:
             self.online = self.online or bool(reached_hosts(measurement))
             self._certificates.update(certificates_valid(measurement))

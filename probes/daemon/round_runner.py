@@ -20,7 +20,7 @@ from probes.log import Log
 from probes.rounds import scheduler
 from probes.rounds.handed_over import HandedOver
 from probes.rounds.last_failures import failed_endpoints, failing_targets
-from probes.rounds.profile import Profile
+from probes.rounds.profile import REST_MS, Profile
 from probes.rounds.retests import PlannedRetest
 from probes.rounds.round import measure_retest, measure_round
 from probes.rounds.round_plan import RoundPlan, Setup
@@ -61,6 +61,8 @@ class RoundRunner:
         """When each endpoint failed, see `probes.rounds.last_failures`."""
         self._dead: set[str] = set()
         """Those of which nothing worked."""
+        self._examined_ms: dict[str, int] = {}
+        """The round in which each was last examined with repeats."""
         self._handed_over = HandedOver()
 
     @property
@@ -118,6 +120,7 @@ class RoundRunner:
             self._outbox.round_closed()
         self._history.update(tally.failed)
         self._dead = self._dead - tally.failed.keys() | tally.dead
+        self._examined_ms.update(dict.fromkeys(tally.examined, plan.round_ms))
         self.rounds += 1
         # The rounds after one that shows everything cost less.
         usual = self.profile.full or not everything
@@ -164,13 +167,23 @@ class RoundRunner:
             intervals_after_failure=profile.intervals(interval, failed=True, thin=thin),
             brief=thin > 1,
             thorough_bytes=thorough_bytes,
-            dead=frozenset(self._dead),
+            dead=self._briefly_shown(coming.round_ms, thin, thorough_bytes),
             lean=not profile.full,
             reserve=[target for target in targets if target not in due],
             history=self._history,
             limit_seconds=scheduler.limit_seconds(interval),
             handed_over=self._handed_over.addresses(self.setup.network.wall_ms()),
         )
+
+    def _briefly_shown(self, round_ms: int, thin: int, thorough_bytes: float) -> frozenset[str]:
+        """The endpoints of which it is enough to show that still nothing works: where traffic is
+        limited, as long as they were examined lately, and without exception where it is short."""
+        if thin > 1:
+            return frozenset(self._dead)
+        if math.isinf(thorough_bytes) or self.profile.full:
+            return frozenset()
+        since = round_ms - REST_MS
+        return frozenset(e for e in self._dead if self._examined_ms.get(e, -1) > since)
 
     async def _note(self, plan: RoundPlan, tally: RoundTally, took: float) -> None:
         """Put a round that has ended into status and log."""

@@ -193,6 +193,11 @@ class EndpointRun:
         """The names and the address for contrasts."""
         return self.means.sni
 
+    def examine(self) -> None:
+        """Measure with every contrast from now on: something has changed."""
+        self.course = msgspec.structs.replace(self.course, brief=False, repeats=True)
+        self.addresses.brief = False
+
     def once(self, key: str) -> bool:
         """Return True for the first call with this key: for steps taken once an endpoint."""
         new = key not in self._once

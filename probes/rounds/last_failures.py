@@ -11,6 +11,7 @@ from probes.wire.observation import (
     HANDED_OVER,
     AppExchange,
     AtAddress,
+    Contrast,
     DNSLookup,
     Observation,
     Purpose,
@@ -43,6 +44,15 @@ def dead_endpoints(measurement: Measurement) -> frozenset[str]:
     dialled = {endpoint for endpoint, place in tried if place is not None}
     alive = {endpoint for endpoint, place in tried - failed if place or endpoint not in dialled}
     return frozenset(endpoint for endpoint, _ in failed if endpoint not in alive)
+
+
+def repeated_endpoints(measurement: Measurement) -> frozenset[str]:
+    """Return the endpoints of which a step was taken again, as where a failure is examined."""
+    return frozenset(
+        seen.endpoint
+        for seen in measurement.observations
+        if isinstance(seen, AtAddress) and seen.contrast is Contrast.REPEAT
+    )
 
 
 def _place(seen: Observation) -> tuple[str, int] | None:

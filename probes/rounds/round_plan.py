@@ -47,15 +47,14 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     intervals_after_failure: Mapping[str, int] = {}
     """The same of each target that fails now, if that is shorter."""
     brief: bool = False
-    """Endpoints that failed in their last measurement are measured with one contrast, and those of
-    `dead` once, at one address, as long as they fail there: that the block goes on is little to
-    show."""
+    """Endpoints that failed in their last measurement are measured with one contrast."""
     thorough_bytes: float = math.inf
     """Once a round has carried so much, what fails in it is measured with one contrast and without
     repeats: when much is blocked at once, a round must not cost the next ones."""
     dead: Collection[str] = ()
-    """The endpoints (by id) of which nothing worked in their last measurement: see
-    `probes.rounds.last_failures`."""
+    """The endpoints (by id) of which nothing worked in their last measurement, and that need not be
+    examined again: they are measured once, at one address and with one contrast, as long as that
+    fails."""
     lean: bool = False
     """An endpoint that did not fail in its last round is dialled at one address, at the others only
     when that one fails; and of the endpoints of a target that are alternatives, two are measured in

@@ -218,9 +218,9 @@ def _thrift(this: RoundContext, endpoint: Endpoint, failed: bool) -> _Thrift:
     it leaves out nothing."""
     if this.setup.vantage.role is Role.CONTROL:
         return _Thrift()
-    dear, known = this.is_dear(), failed and this.plan.brief
-    dead = failed and (dear or known) and endpoint.id in this.plan.dead
-    return _Thrift(brief=dear or known, once=dear or dead, dead=dead)
+    dear, dead = this.is_dear(), failed and endpoint.id in this.plan.dead
+    known = failed and this.plan.brief
+    return _Thrift(brief=dear or dead or known, once=dear or dead, dead=dead)
 
 
 def _throughput(
@@ -300,6 +300,8 @@ async def _run_endpoint(this: RoundContext, run: EndpointRun, target: str) -> No
             if run.addresses.lean and endpoint.host and not as_before:
                 # No change may rest on one address alone. The others have time of their own.
                 run.addresses.lean = False
+                if run.course.failed_last_round and not this.is_dear():
+                    run.examine()
                 await _ends(measure(run), run, target)
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace as setup_replace
@@ -14,6 +15,7 @@ from probes.rounds.retests import PlannedRetest
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.scheduler import NextRound
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement, Role, Vantage
+from probes.wire.observation import Contrast, Purpose
 from probes.wire.retest import FailedAddresses, Retest
 from probes.wire.target import Endpoint, Service, Target
 from tests.probes.daemon.in_process import agent_here
@@ -103,6 +105,36 @@ async def test_a_thin_round_is_brief_about_what_was_dead_in_the_one_before(
     (endpoint,) = {seen.endpoint for seen in rounds.emits[0].observations}
     told = [(plan.brief, set(plan.dead), plan.thorough_bytes) for plan in rounds.plans]
     assert told == [(False, set(), 7.0), (True, {endpoint}, 3.0), (True, set(), 3.0)]
+    await agent._spool.close()
+
+
+@pytest.mark.parametrize(
+    ("hours", "thorough_bytes", "full", "shown"),
+    [
+        pytest.param(0.5, 7.0, False, True, id="examined lately"),
+        pytest.param(8.5, 7.0, False, False, id="examined long ago"),
+        pytest.param(0.5, math.inf, False, False, id="without a budget"),
+        pytest.param(0.5, 7.0, True, False, id="everything in every round"),
+    ],
+)
+async def test_what_is_dead_and_was_examined_lately_is_briefly_shown(
+    tmp_path: Path,
+    rounds: Rounds,
+    hours: float,
+    thorough_bytes: float,
+    full: bool,
+    shown: bool,
+) -> None:
+    agent = agent_here(tmp_path / "s", full=full)
+    failed = draft(failure="connection_refused")
+    (connect,) = failed.observations
+    repeat = replace(connect, contrast=Contrast.REPEAT, purpose=Purpose.CONTRAST)
+    rounds.emits = [replace(failed, observations=(connect, repeat))]
+    await agent._runner.run(COMING, 1, 7.0)
+    rounds.emits = [failed]
+    later = replace(COMING, round_ms=COMING.round_ms + int(hours * 3_600_000))
+    await agent._runner.run(later, 1, thorough_bytes)
+    assert set(rounds.plans[1].dead) == ({connect.endpoint} if shown else set())
     await agent._spool.close()
 
 

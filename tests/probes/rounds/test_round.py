@@ -16,7 +16,7 @@ from probes.endpoint.timeouts import Timeouts
 from probes.net.guard import Guard
 from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
-from probes.rounds.last_failures import dead_endpoints, failed_endpoints
+from probes.rounds.last_failures import dead_endpoints, failed_endpoints, repeated_endpoints
 from probes.rounds.round import measure_retest, measure_round, round_bound_seconds
 from probes.rounds.round_plan import RoundPlan
 from probes.wire.codec import decode, encode
@@ -267,7 +267,9 @@ async def test_a_brief_round_shows_with_one_address_that_a_block_goes_on():
         (whole,) = await run(net, chosen, lean=True)
         assert set(_subjects(whole)) == set(addresses)
         known = {"history": failed_endpoints(whole), "dead": dead_endpoints(whole)}
-        (brief,) = await run(net, chosen, lean=True, brief=True, **known)
+        assert repeated_endpoints(whole) == dead_endpoints(whole)
+        (brief,) = await run(net, chosen, lean=True, **known)
+        assert not repeated_endpoints(brief)
         assert list(_subjects(brief).values()) == ["connection_reset"]
         assert dead_endpoints(brief) == dead_endpoints(whole)
         assert [o.contrast for o in brief.observations if isinstance(o, TLSHandshake)] == [
@@ -310,12 +312,36 @@ async def test_a_brief_round_dials_every_address_once_one_works_again():
             net,
             [target("wechat/a", one)],
             lean=True,
-            brief=True,
             history={one.id: 1},
             dead=(one.id,),
         )
         assert _subjects(again) == dict.fromkeys(addresses)
         assert dead_endpoints(again) == set()
+
+
+async def test_where_one_address_works_again_the_others_are_examined():
+    addresses = ("127.0.0.1", "127.0.0.2")
+    async with (
+        tls_server.serve(GOOD) as first,
+        tls_server.serve(tls_server.reset, addresses[1], port=first.port),
+        internet(TABLE | {"wechat.test": Address(*addresses)}) as net,
+    ):
+        one = endpoint(first.port)
+        for interval in (0, 1):  # the address of the first try is another each time
+            (partly,) = await run(
+                net,
+                [target("wechat/a", one)],
+                lean=True,
+                round_ms=1_795_521_600_000 + 60_000 * interval,
+                history={one.id: 1},
+                dead=(one.id,),
+            )
+            seen = _subjects(partly)
+            if seen.get(addresses[0], "") is None:
+                assert seen == {addresses[0]: None, addresses[1]: "connection_reset"}
+                assert repeated_endpoints(partly) == {one.id}
+            else:
+                assert seen == {addresses[1]: "connection_reset"}
 
 
 async def run_again(
