@@ -19,12 +19,11 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector import schedule
 from monitor.detector.arrivals import Arrivals
-from monitor.detector.closed_rounds import ClosedRounds
 from monitor.detector.conclusion_writer import ConclusionWriter, OnChange
-from monitor.detector.late_rounds import LateRounds
 from monitor.detector.leadership import Leadership
 from monitor.detector.newest_rounds import NewestRounds
 from monitor.detector.open_rounds import OpenRounds
+from monitor.detector.past_rounds import PastRounds
 from monitor.detector.rest import FACTOR, Work
 from monitor.detector.retest_publisher import OnRetest, RetestTracker
 from monitor.detector.round_reader import RoundReader
@@ -73,9 +72,9 @@ class Detector:
         self._writer = ConclusionWriter(database, policy, self._arrivals, clock, self.on_change)
         reader = RoundReader(database.facts, policy, self.fingerprints)
         newest = NewestRounds(database, reader, policy, clock, self.rest_factor)
-        facts = (database, policy, self.fingerprints, reader)
-        self._closed_rounds = ClosedRounds(*facts, newest, self._retests, self._writer)
-        self._late_rounds = LateRounds(*facts, newest, self._retests, self._writer)
+        self._past_rounds = PastRounds(
+            database, policy, self.fingerprints, reader, newest, self._retests, self._writer
+        )
         self._open_rounds = OpenRounds(
             database.facts, reader, self._retests, policy, self.fingerprints, clock
         )
@@ -140,7 +139,7 @@ class Detector:
         services, folded = self._arrivals.services, False
         for service in schedule.recently_late(services, self.clock(), self.policy):
             progress, work = services[service], Work(self.rest_factor)
-            folded |= await self._late_rounds.fold(service, progress, self._pause)
+            folded |= await self._past_rounds.fold_again(service, progress, self._pause)
             await self._retests.request(progress.state, self.clock(), new_round=True)
             progress.rest = work.rest(self.clock())
         return folded
@@ -151,7 +150,7 @@ class Detector:
         if service is None:
             return False
         progress = services[service]
-        folded = await self._late_rounds.fold(service, progress, self._pause)
+        folded = await self._past_rounds.fold_again(service, progress, self._pause)
         progress.refolded_at = self.clock()
         progress.refold_rest = work.rest(progress.refolded_at)
         return folded
@@ -179,7 +178,7 @@ class Detector:
                 closed[service] = [stored.round for stored in over]
                 ends += [stored.round + stored.interval for stored in over]
         await self._pause()
-        await self._closed_rounds.fold(services, closed, self._pause)
+        await self._past_rounds.fold(services, closed, self._pause)
         if self.observe_lag is not None:
             now = self.clock()
             for end in ends:

@@ -1,9 +1,11 @@
-"""Late facts over a real store: in whatever order they arrive, the same bytes; nothing is announced
-about the past."""
+"""Rounds that are over, folded over a real store. Late facts in whatever order they arrive give the
+same bytes; nothing is announced about the past."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,14 @@ from monitor.detection.model import EventState, State, Tier
 from monitor.store.reading.counts import timeline
 from monitor.store.reading.measurements import list_judged
 from monitor.store.retention import prune
+from probes.wire.measurement import Role
 from tests.monitor.detector.live import (
     BLOCK,
     END,
     POLICY,
     World,
     arrived,
+    folded,
     kinds,
     shown,
     world,
@@ -36,6 +40,41 @@ from tests.monitor.fleet import (
 )
 
 __all__ = ["world"]
+
+
+async def test_services_are_folded_each_by_itself(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.arrive(rounds(range(10), target="signal/chat"))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.service == "wechat"
+    assert await world.database.conclusions.load("signal") is not None
+
+
+async def test_what_lies_in_a_hole_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.arrive(rounds([0, 1, 9000, 9001]))
+    await world.arrive(rounds(range(2, 9000, 180), target="signal/chat"))
+    asked: list[tuple[int, int]] = []
+    real = world.database.facts.lines
+
+    def lines(first: int, last: int, services: Collection[str], role: Role, after: int = 0) -> Any:
+        asked.append((first, last))
+        return real(first, last, services, role, after)
+
+    monkeypatch.setattr(world.database.facts, "lines", lines)
+    world.now = START + 9100 * INTERVAL
+    await world.detector.run_once()
+    assert await folded(world) == START + 9001 * INTERVAL
+    # Chunks of signal's rounds may be longer, but never reach over the hole in wechat's alone.
+    monkeypatch.undo()
+    await world.arrive(rounds([9500, 18_000, 18_001]))
+    asked.clear()
+    monkeypatch.setattr(world.database.facts, "lines", lines)
+    await world.settle(START + 18_100 * INTERVAL)
+    assert max(last - first for first, last in asked) <= INTERVAL + POLICY.ms(300)
+    assert await folded(world) == START + 18_001 * INTERVAL
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.rest) for n in (1, 2, 3))])
