@@ -16,13 +16,11 @@ from monitor.detection.judge import certificates
 from monitor.detection.judge.controls import SharedEvidence
 from monitor.detection.judge.elsewhere import (
     FAILING,
-    Endings,
     Sightings,
     compared,
     dialled_in_vain,
 )
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
-from monitor.detection.judge.recognised import Recognised
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.lateness import LATE, arrived_late, timely
 from monitor.detection.model import Fact, Stored, StoredLine, Verdict
@@ -30,18 +28,24 @@ from monitor.detection.observed.background import RoundBackground
 from monitor.detection.observed.liveness import Hosts
 from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role, service_of
+from probes.wire.measurement import LIVENESS_TARGETS, Role, service_of
 
 NO_HOSTS = Hosts()
 
 
-class _Accusing(NamedTuple):
-    """A measurement whose verdict rests on what the service's other targets show."""
+class _Judged(NamedTuple):
+    """A measurement with its fact, which others in the round may change."""
 
-    given: Stored | StoredLine
+    subject: Subject
+    late: bool
     facts: list[Fact]
     place: int
     """Of its fact among these."""
+
+    def change(self, **changes: object) -> None:
+        """Put a changed fact in its place."""
+        fact = self.facts[self.place]
+        self.facts[self.place] = msgspec.structs.replace(fact, **changes)
 
 
 class _Siblings(NamedTuple):
@@ -57,17 +61,6 @@ def _remarked(verdict: Verdict, late: bool) -> Verdict:
     if not late:
         return verdict
     return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, LATE))
-
-
-class _Failing(NamedTuple):
-    """A measurement that fails, and whose addresses may have done otherwise elsewhere."""
-
-    measured: Measurement | Recognised
-    late: bool
-    endings: Endings
-    facts: list[Fact]
-    place: int
-    """Of its fact among these."""
 
 
 class RoundJudge:
@@ -102,9 +95,11 @@ class RoundJudge:
         """Of those that were asked for, with liveness; none is added to afterwards."""
         self._sightings: dict[tuple[str, int], Sightings] = defaultdict(Sightings)
         """By target and round."""
-        self._failing: list[_Failing] = []
+        self._failing: list[_Judged] = []
+        """Whose addresses may have done otherwise elsewhere."""
         self._waiting: list[Subject] = []
-        self._accusing: list[_Accusing] = []
+        self._accusing: list[_Judged] = []
+        """Whose verdict rests on what the service's other targets show."""
         self._untold: list[certificates.UntoldCertificates] = []
 
     def add(self, given: Stored | StoredLine) -> None:
@@ -170,27 +165,22 @@ class RoundJudge:
             total = self._sums[key] = sum(self._backgrounds[key], alive)
         return total - subject.glance.background
 
-    def _judge_again(self, accusing: _Accusing) -> None:
+    def _judge_again(self, accusing: _Judged) -> None:
         """Judge a fact again, with what the service's other targets show."""
-        if (subject := self._known.subject(accusing.given)) is None:
-            return
-        others, late = self._others(subject), self._siblings(subject).late
-        around, measured = self._around[late], subject.measured
+        subject, around = accusing.subject, self._around[accusing.late]
+        others, measured = self._others(subject), subject.measured
         vantage = around.vantage(measured.probe, measured.round)
         if others is None or others == vantage.status.background:
             return
         verdict = self._known.verdict(subject, vantage, around.controls(measured), others)
-        fact = accusing.facts[accusing.place]
-        accusing.facts[accusing.place] = msgspec.structs.replace(
-            fact, verdict=_remarked(verdict, late)
-        )
+        accusing.change(verdict=_remarked(verdict, accusing.late))
 
-    def _look_elsewhere(self, failing: _Failing) -> None:
+    def _look_elsewhere(self, failing: _Judged) -> None:
         """Add to a fact what is known elsewhere of its addresses that failed."""
-        measured, around = failing.measured, self._around[failing.late]
+        measured, around = failing.subject.measured, self._around[failing.late]
         fact = failing.facts[failing.place]
         status = around.vantage(measured.probe, measured.round).status
-        failed = dialled_in_vain(failing.endings, fact.verdict, status)
+        failed = dialled_in_vain(failing.subject.glance.endings, fact.verdict, status)
         if failed:
             comparison = compared(
                 failed,
@@ -199,9 +189,7 @@ class RoundJudge:
                 measured.vantage,
                 fact.owner,
             )
-            failing.facts[failing.place] = msgspec.structs.replace(
-                fact, elsewhere=comparison.elsewhere, untried=comparison.untried
-            )
+            failing.change(elsewhere=comparison.elsewhere, untried=comparison.untried)
 
     def _add(self, subject: Subject, others: RoundBackground | None = None) -> None:
         given, measured, alone = subject.given, subject.measured, subject.alone
@@ -236,14 +224,13 @@ class RoundJudge:
             vantage=0 if line is None else line.vantage,
         )
         facts = self._facts[service_of(measured.target), measured.round]
+        judged = _Judged(subject, late, facts, len(facts))
         if alone is None and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
-            self._accusing.append(_Accusing(given, facts, len(facts)))
+            self._accusing.append(judged)
         if alone is None and certificates.is_untold(fact):
             self._untold.append(certificates.untold(facts, len(facts), subject.whole()))
         if subject.glance.endings.failed and verdict.state in FAILING:
-            self._failing.append(
-                _Failing(measured, late, subject.glance.endings, facts, len(facts))
-            )
+            self._failing.append(judged)
         facts.append(fact)
 
 
