@@ -6,6 +6,7 @@
     secret = "at least sixteen characters"
     service = "wechat"     # optional: only this service
     country = "RU"         # optional: only this country
+    local = true           # optional: it may be on this machine or its link, otherwise refused
 
 A receiver gets the changes in order, at least once: `Reachwatch-Delivery` is the same at every
 attempt. `Reachwatch-Signature` is `v1=` and the HMAC-SHA-256 (hex) of
@@ -29,6 +30,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from monitor.detector.guarded_resolver import GuardedResolver, is_local
 from monitor.interop.forms import event_form, note_form, rfc3339
 from monitor.store.conclusions import ConclusionStore
 from monitor.store.database import Database
@@ -56,6 +58,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     secret: str
     service: str | None = None
     country: str | None = None
+    local: bool = False
 
     @property
     def cursor(self) -> str:
@@ -86,6 +89,11 @@ def load_webhooks(path: Path) -> Sequence[Webhook]:
         place = f"{path}: webhook {number}"
         if urlsplit(hook.url).scheme not in ("http", "https") or not hook.host:
             raise OptionError(f"{place}: url: must be an http or https URL")
+        if is_local(hook.host) and not hook.local:
+            raise OptionError(
+                f"{place}: url: {hook.host} is this machine or its link; add local = true if that "
+                "is what you want"
+            )
         if len(hook.secret) < MIN_SECRET:
             raise OptionError(f"{place}: secret: must have at least {MIN_SECRET} characters")
         if hook.country is not None and not (len(hook.country) == 2 and hook.country.isupper()):
@@ -145,12 +153,14 @@ class WebhookSender:
     async def run(self) -> None:
         """Send until cancelled, to each webhook by itself: a slow one delays no other."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        guarded = aiohttp.TCPConnector(resolver=GuardedResolver())
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, connector=guarded) as outside,
+            aiohttp.ClientSession(timeout=timeout) as anywhere,
             asyncio.TaskGroup() as group,
         ):
             for hook in self._hooks:
-                group.create_task(self._serve(session, hook))
+                group.create_task(self._serve(anywhere if hook.local else outside, hook))
 
     async def _serve(self, session: aiohttp.ClientSession, hook: Webhook) -> None:
         store: ConclusionStore = self._database.conclusions
@@ -202,6 +212,8 @@ class WebhookSender:
                     if 200 <= answer.status < 300:
                         return
                     reason = f"status {answer.status}"
+            except aiohttp.ClientConnectorError as error:
+                reason = str(error.os_error)  # with the host at most, and not the whole address
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = type(error).__name__
             if self._clock() - began > 1000 * GIVE_UP_SECONDS:

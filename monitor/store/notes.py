@@ -34,7 +34,7 @@ NOTE, RETRACTION = "note", "retraction"
 MAX_TEXT, MAX_LINK = 2000, 500
 """Longest text and source link of a note, in characters."""
 MAX_NOTES = 50
-"""Most notes of one event."""
+"""Most notes of one event. A retraction is possible after them."""
 _series = msgspec.json.Decoder(tuple[tuple[str, int, str], ...])
 _event = msgspec.json.Decoder(Event)
 
@@ -150,7 +150,7 @@ class NoteStore:
                 raise NoteRefusedError("there is no event with this id")
             kinds = (await connection.execute(sa.select(n.kind).where(n.event == id))).scalars()
             before = list(kinds)
-            if len(before) >= MAX_NOTES:
+            if len(before) >= MAX_NOTES and kind != RETRACTION:
                 raise NoteRefusedError(f"the event has {MAX_NOTES} notes already")
             gone = event.state == EventState.RETRACTED or RETRACTION in before
             if kind == RETRACTION and gone:

@@ -112,6 +112,7 @@ async def _beginning(setup: Setup, plan: RoundPlan) -> AsyncIterator[RoundContex
                 cache,
                 asyncio.Semaphore(CONCURRENCY),
                 closes_at=asyncio.get_running_loop().time() + limit,
+                begun_us=setup.network.clock_us(),
                 begun_bytes=setup.network.meter.total(),
             )
 

@@ -66,6 +66,8 @@ class RoundContext(msgspec.Struct):
     """One for each endpoint that is measured at the same time."""
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
+    begun_us: int = 0
+    """When the round began, by the network's clock."""
     begun_bytes: int = 0
     """What had crossed the wire when the round began."""
     liveness: LivenessReport = LivenessReport()
@@ -124,7 +126,7 @@ async def finish(this: RoundContext, measured: MeasuredTarget) -> Measurement:
             round=plan.round_ms,
             interval_ms=named_interval_ms(plan.interval_of(target), plan.interval_ms),
             started=measured.started,
-            monotonic_us=measured.started_us,
+            monotonic_us=measured.started_us - this.begun_us,
             took_us=measured.took_us,
             clock_offset_ms=this.liveness.clock_offset_ms,
             retest=measured.occasion is Occasion.RETEST,

@@ -144,7 +144,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     started: Millis
     """Start of the first step by the wall clock, Unix time in milliseconds."""
     monotonic_us: Micros = 0
-    """Start of the first step by the monotonic clock, microseconds since the machine's boot."""
+    """Start of the first step by the monotonic clock, microseconds since the round began. Since the
+    machine's boot, it would tell which pseudonyms were the same machine."""
     took_us: Micros = 0
     """Duration of the measurement, microseconds."""
     clock_offset_ms: Small | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.detector.webhooks import Webhook, WebhookSender, load_webhooks, signature
 from monitor.store.reading.events import list_transitions
@@ -19,7 +22,7 @@ from monitor.web.site import Site
 from probes.runtime.options import OptionError
 from tests.world import site as world
 from tests.world.site import make_file, opened
-from tests.world.waiting import HANG_SECONDS
+from tests.world.waiting import HANG_SECONDS, eventually
 
 SECRET = "sixteen characters at least"
 PUBLIC = "https://reach.example"
@@ -116,7 +119,7 @@ async def known(site: Site, hook: Webhook) -> None:
 
 async def test_changes_are_signed_and_those_of_one_vantage_are_not_sent(site: Site) -> None:
     async with receiving() as receiver:
-        hook = Webhook(url=receiver.url, secret=SECRET)
+        hook = Webhook(url=receiver.url, secret=SECRET, local=True)
         async with sending(site, hook):
             await known(site, hook)
             await publish(
@@ -141,7 +144,7 @@ async def test_changes_are_signed_and_those_of_one_vantage_are_not_sent(site: Si
 async def test_says_how_long_a_receiver_has_not_accepted(site: Site) -> None:
     now = world.NOW
     async with receiving() as receiver, receiving() as other:
-        hooks = [Webhook(url=each.url, secret=SECRET) for each in (receiver, other)]
+        hooks = [Webhook(url=each.url, secret=SECRET, local=True) for each in (receiver, other)]
         async with sending(site, *hooks, clock=lambda: now) as sender:
             for hook in hooks:
                 await known(site, hook)
@@ -159,7 +162,7 @@ async def test_says_how_long_a_receiver_has_not_accepted(site: Site) -> None:
 
 async def test_a_refused_change_comes_again_before_the_next(site: Site) -> None:
     async with receiving([500, 302, 404]) as receiver:
-        hook = Webhook(url=receiver.url, secret=SECRET)
+        hook = Webhook(url=receiver.url, secret=SECRET, local=True)
         async with sending(site, hook):
             await known(site, hook)
             await publish(site, (world.CONFIRMED, "confirmed"), (world.CLOSED, "closed"))
@@ -170,7 +173,7 @@ async def test_a_refused_change_comes_again_before_the_next(site: Site) -> None:
 
 async def test_a_webhook_may_follow_one_service_in_one_country(site: Site) -> None:
     async with receiving() as receiver:
-        hook = Webhook(url=receiver.url, secret=SECRET, service="signal", country="RU")
+        hook = Webhook(url=receiver.url, secret=SECRET, local=True, service="signal", country="RU")
         async with sending(site, hook):
             await known(site, hook)
             await publish(site, (world.CONFIRMED, "confirmed"), (world.LIKELY, "likely"))
@@ -180,7 +183,7 @@ async def test_a_webhook_may_follow_one_service_in_one_country(site: Site) -> No
 
 async def test_it_goes_on_after_a_restart_and_tells_nothing_twice(site: Site) -> None:
     async with receiving() as receiver:
-        hook = Webhook(url=receiver.url, secret=SECRET)
+        hook = Webhook(url=receiver.url, secret=SECRET, local=True)
         async with sending(site, hook):
             await known(site, hook)
         await publish(site, (world.CONFIRMED, "likely"))
@@ -217,6 +220,44 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, text: str, reason: st
     assert reason in str(refused.value)
     assert str(refused.value).count("\n") == 0
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:9200", "localhost", "[::1]", "169.254.169.254", "[::ffff:169.254.169.254]"]
+)
+def test_a_local_receiver_has_to_be_allowed(tmp_path: Path, host: str) -> None:
+    path = tmp_path / "webhooks.toml"
+    text = f"[[webhook]]\nurl = 'http://{host}/latest'\nsecret = '{SECRET}'\n"
+    path.write_text(text)
+    with pytest.raises(OptionError, match=r"webhook 1: url: .*add local = true"):
+        load_webhooks(path)
+    path.write_text(f"{text}local = true\n")
+    assert load_webhooks(path)[0].local
+
+
+async def test_a_name_that_leads_to_this_machine_is_sent_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever controls the name of a receiver can change where it leads."""
+    real = socket.getaddrinfo
+
+    def led_here(host: str, *more: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if host == "hook.example" else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", led_here)
+    async with receiving() as receiver, receiving() as control:
+        url = receiver.url.replace("127.0.0.1", "hook.example")
+        guarded = Webhook(url=url, secret=SECRET)
+        hooks = [guarded, Webhook(url=control.url, secret=SECRET, local=True)]
+        async with sending(site, *hooks):
+            for hook in hooks:
+                await known(site, hook)
+            await publish(site, (world.CONFIRMED, "confirmed"))
+            await control.wait(1)
+            await eventually(lambda: "leads to this machine or its link" in caplog.text)
+        assert receiver.got == []
+        async with sending(site, replace(guarded, local=True)):
+            await receiver.wait(1)
 
 
 def test_a_good_file_is_read(tmp_path: Path) -> None:

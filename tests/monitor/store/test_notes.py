@@ -103,6 +103,21 @@ async def test_of_an_event_that_was_never_published_nothing_is(store: Database) 
         assert await list_transitions(connection) == []
 
 
+async def test_an_event_is_retracted_however_many_notes_it_has(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever may write notes could keep a mistake published."""
+    monkeypatch.setattr(notes, "MAX_NOTES", 2)
+    await opened(store, ID)
+    for _ in range(2):
+        await store.notes.add(ID, NOTE, "x", "", "t1")
+    with pytest.raises(NoteRefusedError, match="has 2 notes"):
+        await store.notes.add(ID, NOTE, "x", "", "t1")
+    assert (await store.notes.add(ID, RETRACTION, "x", "", "t2")).kind == RETRACTION
+    with pytest.raises(NoteRefusedError, match="retracted already"):
+        await store.notes.add(ID, RETRACTION, "x", "", "t2")
+
+
 async def test_what_cannot_be_noted(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notes, "MAX_NOTES", 2)
     await opened(store, ID)

@@ -7,6 +7,7 @@ import math
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Collection
 
@@ -129,6 +130,23 @@ class Silent(SocketNetwork):
         if port == self._port:
             raise TimeoutError  # as the time limit does
         return await super().connect(address, port, hops=hops)
+
+
+async def test_no_measurement_tells_how_long_the_machine_has_run():
+    """Uptime, and a clock that goes on over rounds, would be the mark of a machine."""
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        rounds = []
+        for _ in range(2):
+            began = time.monotonic()
+            rounds.append(await run(net, [target("wechat/web", endpoint(server.port))]))
+            longest = (time.monotonic() - began) * 1e6
+            offsets = [measured.monotonic_us for measured in rounds[-1]]
+            assert all(0 <= offset <= longest for offset in offsets)
+            assert max(offsets) > 0, "and yet the order within the round is there"
+    assert time.monotonic() * 1e6 > 60e6, "a machine that has just started proves nothing"
 
 
 async def test_hosts_of_liveness_are_reached_again_beside_what_is_silent():
