@@ -46,6 +46,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     in years, took six hours). What began as one confirms nothing for so long after others reach
     the service again, unless the network has reached it in between. Imports: when no other network
     reaches a target either, a shorter failure may be one."""
+    staggered_seconds: int = 86400
+    """Failures of several countries that began within this time of each other may be one change of
+    the service, which it makes region by region, or an outage that spreads."""
     close_good_seconds: int = 12 * 60
     """How long the vantages that saw a block must see the service before it closes: a block that
     pauses for ten minutes has not ended."""

@@ -10,8 +10,10 @@ closes nothing, and with more honest vantages it closes by chance ever more rare
 with a vote and with known liveness counts: a missing liveness is no evidence. A failure without a
 control counts here like one whose control failed: losing a control never opens a gate.
 
-Known limit: when two countries begin to block within hours of each other and few other countries
-are watched, each closes the gate of the other. A false accusation is worse than a late one.
+A service may change, and an outage may spread, country by country: failures that began up to a day
+earlier elsewhere still close the gate. Known limit: when two countries begin to block within a day
+of each other and few other countries are watched, the first closes the gate of the other. A false
+accusation is worse than a late one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import msgspec
 from monitor.detection.events import baseline
 from monitor.detection.events.state import (
     Member,
-    OpenEvent,
     Series,
     ServiceState,
     TargetNetwork,
@@ -173,7 +174,7 @@ def _latest_rounds(networks: Collection[TargetNetwork]) -> dict[str, tuple[int, 
 
 def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> bool:
     """Whether a vantage counts for the question whether the service is down: it may vote, and its
-    failures are neither chronic nor an old block."""
+    failures are neither chronic nor so old that what begins elsewhere is another matter."""
     member = network.members[probe]
     if member.outcome is not VantageOutcome.GOOD and member.outcome not in FAILING:
         return False
@@ -188,32 +189,24 @@ def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> b
         if (
             held is not None
             and held.alarmed
-            and round - held.alarmed >= policy.ms(policy.baseline_lag_seconds)
+            and round - held.alarmed >= policy.ms(policy.staggered_seconds)
         ):
             return False
     return True
 
 
-def _explained(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
-    """Whether a confirmed event, older than the baseline's lag, explains this network's
-    failures."""
+def _explained(
+    state: ServiceState, network: TargetNetwork, round: int, policy: Policy, lag: int
+) -> bool:
+    """Whether a confirmed event, at least `lag` seconds old, explains this network's failures."""
     current = state.open_events.get(f"{network.country} {network.source}")
-    return network.asn in explained_networks(current, network.target, round, policy)
-
-
-def explained_networks(
-    current: OpenEvent | None, target: str, round: int, policy: Policy
-) -> Collection[int]:
-    """The networks whose failures of a target a confirmed event explains that is older than the
-    baseline's lag."""
-    if (
-        current is None
-        or current.event.confirmed is None
-        or round - current.event.confirmed < policy.ms(policy.baseline_lag_seconds)
-        or target not in current.event.targets
-    ):
-        return ()
-    return current.event.asns
+    return (
+        current is not None
+        and current.event.confirmed is not None
+        and round - current.event.confirmed >= policy.ms(lag)
+        and network.target in current.event.targets
+        and network.asn in current.event.asns
+    )
 
 
 class CountryHealth(msgspec.Struct, frozen=True):
@@ -243,7 +236,7 @@ def health_by_country(
         for probe, member in network.members.items():
             if places[probe] == (member.round, 1) and _counts(network, probe, round, policy):
                 owned.setdefault(member.owner, []).append(member.outcome)
-        if not owned or _explained(state, network, round, policy):
+        if not owned or _explained(state, network, round, policy, policy.staggered_seconds):
             continue
         had = counts.get(network.country) or CountryHealth()
         owners, counting = dict(had.owners), list[VantageOutcome]()
@@ -354,6 +347,8 @@ def inhibitions(
                 mine = [n for n in _watched(state, target, source) if n.country == network.country]
                 whole = dark(mine, round, policy)
                 closed[key] = ClosedGate.COUNTRY_DARK if whole else ClosedGate.ASN_DARK
-            elif round <= network.inhibited_until and not _explained(state, network, round, policy):
+            elif round <= network.inhibited_until and not _explained(
+                state, network, round, policy, policy.baseline_lag_seconds
+            ):
                 closed[key] = elsewhere or ClosedGate.SERVICE_DOWN
     return closed

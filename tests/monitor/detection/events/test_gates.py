@@ -24,7 +24,7 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import State, Verdict
+from monitor.detection.model import State, Technique, Verdict
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -149,13 +149,49 @@ def test_vantages_abroad_that_always_fail_shut_no_gate() -> None:
     assert world.only.country == "RU"
 
 
-def test_old_confirmed_block_abroad_shuts_no_gate() -> None:
+@pytest.mark.parametrize(("hours", "shut"), [(4, True), (20, True), (25, False)])
+def test_a_confirmed_block_abroad_shuts_the_gate_for_a_day(hours: int, shut: bool) -> None:
+    """Nobody else is watched, so it may be the first region of a change."""
     people = [*vantages(3), *vantages(3, "FR", 64503)]
-    world = World(people).quiet(10).run(4, in_network(64503, blocked()))
+    world = World(people, interval=6 * INTERVAL).quiet(10).run(4, in_network(64503, blocked()))
     assert world.only.country == "FR"
-    world.run(3 * 12 + 3, in_network(64503, blocked()))
+    world.run(2 * hours - 4, in_network(64503, blocked()))
     world.run(4, lambda n, who: blocked())
-    assert {event.country for event in world.events.values()} == {"FR", "RU"}
+    assert {event.country for event in world.events.values()} == ({"FR"} if shut else {"FR", "RU"})
+
+
+COUNTRIES = ("FR", "DE", "JP", "BR", "KE", "IN", "US", "MX")
+
+
+@pytest.mark.parametrize("verdict", [BLACKHOLE, blocked(), blocked(Technique.TLS_MITM_CA_SIGNED)])
+@pytest.mark.parametrize("hours", [1, 4, 7])
+@pytest.mark.parametrize(("countries", "told"), [(4, 2), (8, 3)])
+def test_a_change_region_by_region_closes_the_gate_for_the_later_regions(
+    verdict: Verdict, hours: int, countries: int, told: int
+) -> None:
+    """A new certificate, or an outage that rolls over countries and stays. The first regions cannot
+    be told from blocks; no later one is called blocked."""
+    people = [
+        person
+        for number, country in enumerate(COUNTRIES[:countries])
+        for person in vantages(3, country, 64600 + number)
+    ]
+    world = World(people, interval=6 * INTERVAL).quiet(10)
+
+    def staggered(n: int, who: Vantage) -> Verdict:
+        return verdict if n - 10 >= 2 * hours * (who.asn - 64600) else ok()
+
+    world.run(2 * hours * countries + 16, staggered)
+    confirmed = {event.country for event in world.events.values() if event.confirmed is not None}
+    assert confirmed <= set(COUNTRIES[:told])
+
+
+def test_a_second_block_within_hours_is_confirmed_where_enough_countries_are_watched() -> None:
+    people = [p for n, country in enumerate(COUNTRIES[:6]) for p in vantages(3, country, 64600 + n)]
+    world = World(people, interval=6 * INTERVAL).quiet(10).run(10, in_network(64600, blocked()))
+    world.run(10, lambda n, who: blocked() if who.asn in (64600, 64601) else ok())
+    confirmed = {event.country for event in world.events.values() if event.confirmed is not None}
+    assert confirmed == {"FR", "DE"}
 
 
 def test_gate_stays_shut_for_a_window() -> None:
