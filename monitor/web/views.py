@@ -82,12 +82,29 @@ async def drawn_window(
 
 
 async def known_events(
-    site: Site, connection: ReadTransaction, chosen: Filter, limit: int = 100
+    site: Site,
+    connection: ReadTransaction,
+    chosen: Filter,
+    limit: int = 100,
+    opened: Sequence[Event] | None = None,
 ) -> Sequence[Event]:
-    """The events that pass a filter, newest onset first, as they were at the site's moment."""
-    if site.as_of is None:
-        return await list_events(connection, chosen, limit=limit)
-    return (await published_events(connection, site.as_of, chosen)).events[:limit]
+    """The events that pass a filter, newest onset first, as they were at the site's moment. Which
+    are open, and what they say, is as in `opened` where it is given: the present that badges,
+    metrics and other parts of the page show, which may be some seconds older than the store."""
+    if site.as_of is not None:
+        return (await published_events(connection, site.as_of, chosen)).events[:limit]
+    events = await list_events(connection, chosen, limit=limit)
+    if opened is None:
+        return events
+    now = {
+        event.id: event
+        for event in opened
+        if chosen.service in (None, event.service)
+        and chosen.country in (None, event.country)
+        and (chosen.asn is None or chosen.asn in event.asns)
+    }
+    ended = [event for event in events if event.id not in now and not event.ongoing]
+    return sorted([*now.values(), *ended], key=lambda event: (event.onset, event.id), reverse=True)
 
 
 async def known_event(site: Site, connection: ReadTransaction, id: str) -> Event | None:

@@ -132,11 +132,12 @@ async def count_unread(connection: ReadTransaction) -> int:
     return max(0, await newest_arrival(connection) - await folded_arrivals(connection))
 
 
-async def has_detector(connection: ReadTransaction, now: int) -> bool:
-    """Whether some process holds the detector's lease."""
+async def lease_expires(connection: ReadTransaction) -> int | None:
+    """When the detector's lease ends or ended, Unix ms by its holder's clock; None when nobody
+    ever held it."""
     query = sa.select(sa.func.max(t.lease.c.expires)).where(t.lease.c.name.like(PATTERN))
     expires = await connection.scalar(query)
-    return expires is not None and int(expires) > now
+    return None if expires is None else int(expires)
 
 
 async def store_bytes(connection: ReadTransaction) -> int:

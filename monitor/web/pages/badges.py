@@ -28,7 +28,8 @@ COLOURS = {
     "down": "#6b5fa8",
 }
 """Background of the state; dark enough for white text (WCAG AA)."""
-MAX_AGE_SECONDS = 60
+MAX_AGE_SECONDS = 10
+"""Whoever compares a badge with a page is to see the same."""
 
 
 async def badge(request: web.Request) -> web.Response:

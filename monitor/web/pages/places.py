@@ -88,7 +88,9 @@ async def country(request: web.Request) -> web.Response:
     present = await site.present.get()
     members = [each for each in active(fleet(site, present)) if each[0].country == code]
     async with site.database.reading() as connection:
-        events = await known_events(site, connection, Filter(country=code), MAX_EVENTS)
+        events = await known_events(
+            site, connection, Filter(country=code), MAX_EVENTS, present.opened
+        )
         values = await shared_values(site, connection, here, events, members, chosen_range(request))
     rows = present.states(Filter(country=code))
     opened = open_events(events)
@@ -115,7 +117,7 @@ async def network(request: web.Request) -> web.Response:
     members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
     verdicts = present.verdicts(asn)
     async with site.database.reading() as connection:
-        events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS)
+        events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS, present.opened)
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}

@@ -32,8 +32,11 @@ async def page(request: web.Request) -> web.Response:
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     span = chosen_range(request)
+    present = await site.present.get()
     async with site.database.reading() as connection:
-        events = await known_events(site, connection, Filter(service=service.id))
+        events = await known_events(
+            site, connection, Filter(service=service.id), opened=present.opened
+        )
         opened = {event.country: event for event in events if event.ongoing}
         chosen = await drawn_window(site, connection, span, service.id)
         measured = await strip_rows(site, connection, chosen, [service])
@@ -42,11 +45,11 @@ async def page(request: web.Request) -> web.Response:
         attrgetter("country"), measured, chosen, site.interval_ms, events
     )
     nothing = strips.strip((), chosen, site.interval_ms)
-    now = (await site.present.get()).states(Filter(service=service.id))
+    now = present.states(Filter(service=service.id))
     rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
     places: dict[str, list[PresentState]] = defaultdict(list)
-    for present in now:
-        places[present.country].append(present)
+    for state in now:
+        places[state.country].append(state)
     countries: list[dict[str, Any]] = [
         {
             "country": country,

@@ -18,9 +18,9 @@ from monitor.store.reading.progress import (
     MAX_ARRIVALS,
     count_unread,
     folded_rounds,
-    has_detector,
     ingest_counters,
     last_received,
+    lease_expires,
     recent_arrivals,
     store_bytes,
 )
@@ -54,6 +54,9 @@ QUARANTINE = {
     "conflicting_id": "with a known id and other content",
 }
 """Each reason for quarantine, after "Measurements ..."."""
+LEASE_LATE_MS = 60_000
+"""A detector without its lease for longer than this is taken to have ended: a busy one renews it
+every few seconds, and a standby takes it over in less."""
 LATE_MS = 300_000
 """A detector lags when it is this far behind (divided by the pace, at least three rounds)."""
 
@@ -84,6 +87,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     detection_lag: Lag | None
     """From the end of a round to the commit of its conclusions, where this process detects."""
     detecting: bool
+    """Whether a detector holds its lease."""
+    without_lease_ms: int | None
+    """For how long no detector has held it; None when none ever did."""
     asked_lately: int | None
     """Targets that networks were asked to measure again in the last hour (before division by the
     pace); None where this process asks nobody."""
@@ -136,7 +142,7 @@ async def health_of(site: Site) -> Health:
         tallies = await ingest_counters(connection)
         folded = await folded_rounds(connection)
         waiting = await count_unread(connection)
-        detecting = await has_detector(connection, now)
+        lease = await lease_expires(connection)
         stored = await store_bytes(connection)
         kind = connection.dialect.name
     if len(arrivals) == MAX_ARRIVALS:
@@ -170,7 +176,8 @@ async def health_of(site: Site) -> Health:
         per_minute=round(60_000 * len(arrivals) / span, 1),
         ingest_lag=lag_of([(each.received - each.started) / 1000 for each in arrivals]),
         detection_lag=lag_in(site.lags.detection),
-        detecting=detecting,
+        detecting=lease is not None and lease > now,
+        without_lease_ms=None if lease is None else max(0, now - lease),
         asked_lately=None if site.retests_requested is None else site.retests_requested()[1],
         waiting=waiting,
         behind_ms=behind,
@@ -227,11 +234,29 @@ def headline(found: Health, now: int) -> str:
         return "Ready; no measurements yet."
     if found.stalled:
         return f"Nothing has arrived for {words.duration_text(now - found.last_received)}."
+    if found.without_lease_ms is None:
+        return (
+            "Measurements arrive, but no detector has ever run: nothing is judged. "
+            "Start one: reachwatch detect."
+        )
+    if found.without_lease_ms > LEASE_LATE_MS:
+        return (
+            "Measurements arrive, but no detector has run for "
+            f"{words.duration_text(found.without_lease_ms)}: nothing is judged. "
+            "Look why it ended, and start it: reachwatch detect."
+        )
     if not found.detecting:
-        return "Measurements arrive, but no detector is running: nothing is judged."
+        return (
+            "Measurements arrive; the detector is "
+            f"{words.duration_text(found.without_lease_ms)} late to renew its lease. It is busy, "
+            "or has just ended: if this lasts for a minute, look at its log. A standby takes over "
+            "by itself."
+        )
     if found.lagging:
         return (
-            f"Measurements arrive, but conclusions lag {words.duration_text(found.behind_ms or 0)}."
+            "Measurements arrive and the detector runs, but conclusions lag "
+            f"{words.duration_text(found.behind_ms or 0)}. Look at the processor and the disk of "
+            "its machine: it catches up by itself when they have room."
         )
     return "Healthy: measurements arrive and are judged in time."
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_site
 from xml.etree import ElementTree as ET
 
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.model import EventState
 from monitor.store.records import Conclusions
 from monitor.web.site import Site
 from tests.world import site as world
@@ -50,3 +52,22 @@ async def test_a_badge_says_which_functions_and_how_many_networks(site: Site) ->
         root = ET.fromstring(await answer.text())
     said = "WeChat in Russia: blocked (confirmed): web client, 1 of 2 networks"
     assert root.get("aria-label") == said
+
+
+async def test_badge_and_page_show_the_same_moment(site: Site) -> None:
+    """What the store got since the present was last read is on neither."""
+    kept = replace_site(site, cache_seconds=1000.0)
+    await kept.present.get()
+    event = next(event for event in world.events() if event.id == world.CONFIRMED)
+    over = replace(event, state=EventState.CLOSED, closed=world.NOW, updated=world.NOW)
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=world.NOW, state=b"s", events=(over,), facts=())], 0
+    )
+    async with client(kept) as web:
+        badge = await (await web.get("/badge/wechat/RU.svg")).text()
+        pages = [await (await web.get(path)).text() for path in ("/s/wechat", "/c/RU", "/as/64501")]
+    assert "blocked (confirmed)" in badge
+    for page in pages:
+        assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page or (
+            "WeChat is blocked in AS64501" in page
+        )

@@ -66,15 +66,20 @@ async def test_the_same_as_data(web: Client, tmp_path: Path) -> None:
 
 async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path: Path) -> None:
     found = await health_of(site)
-    assert status.headline(found, world.NOW) == (
-        "Measurements arrive, but no detector is running: nothing is judged."
+    assert status.headline(found, world.NOW).startswith(
+        "Measurements arrive, but no detector has ever run: nothing is judged."
     )
-    fine = replace(found, detecting=True)
+    ended = status.headline(replace(found, without_lease_ms=600_000), world.NOW)
+    assert ended.startswith("Measurements arrive, but no detector has run for 10 min: nothing is")
+    late = status.headline(replace(found, without_lease_ms=20_000), world.NOW)
+    assert late.startswith("Measurements arrive; the detector is 20 s late to renew its lease.")
+    fine = replace(found, detecting=True, without_lease_ms=0)
     assert status.headline(fine, world.NOW).startswith("Healthy")
     lagging = replace(fine, lagging=True, behind_ms=3_600_000)
-    assert status.headline(lagging, world.NOW) == (
-        "Measurements arrive, but conclusions lag 60 min."
-    )
+    lags = status.headline(lagging, world.NOW)
+    assert lags.startswith("Measurements arrive and the detector runs, but conclusions lag 60 min.")
+    # Each has a first action of its own.
+    assert len({said.rpartition(": ")[0] for said in (ended, late, lags)}) == 3
     stalled = replace(fine, stalled=True)
     assert status.headline(stalled, world.NOW + 3_600_000).startswith("Nothing has arrived for")
     (tmp_path / "other").mkdir()
