@@ -142,6 +142,7 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
         "asn": judged.asn,
         "vantage": judged.probe,
         "round": rfc3339(judged.round),
+        "started": rfc3339(judged.started),
         **judged.verdict.form(),
         "counted": not reason,
         "reason": reason or None,
@@ -197,14 +198,15 @@ COLUMNS: Mapping[str, Sequence[str]] = {table.id: tuple(table.columns) for table
 """CSV columns of each list."""
 
 
-def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of a list as CSV with a header; nested values become `a.b` columns, lists are
-    joined by spaces. A service has a row for each of its present states, and at least one."""
+def as_csv(name: str, rows: Sequence[Mapping[str, Any]], *, heading: bool = True) -> str:
+    """Rows of a list as CSV; nested values become `a.b` columns, lists are joined by spaces. A
+    service has a row for each of its present states, and at least one."""
     if name == "services":
         rows = [{**row, "states": state} for row in rows for state in row["states"] or [{}]]
     flat = (dict(_flattened(row)) for row in rows)
     columns = COLUMNS[name]
-    return csv_text([columns, *([row.get(column) for column in columns] for row in flat)])
+    cells = [[row.get(column) for column in columns] for row in flat]
+    return csv_text([columns, *cells] if heading else cells)
 
 
 def _flattened(row: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, object]]:

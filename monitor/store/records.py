@@ -188,3 +188,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     asn: int | None = None
     since: int | None = None
     until: int | None = None
+    targets: tuple[str, ...] = ()
+    """Any of these; none accepts everything. Lists of measurements alone look at it."""
+    asns: tuple[int, ...] = ()
+    """The same of networks."""

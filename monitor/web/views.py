@@ -175,6 +175,20 @@ async def record(
     return PublishedRecord(address, hashlib.sha256(body).hexdigest())
 
 
+def measurements_of(event: Event, now: int) -> Filter:
+    """What chooses all measurements of an event: of its functions in its networks, from before its
+    onset until it was closed."""
+    ended = None if event.ongoing else event.closed or event.updated
+    return Filter(
+        service=event.service,
+        country=event.country,
+        since=event.onset_earliest,
+        until=1 + (now if ended is None else ended),
+        targets=event.targets,
+        asns=event.asns,
+    )
+
+
 async def event_strips(
     site: Site, connection: ReadTransaction, events: Sequence[Event], chosen: strips.Window
 ) -> Mapping[str, strips.Strip]:

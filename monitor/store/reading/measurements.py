@@ -46,6 +46,8 @@ class JudgedMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     asn: int
     probe: str
     round: int
+    started: int
+    """When it began, Unix ms."""
     arrival: int
     verdict: Verdict
 
@@ -129,8 +131,9 @@ async def list_judged(
         if service not in (None, own):
             return []
         service = own
-    list_of = _List(connection, service, chosen.target, after, limit)
-    if chosen.country is None and chosen.asn is None:
+    wanted = {chosen.target} if chosen.target is not None else set(chosen.targets) or None
+    list_of = _List(connection, service, wanted, after, limit)
+    if chosen.country is None and chosen.asn is None and not chosen.asns:
         await list_of.read(chosen.since or 0, until)
     else:
         await _read_place(list_of, chosen, until)
@@ -139,7 +142,7 @@ async def list_judged(
     rows: dict[int, Any] = {}
     for some in chunks(found):
         query = (
-            sa.select(m.arrival, m.id, v.country, v.asn, v.probe)
+            sa.select(m.arrival, m.id, m.started, v.country, v.asn, v.probe)
             .join(t.vantage, v.number == m.vantage)
             .where(m.arrival.in_([arrival for _, arrival, _ in some]))
             # PostgreSQL reads no other day. They are sorted.
@@ -159,7 +162,8 @@ class _List:
 
     connection: ReadTransaction
     service: str | None
-    target: str | None
+    targets: Collection[str] | None
+    """Those that count; None: all."""
     after: tuple[int, int] | None
     limit: int
     vantages: Collection[int] | None = None
@@ -187,7 +191,7 @@ class _List:
                     (round, arrival, said)
                     for arrival, vantage, said in judged.newest_first()
                     if (self.vantages is None or vantage in self.vantages)
-                    and self.target in (None, said.target)
+                    and (self.targets is None or said.target in self.targets)
                     and (self.after is None or (round, arrival) < self.after)
                 )
                 here += islice(entries, self.limit - len(self.found))
@@ -205,15 +209,15 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     here = where_equal(
         sa.select(p.number, p.country, p.asn), (p.country, chosen.country), (p.asn, chosen.asn)
     )
+    if chosen.asns:
+        here = here.where(p.asn.in_(chosen.asns))
     places = (await connection.execute(here)).all()
     if not places:
         return
     wanted.vantages = {place.number for place in places}
-    targets = where_equal(
-        sa.select(t.target.c.id),
-        (t.target.c.service, wanted.service),
-        (t.target.c.id, wanted.target),
-    )
+    targets = where_equal(sa.select(t.target.c.id), (t.target.c.service, wanted.service))
+    if wanted.targets is not None:
+        targets = targets.where(t.target.c.id.in_(wanted.targets))
     hours = (
         sa.select(c.hour)
         .where(

@@ -41,6 +41,12 @@ _AS_OF: Mapping[str, Described] = {
     )
 }
 _EXTRA: Mapping[str, Mapping[str, Described]] = {
+    "measurements": {
+        "event": (
+            "Id of an event: all measurements of its functions in its networks while it lasted.",
+            {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        )
+    },
     "services": _AS_OF,
     "countries": _AS_OF,
     "networks": _AS_OF,

@@ -15,6 +15,7 @@ from monitor.web.pages import (
     compare,
     downloads,
     event,
+    event_measurements,
     history,
     indexes,
     live,
@@ -47,6 +48,10 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/e/{id:[0-9a-f]{16}}/notes", notes.from_form)
     app.router.add_post("/api/v1/events/{id:[0-9a-f]{16}}/notes", notes.from_api)
     app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", event.rounds_page)
+    kinds = "|".join(event_measurements.KINDS)
+    app.router.add_get(
+        f"/e/{{id:[0-9a-f]{{16}}}}/measurements.{{kind:{kinds}}}", event_measurements.file
+    )
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
     app[live.STREAMS] = set()
     app[live.ENDING] = asyncio.Event()

@@ -43,6 +43,7 @@ from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.moment import site_of
+from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import Site
@@ -91,6 +92,7 @@ async def page(request: web.Request) -> web.Response:
     values = {
         "title": headline.removesuffix("."),
         "record": cited,
+        "has_tables": has_tables(),
         "event": event,
         "service": name,
         "headline": headline,

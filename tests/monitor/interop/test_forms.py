@@ -37,6 +37,7 @@ BUCKET = TimelineCell(
     vantages=2,
 )  # fmt: skip
 JUDGED = JudgedMeasurement(
+    started=1_800_000_000_000,
     id="0" * 32, target="a/b", country="RU", asn=1, probe="p", round=0, arrival=1,
     verdict=Verdict(target="a/b", state=State.OK, rule="r", evidence=("x", "y")),
 )  # fmt: skip

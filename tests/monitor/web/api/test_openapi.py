@@ -93,7 +93,7 @@ async def test_every_described_parameter_is_understood(
         "service": "wechat", "target": "wechat/web", "country": "RU", "asn": "AS64501",
         "since": "24h", "until": "2030-01-01", "format": "json", "limit": "5", "after": "",
         "state": "open", "as_of": "2027-01-15T10:00:09Z",
-        "by": "state",
+        "by": "state", "event": CONFIRMED,
     }  # fmt: skip
     query = {p["name"]: good[p["name"]] for p in operation["parameters"] if p["in"] == "query"}
     if query:
