@@ -5,27 +5,34 @@ An answer is given for as long as nothing new was concluded. After that, and eve
 what changes with the clock, it is given once more while a new one is made behind it, so that
 nobody waits. A request waits only when there is no answer that is young enough. An answer is not
 made again before KEEP_FACTOR times as long as it took have passed: one page, however often it is
-asked for, takes at most a tenth of the process's time.
+asked for, takes at most a tenth of the process's time. Whoever asks for what nobody asked before,
+as with a parameter that means nothing, waits in a line of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 from multidict import CIMultiDict
 
+from monitor.listener import one_address
 from monitor.web.background import Background
 
 KEEP_FACTOR = 10.0
 MAX_BYTES = 32 << 20
 """Bodies of all kept answers; the least recently used go first."""
 MAX_ENTRIES = 2000
+OWN_AT_ONCE = 2
+"""New answers that are made at the same time for one caller."""
+WITHOUT_QUERY = ("/metrics",)
+"""Addresses whose answer does not depend on the query."""
 PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami", "/live/")
 """What depends on the caller, must be true at this moment, or is kept elsewhere."""
 
@@ -64,6 +71,9 @@ class ResponseCache:
         """Answers that are being made; True when others need not make it themselves: it is kept,
         or the request went away and another one is the first."""
         self._bytes = 0
+        self._lines: dict[str, asyncio.Semaphore] = {}
+        """Of the callers for whom new answers are being made."""
+        self._waiting: Counter[str] = Counter()
 
     def clear(self) -> None:
         """Forget every answer."""
@@ -90,7 +100,8 @@ class ResponseCache:
         if request.path != "/metrics":
             wants_page = request.path.startswith("/runbooks/") and "text/html" in negotiated
             negotiated = "html" if wants_page else ""
-        key = (request.path_qs, f"{packed} {negotiated} {language}")
+        place = request.path if request.path in WITHOUT_QUERY else request.path_qs
+        key = (place, f"{packed} {negotiated} {language}")
         while True:
             entry = self._entries.get(key)
             if entry is not None and self._clock() - entry.made <= self._max_seconds:
@@ -100,9 +111,28 @@ class ResponseCache:
                 headers = CIMultiDict(entry.headers)
                 return web.Response(status=entry.status, headers=headers, body=entry.body)
             if (first := self._first.get(key)) is None:
-                return await self._make(key, make)
+                async with self._line(one_address(request.remote or "")):
+                    if key not in self._first and self._entries.get(key) is entry:
+                        return await self._make(key, make)
+                continue
             if not await asyncio.shield(first):
                 return await make()
+
+    @contextlib.asynccontextmanager
+    async def _line(self, caller: str) -> AsyncIterator[None]:
+        """The turn of a caller; loopback is the operator, or a proxy that names no caller."""
+        if not caller:
+            yield
+            return
+        line = self._lines.setdefault(caller, asyncio.Semaphore(OWN_AT_ONCE))
+        self._waiting[caller] += 1
+        try:
+            async with line:
+                yield
+        finally:
+            self._waiting[caller] -= 1
+            if not self._waiting[caller]:
+                del self._waiting[caller], self._lines[caller]
 
     def _is_due(self, key: Key, entry: _Entry) -> bool:
         if key in self._first:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from monitor.web import response_cache
 from monitor.web.background import Background
-from monitor.web.response_cache import KEEP_FACTOR, ResponseCache
+from monitor.web.response_cache import KEEP_FACTOR, OWN_AT_ONCE, ResponseCache
 from tests.world.waiting import eventually
 
 
@@ -21,6 +21,7 @@ class Origin:
 
     def __init__(self) -> None:
         self.now, self.took, self.made = 0.0, 1.0, 0
+        self.making = self.most = 0
         self.status = 200
         self.asked: list[str] = []
         self.gate: asyncio.Event | None = None
@@ -34,6 +35,7 @@ class Origin:
     @web.middleware
     async def _shared(self, request: web.Request, handler) -> web.StreamResponse:
         self.asked.append(request.path)
+        request = request.clone(remote=request.headers.get("From", request.remote))
 
         async def make() -> web.StreamResponse:
             return await handler(request)
@@ -43,7 +45,14 @@ class Origin:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.made += 1
-        text = f"{self.made}"
+        self.making += 1
+        self.most = max(self.most, self.making)
+        try:
+            return await self._number(f"{self.made}")
+        finally:
+            self.making -= 1
+
+    async def _number(self, text: str) -> web.Response:
         if self.gate is not None:
             await self.gate.wait()
         self.now += self.took
@@ -152,6 +161,32 @@ async def test_a_visitor_who_leaves_passes_the_turn_on(origin: Origin) -> None:
         await eventually(lambda: origin.made == 2)  # one of the others, for all of them
         origin.gate.set()
     assert {task.result() for task in others} == {"2"}
+
+
+async def test_junk_queries_wait_in_a_line_of_their_own(origin: Origin) -> None:
+    """Each is a page that nobody has asked for, so each is made anew."""
+    origin.gate = asyncio.Event()
+    junk = [asyncio.create_task(origin.get(f"/?x={n}", From="192.0.2.1")) for n in range(12)]
+    await eventually(lambda: origin.made == OWN_AT_ONCE and len(origin.asked) == 12)
+    other = asyncio.create_task(origin.get("/?x=1000", From="192.0.2.2"))
+    await eventually(lambda: origin.made == OWN_AT_ONCE + 1)
+    local = asyncio.create_task(origin.get("/?x=1001"))
+    await eventually(lambda: origin.made == OWN_AT_ONCE + 2)
+    origin.gate.set()
+    assert sorted(map(int, await asyncio.gather(*junk, other, local))) == list(range(1, 15))
+    assert origin.most == OWN_AT_ONCE + 2
+    assert not origin.cache._lines
+    # Whoever waited for what another request has made meanwhile takes that.
+    origin.gate.clear()
+    same = [asyncio.create_task(origin.get(f"/?y={n % 3}", From="192.0.2.1")) for n in range(9)]
+    await eventually(lambda: len(origin.asked) == 23)
+    origin.gate.set()
+    assert len(set(await asyncio.gather(*same))) == 3
+    assert origin.made == 17
+
+
+async def test_the_query_of_metrics_means_nothing(origin: Origin) -> None:
+    assert {await origin.get(f"/metrics?x={n}") for n in range(5)} == {"1"}
 
 
 async def test_failures_and_other_queries_are_not_shared(origin: Origin) -> None:
