@@ -182,4 +182,6 @@ async def run(
         return 2
     importer.line.clear()
     print(importer.counts.summary(), file=out)
+    if importer.counts.new:
+        print("Events are made of them by the detector: reachwatch detect, or up.", file=out)
     return 2 if importer.counts.refused or importer.counts.unreadable else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
-from monitor.text.event_state import ended, gate, length, reopened, tier_word
+from monitor.text.event_state import data_end, ended, gate, length, reopened, tier_word
 from monitor.text.event_subject import OtherFunctions, functions, of_a_part
 from monitor.text.language import _, grouped, n_
 from monitor.text.network_names import network
@@ -52,6 +52,14 @@ def scope(event: Event, now: int) -> str:
             control=_control(event),
             time=between(event.onset, end),
             length=length(event),
+        )
+    if (last := data_end(event)) is not None:
+        return _(
+            "%(state)s: %(seen)s, %(control)s; open at the end of the data (%(time)s).",
+            state=tier,
+            seen=seen(votes.agreeing, votes.total),
+            control=_control(event),
+            time=when(last),
         )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",

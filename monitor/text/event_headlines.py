@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
 from monitor.store.notes import NOTE, Note
-from monitor.text.event_state import effect, ended, length, reopened, tier_id
+from monitor.text.event_state import data_end, effect, ended, length, reopened, tier_id
 from monitor.text.event_subject import in_networks, of_a_part, past_place, place, subject
 from monitor.text.language import _, n_
 from monitor.text.words import TABLES, between, counted, country, number
@@ -35,6 +35,8 @@ def headline_in(event: Event, service: str, asns: Collection[int], where: str) -
 
 def _situation(event: Event) -> str:
     """Which headline fits, as an id of `words.toml`."""
+    if data_end(event) is not None and event.stands and event.tier is not Tier.CONFIRMED:
+        return f"data_end_{event.tier}"
     match event.state, event.tier:
         case EventState.RETRACTED, Tier.UNCONFIRMED if event.agreeing > 1:
             return "retracted_few"
@@ -57,7 +59,7 @@ def _situation(event: Event) -> str:
 
 def _headline(event: Event, service: str, situation: str, where: str = "", **values: str) -> str:
     text = TABLES[f"{effect(event)}_headlines"][situation]
-    time = between(event.onset, ended(event) or event.updated)
+    time = between(event.onset, ended(event) or data_end(event) or event.updated)
     where = where or (past_place if situation.startswith("closed_") else place)(event)
     return _(text, service=subject(event, service), where=where, time=time, **values)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from monitor.detection.events import life
 from monitor.detection.events.life import Stage
-from monitor.detection.model import BY_OPERATOR, Event, EventState, Tier
+from monitor.detection.model import BY_OPERATOR, OWN_SOURCE, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.text.language import _
 from monitor.text.words import GATES, TABLES, TIER_KINDS, duration_text
@@ -31,6 +31,15 @@ def ended(event: Event) -> int | None:
     if event.state is EventState.CLOSED and event.ended_latest is not None:
         return event.ended_latest
     return event.closed if event.closed is not None else event.updated
+
+
+def data_end(event: Event) -> int | None:
+    """Where the data of an import end that do not say that a block ended; None of other events:
+    nothing is known of the time since, however long ago it is."""
+    spans = [span for network in event.networks for span in network.spans]
+    if event.source == OWN_SOURCE or not event.ongoing or not spans:
+        return None
+    return max(max(last, again) for _first, last, again in spans)
 
 
 def length(event: Event) -> str:

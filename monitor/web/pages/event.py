@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
-from monitor.detection.model import Event, State
+from monitor.detection.model import OWN_SOURCE, Event, State
 from monitor.store.reading.counts import (
     ServiceHour,
     StateCount,
@@ -38,7 +39,7 @@ from monitor.text.words import country
 from monitor.text.words import rule_comment as comment
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
-from monitor.web.draw.event_marks import Breadth
+from monitor.web.draw.event_marks import Breadth, extents
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, sums
@@ -158,7 +159,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
     """A strip for each affected network, from before the onset to after the end; and of the service
     itself."""
     now, interval = site.clock(), site.interval_ms
-    end = event_state.ended(event)
+    end = event_state.ended(event) or event_state.data_end(event)
     async with site.database.reading() as connection:
         _, newest = await judged_rounds(connection, event.service, event.onset, now)
         last = now if end is not None else min(now, (newest or now) + interval)
@@ -185,12 +186,27 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
     what = event_subject.functions(event)
+    if event.source != OWN_SOURCE:
+        here = as_failures(event, here, last)
     drawn = [
         (network(asn), strips.strip(mine, chosen, site.interval_ms, [event], what=what))
         for asn in event.asns
         for mine in ([row for row in here if row.asn == asn],)
     ]
     return drawn, strips.control_strip(everywhere, chosen, interval)
+
+
+def as_failures(event: Event, rows: Sequence[StateCount], until: int) -> Sequence[StateCount]:
+    """The rows of an import, in which what failed while the event lasted counts as what the event
+    says: by itself, without a control, a failure of an import is of an unclear cause."""
+    lasted = extents(event, until)
+    return [
+        replace(row, state=State.BLOCKED)
+        if row.state is State.INCONCLUSIVE
+        and any(first <= row.begin + HOUR_MS and row.begin <= last for first, last in lasted)
+        else row
+        for row in rows
+    ]
 
 
 async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.Strip]:

@@ -47,7 +47,9 @@ async def test_the_same_file_again_adds_nothing(tmp_path: Path) -> None:
     file.write_bytes(as_csv([*rows(1), *rows(2)]))
     status, out, err = await taken(tmp_path, file)
     assert (status, err) == (0, "")
-    assert out == "8 observations in 2 runs: 4 measurements new, 0 known\n"
+    summary, hint = out.splitlines()
+    assert summary == "8 observations in 2 runs: 4 measurements new, 0 known"
+    assert "reachwatch detect" in hint
     assert (await taken(tmp_path, file, file))[1].endswith("0 measurements new, 8 known\n")
     database = await open_database(url(tmp_path))
     try:

@@ -155,3 +155,27 @@ def test_one_vantage_is_named_only_where_one_alone_saw_it() -> None:
     assert event_headlines.change_headline(CONFIRMED, "opened", "X") == first
     few = replace(EVENTS[world.RETRACTED], tier=Tier.UNCONFIRMED, agreeing=2)
     assert "one vantage" not in event_headlines.headline(few, "X")
+
+
+def test_an_import_that_has_not_ended_is_told_until_its_data_end() -> None:
+    """Nothing is known of the time since, however long ago it is."""
+    onset = CONFIRMED.onset
+    hour = 3_600_000
+    spans = ((onset, onset + hour, onset + 2 * hour), (onset + 5 * hour, onset + 6 * hour, 0))
+    network = replace(CONFIRMED.networks[0], spans=spans)
+    imported = replace(
+        CONFIRMED, source="ooni", tier=Tier.LIKELY, networks=(network,), control="none"
+    )
+    assert event_state.data_end(imported) == onset + 6 * hour
+    assert event_headlines.headline(imported, "X") == (
+        "X was likely blocked in one network in Russia from 15 January 2027, 09:00 to 15:00 UTC, "
+        "where the data end."
+    )
+    said = event_evidence.scope(imported, world.NOW + 10**11)
+    assert said.endswith("no control; open at the end of the data (15 January 2027, 15:00 UTC).")
+    for other in (
+        replace(imported, source="probe"),
+        replace(imported, state=EventState.CLOSED),
+        replace(imported, networks=()),
+    ):
+        assert event_state.data_end(other) is None

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from monitor.detection.events.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
-from monitor.detection.model import NetworkEvidence, Tier
+from monitor.detection.model import NetworkEvidence, State, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
+from monitor.store.reading.counts import StateCount
 from monitor.store.reading.events import list_events
 from monitor.web.pages import event as page
 from monitor.web.site import Site
@@ -233,3 +234,21 @@ async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -
     assert "1 other function is not measured here login" in said
     assert "login, reachable" not in said
     assert "unaffected" not in said
+
+
+def test_failures_of_an_import_have_the_colour_of_its_event_while_it_lasted() -> None:
+    hour = 3_600_000
+    spans = ((NOON, NOON + hour, NOON + 2 * hour), (NOON + 10 * hour, NOON + 12 * hour, 0))
+    network = msgspec.structs.replace(EVENTS[world.CONFIRMED].networks[0], spans=spans)
+    imported = msgspec.structs.replace(
+        EVENTS[world.CONFIRMED], source="ooni", tier=Tier.LIKELY, networks=(network,)
+    )
+    rows = [
+        StateCount(NOON + n * hour, "telegram/web", "KE", 1, state, 1)
+        for n, state in ((1, State.INCONCLUSIVE), (1, State.OK), (6, State.INCONCLUSIVE))
+    ]
+    assert [row.state for row in page.as_failures(imported, rows, NOON + 20 * hour)] == [
+        State.BLOCKED,
+        State.OK,
+        State.INCONCLUSIVE,
+    ]
