@@ -20,6 +20,8 @@ from probes.steps.context import StepContext
 from probes.wire.observation import PathHop, PathTrace
 
 MAX_HOPS = 16
+BEYOND = 2
+"""Hops behind the interference at which it is looked whether the server is farther away still."""
 QUIET = 3
 """After so many silent hops in a row, farther ones show nothing more: when silence is the
 interference, or when connections fail."""
@@ -36,7 +38,7 @@ async def trace(
     step: StepContext, *, sni: str, alpn: Sequence[str] = (), silent: bool = False, hop: float = 1.0
 ) -> PathTrace:
     """Return what answered hellos with TTL 1, 2, ..., until something answered in TLS or ended the
-    connection, or a SYN with that TTL reached the server.
+    connection, or a SYN with that TTL reached the server; and two hops more, if it did not.
 
     `silent` says that the interference drops packets silently. `hop` limits the wait for one
     answer, in seconds.
@@ -58,6 +60,8 @@ async def trace(
                 hops.append(PathHop(ttl=ttl, router=router, hello=response))
                 quiet += 1
                 ended = arrived or response not in (None, SILENCE)
+                if ended and not arrived:
+                    await _look_beyond(network, address, port, hops, hop)
                 if ended or (quiet >= QUIET and (silent or response is None)):
                     break
     except TimeoutError:
@@ -67,6 +71,19 @@ async def trace(
         sni=sni,
         hops=tuple(hops),
     )
+
+
+async def _look_beyond(
+    network: Network, address: str, port: int, hops: list[PathHop], wait: float
+) -> None:
+    """Add the next hops, until a SYN arrives. A service has firewalls of its own right before its
+    servers, but not some routers before them."""
+    first = hops[-1].ttl + 1
+    for ttl in range(first, first + BEYOND):
+        router, arrived = await _send_syn(network, address, port, ttl, wait)
+        if arrived:
+            return
+        hops.append(PathHop(ttl=ttl, router=router))
 
 
 async def _send_hello(

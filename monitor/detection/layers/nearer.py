@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from monitor.detection.observed.background import SENT_AGAIN
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.path import hop_before_server
+from monitor.detection.observed.path import hop_before_server, hops_beyond
 from monitor.detection.observed.view import AddressView
 from probes.wire.observation import HTTPExchange, TLSHandshake
 
@@ -22,12 +22,18 @@ SOONER = "sooner_than_server"
 """Evidence that it ended in less than half of the server's round trip."""
 BEFORE = "before_server"
 """Evidence that it ended at a hop from which the server is still farther away."""
+HOPS_BEFORE = "hops_before_server"
+"""Evidence beside it that the server is farther away by some hops more."""
+LEAST_HOPS = 2
+"""Routers behind the hop that still report an expired SYN. A service has firewalls of its own a hop
+before its servers."""
 _ANSWERED = (Kind.RESET, Kind.EOF, Kind.ALERT)
 """Ends that somebody sent."""
 LEAST_CONNECTS = 2
 """The first packet after a pause waits for a radio or for the address of a neighbour."""
-LEAST_TRIP_US = 10_000
-"""Of a server that is nearer nothing is told: a scheduler's delay is as long."""
+LEAST_TRIP_US = 40_000
+"""Of a server that is nearer nothing is told: a busy probe notices an answer some ten milliseconds
+late."""
 
 
 def nearer_remarks(
@@ -40,6 +46,8 @@ def nearer_remarks(
         remarks.append(SOONER)
     if any(hop_before_server(kind, trace) is not None for trace in address.paths):
         remarks.append(BEFORE)
+        if any(hops_beyond(kind, trace) >= LEAST_HOPS for trace in address.paths):
+            remarks.append(HOPS_BEFORE)
     return tuple(remarks)
 
 

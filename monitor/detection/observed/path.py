@@ -46,6 +46,14 @@ def hop_before_server(kind: Kind, trace: PathTrace) -> PathHop | None:
     return None if hop is None or hop.router is None else hop
 
 
+def hops_beyond(kind: Kind, trace: PathTrace) -> int:
+    """How many hops farther than where a handshake ended in this way a SYN still expired; 0 where
+    none is known."""
+    acting = _acting(kind, trace)
+    reported = [hop.ttl for hop in trace.hops if hop.router is not None]
+    return 0 if acting is None else max(0, max(reported, default=0) - acting.ttl)
+
+
 def _acting(kind: Kind, trace: PathTrace) -> PathHop | None:
     return _first_silent(trace.hops) if kind is Kind.TIMEOUT else _same_end(kind, trace.hops)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
 from probes.net.guard import Guard
+from probes.net.network import ConnectError, Stream
 from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.path import QUIET, trace
@@ -68,3 +70,59 @@ async def test_a_destination_that_may_not_be_dialled_is_not():
         seen = await trace(step, sni=NAME, silent=True)
     assert server.hellos == []
     assert {hop.hello for hop in seen.hops} == {None}
+
+
+class Way(SocketNetwork):
+    """A way of some routers to a server, with a device on it that resets what shows a name. It
+    answers in place of the kernel, so that no router is needed."""
+
+    def __init__(self, device: int, server: int) -> None:
+        super().__init__()
+        self.device, self.server = device, server
+        self.lives: dict[int, int] = {}
+
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
+        if hops is not None and hops < self.server:
+            expired = ConnectError(errno.EHOSTUNREACH, "expired")
+            expired.icmp_type, expired.icmp_from = 11, f"192.0.2.{hops}"
+            raise expired
+        return OnTheWay(self)
+
+    def limit_hops(self, stream: Stream, hops: int) -> None:
+        self.lives[id(stream)] = hops
+
+
+class OnTheWay:
+    """A connection over it."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+
+    async def send(self, payload: bytes) -> None:
+        """Nothing is lost here."""
+
+    async def receive(self, limit: int = 65536) -> bytes:
+        if self.way.lives[id(self)] >= self.way.device:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        raise OSError(errno.EHOSTUNREACH, "expired")
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+@pytest.mark.parametrize(
+    ("device", "server", "beyond"),
+    [(2, 9, [3, 4]), (2, 4, [3]), (2, 3, []), (3, 3, [])],
+    ids=["far before the server", "a hop before", "right before", "the server itself"],
+)
+async def test_two_hops_more_show_whether_the_server_is_farther_away(
+    device: int, server: int, beyond: list[int]
+):
+    step = StepContext(Way(device, server), "e", "198.51.100.1", 443, 0)
+    seen = await trace(step, sni=NAME)
+    acting = next(hop for hop in seen.hops if hop.hello == "reset")
+    assert (acting.ttl, acting.router) == (device, f"192.0.2.{device}" if device < server else None)
+    after = [(hop.ttl, hop.router, hop.hello) for hop in seen.hops if hop.ttl > device]
+    assert after == [(ttl, f"192.0.2.{ttl}", None) for ttl in beyond]

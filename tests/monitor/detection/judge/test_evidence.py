@@ -16,7 +16,7 @@ from monitor.detection.layers.imported_run import IMPORT_RULES
 from monitor.detection.model import State, Technique, Verdict
 from monitor.text.words import EVIDENCE, PREFIXES
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation
+from probes.wire.observation import AnyObservation, PathHop, PathTrace
 from tests.lab import golden
 from tests.monitor.detection.app_scenes import CHAT, ON_CHAT, app, chat, foreign
 from tests.monitor.detection.scenes import (
@@ -29,6 +29,7 @@ from tests.monitor.detection.scenes import (
     QUIC,
     REFLECTOR,
     REPEAT,
+    TLS,
     V6,
     control,
     dns,
@@ -59,6 +60,16 @@ SIX_ALONE = [
     )
 ]
 Row = tuple[State, tuple[AnyObservation, ...], dict[str, Any]]
+TRACED = PathTrace(
+    endpoint=TLS.id,
+    address=A1,
+    port=443,
+    sni="srv.example",
+    hops=(
+        PathHop(ttl=1, router=A2, hello="reset"),
+        *(PathHop(ttl=ttl, router=A2) for ttl in (2, 3)),
+    ),
+)
 EARNED: dict[str, Row] = {
     "no_control": (State.INCONCLUSIVE, DEAD, {"beside": []}),
     "control_fails": (
@@ -121,6 +132,11 @@ EARNED: dict[str, Row] = {
             *(dns(A1), tcp(A1, took_us=90_000), tcp(A1, took_us=91_000)),
             *(tls(A1, RESET, took_us=10_000), tls(A1, **INNOCUOUS)),
         ),
+        {},
+    ),
+    "hops_before_server": (
+        State.BLOCKED,
+        (dns(A1), tcp(A1), tls(A1, RESET), tls(A1, **INNOCUOUS), TRACED),
         {},
     ),
     "ipv4_broken": (

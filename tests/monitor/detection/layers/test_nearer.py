@@ -57,7 +57,7 @@ def test_an_answer_in_less_than_half_of_the_round_trip_comes_from_nearer(failure
         pytest.param(remarks(NEAR, connects=(FAR,)), id="one connect may have waited for a radio"),
         pytest.param(remarks(NEAR, connects=(FAR, NEAR)), id="the server is as near"),
         pytest.param(remarks(NEAR, again=("sent_again",)), id="the SYN was sent again"),
-        pytest.param(remarks(1_000, connects=(9_000, 9_000)), id="a near server"),
+        pytest.param(remarks(1_000, connects=(39_000, 39_000)), id="a near server"),
         pytest.param(remarks(0), id="times were not read"),
         pytest.param(remarks(NEAR, failure=Failure.TIMEOUT), id="nothing was sent"),
     ],
@@ -100,3 +100,14 @@ def test_a_hop_is_before_the_server_where_a_syn_of_the_same_life_expires(
     seen = [dns(A1), tcp(A1), tls(A1, Failure.RESET), tls(A1, **INNOCUOUS), trace]
     said = judge(measured(*seen), alive(), [control()])
     assert ("before_server" in said.evidence) is told
+
+
+@pytest.mark.parametrize(("more", "told"), [((A1, A1), True), ((None, A1), True), ((A1,), False)])
+def test_a_server_some_hops_farther_away_has_no_firewall_there(
+    more: tuple[str | None, ...], told: bool
+) -> None:
+    behind = (PathHop(ttl=n, router=router) for n, router in enumerate(more, 3))
+    trace = traced(PathHop(ttl=2, router=A1, hello="reset"), *behind)
+    seen = [dns(A1), tcp(A1), tls(A1, Failure.RESET), tls(A1, **INNOCUOUS), trace]
+    said = judge(measured(*seen), alive(), [control()])
+    assert ("hops_before_server" in said.evidence) is told

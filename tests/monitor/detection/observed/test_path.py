@@ -6,7 +6,7 @@ import pytest
 
 from monitor.detection.judge.target import judge
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.path import hop_before_server, path_remarks
+from monitor.detection.observed.path import hop_before_server, hops_beyond, path_remarks
 from probes.wire.failure import Failure
 from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.monitor.detection.scenes import A1, INNOCUOUS, alive, control, dns, measured, tcp, tls
@@ -71,6 +71,23 @@ def test_the_hop_before_the_server(
 ) -> None:
     hop = hop_before_server(kind, trace(*hops))
     assert (None if hop is None else hop.ttl) == ttl
+
+
+@pytest.mark.parametrize(
+    ("kind", "hops", "beyond"),
+    [
+        (Kind.RESET, [(DEAD, None), (R, PUBLIC), (None, PUBLIC), (None, PUBLIC)], 2),
+        (Kind.RESET, [(R, PUBLIC), (None, None), (None, PUBLIC)], 2),
+        (Kind.RESET, [(R, None), (None, PUBLIC)], 1),
+        (Kind.RESET, [(DEAD, PUBLIC), (R, None)], 0),
+        (Kind.TIMEOUT, [(DEAD, None), (S, PUBLIC), (S, PUBLIC), (S, PUBLIC)], 2),
+        (Kind.EOF, [(DEAD, PUBLIC), (R, PUBLIC), (None, PUBLIC)], 0),
+    ],
+)
+def test_hops_behind_it_at_which_a_syn_still_expires(
+    kind: Kind, hops: list[tuple[str | None, str | None]], beyond: int
+) -> None:
+    assert hops_beyond(kind, trace(*hops)) == beyond
 
 
 def test_it_is_told_beside_the_verdict_and_decides_nothing() -> None:
