@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An innocuous host at the service's port, and with first bytes that no app sends.
 
-Many networks let only a few ports out, whatever is behind them, and some boxes answer for every
-host that they do not spare. Where a service fails, our own host and two liveness hosts are
-connected to at the service's port, and our own host gets other first bytes of the same length. What
-these hosts do where nothing is in the way, controls show, which always make these contrasts.
+Many networks let only a few ports out, whatever is behind them, or only hosts on a list, and some
+boxes answer for every host that they do not spare. Where a service fails, our own host and two
+liveness hosts are connected to at the service's port, and our own host gets other first bytes of
+the same length. What these hosts do where nothing is in the way, controls show, which always make
+these contrasts.
 Nothing is judged here.
 """
 
@@ -25,18 +26,17 @@ _TEXT = b"Good morning.\r\n\r\n"
 
 
 async def connect_beside(run: EndpointRun, address: str) -> None:
-    """Connect to innocuous hosts of this address family at the endpoint's port, once; not where a
-    liveness host was reached at this port."""
-    alive = [host for host in run.means.alive if (":" in host[0]) == (":" in address)]
-    if not run.course.contrasts or any(port == run.endpoint.port for _, port in alive):
-        return
-    if not run.once(f"same port over IPv{6 if ':' in address else 4}"):
+    """Connect to innocuous hosts at the endpoint's port, once: to our own, which is on no list, and
+    to liveness hosts of this address family where none was reached at this port."""
+    if not run.course.contrasts or not run.once(f"same port over IPv{6 if ':' in address else 4}"):
         return
     ours = _ours(run)
-    known = [*(() if ours is None or (":" in ours) != (":" in address) else (ours,))]
-    known += [host for host, _ in alive][:MOST_HOSTS]
+    hosts = [ours] if ours is not None and run.once("our own host at this port") else []
+    alive = [host for host in run.means.alive if (":" in host[0]) == (":" in address)]
+    if all(port != run.endpoint.port for _, port in alive):
+        hosts += [host for host, _ in alive][:MOST_HOSTS]
     async with asyncio.TaskGroup() as group:
-        for host in known:
+        for host in hosts:
             group.create_task(_connect(run, host))
 
 

@@ -203,10 +203,13 @@ async def _innocuous(run: EndpointRun, address: str, port: int | None = None) ->
 
 
 async def _reflector(run: EndpointRun) -> None:
-    """Show the service's name to our reflector, which completes TLS for any name, and an innocuous
-    one before: does it work at all?"""
+    """Show the service's name to our reflector, which completes TLS for any name, and before it a
+    name that nobody has and an innocuous one: is each name refused that is on no list, and does it
+    work at all?"""
     address, port = parse_authority(run.sni.address, 443)
     if _has_innocuous(run):
+        kind = Contrast.INNOCUOUS_NAME
+        (await reconnect(run, address, kind, port=port, name=unlisted(), verify=False)).close()
         await _innocuous(run, address, port)
     (await reconnect(run, address, Contrast.REFLECTOR, port=port, verify=False)).close()
 

@@ -230,7 +230,8 @@ def main() -> int:
         _keep({case: entry | said(kept) for case, (entry, kept) in stored.items()}, shared)
         return 0
     plan = draw(given.seed)
-    wanted = [(n, c) for n, c in enumerate(plan.order) if c in (given.only or BY_NAME)]
+    kept = [name for name, case in BY_NAME.items() if not case.by_round]
+    wanted = [(n, c) for n, c in enumerate(plan.order) if c in (given.only or kept)]
     entries, failed = {}, 0
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = [pool.submit(play, given.seed, n, Path(root) / str(n)) for n, _ in wanted]

@@ -128,13 +128,28 @@ def _lie_once(
     if false is not None and order.get("silent"):
         return
     time.sleep(wait)
+    if "no_edns" in order and dns.message.from_wire(payload).edns >= 0:
+        if order["no_edns"] == "drop":
+            return
+        refusal = dns.message.make_response(dns.message.from_wire(payload))
+        refusal.use_edns(False)
+        refusal.set_rcode(dns.rcode.FORMERR)
+        false = refusal.to_wire()
     if false is None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
             upstream.settimeout(5)
             upstream.sendto(payload, (order["upstream"], 53))
             false = upstream.recv(4096)
+        if "upper_case" in order:
+            false = _shouted(false)
     for _ in range(order.get("copies", 1)):
         sock.sendto(false, sender)
+
+
+def _shouted(answer: bytes) -> bytes:
+    """The same answer, with the name in the question in capitals; pointers lead to it."""
+    end = answer.index(b"\0", 12)
+    return answer[:12] + answer[12:end].upper() + answer[end:]
 
 
 def inject(queue: Queue, order: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from tests.lab.cases import BY_NAME, label
 from tests.lab.golden import FOLDER, Stored, load, names, said, written
 from tests.lab.packing import pack, unpack
 
-MOST_BYTES = 1_200_000
+MOST_BYTES = 1_300_000
 
 
 @pytest.mark.parametrize("case", names())
@@ -38,7 +38,7 @@ def test_it_is_what_the_case_promises(case: str) -> None:
 
 
 def test_every_case_has_its_file_and_no_other() -> None:
-    assert names() == sorted(BY_NAME)
+    assert names() == sorted(name for name, case in BY_NAME.items() if not case.by_round)
 
 
 def test_they_are_small_and_written_as_the_command_writes_them() -> None:

@@ -91,7 +91,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         lambda connect: connect.port_shut,
         State.INCONCLUSIVE,
         "Innocuous hosts, which answer a control at this port, fail in the same way: this network "
-        "lets no connection to such a port out, as many offices do.",
+        "lets no connection to such a port out, as many offices do, or only those to some hosts.",
         evidence=("port_shut",),
     ),
     Rule(

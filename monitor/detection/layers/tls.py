@@ -312,6 +312,14 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     # That one name passes where another dies is no proof where others die at random.
     background_fails(Layer.TLS),
+    Rule(
+        "tls.any_name",
+        lambda handshake: handshake.contrasts.any_name,
+        State.INCONCLUSIVE,
+        "At our own host, a name that nobody has fails in the same way, and a well-known one "
+        "passes: a sign-in page or an office that lets only listed names through.",
+        evidence=("any_name",),
+    ),
     *(_sni(kind) for kind in DEATHS),
     *(rule(kind) for kind in DEATHS for rule in (_other, _untold)),
     Rule(

@@ -13,6 +13,7 @@ import msgspec
 from monitor.detection.observed.endpoint_context import AFTER_TRIGGER, EndpointContext
 from monitor.detection.observed.kinds import DEATHS, Kind, reached, tcp_kind, tls_kind
 from monitor.detection.observed.view import AddressView, EndpointView
+from probes.wire.observation import TLSHandshake
 
 NAME_FAILS_ANYWHERE = "name_fails_anywhere"
 """Evidence that the service's name fails in the same way at our own host, where an innocuous one
@@ -30,6 +31,8 @@ class TLSContrasts(msgspec.Struct, frozen=True, gc=False):
     tainted: bool = False
     """The innocuous name was sent after ours: a censor that blocks the pair of addresses for
     minutes (residual censorship) blocks it as well."""
+    any_name: bool = False
+    """At our own host a name that nobody has dies in the same way, and a known one passes."""
 
     @property
     def innocuous_passes(self) -> bool:
@@ -70,13 +73,36 @@ def tls_contrasts(context: EndpointContext, address: AddressView, kind: Kind) ->
         innocuous=_innocuous_kind(address, kind),
         reflector=_reflector_kind(context),
         tainted=_tainted(address),
+        any_name=kind in DEATHS and _any_name(context, kind),
     )
+
+
+def _any_name(context: EndpointContext, kind: Kind) -> bool:
+    """Whether a name always died in this way at our own host, and another passed there after it: so
+    nothing blocks our host, for minutes or for good, but who is on no list."""
+    shown: dict[str, list[TLSHandshake]] = {}
+    for handshake in context.unlisted_at_reflector:
+        shown.setdefault(handshake.sni, []).append(handshake)
+    died = [
+        min(handshake.at_us for handshake in handshakes)
+        for handshakes in shown.values()
+        if all(tls_kind(handshake) is kind for handshake in handshakes)
+    ]
+    passed = [
+        handshake.at_us
+        for handshakes in shown.values()
+        for handshake in handshakes
+        if reached(tls_kind(handshake))
+    ]
+    return bool(died) and any(min(died) < at_us for at_us in passed)
 
 
 def name_fails_anywhere(context: EndpointContext, contrasts: TLSContrasts) -> bool:
     """Whether our name dies in the same way at our own host, where an innocuous one passes."""
     ours = context.endpoint.reflector.tls
     if ours is None or not contrasts.reflector_dies or contrasts.kind not in DEATHS:
+        return False
+    if contrasts.any_name:
         return False
     views = (endpoint.addresses.get((ours.address, ours.port)) for endpoint in context.siblings)
     return any(view is not None and _another(view) is True for view in views)

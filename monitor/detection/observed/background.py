@@ -40,6 +40,7 @@ from probes.wire.observation import (
     DNSLookup,
     HTTPExchange,
     Observation,
+    Purpose,
     QUICHandshake,
     TCPConnect,
     TLSHandshake,
@@ -54,6 +55,7 @@ LATE = "sent_again_answered"
 _SUBJECT = (None, Contrast.REPEAT)
 _LEAST = 2
 """One failure is everyday."""
+_MANY_TARGETS = 5
 _TENTH, _SIXTH = 10, 6
 
 
@@ -153,6 +155,9 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
     quic_passed: int = 0
     quic_silent: int = 0
     """QUIC handshakes that were answered, and those that were not, whatever their name."""
+    targets_dialled: int = 0
+    targets_reached: int = 0
+    """Services' targets to which TCP was tried, and those at which a connection came about."""
 
     def __add__(self, other: RoundBackground) -> RoundBackground:
         return RoundBackground(
@@ -160,6 +165,8 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
             tuple(mine + theirs for mine, theirs in zip(self.flows, other.flows, strict=True)),
             self.quic_passed + other.quic_passed,
             self.quic_silent + other.quic_silent,
+            self.targets_dialled + other.targets_dialled,
+            self.targets_reached + other.targets_reached,
         )
 
     def __sub__(self, other: RoundBackground) -> RoundBackground:
@@ -168,6 +175,8 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
             tuple(mine - theirs for mine, theirs in zip(self.flows, other.flows, strict=True)),
             self.quic_passed - other.quic_passed,
             self.quic_silent - other.quic_silent,
+            self.targets_dialled - other.targets_dialled,
+            self.targets_reached - other.targets_reached,
         )
 
     def of(self, family: int, step: Step) -> AttemptTally:
@@ -192,6 +201,11 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
             or any(self.of(family, step).lossy for step in _STEPS)
         )
 
+    @property
+    def only_listed(self) -> bool:
+        """None of many services' targets was reached over TCP."""
+        return self.targets_dialled >= _MANY_TARGETS and not self.targets_reached
+
     def quic_over(self, family: int) -> bool:
         """Whether QUIC passed, and datagrams over this address family."""
         datagrams = self.of(family, Step.DATAGRAM)
@@ -213,7 +227,18 @@ def background(measurements: Iterable[Measurement]) -> RoundBackground:
 
 def _of_one(measurement: Measurement) -> RoundBackground:
     if measurement.target not in LIVENESS_TARGETS:
-        return _of_unit(measurement.observations, innocuous=False)
+        dialled = [
+            connect
+            for connect in measurement.observations
+            if isinstance(connect, TCPConnect)
+            and (connect.purpose is Purpose.SUBJECT or connect.contrast is Contrast.REPEAT)
+        ]
+        reached_one = any(connect.failure is None for connect in dialled)
+        return msgspec.structs.replace(
+            _of_unit(measurement.observations, innocuous=False),
+            targets_dialled=int(bool(dialled)),
+            targets_reached=int(reached_one),
+        )
     units: dict[str, list[AnyObservation]] = defaultdict(list)
     for observation in measurement.observations:
         units[getattr(observation, "endpoint", "")].append(observation)

@@ -41,6 +41,8 @@ class Passage(msgspec.Struct, frozen=True, gc=False):
     """Address families."""
     udp: frozenset[tuple[int, int]] = frozenset()
     """Address families and ports over which a host answered by UDP."""
+    tcp: frozenset[tuple[int, int]] = frozenset()
+    """Address families and ports over which one accepted a connection."""
     special_places: frozenset[str] = frozenset()
     """Special ranges: in laboratories, and behind tunnels that answer every name with an address of
     their own (198.18.0.0/15)."""
@@ -161,6 +163,9 @@ def _passage(addresses: Iterable[AddressView]) -> Passage:
             if address.app.subject is not None
             and address.app.subject.transport == "udp"
             and address.app.passed
+        ),
+        tcp=frozenset(
+            (address.family, address.port) for address in addresses if address.tcp.passed
         ),
         special_places=frozenset(place for place in places if place is not None),
     )

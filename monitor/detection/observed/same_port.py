@@ -18,13 +18,21 @@ _ANSWERS = (Kind.OK, Kind.RESET)
 
 def port_shut(context: EndpointContext, address: AddressView, kind: Kind) -> bool:
     """Whether the connect failed in the way (`kind`) in which innocuous hosts of this address
-    family fail here at the same port, each of which answers a control there otherwise."""
+    family fail here at the same port, each of which answers a control there otherwise. Where
+    liveness hosts pass at this port, only our own host tells something: in a network that lets only
+    listed hosts through, no other service is reached either."""
+    vantage = context.vantage
+    is_open = (address.family, address.port) in vantage.passage.tcp
+    if is_open and not vantage.background.only_listed:
+        return False
     pairs = [
         (here, there)
         for host, here, there in _here_and_there(context)
-        if family(host) == address.family
+        if vantage.background.only_listed or family(host) == address.family
     ]
     told = {here for here, there in pairs if here is not there}
+    if vantage.background.only_listed:
+        return kind in told  # a liveness host is on the list, whatever the port
     passes = any(here is Kind.OK or (here in _ANSWERS and here is not kind) for here, _ in pairs)
     return told == {kind} and not passes
 

@@ -10,6 +10,7 @@ from tests.lab.cases import (
     apps,
     benign,
     everybody,
+    everyday,
     first,
     handshakes,
     lossy,
@@ -35,6 +36,7 @@ _AREAS = (
     apps,
     traps,
     benign,
+    everyday,
     lossy,
 )
 CASES: tuple[Case, ...] = first.CASES

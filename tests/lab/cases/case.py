@@ -44,6 +44,8 @@ class Case:
     """Chance decides between this state of the victim and the first."""
     or_bystander: str = ""
     """Chance decides between this state of the other services and `ok`."""
+    by_round: bool = False
+    """The other services of the round tell it, so it has no golden file, which holds one alone."""
     everyone: bool = False
     """It concerns every service: there is no bystander, though some may not feel it."""
 

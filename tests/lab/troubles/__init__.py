@@ -7,7 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.lab.plan import Plan, Service
-from tests.lab.troubles import apps, benign, lossy, names, partial, quic, throttling, traps
+from tests.lab.troubles import (
+    apps,
+    benign,
+    everyday,
+    lossy,
+    names,
+    partial,
+    quic,
+    throttling,
+    traps,
+)
 from tests.lab.world import World
 
 AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
@@ -18,6 +28,7 @@ AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
     "pace": throttling.disturb,
     "trap": traps.disturb,
     "benign": benign.disturb,
+    "everyday": everyday.disturb,
     "lossy": lossy.disturb,
     "app": apps.disturb,
     "udp": apps.disturb,

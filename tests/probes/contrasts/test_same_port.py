@@ -53,9 +53,10 @@ async def test_where_it_works_controls_alone_connect_to_them(control: bool, host
         assert len(await connected(server.port, control=control)) == hosts
 
 
-async def test_a_port_at_which_liveness_passed_is_known_to_be_open() -> None:
+async def test_a_port_at_which_liveness_passed_is_open_and_our_own_host_is_on_no_list() -> None:
     port = await closed_port()
-    assert await connected(port, alive=((OURS, port),)) == []
+    beside = await connected(port, alive=(("127.0.0.4", port),))
+    assert [o.address for o in beside] == [OURS]
 
 
 async def test_no_contrasts_no_connects() -> None:

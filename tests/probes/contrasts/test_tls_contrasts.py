@@ -25,6 +25,7 @@ from tests.world.tls_server import Behaviour, by_name, http_answer
 
 NAME, HARMLESS = "wechat.test", "innocuous.test"
 CA = Authority()
+NOBODY = "nobody"
 GOOD = tls_server.tls(CA.issue(NAME).context(), lambda r: http_answer("200 OK", b"hi"))
 HARMLESS_GOOD = tls_server.tls(self_signed(HARMLESS).context())
 
@@ -47,9 +48,12 @@ async def reach(behaviour: Behaviour, *, reflector: Behaviour | None = None, **o
 
 
 def at_reflector(seen) -> list[tuple[str, str | None]]:
-    """The names shown to the reflector in their order, and how that ended."""
+    """The names shown to the reflector in their order, and how that ended; NOBODY stands for a name
+    that nobody has."""
     return [
-        (o.sni, o.failure) for o in seen if isinstance(o, TLSHandshake) and o.address == "127.0.0.3"
+        (o.sni if o.sni in (NAME, HARMLESS) else NOBODY, o.failure)
+        for o in seen
+        if isinstance(o, TLSHandshake) and o.address == "127.0.0.3"
     ]
 
 
@@ -97,13 +101,14 @@ async def test_filtered_by_name(interference: Behaviour, failure: str):
     assert by_kind[Contrast.REFLECTOR].address == "127.0.0.3"
     assert {o.purpose for o in seen if getattr(o, "contrast", None)} == {Purpose.CONTRAST}
     # The server may refuse other names as well: our own host tells whether ours alone dies.
-    assert at_reflector(seen) == [(HARMLESS, None), (NAME, failure)]
-    assert sum(isinstance(o, TCPConnect) for o in seen) == 6
+    # A name on no list goes first, so that the known one shows that nothing else kills it there.
+    assert at_reflector(seen) == [(NOBODY, None), (HARMLESS, None), (NAME, failure)]
+    assert sum(isinstance(o, TCPConnect) for o in seen) == 7
 
 
 async def test_filtered_by_address_whatever_the_name():
     seen, _ = await reach(tls_server.reset)
-    assert at_reflector(seen) == [(HARMLESS, None), (NAME, None)]
+    assert at_reflector(seen) == [(NOBODY, None), (HARMLESS, None), (NAME, None)]
     assert shakes([o for o in seen if getattr(o, "address", "") == "127.0.0.1"]) == {
         None: "connection_reset",
         Contrast.INNOCUOUS_NAME: "connection_reset",
@@ -127,8 +132,8 @@ async def test_a_reflector_that_fails_for_every_name_shows_it(sni):
         run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
         await tls_contrasts.measure(run)
         seen = await net.finish(run)
-    other = [(HARMLESS, "connection_reset")] if sni["innocuous"] == HARMLESS else []
-    assert at_reflector(seen) == [*other, (NAME, "connection_reset")]
+    other = [NOBODY, HARMLESS] if sni["innocuous"] == HARMLESS else []
+    assert at_reflector(seen) == [(name, "connection_reset") for name in (*other, NAME)]
 
 
 async def test_innocuous_name_goes_first_where_the_last_round_failed():
@@ -199,9 +204,8 @@ async def test_one_request_is_sent_past_a_foreign_certificate():
         Contrast.REFLECTOR: None,
     }
     assert [failure for _, failure in at_reflector(seen)] == ["ssl_invalid_hostname", None]
-    (unlisted, _), ours = at_reflector(seen)
-    assert unlisted.endswith(".example")
-    assert ours == (NAME, None)
+    assert at_reflector(seen)[0][0] == NOBODY
+    assert at_reflector(seen)[1] == (NAME, None)
     subject = next(o for o in seen if isinstance(o, TLSHandshake) and o.contrast is None)
     assert (subject.verify_code, subject.evidence) == (19, ())
     assert subject.chain[0].der == leaf.der

@@ -30,11 +30,8 @@ from tests.monitor.detection.scenes import (
     REFLECTOR,
     REPEAT,
     TLS,
-    V6,
     control,
     dns,
-    endpoint,
-    measured,
     quic,
     tcp,
     tls,
@@ -50,15 +47,6 @@ WELCOME = b"HTTP/1.1 200 OK\r\n\r\n<html>Welcome"
 SILENT = (dns(A1, at=QUIC), quic(A1, TIMEOUT), quic(A1, TIMEOUT, **INNOCUOUS))
 ELSEWHERE = quic(REFLECTOR, **OWN_HOST)
 WITH_KEY = [control(*chat(app(evidence=("known_key",))), endpoints=(CHAT,))]
-LIVE = endpoint("tls", host="l1.example")
-SIX_ALONE = [
-    measured(
-        *(dns(A1, at=LIVE), dns(V6, at=LIVE, qtype="AAAA"), tcp(A1, TIMEOUT, at=LIVE)),
-        *(tcp(V6, at=LIVE), tls(V6, at=LIVE)),
-        endpoints=(LIVE,),
-        target="liveness/international",
-    )
-]
 Row = tuple[State, tuple[AnyObservation, ...], dict[str, Any]]
 TRACED = PathTrace(
     endpoint=TLS.id,
@@ -138,11 +126,6 @@ EARNED: dict[str, Row] = {
         State.BLOCKED,
         (dns(A1), tcp(A1), tls(A1, RESET), tls(A1, **INNOCUOUS), TRACED),
         {},
-    ),
-    "ipv4_broken": (
-        State.INCONCLUSIVE,
-        DEAD,
-        {"liveness": SIX_ALONE},
     ),
 }
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.layers.tls_contrasts import TLSContrasts, name_filtered, tls_contrasts
+from monitor.detection.layers.tls_contrasts import (
+    TLSContrasts,
+    name_fails_anywhere,
+    name_filtered,
+    tls_contrasts,
+)
 from monitor.detection.observed.kinds import Kind
 from probes.wire.failure import Failure
-from probes.wire.observation import Contrast
+from probes.wire.observation import Contrast, TLSHandshake
 from tests.monitor.detection.dns_scenes import case
 from tests.monitor.detection.scenes import A1, INNOCUOUS, OWN_HOST, REFLECTOR, contrast, tcp, tls
 
@@ -66,3 +71,34 @@ def test_a_name_is_filtered_where_it_dies_and_another_passes(
     context = case(tcp(), tls(A1, failure), tls(A1, **INNOCUOUS))
     (address,) = context.endpoint.addresses.values()
     assert name_filtered(context, address) is filtered
+
+
+NOBODY = INNOCUOUS | {"sni": "a1b2c3.example"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "any_name"),
+    [
+        ([tls(REFLECTOR, Failure.RESET, at_us=20, **NOBODY), tls(REFLECTOR, at_us=30, **INNOCUOUS)],
+         True),
+        ([tls(REFLECTOR, Failure.EOF, at_us=20, **NOBODY), tls(REFLECTOR, at_us=30, **INNOCUOUS)],
+         False),
+        ([tls(REFLECTOR, at_us=20, **NOBODY), tls(REFLECTOR, at_us=30, **INNOCUOUS)], False),
+        ([tls(REFLECTOR, at_us=20, **INNOCUOUS), tls(REFLECTOR, Failure.RESET, at_us=30, **NOBODY)],
+         False),
+        ([tls(REFLECTOR, Failure.RESET, at_us=20, **NOBODY)], False),
+        ([tls(REFLECTOR, Failure.RESET, at_us=20, **INNOCUOUS),
+          tls(REFLECTOR, at_us=30, **INNOCUOUS)], False),
+        ([], False),
+    ],
+    ids=["on no list", "in another way", "passes", "dies after it, as our host may by then",
+         "no known name", "one name at times", "not shown"],
+)  # fmt: skip
+def test_names_on_no_list_die_at_our_own_host(ours: list[TLSHandshake], any_name: bool) -> None:
+    dead = tls(A1, Failure.RESET, at_us=5)
+    context = case(tcp(), dead, *ours, tls(REFLECTOR, Failure.RESET, at_us=40, **OWN_HOST))
+    address = context.endpoint.addresses[A1, 443]
+    contrasts = tls_contrasts(context, address, RESET)
+    assert contrasts.any_name is any_name
+    if any_name:
+        assert not name_fails_anywhere(context, contrasts)

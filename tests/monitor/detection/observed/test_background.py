@@ -128,6 +128,32 @@ def test_it_adds_up_and_one_can_be_taken_out() -> None:
     assert background([]) == NO_BACKGROUND
 
 
+@pytest.mark.parametrize(
+    ("seen", "dialled", "reached"),
+    [
+        ((dns(A1),), 0, 0),
+        ((tcp(A1, TIMEOUT),), 1, 0),
+        ((tcp(A1, TIMEOUT), tcp(A2)), 1, 1),
+        (LOST, 1, 1),
+        ((tcp(A1, TIMEOUT), tcp(REFLECTOR, **contrast(Contrast.REFLECTOR))), 1, 0),
+    ],
+)
+def test_targets_that_are_reached_are_counted(seen: Any, dialled: int, reached: int) -> None:
+    found = background([measured(*seen)])
+    assert (found.targets_dialled, found.targets_reached) == (dialled, reached)
+    assert background(alive()).targets_dialled == 0
+
+
+@pytest.mark.parametrize(
+    ("dialled", "reached", "only"), [(5, 0, True), (4, 0, False), (40, 1, False)]
+)
+def test_where_no_target_is_reached_only_listed_hosts_are(
+    dialled: int, reached: int, only: bool
+) -> None:
+    round_ = RoundBackground(targets_dialled=dialled, targets_reached=reached)
+    assert round_.only_listed is only
+
+
 @pytest.mark.parametrize(("again", "lossy"), [(1, False), (4, False), (5, True)])
 def test_a_sixth_that_is_sent_again_makes_speeds_chance(again: int, lossy: bool) -> None:
     resent = RoundBackground(lookups=AttemptTally(30, resent=again))

@@ -6,11 +6,23 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique
+from monitor.detection.observed.background import RoundBackground
 from probes.wire.failure import Failure
 from probes.wire.observation import SAME_PORT, AnyObservation, Contrast, Purpose
 from tests.monitor.detection.app_scenes import CHAT, PAGE, app, chat, foreign, twice
-from tests.monitor.detection.scenes import A1, REFLECTOR, control, dns, endpoint, tcp
+from tests.monitor.detection.scenes import (
+    A1,
+    REFLECTOR,
+    alive,
+    control,
+    dns,
+    endpoint,
+    measured,
+    tcp,
+    tls,
+)
 from tests.monitor.detection.sightings import verdict
 
 XMPP = endpoint("tcp", port=5222)
@@ -19,9 +31,11 @@ SILENT, CLOSED = Failure.TIMEOUT, {"failure": Failure.REFUSED, "errno": 111}
 PROHIBITED = {"failure": Failure.HOST_UNREACHABLE, "icmp_type": 3, "icmp_code": 13}
 
 
+BESIDE: dict[str, Any] = {"purpose": Purpose.CONTRAST, "evidence": (SAME_PORT,)}
+
+
 def beside(address: str, failure: Any = None, **other: Any) -> AnyObservation:
-    given = {"purpose": Purpose.CONTRAST, "evidence": (SAME_PORT,)}
-    return tcp(address, failure, at=XMPP, **given | other)
+    return tcp(address, failure, at=XMPP, **BESIDE | other)
 
 
 def subject(how: Any) -> list[AnyObservation]:
@@ -77,6 +91,28 @@ def test_nothing_shows_that_it_is_the_network(
 ) -> None:
     said = judged(how, here, there)
     assert (said.state, said.technique) == (State.BLOCKED, technique)
+
+
+@pytest.mark.parametrize(
+    ("reached", "here", "blocked"),
+    [
+        (0, [tcp(REFLECTOR, SILENT, **BESIDE)], False),
+        (1, [tcp(REFLECTOR, SILENT, **BESIDE)], True),
+        (0, [tcp(REFLECTOR, **BESIDE)], True),
+        (0, [], True),
+    ],
+    ids=["nothing is reached", "another service is", "our host is", "our host was not tried"],
+)
+def test_a_network_that_lets_only_listed_hosts_through(
+    reached: int, here: list[AnyObservation], blocked: bool
+) -> None:
+    """Liveness passes at this port; our own host is on no list, nor is any service."""
+    works = control(dns(A1), tcp(A1), tls(A1), tcp(REFLECTOR, **BESIDE))
+    others = RoundBackground(targets_dialled=9, targets_reached=reached)
+    seen = measured(dns(A1), tcp(A1, SILENT), *here)
+    said = judge(seen, alive(), [works], others=others)
+    assert (said.state is State.BLOCKED) is blocked
+    assert ("port_shut" in said.evidence) is not blocked
 
 
 def ours(failure: str | None = None, **other: Any) -> AnyObservation:
