@@ -15,7 +15,7 @@ from monitor.store.notes import NOTE, Note
 from monitor.text.event_state import data_end, effect, ended, length, reopened, tier_id
 from monitor.text.event_subject import in_networks, of_a_part, past_place, place, subject
 from monitor.text.language import _, n_
-from monitor.text.words import TABLES, between, counted, country, number
+from monitor.text.words import TABLES, between, counted, country, number, sentence
 
 
 def headline(event: Event, service: str) -> str:
@@ -147,6 +147,33 @@ def overview(
         len(services),
         n=number(len(services), True),
         where=where,
+    )
+
+
+def in_range(
+    events: Sequence[Event],
+    names: Mapping[str, str],
+    what: str,
+    time: str,
+    *,
+    measured: bool,
+) -> str:
+    """What is known of a `time` of the past (`from … to …`), from the events that lasted in it, the
+    surest first; `what` is a service or a place, and `measured` whether anything was."""
+    if not events and not measured:
+        return _("%(what)s %(time)s: nothing was measured.", what=sentence(what), time=time)
+    if not events:
+        return _("%(what)s %(time)s: no known blocks.", what=sentence(what), time=time)
+    first = headline(events[0], names.get(events[0].service, events[0].service))
+    if len(events) == 1:
+        return first
+    return n_(
+        "%(event)s And %(n)s more %(time)s.",
+        "%(event)s And %(n)s more %(time)s.",
+        len(events) - 1,
+        n=number(len(events) - 1),
+        event=first,
+        time=time,
     )
 
 

@@ -22,6 +22,8 @@ from monitor.web.params import BadParameterError, time_of
 
 MAX_SLICES = 124
 """Slices of the longest strip: a year in pieces of three days."""
+FINE_MS = 12 * HOUR_MS
+"""A free range of at most this length is drawn from verdicts, exactly as long as it is."""
 LONGEST_DAYS = 3660
 """A free range is at most this long."""
 RANGES: Mapping[str, tuple[int, int]] = {
@@ -40,6 +42,9 @@ class TimeRange(msgspec.Struct, frozen=True):
     name: str
     """A key of RANGES, or `free`."""
     window: strips.Window
+    """Whole hours or days that hold it."""
+    exact: tuple[int, int] | None = None
+    """Begin and end of a free range, Unix ms."""
 
     @property
     def query(self) -> str:
@@ -51,11 +56,20 @@ class TimeRange(msgspec.Struct, frozen=True):
     @property
     def fixed(self) -> str:
         """The query of exactly this time, for a permalink."""
-        return f"since={_rfc3339(self.window.since)}&until={_rfc3339(self.window.until)}"
+        since, until = self.exact or (self.window.since, self.window.until)
+        return f"since={_rfc3339(since)}&until={_rfc3339(until)}"
+
+    @property
+    def fine_window(self) -> strips.Window | None:
+        """A window of exactly this time in slices of minutes, if the range is short enough."""
+        if self.exact is None or self.exact[1] - self.exact[0] > FINE_MS:
+            return None
+        return strips.Window(*self.exact)
 
 
 def _rfc3339(at: int) -> str:
-    return f"{dt.datetime.fromtimestamp(at / 1000, dt.UTC):%Y-%m-%dT%H:%MZ}"
+    when = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%SZ}" if when.second else f"{when:%Y-%m-%dT%H:%MZ}"
 
 
 def chosen_range(request: web.Request) -> TimeRange | None:
@@ -74,7 +88,8 @@ def chosen_range(request: web.Request) -> TimeRange | None:
     if since >= until:
         raise BadParameterError("since: must be before until, and not in the future")
     since = max(since, until - LONGEST_DAYS * DAY_MS)
-    return TimeRange("free", _window(since, until, _slice(since, until, now)))
+    window = _window(since, until, _slice(since, until, now))
+    return TimeRange("free", window, (since, until))
 
 
 def range_or_week(request: web.Request) -> TimeRange:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from monitor.collector.admission import QuarantineReason
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import Event, EventState, Tier
 from monitor.interop.forms import event_form, rfc3339
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
@@ -38,6 +38,7 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text import event_subject, words
 from monitor.web.draw import strips
+from monitor.web.draw.event_marks import extents
 from monitor.web.fleet import active, fleet
 from monitor.web.history import TimeRange, sums
 from monitor.web.site import Site
@@ -69,13 +70,24 @@ async def window(site: Site, connection: ReadTransaction, service: str | None) -
 
 
 async def drawn_window(
-    site: Site, connection: ReadTransaction, span: TimeRange | None, service: str | None
+    site: Site,
+    connection: ReadTransaction,
+    span: TimeRange | None,
+    service: str | None,
+    *,
+    fine: bool = False,
 ) -> strips.Window:
     """The window of a service's strips (None: of all services together) in a chosen range, which
-    knows where what was measured ends; without a range the usual one."""
+    knows where what was measured ends; without a range the usual one. `fine`: a short range need
+    not be of whole hours."""
     if span is None:
         return await window(site, connection, service)
     now, chosen = site.clock(), span.window
+    if fine and (exact := span.fine_window) is not None:
+        large = len((await site.present.get()).vantages) > LARGE_FLEET
+        first, _newest = await judged_rounds(connection, service, exact.since, exact.until)
+        # Of a large fleet they are too many, and of old rounds there are only sums.
+        chosen = chosen if large or first is None else exact
     _oldest, newest = await judged_rounds(connection, service, chosen.since, chosen.until)
     last = chosen.until if newest is None else newest + site.interval_ms
     return replace(chosen, last=min(last, now))
@@ -187,6 +199,23 @@ def measurements_of(event: Event, now: int) -> Filter:
         targets=event.targets,
         asns=event.asns,
     )
+
+
+def overlapping(events: Iterable[Event], chosen: strips.Window) -> list[Event]:
+    """The events that stand, of more than one vantage, that lasted at some time of a window; the
+    surest first."""
+    found = [
+        event
+        for event in events
+        if event.stands
+        and event.state is not EventState.RETRACTED
+        and event.tier is not Tier.UNCONFIRMED
+        and any(
+            first < chosen.until and chosen.since <= last
+            for first, last in extents(event, chosen.until)
+        )
+    ]
+    return sorted(found, key=lambda event: (event.tier is not Tier.CONFIRMED, -event.onset))
 
 
 async def event_strips(

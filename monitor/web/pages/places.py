@@ -35,7 +35,7 @@ from monitor.web.history import TimeRange, chosen_range
 from monitor.web.moment import site_of
 from monitor.web.render import render
 from monitor.web.site import Site
-from monitor.web.views import drawn_window, known_events, record, strip_rows
+from monitor.web.views import drawn_window, known_events, overlapping, record, strip_rows
 from probes.wire.measurement import service_of
 
 MAX_EVENTS = 100
@@ -87,17 +87,20 @@ async def country(request: web.Request) -> web.Response:
     here = PlaceFilter(name=words.country(code), country=code)
     present = await site.present.get()
     members = [each for each in active(fleet(site, present)) if each[0].country == code]
+    span = chosen_range(request)
     async with site.database.reading() as connection:
         events = await known_events(
             site, connection, Filter(country=code), MAX_EVENTS, present.opened
         )
-        values = await shared_values(site, connection, here, events, members, chosen_range(request))
+        values = await shared_values(site, connection, here, events, members, span)
     rows = present.states(Filter(country=code))
     opened = open_events(events)
     values |= {
         "title": words.sentence(here.name),
         "code": code,
-        "headline": _("Every vantage has stated its country.")
+        "headline": values["past"]
+        if span
+        else _("Every vantage has stated its country.")
         if code == UNKNOWN and not members and not events
         else headline(here, opened, site.service_names, members, bool(rows), bool(events)),
         "matrix": network_matrix(site.catalogue.services, rows, opened),
@@ -115,6 +118,7 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(f"/as/{asn}")
     present = await site.present.get()
     members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
+    span = chosen_range(request)
     verdicts = present.verdicts(asn)
     async with site.database.reading() as connection:
         events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS, present.opened)
@@ -129,16 +133,16 @@ async def network(request: web.Request) -> web.Response:
                 "%(network)s in %(country)s", network=name, country=words.country(countries[0])
             )
         here = PlaceFilter(name=name, asns=(asn,))
-        values = await shared_values(site, connection, here, events, members, chosen_range(request))
+        values = await shared_values(site, connection, here, events, members, span)
     layers = layers_of(verdicts)
     opened = open_events(events)
     values |= {
         "title": name,
         "asn": asn,
         "registered": names().get(asn, ""),
-        "headline": headline(
-            here, opened, site.service_names, members, bool(verdicts), bool(events)
-        ),
+        "headline": values["past"]
+        if span
+        else headline(here, opened, site.service_names, members, bool(verdicts), bool(events)),
         "countries": countries,
         "layers": layers,
         "rows": layer_table(verdicts, layers, opened, asn, site.service_names),
@@ -156,13 +160,22 @@ async def shared_values(
     span: TimeRange | None,
 ) -> dict[str, Any]:
     """The values that both templates take."""
-    window = await drawn_window(site, connection, span, None)
+    window = await drawn_window(site, connection, span, None, fine=True)
     rows = await strip_rows(
         site, connection, window, site.catalogue.services, here.country, here.asns
     )
     asn = here.asns[0] if here.asns else None
+    then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
+    past = await known_events(site, connection, then) if span else ()
     return {
         "record": await record(site, connection, Filter(country=here.country, asn=asn)),
+        "past": event_headlines.in_range(
+            overlapping(past, window),
+            site.service_names,
+            here.name,
+            words.between(window.since, window.until),
+            measured=bool(rows),
+        ),
         "by_service": service_strips(
             site, rows, window, events, Breadth.NETWORK if here.asns else Breadth.COUNTRY
         ),

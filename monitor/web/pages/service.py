@@ -19,7 +19,7 @@ from monitor.web.draw.matrix import RANK, cell
 from monitor.web.history import chosen_range
 from monitor.web.moment import site_of
 from monitor.web.render import render
-from monitor.web.views import drawn_window, known_events, record, strip_rows
+from monitor.web.views import drawn_window, known_events, overlapping, record, strip_rows
 
 MAX_ROWS = 200
 """States in networks on the page; in a large fleet the worst."""
@@ -38,9 +38,11 @@ async def page(request: web.Request) -> web.Response:
             site, connection, Filter(service=service.id), opened=present.opened
         )
         opened = {event.country: event for event in events if event.ongoing}
-        chosen = await drawn_window(site, connection, span, service.id)
+        chosen = await drawn_window(site, connection, span, service.id, fine=True)
         measured = await strip_rows(site, connection, chosen, [service])
         cited = await record(site, connection, Filter(service=service.id))
+        then = Filter(service=service.id, since=chosen.since, until=chosen.until)
+        past = await known_events(site, connection, then) if span else ()
     drawn: dict[str, strips.Strip] = strips.strips_by(
         attrgetter("country"), measured, chosen, site.interval_ms, events
     )
@@ -65,7 +67,15 @@ async def page(request: web.Request) -> web.Response:
         "title": service.name,
         "record": cited,
         "service": service,
-        "headline": headline(service.name, list(opened.values()), len(countries)),
+        "headline": headline(service.name, list(opened.values()), len(countries))
+        if span is None
+        else event_headlines.in_range(
+            overlapping(past, chosen),
+            site.service_names,
+            service.name,
+            words.between(chosen.since, chosen.until),
+            measured=bool(measured),
+        ),
         "countries": countries,
         "present": [(row, state_mark(row, opened.get(row.country))) for row in rows],
         "hidden": len(now) - len(rows),

@@ -72,3 +72,26 @@ def test_headlines() -> None:
         "No known blocks of X; measured in 1 country."
     )
     assert service.headline("X", [], 0).startswith("No measurements yet")
+
+
+async def test_a_range_says_what_is_known_of_it_and_not_of_the_present(web: Client) -> None:
+    """The block is open now; before it there was another, which has ended."""
+
+    async def heading(path: str, since: str, until: str) -> str:
+        answer = await web.get(path, params={"since": since, "until": until})
+        assert answer.status == 200
+        page = await answer.text()
+        return page[page.index("<h1>") + 4 : page.index("</h1>")]
+
+    before = "2027-01-15T08:10:30Z", "2027-01-15T08:20:00Z"
+    ended = "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC."
+    for path in ("/s/wechat", "/c/RU", "/as/64501"):
+        assert await heading(path, *before) == ended
+    quiet = await heading("/s/wechat", "2027-01-15T08:35:00Z", "2027-01-15T08:55:00Z")
+    assert quiet == "WeChat from 15 January 2027, 08:35 to 08:55 UTC: no known blocks."
+    nothing = await heading("/s/wechat", "2026-12-01T08:00:00Z", "2026-12-01T09:00:00Z")
+    assert nothing.endswith(": nothing was measured.")
+    # Exactly this time, and not the hours that hold it.
+    query = dict(zip(("since", "until"), before, strict=True))
+    text = await (await web.get("/s/wechat", params=query)).text()
+    assert "from 15 January 2027, 08:10 to 08:20 UTC" in text
