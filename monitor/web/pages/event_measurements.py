@@ -22,7 +22,6 @@ from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Filter
 from monitor.web.answers import PUBLIC
 from monitor.web.moment import site_of
-from monitor.web.params import refuse_unknown
 from monitor.web.site import Site
 from monitor.web.views import known_event, measurements_of
 
@@ -43,7 +42,6 @@ def has_tables() -> bool:
 
 async def file(request: web.Request) -> web.StreamResponse:
     """One of the files."""
-    refuse_unknown(request, ("as_of", "lang"))
     site, kind = site_of(request), request.match_info["kind"]
     async with site.database.reading() as connection:
         event = await known_event(site, connection, request.match_info["id"])
