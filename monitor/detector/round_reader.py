@@ -98,10 +98,9 @@ class RoundReader:
         facts, controls = await self.judge(rounds, pause)
         for judged in facts.values():
             on_facts(judged)
-        for service, some in rounds.items():
-            for part in _parts(service, some, facts):
-                await calculated(_fold, foldings[service], part)
-                await pause()
+        for part in _parts(rounds, facts):
+            await calculated(_fold, foldings, part)
+            await pause()
         self._learn(sum(map(len, facts.values())))
         return controls
 
@@ -156,22 +155,23 @@ def _read_lines(
 
 
 def _parts(
-    service: str, rounds: Sequence[int], facts: Mapping[tuple[str, int], Sequence[Fact]]
-) -> Iterable[list[tuple[int, Sequence[Fact]]]]:
-    """Rounds with their facts, some thousand facts at a time."""
-    part: list[tuple[int, Sequence[Fact]]] = []
+    rounds: Rounds, facts: Mapping[tuple[str, int], Sequence[Fact]]
+) -> Iterable[list[tuple[str, int, Sequence[Fact]]]]:
+    """Rounds of services with their facts, some thousand facts at a time."""
+    part: list[tuple[str, int, Sequence[Fact]]] = []
     size = 0
-    for round in rounds:
-        mine = facts.get((service, round), ())
-        part.append((round, mine))
-        size += len(mine)
-        if size >= FACTS_AT_ONCE:
-            yield part
-            part, size = [], 0
+    for service, some in rounds.items():
+        for round in some:
+            mine = facts.get((service, round), ())
+            part.append((service, round, mine))
+            size += len(mine)
+            if size >= FACTS_AT_ONCE:
+                yield part
+                part, size = [], 0
     if part:
         yield part
 
 
-def _fold(folding: Folding, part: Iterable[tuple[int, Sequence[Fact]]]) -> None:
-    for round, facts in part:
-        folding.fold_facts(round, facts)
+def _fold(foldings: Mapping[str, Folding], part: Iterable[tuple[str, int, Sequence[Fact]]]) -> None:
+    for service, round, facts in part:
+        foldings[service].fold_facts(round, facts)
