@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -236,33 +237,42 @@ async def test_the_address_that_the_world_sees_never_leaves(tmp_path: Path) -> N
         assert b"192.0.2.55" not in path.read_bytes()
 
 
-async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: Path) -> None:
-    """Only here, only what the catalogue holds, only once a round, with liveness of that round."""
+@contextlib.asynccontextmanager
+async def measuring_once(
+    tmp_path: Path, *options: str
+) -> AsyncIterator[tuple[Mosquitto, FakeCollector, Process]]:
+    """A probe in a French network after its first round; the next one is a day later."""
     with running_mosquitto(tmp_path / "b") as server:
         async with (
             tiny_world(tmp_path / "c") as catalogue,
             collecting(server.port) as collector,
             running_probe(
                 tmp_path / "s", catalogue, server.url, "--country", "FR", "--asn", "64503",
-                interval=86_400,
+                *options, interval=86_400,
             ) as process,
         ):  # fmt: skip
             await collector.wait(lambda: len(collector.ids) >= 3)
-            slot = int(time.time()) // 10 * 10_000
-            names = "wechat/login", "wechat/messaging", "x/y"
-            wanted = Retest(targets=names, round=slot, interval_ms=10_000)
-            async with aiomqtt.Client("127.0.0.1", server.port) as detector:
-                for topic, payload in (
-                    (topics.retest("FR", 64502), encode_retest(wanted)),
-                    (topics.retest("FR", 64503), b"{}"),
-                    (topics.retest("FR", 64503), encode_retest(wanted)),
-                    (topics.retest("FR", 64503), encode_retest(wanted)),
-                ):
-                    await detector.publish(topic, payload, qos=1)
-            await line_of(process.stderr, b'"retest"')
-            await collector.wait(lambda: len(collector.ids) >= 5)
-            process.terminate()
-            await ended(process)
+            yield server, collector, process
+
+
+async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: Path) -> None:
+    """Only here, only what the catalogue holds, only once a round, with liveness of that round."""
+    async with measuring_once(tmp_path) as (server, collector, process):
+        slot = int(time.time()) // 10 * 10_000
+        names = "wechat/login", "wechat/messaging", "x/y"
+        wanted = Retest(targets=names, round=slot, interval_ms=10_000)
+        async with aiomqtt.Client("127.0.0.1", server.port) as detector:
+            for topic, payload in (
+                (topics.retest("FR", 64502), encode_retest(wanted)),
+                (topics.retest("FR", 64503), b"{}"),
+                (topics.retest("FR", 64503), encode_retest(wanted)),
+                (topics.retest("FR", 64503), encode_retest(wanted)),
+            ):
+                await detector.publish(topic, payload, qos=1)
+        await line_of(process.stderr, b'"retest"')
+        await collector.wait(lambda: len(collector.ids) >= 5)
+        process.terminate()
+        await ended(process)
     lines = [codec.decode(line) for batch in collector.batches for line in batch.lines]
     again = [m for m in lines if m.round == wanted.round]
     assert {(m.target, m.retest) for m in again} == {
@@ -276,28 +286,19 @@ async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: 
 async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> None:
     """Whoever has taken over the broker asks a thousand times, within the quota of a broker: it is
     measured once again, and the log does not fill."""
-    with running_mosquitto(tmp_path / "b") as server:
-        async with (
-            tiny_world(tmp_path / "c") as catalogue,
-            collecting(server.port) as collector,
-            running_probe(
-                tmp_path / "s", catalogue, server.url, "--country", "FR", "--asn", "64503",
-                interval=86_400,
-            ) as process,
-        ):  # fmt: skip
-            await collector.wait(lambda: len(collector.ids) >= 3)
-            topic = topics.retest("FR", 64503)
-            names = ("wechat/messaging", *(f"x/y{n}" for n in range(15)))
-            async with aiomqtt.Client("127.0.0.1", server.port) as liar:
-                for n in range(1000):
-                    length = 1000 * (1 + n % 300)
-                    slot = time.time_ns() // 1_000_000 // length * length - n % 3 * length
-                    flood = encode_retest(Retest(targets=names, round=slot, interval_ms=length))
-                    await liar.publish(topic, os.urandom(n) if n % 10 == 0 else flood, qos=0)
-            await collector.wait(lambda: len(collector.ids) >= 5)
-            earlier = await lines_until(process.stderr, b'"retest refused"', b'"invalid message"')
-            process.terminate()
-            code, _, log = await ended(process)
+    async with measuring_once(tmp_path) as (server, collector, process):
+        topic = topics.retest("FR", 64503)
+        names = ("wechat/messaging", *(f"x/y{n}" for n in range(15)))
+        async with aiomqtt.Client("127.0.0.1", server.port) as liar:
+            for n in range(1000):
+                length = 1000 * (1 + n % 300)
+                slot = time.time_ns() // 1_000_000 // length * length - n % 3 * length
+                flood = encode_retest(Retest(targets=names, round=slot, interval_ms=length))
+                await liar.publish(topic, os.urandom(n) if n % 10 == 0 else flood, qos=0)
+        await collector.wait(lambda: len(collector.ids) >= 5)
+        earlier = await lines_until(process.stderr, b'"retest refused"', b'"invalid message"')
+        process.terminate()
+        code, _, log = await ended(process)
     assert code == 0
     assert len(collector.ids) == 5, "three of its own round, one retest with its liveness"
     events = [line["event"] for line in (*earlier, *log)]
@@ -307,23 +308,14 @@ async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> No
 
 async def test_retests_are_answered_while_a_round_is_still_to_be_paid_for(tmp_path: Path) -> None:
     """They have a reserve of their own."""
-    with running_mosquitto(tmp_path / "b") as server:
-        async with (
-            tiny_world(tmp_path / "c") as catalogue,
-            collecting(server.port) as collector,
-            running_probe(
-                tmp_path / "s", catalogue, server.url, "--country", "FR", "--asn", "64503",
-                "--budget", "46", interval=86_400,
-            ) as process,
-        ):  # fmt: skip
-            await collector.wait(lambda: len(collector.ids) >= 3)
-            slot = int(time.time()) // 60 * 60_000
-            wanted = Retest(targets=("wechat/messaging",), round=slot, interval_ms=60_000)
-            async with aiomqtt.Client("127.0.0.1", server.port) as detector:
-                await detector.publish(topics.retest("FR", 64503), encode_retest(wanted), qos=1)
-            await collector.wait(lambda: len(collector.ids) > 3)
-            process.terminate()
-            assert (await ended(process))[0] == 0
+    async with measuring_once(tmp_path, "--budget", "46") as (server, collector, process):
+        slot = int(time.time()) // 60 * 60_000
+        wanted = Retest(targets=("wechat/messaging",), round=slot, interval_ms=60_000)
+        async with aiomqtt.Client("127.0.0.1", server.port) as detector:
+            await detector.publish(topics.retest("FR", 64503), encode_retest(wanted), qos=1)
+        await collector.wait(lambda: len(collector.ids) > 3)
+        process.terminate()
+        assert (await ended(process))[0] == 0
 
 
 async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
