@@ -14,13 +14,16 @@ our first datagram and the server's whole flight pass and drop only what we send
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib.util
 import ipaddress
 import logging
 import re
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import certifi
@@ -42,6 +45,8 @@ ALPN = PROTOCOLS["quic"].alpn
 """Offered when the catalogue says nothing: QUIC has no handshake without it (RFC 9001, 8.1)."""
 IDLE_SECONDS = 30.0
 """What browsers offer (Chrome 140, 2025-09)."""
+_UNUSED = "service_identity"
+"""The library's own check of certificates, which is switched off: a megabyte of memory."""
 _VERSIONS = {0x00000001: "v1", 0x6B3343CF: "v2"}  # RFC 9000, RFC 9369
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _CRYPTO_ERRORS = range(0x100, 0x200)
@@ -60,6 +65,19 @@ _UNSPECIFIED, _NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 1, 9, 10, 62, 64
 
 class QUICError(Exception):
     """The library raised at what the far side sent; the text names its error."""
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let what is loaded meanwhile find an empty module of this name, unless it is loaded."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = ModuleType(module)
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def available() -> bool:
@@ -85,8 +103,9 @@ class QUICClient:
     ) -> None:
         import ssl
 
-        from aioquic.quic.configuration import QuicConfiguration
-        from aioquic.quic.connection import QuicConnection
+        with _without(_UNUSED):
+            from aioquic.quic.configuration import QuicConfiguration
+            from aioquic.quic.connection import QuicConnection
 
         self._name, self._trust, self._verify = server_name, trust_pem, verify
         self._connection: QuicConnection = QuicConnection(

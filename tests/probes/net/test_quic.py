@@ -174,3 +174,15 @@ def test_a_kind_of_name_that_nobody_knows_is_another_name():
     )
     trusted = leaf.public_bytes(serialization.Encoding.PEM).decode()
     assert quic.verify([crypto.X509.from_cryptography(leaf)], NAME, trusted) == 62
+
+
+def test_the_check_that_is_switched_off_is_not_loaded():
+    program = (
+        "import sys; from probes.net import quic; client = quic.QUICClient('a.example'); "
+        "assert client.start(0.0); print('aioquic' in sys.modules, 'service_identity' in "
+        "sys.modules, 'attr' in sys.modules); import service_identity.pyopenssl"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "True False False\n"
