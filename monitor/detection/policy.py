@@ -139,7 +139,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     imported_micronats: int = 12_500_000
     """Evidence that an imported network needs for an alarm: at least four failing runs in a row,
     also where one in thirty fails anyway."""
-    end_micronats: int = 6_000_000
+    end_micronats: int = 4_500_000
     """Evidence that ends a block that failed once; for more failures the logarithm of their number
     is added."""
     natural_signature_per_mille: int = 40
@@ -236,7 +236,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages of a network that are asked first, each of another owner if possible: enough to
     answer an isolated failure, so that its cost does not grow with the network, and for the owners
     of a confirmation to be among them, though one or two are offline."""
-    end_retest_most: int = 12
+    end_retest_most: int = 16
     """Times that a network is asked within the window whether a block has ended: as often as a
     probe accepts."""
     end_retest_asker_most: int = 48
