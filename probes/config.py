@@ -37,3 +37,4 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     secret: str = ""
     brokers: tuple[Broker, ...] = ()
+    """The ways to the monitor, the best first."""

@@ -10,7 +10,7 @@ from argparse import Namespace
 
 import probes
 from probes import state_directory
-from probes.cli import consent, options
+from probes.cli import consent
 from probes.cli.terminal import say_waiting
 from probes.delivery import enrolment
 from probes.log import Log
@@ -29,8 +29,6 @@ def join(chosen: Namespace, log: Log) -> int:
     enrolment.require_room(chosen.state)
     say_waiting("asking the monitor for credentials")
     enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
-    for url in enrolled.broker:
-        options.broker_at("the collector's answer: broker", url)
     enrolment.save(chosen.state, enrolled)
     country, asn = enrolled.country or "CC", enrolled.asn or "N"
     told = "where this machine is"

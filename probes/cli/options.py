@@ -11,9 +11,7 @@ import probes
 from probes.local_page import ADDRESS as PAGE
 from probes.metered import MODES
 from probes.remote_catalogue import pinned_key
-from probes.runtime.broker_url import Broker, parse_broker
 from probes.runtime.options import (
-    OptionError,
     Parser,
     asn,
     authority,
@@ -25,15 +23,8 @@ from probes.runtime.options import (
     path,
     positive,
 )
+from probes.runtime.proxy import parse_proxy
 from probes.wire.countries import COUNTRIES
-
-
-def broker_at(source: str, url: str) -> Broker:
-    """Return the broker at a URL. Raises OptionError; `source` is where the URL is from."""
-    try:
-        return parse_broker(url)
-    except ValueError as error:
-        raise OptionError(f"{source}: {error}") from None
 
 
 def build(environment: Mapping[str, str]) -> Parser:
@@ -114,8 +105,15 @@ def _once(parser: Parser) -> None:
 def _run(parser: Parser) -> None:
     parser.option(
         "--broker URL",
-        "broker to use instead of the enrolled one: mqtt://, mqtts://, ws:// or wss:// URL",
+        "where to deliver, instead of where the enrolment says: mqtts://, wss://, https://, "
+        "mqtt://, ws:// or http:// URL; ?address=IP is dialled in place of the host's addresses",
         many=True,
+    )
+    parser.option(
+        "--proxy URL",
+        "socks5h:// or http:// proxy, tried for delivery where nothing else reaches the monitor; "
+        "names are resolved there. Nothing is measured through it",
+        read=parse_proxy,
     )
     parser.option(
         "--catalogue-key KEY",

@@ -14,13 +14,14 @@ import msgspec
 from probes import state_directory
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import all_ids, require_known, select
-from probes.cli import consent, options
+from probes.cli import consent
 from probes.cli.daemon_process import run_daemon
 from probes.cli.once import open_network, software
 from probes.cli.stdout_report import StdoutReport
 from probes.cli.terminal import volunteers_language
 from probes.config import AgentConfig
 from probes.delivery import enrolment
+from probes.delivery.ways import in_order
 from probes.log import Log
 from probes.privacy.location import locate
 from probes.remote_catalogue import (
@@ -144,14 +145,16 @@ def _rhythm(chosen: Namespace, enrolled: enrolment.Enrolment | None) -> Rhythm:
 
 
 def _brokers(chosen: Namespace, enrolled: enrolment.Enrolment | None) -> tuple[Broker, ...]:
-    """Where measurements are delivered to. Raises EnrolmentError when that is nowhere."""
-    urls = chosen.broker or (enrolled.broker if enrolled else ())
+    """The ways by which measurements are delivered. Raises EnrolmentError when there is none."""
+    urls = chosen.broker or (enrolment.urls_of(enrolled) if enrolled else ())
     if not urls:
         raise enrolment.EnrolmentError(
             "not enrolled: run `reachprobe join TOKEN` first (or pass --broker)"
         )
-    source = "--broker" if chosen.broker else "broker"
-    return tuple(options.broker_at(source, url) for url in urls)
+    try:
+        return in_order(urls, chosen.proxy)
+    except ValueError as error:
+        raise OptionError(f"{'--broker' if chosen.broker else 'broker'}: {error}") from None
 
 
 def _config(

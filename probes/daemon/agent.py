@@ -164,7 +164,13 @@ class Agent:
 
 
 def _access(config: AgentConfig, probe: str) -> Access:
-    return Access(probe=probe, brokers=config.brokers, user=config.user, secret=config.secret)
+    return Access(
+        probe=probe,
+        brokers=config.brokers,
+        user=config.user,
+        secret=config.secret,
+        memory=config.directory,
+    )
 
 
 def _location_tracker(

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 import msgspec
 
@@ -38,16 +40,41 @@ class DaemonSide(msgspec.Struct, frozen=True, kw_only=True):
     """Awaited for each new connection. Returns whether it has changed measurements in the spool."""
 
 
+class SessionEnd(Enum):
+    """Whether a connection is used further."""
+
+    NOT_YET = auto()
+    LEAVE = auto()
+    """It is left for another way to the monitor."""
+    FINISH = auto()
+    """Delivery ends."""
+
+
 class Finish:
-    """Whether, and by when, delivery is to end."""
+    """Whether, and by when, delivery is to end, or the connection in use."""
 
     def __init__(self) -> None:
         self.by: float | None = None
         """Loop time by which everything must have ended; None before it is to end."""
+        self.leave_at: Callable[[], float | None] = lambda: None
+        """Tells the loop time at which the connection in use is left for another way."""
 
     def wanted(self) -> bool:
         """Whether delivery is to end."""
         return self.by is not None
+
+    def ending(self, *, is_empty: bool) -> SessionEnd:
+        """Whether the connection is used further, if no batch waits any more or some do."""
+        at = self.next_end()
+        if self.by is not None and is_empty:
+            return SessionEnd.FINISH
+        if at is None or asyncio.get_running_loop().time() < at:
+            return SessionEnd.NOT_YET
+        return SessionEnd.LEAVE if self.by is None else SessionEnd.FINISH
+
+    def next_end(self) -> float | None:
+        """Loop time at which that may change."""
+        return self.leave_at() if self.by is None else self.by
 
 
 class BrokerSession:
@@ -69,6 +96,8 @@ class BrokerSession:
         self._takes_catalogue = False
         self._events = ""
         """The topic of events that is subscribed to."""
+        self.lost: mqtt.BrokerError | None = None
+        """Why the connection ended, if it was not left."""
         self._retests = ""
         """The topic of retests that is subscribed to."""
 
@@ -89,9 +118,9 @@ class BrokerSession:
                 receiver.cancel()
                 heartbeats.cancel()
         except* mqtt.BrokerError as group_error:
-            self._log(
-                "connection lost", every=REPEAT_LOG_SECONDS, reason=str(group_error.exceptions[0])
-            )
+            error = group_error.exceptions[0]
+            self.lost = error if isinstance(error, mqtt.BrokerError) else None
+            self._log("connection lost", every=REPEAT_LOG_SECONDS, reason=str(error))
         raise_if_cancelled()
 
     async def _publish_status(self, state: str) -> None:
@@ -127,6 +156,7 @@ class BrokerSession:
         while True:
             await asyncio.sleep(self._outbox.times.heartbeat)
             await self._publish_status("heartbeat")
+            self._outbox.changed.set()  # the connection has lasted: that may be a reason to stay
             await self._subscribe_to_catalogue()
             await self._subscribe_to_retests()
             await self._subscribe_to_events()
@@ -153,31 +183,20 @@ class BrokerSession:
 
     async def _send(self) -> None:
         """Return when finished. Raises BrokerError when the connection is lost."""
-        outbox, loop = self._outbox, asyncio.get_running_loop()
-        while True:
+        outbox, finish = self._outbox, self._finish
+        while (ending := finish.ending(is_empty=outbox.is_empty)) is SessionEnd.NOT_YET:
             outbox.changed.clear()
             for batch in outbox.due():
                 await self._publish(batch)
             while (fresh := await outbox.next_batch(self._connection.packet_limit)) is not None:
                 await self._publish(fresh)
-            over = self._finish.by
-            if over is not None and (outbox.is_empty or loop.time() >= over):
-                break
-            await self._wait(outbox.next_end() if over is None else over)
-        try:
-            async with asyncio.timeout(1.0):
-                await self._publish_status("goodbye")
-        except TimeoutError:
-            pass
-
-    async def _wait(self, longest: float | None) -> None:
-        """Wait until something changes, a batch is due, or until this loop time."""
-        due = [at for at in (self._outbox.next_due(), longest) if at is not None]
-        try:
-            async with asyncio.timeout_at(min(due, default=None)):
-                await self._outbox.changed.wait()
-        except TimeoutError:
-            pass
+            if finish.ending(is_empty=outbox.is_empty) is SessionEnd.NOT_YET:
+                open_round = None if finish.wanted() else outbox.next_end()
+                await outbox.wait(open_round, finish.next_end())
+        if ending is SessionEnd.FINISH:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._publish_status("goodbye")
 
     async def _publish(self, batch: OutgoingBatch) -> None:
         payload = self._outbox.attempt(batch)

@@ -20,6 +20,7 @@ import certifi
 import msgspec
 
 from probes import state_directory
+from probes.delivery.ways import in_order, of_web_server
 from probes.wire.bounds import ASN, ProbeId, Text
 from probes.wire.bounds import Token as Wire
 from probes.wire.enrolment_token import EnrolmentToken
@@ -48,6 +49,9 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=_VISIBLE)]
     broker: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=16)]
     """Broker URLs, in the order to try them."""
+    ways: Annotated[tuple[str, ...], msgspec.Meta(max_length=32)] = ()
+    """Further URLs at which the monitor is reached: brokers, its web server, or addresses of them.
+    """
     role: Wire = "vantage"
     owner: Text = ""
     url: str = ""
@@ -162,11 +166,19 @@ def enrol(token: EnrolmentToken, software: str) -> Enrolment:
     if isinstance(answer.get("broker"), str):
         answer["broker"] = answer["broker"].split(",")
     try:
-        return msgspec.convert({**answer, "url": token.url}, Enrolment)
-    except msgspec.ValidationError as error:
+        enrolled = msgspec.convert({**answer, "url": token.url}, Enrolment)
+        in_order(urls_of(enrolled))
+        return enrolled
+    except ValueError as error:  # msgspec.ValidationError is one
         raise EnrolmentError(
             f"the collector's answer is invalid ({error}): ask your operator"
         ) from None
+
+
+def urls_of(enrolled: Enrolment) -> tuple[str, ...]:
+    """Return the URLs of all ways to the monitor that were given, those of its web server too."""
+    own = of_web_server(enrolled.url) if enrolled.url else ()
+    return (*enrolled.broker, *enrolled.ways, *own)
 
 
 def save(directory: Path, enrolment: Enrolment) -> None:

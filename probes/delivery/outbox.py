@@ -10,6 +10,7 @@ growing delays, with jitter, so that a thousand probes do not all return at once
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Iterator
 
@@ -44,8 +45,12 @@ class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
     hurry: float = 2.0
     """The same once an endpoint fails that did not fail before."""
     heartbeat: float = 60.0
+    poll: float = 120.0
+    """The same without a broker, where each is a request."""
     backoff: float = 2.0
     """Longest first wait before connecting again."""
+    backoff_early: float = 25.0
+    """Longest wait as long as trying is cheap, or has not lasted."""
     backoff_most: float = 300.0
 
 
@@ -62,6 +67,8 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     refused: int = 0
     """How often in a row a broker refused user or secret."""
     last_ack_ms: int = 0
+    acknowledgements: int = 0
+    """Since the start."""
     flooded_ms: int = 0
     """When a broker last sent more than it may, Unix milliseconds; 0 for never."""
     unaccepted: int = 0
@@ -168,6 +175,20 @@ class Outbox:
         """Loop time until which measurements of the round in progress wait; None without one."""
         return self._open_round.next_end()
 
+    async def wait(self, *until: float | None) -> None:
+        """Wait until something changes, a batch is due, or until one of these loop times."""
+        due = [at for at in (self.next_due(), *until) if at is not None]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(min(due, default=None)):
+                await self.changed.wait()
+
+    def is_unanswered(self) -> bool:
+        """Whether a batch was sent several times and never acknowledged."""
+        return any(
+            batch.attempts >= UNANSWERED_ATTEMPTS and not batch.held
+            for batch in self._batches.values()
+        )
+
     def attempt(self, batch: OutgoingBatch) -> bytes:
         """Count one more attempt to send a batch, and return what is sent."""
         delay = min(self.times.ack * 1.6**batch.attempts, self.times.ack_most)
@@ -244,6 +265,7 @@ class Outbox:
         for number in known:
             del self._batches[number]
         self.stats.last_ack_ms = self._now_ms()
+        self.stats.acknowledgements += 1
         # The collector is back: shorten the long delays from the time when it was down.
         now = _now()
         for batch in self._batches.values():

@@ -131,7 +131,8 @@ class LocationTracker:
         """Determine location and own words again; `outside` are the public addresses, if known."""
         config = self._config
         self.own = own_identifiers(config.bind, (*outside, *self._addresses))
-        self._log.hide = {*filter(is_address, self.own), config.secret} - {""}
+        secrets = {way.proxy.secret for way in config.brokers if way.proxy} | {config.secret}
+        self._log.hide = {*filter(is_address, self.own), *secrets} - {""}
         self._on_change(
             locate(
                 country=config.country,

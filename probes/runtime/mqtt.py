@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import math
 import ssl
@@ -19,7 +18,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import aiomqtt
-import certifi
 import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -28,13 +26,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 from probes.runtime.broker_url import Broker
 from probes.runtime.broker_url import BrokerError as BrokerError
 from probes.runtime.broker_url import BrokerRefusedError as BrokerRefusedError
+from probes.runtime.dial import dial
+from probes.runtime.monitor_tls import MonitorTLS, monitor_tls
+from probes.runtime.stall import while_moving
 from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
 
 VERSIONS = ("5", "3.1.1")
 CONNACK_SECONDS = 5.0
 """Some brokers of 3.1.1 never answer a CONNECT of MQTT 5: they wait for more bytes."""
-PUBLISH_SECONDS = 60.0
-"""A slow line needs this long for a large batch."""
+ANSWER_SECONDS = 15.0
+"""For a PUBACK or SUBACK once everything has arrived."""
+PUBLISH_SECONDS = 300.0
+"""For a large batch on a slow line that moves."""
 KEEPALIVE_SECONDS = 30
 T = TypeVar("T")
 _silent = logging.getLogger("probes.runtime.mqtt.paho")
@@ -77,9 +80,43 @@ class _Client(aiomqtt.Client):
 
     packet_limit = 0
     refusal = ""
+    cause: BaseException | None = None
+    """Why the connection could not be read any more."""
     meter: TrafficMeter | None = None
     _dropped = False
     _carried = 0
+
+    @property
+    def tcp(self) -> Any:
+        """The connection's socket; None when it is closed."""
+        sock = self._client._sock
+        return getattr(sock, "_socket", sock)  # paho wraps that of a websocket
+
+    @contextlib.asynccontextmanager
+    async def while_connected(self) -> AsyncIterator[None]:
+        """Run the block as long as there is a connection and it moves: the library would wait for
+        the end of its own time limit. Raises MqttError and StalledError."""
+        loop = asyncio.get_running_loop()
+
+        def end(_: object) -> None:
+            limit.reschedule(loop.time())
+
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._disconnected.add_done_callback(end)
+                try:
+                    async with while_moving(self.tcp, ANSWER_SECONDS):
+                        yield
+                finally:
+                    self._disconnected.remove_done_callback(end)
+        except TimeoutError:
+            if limit.expired():
+                raise aiomqtt.MqttError("the connection was lost") from None
+            raise
+
+    def dial(self, broker: Broker, spent: Callable[[int], None]) -> None:
+        """Connect as every way to the monitor does."""
+        self._client._create_socket_connection = lambda: dial(broker, spent)  # type: ignore[method-assign]
 
     def wire_bytes(self) -> int:
         """What the connection has carried so far."""
@@ -88,6 +125,9 @@ class _Client(aiomqtt.Client):
 
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
         self._carried += _wire_bytes(sock)
+        tls, stream = self._client._ssl_context, getattr(sock, "_socket", sock)
+        if isinstance(tls, MonitorTLS) and isinstance(stream, ssl.SSLSocket):
+            tls.remember(self._hostname, stream)
         super()._on_socket_close(client, userdata, sock)
 
     def _client_connect(self) -> None:
@@ -108,7 +148,13 @@ class _Client(aiomqtt.Client):
             # paho collects a websocket frame to its end, which may never come.
             if len(getattr(self._client._sock, "_readbuffer", b"")) > 2 * most:
                 raise ConnectionError(f"a frame of more than {2 * most} bytes")
-            chunk = unlimited(size)
+            try:
+                chunk = unlimited(size)
+            except OSError as error:
+                self.cause = error  # paho does not pass it on
+                raise
+            if not chunk:
+                self.cause = EOFError("the connection was closed")
             if count_read is not None and not count_read(len(chunk)):
                 raise ConnectionError("the broker sent too much")
             return chunk
@@ -203,7 +249,7 @@ class BrokerConnection:
 
     def __init__(self, client: _Client, broker: Broker, version: str) -> None:
         self._client = client
-        self.transport = f"{broker.scheme}+{version}"
+        self.transport = f"{broker.kind}+{version}"
         """How it is connected, e.g. `mqtts+5`."""
         self.version = version
         self.packet_limit = client.packet_limit
@@ -216,17 +262,25 @@ class BrokerConnection:
         there. Returns why the broker refused it (MQTT 5, QoS 1), '' when it did not."""
         self._client.refusal = ""
         try:
-            await self._client.publish(topic, payload, qos=qos, retain=retain)
+            async with (
+                self._client.while_connected(),
+                while_moving(self._client.tcp, ANSWER_SECONDS),
+            ):
+                await self._client.publish(topic, payload, qos=qos, retain=retain)
         except (aiomqtt.MqttError, ValueError, OSError) as error:
-            raise BrokerError(_reason(error)) from None
+            raise BrokerError(_reason(error)) from self._client.cause
         return self._client.refusal
 
     async def subscribe(self, topic_filter: str) -> bool:
         """Subscribe with QoS 1. Returns whether the broker allowed it."""
         try:
-            granted = await self._client.subscribe(topic_filter, qos=1)
+            async with (
+                self._client.while_connected(),
+                while_moving(self._client.tcp, ANSWER_SECONDS),
+            ):
+                granted = await self._client.subscribe(topic_filter, qos=1)
         except (aiomqtt.MqttError, ValueError, OSError) as error:
-            raise BrokerError(_reason(error)) from None
+            raise BrokerError(_reason(error)) from self._client.cause
         return all(getattr(code, "value", code) < 0x80 for code in granted)
 
     async def messages(self) -> AsyncIterator[Message]:
@@ -236,7 +290,7 @@ class BrokerConnection:
                 payload = message.payload if isinstance(message.payload, bytes) else b""
                 yield Message(str(message.topic), payload, bool(message.retain))
         except (aiomqtt.MqttError, OSError) as error:
-            raise BrokerError(_reason(error)) from None
+            raise BrokerError(_reason(error)) from self._client.cause
 
 
 def _wire_bytes(sock: Any) -> int:
@@ -255,13 +309,6 @@ def _reason(error: BaseException) -> str:
     cause = error.__cause__
     text = str(error) or type(error).__name__
     return f"{text} ({cause})" if cause is not None and str(cause) not in ("", text) else text
-
-
-@functools.lru_cache(maxsize=1)
-def _default_tls() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 @contextlib.asynccontextmanager
@@ -286,10 +333,11 @@ async def connect(
     `meter` counts what the connection and the attempts to open it carry. Raises BrokerError.
     """
     if broker.encrypted and tls is None:
-        tls = await asyncio.to_thread(_default_tls)
+        tls = await asyncio.to_thread(monitor_tls)
     client: _Client | None = None
     for version in (broker.version,) if broker.version else versions:
         client = _client(broker, version, client_id, user, secret, will, tls, limits)
+        client.dial(broker, (lambda _: None) if meter is None else meter.add)
         client.timeout = connack_seconds
         if meter is not None:
             client.meter = meter
@@ -302,7 +350,7 @@ async def connect(
             # A fault of the network or of TLS is the same with every version.
             if version == versions[-1] or broker.version or isinstance(error.__cause__, OSError):
                 kind = BrokerRefusedError if _refuses_credentials(error) else BrokerError
-                raise kind(f"{broker.name}: {_reason(error)}") from None
+                raise kind(f"{broker.name}: {_reason(error)}") from client.cause
         except BaseException:
             await client.drop()
             raise

@@ -21,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.runtime import mqtt
 from probes.runtime.broker_url import parse_broker
+from probes.runtime.monitor_tls import monitor_tls
 from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.older_broker import only_3_1_1
 from tests.world.ports import free_port
@@ -116,7 +117,8 @@ async def test_the_death_of_a_broker_that_nobody_reads_from_leaves_no_traceback(
     async with connect(parse_broker(server.url)) as writer:
         server.kill()
         with pytest.raises(mqtt.BrokerError):
-            await publish_for_ever(writer)
+            async with asyncio.timeout(HANG_SECONDS):
+                await publish_for_ever(writer)
     gc.collect()
     assert mishaps == []
 
@@ -158,14 +160,14 @@ async def test_a_connection_given_up_while_a_thread_makes_it_is_closed(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, what: mishaps.append(what))
     begun, given_up = threading.Event(), threading.Event()
-    connecting = socket.create_connection
+    connecting = mqtt.dial
 
     def slow(*arguments: Any, **options: Any) -> socket.socket:
         begun.set()
         assert given_up.wait(HANG_SECONDS)
         return connecting(*arguments, **options)
 
-    monkeypatch.setattr(socket, "create_connection", slow)
+    monkeypatch.setattr(mqtt, "dial", slow)
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         broker = parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         task = loop.create_task(connect(broker).__aenter__())
@@ -203,13 +205,13 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
         with pytest.raises(mqtt.BrokerError, match="certificate verify failed"):
             async with connect(broker):
                 pass
-        mqtt._default_tls.cache_clear()
-        mqtt._default_tls().load_verify_locations(tmp_path / "cert.pem")
+        monitor_tls.cache_clear()
+        monitor_tls().load_verify_locations(tmp_path / "cert.pem")
         try:
             async with connect(broker) as alive:
                 assert alive.transport == "mqtts+5"
         finally:
-            mqtt._default_tls.cache_clear()
+            monitor_tls.cache_clear()
 
 
 async def test_websockets(tmp_path: Path) -> None:
