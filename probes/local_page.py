@@ -98,8 +98,8 @@ def _page(
         f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width">'
         '<meta http-equiv="refresh" content="60">'
-        f"<style>{_STYLE}</style><h1>{title}</h1>{warnings}<dl>{rows}</dl><ul>{items}</ul>{others}"
-        f"<p>{html.escape(say(language, 'only_here'))}</p></html>\n"
+        f"<style>{_STYLE}</style><h1>{title}</h1>{warnings}<dl>{rows}</dl><ul>{items}</ul>"
+        f"<p>{html.escape(say(language, 'only_here'))}</p>{others}</html>\n"
     )
 
 

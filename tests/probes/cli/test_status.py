@@ -53,10 +53,10 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("locale", "title", "line"),
     [
-        ({}, "What your measurements helped to show", "seen by your probe first"),
-        ({"LANG": "fr_FR.UTF-8"}, "Ce que vos mesures", "vu en premier par votre sonde"),
-        ({"LC_ALL": "ru_RU.UTF-8", "LANG": "fr_FR.UTF-8"}, "Что помогли", "ваш зонд увидел"),
-        ({"LC_MESSAGES": "zh_CN.UTF-8"}, "您的测量", "最先发现"),
+        ({}, "What the monitor confirmed", "seen by your probe first"),
+        ({"LANG": "fr_FR.UTF-8"}, "Ce que le moniteur", "vu en premier par votre sonde"),
+        ({"LC_ALL": "ru_RU.UTF-8", "LANG": "fr_FR.UTF-8"}, "Что монитор", "ваш зонд увидел"),
+        ({"LC_MESSAGES": "zh_CN.UTF-8"}, "监测端", "最先发现"),
     ],
 )
 def test_what_it_did_for_others_in_the_language_of_the_terminal(
