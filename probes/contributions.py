@@ -119,9 +119,8 @@ def lines(
     for each in reversed(tuple(contributions)):
         if not each.first and each.vantages < 2:
             continue  # one of how many is not known
-        when = say(
-            language, "from_to" if each.ended else "from", began=each.began, ended=each.ended
-        )
+        span = "on_day" if each.ended == each.began else "from_to" if each.ended else "from"
+        when = say(language, span, began=each.began, ended=each.ended)
         key = "seen_first" if each.first else "seen_with_others"
         service = f"{names.get(each.service, each.service)} ({each.country})"
         told.append(say(language, key, service=service, when=when, count=each.vantages))

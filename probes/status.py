@@ -21,8 +21,6 @@ FILE = "status.json"
 STALE_SECONDS = 90
 """The daemon writes its status at least every 15 s."""
 REVOKED = say("en", "revoked")
-_START = "start it with `reachprobe run`"
-_UNSAVED = "running, but its status is out of date: see its log (suspended? is the disk full?)"
 _REFUSALS = 2
 """A broker that refuses so often in a row means it."""
 _ENROLMENT_SECONDS = 300
@@ -185,27 +183,29 @@ def load(directory: Path) -> ProbeStatus | None:
         return None
 
 
-def problem(status: ProbeStatus | None, now_ms: int, *, running: bool = False) -> str:
+def problem(
+    status: ProbeStatus | None, now_ms: int, *, running: bool = False, language: str = "en"
+) -> str:
     """Why the probe does not work, in one line; empty when it does. `running`: a daemon is known to
     run, whatever the status says.
 
     A broker that is away is no problem: measuring goes on, and a restart would not help.
     """
     if status is None:
-        return _UNSAVED if running else f"has never run in this state directory: {_START}"
+        return say(language, "unsaved" if running else "has_never_run")
     if status.revoked or is_refused(status, now_ms):
-        return REVOKED
+        return say(language, "revoked")
     if status.stopped:
-        return _UNSAVED if running else f"stopped: {_START}"
+        return say(language, "unsaved" if running else "stopped_start")
     # A time in the future is stale too: written before the clock was set back.
     if abs(now_ms - status.updated_ms) > STALE_SECONDS * 1000:
-        return _UNSAVED if running else f"not running: {_START}"
+        return say(language, "unsaved" if running else "not_running")
     if status.trouble:
         return status.trouble
     longest = 2 * status.interval_ms + 900_000
     since = max(status.measured_ms, status.started_ms, status.resumed_ms)
     if now_ms - since > longest and not status.paused and not status.metered:
-        return "no round for a long time: see its log, and start it again"
+        return say(language, "no_round_for_long")
     return ""
 
 

@@ -83,6 +83,8 @@ def test_an_event_goes_on_ends_and_stays_known() -> None:
     assert kept.ended > kept.began
     (line,) = lines([kept], {})
     assert f"{kept.began} to {kept.ended}" in line
+    over = published(MINE[0], state=EventState.CLOSED, closed=NOON + 60_000)
+    assert f", on {kept.began}: " in lines(learnt(over), {})[0]
     assert learnt(began, published(MINE[0], state=EventState.RETRACTED)) == ()
     (later,) = learnt(began, published(MINE[0], STRANGER))
     assert later.first, "a measurement that arrived late was older"
