@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from probes.net.classify import failure
 from probes.net.limits import within
 from probes.net.network import (
@@ -18,6 +20,9 @@ from probes.wire.observation import TCPConnect
 
 ICMP_OWN = "icmp_own"
 """Evidence that this machine itself sent the ICMP error: its own firewall refused."""
+ICMP_PRIVATE, ICMP_PUBLIC = "icmp_private", "icmp_public"
+"""Evidence of where the sender's address lies, which may be removed later. A private one is the
+volunteer's router, or one of the carrier before its NAT; a public one is on the path."""
 SYN_AGAIN_US = 1_000_000
 """When a SYN is sent again (RFC 6298, 2.1)."""
 
@@ -49,11 +54,19 @@ def _evidence(
 ) -> tuple[str, ...]:
     if isinstance(failed, DestinationRefusedError):
         return ("not_dialled",)
-    if isinstance(failed, ConnectError) and failed.icmp_is_own:
-        return (ICMP_OWN,)
+    if isinstance(failed, ConnectError) and failed.icmp_from is not None:
+        return (_sender(failed.icmp_from, failed.icmp_is_own),)
     if stream is None or not network.packets_sent_again(stream):
         return ()
     # By its timestamp the answer tells to which SYN it came: to the first, when it took no longer.
     round_trip_us = network.round_trip_us(stream)
     late = bool(round_trip_us) and took_us - round_trip_us < SYN_AGAIN_US / 2
     return (SENT_AGAIN, LATE) if late else (SENT_AGAIN,)
+
+
+def _sender(address: str, is_own: bool) -> str:
+    """Who sent an ICMP error."""
+    if is_own:
+        return ICMP_OWN
+    is_public = ipaddress.ip_address(address.partition("%")[0]).is_global
+    return ICMP_PUBLIC if is_public else ICMP_PRIVATE

@@ -22,6 +22,8 @@ from probes.wire.observation import (
 
 ICMP_OWN = "icmp_own"
 """Evidence of the probe: its own machine sent the ICMP error."""
+_ICMP_SENDERS = ("icmp_private", "icmp_public")
+"""Evidence of the probe: the sender has a private address, or a public one."""
 
 
 class Kind(StrEnum):
@@ -165,7 +167,8 @@ def icmp_evidence(attempt: TCPConnect | QUICHandshake | AppExchange) -> tuple[st
     if attempt.icmp_type is None:
         return ()
     sender = (f"icmp_from:{attempt.icmp_from}",) if attempt.icmp_from else ()
-    return (f"icmp:{attempt.icmp_type}/{attempt.icmp_code}", *sender)
+    where = (word for word in attempt.evidence if word in _ICMP_SENDERS)
+    return (f"icmp:{attempt.icmp_type}/{attempt.icmp_code}", *sender, *where)
 
 
 def _icmp_kind(icmp_type: int, icmp_code: int | None) -> Kind:

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from probes.net.guard import Guard
+from probes.net.network import ConnectError
 from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.tcp import connect
@@ -37,6 +38,38 @@ async def test_connected(address: str):
     assert seen.at_us >= 0
     assert seen.took_us > 0
     assert seen.at_us + seen.took_us <= within
+
+
+class Refused(SocketNetwork):
+    """Somebody refuses each connect by ICMP."""
+
+    def __init__(self, sender: str | None, own: bool) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._sender, self._own = sender, own
+
+    async def connect(self, address: str, port: int, *, narrow: bool):
+        error = ConnectError(113, "no route to host")
+        error.icmp_type, error.icmp_code = 3, 13
+        error.icmp_from, error.icmp_is_own = self._sender, self._own
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("sender", "own", "evidence"),
+    [
+        ("192.168.1.7", True, ("icmp_own",)),
+        ("192.168.1.1", False, ("icmp_private",)),
+        ("100.64.3.1", False, ("icmp_private",)),
+        ("fd00::1", False, ("icmp_private",)),
+        ("fe80::1%eth0", False, ("icmp_private",)),
+        ("8.8.8.8", False, ("icmp_public",)),
+        ("2a00:1450::1", False, ("icmp_public",)),
+        (None, False, ()),
+    ],
+)
+async def test_who_refused(sender: str | None, own: bool, evidence: tuple[str, ...]):
+    seen, stream = await to("127.0.0.1", 9, Refused(sender, own))
+    assert (seen.evidence, stream) == (evidence, None)
 
 
 class Resent(SocketNetwork):

@@ -122,6 +122,23 @@ EARNED: dict[str, Row] = {
         ),
         {},
     ),
+    **{
+        f"icmp_{sender}": (
+            State.BLOCKED,
+            (
+                dns(A1),
+                tcp(
+                    A1,
+                    Failure.HOST_UNREACHABLE,
+                    icmp_type=3,
+                    icmp_code=13,
+                    evidence=(f"icmp_{sender}",),
+                ),
+            ),
+            {},
+        )
+        for sender in ("private", "public")
+    },
     "hops_before_server": (
         State.BLOCKED,
         (dns(A1), tcp(A1), tls(A1, RESET), tls(A1, **INNOCUOUS), TRACED),
