@@ -6,6 +6,8 @@ replay says the same, as often as it is asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 import tempfile
 from collections.abc import Sequence
@@ -18,10 +20,13 @@ from hypothesis import strategies as st
 from monitor.commands.replay import FOREVER, fold_store, lines
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding
+from monitor.detection.events.state import encode
 from monitor.detection.events.state_change import restored
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
+from monitor.detector import round_reader
 from monitor.store.database import Database, open_database
+from monitor.store.records import Conclusions, StoreUnavailableError
 from probes.wire.measurement import LIVENESS_TARGETS, Role, service_of
 from tests.monitor.detection import imported_runs as runs
 from tests.monitor.detection.events.test_history_laws import again
@@ -35,9 +40,11 @@ __all__ = ["postgres_server"]
 TARGET = runs.TARGET
 SERVICE = service_of(TARGET)
 ROUNDS = 26
+TURNS = 12
 SHORTEST = 5
 """Rounds of a block."""
 HOUR = 3_600_000
+VANTAGES = [who for who in PEOPLE if who.role is Role.VANTAGE]
 VICTIMS = [who for who in PEOPLE if who.asn == 64501]
 
 
@@ -55,6 +62,14 @@ def everything(blocked: tuple[int, int], retested: bool) -> list[Stored]:
             at = START - (23 - number) * HOUR // 2 + asn
             made.append(runs.stored(runs.measurement([*seen, runs.record(9)], at, asn)))
     return made
+
+
+def in_turn() -> list[list[Stored]]:
+    """Later rounds, in each of which one of the fleet measures: most of a state stays as it was."""
+    return [
+        rounds([ROUNDS + number], people=[VANTAGES[number % len(VANTAGES)]], target=TARGET)
+        for number in range(TURNS)
+    ]
 
 
 def straight(stored: Sequence[Stored], policy: Policy) -> Folding:
@@ -77,8 +92,28 @@ async def replayed(database: Database) -> bytes:
     return lines((await fold_store(database, FOREVER, Policy())).events)
 
 
+async def killed(world: World, rng: random.Random) -> None:
+    """The detector dies between two saves of what it works on, and another one goes on."""
+    conclusions, left = world.database.conclusions, rng.randint(0, 4)
+    save = conclusions.save
+
+    async def dies(some: Sequence[Conclusions], cursor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise StoreUnavailableError("the plug")
+        await save(some, cursor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(round_reader, "MAX_ROUNDS", rng.randint(1, 4))
+        patch.setattr(conclusions, "save", dies)
+        with contextlib.suppress(StoreUnavailableError):
+            await world.settle()
+    world.detector = world.another("first")
+
+
 async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> None:
-    """Deliver in random batches, restart now and then, and compare."""
+    """Deliver in random batches, restart or kill now and then, and compare."""
     database = await open_database(url)
     try:
         world = World(database)
@@ -90,8 +125,15 @@ async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> N
             pieces = pieces[size:]
             if rng.random() < 0.4:
                 world.detector = world.another("first")
+            if rng.random() < 0.4:
+                await killed(world, rng)
             if rng.random() < 0.8:
                 await world.settle()
+        for turn in in_turn():
+            await world.arrive(turn)
+            await (killed(world, rng) if rng.random() < 0.2 else world.settle())
+            if rng.random() < 0.2:
+                world.detector = world.another("first")
         await world.settle()
         live = await events_bytes(database)
         assert b'"source":"ooni"' in live
@@ -100,10 +142,11 @@ async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> N
         assert await replayed(database) == live
         found = await database.conclusions.load(SERVICE)
         assert found is not None
-        folding = straight(stored, world.detector.policy)
+        everyone = [*stored, *itertools.chain.from_iterable(in_turn())]
+        folding = straight(everyone, world.detector.policy)
         state, expected = restored(found[1]), folding.state
-        assert (state.round, state.open_events) == (expected.round, expected.open_events)
-        assert state.networks == expected.networks
+        assert state == expected
+        assert encode(state) == encode(expected)
         own = [each for each in folding.evidence if each.source == OWN_SOURCE]
         assert len(own) >= SHORTEST, "there is evidence in every round of the block"
         assert await kept_evidence(database, SERVICE) == folding.evidence
