@@ -77,12 +77,9 @@ def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bo
         again = {probe for probe in saw if _reached_since(series, probe)}
         if _most(network, series, again, round, policy):
             return True
-    well = {
-        probe
-        for probe in saw
-        if cusum.recovered(track := series.tracks[probe], round, policy)
-        and (not series.is_likely or ending.is_enough_alone(track, policy))
-    }
+    well = {p for p in saw if cusum.recovered(series.tracks[p], round, policy)}
+    if series.is_likely:
+        well = _sure_alone(series, well, saw, policy)
     few = series.is_likely and len(saw) - len(well) < policy.quorum_min_vantages
     if few and _may_end(network, series, well, round, policy):
         return True
@@ -95,6 +92,21 @@ def _reached_since(series: Series, probe: str) -> bool:
     track = series.tracks[probe]
     since = series.ending.since if series.ending is not None else 0
     return track.last_good > track.last_bad and track.last_good >= since
+
+
+def _sure_alone(series: Series, well: set[str], saw: Sequence[str], policy: Policy) -> set[str]:
+    """Those who are each sure that the block has ended, while all others who saw it have failed
+    throughout: for faults of their own. Where these reach the service at times, all together
+    decide."""
+    sure = {probe for probe in well if ending.is_enough_alone(series.tracks[probe], policy)}
+    since = min(
+        (held.good_since for probe in sure if (held := series.tracks[probe].suspicion) is not None),
+        default=0,
+    )
+    contradicted = any(
+        series.tracks[probe].last_good >= since for probe in saw if probe not in sure
+    )
+    return set() if contradicted else sure
 
 
 def _may_end(

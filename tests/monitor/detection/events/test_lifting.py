@@ -164,3 +164,21 @@ def test_a_block_of_a_share_of_the_flows_lasts_until_it_ends(share: float, seed:
     assert [event.state for event in world.events.values() if event.confirmed] == [EventState.OPEN]
     world.run(12, lambda n, who: ok())
     assert not any(event.ongoing for event in world.events.values())
+
+
+@pytest.mark.parametrize("liars", [0, 1])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_block_that_weakens_to_half_of_the_flows_goes_on(seed: int, liars: int) -> None:
+    """Two of three reach the service five times in a row by chance, and the third fails now and
+    then; or one says at all times that it reaches it, of five."""
+    rng, size = random.Random(seed), 5 if liars else 3
+
+    def weaker(n: int, who: Vantage) -> Verdict:
+        lies = who.probe in [f"p-ru64501-{number}" for number in range(liars)]
+        return blocked() if who.asn == 64501 and not lies and rng.random() < 0.5 else ok()
+
+    people = [*vantages(size), *vantages(3, "DE", 64504)]
+    world = World(people, interval=180_000).quiet(10).run(14, in_network(64501, blocked()))
+    first = world.only
+    world.run(120, weaker)
+    assert world.events[first.id].ongoing
