@@ -45,8 +45,9 @@ ALPN = PROTOCOLS["quic"].alpn
 """Offered when the catalogue says nothing: QUIC has no handshake without it (RFC 9001, 8.1)."""
 IDLE_SECONDS = 30.0
 """What browsers offer (Chrome 140, 2025-09)."""
-_UNUSED = "service_identity"
-"""The library's own check of certificates, which is switched off: a megabyte of memory."""
+_UNUSED = ("service_identity", "OpenSSL.SSL")
+"""The library's own check of certificates, which is switched off, and another TLS: more than a
+megabyte of memory."""
 _VERSIONS = {0x00000001: "v1", 0x6B3343CF: "v2"}  # RFC 9000, RFC 9369
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _CRYPTO_ERRORS = range(0x100, 0x200)
@@ -68,16 +69,15 @@ class QUICError(Exception):
 
 
 @contextlib.contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let what is loaded meanwhile find an empty module of this name, unless it is loaded."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = ModuleType(module)
+def _without(*modules: str) -> Iterator[None]:
+    """Let what is loaded meanwhile find empty modules of these names, unless they are loaded."""
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update({name: ModuleType(name) for name in absent})
     try:
         yield
     finally:
-        del sys.modules[module]
+        for name in absent:
+            del sys.modules[name]
 
 
 def available() -> bool:
@@ -103,7 +103,7 @@ class QUICClient:
     ) -> None:
         import ssl
 
-        with _without(_UNUSED):
+        with _without(*_UNUSED):
             from aioquic.quic.configuration import QuicConfiguration
             from aioquic.quic.connection import QuicConnection
 

@@ -106,11 +106,12 @@ class Profile(msgspec.Struct, frozen=True):
             for target, core in self._targets()
             if target.endpoints
         )
-        return int(_LEAN_SHARE * (self.guessed_liveness_bytes() + targets))
+        return int(self.guessed_liveness_bytes() + _LEAN_SHARE * targets)
 
     def guessed_liveness_bytes(self) -> int:
         """The expected traffic of measuring liveness in bytes."""
-        return usual_bytes(host.protocol for host in self.catalogue.liveness)
+        every = usual_bytes(host.protocol for host in self.catalogue.liveness)
+        return every if self.full else int(_LEAN_SHARE * every)
 
     def _targets(self) -> Iterator[tuple[Target, bool]]:
         for service in self.catalogue.services:

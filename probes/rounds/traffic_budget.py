@@ -32,9 +32,9 @@ with a random delay of up to a minute: two of them may be a little closer than t
 MAX_DEBT, MAX_DEBT_PART = 2.0, 0.005
 """The largest debt with which a round begins: so many times what comes in from round to round, and
 no less than this part of a month's budget, which pays for a round in which much begins to fail."""
-THOROUGH = 0.5
-"""Part of the credit that a round may use before it is brief; the rest of it costs about as much
-once more where everything fails."""
+THOROUGH = 0.3
+"""Part of the credit that a round may use before it is brief; where everything fails, the rest of
+it costs twice as much once more."""
 RESERVED, RESERVE_MS = 0.15, scheduler.DAY_MS
 """Part of the income that goes to the reserve for retests until it holds that of so long."""
 _NEWEST_WEIGHT = 0.2

@@ -2,9 +2,9 @@
 """Traffic as an interface counts it: bytes of packets, both ways, from the kernel's own counts.
 
 A TCP connection is read once, when it is closed: bytes and segments, those of the handshake and
-those sent again included. Three segments that end it are added. Kernels before 4.19 do not say what
-was sent again; where the kernel says nothing at all, a connection is estimated from its handshake
-alone (`_ESTIMATE`), and the limits on what is read bound the error.
+those sent again included. The segments that will end it are added. Kernels before 4.19 do not say
+what was sent again; where the kernel says nothing at all, a connection is estimated from its
+handshake alone (`_ESTIMATE`), and the limits on what is read bound the error.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ _UDP_HEADER = 8
 _TCP_HEADER, _TIMESTAMPS = 20, 12
 _SYN_OPTIONS = 20
 """Of the first segment in each direction (MSS, SACK, timestamps, window scale)."""
-_LAST_SEGMENTS = 3
+_CLOSED, _CLOSE_WAIT = 7, 8
+_LAST_SEGMENTS = {_CLOSED: 0, _CLOSE_WAIT: 2}
+_LAST_OF_BOTH = 5
+"""Segments that end a connection, by its state (include/net/tcp_states.h): none after a reset, our
+FIN and its acknowledgement after that of the far side; else both, and what TLS says to it."""
 _ESTIMATE = 400
 ICMP_ERROR_BYTES = _ETHERNET + 88
 """One that quotes a SYN over IPv4."""
 # Of `struct tcp_info` (include/uapi/linux/tcp.h).
-_OPTIONS, _TIMESTAMPS_IN_USE = 5, 1
+_STATE, _OPTIONS, _TIMESTAMPS_IN_USE = 0, 5, 1
 _ACKED_RECEIVED = struct.Struct("=QQ"), 120
 _SEGMENTS = struct.Struct("=II"), 136
 _SENT = struct.Struct("=Q"), 200
@@ -83,6 +87,6 @@ def stream_bytes(sock: OpenSocket) -> int:
         # Never open, for a SYN that is acknowledged counts as a byte: SYNs alone, and perhaps a
         # RST, which has no options.
         return int(segments * header + segments_out * _SYN_OPTIONS)
-    closing = _LAST_SEGMENTS * (header + options)
+    closing = _LAST_SEGMENTS.get(told[_STATE], _LAST_OF_BOTH) * (header + options)
     syns = 2 * (_SYN_OPTIONS - options)
     return int(sent + received + segments * (header + options) + syns + closing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 import pytest
 
@@ -54,5 +55,29 @@ def test_a_connection_is_its_payload_and_its_headers(size: int) -> None:
                 while received < size:
                     received += len(sock.recv(65536))
                 counted = stream_bytes(sock)
-    least = size + 2 * SYN + ACK + 3 * ACK
+    least = size + 2 * SYN + ACK + 5 * ACK
     assert least <= counted <= least + 20 * ACK
+
+
+@pytest.mark.parametrize(("linger", "last"), [(True, 0), (False, 2)])
+def test_who_was_closed_on_sends_less_to_end_it(linger: bool, last: int) -> None:
+    """After a reset nothing follows, after a FIN our own and its acknowledgement."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.socket() as sock:
+            sock.connect(listener.getsockname())
+            accepted, _ = listener.accept()
+            open_now = stream_bytes(sock)
+            if linger:
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            sock.settimeout(5)
+            if linger:
+                with pytest.raises(ConnectionResetError):
+                    sock.recv(1)
+            else:
+                assert sock.recv(1) == b""
+            told = stream_bytes(sock)
+    assert told < open_now
+    assert told == pytest.approx(2 * SYN + ACK + last * ACK, abs=2 * ACK)
