@@ -87,6 +87,8 @@ def passwords(made: Path) -> None:
     broker = made / "mosquitto"
     if not (broker / mosquitto.PROBES).exists():
         mosquitto.write_configuration(broker, BROKER, secret)
+    elif not mosquitto.knows_monitor(broker, secret):
+        put(broker / mosquitto.MONITOR, mosquitto.monitor_password(secret), 0o600)
     put(broker / mosquitto.CONFIGURATION, mosquitto.configuration(BROKER), 0o644)
     put(broker / mosquitto.ACCESS, mosquitto.access_list(), 0o600)
     database = ensure_secret(made / "database/password")

@@ -25,7 +25,6 @@ import msgspec
 from monitor.broker import certificates, mosquitto
 from monitor.broker.certificates import BrokerAuthority, Issued
 from monitor.broker.mosquitto import Layout, put
-from monitor.enrolment import hash_secret, verify_secret
 from monitor.paths import ensure_secret
 from probes.runtime.options import OptionError
 
@@ -93,8 +92,8 @@ def prepare(directory: Path, choice: Choice) -> list[str]:
     }
     if not (directory / mosquitto.PROBES).exists():
         texts[mosquitto.PROBES] = ("", 0o600)
-    if not _knows(directory / mosquitto.MONITOR, secret):
-        texts[mosquitto.MONITOR] = (_monitor_password(secret), 0o600)
+    if not mosquitto.knows_monitor(directory, secret):
+        texts[mosquitto.MONITOR] = (mosquitto.monitor_password(secret), 0o600)
     changed = [name for name, (text, mode) in texts.items() if put(directory / name, text, mode)]
     _hand_over(directory, choice.user)
     return [CHOICE, *changed] if kept else changed
@@ -242,18 +241,6 @@ def _made(directory: Path) -> Choice:
     if choice is None:
         raise OptionError(f"{directory}: no broker there: run `reachwatch broker init {directory}`")
     return choice
-
-
-def _knows(path: Path, secret: str) -> bool:
-    """Whether a password file holds the monitor's secret."""
-    if not path.exists():
-        return False
-    user, _, kept = path.read_text(encoding="utf-8").strip().partition(":")
-    return user == mosquitto.MONITOR_USER and verify_secret(kept, secret)
-
-
-def _monitor_password(secret: str) -> str:
-    return mosquitto.password_file({mosquitto.MONITOR_USER: hash_secret(secret)})
 
 
 def _user(name: str) -> pwd.struct_passwd | None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.broker.access import EVENTS, RETESTS
-from monitor.enrolment import hash_secret
+from monitor.enrolment import hash_secret, verify_secret
 from monitor.store.records import StoreUnavailableError
 from monitor.store.registry import Registry
 from probes.runtime.files import replace_file
@@ -150,6 +150,20 @@ def password_file(hashes: Mapping[str, str]) -> str:
     return "".join(f"{user}:{kept}\n" for user, kept in sorted(hashes.items()))
 
 
+def monitor_password(secret: str) -> str:
+    """Return the password file of the monitor's listener."""
+    return password_file({MONITOR_USER: hash_secret(secret)})
+
+
+def knows_monitor(directory: Path, secret: str) -> bool:
+    """Whether the monitor's password file in a directory holds this secret. Raises OSError."""
+    path = directory / MONITOR
+    if not path.exists():
+        return False
+    user, _, kept = path.read_text(encoding="utf-8").strip().partition(":")
+    return user == MONITOR_USER and verify_secret(kept, secret)
+
+
 def write_configuration(directory: Path, layout: Layout, monitor_secret: str) -> Path:
     """Write configuration, access list and the monitor's password into a directory, and an
     empty password file for probes when there is none. Returns the configuration's path.
@@ -160,7 +174,7 @@ def write_configuration(directory: Path, layout: Layout, monitor_secret: str) ->
     path = directory / CONFIGURATION
     write(path, configuration(layout), 0o644)
     write(directory / ACCESS, access_list(), 0o600)
-    write(directory / MONITOR, password_file({MONITOR_USER: hash_secret(monitor_secret)}), 0o600)
+    write(directory / MONITOR, monitor_password(monitor_secret), 0o600)
     if not (directory / PROBES).exists():
         write(directory / PROBES, "", 0o600)
     if os.geteuid() == 0:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from cryptography import x509
 
+from monitor.broker import mosquitto
 from monitor.commands import options
 from tests.world.compiled import compiled
 
@@ -164,6 +165,20 @@ def test_an_operators_own_certificate_is_taken(once: Path, tmp_path: Path) -> No
     answer = setup(made, REACHWATCH_GIVEN=str(given))
     assert answer.returncode == 2
     assert answer.stderr == f"setup: {given}/privkey.pem: No such file or directory\n"
+
+
+def test_a_deleted_secret_is_replaced_and_probes_keep_theirs(once: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    shutil.copytree(once, made)
+    (made / "mosquitto/probes.passwd").write_text("p-1:x\n")
+    before = (made / "monitor/monitor.secret").read_text()
+    (made / "monitor/monitor.secret").unlink()
+    assert setup(made, REACHWATCH_PACE="10").returncode == 0
+    secret = (made / "monitor/monitor.secret").read_text()
+    assert secret != before
+    assert mosquitto.knows_monitor(made / "mosquitto", secret.strip())
+    assert not mosquitto.knows_monitor(made / "mosquitto", before.strip())
+    assert (made / "mosquitto/probes.passwd").read_text() == "p-1:x\n"
 
 
 @pytest.mark.parametrize(
