@@ -29,6 +29,7 @@ from monitor import http_server, logs
 from monitor.available_store import StoppedError, open_available
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
+from monitor.demo import WORDS
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.webhooks import WebhookSender, load_webhooks
@@ -51,6 +52,7 @@ from monitor.paths import (
 from monitor.store.database import Database, StoreRefusedError
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
+from monitor.store.simulated import is_simulated, mark_simulated
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
 from monitor.web.reception import Reception
@@ -272,6 +274,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             lags=Lags(),
             public_url=(given.public_url or f"http://{authority(*given.http)}").rstrip("/"),
             brokers=tuple(given.broker or ()),
+            demo=await _notice(database),
             interval_seconds=given.interval or INTERVAL_SECONDS,
             geo=_geo(given),
             cache_seconds=CACHE_SECONDS / policy.pace,
@@ -293,6 +296,11 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 )
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
+
+
+async def _notice(database: Database) -> str:
+    """What pages say of a store that a demonstration filled, whoever serves it; empty of others."""
+    return WORDS if await is_simulated(database) else ""
 
 
 def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None:
@@ -340,7 +348,7 @@ async def everything(
     catalogue: Catalogue,
     interval_seconds: int,
     monitor_secret: str,
-    demo: str = "",
+    demo: bool = False,
     enrolled_before_ms: int = 0,
 ) -> AsyncIterator[LocalMonitor]:
     """Run broker, collector, detector, publishers and web server in this process, the same parts
@@ -360,6 +368,8 @@ async def everything(
     counters = Counters(lags.ingest)
     ending = asyncio.Event()
     try:
+        if demo:
+            await mark_simulated(database)
         credentials = Credentials(database.registry)
         broker = await _broker(given.mqtt, credentials, monitor_secret)
         async with broker:
@@ -376,7 +386,7 @@ async def everything(
                 lags=lags,
                 public_url=(given.public_url or f"http://{authority(*given.http)}").rstrip("/"),
                 brokers=(broker.url,),
-                demo=demo,
+                demo=await _notice(database),
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
                 geo=geo,

@@ -151,7 +151,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"cells", "facts", "move"},
         {"conclusions"},
         {"database", "retention"},
-        {"reading"},
+        {"reading", "simulated"},
         {"size"},
     ),
     "monitor/web": (

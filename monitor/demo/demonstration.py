@@ -44,10 +44,6 @@ SHOWN_SECONDS = 60.0
 ENROLLED_BEFORE_MS = 60 * 86_400_000
 ENROL_AT_ONCE = 3
 """Probes that enrol at the same time; more would compete for the processor."""
-WORDS = (
-    "Every probe, network and service on this page is simulated on this machine; nothing was "
-    "measured on the internet, and nobody is accused of anything."
-)
 
 
 Everything = Callable[..., AbstractAsyncContextManager[LocalMonitor]]
@@ -74,7 +70,7 @@ async def demonstrate(
             catalogue=load(world.catalogue_dir),
             interval_seconds=max(1, round(interval)),
             monitor_secret=secrets.token_urlsafe(32),
-            demo=WORDS,
+            demo=True,
             enrolled_before_ms=ENROLLED_BEFORE_MS,
         ) as monitor:
             tell(f"The demonstration is running at {monitor.public_url}")

@@ -15,6 +15,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import extract_from_ast
 
+from monitor.demo import WORDS
 from monitor.text import confidence_text, language, sentences, words
 from monitor.web import press_history, render
 from monitor.web.api import endpoints
@@ -63,8 +64,6 @@ def _from_code() -> Iterator[Message]:
 
 
 def _from_tables() -> Iterator[Message]:
-    from monitor.demo.demonstration import WORDS  # here: only the demonstration needs what it loads
-
     yield WORDS
     tables: tuple[Mapping[Any, str], ...] = (
         *words.TABLES.values(),

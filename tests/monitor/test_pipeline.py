@@ -20,6 +20,8 @@ import pytest
 
 from monitor.pipeline import website
 from monitor.signed_catalogue import make_key, sign
+from monitor.store.database import open_database
+from monitor.store.simulated import mark_simulated
 from probes.catalogue.load import SHIPPED
 from probes.runtime.broker_url import parse_broker
 from probes.runtime.mqtt import connect
@@ -220,3 +222,17 @@ async def test_a_website_keeps_the_present_until_it_ends(tmp_path: Path) -> None
         async with website(site, ("127.0.0.1", free_port())):
             await eventually(lambda: site.present.revision() == 1)
         assert not site.background.start(site.present.get)
+
+
+async def test_what_a_demonstration_stored_is_never_served_as_real(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.sqlite'}"
+    async with await open_database(url) as database:
+        await mark_simulated(database)
+    site, log = f"http://127.0.0.1:{free_port()}", tmp_path / "log"
+    place = ("--database", url, "--http", site.removeprefix("http://"))
+    with reachwatch(log, "serve", *place) as process:
+        await asyncio.to_thread(wait, f"{site}/readyz", process, log)
+        page = (await asyncio.to_thread(fetch, f"{site}/"))[1].decode()
+        events = json.loads((await asyncio.to_thread(fetch, f"{site}/api/v1/events"))[1])
+    assert "<strong>Demonstration.</strong>" in page
+    assert events["simulated"] is True

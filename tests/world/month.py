@@ -31,6 +31,7 @@ from monitor.store.database import Database, open_database
 from monitor.store.notes import RETRACTION
 from monitor.store.reading.events import list_events
 from monitor.store.records import Admitted, Probe, Seen, Token
+from monitor.store.simulated import mark_simulated
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role, Vantage, measurement_id
@@ -246,6 +247,7 @@ async def fill(url: str, month: Month, tell: Callable[[str], None] = lambda line
             while await detector.run_once():
                 pass
 
+        await mark_simulated(database)
         now = month.end - (KENYA_AGO - 30) * DAY
         await _import(database, month.end)
         await settle()
