@@ -50,7 +50,7 @@ async def _request(run: EndpointRun, connection: Connection) -> None:
     address = connection.address
     innocuous_first = run.course.contrasts and run.course.failed_last_round
     if innocuous_first:
-        await _innocuous(run, address)
+        await _other_names(run, address)
     seen = await run.http_request(connection)
     if seen is None:
         return
@@ -59,7 +59,7 @@ async def _request(run: EndpointRun, connection: Connection) -> None:
             await _own_host(run)
         return
     if run.course.contrasts and not innocuous_first:
-        await _innocuous(run, address)
+        await _other_names(run, address)
     silent = seen.failure == Failure.TIMEOUT
     if run.course.repeats and await run.again(silent, address, _repeat(run, address)):
         await _measure_loss(run, address)
@@ -98,8 +98,20 @@ async def _measure_loss(run: EndpointRun, address: str) -> None:
     await partial_loss.repeat(run, attempt)
 
 
+async def _other_names(run: EndpointRun, address: str) -> None:
+    """The same request with a Host that nobody has and is on no list, then with an innocuous one,
+    which shows that nothing else is wrong."""
+    if run.sni.innocuous and not run.course.brief:
+        await _named(run, address, unlisted())
+    await _innocuous(run, address)
+
+
 async def _innocuous(run: EndpointRun, address: str) -> None:
     """The same request with an innocuous Host, from a new port."""
-    name, kind = run.sni.innocuous, Contrast.INNOCUOUS_NAME
-    if name and name != run.endpoint.server_name:
-        await run.http_request(await run.connect(address, contrast=kind), host=name, contrast=kind)
+    if run.sni.innocuous and run.sni.innocuous != run.endpoint.server_name:
+        await _named(run, address, run.sni.innocuous)
+
+
+async def _named(run: EndpointRun, address: str, name: str) -> None:
+    kind = Contrast.INNOCUOUS_NAME
+    await run.http_request(await run.connect(address, contrast=kind), host=name, contrast=kind)

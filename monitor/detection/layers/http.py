@@ -7,7 +7,7 @@ path may have written it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -52,6 +52,8 @@ class HTTPFacts(StepFacts, frozen=True, kw_only=True):
     accused: bool = False
     answer: HTTPAnswer = NO_ANSWER
     innocuous: Kind | None = None
+    any_name: bool = False
+    """A Host that nobody has ends in the same way, and another is answered after it."""
     some_flows: bool = False
     """As with handshakes: half or more of several requests failed so."""
 
@@ -74,6 +76,7 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         accused=accused,
         answer=_answer(context, exchange, exchange.tls and address.proven, there),
         innocuous=address.http.innocuous_kind,
+        any_name=kind in DEATHS and _any_name(address.http.every_innocuous, kind),
         some_flows=not exchange.tls and not by_chance and _some_flows(context, address, kind),
     )
 
@@ -124,6 +127,17 @@ def _some_flows(context: EndpointContext, address: AddressView, kind: Kind) -> b
         and innocuous_passes(kind, address.http.innocuous_kinds)
         and not context.control_fails(kind, lambda p: p.http.kinds)
     )
+
+
+def _any_name(others: Sequence[HTTPExchange], kind: Kind) -> bool:
+    """Whether a Host always ended in this way here, and another was answered after it: who is on no
+    list is cut off. No server of the service knows either of them."""
+    ends: dict[str, set[Kind]] = {}
+    for exchange in others:
+        ends.setdefault(exchange.host, set()).add(http_kind(exchange))
+    died = [exchange.at_us for exchange in others if ends[exchange.host] == {kind}]
+    answered = [exchange.at_us for exchange in others if http_kind(exchange) is Kind.OK]
+    return bool(died) and any(min(died) < at_us for at_us in answered)
 
 
 def _redirects_away(answer: HTTPExchange) -> bool:
@@ -283,6 +297,14 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "An answer without any sign of blocking.",
     ),
     background_fails(Layer.HTTP),
+    Rule(
+        "http.any_name",
+        lambda exchange: exchange.any_name,
+        State.INCONCLUSIVE,
+        "A host name that nobody has ends in the same way at this address, and a well-known one is "
+        "answered: a sign-in page or an office that lets only listed names through.",
+        evidence=("any_name",),
+    ),
     Rule(
         "http.reset.host",
         lambda exchange: exchange.kind in (Kind.RESET, Kind.EOF) and _dies(exchange),

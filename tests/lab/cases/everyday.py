@@ -30,7 +30,10 @@ CASES: tuple[Case, ...] = (
         Case(
             f"everyday.hotspot_{how}",
             "inconclusive",
-            ("tls.any_name", "http.any_host"),
+            (
+                *("tls.any_name", "http.any_name", "http.any_host"),
+                *("tls.background", "http.background"),
+            ),
             None,
             ANY,
             everyone=True,

@@ -22,7 +22,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "hotspot_resets" | "hotspot_drops" | "hotspot_closes":
             act = {"hotspot_resets": "reset", "hotspot_drops": "drop"}.get(how, "eof")
             order = {"name": EVERY, "spared": known}
-            world.interfere({"http": order | {"act": "away"}, "tls": order | {"act": act}})
+            clear = {"act": ("away", act if act != "eof" else "reset")[plan.seed // 3 % 2]}
+            world.interfere({"http": order | clear, "tls": order | {"act": act}})
         case "listed_only":
             listed = [
                 a

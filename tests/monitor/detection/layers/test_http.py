@@ -18,8 +18,10 @@ from tests.monitor.detection.scenes import (
     FORGED,
     HTTP,
     HTTPS,
+    INNOCUOUS,
     OWN_HOST,
     REFLECTOR,
+    REPEAT,
     control,
     dns,
     http,
@@ -50,6 +52,7 @@ from tests.monitor.detection.sightings import plain, verdict
         (Kind.RESET, {}, "http.reset.host"),
         (Kind.EOF, {"innocuous": Kind.OK}, "http.reset.host"),
         (Kind.RESET, {"innocuous": Kind.RESET}, "http.unclear"),
+        (Kind.RESET, {"innocuous": Kind.OK, "any_name": True}, "http.any_name"),
         (Kind.TIMEOUT, {}, "http.timeout.host"),
         (Kind.TIMEOUT, {"proven": True}, "http.unclear"),
         (Kind.OK, {"status": 200, "accused": True}, "http.answer_accused"),
@@ -109,3 +112,31 @@ def test_another_page_at_an_address_of_its_own_is_a_forged_answer() -> None:
     # Geographic DNS: the same page from another address.
     said = verdict(*own, http(FORGED, **WELCOME), tcp(A1, at=HTTP), http(A1, **WELCOME), **GIVEN)
     assert said.state == "ok"
+
+
+KNOWN: dict[str, Any] = INNOCUOUS | {"host": "harmless.example"}
+NOBODY: dict[str, Any] = INNOCUOUS | {"host": "a1b2c3.example"}
+
+
+@pytest.mark.parametrize(
+    ("others", "rule"),
+    [
+        ([(Failure.RESET, 20, NOBODY), (None, 30, KNOWN)], "http.any_name"),
+        ([(None, 20, NOBODY), (None, 30, KNOWN)], "http.reset.host"),
+        ([(None, 20, KNOWN), (Failure.RESET, 30, NOBODY)], "http.reset.host"),
+        ([(Failure.TIMEOUT, 20, NOBODY), (None, 30, KNOWN)], "http.reset.host"),
+        ([(Failure.RESET, 20, KNOWN), (None, 30, KNOWN)], "http.reset.host"),
+        ([(None, 30, KNOWN)], "http.reset.host"),
+    ],
+    ids=["on no list", "passes", "dies after it", "in another way", "at times", "not shown"],
+)
+def test_a_host_name_on_no_list(others: list[tuple[Any, int, dict[str, Any]]], rule: str) -> None:
+    beside = [
+        http(A1, failure, at_us=at_us, **{k: v for k, v in name.items() if k != "sni"})
+        for failure, at_us, name in others
+    ]
+    cut = (http(A1, Failure.RESET, at_us=5), http(A1, Failure.RESET, at_us=40, **REPEAT))
+    works = control(dns(A1, at=HTTP), tcp(A1, at=HTTP), http(A1), endpoints=(HTTP,))
+    seen = (dns(A1, at=HTTP), tcp(A1, at=HTTP), *cut, *beside)
+    said = verdict(*seen, endpoints=(HTTP,), beside=[works])
+    assert said.rule == rule
