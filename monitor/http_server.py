@@ -152,7 +152,9 @@ def _limiting(
         guard = guards.get(request.transport) if request.transport is not None else None
         if guard is not None:
             guard.head_is_complete()
-        address = caller(request.remote or "", request.headers.get("X-Forwarded-For", ""), proxies)
+        # A client may send lines of its own; a proxy adds to the last one, or adds a line.
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        address = caller(request.remote or "", ",".join(forwarded), proxies)
         if address != request.remote:
             request = request.clone(remote=address)
         key = one_address(address)

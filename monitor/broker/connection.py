@@ -6,7 +6,7 @@
     socket.write(connection.take_output())
 
 MQTT 3.1.1 and 5, QoS 0 and 1. A session ends with its connection. PINGREQ and PUBACK are handled
-here.
+here; one that nobody waited for is an event as well, because every packet costs its sender.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ class Disconnect:
         self.publish_will = publish_will
 
 
-Event = Connect | Publish | Subscribe | Unsubscribe | Disconnect
+class Housekeeping:
+    """A packet that is answered already: the client kept its connection alive, or acknowledged
+    what it was not sent."""
+
+
+Event = Connect | Publish | Subscribe | Unsubscribe | Disconnect | Housekeeping
 
 
 class ServerConnection:
@@ -109,13 +114,12 @@ class ServerConnection:
             case PacketType.PUBLISH:
                 return packets.parse_publish(packet, self.level)
             case PacketType.PUBACK:
-                self._acknowledged(packets.parse_puback(packet))
-                return None
+                return self._acknowledged(packets.parse_puback(packet))
             case PacketType.PINGREQ:
                 if packet.body:
                     raise PacketError("bytes in PINGREQ")
                 self._output.append(packets.pingresp())
-                return None
+                return Housekeeping()
             case PacketType.SUBSCRIBE:
                 return packets.parse_subscribe(packet, self.level)
             case PacketType.UNSUBSCRIBE:
@@ -213,12 +217,15 @@ class ServerConnection:
             if self._next_id not in self._in_flight:
                 return self._next_id
 
-    def _acknowledged(self, packet_id: int) -> None:
-        self._in_flight.discard(packet_id)
+    def _acknowledged(self, packet_id: int) -> Housekeeping | None:
+        if packet_id not in self._in_flight:
+            return Housekeeping()
+        self._in_flight.remove(packet_id)
         while self._waiting and len(self._in_flight) < self._receive_maximum:
             message = self._waiting.popleft()
             self.waiting_bytes -= len(message.payload)
             self._send(message)
+        return None
 
     def take_output(self) -> bytes:
         """What is to be written, once."""

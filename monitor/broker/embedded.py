@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
@@ -313,7 +314,8 @@ class EmbeddedBroker:
 
     async def _authenticate(self, user: str, secret: str) -> bool:
         if user == self._monitor_user:
-            return secret == self._monitor_secret
+            given, kept = (text.encode() for text in (secret, self._monitor_secret))
+            return hmac.compare_digest(given, kept)
         return await self._ask(user, secret)
 
     async def judge(self, connect: Connect) -> Reason:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from monitor.broker import access
-from monitor.broker.connection import Disconnect, Event, ServerConnection
+from monitor.broker.connection import Disconnect, Event, Housekeeping, ServerConnection
 from monitor.broker.packets import (
     AppMessage,
     Connect,
@@ -126,6 +126,8 @@ class Router:
                     for name in filters
                 ]
                 client.connection.unsubscribed(packet_id, reasons)
+            case Housekeeping():
+                pass  # the connection has answered it
             case Disconnect():
                 if not event.publish_will:
                     client.will = None

@@ -165,6 +165,22 @@ async def _status_is(
     return await _status(session, url, headers) == wanted
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("198.51.100.7", "203.0.113.66"),
+        ("198.51.100.7, 198.51.100.8", "203.0.113.66"),
+        ("198.51.100.7", "198.51.100.8, 203.0.113.66"),
+        ("127.0.0.1", "", "203.0.113.66"),
+    ],
+)
+async def test_of_several_lines_the_last_hop_is_believed(port: int, lines: tuple[str, ...]) -> None:
+    """HAProxy adds a line of its own behind those that a client sent."""
+    head = "".join(f"X-Forwarded-For: {line}\r\n" for line in lines)
+    sent = f"GET / HTTP/1.1\r\nHost: x\r\n{head}Connection: close\r\n\r\n"
+    assert (await ask(port, sent.encode())).endswith(b"\r\n\r\n203.0.113.66")
+
+
 def test_who_is_believed_to_name_the_caller() -> None:
     inside = [ipaddress.ip_network("10.0.0.0/8")]
     for peer, forwarded, proxies, wanted in (

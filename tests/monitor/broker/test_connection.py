@@ -13,6 +13,7 @@ from monitor.broker.connection import (
     MAX_KEEPALIVE_SECONDS,
     PACKET_LIMIT,
     Disconnect,
+    Housekeeping,
     ServerConnection,
 )
 from monitor.broker.packets import V5, V311, AppMessage, Connect, Publish, Subscribe
@@ -48,7 +49,8 @@ def test_nothing_is_read_behind_a_connect_until_it_is_accepted() -> None:
     assert connection.take_output() == b""
     assert connection.accept(first, may_retain=False, may_share=False) == 60
     assert connection.take_output().hex() == "20020000"
-    (second,) = connection.receive(b"")
+    second, third = connection.receive(b"")
+    assert isinstance(third, Housekeeping)
     assert isinstance(second, Publish)
     assert connection.take_output() == PONG
 
@@ -144,6 +146,29 @@ def test_a_chunk_full_of_packets_is_taken_in_parts() -> None:
     sizes = [len(connection.receive(data)) for data in (stream, b"", b"")]
     assert sizes == [MAX_EVENTS, MAX_EVENTS, 1]
     assert connection.receive(b"") == []
+
+
+@pytest.mark.parametrize("level", [V311, V5])
+@pytest.mark.parametrize("kept_alive", [PING, b"\x40\x02\x00\x01"], ids=["ping", "puback"])
+def test_no_packet_is_free(kept_alive: bytes, level: int) -> None:
+    """What means nothing to others is counted, and ends no call later than the rest."""
+    connection = admitted(level)
+    events = connection.receive(kept_alive * (MAX_EVENTS + 1))
+    assert len(events) == MAX_EVENTS
+    assert all(isinstance(event, Housekeeping) for event in events)
+    assert len(connection.receive(b"")) == 1
+
+
+def test_an_acknowledgement_that_was_waited_for_costs_nothing() -> None:
+    """A probe acknowledges whatever the monitor sends it, such as a thousand retained events."""
+    connection = admitted()
+    for _ in range(MAX_EVENTS + 5):
+        connection.deliver(AppMessage("a", b"x", 1))
+    acknowledged = b"".join(
+        b"\x40\x02" + number.to_bytes(2, "big") for number in range(1, MAX_EVENTS + 6)
+    )
+    assert connection.receive(acknowledged) == []
+    assert len(connection.receive(acknowledged)) == MAX_EVENTS, "the second time it was not"
 
 
 def test_receive_maximum_is_kept() -> None:

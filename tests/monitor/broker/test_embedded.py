@@ -12,7 +12,7 @@ import pytest
 
 from monitor.broker import embedded as embedded_module
 from monitor.broker import packets
-from monitor.broker.connection import MAX_EVENTS
+from monitor.broker.connection import MAX_EVENTS, Event, Housekeeping, ServerConnection
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.properties import field
 from probes.wire import topics
@@ -297,6 +297,50 @@ async def test_one_probe_is_not_read_faster_than_its_rate(monkeypatch: pytest.Mo
         # Its burst is over; the rest stays with its sender.
         assert len(got) < MAX_EVENTS + 50
         await end(writer)
+
+
+@pytest.mark.parametrize("flood", [packet(12, b""), packet(4, b"\0\1")], ids=["ping", "puback"])
+async def test_a_flood_of_packets_without_meaning_stays_with_its_sender(
+    monkeypatch: pytest.MonkeyPatch, flood: bytes
+) -> None:
+    """Pings and acknowledgements of nothing: 0.4 MB a second of them kept all others waiting."""
+    monkeypatch.setattr(embedded_module, "BURST_BYTES", 50 * embedded_module.PACKET_COST_BYTES)
+    monkeypatch.setattr(embedded_module, "RATE_BYTES", 1)
+    taken = 0
+    whole = ServerConnection.receive
+
+    def counted(connection: ServerConnection, data: bytes) -> list[Event]:
+        nonlocal taken
+        events = whole(connection, data)
+        taken += sum(isinstance(event, Housekeeping) for event in events)
+        return events
+
+    monkeypatch.setattr(ServerConnection, "receive", counted)
+    async with broker() as running, monitor_of(running) as monitor:
+        await monitor.subscribe(topics.ALL_MEASUREMENTS, qos=1)
+        _, writer = await speak(running.port, hello("p-1"))
+        await eventually(lambda: len(running.router.clients) == 2)
+        writer.write(flood * 100_000)
+        await eventually(lambda: taken > 50)
+        async with aiomqtt.Client(
+            "127.0.0.1", running.port, username="p-2", password="s", timeout=HANG_SECONDS
+        ) as other:
+            await other.publish(topics.measurements("p-2"), b"y", qos=1)
+        assert (await anext(aiter(monitor.messages))).payload == b"y"
+        assert taken < MAX_EVENTS + 50
+        await end(writer)
+
+
+async def test_any_secret_is_compared() -> None:
+    """Also one with letters beyond ASCII, which a comparison of texts in constant time refuses."""
+    async with broker() as running:
+        for secret in ("é", "M", "mm", "m "):
+            reader, writer = await speak(running.port, hello("monitor", secret))
+            assert (await reader.read())[:2] == b"\x20\x02"
+            await end(writer)
+        assert not running.router.clients
+        async with monitor_of(running):
+            assert len(running.router.clients) == 1
 
 
 @pytest.mark.needs("mosquitto-clients")
