@@ -59,6 +59,7 @@ from monitor.web.reception import Reception
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
+from probes.runtime import private_authority
 from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError, GeoTable
 from probes.runtime.options import OptionError, authority
@@ -86,6 +87,8 @@ DEFAULT_MQTT_PORT = 1883
 async def run(given: argparse.Namespace) -> int:
     """Run one of the servers until SIGTERM or SIGINT; its exit status."""
     logs.configure()
+    if warning := private_authority.flaw():
+        print(f"reachwatch: {warning}", file=sys.stderr)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

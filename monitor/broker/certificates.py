@@ -54,6 +54,17 @@ class Issued(NamedTuple):
     chain: str
     key: str
 
+    def server_context(self) -> ssl.SSLContext:
+        """A server that shows it. Raises OSError or ValueError when the two do not fit."""
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory() as folder:  # ssl loads keys from files only
+            chain, key = Path(folder, "chain.pem"), Path(folder, "key.pem")
+            chain.write_text(self.chain)
+            key.touch(0o600)
+            key.write_text(self.key)
+            server.load_cert_chain(chain, key, password="")  # it would ask a terminal
+        return server
+
 
 def new_authority() -> BrokerAuthority:
     """Make an authority."""
@@ -122,23 +133,17 @@ def is_current(chain: Path, key: Path, authority: BrokerAuthority, names: Sequen
 def refusal(issued: Issued, roots: str | None, name: str) -> str:
     """Why a client on Python 3.13 that trusts these roots (PEM; None: those of this machine) would
     refuse the server of this name; empty if it would not."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:  # ssl loads keys from files only
-        chain, key = Path(folder, "chain.pem"), Path(folder, "key.pem")
-        chain.write_text(issued.chain)
-        key.touch(0o600)
-        key.write_text(issued.key)
-        try:
-            server.load_cert_chain(chain, key, password="")  # it would ask a terminal
-        except (ssl.SSLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or str(error)
-            return f"certificate and key do not fit: {reason.lower().replace('_', ' ')}"
+    try:
+        server = issued.server_context()
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "reason", None) or str(error)
+        return f"certificate and key do not fit: {reason.lower().replace('_', ' ')}"
     try:
         client = ssl.create_default_context(cadata=roots)
         if roots is None:
             client.load_verify_locations(certifi.where())
         client.verify_flags |= ssl.VERIFY_X509_STRICT
-        _shake_hands(server, client, name)
+        shake_hands(server, client, name)
     except ssl.SSLCertVerificationError as error:
         return str(error.verify_message)
     except ssl.SSLError as error:
@@ -146,7 +151,7 @@ def refusal(issued: Issued, roots: str | None, name: str) -> str:
     return ""
 
 
-def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
     """A handshake in memory. Raises ssl.SSLError when the client does not trust the server."""
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     waiting = [

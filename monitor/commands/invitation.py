@@ -19,7 +19,7 @@ _CONTAINER = (
 
 
 def unreachable(url: str) -> str:
-    """Return a warning when volunteers elsewhere cannot reach this address, '' otherwise."""
+    """Return a warning when volunteers elsewhere cannot enrol at this address, '' otherwise."""
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
@@ -27,7 +27,12 @@ def unreachable(url: str) -> str:
     except ValueError:
         local = host == "localhost" or host.endswith(".localhost")
     if not local:
-        return ""
+        return (
+            f"this token leads to {url}, and probes refuse plain http (unless they are given "
+            "--plain-http): give an https:// address with --public-url"
+            if url.startswith("http://")
+            else ""
+        )
     return (
         f"this token leads to {url}, which only this machine can reach: for volunteers elsewhere, "
         "give the address at which they reach this monitor with --public-url"

@@ -14,12 +14,21 @@ from probes.cli import consent
 from probes.cli.terminal import say_waiting
 from probes.delivery import enrolment
 from probes.log import Log
+from probes.runtime import private_authority
 from probes.wire.enrolment_token import parse_token
 
 
 def join(chosen: Namespace, log: Log) -> int:
     """Exchange a token for credentials."""
     token = parse_token(chosen.token)
+    if enrolment.is_open(token.url) and not chosen.plain_http:
+        raise enrolment.EnrolmentError(
+            f"collector {token.url}: not https://, so whoever is on the path could take the token "
+            "and the credentials: ask your operator for a token with an https:// address; in a "
+            "network of your own, add --plain-http"
+        )
+    if warning := private_authority.flaw():
+        print(f"reachprobe: {warning}", file=sys.stderr)
     state_directory.prepare(chosen.state)
     if (old := enrolment.load(chosen.state)) is not None:
         raise enrolment.EnrolmentError(

@@ -55,8 +55,7 @@ def build(environment: Mapping[str, str]) -> Parser:
         return parser
 
     _once(command("once", "measure one full round and print it; needs no broker", _measuring))
-    join = command("join", "enrol: exchange a token for this probe's own credentials", _consent)
-    join.option("token", "token from the operator of the monitor", required=True)
+    _join(command("join", "enrol: exchange a token for this probe's own credentials", _consent))
     _run(
         command(
             "run",
@@ -99,6 +98,15 @@ def _once(parser: Parser) -> None:
         "role to print with the measurements: vantage or control",
         read=one_of("vantage", "control"),
         default="vantage",
+    )
+
+
+def _join(join: Parser) -> None:
+    join.option("token", "token from the operator of the monitor", required=True)
+    join.option(
+        "--plain-http",
+        "enrol although the token leads to an http:// address beyond this machine: in a network of "
+        "your own, where nobody reads along",
     )
 
 

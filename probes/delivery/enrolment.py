@@ -21,6 +21,7 @@ import msgspec
 
 from probes import state_directory
 from probes.delivery.ways import in_order, of_web_server
+from probes.runtime.private_authority import remedy
 from probes.wire.bounds import ASN, ProbeId, Text
 from probes.wire.bounds import Token as Wire
 from probes.wire.enrolment_token import EnrolmentToken
@@ -109,9 +110,9 @@ def _ask(
         answer = connection.getresponse()
         return answer.status, answer.read(ANSWER_LIMIT)
     except ssl.SSLCertVerificationError as error:
+        advice = remedy(error) or "check this machine's clock, and ask your operator"
         raise EnrolmentError(
-            f"collector {host}: its certificate is not valid ({error.verify_message}): check this "
-            "machine's clock, and ask your operator"
+            f"collector {host}: its certificate is not valid ({error.verify_message}): {advice}"
         ) from None
     except (UnicodeError, http.client.InvalidURL):
         raise EnrolmentError(f"collector {host!r}: not a host name") from None
@@ -153,6 +154,17 @@ def _reason(status: int, answer: dict[str, Any]) -> str:
     words = answer.get("error")
     reason = "".join(c for c in words if c.isprintable())[:200] if isinstance(words, str) else ""
     return reason or f"HTTP status {status}"
+
+
+def is_open(url: str) -> bool:
+    """Whether others on the path can read what is sent there: plain HTTP, beyond this machine.
+    Raises EnrolmentError."""
+    scheme, host, _, _ = _parts(url)
+    try:
+        own = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        own = host == "localhost" or host.endswith(".localhost")
+    return scheme == "http" and not own
 
 
 def enrol(token: EnrolmentToken, software: str) -> Enrolment:

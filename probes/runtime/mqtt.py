@@ -28,6 +28,7 @@ from probes.runtime.broker_url import BrokerError as BrokerError
 from probes.runtime.broker_url import BrokerRefusedError as BrokerRefusedError
 from probes.runtime.dial import dial
 from probes.runtime.monitor_tls import MonitorTLS, monitor_tls
+from probes.runtime.private_authority import remedy
 from probes.runtime.stall import while_moving
 from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
 
@@ -307,7 +308,7 @@ def _refuses_credentials(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     cause = error.__cause__
-    text = str(error) or type(error).__name__
+    text = remedy(cause) or str(error) or type(error).__name__
     return f"{text} ({cause})" if cause is not None and str(cause) not in ("", text) else text
 
 

@@ -96,7 +96,7 @@ class Fleet:
         consent = self._call(command("reachprobe"), "consent")
         agreed = ("--accept-risks", re.findall(r"\b[0-9a-f]{16}\b", consent)[-1])
         for space, name, owner in members:
-            self._probe(space, name, "join", tokens[owner], *agreed, wait=True)
+            self._probe(space, name, "join", tokens[owner], "--plain-http", *agreed, wait=True)
         with sqlite3.connect(self._data / "reachwatch.db", timeout=20) as store:
             store.execute("UPDATE probe SET enrolled = enrolled - ?", (7 * DAY_MS,))
         store.close()

@@ -19,9 +19,9 @@ def test_an_address_that_only_this_machine_reaches(url: str) -> None:
     assert "--public-url" in invitation.unreachable(url)
 
 
-@pytest.mark.parametrize("url", ["https://reach.example", "http://192.0.2.1:8080"])
-def test_an_address_that_volunteers_may_reach(url: str) -> None:
-    assert invitation.unreachable(url) == ""
+def test_an_address_at_which_volunteers_enrol() -> None:
+    assert invitation.unreachable("https://reach.example") == ""
+    assert "refuse plain http" in invitation.unreachable("http://192.0.2.1:8080")
 
 
 def test_three_commands() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime as dt
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from probes.cli import consent
+from probes.cli.main import main
 from probes.delivery import enrolment
 from probes.wire import codec
 from probes.wire.enrolment_token import EnrolmentToken, encode_token
@@ -131,6 +134,31 @@ async def test_leaving_where_nothing_is_enrolled_says_so(tmp_path: Path) -> None
     for place in (tmp_path, tmp_path / "nowhere"):
         code, out, err = await reachprobe(["leave", "--state", str(place)])
         assert (code, out, err) == (0, f"{place}: nothing is enrolled here\n", "")
+
+
+@pytest.mark.parametrize("host", ["collector.example", "192.0.2.1", "10.0.0.1", "[2001:db8::1]"])
+def test_no_token_leaves_the_machine_in_the_clear(
+    tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever is on the path could enrol in the volunteer's place, and read the credentials."""
+    connected: list[tuple[str, int]] = []
+
+    def refuse(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
+        connected.append(address)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    token = encode_token(EnrolmentToken(url=f"http://{host}:1", id="a", secret="hush"))
+    words = ["join", token, "--state", str(tmp_path / "state"), "--accept-risks", consent.digest()]
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "not https://" in err
+    assert "hush" not in err
+    assert not (tmp_path / "state").exists()
+    assert connected == []
+    assert main([*words, "--plain-http"]) == 2
+    assert connected == [(host.strip("[]"), 1)]
 
 
 async def test_joining_shows_the_risks_before_the_token_is_spent(tmp_path: Path) -> None:

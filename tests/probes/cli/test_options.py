@@ -34,6 +34,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "local_page": ("127.0.0.2:80", ("127.0.0.2", 80)),
     "metered": ("pause", "pause"),
     "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
+    "plain_http": ("true", True),
     "only": ("wechat/messaging", ("wechat/messaging",)),
     "resolver": ("2620:fe::fe", "[2620:fe::fe]:53"),
     "role": ("control", "control"),

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from monitor.broker import certificates
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment, EnrolmentError
 from probes.wire.enrolment_token import EnrolmentToken
+from tests.monitor.broker.test_certificates import without_key_usage
 from tests.probes.runtime.test_mqtt import certificate
 from tests.world.desk import desk
 from tests.world.ports import free_port
@@ -113,6 +116,54 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         assert enrolment.whoami(token.url) == ("192.0.2.9",)
         thread.join()
+
+
+def test_what_others_can_read() -> None:
+    for url, is_open in {
+        "http://collector.example": True,
+        "http://10.0.0.1:8080": True,
+        "http://localhost.example": True,
+        "http://127.0.0.1.example": True,
+        "http://localhost:8080": False,
+        "http://monitor.localhost": False,
+        "http://127.9.9.9": False,
+        "http://[::1]:8080": False,
+        "https://collector.example": False,
+    }.items():
+        assert enrolment.is_open(url) is is_open, url
+
+
+def test_a_certificate_that_python_3_13_refuses_is_named_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any Python: what 3.13 sets by itself is set here."""
+    authority = without_key_usage()
+    server = certificates.issue(authority, ["localhost"]).server_context()
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    lenient = ssl.create_default_context
+
+    def strict() -> ssl.SSLContext:
+        context = lenient()
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://localhost:{listener.getsockname()[1]}"
+
+        def answer() -> None:
+            plain, _peer = listener.accept()
+            with contextlib.suppress(OSError), server.wrap_socket(plain, server_side=True) as end:
+                end.recv(9)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(EnrolmentError) as refused:
+            enrolment.enrol(EnrolmentToken(url=url, id="a", secret="b"), "x")
+        thread.join()
+    assert "the CA has no key usage, which Python 3.13 requires: ask whoever" in str(refused.value)
+    assert "clock" not in str(refused.value)
 
 
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
