@@ -8,6 +8,7 @@ import pytest
 from probes.cli.main import _COMMANDS
 from probes.cli.options import build
 from probes.runtime.options import OptionError, Parser
+from probes.runtime.proxy import parse_proxy
 from tests.probes.runtime.every_option import read_every_way
 
 VALUES: dict[str, tuple[str, Any]] = {
@@ -35,6 +36,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "metered": ("pause", "pause"),
     "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
     "plain_http": ("true", True),
+    "proxy": ("socks5h://127.0.0.1:9050", parse_proxy("socks5h://127.0.0.1:9050")),
     "only": ("wechat/messaging", ("wechat/messaging",)),
     "resolver": ("2620:fe::fe", "[2620:fe::fe]:53"),
     "role": ("control", "control"),
