@@ -80,8 +80,9 @@ TURNS = (300, 900, 1800, 3600)
 TURNS_BLOCKS = [
     replace(each, horizon_hours=4) for each in (blocks.FULL, blocks.BLACKHOLE, blocks.PEERING)
 ]
-TurnsJob = tuple[int, int, int]
-"""Interval in seconds, vantages, seed."""
+TurnsJob = tuple[int, int, int, int | None]
+"""Interval in seconds, vantages, seed, and how many other services are blocked for probes with
+traffic budgets; None for probes without."""
 Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates, Policy]
 BRIEF_HOURS = 7
 """With `--brief` blocks are followed for so long."""
@@ -145,7 +146,7 @@ def delay_jobs(
 
 
 def taking_turns(job: TurnsJob) -> Found:
-    interval, size, seed = job
+    interval, size, seed, blocked = job
     return saved(
         town(size),
         TURNS_BLOCKS,
@@ -154,6 +155,7 @@ def taking_turns(job: TurnsJob) -> Found:
         policy=POLICY,
         interval=interval * 1000,
         rates=STEADY,
+        blocked=blocked,
     )
 
 
@@ -174,7 +176,7 @@ def resumed(
         if into is not None:
             with into.open("a") as file:
                 file.write(json.dumps({"job": job, **asdict(found)}) + "\n")
-        interval, size, seed = job
+        interval, size, seed, _ = job
         print(
             f"{number} of {len(left)}: {interval} s, N = {size}, seed {seed}, after "
             f"{time.monotonic() - began:.0f} s",
@@ -262,6 +264,12 @@ def main() -> int:
     )
     parser.add_argument("--interval", action="append", type=int, help="seconds, of delays and ends")
     parser.add_argument(
+        "--blocked",
+        type=int,
+        metavar="N",
+        help="delays: probes have the default traffic budget, and N other services are blocked",
+    )
+    parser.add_argument(
         "--into", type=Path, help="file for results of the part delays, to resume from"
     )
     parser.add_argument(
@@ -304,7 +312,7 @@ def main() -> int:
         if "delays" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             jobs = [
-                (interval, size, each)
+                (interval, size, each, given.blocked)
                 for interval in given.interval or TURNS
                 for size in given.vantages or (3, 5, 10)
                 for each in tried_in

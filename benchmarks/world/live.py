@@ -19,6 +19,7 @@ from copy import copy, deepcopy
 from msgspec.structs import replace
 
 from benchmarks.world.blocks import Block
+from benchmarks.world.purses import Purse
 from benchmarks.world.scene import MINUTE_MS, SpreadScene
 from benchmarks.world.vantages import Person
 from benchmarks.world.verdicts import TARGET
@@ -65,8 +66,11 @@ class Live:
         rng: random.Random,
         state: ServiceState | None = None,
         n: int = 0,
+        *,
+        blocked: int | None = None,
     ) -> None:
-        """`state` is that before the n-th minute; an empty one without it."""
+        """`state` is that before the n-th minute; an empty one without it. `blocked`: the vantages
+        have traffic budgets, and so many other services are blocked."""
         self.scene, self.policy, self.rng = scene, policy, rng
         self.state: ServiceState = initial("service") if state is None else state
         self.now = scene.round(n)
@@ -76,7 +80,8 @@ class Live:
         """Requests for a network."""
         self.retested = 0
         """Measurements that vantages made because they were asked to."""
-        self._minute = n
+        self._minute, self._blocked = n, blocked
+        self._purses: dict[str, Purse] = {}
         self._turns: list[tuple[int, int, int]] = []
         """When vantages begin, with the minute of their round and their index."""
         self._order = itertools.count()
@@ -103,7 +108,7 @@ class Live:
         new._waiting = {round: list(some) for round, some in self._waiting.items()}
         new._intervals, new._failed = dict(self._intervals), dict(self._failed)
         new._reports, new._tracker = deepcopy(self._reports), deepcopy(self._tracker)
-        new._limits = deepcopy(self._limits)
+        new._limits, new._purses = deepcopy(self._limits), deepcopy(self._purses)
         new.asked = new.retested = 0
         return new
 
@@ -138,9 +143,28 @@ class Live:
         """The vantages measure whose time it is: a block may have begun since their round did."""
         while self._turns and self._turns[0][0] <= self.now:
             start, n, index = heapq.heappop(self._turns)
+            thin = self._thinning(self.scene.people[index], start)
+            if not thin:
+                continue
             for fact in self.scene.facts(n, self.rng, self.blocks, starts={index: start}):
                 fails = fact.verdict.state is not State.OK
+                if not fails:
+                    fact = replace(fact, interval=thin * fact.interval)
                 self._send(fact, fact.started + self._between(FAILED_MS if fails else RUN_MS))
+
+    def _thinning(self, person: Person, at: int) -> int:
+        """In how many of its rounds a vantage measures the service once; 0: not in this one."""
+        if self._blocked is None:
+            return 1
+        return self._purse(person, at).measures(at, failing=person.probe in self._failed)
+
+    def _purse(self, person: Person, at: int) -> Purse:
+        purse = self._purses.get(person.probe)
+        if purse is None:
+            interval = self.scene.interval_of(person)
+            purse = Purse(person.probe, interval, self._blocked or 0, at)
+            self._purses[person.probe] = purse
+        return purse
 
     def _send(self, fact: Fact, ended: int) -> None:
         state = fact.verdict.state
@@ -208,10 +232,20 @@ class Live:
         phase = self.scene.phase(person)
         last = (at - phase) // interval * interval + phase
         failed = {TARGET: self._failed.get(person.probe, 0)}
+        purse = None if self._blocked is None else self._purse(person, at)
         planned = limits.accept(
-            request, at, self.rng, own_rounds=(last, last + interval), failed=failed
+            request,
+            at,
+            self.rng,
+            own_rounds=(last, last + interval),
+            failed=failed,
+            affordable=float("inf") if purse is None else purse.affordable(at),
         )
-        return None if isinstance(planned, str) else planned.start_ms
+        if isinstance(planned, str):
+            return None
+        if purse is not None:
+            purse.pay_retest(at)
+        return planned.start_ms
 
     # -- the detector --
 

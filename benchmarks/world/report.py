@@ -170,12 +170,12 @@ def alarms(title: str, tally: Tally, goals: Goals) -> None:
     goals.say(outages == 0, f"confirmed with an outage behind it: {outages}, at most 0")
 
 
-def turns(worlds: Iterable[tuple[tuple[int, int, int], Found]], goals: Goals) -> None:
+def turns(worlds: Iterable[tuple[tuple[int, int, int, int | None], Found]], goals: Goals) -> None:
     """Print the delays when the vantages of a network take turns, and judge; beside them how many
     peering faults are taken for a block, and false alarms and retests while nothing is blocked.
     `worlds`: by interval in seconds, vantages and seed."""
     whole: dict[tuple[int, int], Found] = {}
-    for (interval, size, _), some in worlds:
+    for (interval, size, *_), some in worlds:
         whole.setdefault((interval, size), Found()).add(some)
     print("\nVantages that take turns, with retests: median / p95, minutes")
     print(f"  {'':44}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{PAGE:>8}{'requests':>10}")

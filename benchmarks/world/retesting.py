@@ -93,16 +93,17 @@ def saved(
     policy: Policy,
     interval: int = 300_000,
     rates: Rates = RATES,
+    blocked: int | None = None,
 ) -> Found:
     """Try blocks, and faults where a scenario is one, at `tries` moments of one world, always in
-    its first network."""
+    its first network. `blocked`: as in `Live`."""
     horizon = max(scenario.horizon_hours for scenario in scenarios)
     scene = SpreadScene(
         networks, seed=seed, interval=interval, days=days(tries, horizon), rates=rates
     )
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     warm = START + WARM_DAYS * 86_400_000
-    live, found = learnt(scene, warm - HOUR_MS, policy, rng), Found()
+    live, found = learnt(scene, warm - HOUR_MS, policy, rng, blocked), Found()
     live.run(warm)
     live.retested = 0
     reached: dict[str, set[str]] = {tier: set() for tier in TIERS}
@@ -138,14 +139,20 @@ def saved(
     return found
 
 
-def learnt(scene: SpreadScene, until: int, policy: Policy, rng: random.Random) -> Live:
+def learnt(
+    scene: SpreadScene,
+    until: int,
+    policy: Policy,
+    rng: random.Random,
+    blocked: int | None = None,
+) -> Live:
     """A detector that has learnt its baselines by then (Unix ms)."""
     state, n = initial("service"), 0
     while scene.round(n) < until:
         if facts := scene.facts(n, rng):
             state, _ = step(state, scene.round(n), facts, policy)
         n += 1
-    return Live(scene, policy, rng, state, n)
+    return Live(scene, policy, rng, state, n, blocked=blocked)
 
 
 def _try(live: Live, scenario: Scenario, asn: int, policy: Policy, into: Saved) -> None:

@@ -42,7 +42,7 @@ def test_a_block_is_confirmed_minutes_after_the_first_failure() -> None:
 
 
 def test_a_run_that_was_cut_off_is_resumed(tmp_path: Path) -> None:
-    jobs, done = [(300, 3, 1), (300, 3, 2)], list[object]()
+    jobs, done = [(300, 3, 1, None), (300, 3, 2, None)], list[object]()
 
     def work(_: object, some: Iterable[object]) -> Iterator[Found]:
         for job in some:
