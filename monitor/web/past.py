@@ -37,6 +37,7 @@ class PastReader(PresentReader):
             revision=1,
             services=services,
             opened=[event for event in published.events if event.ongoing],
+            reconstructed=published.reconstructed,
             vantages=[
                 row.at(self._at, heard.get(row.id))
                 for row in await list_vantages(connection)

@@ -100,6 +100,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """Clock error in milliseconds by probe, where it is known."""
     offline: frozenset[str] = frozenset()
     """Probes whose newest verdicts all say that they were offline."""
+    reconstructed: frozenset[str] = frozenset()
+    """Of a moment of the past: events of which only state and tier are of then."""
 
     def kinds(self) -> Mapping[tuple[str, str], frozenset[State]]:
         """Which states there are, by service and country."""

@@ -118,6 +118,7 @@ async def render(
     """Return a page. `values` go to the template, together with those that all pages use."""
     site = site_of(request)
     fresh = await freshness(site) if site.as_of is None else Freshness("")
+    reconstructed = 0 if site.as_of is None else len((await site.present.get()).reconstructed)
     canonical = request.url.without_query_params("lang").relative()
     chosen = language.current()
     shared = {
@@ -136,6 +137,7 @@ async def render(
         "behind": fresh.behind,
         "query": request.query.get("q", ""),
         "record": None,
+        "reconstructed": reconstructed,
         "of_this_moment": _moment_address(site, canonical),
         "present_address": str(canonical.without_query_params("as_of")),
     }

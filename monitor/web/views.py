@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -143,18 +143,25 @@ async def events_at(
 ) -> tuple[Sequence[Mapping[str, Any]], str | None]:
     """A page of the list of events of the API at the site's moment, and the key of the next."""
     rows: Sequence[Event]
+    reconstructed: Collection[str] = ()
     if site.as_of is None:
         rows = await list_events(connection, chosen, state=state, after=after, limit=limit + 1)
     else:
+        published = await published_events(connection, site.as_of, chosen)
+        reconstructed = published.reconstructed
         rows = [
             event
-            for event in (await published_events(connection, site.as_of, chosen)).events
+            for event in published.events
             if (after is None or (event.onset, event.id) < after)
             and (state in (None, event.state) or (state == EventState.OPEN and event.ongoing))
         ]
     page = rows[:limit]
     following = f"{page[-1].onset}-{page[-1].id}" if len(rows) > limit else None
-    return [event_form(row) for row in page], following
+    # What the confidence was then is not known of those that were not kept.
+    forms = [
+        event_form(row) | ({"confidence": None} if row.id in reconstructed else {}) for row in page
+    ]
+    return forms, following
 
 
 class PublishedRecord(msgspec.Struct, frozen=True):

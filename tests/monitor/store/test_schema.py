@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from monitor.detection.model import EventState, Tier
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
 from monitor.store.reading.published import PublishedEvents, published_events
 from monitor.store.records import Added
 from tests.monitor.store.arrivals import arrivals
-from tests.monitor.store.samples import NOON, admitted, concluded
+from tests.monitor.store.samples import NOON, admitted, concluded, event
 from tests.monitor.store.stage import acting
 from tests.monitor.store.test_delivery import enrolled
 from tests.world.waiting import HANG_SECONDS
@@ -98,20 +99,26 @@ async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) ->
 
 async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> None:
     store = await open_database(empty_url)
+    sure = event(tier=Tier.CONFIRMED, state=EventState.CLOSED, closed=NOON)
+    await store.conclusions.save([concluded(events=(sure,))], 1)
     async with store.engines.write.begin() as connection:
         await connection.execute(sa.text("ALTER TABLE journal DROP COLUMN body"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
         await connection.execute(
             sa.text(
                 "INSERT INTO journal (at, event, service, country, transition) "
-                "VALUES (5, 'e', 'wechat', 'RU', 'opened')"
+                f"VALUES (5, '{event().id}', 'wechat', 'RU', 'opened'), "
+                f"(6, '{event().id}', 'wechat', 'RU', 'likely'), "
+                f"(10, '{event().id}', 'wechat', 'RU', 'confirmed')"
             )
         )
     await store.close()
     store = await open_database(empty_url)
     async with store.reading() as connection:
-        assert await published_events(connection, 9) == PublishedEvents([], 1)
-        assert await published_events(connection, 4) == PublishedEvents([], 0)
+        (found,) = (await published_events(connection, 9)).events
+        assert (found.state, found.tier) == (EventState.OPEN, Tier.LIKELY)
+        assert (await published_events(connection, 9)).reconstructed == {found.id}
+        assert await published_events(connection, 4) == PublishedEvents([])
     await store.close()
 
 
