@@ -358,7 +358,7 @@ def main() -> int:
             sizes = given.vantages or ends.SIZES
             worlds_of_ends = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             plan = [
-                (interval, size, each, TRIES_A_WORLD)
+                (interval, size, each, min(given.tries, TRIES_A_WORLD))
                 for each in worlds_of_ends
                 for size in sizes
                 for interval in given.interval or (ends.INTERVAL,)
