@@ -81,11 +81,15 @@ def _named(user: str, sequence: int, target: str) -> bytes:
 
 
 def messages(kind: str, port: int, user: str, secret: str, until: float) -> int:
-    """One probe publishes."""
+    """One probe sends, and reads nothing."""
     topic = topics.measurements(user)
     if kind == "statuses":
         status = encode_message(Status(state="heartbeat", version="1"))
         prepared = [publish(topics.status(user), status) * 100]
+    elif kind == "pings":
+        prepared = [packet(12, b"") * 1000]
+    elif kind == "acknowledgements":
+        prepared = [packet(4, b"\0\1") * 1000]
     else:
         # Made beforehand, so that the flood is limited by who takes it.
         made = payloads(kind, user)

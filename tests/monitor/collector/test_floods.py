@@ -109,7 +109,8 @@ async def send(made: Monitor, who: Enrolled, stop: asyncio.Event, took: list[flo
     "kind",
     [
         "newlines", "bomb", "bad lines", "long lines", "many values", "small batches",
-        "strange names", "rubbish", "statuses", "wrong secrets", "silent connections", "slow heads",
+        "strange names", "rubbish", "statuses", "pings", "acknowledgements", "wrong secrets",
+        "silent connections", "slow heads",
     ],
 )  # fmt: skip
 async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
