@@ -48,6 +48,9 @@ METRICS = (
     ),
     ProbeMetric("reachprobe_last_round_timestamp_seconds", "gauge", "Start of the last round."),
     ProbeMetric("reachprobe_connected", "gauge", "1 while a broker is connected."),
+    ProbeMetric(
+        "reachprobe_failing_ways", "gauge", "Ways to the monitor that do not work in this network."
+    ),
     ProbeMetric("reachprobe_published_bytes_total", "counter", "Bytes of batches published."),
 )
 
@@ -75,6 +78,7 @@ def values(
         "reachprobe_retests_total": retests,
         "reachprobe_last_round_timestamp_seconds": status.last_round_ms / 1000,
         "reachprobe_connected": 1 if stats.transport else 0,
+        "reachprobe_failing_ways": len(stats.failing_ways),
         "reachprobe_published_bytes_total": stats.published_bytes,
     }
 

@@ -42,6 +42,7 @@ OF_DELIVERY = (
     "unaccepted",
     "unaccepted_ms",
     "unaccepted_reason",
+    "failing_ways",
 )
 """Fields that are the same in `probes.delivery.outbox.DeliveryStats`."""
 
@@ -73,6 +74,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last catalogue from the monitor was not taken; empty if it was."""
     transport: str = ""
     """How it is connected to the broker; empty when it is not."""
+    failing_ways: tuple[codec.FailingWay, ...] = ()
+    """The ways to the monitor that do not work in this network, the best first."""
     last_ack_ms: int = 0
     flooded_ms: int = 0
     """When a broker last sent so much that the probe left it; 0 for never."""
@@ -159,6 +162,7 @@ def message(
         epoch=counts.epoch,
         sequence=counts.sequence,
         acked=counts.acked,
+        failing_ways=status.failing_ways,
         clock_ms=clock_ms,
     )
 

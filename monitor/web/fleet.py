@@ -81,6 +81,10 @@ class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Measurements in its spool, by its last status message."""
     dropped: int | None = None
     """Measurements that its full spool has dropped."""
+    way: str = ""
+    """How it reaches the monitor, by its last status message."""
+    failing_ways: tuple[codec.FailingWay, ...] = ()
+    """Better ways that do not work in its network."""
 
     @property
     def online(self) -> int:
@@ -105,6 +109,8 @@ def vantage_health(lines: Sequence[bytes], status: bytes = b"") -> VantageHealth
         catalogue=newest.catalogue if newest else (message.catalogue if message else ""),
         waiting=message.spool_rows if message else None,
         dropped=message.dropped if message else None,
+        way=message.transport if message else "",
+        failing_ways=message.failing_ways if message else (),
     )
 
 

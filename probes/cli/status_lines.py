@@ -49,6 +49,7 @@ def facts(
         "probe": s.probe,
         "network": f"{s.country} AS{s.asn}",
         "broker": tell("has_stopped") if s.stopped else broker or tell("is_not_connected"),
+        **({"failing_ways": _failing_ways(s, now_ms, language)} if s.failing_ways else {}),
         "catalogue": _catalogue(s, language),
         "last_round": tell(
             "of_last_round",
@@ -117,6 +118,21 @@ def _next_round(status: ProbeStatus, now_ms: int, language: str) -> str:
 
 def _minutes(milliseconds: int, language: str) -> str:
     return say(language, "in_minutes", count=f"{milliseconds / 60_000:.4g}")
+
+
+def _failing_ways(status: ProbeStatus, now_ms: int, language: str) -> str:
+    """The ways to the monitor that do not work here, with what is known of each."""
+    return "; ".join(
+        say(
+            language,
+            "of_failing_way",
+            way=way.way,
+            failure=way.failure,
+            ago=_ago(way.since_ms, now_ms, language),
+            attempts=way.attempts,
+        )
+        for way in status.failing_ways
+    )
 
 
 def _ago(then_ms: int, now_ms: int, language: str) -> str:

@@ -102,6 +102,7 @@ class StatusKeeper:
 
     def message(self, state: str, boot: str, consent: str) -> codec.Status:
         """The status message to the monitor."""
+        self.copy_delivery()
         return status.message(
             self.status,
             self._spool.counts,

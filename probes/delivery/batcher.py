@@ -90,6 +90,11 @@ class Batcher:
         self._log("batches made smaller", bytes=self._limit)
         return True
 
+    def bound(self, most: int | None) -> None:
+        """Make batches of at most so many bytes from now on, if more than one measurement is in
+        them; None for as many as a packet may have."""
+        self._limit = MAX_PACKET_BYTES if most is None else most
+
     def take_back(self, batches: Collection[OutgoingBatch]) -> None:
         """Make new batches of what is in these."""
         rows = [row for batch in batches for row in batch.rows]

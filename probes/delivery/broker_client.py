@@ -16,6 +16,7 @@ import msgspec
 
 from probes.delivery.batcher import REPEAT_LOG_SECONDS
 from probes.delivery.broker_session import BrokerSession, DaemonSide, Finish
+from probes.delivery.connection_size import ConnectionSize
 from probes.delivery.https_session import HTTPSSession, Told
 from probes.delivery.outbox import Outbox
 from probes.delivery.received_quota import ReceivedQuota
@@ -72,7 +73,7 @@ class BrokerClient:
         self._versions: dict[str, str] = {}
         """The version of MQTT that worked, by the broker's name."""
         self._quotas = {name: ReceivedQuota() for name in {way.name for way in access.brokers}}
-        self._told, self._finish = Told(), Finish()
+        self._told, self._size, self._finish = Told(), ConnectionSize(), Finish()
         self._finish.leave_at = self.chooser.leave_at
 
     def finish(self, seconds: float) -> None:
@@ -177,6 +178,7 @@ class BrokerClient:
             self._finish,
             quota.plenty,
             self._told,
+            self._size,
             self._log,
         )
         try:

@@ -14,17 +14,24 @@ import msgspec
 
 from probes.delivery.batcher import REPEAT_LOG_SECONDS, OutgoingBatch
 from probes.delivery.broker_session import DaemonSide, Finish, SessionEnd
+from probes.delivery.connection_size import ConnectionSize
 from probes.delivery.outbox import Outbox
-from probes.delivery.way_failure import NotStoredError, NotTheMonitorError
+from probes.delivery.way_failure import (
+    FROZEN,
+    NotStoredError,
+    NotTheMonitorError,
+    way_failure,
+)
 from probes.log import Log
 from probes.runtime.broker_url import BrokerError, BrokerRefusedError
 from probes.runtime.http_connection import HTTPConnection, MonitorAnswer
 from probes.wire import codec, https_delivery
-from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.retest import decode_retest
 
 MOST_ACK_BYTES = 64 << 10
 MOST_REMEMBERED = 256
+REQUEST_BYTES = 1_200
+"""What a request and its answer carry besides the body."""
 
 
 class Told:
@@ -57,12 +64,15 @@ class HTTPSSession:
         finish: Finish,
         plenty: Callable[[], bool],
         told: Told,
+        size: ConnectionSize,
         log: Log,
     ) -> None:
         """`plenty`: whether the monitor may send what is large and can wait."""
         self._connect, self._outbox, self._daemon = connect, outbox, daemon
         self._headers = {"Authorization": authorization}
         self._finish, self._plenty, self._told, self._log = finish, plenty, told, log
+        self._size, self._carried = size, 0
+        """The second is what the connection that was closed last had carried."""
         self._connection: HTTPConnection | None = None
         self.lost: BrokerError | None = None
         """Why the last request failed, if it did."""
@@ -86,14 +96,19 @@ class HTTPSSession:
         next_poll = loop.time() + outbox.times.poll
         while (ending := finish.ending(is_empty=outbox.is_empty)) is SessionEnd.NOT_YET:
             outbox.changed.clear()
-            for batch in outbox.due():
-                await self._deliver(batch)
-            if loop.time() >= next_poll:
-                await self._poll("heartbeat")
+            polls = loop.time() >= next_poll
+            try:
+                is_idle = await self._send_what_is_due(polls)
+            except BrokerError as error:
+                if way_failure(error) != FROZEN or not self._size.froze(self._carried):
+                    raise
+                self._log("connections freeze: they carry less now", bytes=self._size.limit)
+                outbox.bound(self._size.batch_bytes)
+                outbox.reconnected(spool_changed=False)
+                continue  # at once, in smaller parts
+            if polls:
                 next_poll = loop.time() + outbox.times.poll
-            if (fresh := await outbox.next_batch(MAX_PACKET_BYTES)) is not None:
-                await self._deliver(fresh)
-            elif finish.ending(is_empty=outbox.is_empty) is SessionEnd.NOT_YET:
+            if is_idle and finish.ending(is_empty=outbox.is_empty) is SessionEnd.NOT_YET:
                 until = () if finish.wanted() else (next_poll, outbox.next_end())
                 await outbox.wait(finish.next_end(), *until)
         if ending is SessionEnd.FINISH:
@@ -101,11 +116,21 @@ class HTTPSSession:
                 async with asyncio.timeout(1.0):
                     await self._poll("goodbye")
 
+    async def _send_what_is_due(self, polls: bool) -> bool:
+        """Send batches again, the status if it `polls`, and one new batch. Return whether there was
+        none."""
+        for batch in self._outbox.due():
+            await self._deliver(batch)
+        if polls:
+            await self._poll("heartbeat")
+        fresh = await self._outbox.next_batch(packet_limit=0)
+        if fresh is not None:
+            await self._deliver(fresh)
+        return fresh is None
+
     async def _deliver(self, batch: OutgoingBatch) -> None:
         payload = self._outbox.attempt(batch)
-        batch.disconnects += 1  # taken back when it has arrived
         body = await self._post(https_delivery.BATCHES, payload, MOST_ACK_BYTES)
-        batch.disconnects -= 1
         try:
             ack = codec.decode_ack(body)
         except codec.WireError as error:
@@ -117,7 +142,7 @@ class HTTPSSession:
         daemon = self._daemon
         country, asn = daemon.location()
         target = f"{https_delivery.POLL}?country={country}&asn={asn}"
-        if daemon.on_catalogue is not None and self._plenty():
+        if daemon.on_catalogue is not None and self._plenty() and self._size.limit is None:
             target += f"&catalogue={self._told.catalogue}"
         status = codec.encode_message(daemon.status(state))
         body = await self._post(target, status, https_delivery.MOST_ANSWER_BYTES)
@@ -140,6 +165,12 @@ class HTTPSSession:
         """Return the body of the answer. A connection that was kept open may have been closed by
         the other side meanwhile: then once more on a new one."""
         is_kept = self._connection is not None and self._connection.is_reusable
+        if self._connection is not None and is_kept:
+            carried = self._connection.wire_bytes()
+            if self._size.is_full(carried, len(body) + REQUEST_BYTES):
+                is_kept = False
+                if self._size.passed(carried):
+                    self._outbox.bound(self._size.batch_bytes)
         if not is_kept:
             self.close()
         try:
@@ -170,7 +201,7 @@ class HTTPSSession:
     def close(self) -> None:
         """Close the connection that is open."""
         if self._connection is not None:
-            self._connection.close()
+            self._carried = self._connection.close()
             self._connection = None
 
 

@@ -69,6 +69,8 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     last_ack_ms: int = 0
     acknowledgements: int = 0
     """Since the start."""
+    failing_ways: tuple[codec.FailingWay, ...] = ()
+    """The ways to the monitor that do not work in this network."""
     flooded_ms: int = 0
     """When a broker last sent more than it may, Unix milliseconds; 0 for never."""
     unaccepted: int = 0
@@ -131,6 +133,14 @@ class Outbox:
         """Send everything that is stored."""
         self._open_round.end()
         self.changed.set()
+
+    def bound(self, most: int | None) -> None:
+        """Make batches of at most so many bytes, those in flight too; None for no bound."""
+        self._batcher.bound(most)
+        if most is not None and any(
+            len(batch.payload) > most and len(batch.rows) > 1 for batch in self._batches.values()
+        ):
+            self._rebuild()
 
     def reconnected(self, *, spool_changed: bool) -> None:
         """Send batches in flight when the last connection was lost first, in order."""

@@ -13,9 +13,12 @@ from probes.delivery.outbox import Outbox
 from probes.delivery.way_failure import NOT_STORED, REFUSED
 from probes.delivery.way_memory import WayMemory
 from probes.runtime.broker_url import Broker
+from probes.wire.codec import FailingWay
 
 STABLE_SECONDS = 30.0
 """A connection that lasted so long worked."""
+MOST_TOLD = 8
+"""Ways that the status names."""
 UNANSWERED_SECONDS = 45.0
 """A connection over which nothing is acknowledged for so long is left, if there is another way."""
 
@@ -60,6 +63,7 @@ class WayChooser:
             return max(0.0, (ladder.wait_until_ms(records, now) - now) / 1000)
         stats = self._outbox.stats
         self._used, self._network, self._left = number, self._place(), ""
+        self._tell()
         self._since = asyncio.get_running_loop().time()
         self._acknowledgements, self._spent = stats.acknowledgements, stats.traffic.total()
         return self._ways[self._names[number]]
@@ -92,6 +96,18 @@ class WayChooser:
         """Whether a way failed last because the credentials were refused."""
         return any(record.failure == REFUSED for record in self._records())
 
+    def _tell(self) -> None:
+        """Say in the status which ways fail."""
+        self._outbox.stats.failing_ways = tuple(
+            FailingWay(
+                way=way.kind,
+                failure=record.failure,
+                since_ms=record.since_ms,
+                attempts=record.failures,
+            )
+            for way, record in self.failing()[:MOST_TOLD]
+        )
+
     def failing(self) -> list[tuple[Broker, WayRecord]]:
         """The ways that fail in this network, the best first, as far as they are needed."""
         return [
@@ -120,6 +136,7 @@ class WayChooser:
 
     def _change(self, step: Callable[[WayRecord], WayRecord]) -> None:
         self._memory.change(self._network, self._names[self._used], step, self._names)
+        self._tell()
 
     def _records(self) -> list[WayRecord]:
         return self._memory.records(self._place(), self._names)

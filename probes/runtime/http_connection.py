@@ -19,8 +19,8 @@ from probes.runtime.stall import while_moving
 from probes.runtime.traffic_meter import TrafficMeter, stream_bytes
 
 HANDSHAKE_SECONDS = 12.0
-ANSWER_SECONDS = 45.0
-"""For the answer once the request has arrived: the monitor may wait for its store."""
+ANSWER_SECONDS = 15.0
+"""For the answer once the request has arrived: the monitor waits 10 s for its store."""
 _READ_BYTES = 16 << 10
 _PORTS = {"http": 80, "https": 443}
 
@@ -100,16 +100,19 @@ class HTTPConnection:
                 case h11.ConnectionClosed() | h11.PAUSED:
                     raise EOFError("the connection ended before the answer")
 
-    def close(self) -> None:
-        """End it, and count what it has carried. What is not sent yet is not sent any more."""
+    def close(self) -> int:
+        """End it, and return what it has carried. What is not sent yet is not sent any more."""
         if self._tls is not None:
             self._tls.remember(self._broker.host, self._writer.get_extra_info("ssl_object"))
+        carried = 0
         with contextlib.suppress(OSError):
+            carried = self.wire_bytes()
             self._meter.unwatch(self.wire_bytes)
         if self._reader.at_eof() or self._protocol.our_state is not h11.IDLE:
             self._writer.transport.abort()
         else:
             self._writer.close()
+        return carried
 
 
 async def open_http(

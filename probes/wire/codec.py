@@ -190,6 +190,21 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """The probe's clock minus the monitor's, from the probe's last status; null if unknown."""
 
 
+class FailingWay(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to the monitor that does not work in the probe's network."""
+
+    way: Token
+    """Its kind: `mqtts`, `wss`, `https`, the same behind `proxy+`."""
+    failure: Token
+    """Why it failed last: an OONI failure string, or `no_progress`, `not_acknowledged`,
+    `dns_lookup_failed`, `not_the_monitor`, `proxy_failed`, `credentials_refused`, `sent_too_much`,
+    `connection_lost`."""
+    since_ms: Millis = 0
+    """Since when it fails, by the probe's clock."""
+    attempts: Count = 0
+    """How often it was tried since."""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """State of a probe, sent at its start and end, every minute, and (`lost`) as the MQTT will."""
 
@@ -220,6 +235,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the newest measurement in it."""
     acked: Count = 0
     """Measurements that the monitor has acknowledged, since the spool was created."""
+    failing_ways: Annotated[tuple[FailingWay, ...], msgspec.Meta(max_length=16)] = ()
+    """Better ways to the monitor than the one in use that do not work here, the best first."""
     clock_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     """The probe's clock when it sent this, Unix time in milliseconds; 0 if it does not say."""
 

@@ -13,6 +13,7 @@ from probes.status import (
     notices,
     problem,
 )
+from probes.wire.codec import FailingWay
 from tests.probes.delivery.test_spool import PROBE
 
 NOW = 1_795_500_000_000
@@ -121,8 +122,9 @@ def test_the_traffic_of_the_whole_month() -> None:
 
 
 def test_the_message_to_the_monitor_counts_every_loss() -> None:
+    failing = (FailingWay(way="mqtts", failure="connection_reset", since_ms=7, attempts=2),)
     sent = message(
-        probe_status(),
+        probe_status(failing_ways=failing),
         SpoolCounts(taken=9, pending=4, dropped=1, refused=2, epoch="e", sequence=12, acked=4),
         state="hello",
         boot="b",        consent="c", oldest_seconds=8, untaken=3, transport="mqtt+5",
@@ -130,4 +132,5 @@ def test_the_message_to_the_monitor_counts_every_loss() -> None:
     )  # fmt: skip
     assert (sent.state, sent.spool_rows, sent.spool_oldest_seconds) == ("hello", 4, 8)
     assert (sent.dropped, sent.taken, sent.version) == (6, 9, "1")
+    assert sent.failing_ways == failing
     assert (sent.epoch, sent.sequence, sent.acked, sent.clock_ms) == ("e", 12, 4, 5)

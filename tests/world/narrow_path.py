@@ -107,7 +107,7 @@ async def narrow_path(port: int) -> AsyncIterator[NarrowPath]:
 
     listening = socket.socket()
     # Little is acknowledged before it is counted.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     listening.bind(("127.0.0.1", 0))
     server = await asyncio.start_server(serve, sock=listening)
     path.port = listening.getsockname()[1]

@@ -21,7 +21,7 @@ from probes.wire.https_delivery import MOST_RETESTS, PollAnswer, credentials, en
 
 BODY_SECONDS = 150.0
 """For a batch to arrive and be stored: at 2 kB a second the largest takes 128."""
-ACK_SECONDS = 20.0
+ACK_SECONDS = 10.0
 """Wait for the commit. A probe that was told nothing sends the batch again; it is stored once."""
 STATUS_BYTES = 4096
 RETRY_SECONDS = "30"

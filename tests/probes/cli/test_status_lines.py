@@ -10,6 +10,7 @@ import pytest
 
 from probes.cli.consent import Agreement
 from probes.cli.status_lines import aligned, facts
+from probes.wire.codec import FailingWay
 from probes.words import LANGUAGES, say
 from tests.probes.delivery.test_spool import PROBE
 from tests.probes.test_status import NOW, probe_status
@@ -27,6 +28,14 @@ FULL = probe_status(
 
 def cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def test_ways_that_fail_are_told() -> None:
+    failing = FailingWay(
+        way="mqtts", failure="connection_reset", since_ms=NOW - 600_000, attempts=4
+    )
+    told = facts(probe_status(failing_ways=(failing,)), NOW, AGREED, "en")
+    assert told["failing_ways"] == "mqtts (connection_reset; first 10 min ago, attempts: 4)"
 
 
 def test_english() -> None:

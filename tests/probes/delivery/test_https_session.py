@@ -7,14 +7,17 @@ import contextlib
 import hashlib
 import io
 import random
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from monitor.http_server import serving
 from probes.delivery.broker_session import DaemonSide, Finish
+from probes.delivery.connection_size import ConnectionSize
 from probes.delivery.https_session import MOST_REMEMBERED, HTTPSSession, Told
 from probes.delivery.outbox import DeliveryTimes, Outbox
 from probes.delivery.spool import Spool
@@ -25,8 +28,10 @@ from probes.runtime.http_connection import open_http
 from probes.wire import codec
 from probes.wire.https_delivery import authorization
 from probes.wire.measurement import Vantage
+from probes.wire.observation import TCPConnect
 from probes.wire.retest import Retest, encode_retest
-from tests.monitor.collector.bench import measurement
+from tests.monitor.collector.bench import measurement, now_ms
+from tests.world.narrow_path import narrow_path
 from tests.world.waiting import HANG_SECONDS, eventually
 from tests.world.web_monitor import WebMonitor, web_monitor
 
@@ -43,7 +48,7 @@ class Probe:
         self.log = io.StringIO()
         common: Any = {"now_ms": lambda: 5, "rng": random.Random(1), "log": Log(self.log)}
         self.outbox = Outbox(self.spool, "boot", times=TIMES, **common)
-        self.finish, self.told = Finish(), Told()
+        self.finish, self.told, self.size = Finish(), Told(), ConnectionSize()
         self.secret = secret
         self.states: list[str] = []
         self.retests: list[Retest] = []
@@ -64,6 +69,7 @@ class Probe:
             self.finish,
             lambda: True,
             self.told,
+            self.size,
             Log(self.log),
         )
 
@@ -75,8 +81,11 @@ class Probe:
         return (await self.spool.counts()).pending == 0
 
     async def take(self, count: int) -> None:
+        at = now_ms() - 1000
         for number in range(count):
-            made = measurement(self.probe, number, vantage=Vantage(country="RU", asn=64501))
+            evidence = (TCPConnect(endpoint=secrets.token_hex(400), address="192.0.2.1", port=443),)
+            place = Vantage(country="RU", asn=64501)
+            made = measurement(self.probe, number, vantage=place, observations=evidence, at=at)
             assert await self.spool.put(made)
         self.outbox.round_closed()
 
@@ -110,6 +119,32 @@ async def test_everything_is_stored_once_over_one_connection(tmp_path: Path) -> 
         assert monitor.counters.duplicate == 0
         assert (probe.states[0], probe.states[-1]) == ("hello", "goodbye")
         assert probe.outbox.stats.resent == 0
+        await probe.spool.close()
+
+
+async def test_a_path_that_freezes_connections_carries_everything_in_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost and nothing is stored twice; once the path is open, few connections do."""
+    monkeypatch.setattr("probes.runtime.stall.STALL_SECONDS", 0.4)
+    monkeypatch.setattr("probes.runtime.http_connection.ANSWER_SECONDS", 2.0)
+    async with web_monitor(tmp_path / "monitor") as monitor, narrow_path(monitor.port) as path:
+        probe = enrolled(tmp_path, monitor)
+        probe.url = f"http://127.0.0.1:{path.port}"
+        path.freeze_after = 16_000
+        await probe.take(60)  # at once: a batch of them does not pass
+        async with delivering(probe) as session:
+            await eventually(probe.is_drained)
+            assert session.lost is None
+            frozen = [carried for carried in path.carried if carried > 16_000]
+            assert 1 <= len(frozen) <= len(path.carried) / 2
+            path.freeze_after = None
+            begun = len(path.carried)
+            await probe.take(60)
+            await eventually(probe.is_drained)
+            assert len(path.carried) - begun < 12
+        assert await monitor.stored() == 120
+        assert monitor.counters.conflicting == 0
         await probe.spool.close()
 
 

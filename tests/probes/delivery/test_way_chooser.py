@@ -128,10 +128,16 @@ async def test_the_web_server_takes_over_and_the_broker_again(
         await probe.take()
         await probe.drained("http")
         assert probe.failing() == [("mqtt", "connection_reset")]
+        (told,) = probe.outbox.stats.failing_ways
+        assert (told.way, told.failure, told.since_ms >= 10**12) == (
+            "mqtt",
+            "connection_reset",
+            True,
+        )
         broker.is_closed = False
         await probe.take()
         await probe.drained("mqtt+5")
-        await eventually(lambda: not probe.failing())
+        await eventually(lambda: not probe.outbox.stats.failing_ways)
 
 
 async def test_what_works_is_remembered_over_a_restart(tmp_path: Path, embedded: House) -> None:

@@ -12,7 +12,7 @@ from monitor.store.records import Seen
 from monitor.web.fleet import LivenessRound, VantageHealth
 from monitor.web.pages import vantages
 from monitor.web.site import Site
-from probes.wire.codec import Status, encode_message
+from probes.wire.codec import FailingWay, Status, encode_message
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client
@@ -56,7 +56,17 @@ async def test_a_long_list_comes_in_pages(web: Client, monkeypatch: pytest.Monke
 
 
 async def test_one_vantage(web: Client, site: Site) -> None:
-    status = Status(state="heartbeat", version="9", spool_rows=3, dropped=1)
+    failing = FailingWay(
+        way="mqtts", failure="connection_reset", since_ms=world.NOW - 7_200_000, attempts=4
+    )
+    status = Status(
+        state="heartbeat",
+        version="9",
+        spool_rows=3,
+        dropped=1,
+        transport="https",
+        failing_ways=(failing,),
+    )
     await site.database.registry.record_seen(
         [Seen(probe=world.PEOPLE[0].id, at=world.NOW - 1000, status=encode_message(status))]
     )
@@ -65,6 +75,8 @@ async def test_one_vantage(web: Client, site: Site) -> None:
     assert "is online and was so in 24 of its last 24 rounds." in text
     assert "24 of 24 rounds (100 %)" in text
     assert "3 measurements waiting at its last report; 1 dropped" in text
+    assert "Way here https" in text
+    assert "Failing way mqtts , connection_reset , 4 attempts since" in text
     assert "accurate to the second" in text
     assert "connections are cut when the service’s name appears" in text
     newest = world.measurement(world.PEOPLE[0], "wechat/web", world.ROUNDS - 1)
