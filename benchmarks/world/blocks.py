@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.world.verdicts import NO_SIGNS, Look, Signs
+
 HOUR_MS = 3_600_000
 
 
@@ -30,6 +32,9 @@ class Block:
     """No block but a fault: its failures look like others that are none."""
     pause: int = 0
     """Ms at the end of each of its hours in which it lets everything pass."""
+    look: Look | None = None
+    """What its failures look like; None: by name with a signature, else silence."""
+    signs: Signs = NO_SIGNS
 
     def concerns(self, index: int, asn: int) -> bool:
         """Whether a vantage of a network is behind it."""

@@ -12,7 +12,7 @@ from benchmarks.world.statements import Said, Story
 from monitor.detection.events.confidence import LEAST, TERMS, most_sure
 from monitor.detection.model import Tier
 
-RIDGE = 0.02
+RIDGE = 0.004
 """Of the weight of one statement a year and country."""
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]

@@ -94,7 +94,7 @@ def sleepers(
         chance = random.Random(f"{seed} {kind} {size} {liars} {number}")
         onset = scene.round(warm) + chance.randrange(INTERVAL)
         blocks = () if kind == "accuse" else (Block(asn, onset, share, signature),)
-        looks = verdicts.NAMED_ANYWHERE if signature else verdicts.BLACKHOLE
+        looks = verdicts.LIE if signature else verdicts.BLACKHOLE
         lie = verdicts.OK if kind == "deny" else looks
 
         rounds_of = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.world.rates import MINUTE_MS, YEAR_MS, Rates, Trouble
 from benchmarks.world.vantages import Person
-from benchmarks.world.verdicts import Look
+from benchmarks.world.verdicts import NO_SIGNS, Look, Signs
 
 HOUR_MS = 3_600_000
 HOSTS = 5
@@ -43,6 +43,7 @@ class Spell:
     """Local hours of the day between which it fails; None: at all hours."""
     answers: bool = True
     """Whether the addresses that fail answer a control elsewhere."""
+    signs: Signs = NO_SIGNS
 
     def strikes(self, person: Person, started: int) -> bool:
         """Whether a vantage measures in it at this time (Unix ms)."""

@@ -20,9 +20,17 @@ from enum import StrEnum
 
 from benchmarks.world.faults import Spell
 from benchmarks.world.kinds import BURSTS, LOOKALIKE, NATIONAL, OWNER, UPSTREAM, drawn
-from benchmarks.world.rates import MINUTE_MS, NETWORK_FAULTS, RATES, Rates, Trouble
+from benchmarks.world.rates import (
+    BLOCKING,
+    MINUTE_MS,
+    NETWORK_FAULTS,
+    RATES,
+    Blocking,
+    Rates,
+    Trouble,
+)
 from benchmarks.world.vantages import Person
-from benchmarks.world.verdicts import Look
+from benchmarks.world.verdicts import Look, Signs
 
 DAY_MINUTES = 1440.0
 _SPELL = Trouble(0, 1, 0)
@@ -60,6 +68,8 @@ class Hazard:
     answers: float = 0.0
     """How likely the very addresses that fail answer a control elsewhere: an anycast address does
     so from another edge, and so does one behind a faulty path."""
+    shows: tuple[tuple[str, float], ...] = ()
+    """How likely its failures show each of these signs (`verdicts.Signs`)."""
 
     def spell(self, people: Sequence[Person], at: int, rng: random.Random) -> Spell:
         """Draw one of them that begins at `at` (Unix ms)."""
@@ -79,6 +89,7 @@ class Hazard:
             looks=self.looks,
             hours=self.hours,
             answers=rng.random() < self.answers,
+            signs=Signs(**{sign: rng.random() < chance for sign, chance in self.shows}),
         )
 
     def often(self, people: Sequence[Person]) -> float:
@@ -98,8 +109,8 @@ class World:
     """Vantages of each network."""
     blocks_yearly: float = 1.0
     """Blocks of the service, a year and country."""
-    blocks_named: float = 0.8
-    """Share of the blocks by name that read it on the way to any host."""
+    blocks: Blocking = BLOCKING
+    """What they look like."""
     strangers: int = 0
     """Of the first network's vantages, so many are of unknown owners who lie together at times."""
 
@@ -129,8 +140,10 @@ def _signed(rng: random.Random, low: float = 0.5, high: float = 2.5) -> Hazard:
         rng.uniform(low, high),
         Look.NAMED,
         (rng.uniform(20, 90), rng.uniform(0.5, 1.2)),
-        # A firewall before the service's own edge, or a device on the way.
+        # A firewall before the service's own edge. Several routers between the two are rare, and so
+        # is a remote one that scrubs traffic, nearer than the server by more than half of the way.
         answers=rng.uniform(0.2, 0.8),
+        shows=(("sooner", rng.uniform(0.0, 0.02)), ("before", rng.uniform(0.0, 0.03))),
     )
 
 
@@ -194,6 +207,56 @@ def _reputation(rng: random.Random) -> Hazard:
     )
 
 
+def _old_denial(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a resolver keeps an old denial",
+        rng.uniform(0.05, 0.5),
+        Look.DENIED,
+        (rng.uniform(10, 60), rng.uniform(0.5, 1.0)),
+        longest=180.0,
+        fails=(0.5, 1.0),
+        # Whatever forwards to it may drop the zone, as most devices at home do.
+        shows=(("zoneless", rng.uniform(0.0, 0.02)), ("others", 0.95)),
+    )
+
+
+def _denied_here(rng: random.Random) -> Hazard:
+    return Hazard(
+        "the service's own servers deny it to one network",
+        rng.uniform(0.05, 0.3),
+        Look.DENIED,
+        (rng.uniform(60, 300), 1.2),
+        longest=14 * DAY_MINUTES,
+        fails=(0.9, 1.0),
+        # A public resolver passes a part of the client's address on, or asks from the same region.
+        shows=(("zoneless", rng.uniform(0.0, 0.02)), ("others", rng.uniform(0.2, 0.8))),
+    )
+
+
+def _validation(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a resolver does not accept the service's keys",
+        rng.uniform(0.05, 0.3),
+        Look.SERVFAIL,
+        (rng.uniform(60, 600), 1.0),
+        fails=(0.9, 1.0),
+        reach=rng.choice((Reach.NETWORK, Reach.COUNTRY)),
+        shows=(("others", 0.95),),
+    )
+
+
+def _refused_network(rng: random.Random) -> Hazard:
+    return Hazard(
+        "the service refuses a network",
+        rng.uniform(0.05, 0.5),
+        Look.RESET,
+        (rng.uniform(120, 2000), 1.2),
+        longest=14 * DAY_MINUTES,
+        fails=(0.9, 1.0),
+        answers=0.95,
+    )
+
+
 def _lies(rng: random.Random) -> Hazard:
     return Hazard(
         "two strangers lie",
@@ -213,7 +276,10 @@ def _of(*draws: Callable[[random.Random], Hazard]) -> Draw:
 
 
 def _mixed(rng: random.Random) -> World:
-    every = (_regional, _national, _signed, _peering, _evenings, _family, _rollout, _reputation)
+    every = (
+        *(_regional, _national, _signed, _peering, _evenings, _family, _rollout, _reputation),
+        *(_old_denial, _denied_here, _validation, _refused_network),
+    )
     hazards = tuple(hazard(rng) for hazard in every)
     return World(_CALM, tuple(replace(h, yearly=h.yearly * rng.uniform(0.2, 0.7)) for h in hazards))
 
@@ -246,6 +312,8 @@ WORLDS: dict[str, Draw] = {
     "one address family": _of(_family),
     "certificates change by region": _of(_rollout),
     "refusal by reputation": _of(_reputation),
+    "refusal of a network": _of(_refused_network),
+    "faults of resolvers": _of(_old_denial, _denied_here, _validation),
     STRANGERS: _strangers,
     "mixture": _mixed,
 }
@@ -260,14 +328,26 @@ def quiet_as(name: str) -> str:
 
 
 def world(name: str, seed: int) -> World:
-    """Draw a world. Blocks are drawn as well: half to twice one a year, and of those by name a
-    third to nine tenths read it on the way to any host. A fault that is no block never does: what
+    """Draw a world. Blocks are drawn as well: half to twice one a year, and what they look like.
+    In half of the worlds nobody runs a host of our own; in the others a third to nine tenths of
+    those by name read it on the way to that host as well. A fault that is no block never does: what
     cuts one name to whatever host interferes with that name."""
     rng = random.Random(f"world {name} {seed}")
     return replace(
         WORLDS[name](rng),
         blocks_yearly=0.5 * 4 ** rng.random(),
-        blocks_named=rng.uniform(0.3, 0.9),
+        blocks=replace(
+            BLOCKING,
+            named=rng.choice((0.0, rng.uniform(0.3, 0.9))),
+            denied=rng.uniform(0.1, 0.5),
+            forged=rng.uniform(0.05, 0.3),
+            reset=rng.uniform(0.1, 0.5),
+            sooner=rng.uniform(0.2, 0.8),
+            before=rng.uniform(0.3, 0.8),
+            zoneless=rng.uniform(0.4, 0.9),
+            on_path=rng.uniform(0.1, 0.5),
+            shown=rng.uniform(0.7, 1.0),
+        ),
     )
 
 

@@ -136,6 +136,24 @@ class Blocking:
     service's addresses alone."""
     behind: float = 0.6
     """How many of its vantages meet a patchy one."""
+    denied: float = 0.3
+    """Share of those with a signature in which the networks' resolvers deny the name; `forged`:
+    in which they give a false address. All others are by name, over TLS."""
+    forged: float = 0.15
+    reset: float = 0.3
+    """Share of those without a signature in which connections are reset; else they are silent."""
+    sooner: float = 0.5
+    """Share of those by name that answer sooner than the server: it is farther away than twice
+    whatever blocks."""
+    before: float = 0.5
+    """Share of those by name whose hop can be found some hops before the server: routers tell."""
+    zoneless: float = 0.6
+    """Share of the resolvers' denials that have no zone."""
+    on_path: float = 0.3
+    """Share of the denials that are injected on the way, whichever resolver is asked."""
+    shown: float = 0.9
+    """Share of the false addresses that show themselves as false, and of resolvers' lies beside
+    which another resolver can be asked."""
 
 
 BLOCKING = Blocking()

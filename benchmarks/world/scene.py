@@ -19,8 +19,9 @@ from benchmarks.world.blocks import Block
 from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
+from benchmarks.world.verdicts import Look, Signs
 from monitor.collector.interval_slots import place
-from monitor.detection.model import NOT_KNOWN, Answer, Elsewhere, Fact, State, Verdict
+from monitor.detection.model import NOT_KNOWN, Answer, Elsewhere, Fact, Layer, State, Verdict
 from probes.rounds import scheduler
 from probes.wire.retest import Retest
 
@@ -31,6 +32,8 @@ ARRIVES_MS = 15_000
 CONTROL_PHASE = 0.5
 ASKED = 0.9
 """Share of failures of which the control is asked for the addresses and answers in time."""
+AT_HOME = Signs(forged=True, others=True)
+"""What a filter of the vantage's own shows."""
 _ALL_DAY = 24
 _NO_HOSTS: frozenset[int] = frozenset()
 
@@ -226,7 +229,13 @@ class Scene:
                     return Seen(verdicts.OFFLINE)
                 if spell.looks is not None:
                     return Seen(
-                        verdicts.looking(spell.looks, rng, rates.block_signature),
+                        verdicts.looking(
+                            spell.looks,
+                            rng,
+                            rates.block_signature,
+                            signs=spell.signs,
+                            at_home=person.at_home,
+                        ),
                         spell.answers,
                     )
                 if spell.cuts and rng.random() < rates.block_signature:
@@ -234,7 +243,7 @@ class Scene:
                 if not spell.by_name:
                     return Seen(verdicts.stray(rng, rates.natural_signature))
                 if spell.kind == "local_filter":
-                    return Seen(verdicts.FORGED)
+                    return Seen(verdicts.looking(Look.FORGED, rng, 1.0, signs=AT_HOME))
                 return Seen(verdicts.looking(verdicts.Look.NAMED, rng, rates.block_signature))
         for block in blocks:
             if not block.concerns(person.index, person.asn):
@@ -243,10 +252,12 @@ class Scene:
                 continue
             if block.natural:
                 return Seen(verdicts.stray(rng, rates.natural_signature))
-            if not block.signature:
-                return Seen(verdicts.BLACKHOLE)
-            named = block.named
-            return Seen(verdicts.looking(verdicts.Look.NAMED, rng, rates.block_signature, named))
+            look = block.look or (Look.NAMED if block.signature else Look.SILENT)
+            return Seen(
+                verdicts.looking(
+                    look, rng, rates.block_signature, block.named, block.signs, person.at_home
+                )
+            )
         if rng.random() < person.p0:
             return Seen(verdicts.stray(rng, rates.natural_signature))
         return Seen(verdicts.OK)
@@ -330,9 +341,11 @@ class SpreadScene(Scene):
 
 
 def _elsewhere(seen: Seen, control: bool | None, at: int, rng: random.Random) -> Elsewhere:
-    """What a control finds that is asked for the addresses that fail."""
+    """What a control finds that is asked for the addresses that fail. Of a name that is denied or
+    forged there are none."""
     failed = seen.verdict.state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
-    if not failed or not control or rng.random() >= ASKED:
+    dialled = seen.verdict.layer is not Layer.DNS
+    if not (failed and dialled and control) or rng.random() >= ASKED:
         return NOT_KNOWN
     return (
         Elsewhere((Answer("198.51.100.1", "ZC", 64999, at, True),))

@@ -31,6 +31,7 @@ from benchmarks.world.rates import (
 from benchmarks.world.scene import Scene
 from benchmarks.world.trials import days, moments
 from benchmarks.world.vantages import settled
+from benchmarks.world.verdicts import NO_SIGNS, Look, Signs
 from monitor.detection.events import confidence
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
@@ -45,6 +46,8 @@ LONGEST_HOURS = 72.0
 """A fault that lasts longer is followed for so long."""
 BETWEEN_MS = 30 * MINUTE_MS
 """Mean time between two moments at which something is tried."""
+_FULL = 0.95
+"""Share of the measurements that fail in a full block."""
 Said = tuple[Tier, tuple[int, ...]]
 """Tier and values of the terms."""
 
@@ -59,6 +62,8 @@ class Story:
     """What was behind it."""
     said: list[tuple[Said, bool, int]] = field(default_factory=list)
     """(statement, whether true, for how many rounds it held)."""
+    kind: str = ""
+    """Of a block."""
 
 
 def said(event: Event) -> Said:
@@ -183,6 +188,8 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
     if rng.random() < prior.patchy:
         whom = frozenset(p.index for p in scene.people if rng.random() < prior.behind)
     named = rng.random() < prior.named
+    look = _look(signature, rng, prior)
+    signs = _signs(look, rng, prior)
     first, spread = rng.choice(mine), int(prior.spread_minutes * MINUTE_MS)
     networks = mine if rng.random() < prior.national else [first]
     return [
@@ -194,9 +201,41 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
             until=until,
             whom=whom,
             named=named,
+            look=look,
+            signs=signs,
         )
         for asn in networks
     ]
+
+
+def _look(signature: bool, rng: random.Random, prior: Blocking) -> Look:
+    chance = rng.random()
+    if not signature:
+        return Look.RESET if chance < prior.reset else Look.SILENT
+    if chance < prior.denied:
+        return Look.DENIED
+    return Look.FORGED if chance < prior.denied + prior.forged else Look.NAMED
+
+
+def _signs(look: Look, rng: random.Random, prior: Blocking) -> Signs:
+    """What the failures of a block show."""
+    first, second, others = (rng.random() for _ in range(3))
+    if look is Look.NAMED:
+        return Signs(sooner=first < prior.sooner, before=second < prior.before)
+    if others >= prior.shown:
+        return NO_SIGNS
+    if look is Look.FORGED:
+        return Signs(forged=first < prior.shown, others=True)
+    forged, zoneless = first < prior.on_path, second < prior.zoneless
+    return Signs(forged=forged, zoneless=zoneless, others=True)
+
+
+def kind_of(blocks: Sequence[Block]) -> str:
+    """What is said of a block for people: what it looks like, how much of it, where."""
+    first = blocks[0]
+    part = "full" if first.share >= _FULL and first.whom is None else "partial"
+    where = "one network" if len(blocks) == 1 else "several networks"
+    return f"{first.look}, {part}, {where}"
 
 
 def true_ones(
@@ -217,7 +256,7 @@ def true_ones(
         assert until is not None
         ear = _Ear(prior.yearly / tries, _open(scene, state))
         _played(scene, state, n, rng, policy, until + AFTER_MS, ear, blocks=blocks)
-        stories += ear.stories
+        stories += [replace(story, kind=kind_of(blocks)) for story in ear.stories]
     return stories
 
 

@@ -20,6 +20,10 @@ class Nature(StrEnum):
     ALWAYS_OK = "always-ok"
 
 
+AT_HOME = 0.6
+"""Share of the vantages behind a resolver of their own."""
+
+
 @dataclass(frozen=True)
 class Person:
     """One vantage."""
@@ -37,6 +41,8 @@ class Person:
     nature: Nature = Nature.HONEST
     known_days: float = 0.0
     """For how long before the world began it was enrolled."""
+    at_home: bool = False
+    """Its resolver is a device at home, which asks that of the network."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def populate(networks: Sequence[Settlement], rates: Rates, rng: random.Random) -
     for network in networks:
         shared = round(rates.one_owner * network.size)
         for number in range(network.size):
-            index = len(people)
+            index, phase = len(people), rng.random()
             people.append(
                 Person(
                     index=index,
@@ -84,11 +90,13 @@ def populate(networks: Sequence[Settlement], rates: Rates, rng: random.Random) -
                     owner=f"o-{network.asn}-{0 if number < shared else number:02}",
                     country=network.country,
                     asn=network.asn,
-                    phase=rng.random(),
+                    phase=phase,
                     zone=zones[network.country],
                     p0=min(rates.p0_most, rng.betavariate(rates.p0_shape, beta)),
                     nature=network.lie if number < network.liars else Nature.HONEST,
                     known_days=0.0 if number < network.strangers else KNOWN_DAYS,
+                    # Of its own chance, so that the rest of a world stays as it is.
+                    at_home=random.Random(f"home {phase}").random() < AT_HOME,
                 )
             )
     return people

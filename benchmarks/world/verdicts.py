@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from msgspec.structs import replace
 
-from monitor.detection.events.contrasts import NAME_FAILS_ANYWHERE
+from monitor.detection.events.contrasts import LOCAL_RESOLVER
 from monitor.detection.layers.dns import DNS_RULES
+from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER
+from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.tls import TLS_RULES
+from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
 from monitor.detection.rule import Rule
 
@@ -73,20 +78,72 @@ STRAY = (BLACKHOLE, BLACKHOLE, BLACKHOLE, accusing("tls.timeout.other"), UNTOLD)
 
 
 class Look(StrEnum):
-    """What the failures of a fault look like to the judge."""
+    """What the failures of a fault, or of a block, look like to the judge."""
 
     SILENT = "silent"
     NAMED = "named"
     """Connections are reset when the service's name appears."""
     LIE = "lie"
-    """The same, and at our own host as well: whatever a stranger says to be believed."""
+    """The same with every sign of the way: whatever a stranger says to be believed."""
     IPV6 = "ipv6"
     """Addresses of IPv6 are silent, those of IPv4 work."""
     CERTIFICATE = "certificate"
     """A certificate that no known authority signed, and that no comparison places."""
     REFUSED = "refused"
     """The server refuses connections."""
+    RESET = "reset"
+    """Connections to the address are reset at once."""
+    DENIED = "denied"
+    """The network's resolver says that the name does not exist."""
+    FORGED = "forged"
+    """It gives an address that nobody can have."""
+    SERVFAIL = "servfail"
+    """It reports a failure."""
 
+
+@dataclass(frozen=True)
+class Signs:
+    """What the failures of one fault or block show of its cause."""
+
+    sooner: bool = False
+    """What ends a connection answers sooner than the server."""
+    before: bool = False
+    """It stands some hops before the server."""
+    forged: bool = False
+    """Something answers that cannot be the service."""
+    zoneless: bool = False
+    """The resolver denies without the SOA record of a zone."""
+    others: bool = False
+    """Other resolvers give a right address."""
+
+    def drawn(self, rng: random.Random, at_home: bool) -> tuple[str, ...]:
+        """The remarks on one failure of a vantage. `at_home`: its resolver is a device at home."""
+        shown = [remark for holds, remark in self._remarks if holds and rng.random() < SHOWN]
+        if self.before and rng.random() < TRACED:
+            shown.append(HOPS_BEFORE)
+        if not self.sooner and rng.random() < MISTIMED:
+            shown.append(SOONER)
+        if at_home and self.others and MADE_UP not in shown:
+            shown.append(LOCAL_RESOLVER)
+        return tuple(sorted(shown))
+
+    @property
+    def _remarks(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (self.sooner, SOONER),
+            (self.forged, MADE_UP),
+            (self.zoneless, NO_ZONE),
+            (self.others, OTHERS_ANSWER),
+        )
+
+
+NO_SIGNS = Signs()
+SHOWN = 0.85
+"""Share of the failures that show a sign where their cause has it."""
+TRACED = 0.2
+"""Share of the failures beside which the hop is looked for: the first of each vantage."""
+MISTIMED = 0.03
+"""Share of the failures that seem to end sooner than the server answers, and do not."""
 
 IPV6_DEAD = replace(
     BLACKHOLE,
@@ -95,22 +152,41 @@ IPV6_DEAD = replace(
     findings=(*BLACKHOLE.findings, LayerFinding(layer=Layer.TLS, blocked=False, rule="ok")),
 )
 NAMED_ANYWHERE = replace(SNI_RESET, evidence=(NAME_FAILS_ANYWHERE,))
+LIE = replace(SNI_RESET, evidence=(HOPS_BEFORE, NAME_FAILS_ANYWHERE, SOONER))
 _LOOKS = {
-    Look.LIE: NAMED_ANYWHERE,
+    Look.LIE: LIE,
     Look.SILENT: BLACKHOLE,
     Look.NAMED: SNI_RESET,
     Look.IPV6: IPV6_DEAD,
     Look.CERTIFICATE: saying(State.INCONCLUSIVE, "certificate_untold"),
     Look.REFUSED: accusing("tcp.refused"),
+    Look.RESET: accusing("tcp.reset"),
+    Look.DENIED: accusing("dns.nxdomain"),
+    Look.FORGED: FORGED,
+    Look.SERVFAIL: accusing("dns.servfail"),
 }
+_READ_NAMES = (Look.NAMED, Look.DENIED, Look.FORGED)
 
 
-def looking(look: Look, rng: random.Random, signature: float, named: bool = False) -> Verdict:
+def looking(
+    look: Look,
+    rng: random.Random,
+    signature: float,
+    named: bool = False,
+    signs: Signs = NO_SIGNS,
+    at_home: bool = False,
+) -> Verdict:
     """One failure of a fault that looks so; `signature` of those by name carry their signature.
     `named`: the name fails at our own host as well."""
     if look is Look.NAMED and rng.random() >= signature:
         return UNTOLD
-    return NAMED_ANYWHERE if look is Look.NAMED and named else _LOOKS[look]
+    verdict = NAMED_ANYWHERE if look is Look.NAMED and named else _LOOKS[look]
+    return _with(verdict, signs.drawn(rng, at_home)) if look in _READ_NAMES else verdict
+
+
+@functools.lru_cache(maxsize=1024)
+def _with(verdict: Verdict, remarks: tuple[str, ...]) -> Verdict:
+    return replace(verdict, evidence=(*verdict.evidence, *remarks)) if remarks else verdict
 
 
 def stray(rng: random.Random, by_name: float) -> Verdict:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from benchmarks.world.calibration import SURE, Weights, chance, counted, score, sure, weights
 from benchmarks.world.figures import most
 from benchmarks.world.hazards import MIXTURE, WORLDS, quiet_as, world
-from benchmarks.world.rates import BLOCKING
 from benchmarks.world.report import Goals
 from benchmarks.world.statements import Story, fault_ones, hazard_ones, quiet_ones, true_ones
 from monitor.detection.events.confidence import WEIGHTS
@@ -19,7 +18,7 @@ from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
 
 POLICY = Policy()
-PRIOR = replace(BLOCKING, longest_minutes=8 * 60.0)
+LONGEST_MINUTES = 8 * 60.0
 """Longer blocks say nothing new, and take long to simulate."""
 QUIET_DAYS = 61
 TRUE_AT_LEAST, ERROR_EACH, ERROR_POOLED, FALSE_PAGES = 0.9, 0.1, 0.05, 0.1
@@ -37,7 +36,7 @@ def played(job: Job) -> list[Story]:
     name, seed, part, length = job
     drawn = world(name, seed)
     if part == BLOCKS:
-        prior = replace(PRIOR, named=drawn.blocks_named)
+        prior = replace(drawn.blocks, longest_minutes=LONGEST_MINUTES)
         found = true_ones(seed, length, POLICY, drawn.rates, prior, drawn.sizes)
         return [replace(story, weight=story.weight * drawn.blocks_yearly) for story in found]
     if part == QUIET:
@@ -140,10 +139,24 @@ def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:
     )
     for interval in every.bins:
         print(f"  {interval.weight:10.2f}{interval.said:9.3f}{interval.true:9.3f}")
+    print(f"\n{'blocks of all worlds':44}{'simulated':>10}{'stated >= 90 %':>16}")
+    for kind, (count, stated) in stated_by_kind(found, by).items():
+        print(f"  {kind:42}{count:10}{stated / count:16.1%}")
     goals.say(
         every.error <= ERROR_POOLED,
         f"all worlds: calibration error {every.error:.3f}, at most {ERROR_POOLED}",
     )
+
+
+def stated_by_kind(found: Sequence[Found], by: Weights) -> dict[str, tuple[int, int]]:
+    """What blocks look like -> how many were simulated, and of how many that was ever stated at
+    90 % or more while they lasted."""
+    counts: dict[str, tuple[int, int]] = {}
+    for story in (story for each in found for story in each.stories if story.cause == BLOCK):
+        stated = any(true and chance(what, by) >= SURE for what, true, _ in story.said)
+        count, had = counts.get(story.kind, (0, 0))
+        counts[story.kind] = count + 1, had + stated
+    return dict(sorted(counts.items()))
 
 
 def _told(world: Found, goals: Goals, by: Weights) -> None:

@@ -244,6 +244,20 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Those of addresses of one family alone, while the other worked."""
     answers: tuple[Answer, ...] = ()
     """The latest answers from elsewhere, newest first."""
+    sooner: int = 0
+    """Those that ended in less than half of the server's round trip."""
+    before: int = 0
+    """Those that ended some hops before the server. Traced once."""
+    forged: int = 0
+    """Those in which something answered that cannot be the service: a forged answer, a known block
+    page."""
+    zoneless: int = 0
+    """Those in which a resolver denies the name without the SOA record of a zone."""
+    others_answer: int = 0
+    """Those of a resolver beside which another one, asked from the same vantage, gives a right
+    address."""
+    at_home: int = 0
+    """Those of a resolver at home, which keeps denials without their zone."""
 
 
 NO_CONTRASTS = Contrasts()
@@ -401,6 +415,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     (`Policy.known_seconds`), and the others."""
     contrasts: Contrasts = NO_CONTRASTS
     """Of the failures of all vantages that saw the block."""
+    signs: tuple[tuple[str, int, int, int], ...] = ()
+    """(sign of a cause on the way, known owners whose vantages show it, other owners, owners whose
+    vantages may): see `monitor.detection.events.contrasts`."""
     spans: tuple[tuple[int, int, int], ...] = ()
     """Of an import: when it failed, as (first failure, last failure, reached again); the last is 0
     while it is not reached again. Between two spans it was reached."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import statistics
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from benchmarks.world.faults import HOUR_MS, Spell
 from benchmarks.world.hazards import WORLDS, Hazard, Reach, hazard, world
-from benchmarks.world.rates import MINUTE_MS
+from benchmarks.world.rates import BLOCKING, MINUTE_MS
 from benchmarks.world.scene import START, Scene
+from benchmarks.world.statements import kind_of, plan
 from benchmarks.world.vantages import Person, populate, settled
-from benchmarks.world.verdicts import Look
+from benchmarks.world.verdicts import Look, Signs
 from monitor.detection.model import Fact, State, Technique
 from tests.benchmarks.test_world import CALM
 
@@ -97,3 +99,49 @@ def test_strangers_are_the_first_vantages_of_a_small_network() -> None:
     people = populate([replace(first, strangers=2), *others], CALM, random.Random(1))
     new: list[Person] = [person for person in people if not person.known_days]
     assert [person.index for person in new] == [0, 1]
+
+
+def shown(fault: Hazard, look: Look) -> set[str]:
+    """The remarks on most failures of a day under a fault."""
+    facts = [
+        fact
+        for fact in day_under(replace(fault, looks=look))
+        if fact.verdict.state is State.BLOCKED
+    ]
+    counts = Counter(remark for fact in facts for remark in fact.verdict.evidence)
+    return {remark for remark, count in counts.items() if 2 * count > len(facts)}
+
+
+def test_failures_show_the_signs_of_their_cause_and_no_others() -> None:
+    bare = replace(ALWAYS, shows=(("sooner", 0.0), ("zoneless", 0.0)))
+    assert shown(bare, Look.NAMED) == set()
+    assert shown(replace(ALWAYS, shows=(("sooner", 1.0),)), Look.NAMED) == {"sooner_than_server"}
+    denied = replace(ALWAYS, shows=(("zoneless", 1.0), ("others", 1.0)))
+    assert {"denied_without_zone", "others_answer"} <= shown(denied, Look.DENIED)
+    assert shown(denied, Look.SILENT) == set(), "no resolver is asked"
+
+
+def test_a_hop_is_found_beside_some_failures() -> None:
+    traced = replace(ALWAYS, looks=Look.NAMED, shows=(("before", 1.0),))
+    evidence = [fact.verdict.evidence for fact in day_under(traced)]
+    assert 0.1 < sum("hops_before_server" in remarks for remarks in evidence) / len(evidence) < 0.3
+
+
+def test_what_a_block_shows_is_drawn_with_its_world() -> None:
+    rng = random.Random(6)
+    always = replace(
+        BLOCKING, denied=1.0, forged=0.0, zoneless=1.0, on_path=0.0, shown=1.0, national=0.0
+    )
+    scene = Scene(settled((3,), ("AA",)), seed=1, interval=300_000, days=1, rates=CALM)
+    plans = [plan(scene, START, rng, always)[0] for _ in range(300)]
+    assert {block.look for block in plans if block.signature} == {Look.DENIED}
+    assert {block.signs for block in plans if block.signature} == {
+        Signs(zoneless=True, others=True)
+    }
+    assert {kind_of([block]) for block in plans if block.look is Look.DENIED} == {
+        "denied, full, one network",
+        "denied, partial, one network",
+    }
+    by_name = replace(always, denied=0.0, sooner=1.0, before=0.0)
+    named = [plan(scene, START, rng, by_name)[0] for _ in range(100)]
+    assert {block.signs for block in named if block.look is Look.NAMED} == {Signs(sooner=True)}

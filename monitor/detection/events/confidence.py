@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from monitor.detection.events import hypotheses
+from monitor.detection.events.contrasts import OTHERS
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
 
@@ -32,39 +33,42 @@ DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
-    "tier": (-3054, -5595, -11337),
-    "signature": (1418, 986, 1066),
-    "signatures": (0, 1193, 0),
-    "signatures_all": (1935, 1296, 0),
-    "named": (1737, 7761, 6396),
-    "path": (1521, 1468, 257),
+    "tier": (-6199, -6058, -14034),
+    "signature": (6562, 3652, 4014),
+    "signatures": (2501, 2038, 464),
+    "signatures_all": (2457, 1380, 0),
+    "on_the_way": (2064, 5952, 0),
+    "others_answer": (2361, 5105, 464),
+    "path": (1833, 1113, 533),
     "held_path": (0, 0, 0),
-    "networks": (800, 0, 864),
-    "networks_path": (1094, 0, 864),
-    "three": (135, 0, 0),
-    "half": (1240, 1607, 574),
-    "nearly_all": (0, 1235, 0),
-    "clearing": (-2240, 0, 0),
-    "nobody": (0, -508, -2148),
-    "inhibited": (0, -449, -62),
-    "dense": (991, 35, 1018),
-    "others_fail": (-1244, -1180, -929),
-    "doubted": (-5052, -1465, 0),
-    "new_vantages": (0, -2158, 0),
+    "networks": (2339, 0, 0),
+    "networks_path": (0, 0, 508),
+    "silent_networks": (1884, 0, 0),
+    "three": (1032, 490, 0),
+    "half": (0, 843, 2240),
+    "nearly_all": (1824, 1865, 4079),
+    "clearing": (-2450, 0, 0),
+    "nobody": (-1323, -1788, -2466),
+    "inhibited": (0, -2959, -1897),
+    "dense": (213, 573, 1885),
+    "others_fail": (0, -2717, -821),
+    "doubted": (-2144, -1048, 0),
+    "new_vantages": (-2286, -2086, -21),
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
-`./scripts/bench detection --only worlds --fit --tries 8` on 2026-11-30 to sixteen kinds of worlds,
-three of each.
+`./scripts/bench detection --only worlds --fit --tries 20` on 2026-11-30 to eighteen kinds of
+worlds, three of each.
 
-The terms: signatures (of one owner's vantages or of several owners'); whether the service's name
-fails at our own host as well (`named`) and whether the addresses that fail answer elsewhere
-(`path`); for how long the tier has held with such answers, where nearly all of three vantages or
-more fail nearly always (`held_path`: see `most_sure`); whether several networks are concerned; how
-many vantages agree; whether most of those that saw it reach the service again (`clearing`);
-whether a gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well;
-whether another explanation fits (`doubted`). More evidence never makes an event less sure: terms
-for which the fit said so are 0. Silence proves nothing by lasting where nothing told the path from
-the server."""
+The terms: signatures (of one owner's vantages or of several owners'); whether a sign shows that the
+cause is not the service (`on_the_way`), whether other resolvers give a right address, and whether
+the addresses that fail answer elsewhere (`path`); for how long the tier has held with such answers,
+where nearly all of three vantages or more fail nearly always (`held_path`: see `most_sure`);
+whether several networks are concerned, and silent in this way (`silent_networks`); how many
+vantages agree; whether most of those that saw it reach the service again (`clearing`); whether a
+gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well; whether
+another explanation fits (`doubted`). More evidence never makes an event less sure: terms for which
+the fit said so are 0. Silence proves nothing by lasting where nothing told the path from the
+server."""
 TERMS = tuple(_FITTED)[1:]
 WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
     tier: tuple(row[n] for row in _FITTED.values())
@@ -102,7 +106,7 @@ def most_sure(tier: Tier, terms: Sequence[int]) -> int:
     page takes while it is not confirmed, while an explanation other than a block fits, and of
     silence in its first hour."""
     value = dict(zip(TERMS, terms, strict=True))
-    signed = value["signature"] or value["signatures"]
+    signed = value["signature"] or value["signatures"] or value["on_the_way"]
     early = not signed and value["held_path"] < SILENT_LEAST
     doubted = tier is not Tier.CONFIRMED or value["doubted"] or early
     return DOUBTED_MOST if doubted else MOST
@@ -145,8 +149,10 @@ class _Properties(msgspec.Struct, frozen=True):
     """Nearly all samples fail."""
     path: bool
     """The addresses that fail answer elsewhere."""
-    named: bool
-    """The service's name fails at our own host as well."""
+    on_the_way: bool
+    """A sign shows that the cause is not the service."""
+    others_answer: bool
+    """Other resolvers give a right address."""
 
 
 def values(event: Event) -> tuple[int, ...]:
@@ -159,11 +165,13 @@ def values(event: Event) -> tuple[int, ...]:
         "signature": known.signature,
         "signatures": signatures,
         "signatures_all": signatures and known.share >= 800,
-        "named": signed and known.named,
+        "on_the_way": known.on_the_way,
+        "others_answer": known.others_answer,
         "path": known.path,
         "held_path": held if not signed and known.path and whole else 0,
         "networks": known.networks > 1,
         "networks_path": known.networks > 1 and known.path,
+        "silent_networks": known.networks > 1 and known.path and whole and not signed,
         "three": not signatures and known.agree >= 3,
         "half": not signatures and known.share >= 500,
         "nearly_all": not signatures and known.share >= 800,
@@ -187,18 +195,25 @@ def _properties(event: Event) -> _Properties:
         for evidence in surest
     ]
     votes = votes or [(event.agreeing, event.total)]
-    risen = {evidence.asn for evidence in event.networks if evidence.tier is not Tier.UNCONFIRMED}
+    risen = {evidence.asn for evidence in event.networks if _tells_of_networks(evidence)}
     return _Properties(
         signature="untyped" not in event.against and not seen.signature,
         signatures=seen.signature,
         held=_held(event, surest),
         agree=max(agreeing for agreeing, _ in votes),
         share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
-        networks=len(risen or set(event.asns)),
+        networks=len(set(event.asns) if event.tier is Tier.UNCONFIRMED else risen),
         dense=max((evidence.dense_per_mille for evidence in surest), default=0) >= DENSE_PER_MILLE,
         path=seen.path,
-        named=seen.named,
+        on_the_way=seen.on_the_way,
+        others_answer=seen.show(OTHERS),
     )
+
+
+def _tells_of_networks(evidence: NetworkEvidence) -> bool:
+    """Whether a network counts as one of several. A service that refuses refuses any number."""
+    refused = evidence.technique in hypotheses.REFUSALS and not evidence.signature
+    return evidence.tier is not Tier.UNCONFIRMED and not refused
 
 
 def _held(event: Event, best: Sequence[NetworkEvidence]) -> int:

@@ -5,18 +5,46 @@ address elsewhere, the same name at our own host, and the other address family. 
 An address that failed here and answered a control in the same minutes puts the cause on the way;
 one that is dead there too, at the server. Where neither was tried, nothing is known, and time does
 not replace it: an outage of the service's own servers for one region lasts for hours as well.
+
+Signs show the cause on the way without our own host: what ended a connection stands nearer than the
+server, or something answers that cannot be the service. A resolver that denies the name without a
+zone makes that up: what it has from the name's own servers, however old, has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
+from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER
+from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Answer, Contrasts, Fact
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
 PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
+LOCAL_RESOLVER = "local_resolver"
+"""Evidence that a device at home answers: it keeps denials without the zone."""
+_KNOWN_PAGE, _PAGE_ABROAD = "blockpage:", "blockpage_abroad"
+_COUNTS = (
+    *("failures", "answered", "dead", "named", "ipv4", "ipv6"),
+    *("sooner", "before", "forged", "zoneless", "others_answer", "at_home"),
+)
+NAMED, NEARER, BEYOND, FORGED, ZONELESS, OTHERS = (
+    *("named", "nearer", "server_beyond", "forged", "zoneless", "others_answer"),
+)
+SIGNS: Mapping[str, Callable[[Contrasts], bool]] = {
+    NAMED: lambda counts: 2 * counts.named > counts.failures,
+    NEARER: lambda counts: 2 * counts.sooner > counts.failures,
+    BEYOND: lambda counts: counts.before > 0,
+    FORGED: lambda counts: 2 * counts.forged > counts.failures,
+    ZONELESS: lambda counts: 2 * counts.zoneless > counts.failures,
+    OTHERS: lambda counts: 2 * counts.others_answer > counts.failures,
+}
+"""When the failures of one vantage show a sign: in most of them, but that the hop is looked for
+once."""
+ON_THE_WAY = (NAMED, NEARER, BEYOND, FORGED, ZONELESS)
+"""Signs that the cause is not the service."""
 
 
 def of_failure(fact: Fact) -> Contrasts:
@@ -30,21 +58,50 @@ def of_failure(fact: Fact) -> Contrasts:
         ipv4=int(PARTIAL_IPV4 in evidence),
         ipv6=int(PARTIAL_IPV6 in evidence),
         answers=_newest(elsewhere.answered),
+        sooner=int(SOONER in evidence),
+        before=int(HOPS_BEFORE in evidence),
+        forged=int(MADE_UP in evidence or _is_known_page(evidence)),
+        zoneless=int(NO_ZONE in evidence),
+        others_answer=int(OTHERS_ANSWER in evidence),
+        at_home=int(LOCAL_RESOLVER in evidence),
     )
+
+
+def _is_known_page(evidence: Sequence[str]) -> bool:
+    """Whether a block page answered that is known from this very country."""
+    known = any(remark.startswith(_KNOWN_PAGE) for remark in evidence)
+    return known and _PAGE_ABROAD not in evidence
 
 
 def together(every: Iterable[Contrasts]) -> Contrasts:
     """The counts of several vantages or networks."""
     counts = tuple(every)
     return Contrasts(
-        failures=sum(contrasts.failures for contrasts in counts),
-        answered=sum(contrasts.answered for contrasts in counts),
-        dead=sum(contrasts.dead for contrasts in counts),
-        named=sum(contrasts.named for contrasts in counts),
-        ipv4=sum(contrasts.ipv4 for contrasts in counts),
-        ipv6=sum(contrasts.ipv6 for contrasts in counts),
+        **{name: sum(getattr(contrasts, name) for contrasts in counts) for name in _COUNTS},
         answers=_newest(answer for contrasts in counts for answer in contrasts.answers),
     )
+
+
+def signs(
+    by_owner: Iterable[tuple[str, Contrasts]], known: Set[str]
+) -> tuple[tuple[str, int, int, int], ...]:
+    """Each sign that any owner shows: how many known owners do, how many others, and how many might
+    in all; from (owner, counts) of their vantages, and the owners who are known."""
+    owned = tuple(by_owner)
+    told = []
+    for sign, shown in SIGNS.items():
+        able = [
+            (owner, counts) for owner, counts in owned if sign != ZONELESS or not _at_home(counts)
+        ]
+        showing = {owner for owner, counts in able if shown(counts)}
+        if showing:
+            others = len(showing - known)
+            told.append((sign, len(showing & known), others, len({owner for owner, _ in able})))
+    return tuple(told)
+
+
+def _at_home(counts: Contrasts) -> bool:
+    return 2 * counts.at_home >= counts.failures
 
 
 def _newest(answers: Iterable[Answer]) -> tuple[Answer, ...]:

@@ -17,13 +17,22 @@ PATH_UNKNOWN = "path_unknown"
 ENOUGH_REFUSED = 5
 """Vantages of one network that a service does not suspect all at once."""
 LEAST_ANSWERS = 2
-"""Answers from elsewhere, or names that fail at our own host, from which they show anything."""
+"""Answers from elsewhere from which they show anything."""
 KNOWN_WEIGHT, NEW_WEIGHT, TRUSTED_WEIGHT = 2, 1, 3
 """An owner whom the monitor has known for long counts as much as two new ones. Two new ones are too
 few for a page: a stranger enrols twice within a minute."""
+LEAST_OWNERS = 2
+"""Owners whose vantages show a sign."""
+LONGEST_DENIAL_MS = 3 * 3_600_000
+"""A resolver keeps a denial for at most so long, whatever the zone asks for: BIND's
+max-ncache-ttl, three hours, is the longest of the usual limits (RFC 2308 advises one to three)."""
+AT_ONCE_MS = 15 * 60_000
+"""Operators seldom begin to block together: an outage has one moment. It is seen as exactly as
+vantages measure."""
+_DENIALS = frozenset((Technique.DNS_NXDOMAIN, Technique.DNS_EMPTY))
 _SOME_FLOWS = (100, 850)
 """Per mille of the samples that fail under load: a full block lets fewer through."""
-_REFUSALS = frozenset(
+REFUSALS = frozenset(
     (
         Technique.TCP_REFUSED,
         Technique.TCP_RESET,
@@ -40,8 +49,8 @@ _REFUSALS = frozenset(
 class NetworksEvidence:
     """The surest networks of an event, as the hypotheses see them."""
 
-    def __init__(self, networks: Sequence[NetworkEvidence]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Sequence[NetworkEvidence], pace: int = 1) -> None:
+        self.networks, self.pace = networks, pace
         self.contrasts: Contrasts = contrasts.together(each.contrasts for each in networks)
         self.signature = any(network.signature for network in networks)
 
@@ -55,11 +64,33 @@ class NetworksEvidence:
         answered = self.contrasts.answered
         return answered >= LEAST_ANSWERS and 2 * answered >= self.contrasts.failures
 
+    def show(self, sign: str) -> bool:
+        """Whether in one of the networks several owners who are known well enough, and half of
+        those who might, have vantages that show this sign."""
+        return any(
+            known + others >= LEAST_OWNERS
+            and _weight(known, others) >= TRUSTED_WEIGHT
+            and 2 * (known + others) >= able
+            for network in self.networks
+            for shown, known, others, able in network.signs
+            if shown == sign
+        )
+
     @property
-    def named(self) -> bool:
-        """Whether the service's name fails at our own host as well."""
-        named = self.contrasts.named
-        return named >= LEAST_ANSWERS and 2 * named >= self.contrasts.failures
+    def on_the_way(self) -> bool:
+        """Whether a sign shows that the cause is not the service."""
+        return any(map(self.show, contrasts.ON_THE_WAY))
+
+    @property
+    def lasted_ms(self) -> int:
+        """For how long the network fails that has failed longest, in the policy's time."""
+        return max((each.seen - each.onset) * self.pace for each in self.networks)
+
+    @property
+    def spread_ms(self) -> int:
+        """Between the onsets of the first and the last network, in the policy's time."""
+        onsets = [each.onset for each in self.networks]
+        return (max(onsets) - min(onsets)) * self.pace
 
 
 @dataclass(frozen=True)
@@ -70,6 +101,10 @@ class Hypothesis:
     """In `Event.against`. Append-only."""
     fits: Callable[[NetworksEvidence], bool]
     comment: str
+
+
+def _weight(known: int, others: int) -> int:
+    return KNOWN_WEIGHT * known + NEW_WEIGHT * others
 
 
 def _all(condition: Callable[[NetworkEvidence], bool]) -> Callable[[NetworksEvidence], bool]:
@@ -92,10 +127,22 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         lambda seen: (
             not seen.signature
             and not seen.path
+            and not seen.on_the_way
             and not seen.mostly(seen.contrasts.dead)
             and not _all(lambda network: _of_name(network.technique))(seen)
         ),
         "Nobody elsewhere tried the addresses that fail: servers for this region may be down.",
+    ),
+    Hypothesis(
+        "everywhere_at_once",
+        lambda seen: (
+            not seen.signature
+            and not seen.on_the_way
+            and len(seen.networks) > 1
+            and seen.spread_ms <= AT_ONCE_MS
+        ),
+        "Several networks fall silent within minutes, as they do when servers for this region fail "
+        "whose addresses are announced from many places, so that others answer elsewhere.",
     ),
     Hypothesis(
         "dead_elsewhere",
@@ -126,18 +173,34 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     ),
     Hypothesis(
         "refused_by_service",
-        _all(lambda network: network.technique in _REFUSALS and _may_be_suspected(network)),
+        lambda seen: (
+            not seen.on_the_way
+            and _all(lambda network: network.technique in REFUSALS and _may_be_suspected(network))(
+                seen
+            )
+        ),
         "A service refuses clients that it suspects in this way, and not all vantages of the "
         "network are refused, or they are too few to tell.",
     ),
     Hypothesis(
-        NEW_VANTAGES,
-        _all(
-            lambda network: (
-                NEW_WEIGHT * network.new_owners + KNOWN_WEIGHT * network.known_owners
-                < TRUSTED_WEIGHT
-            )
+        "old_denial",
+        lambda seen: (
+            len(seen.networks) == 1
+            and _all(lambda network: network.technique in _DENIALS)(seen)
+            and not seen.on_the_way
+            and seen.lasted_ms < LONGEST_DENIAL_MS
         ),
+        "The network's resolver may keep a denial that the name's own servers gave for a while.",
+    ),
+    Hypothesis(
+        "validation_fails",
+        _all(lambda network: network.technique == Technique.DNS_SERVFAIL),
+        "A resolver that checks signatures of DNS answers so after a mistake of the service with "
+        "its keys, and for longer than others.",
+    ),
+    Hypothesis(
+        NEW_VANTAGES,
+        _all(lambda network: _weight(network.known_owners, network.new_owners) < TRUSTED_WEIGHT),
         "Too few owners agree whom the monitor has known for long.",
     ),
 )
@@ -151,5 +214,5 @@ def surest_networks(event: Event) -> Sequence[NetworkEvidence]:
 
 def fitting(event: Event) -> tuple[str, ...]:
     """The remarks of the hypotheses that fit the surest networks of an event."""
-    seen = NetworksEvidence(surest_networks(event))
+    seen = NetworksEvidence(surest_networks(event), event.pace)
     return tuple(each.remark for each in HYPOTHESES if each.fits(seen))

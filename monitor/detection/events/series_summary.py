@@ -173,6 +173,14 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         known_owners=len(known),
         new_owners=len({network.members[probe].owner for probe in saw} - known),
         contrasts=contrasts.together(held.contrasts for held in summary.held),
+        signs=contrasts.signs(
+            (
+                (network.members[probe].owner, track.suspicion.contrasts)
+                for probe in saw
+                if (track := held.get(probe)) and track.suspicion
+            ),
+            known,
+        ),
         silent=len(silent),
         seen=max(held[probe].last_bad for probe in alarmed(summary.series)),
         signature=quorum.signed(network, layer, saw, policy),

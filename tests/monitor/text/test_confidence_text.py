@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.events.confidence import TERMS, terms
+from monitor.detection.events.contrasts import SIGNS
 from monitor.detection.model import ClosedGate, EventState, Tier
 from monitor.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
 from tests.monitor.detection.events.test_confidence import bare, event, network, proven, silent
@@ -41,7 +42,9 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
         event(bare(tier=tier, agreeing=2, voting=5), held=300, **plain),
         event(proven(tier=tier), proven(tier=tier, asn=64502), held=10, tier=tier),
         event(silent(tier=tier), held=100, **plain),
+        event(silent(tier=tier), silent(tier=tier, asn=64502), held=100, **plain),
         event(network(tier=tier), tier=tier, against=("new_vantages",)),
+        event(network(tier=tier, signs=tuple((sign, 3, 0, 3) for sign in SIGNS)), tier=tier),
     ):
         said = terms_text(each)
         assert said[0][1].startswith("odds of ")

@@ -24,7 +24,9 @@ from monitor.detection.model import (
     Contrasts,
     Event,
     EventState,
+    Layer,
     NetworkEvidence,
+    Technique,
     Tier,
     Verdict,
 )
@@ -41,16 +43,19 @@ from tests.monitor.detection.worlds import (
 )
 
 MINUTE = 60_000
-PROVEN = Contrasts(failures=10, answered=9, named=9)
-"""The addresses answer elsewhere, and the name fails at our own host."""
+PROVEN = Contrasts(failures=10, answered=9)
+"""The addresses answer elsewhere."""
 AT = 1_790_000_000_000
+BY_NAME = (("named", 3, 0, 3),)
+LATER = AT + 40 * MINUTE
+AT_ONCE = ("everywhere_at_once", "untyped")
 
 
 def network(asn: int = 64501, **more: Any) -> NetworkEvidence:
     said: dict[str, Any] = {"tier": Tier.CONFIRMED, "agreeing": 3, "voting": 3, "owners": 3}
     said |= {"known_owners": 3, "signature": True, "dense_per_mille": 980, "layer": "tls"}
-    said |= {"technique": "tls.reset.sni"} | more
-    return NetworkEvidence(asn=asn, target="wechat/web", onset=AT, **said)
+    said |= {"technique": "tls.reset.sni", "onset": AT} | more
+    return NetworkEvidence(asn=asn, target="wechat/web", **said)
 
 
 def event(*networks: NetworkEvidence, held: int = 5, **more: Any) -> Event:
@@ -101,13 +106,12 @@ def test_every_tier_has_a_weight_for_every_term() -> None:
 
 
 def proven(**more: Any) -> NetworkEvidence:
-    return network(contrasts=PROVEN, **more)
+    return network(contrasts=PROVEN, signs=BY_NAME, **more)
 
 
 def silent(**more: Any) -> NetworkEvidence:
     """A network without a signature, whose addresses answer elsewhere."""
-    answered = replace(PROVEN, named=0)
-    return bare(contrasts=answered, technique="tcp.timeout", layer="tcp", **more)
+    return bare(contrasts=PROVEN, technique="tcp.timeout", layer="tcp", **more)
 
 
 def test_it_is_the_logistic_function_of_the_sum_of_its_terms() -> None:
@@ -141,18 +145,96 @@ def test_a_block_by_name_that_our_own_host_shows_wakes_people_at_once() -> None:
     page = Policy().page_per_mille
     assert sure(event(proven(), held=5)) >= page
     assert sure(event(network(), held=10_000)) < page, "long is not proof"
-    answered = network(contrasts=replace(PROVEN, named=0))
+    answered = network(contrasts=PROVEN)
     assert sure(event(answered, held=10_000)) < page
     assert sure(event(answered, network(asn=64502, contrasts=PROVEN), held=5)) >= page
 
 
+@pytest.mark.parametrize(
+    ("technique", "signs"),
+    [
+        ("tls.reset.sni", (("nearer", 3, 0, 3),)),
+        ("tls.reset.sni", (("server_beyond", 2, 0, 3),)),
+        ("dns.nxdomain", (("zoneless", 2, 0, 2), ("others_answer", 3, 0, 3))),
+        ("dns.nxdomain", (("forged", 3, 0, 3), ("others_answer", 3, 0, 3))),
+        ("dns.injection.bogon", (("forged", 3, 0, 3), ("others_answer", 3, 0, 3))),
+    ],
+    ids=[
+        "nearer than the server",
+        "hops before it",
+        "denied without a zone",
+        "denied on the way",
+        "forged",
+    ],
+)
+def test_what_stands_on_the_way_wakes_people_in_one_network_without_a_host_of_our_own(
+    technique: str, signs: tuple[tuple[str, int, int, int], ...]
+) -> None:
+    page = Policy().page_per_mille
+    by_name = technique.startswith("tls")
+    answered = PROVEN if by_name else Contrasts(failures=9)
+    layer = technique.partition(".")[0]
+    here = {"technique": technique, "layer": layer, "contrasts": answered}
+    assert sure(event(network(**here, signs=signs), held=1)) >= page
+    for known, others in ((1, 0), (0, 2)):
+        few = tuple((sign, known, others, able) for sign, _, _, able in signs)
+        assert sure(event(network(**here, signs=few), held=1)) < page, "few owners say so"
+    assert sure(event(network(**here), held=1)) < page
+
+
+def remarked(*evidence: str) -> Verdict:
+    """A name that the network's resolvers deny, with what others show of it."""
+    denied = blocked(Technique.DNS_NXDOMAIN, Layer.DNS)
+    return replace(denied, evidence=("others_answer", *evidence))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "paged_from"),
+    [(("denied_without_zone",), 0), (("made_up",), 0), ((), 180)],
+    ids=["without a zone", "made up", "with a zone"],
+)
+def test_a_denial_of_a_resolver_wakes_people_once_no_cache_explains_it(
+    evidence: tuple[str, ...], paged_from: int
+) -> None:
+    world = World(standard()).quiet().run(60, in_network(64501, remarked(*evidence)))
+    page = Policy().page_per_mille
+    pages = [
+        (each.updated - each.onset) // MINUTE
+        for each in world.emitted
+        if each.tier is Tier.CONFIRMED and sure(each) >= page
+    ]
+    if paged_from:
+        assert all(minutes >= paged_from for minutes in pages)
+        assert "old_denial" in next(e.against for e in world.emitted if e.tier is Tier.CONFIRMED)
+        assert "old_denial" not in world.only.against
+    else:
+        assert pages[0] <= 30
+        assert "old_denial" not in world.only.against
+
+
+def test_resolvers_at_home_abstain_and_one_of_the_network_is_not_enough() -> None:
+    home = remarked("denied_without_zone", "local_resolver")
+    carrier = remarked("denied_without_zone")
+
+    def surest(at_home: int) -> int:
+        said = {each.probe: home if n < at_home else carrier for n, each in enumerate(vantages(3))}
+        world = World(standard()).quiet().run(12, by_probe(said))
+        return max(sure(each) for each in world.emitted if each.tier is Tier.CONFIRMED)
+
+    assert surest(0) == surest(1) >= Policy().page_per_mille
+    assert surest(2) == surest(3) <= DOUBTED_MOST
+
+
 def test_silence_wakes_people_after_an_hour_in_several_networks_whose_addresses_answer() -> None:
     page, untyped = Policy().page_per_mille, {"against": ("untyped",)}
-    wide = silent(), silent(asn=64502)
+    wide = silent(), silent(asn=64502, onset=LATER)
+    assert sure(event(silent(), silent(asn=64502), held=60, against=AT_ONCE)) < page
     assert sure(event(*wide, held=59, **untyped)) == DOUBTED_MOST < page
     assert sure(event(*wide, held=60, **untyped)) >= page
     assert sure(event(silent(), held=10_000, **untyped)) < page
     assert sure(event(bare(), bare(asn=64502), held=10_000, **untyped)) < page
+    refused = (silent(), replace(silent(asn=64502, onset=LATER), technique="tcp.reset"))
+    assert sure(event(*refused, held=10_000, **untyped)) < page, "a service refuses networks"
     part = silent(agreeing=2, voting=5), silent(asn=64502, agreeing=2, voting=5)
     assert sure(event(*part, held=10_000, **untyped)) < page
 

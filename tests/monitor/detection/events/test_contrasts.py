@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
-from monitor.detection.events.contrasts import ANSWERS, NAME_FAILS_ANYWHERE, of_failure, together
+from monitor.detection.events.contrasts import (
+    ANSWERS,
+    NAME_FAILS_ANYWHERE,
+    SIGNS,
+    of_failure,
+    signs,
+    together,
+)
 from monitor.detection.model import NO_CONTRASTS, NOT_KNOWN, Answer, Contrasts, Elsewhere, Fact
 from tests.monitor.detection.worlds import BLACKHOLE, Verdict, blocked, fact, vantages
 
@@ -44,3 +52,49 @@ def test_counts_add_up_and_the_newest_answers_of_each_place_are_kept() -> None:
     assert both == Contrasts(failures=5, answered=3, named=1, answers=(newer,))
     many = Contrasts(answers=tuple(answer(AT + n, asn=n) for n in range(9)))
     assert [each.asn for each in together([many]).answers] == list(range(8, 8 - ANSWERS, -1))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "counted"),
+    [
+        (("sooner_than_server",), {"sooner"}),
+        (("before_server",), set()),
+        (("before_server", "hops_before_server"), {"before"}),
+        (("made_up", "others_answer"), {"forged", "others_answer"}),
+        (("blockpage:ru.tspu",), {"forged"}),
+        (("blockpage:ru.tspu", "blockpage_abroad"), set()),
+        (("denied_without_zone", "local_resolver"), {"zoneless", "at_home"}),
+    ],
+)
+def test_signs_of_the_way_are_read_from_the_evidence(
+    evidence: tuple[str, ...], counted: set[str]
+) -> None:
+    counts = of_failure(failure(replace(blocked(), evidence=evidence)))
+    signs_of = ("sooner", "before", "forged", "zoneless", "others_answer", "at_home")
+    assert {name for name in signs_of if getattr(counts, name)} == counted
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_vantage_shows_a_sign_in_most_failures_but_a_hop_is_looked_for_once(sign: str) -> None:
+    field = {"nearer": "sooner", "server_beyond": "before"}.get(sign, sign)
+    shown = SIGNS[sign]
+    assert shown(Contrasts(failures=9, **{field: 5}))
+    assert shown(Contrasts(failures=9, **{field: 4})) is (sign == "server_beyond")
+    assert not shown(Contrasts(failures=9))
+
+
+def test_owners_are_counted_who_show_a_sign_and_who_might() -> None:
+    near, far = Contrasts(failures=4, sooner=4), Contrasts(failures=4)
+    owned = [("a", near), ("a", near), ("b", near), ("c", far)]
+    assert signs(owned, {"a", "b", "c"}) == (("nearer", 2, 0, 3),)
+    assert signs(owned, {"a"}) == (("nearer", 1, 1, 3),)
+    assert signs([("a", far)], {"a"}) == ()
+
+
+def test_a_resolver_at_home_tells_nothing_of_zones() -> None:
+    carrier = Contrasts(failures=4, zoneless=4)
+    home = replace(carrier, at_home=4)
+    assert signs([("a", carrier), ("b", home)], {"a", "b"}) == (("zoneless", 1, 0, 1),)
+    some = [("a", carrier), ("b", replace(carrier, zoneless=1))]
+    assert signs(some, {"a", "b"}) == (("zoneless", 1, 0, 2),)
+    assert signs([("a", home)], {"a"}) == ()

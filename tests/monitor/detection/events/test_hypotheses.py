@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.events import hypotheses
 from monitor.detection.events.confidence import DOUBTED_MOST, is_doubted, probability
-from monitor.detection.events.hypotheses import fitting
+from monitor.detection.events.hypotheses import AT_ONCE_MS, LONGEST_DENIAL_MS, fitting
 from monitor.detection.model import Contrasts, NetworkEvidence, Tier
 from monitor.detection.policy import Policy
-from tests.monitor.detection.events.test_confidence import PROVEN, event, network
+from tests.monitor.detection.events.test_confidence import AT, BY_NAME, PROVEN, event, network
 from tests.monitor.detection.worlds import BLACKHOLE, World, blocked, in_network, vantages
 
 SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
-YEARS = 10**9
+DENIED = {"technique": "dns.nxdomain", "layer": "dns"}
+REFUSED = {"contrasts": PROVEN}
 
 
 def fits(*networks: NetworkEvidence) -> set[str]:
@@ -43,6 +45,12 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
             "refused_by_service",
             {"technique": "tcp.refused", "agreeing": 2, "voting": 5, "contrasts": PROVEN},
         ),
+        ("refused_by_service", REFUSED | {"technique": "tls.reset.other"}),
+        ("old_denial", DENIED),
+        ("old_denial", DENIED | {"technique": "dns.empty"}),
+        ("old_denial", DENIED | {"signs": (("zoneless", 1, 0, 3), ("forged", 2, 0, 5))}),
+        ("old_denial", DENIED | {"signs": (("zoneless", 0, 2, 2), ("others_answer", 3, 0, 3))}),
+        ("validation_fails", {"technique": "dns.servfail", "signature": False}),
         ("new_vantages", {"known_owners": 0, "new_owners": 2}),
         ("new_vantages", {"known_owners": 1}),
     ],
@@ -59,11 +67,40 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         SILENT | {"contrasts": PROVEN, "dense_per_mille": 950},
         {"technique": "tcp.refused", "agreeing": 5, "voting": 5, "contrasts": PROVEN},
         {"contrasts": Contrasts(failures=9, answered=9, ipv6=4)},
-        SILENT | {"technique": "dns.nxdomain"},
+        DENIED | {"signs": (("zoneless", 2, 0, 3),)},
+        DENIED | {"signs": (("forged", 1, 1, 4),)},
+        DENIED | {"signature": False, "seen": AT + LONGEST_DENIAL_MS},
+        {"technique": "dns.refused"},
+        REFUSED | {"technique": "tls.reset.other", "signs": (("nearer", 3, 0, 3),)},
+        SILENT | {"signs": (("server_beyond", 2, 0, 3),)},
     ],
 )
 def test_what_does_not_fit(more: dict[str, Any]) -> None:
     assert not fits(network(**more))
+
+
+def test_a_denial_in_several_networks_is_kept_by_no_resolver() -> None:
+    assert fits(network(**DENIED)) == {"old_denial"}
+    assert not fits(network(**DENIED), network(asn=64502, **DENIED))
+
+
+def test_networks_that_fall_silent_together_may_miss_servers_of_their_region() -> None:
+    proven = SILENT | {"contrasts": PROVEN}
+    later = network(asn=64502, **proven, onset=AT + AT_ONCE_MS)
+    assert fits(network(**proven), later) == {"everywhere_at_once"}
+    assert not fits(network(**proven), replace(later, onset=later.onset + 1))
+    assert not fits(network(**proven)), "one network alone"
+    assert not fits(network(), network(asn=64502)), "a signature"
+    told = network(asn=64502, **proven, signs=(("nearer", 2, 0, 2),))
+    assert not fits(network(**proven), told), "somebody on the way"
+    paced = fitting(event(network(**proven), later, pace=2))
+    assert "everywhere_at_once" not in paced, "minutes are those of the policy"
+
+
+def test_hours_of_a_denial_are_those_of_the_policy() -> None:
+    lasting = network(**DENIED, seen=AT + LONGEST_DENIAL_MS // 60)
+    assert "old_denial" in fitting(event(lasting))
+    assert "old_denial" not in fitting(event(lasting, pace=60))
 
 
 def test_an_explanation_must_fit_all_networks_of_the_tier() -> None:
@@ -75,7 +112,7 @@ def test_an_explanation_must_fit_all_networks_of_the_tier() -> None:
 
 @pytest.mark.parametrize("remark", sorted(hypotheses.REMARKS))
 def test_nothing_that_is_doubted_is_sure_enough_for_a_page(remark: str) -> None:
-    whole = [network(asn=n, contrasts=PROVEN) for n in range(64501, 64505)]
+    whole = [network(asn=n, contrasts=PROVEN, signs=BY_NAME) for n in range(64501, 64505)]
     doubted = event(*whole, held=10_000, against=(remark,))
     assert is_doubted(doubted)
     assert (probability(doubted) or 0) <= DOUBTED_MOST < Policy().page_per_mille
