@@ -9,7 +9,7 @@ two stages at once: how sure it is, and what course it takes.
 
 Rule 1: whatever leads to another stage is a row of the two tables below, and `walk` is the only way
 through them. `quorum` tells whether enough vantages agree and for how long, `gates` what speaks
-against them, `series` whether those who saw a block reach the service again. They decide nothing.
+against them, `lifting` whether those who saw a block reach the service again. They decide nothing.
 Rule 2: this file knows neither measurements nor numbers nor kinds of sources. A condition sees one
 value, the evidence of a round. `event_update` makes that value, and the event that follows from it.
 """
