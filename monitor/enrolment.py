@@ -236,11 +236,12 @@ async def enrol_answer(
     brokers: Sequence[str],
     seen: tuple[str, int] = ("", 0),
     catalogue_key: str = "",
+    ways: Sequence[str] = (),
 ) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
-    {"probe", "user", "secret", "broker": [URLs], "role", "owner", "catalogue_key", "country",
-    "asn"} or {"error"}. `catalogue_key` is the public key that signs catalogues, empty for none;
-    country and network are those of `seen`, for the volunteer to confirm."""
+    {"probe", "user", "secret", "broker": [URLs], "ways": [URLs], "role", "owner", "catalogue_key",
+    "country", "asn"} or {"error"}. `catalogue_key` is the public key that signs catalogues, empty
+    for none; country and network are those of `seen`, for the volunteer to confirm."""
     try:
         wanted = msgspec.json.decode(body, type=_EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -255,6 +256,7 @@ async def enrol_answer(
                 answer = {
                     **msgspec.structs.asdict(enrolled),
                     "broker": list(brokers),
+                    "ways": list(ways),
                     "catalogue_key": catalogue_key,
                     "country": seen[0],
                     "asn": seen[1],

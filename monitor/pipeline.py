@@ -283,6 +283,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
             catalogue_key=catalogue_key,
+            ways=tuple(given.way or ()),
             reception=Reception(
                 intake, Credentials(database.registry), catalogue=_catalogue_document(given)
             ),
@@ -399,6 +400,7 @@ async def everything(
                 webhooks=publishers.webhooks,
                 day_files=_day_files(given, database),
                 catalogue_key=catalogue_key,
+                ways=tuple(given.way or ()),
                 reception=Reception(
                     intake,
                     credentials,

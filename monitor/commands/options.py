@@ -6,7 +6,7 @@ from __future__ import annotations
 import monitor
 from monitor.commands.broker_options import add_broker
 from monitor.store.shard import shard
-from probes.runtime.broker_url import broker_url
+from probes.runtime.broker_url import broker_url, way_url
 from probes.runtime.options import (
     Parser,
     asn,
@@ -461,6 +461,13 @@ def _site(parser: Parser, demo: str = "") -> None:
     )
     parser.option(
         "--public-url URL", "base URL of permalinks and of enrolment tokens", read=http_url
+    )
+    parser.option(
+        "--way URL",
+        "further URL at which probes reach this monitor, given to those that enrol (repeatable): "
+        "mqtts://, wss:// or https://, with ?address=IP one that needs no name",
+        read=way_url,
+        many=True,
     )
     parser.option(
         "--proxy ADDRESS",

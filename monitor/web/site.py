@@ -41,6 +41,8 @@ class Site:
     """Base of permalinks, without the final slash."""
     brokers: tuple[str, ...] = ()
     """MQTT URLs given to probes that enrol."""
+    ways: tuple[str, ...] = ()
+    """Further URLs at which probes reach the monitor."""
     catalogue_key: str = ""
     """Public key that signs catalogues, given to probes that enrol; empty for none."""
     demo: str = ""

@@ -111,6 +111,12 @@ def _parsed(text: str, ports: Mapping[str, int], schemes: str) -> Broker:
     )
 
 
+def way_url(text: str) -> str:
+    """A URL that `parse_way` takes; the reader of an option."""
+    parse_way(text)
+    return text
+
+
 def broker_url(text: str) -> str:
     """A URL that `parse_broker` takes; the reader of an option."""
     parse_broker(text)

@@ -167,14 +167,21 @@ async def test_enrol_over_json(registry: Registry) -> None:
     told = await token(registry)
     body = json.dumps({"token_id": told.id, "secret": told.secret, "software": "x"}).encode()
     status, answer = await enrolment.enrol_answer(
-        registry, body, NOW, ["mqtts://b:8883"], catalogue_key="a" * 64
+        registry,
+        body,
+        NOW,
+        ["mqtts://b:8883"],
+        catalogue_key="a" * 64,
+        ways=["mqtts://b:8883?address=192.0.2.1"],
     )
     assert status == 201
     fields = json.loads(answer)
     assert set(fields) == {
-        *("probe", "user", "secret", "broker", "role", "owner", "catalogue_key", "country", "asn")
+        *("probe", "user", "secret", "broker", "ways", "role", "owner"),
+        *("catalogue_key", "country", "asn"),
     }
     assert fields["broker"] == ["mqtts://b:8883"]
+    assert fields["ways"] == ["mqtts://b:8883?address=192.0.2.1"]
     assert fields["catalogue_key"] == "a" * 64
     again, answer = await enrolment.enrol_answer(registry, body, NOW, ["mqtts://b:8883"])
     assert again == 403

@@ -396,6 +396,7 @@ async def enrol_probe(request: web.Request) -> web.Response:
         site.brokers,
         _place_of(site, request.remote or ""),
         site.catalogue_key,
+        site.ways,
     )
     _forget_vantages(request)
     return json_answer(body, status)

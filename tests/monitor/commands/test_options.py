@@ -66,6 +66,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "port": ("8884", 8884),
     "probe": ("a.jsonl", "a.jsonl"),
     "proxy": ("10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    "way": ("https://reach.example,wss://b.example", ("https://reach.example", "wss://b.example")),
     "prometheus": ("true", True),
     "public_url": ("https://w.example", "https://w.example"),
     "role": ("control", "control"),

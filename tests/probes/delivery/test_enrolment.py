@@ -30,7 +30,9 @@ GIVEN = {
 
 def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
     with desk() as front:
-        front.answer("/base/api/v1/enrol", 201, {**GIVEN, "catalogue_key": "a" * 64})
+        way = "mqtts://reach.example?address=192.0.2.1"
+        given = {**GIVEN, "catalogue_key": "a" * 64, "ways": [way]}
+        front.answer("/base/api/v1/enrol", 201, given)
         token = EnrolmentToken(url=f"{front.url}/base/", id="abc", secret="once")
         enrolled = enrolment.enrol(token, "reachprobe/1")
         assert front.asked == [
@@ -42,6 +44,7 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
     assert enrolled.probe == GIVEN["probe"]
     assert enrolled.broker == ("mqtt://127.0.0.1:1883",)
     assert enrolled.catalogue_key == "a" * 64
+    assert enrolment.urls_of(enrolled) == ("mqtt://127.0.0.1:1883", way, f"{front.url}/base/")
     enrolment.save(tmp_path, enrolled)
     assert (tmp_path / enrolment.FILE).stat().st_mode & 0o777 == 0o600
     assert enrolment.load(tmp_path) == enrolled
@@ -61,6 +64,7 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
         (200, b"<html>Welcome to the hotel", "log in"),
         (200, {"probe": "p-1"}, "answer is invalid"),
         (201, {**GIVEN, "broker": []}, "answer is invalid"),
+        (201, {**GIVEN, "ways": ["mqtts://b?address=name"]}, "answer is invalid"),
         (201, {**GIVEN, "user": "\r\nFLUSHALL\r\n"}, "answer is invalid"),
         (201, {**GIVEN, "secret": "a b"}, "answer is invalid"),
         (201, {**GIVEN, "role": "\x1b[2J"}, "answer is invalid"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from probes.runtime.broker_url import broker_url, parse_broker
+from probes.runtime.broker_url import broker_url, parse_broker, parse_way, way_url
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,16 @@ def test_urls(text: str, name: str, version: str) -> None:
 def test_bad_urls(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_broker(text)
+
+
+def test_a_way_may_be_a_web_server_and_name_an_address() -> None:
+    way = parse_way(way_url("https://reach.example/base/?address=2001:db8::1"))
+    assert (way.over_http, way.encrypted, way.port, way.path) == (True, True, 443, "/base")
+    assert (way.host, way.address) == ("reach.example", "2001:db8::1")
+    with pytest.raises(ValueError, match="must begin"):
+        broker_url("https://reach.example")
+    with pytest.raises(ValueError, match="must begin"):
+        way_url("ftp://reach.example")
 
 
 def test_who_can_read_what_goes_to_a_broker() -> None:
