@@ -23,7 +23,7 @@ class EagerWriter(batch_writer.BatchWriter):
 
 
 if __name__ == "__main__":
-    from monitor.collector import subscriber
+    from monitor.collector import intake
 
-    subscriber.BatchWriter = EagerWriter  # type: ignore[misc]
+    intake.BatchWriter = EagerWriter  # type: ignore[misc]
     sys.exit(main.main())
