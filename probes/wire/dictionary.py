@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from probes.wire import codec, measurement, observation
-from probes.wire.codec import Ack, BatchHeader, Status
+from probes.wire.codec import Ack, BatchHeader, FailingWay, Status
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import (
     AppExchange,
@@ -69,7 +69,7 @@ PAGES: Mapping[str, TypePage] = {
     "delivery.md": TypePage(
         "Delivery",
         "What probe and monitor tell each other over MQTT beside measurements.",
-        (BatchHeader, Ack, Status),
+        (BatchHeader, Ack, Status, FailingWay),
     ),
 }
 _PAGE_OF = {kind.__name__: name for name, page in PAGES.items() for kind in page.types}
