@@ -161,7 +161,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"day_files", "reception", "response_cache"},
         {"site"},
         {"fleet", "moment", "params", "render"},
-        {"history", "notes"},
+        {"history", "network_conditions", "notes"},
         {"views"},
         {"api"},
         {"pages"},
@@ -169,7 +169,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor/detection": (
         {"model", "policy"},
-        {"lateness"},
+        {"lateness", "network_condition"},
         {"fingerprints"},
         {"observed"},
         {"rule"},

@@ -13,6 +13,7 @@ from typing import Any
 from monitor.detection.events import confidence, gates
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Answer, Change, ChangeKind, Difference, Event, Votes
+from monitor.detection.network_condition import NetworkCondition
 from monitor.interop.csv_text import csv_text
 from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
@@ -191,6 +192,16 @@ def vantage_form(row: VantageRow, status: str, watched: Iterable[str] = ()) -> d
         "last_seen": rfc3339(row.last_seen),
         "status": status,
         "watch": sorted(set(watched)),
+    }
+
+
+def condition_form(here: NetworkCondition) -> dict[str, Any]:
+    """What one element of `GET /api/v1/networks` says of the network's condition."""
+    return {
+        "condition": here.condition.value,
+        "onset": rfc3339(here.onset),
+        "tier": here.tier.value,
+        "witnesses": {told.value: n for told, n in here.witnesses.items()},
     }
 
 

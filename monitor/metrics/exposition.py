@@ -26,6 +26,7 @@ import monitor
 from monitor.detection.events import confidence
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import Event, State, Tier
+from monitor.detection.network_condition import Condition
 from monitor.metrics import families
 from monitor.metrics.lags import Backlog, Histogram, Lags
 from probes.wire.measurement import function_of, service_of
@@ -53,6 +54,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """(country, role, status), one a probe."""
     owners: Mapping[str, int] = {}
     """Number of owners of the vantages, by country."""
+    conditions: Mapping[tuple[str, int], Condition] = {}
+    """Of networks, by country and AS number."""
     ended: Sequence[tuple[Event, str]] = ()
     """Events whose end was published recently, with the transition: closed or retracted."""
     tallies: Sequence[tuple[str, str, int]] = ()
@@ -134,6 +137,13 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     )
     yield family(families.VANTAGES, sorted(Counter(snapshot.vantages).items()))
     yield family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
+    yield family(
+        families.NETWORK_CONDITION,
+        (
+            ((country, str(asn), condition.value), 1)
+            for (country, asn), condition in sorted(snapshot.conditions.items())
+        ),
+    )
     tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
     yield family(families.INGESTED, [((), tallies.get(("ingested", ""), 0))])
     yield family(families.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])

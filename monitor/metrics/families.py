@@ -102,6 +102,13 @@ OWNERS = MetricFamily(
     "People and bodies that run the enrolled vantages of a country.",
     ("country",),
 )
+NETWORK_CONDITION = MetricFamily(
+    "reachwatch_network_condition",
+    "gauge",
+    "1 for the condition of a network with vantages: ok, offline (they measured it), unheard (they "
+    "stopped reporting) or unknown.",
+    ("country", "asn", "condition"),
+)
 INGESTED = MetricFamily(
     "reachwatch_measurements_ingested_total", "counter", "Measurements stored for the first time."
 )

@@ -41,6 +41,7 @@ from monitor.web.draw import strips
 from monitor.web.draw.event_marks import extents
 from monitor.web.fleet import active, fleet
 from monitor.web.history import TimeRange, sums
+from monitor.web.network_conditions import network_conditions
 from monitor.web.site import Site
 from probes.wire.target import Service
 
@@ -283,6 +284,7 @@ async def no_measurement(site: Site) -> web.HTTPNotFound:
 async def snapshot(site: Site) -> Snapshot:
     """Everything for one scrape."""
     present = await site.present.get()
+    conditions = await network_conditions(site, present)
     async with site.database.reading() as connection:
         published = await opened_in_journal(connection, [event.id for event in present.opened])
         transitions = await count_transitions(connection)
@@ -317,6 +319,7 @@ async def snapshot(site: Site) -> Snapshot:
         present=[row for row in present.states() if row.target in known],
         vantages=[(row.country, row.role, status) for row, status in standing],
         owners=_owners(row for row, _ in standing if row.role == "vantage"),
+        conditions={place: here.condition for place, here in conditions.items()},
         ended=ended,
         tallies=tallies,
         reasons=list(QuarantineReason),

@@ -17,10 +17,12 @@ from aiohttp import web
 
 from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.network_condition import NetworkCondition
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.interop.forms import (
     as_csv,
     bucket_form,
+    condition_form,
     event_form,
     judged_form,
     present_form,
@@ -37,6 +39,7 @@ from monitor.text.network_names import names
 from monitor.web.answers import PUBLIC, csv_file, json_answer
 from monitor.web.fleet import fleet, watchlist
 from monitor.web.moment import site_of
+from monitor.web.network_conditions import NOT_KNOWN, network_conditions
 from monitor.web.params import (
     MAX_LIMIT,
     BadParameterError,
@@ -279,12 +282,17 @@ async def countries(request: web.Request) -> web.Response:
 
 
 async def networks(request: web.Request) -> web.Response:
-    """Every network with a vantage."""
-    return await _places(request, "networks", lambda country, asn: (country, asn))
+    """Every network with a vantage, and its condition."""
+    site = site_of(request)
+    conditions = await network_conditions(site, await site.present.get())
+    return await _places(request, "networks", lambda country, asn: (country, asn), conditions)
 
 
 async def _places(
-    request: web.Request, name: str, key: Callable[[str, int], tuple[Any, ...]]
+    request: web.Request,
+    name: str,
+    key: Callable[[str, int], tuple[Any, ...]],
+    conditions: Mapping[tuple[str, int], NetworkCondition] = {},
 ) -> web.Response:
     site = site_of(request)
     wanted = chosen(request)
@@ -313,6 +321,7 @@ async def _places(
                 for event in opened
                 if event.country == place[0] and (len(place) == 1 or place[1] in event.asns)
             ],
+            **(condition_form(conditions.get(place, NOT_KNOWN)) if len(place) > 1 else {}),
         }
         rows.append((" ".join(f"{part:>12}" for part in place), row))
     return answer(request, name, *paged(request, rows))

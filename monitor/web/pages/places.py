@@ -23,7 +23,14 @@ from monitor.detection.model import (
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
 from monitor.store.records import Filter
-from monitor.text import event_evidence, event_headlines, event_state, event_subject, words
+from monitor.text import (
+    event_evidence,
+    event_headlines,
+    event_state,
+    event_subject,
+    network_condition,
+    words,
+)
 from monitor.text.language import _, n_
 from monitor.text.network_names import names
 from monitor.text.network_names import network as label
@@ -33,6 +40,7 @@ from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.moment import site_of
+from monitor.web.network_conditions import network_conditions
 from monitor.web.render import render
 from monitor.web.site import Site
 from monitor.web.views import drawn_window, known_events, overlapping, record, strip_rows
@@ -144,6 +152,13 @@ async def network(request: web.Request) -> web.Response:
         if span
         else headline(here, opened, site.service_names, members, bool(verdicts), bool(events)),
         "countries": countries,
+        "conditions": []
+        if span
+        else [
+            network_condition.sentence(condition, label(asn))
+            for place, condition in sorted((await network_conditions(site, present)).items())
+            if place[1] == asn
+        ],
         "layers": layers,
         "rows": layer_table(verdicts, layers, opened, asn, site.service_names),
         "watch": watchlist_of_network(opened, asn),

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from monitor.detection.events.confidence import probability
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import ClosedGate, Event, EventState, State, Tier
+from monitor.detection.network_condition import Condition
 from monitor.metrics import families
 from monitor.metrics.exposition import Snapshot, expose
 from monitor.metrics.lags import Lags
@@ -73,6 +74,7 @@ SNAPSHOT = Snapshot(
     last_concluded=4_000,
     newest_round=4_500,
     owners={"RU": 2},
+    conditions={("RU", 64501): Condition.UNHEARD, ("FR", 64510): Condition.OK},
     ended=[
         (event(id="c" * 16, state=EventState.CLOSED, onset=2_000, closed=9_000), "closed"),
         (event(id="d" * 16, state=EventState.RETRACTED, updated=8_000), "retracted"),
@@ -166,6 +168,14 @@ def test_totals_and_quarantine_reasons() -> None:
     assert rows[families.LAST_RECEIVED.name, ()] == 5
     assert rows[families.LAST_CONCLUDED.name, ()] == 4
     assert rows[families.NEWEST_ROUND.name, ()] == 4.5
+
+
+def test_each_network_has_its_condition() -> None:
+    rows = {labels: n for (name, labels), n in samples().items() if "condition" in name}
+    assert rows == {
+        (("asn", "64501"), ("condition", "unheard"), ("country", "RU")): 1,
+        (("asn", "64510"), ("condition", "ok"), ("country", "FR")): 1,
+    }
 
 
 def test_retests_are_counted_where_they_are_asked_for_alone() -> None:

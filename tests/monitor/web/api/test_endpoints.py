@@ -417,3 +417,15 @@ async def test_what_the_demonstration_exports_says_that_it_is_simulated(
             assert "simulated" not in await (await web.get(path)).json(), path
         saved = await shown.get("/api/v1/events?format=csv")
     assert 'filename="reachwatch-demonstration-events.csv"' in saved.headers["Content-Disposition"]
+
+
+async def test_networks_have_a_condition(web: Client) -> None:
+    networks = {row["asn"]: row for row in (await get(web, "networks"))["networks"]}
+    heard, unheard = networks[64501], networks[64520]
+    assert (heard["condition"], heard["onset"]) == ("ok", None)
+    assert (unheard["condition"], unheard["tier"]) == ("unheard", "unconfirmed")
+    assert unheard["onset"] == rfc3339(world.NOW - 4 * world.HOUR)
+    assert unheard["witnesses"] == {"heard": 0, "offline": 0, "ways_fail": 0, "no_word": 1}
+    # When a vantage was last heard is known of now alone.
+    past = (await get(web, f"networks?as_of={rfc3339(world.NOW)}"))["networks"]
+    assert {row["condition"] for row in past} == {"unknown"}

@@ -316,6 +316,14 @@ async def test_the_page(web: Client) -> None:
     assert "blocked (confirmed)" not in other
 
 
+async def test_a_network_that_stopped_reporting_says_so(web: Client) -> None:
+    heard = text_of(await (await web.get("/as/64501")).text())
+    unheard = text_of(await (await web.get("/as/64520")).text())
+    assert "No word from" not in heard
+    assert "No word from AS64520 since" in unheard
+    assert "or only has no way to the monitor, is not known." in unheard
+
+
 async def test_addresses_and_unknown_networks(web: Client, empty: Site) -> None:
     answer = await web.get("/as/0064501", allow_redirects=False)
     assert answer.status == 301

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The condition of a network in words: what is known, and what is not."""
+
+from __future__ import annotations
+
+from monitor.detection.network_condition import Condition, NetworkCondition, Word
+from monitor.text import words
+from monitor.text.language import _, n_
+
+
+def sentence(here: NetworkCondition, network: str) -> str:
+    """What is known of a network's condition; empty if it is ok, or nobody measures there."""
+    match here.condition:
+        case Condition.OK:
+            return ""
+        case Condition.UNKNOWN:
+            if not any(here.witnesses.values()):
+                return ""
+            return _("The monitor hears no probe anywhere, so nothing is known of this network.")
+        case Condition.OFFLINE:
+            return n_(
+                "%(network)s is offline, as %(n)s vantage there measured.",
+                "%(network)s is offline, as %(n)s vantages there measured.",
+                here.witnesses[Word.OFFLINE],
+                network=network,
+            )
+        case Condition.UNHEARD:
+            return _unheard(here, network)
+
+
+def _unheard(here: NetworkCondition, network: str) -> str:
+    told = here.witnesses[Word.WAYS_FAIL]
+    silent = told + here.witnesses[Word.NO_WORD]
+    stopped = n_(
+        "No word from %(network)s since %(time)s: %(n)s vantage stopped reporting.",
+        "No word from %(network)s since %(time)s: %(n)s vantages stopped reporting.",
+        silent,
+        network=network,
+        time=words.exactly(here.onset or 0),
+    )
+    if not told:
+        why = _("Whether the network is offline, or only has no way to the monitor, is not known.")
+    else:
+        why = n_(
+            "%(n)s of them had told that a way to the monitor fails there, so the monitor itself "
+            "may be blocked.",
+            "%(n)s of them had told that ways to the monitor fail there, so the monitor itself "
+            "may be blocked.",
+            told,
+        )
+    return f"{stopped} {why}"

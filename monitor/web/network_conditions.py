@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The present condition of each network, from the fleet and its last status messages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from monitor.detection.network_condition import (
+    Condition,
+    LastKnown,
+    NetworkCondition,
+    Word,
+    network_condition,
+)
+from monitor.store.reading.vantages import VantageRow
+from monitor.store.statements import chunks
+from monitor.web.fleet import is_heard
+from monitor.web.present import Present
+from monitor.web.site import Site
+from probes.wire import codec
+from probes.wire.measurement import Role
+
+NOT_KNOWN = NetworkCondition(condition=Condition.UNKNOWN, witnesses=dict.fromkeys(Word, 0))
+"""The condition of a network without vantages, and of every network in the past: when a vantage was
+last heard is kept of now alone."""
+
+
+async def network_conditions(
+    site: Site, present: Present
+) -> Mapping[tuple[str, int], NetworkCondition]:
+    """The condition of each network with vantages, by country and AS number; empty for a moment of
+    the past. Raises StoreUnavailableError."""
+    if site.as_of is not None:
+        return {}
+    standing = [row for row in present.vantages if row.revoked is None]
+    vantages = [row for row in standing if row.role == Role.VANTAGE]
+    messages = await _last_messages(site, vantages)
+    networks: dict[tuple[str, int], list[LastKnown]] = defaultdict(list)
+    for row in vantages:
+        message = messages.get(row.id)
+        networks[row.country, row.asn].append(
+            LastKnown(
+                owner=row.owner,
+                last_seen=row.last_seen,
+                offline=row.id in present.offline,
+                state=message.state if message else "",
+                ways_fail=bool(message and message.failing_ways),
+            )
+        )
+    anybody_heard = any(is_heard(site, row) for row in standing)
+    now = site.clock()
+    return {
+        place: network_condition(members, now, site.policy, anybody_heard=anybody_heard)
+        for place, members in networks.items()
+    }
+
+
+async def _last_messages(site: Site, vantages: list[VantageRow]) -> Mapping[str, codec.Status]:
+    """Status messages of the vantages that stopped reporting lately; of the others none matters."""
+    expected = site.clock() - site.policy.ms(site.policy.expected_vantages_seconds)
+    silent = [
+        row.id
+        for row in vantages
+        if row.last_seen is not None and row.last_seen >= expected and not is_heard(site, row)
+    ]
+    return {
+        probe.id: codec.decode_status(probe.status)
+        for chunk in chunks(silent)
+        for probe in await site.database.registry.probes(chunk)
+        if probe.status
+    }
