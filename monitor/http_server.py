@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import ipaddress
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -28,6 +28,10 @@ BODY_SECONDS = 10.0
 """For a request that has a body; most of them are small."""
 SLOW_BODIES: web.AppKey[Mapping[str, float]] = web.AppKey("slow bodies", Mapping)
 """Paths whose body may take longer, with the seconds."""
+LASTING: web.AppKey[frozenset[str]] = web.AppKey("lasting", frozenset)
+"""Paths whose requests stay, and have limits of their own on how many there are."""
+SWITCH: web.AppKey[Callable[[asyncio.BaseTransport, asyncio.Protocol], None]] = web.AppKey("switch")
+"""Gives a connection to another protocol; set by `serving`."""
 READ_SECONDS = 30.0
 """A client that reads nothing of a response for this long is disconnected."""
 MAX_CONNECTIONS = 2000
@@ -45,7 +49,8 @@ async def serving(
     """Serve an application until the block ends; gives the port. Raises OSError when the address
     cannot be used. No access log: it would hold volunteers' addresses."""
     guards: dict[asyncio.BaseTransport, _Guard] = {}
-    app.middlewares.insert(0, _limiting(guards, proxies, app.get(SLOW_BODIES, {})))
+    app[SWITCH] = lambda transport, protocol: guards[transport].switch(protocol)
+    app.middlewares.insert(0, _limiting(guards, proxies, app))
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -87,6 +92,7 @@ class _Guard(asyncio.Protocol):
         ended: Ended,
     ) -> None:
         self._inner, self._guards, self._ended = inner, guards, ended
+        self._switched: asyncio.Protocol | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._deadline: asyncio.TimerHandle | None = None
@@ -103,22 +109,28 @@ class _Guard(asyncio.Protocol):
         self.head_is_complete()
         self.resume_timer()
         del self._guards[self._transport]
+        if self._switched is not None:
+            self._switched.connection_lost(error)
         self._inner.connection_lost(error)
         self._ended()
 
+    def switch(self, protocol: asyncio.Protocol) -> None:
+        """What arrives from now on is for another protocol; the connection stays guarded."""
+        self._switched = protocol
+
     def data_received(self, data: bytes) -> None:
-        self._inner.data_received(data)
+        (self._switched or self._inner).data_received(data)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()
 
     def pause_writing(self) -> None:
         self._reading = self._loop.call_later(READ_SECONDS, self._transport.abort)
-        self._inner.pause_writing()
+        (self._switched or self._inner).pause_writing()
 
     def resume_writing(self) -> None:
         self.resume_timer()
-        self._inner.resume_writing()
+        (self._switched or self._inner).resume_writing()
 
     def resume_timer(self) -> None:
         """The client reads."""
@@ -141,11 +153,12 @@ class _Guard(asyncio.Protocol):
 def _limiting(
     guards: dict[asyncio.BaseTransport, _Guard],
     proxies: Sequence[Network],
-    slow_bodies: Mapping[str, float],
+    app: web.Application,
 ) -> Middleware:
     """The middleware that tells a connection's guard when a request begins and ends, and limits
     what one caller has in progress."""
     running: Counter[str] = Counter()
+    slow_bodies, lasting = app.get(SLOW_BODIES, {}), app.get(LASTING, frozenset())
 
     @web.middleware
     async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -157,7 +170,7 @@ def _limiting(
         address = caller(request.remote or "", ",".join(forwarded), proxies)
         if address != request.remote:
             request = request.clone(remote=address)
-        key = one_address(address)
+        key = "" if request.path in lasting else one_address(address)
         running[key] += 1
         try:
             # Loopback is the operator, or a proxy that names no caller.

@@ -118,11 +118,21 @@ class Listener:
             self._admit(accepted, address)
 
     def _admit(self, accepted: socket.socket, address: tuple[str, int]) -> None:
-        key = one_address(address[0], self._proxies)
+        release = self.count(one_address(address[0], self._proxies))
+        if release is None:
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._begin(accepted, release))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    def count(self, key: str) -> Ended | None:
+        """Count a connection of one address, as `one_address` names it, until the function that is
+        returned is called; None for one too many."""
         if self.connections >= self._max_connections or (
             key and self._addresses[key] >= self._max_per_address
         ):
-            accepted.close()
             self.refused += 1
             self._log.warning(
                 "%s: connections are refused, %d so far: %d are open",
@@ -130,8 +140,7 @@ class Listener:
                 self.refused,
                 self.connections,
             )
-            return
-        accepted.setblocking(False)
+            return None
         self.connections += 1
         self._addresses[key] += 1
         ended = False
@@ -145,9 +154,7 @@ class Listener:
                 if not self._addresses[key]:
                     del self._addresses[key]
 
-        task = asyncio.get_running_loop().create_task(self._begin(accepted, release))
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        return release
 
     async def _begin(self, accepted: socket.socket, release: Ended) -> None:
         loop = asyncio.get_running_loop()

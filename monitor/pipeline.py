@@ -29,6 +29,7 @@ from monitor import http_server, logs
 from monitor.available_store import StoppedError, open_available
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
+from monitor.broker.relay import relay
 from monitor.demo import WORDS
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
@@ -53,6 +54,7 @@ from monitor.store.database import Database, StoreRefusedError
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.store.simulated import is_simulated, mark_simulated
+from monitor.web import mqtt_stream
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
 from monitor.web.reception import Reception
@@ -60,6 +62,7 @@ from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
 from probes.runtime import private_authority
+from probes.runtime.broker_url import Broker, parse_broker
 from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError, GeoTable
 from probes.runtime.options import OptionError, authority
@@ -266,6 +269,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
 
     policy = Policy(pace=given.pace or 1)
     catalogue, catalogue_key = load(given.catalogue), _catalogue_key(given)
+    public_url, joined = _public_url(given), _joined(given.broker or ())
     async with await _opened(given, stop, "--http", given.http) as database:
         intake = Intake(database, Counters(), stop, known_targets=_target_ids(catalogue))
         site = Site(
@@ -275,7 +279,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             clock=wall_clock,
             unready=lambda: (),
             lags=Lags(),
-            public_url=(given.public_url or f"http://{authority(*given.http)}").rstrip("/"),
+            public_url=public_url,
             brokers=tuple(given.broker or ()),
             demo=await _notice(database),
             interval_seconds=given.interval or INTERVAL_SECONDS,
@@ -283,9 +287,12 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
             catalogue_key=catalogue_key,
-            ways=tuple(given.way or ()),
+            ways=(*(given.way or ()), *(mqtt_stream.way_of(public_url) if joined else ())),
             reception=Reception(
-                intake, Credentials(database.registry), catalogue=_catalogue_document(given)
+                intake,
+                Credentials(database.registry),
+                catalogue=_catalogue_document(given),
+                stream=None if joined is None else lambda address: relay(joined),
             ),
         )
         async with (
@@ -300,6 +307,17 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 )
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
+
+
+def _public_url(given: argparse.Namespace) -> str:
+    """Where the web server is reached, without the final slash."""
+    return (given.public_url or f"http://{authority(*given.http)}").rstrip("/")
+
+
+def _joined(brokers: Sequence[str]) -> Broker | None:
+    """The broker to which the web server joins clients; None without one that speaks plain MQTT."""
+    known = map(parse_broker, brokers)
+    return next((broker for broker in known if broker.scheme in ("mqtt", "mqtts")), None)
 
 
 async def _notice(database: Database) -> str:
@@ -365,7 +383,7 @@ async def everything(
     from monitor.collector.subscriber import run_collector
 
     fingerprints = load_fingerprints(given.fingerprints)
-    geo, catalogue_key = _geo(given), _catalogue_key(given)
+    geo, catalogue_key, public_url = _geo(given), _catalogue_key(given), _public_url(given)
     serving = partial(_serving, "--http", given.http)
     database = await open_available(url, stop, serving, READ_SECONDS)
     lags = Lags()
@@ -388,7 +406,7 @@ async def everything(
                 clock=wall_clock,
                 unready=lambda: counters.unready,
                 lags=lags,
-                public_url=(given.public_url or f"http://{authority(*given.http)}").rstrip("/"),
+                public_url=public_url,
                 brokers=(broker.url,),
                 demo=await _notice(database),
                 interval_seconds=interval_seconds,
@@ -400,12 +418,13 @@ async def everything(
                 webhooks=publishers.webhooks,
                 day_files=_day_files(given, database),
                 catalogue_key=catalogue_key,
-                ways=tuple(given.way or ()),
+                ways=(*(given.way or ()), *mqtt_stream.way_of(public_url)),
                 reception=Reception(
                     intake,
                     credentials,
                     (lambda country, asn: ()) if retests is None else retests.open,
                     _catalogue_document(given),
+                    broker.side,
                 ),
             )
             own = (broker.url, MONITOR_USER, monitor_secret)

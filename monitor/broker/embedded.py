@@ -23,7 +23,7 @@ from monitor.broker.connection import ServerConnection
 from monitor.broker.packets import Connect, Publish
 from monitor.broker.properties import PacketError, Reason
 from monitor.broker.router import Client, Router
-from monitor.listener import Ended, Listener, connection_limit
+from monitor.listener import Ended, Listener, connection_limit, one_address
 from monitor.seldom_log import SeldomLog
 from monitor.store.records import StoreUnavailableError
 from probes.runtime.options import authority
@@ -271,6 +271,12 @@ class EmbeddedBroker:
                 stack.callback(group.create_task(task).cancel)
             self._stack = stack.pop_all()
         return self
+
+    def side(self, address: str) -> asyncio.Protocol | None:
+        """The broker's side of a connection that another server of this process carries for a
+        client at this address; None for one too many. Its limits are those of all connections."""
+        release = self._listener.count(one_address(address))
+        return None if release is None else _Link(self, release)
 
     async def __aexit__(self, *error: Any) -> bool | None:
         """Close every connection and the listener, within CLOSE_SECONDS."""

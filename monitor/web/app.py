@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from monitor.http_server import SLOW_BODIES
+from monitor.http_server import LASTING, SLOW_BODIES
 from monitor.interop.forms import LICENCE_URL
 from monitor.metrics.exposition import expose
 from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import StoreUnavailableError
 from monitor.text.language import SOURCE, chosen_language, use
-from monitor.web import assets, pages
+from monitor.web import assets, mqtt_stream, pages
 from monitor.web.answers import PUBLIC
 from monitor.web.api import delivery, openapi
 from monitor.web.api import endpoints as api
@@ -54,6 +54,9 @@ def make_app(site: Site) -> web.Application:
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
     app[SLOW_BODIES] = {https_delivery.BATCHES: delivery.BODY_SECONDS}
+    app[LASTING] = frozenset({mqtt_stream.PATH})
+    app[mqtt_stream.STREAMS] = streams = mqtt_stream.Streams()
+    app.on_shutdown.append(streams.close)
     app[CACHE] = ResponseCache(site.cache_seconds, site.present.revision, site.background)
     app.on_response_prepare.append(_add_headers)
     router = app.router
@@ -71,6 +74,7 @@ def make_app(site: Site) -> web.Application:
     router.add_post("/api/v1/leave", api.leave)
     router.add_post(https_delivery.BATCHES, delivery.batches)
     router.add_post(https_delivery.POLL, delivery.poll)
+    router.add_get(mqtt_stream.PATH, mqtt_stream.connect)
     router.add_get("/metrics", _metrics)
     router.add_get("/healthz", _healthz)
     router.add_get("/readyz", _readyz)
@@ -203,6 +207,8 @@ async def _failure(request: web.Request, status: int, reason: str) -> web.Stream
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    if response.status == 101:
+        return  # a browser reads none of them, and a narrow path carries little
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     if request.path.startswith(EXPORTS):

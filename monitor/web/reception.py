@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -21,3 +22,6 @@ class Reception:
     detector is another process."""
     catalogue: Callable[[], bytes] = bytes
     """The signed catalogue; empty for none."""
+    stream: Callable[[str], asyncio.Protocol | None] | None = None
+    """Makes the broker's side of a connection of MQTT from the client's address, None for one too
+    many; None where no broker is joined to the web server."""

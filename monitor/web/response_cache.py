@@ -33,7 +33,7 @@ OWN_AT_ONCE = 2
 """New answers that are made at the same time for one caller."""
 WITHOUT_QUERY = ("/metrics",)
 """Addresses whose answer does not depend on the query."""
-PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami", "/live/")
+PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami", "/live/", "/mqtt")
 """What depends on the caller, must be true at this moment, or is kept elsewhere."""
 
 Key = tuple[str, str]

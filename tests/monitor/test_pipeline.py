@@ -98,7 +98,10 @@ def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
         assert credentials["owner"] == "us"
         assert credentials["broker"][0].startswith("mqtt://127.0.0.1:")
         assert credentials["catalogue_key"] == public
+        assert credentials["ways"] == [f"ws{url[4:]}/mqtt"]
         assert asyncio.run(read_catalogue(credentials)) == catalogue.read_bytes()
+        over_the_web = {**credentials, "broker": credentials["ways"]}
+        assert asyncio.run(read_catalogue(over_the_web)) == catalogue.read_bytes()
         assert fetch(f"{url}/api/v1/enrol", wanted)[0] == 403
         listed = json.loads(fetch(f"{url}/api/v1/vantages")[1])["vantages"]
         assert [row["id"] for row in listed] == [credentials["probe"]]
@@ -179,6 +182,7 @@ def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
         token = parse_token(made.stdout.decode())
         wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
         credentials = json.loads(fetch(f"{url}/api/v1/enrol", wanted)[1])
+        assert credentials["ways"] == [f"ws{url[4:]}/mqtt"]
         probe = credentials["probe"]
         asked = urllib.request.Request(
             f"{url}{BATCHES}",

@@ -19,8 +19,10 @@ import aiomqtt
 
 from monitor.broker.embedded import EmbeddedBroker
 from monitor.broker.mosquitto import Passwords, reload_by_pid_file, write_configuration
+from monitor.broker.relay import relay
 from monitor.enrolment import Credentials, Enrolled, enrol, new_token
 from monitor.store.database import Database, open_database
+from probes.runtime.broker_url import parse_broker
 from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, loopback_layout
@@ -43,7 +45,9 @@ class House:
         probes_port: int,
         monitor_port: int,
         credentials_changed: Callable[[], Awaitable[Any]],
+        side: Callable[[str], asyncio.Protocol | None],
     ) -> None:
+        """`side` makes the broker's side of a connection that a web server carries."""
         self.one: Enrolled
         self.two: Enrolled
         self.database = database
@@ -51,6 +55,7 @@ class House:
         self.probes_port = probes_port
         self.monitor_port = monitor_port
         self._changed = credentials_changed
+        self.side = side
 
     @property
     def monitor_url(self) -> str:
@@ -155,7 +160,7 @@ async def _embedded(kind: str, directory: Path, database: Database) -> AsyncIter
         "127.0.0.1", 0, credentials, "monitor", MONITOR_SECRET, recheck_seconds=0.3
     ) as broker:
         version = kind.removeprefix("embedded").removeprefix("-") or "5"
-        yield House(database, version, broker.port, broker.port, nothing)
+        yield House(database, version, broker.port, broker.port, nothing, broker.side)
 
 
 @contextlib.asynccontextmanager
@@ -180,12 +185,14 @@ async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIte
             if await passwords.refresh():
                 await eventually(lambda: log_path.read_text().count(RELOADING) > before)
 
+        broker = parse_broker(f"mqtt://127.0.0.1:{layout.probes_port}")
         yield House(
             database,
             kind.removeprefix("mosquitto-"),
             layout.probes_port,
             layout.monitor_port,
             renew,
+            lambda address: relay(broker),
         )
     finally:
         process.terminate()
