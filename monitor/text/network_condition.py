@@ -38,8 +38,18 @@ def _unheard(here: NetworkCondition, network: str) -> str:
         network=network,
         time=words.exactly(here.onset or 0),
     )
-    if not told:
-        why = _("Whether the network is offline, or only has no way to the monitor, is not known.")
+    heard = here.witnesses[Word.HEARD]
+    if heard:
+        why = n_(
+            "%(n)s vantage there reports, so the network as a whole is not offline.",
+            "%(n)s vantages there report, so the network as a whole is not offline.",
+            heard,
+        )
+    elif not told:
+        why = _(
+            "Whether the network is offline, has no way to the monitor, or the machines are off is "
+            "not known."
+        )
     else:
         why = n_(
             "%(n)s of them had told that a way to the monitor fails there, so the monitor itself "

@@ -29,7 +29,8 @@ def say(condition: Condition, **witnesses: int) -> str:
         ("AS1 is offline, as 1 vantage there measured.", Condition.OFFLINE, {"offline": 1}),
         (
             "No word from AS1 since 2026-05-04 08:10:00 UTC: 3 vantages stopped reporting. "
-            "Whether the network is offline, or only has no way to the monitor, is not known.",
+            "Whether the network is offline, has no way to the monitor, or the machines are off is "
+            "not known.",
             Condition.UNHEARD,
             {"no_word": 3},
         ),
@@ -39,6 +40,12 @@ def say(condition: Condition, **witnesses: int) -> str:
             "be blocked.",
             Condition.UNHEARD,
             {"no_word": 1, "ways_fail": 2},
+        ),
+        (
+            "No word from AS1 since 2026-05-04 08:10:00 UTC: 9 vantages stopped reporting. "
+            "1 vantage there reports, so the network as a whole is not offline.",
+            Condition.UNHEARD,
+            {"no_word": 7, "ways_fail": 2, "heard": 1},
         ),
     ],
 )

@@ -321,7 +321,7 @@ async def test_a_network_that_stopped_reporting_says_so(web: Client) -> None:
     unheard = text_of(await (await web.get("/as/64520")).text())
     assert "No word from" not in heard
     assert "No word from AS64520 since" in unheard
-    assert "or only has no way to the monitor, is not known." in unheard
+    assert "or the machines are off is not known." in unheard
 
 
 async def test_addresses_and_unknown_networks(web: Client, empty: Site) -> None:
