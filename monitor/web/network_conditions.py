@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -64,9 +65,10 @@ async def _last_messages(site: Site, vantages: list[VantageRow]) -> Mapping[str,
         for row in vantages
         if row.last_seen is not None and row.last_seen >= expected and not is_heard(site, row)
     ]
-    return {
-        probe.id: codec.decode_status(probe.status)
-        for chunk in chunks(silent)
-        for probe in await site.database.registry.probes(chunk)
-        if probe.status
-    }
+    messages: dict[str, codec.Status] = {}
+    for chunk in chunks(silent):
+        for probe in await site.database.registry.probes(chunk):
+            # Another version of the monitor may have stored it; what is not understood is no word.
+            with contextlib.suppress(codec.WireError):
+                messages[probe.id] = codec.decode_status(probe.status)
+    return messages

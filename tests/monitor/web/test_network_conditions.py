@@ -61,6 +61,15 @@ async def test_vantages_that_were_stopped_leave_nobody_to_ask(site: Site) -> Non
     assert (await later(site, 20)).condition is Condition.UNKNOWN
 
 
+async def test_status_that_is_not_understood_is_no_word(site: Site) -> None:
+    await site.database.registry.record_seen(
+        [Seen(probe=person.id, at=world.NOW, status=b'{"state":7}') for person in VANTAGES]
+    )
+    here = await later(site, 20)
+    assert here.condition is Condition.UNHEARD
+    assert here.witnesses[Word.NO_WORD] == len(VANTAGES)
+
+
 async def test_revoked_vantages_do_not_count(site: Site) -> None:
     await report(site, world.NOW, "lost")
     for person in VANTAGES[1:]:
