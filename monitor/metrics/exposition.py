@@ -52,6 +52,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     present: Sequence[PresentState] = ()
     vantages: Sequence[tuple[str, str, str]] = ()
     """(country, role, status), one a probe."""
+    ways: Mapping[str, int] = {}
+    """Number of probes that are heard, by the kind of way to the monitor."""
     owners: Mapping[str, int] = {}
     """Number of owners of the vantages, by country."""
     conditions: Mapping[tuple[str, int], Condition] = {}
@@ -136,6 +138,9 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
         ),
     )
     yield family(families.VANTAGES, sorted(Counter(snapshot.vantages).items()))
+    yield family(
+        families.VANTAGES_BY_WAY, (((way,), n) for way, n in sorted(snapshot.ways.items()))
+    )
     yield family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
     yield family(
         families.NETWORK_CONDITION,

@@ -96,6 +96,13 @@ VANTAGES = MetricFamily(
     "Enrolled probes: online, silent or degraded.",
     ("country", "role", "status"),
 )
+VANTAGES_BY_WAY = MetricFamily(
+    "reachwatch_vantages_by_way",
+    "gauge",
+    "Enrolled probes that are heard, by the kind of way to the monitor that they use: mqtts, wss, "
+    "https, the same with proxy+, or unknown.",
+    ("way",),
+)
 OWNERS = MetricFamily(
     "reachwatch_vantage_owners",
     "gauge",

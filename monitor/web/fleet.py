@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -14,6 +14,7 @@ from monitor.store.reading.counts import StateCount
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.present import Present
 from monitor.web.site import Site
+from probes.runtime.broker_url import PORTS, WEB_PORTS
 from probes.wire import codec
 
 MAX_CLOCK_ERROR_MS = 30_000
@@ -58,6 +59,34 @@ def active(probes: Probes, role: str | None = None) -> list[tuple[VantageRow, st
         for probe, status in probes
         if status != "revoked" and role in (None, probe.role)
     ]
+
+
+WAYS = frozenset(f"{by}{scheme}" for by in ("", "proxy+") for scheme in (*PORTS, *WEB_PORTS))
+"""Kinds of ways to the monitor. A probe may say anything; these alone become labels."""
+UNKNOWN_WAY = "unknown"
+
+
+def kind_of_way(transport: str) -> str:
+    """The kind of way that a probe's status message names, without the version of MQTT."""
+    kind = transport.removesuffix("+5").removesuffix("+3.1.1")
+    return kind if kind in WAYS else UNKNOWN_WAY
+
+
+async def ways_in_use(site: Site, probes: Probes) -> Mapping[str, int]:
+    """How many of the probes that are heard used each kind of way, by their last status message;
+    the most common first."""
+    heard = {probe.id for probe, status in active(probes) if status != "silent"}
+    registered = await site.database.registry.probes()
+    statuses = (
+        codec.decode_status(probe.status)
+        for probe in registered
+        if probe.id in heard and probe.status
+    )
+    used = Counter(kind_of_way(status.transport) for status in statuses)
+    used[UNKNOWN_WAY] += len(heard) - used.total()
+    return dict(
+        sorted(((way, n) for way, n in used.items() if n), key=lambda pair: (-pair[1], pair))
+    )
 
 
 class LivenessRound(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ from monitor.store.records import Filter
 from monitor.text import event_subject, words
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import extents
-from monitor.web.fleet import active, fleet
+from monitor.web.fleet import active, fleet, ways_in_use
 from monitor.web.history import TimeRange, sums
 from monitor.web.network_conditions import network_conditions
 from monitor.web.site import Site
@@ -302,6 +302,7 @@ async def snapshot(site: Site) -> Snapshot:
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}
     standing = active(fleet(site, present))
+    ways = await ways_in_use(site, standing)
     return Snapshot(
         open_events=[event for event in present.opened if event.id in published],
         transitions=transitions,
@@ -318,6 +319,7 @@ async def snapshot(site: Site) -> Snapshot:
         countries=sorted({row.country for row, _ in standing if row.role == "vantage"}),
         present=[row for row in present.states() if row.target in known],
         vantages=[(row.country, row.role, status) for row, status in standing],
+        ways=ways,
         owners=_owners(row for row, _ in standing if row.role == "vantage"),
         conditions={place: here.condition for place, here in conditions.items()},
         ended=ended,

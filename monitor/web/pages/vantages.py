@@ -23,6 +23,7 @@ from monitor.web.fleet import (
     liveness_counts,
     vantage_health,
     watchlist,
+    ways_in_use,
 )
 from monitor.web.moment import site_of
 from monitor.web.render import render
@@ -65,6 +66,7 @@ async def listing(request: web.Request) -> web.Response:
         "headline": headline(probes),
         "rows": rows,
         "clock": clock,
+        "ways": {} if site.as_of is not None else await ways_in_use(site, probes),
         "following": ids[first + PAGE_ROWS - 1] if len(ids) > first + PAGE_ROWS else None,
     }
     return await render(request, "vantages.html", values)

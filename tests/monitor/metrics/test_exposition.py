@@ -73,6 +73,7 @@ SNAPSHOT = Snapshot(
     last_received=5_000,
     last_concluded=4_000,
     newest_round=4_500,
+    ways={"mqtts": 2, "proxy+https": 1},
     owners={"RU": 2},
     conditions={("RU", 64501): Condition.UNHEARD, ("FR", 64510): Condition.OK},
     ended=[
@@ -164,6 +165,7 @@ def test_totals_and_quarantine_reasons() -> None:
         == 2
     )
     assert rows["reachwatch_targets", (("state", "blocked"),)] == 1
+    assert rows[families.VANTAGES_BY_WAY.name, (("way", "proxy+https"),)] == 1
     assert rows[families.OWNERS.name, (("country", "RU"),)] == 2
     assert rows[families.LAST_RECEIVED.name, ()] == 5
     assert rows[families.LAST_CONCLUDED.name, ()] == 4

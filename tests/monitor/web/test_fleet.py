@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from monitor.detection.events.present import LatestVerdict
 from monitor.detection.model import EventState, State, Verdict
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Seen
 from monitor.web import fleet
 from monitor.web.present import Present, service_present
 from monitor.web.site import Site
@@ -141,3 +143,35 @@ async def test_the_fleet_of_the_store(site: Site) -> None:
     assert found[world.SLEEPING] == "silent"
     assert found[world.GONE] == "revoked"
     assert len(found) == 10
+
+
+@pytest.mark.parametrize(
+    ("transport", "kind"),
+    [
+        ("mqtts+5", "mqtts"),
+        ("wss+3.1.1", "wss"),
+        ("https", "https"),
+        ("proxy+mqtts+5", "proxy+mqtts"),
+        ("", "unknown"),
+        ("p-0123456789abcdef", "unknown"),
+    ],
+)
+def test_what_a_probe_says_of_its_way_is_one_of_few_words(transport: str, kind: str) -> None:
+    assert fleet.kind_of_way(transport) == kind
+
+
+async def test_ways_are_counted_of_those_who_are_heard(site: Site, web: Client) -> None:
+    for person, transport in ((0, "wss+5"), (1, "wss+5"), (2, "https"), (6, "mqtts+5")):
+        message = encode_message(Status(state="heartbeat", transport=transport))
+        await site.database.registry.record_seen(
+            [Seen(probe=world.PEOPLE[person].id, at=world.NOW - 1000, status=message)]
+        )
+    probes = fleet.fleet(site, await site.present.get())
+    heard = [probe for probe, status in fleet.active(probes) if status != "silent"]
+    ways = await fleet.ways_in_use(site, probes)
+    assert sum(ways.values()) == len(heard)
+    assert (ways["wss"], ways["https"]) == (2, 1)
+    assert list(ways.values()) == sorted(ways.values(), reverse=True)
+    assert "Ways to the monitor in use: " in text_of(await (await web.get("/v")).text())
+    metrics = await (await web.get("/metrics")).text()
+    assert '\nreachwatch_vantages_by_way{way="wss"} 2.0\n' in metrics
