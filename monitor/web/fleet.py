@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -76,17 +77,20 @@ async def ways_in_use(site: Site, probes: Probes) -> Mapping[str, int]:
     """How many of the probes that are heard used each kind of way, by their last status message;
     the most common first."""
     heard = {probe.id for probe, status in active(probes) if status != "silent"}
-    registered = await site.database.registry.probes()
-    statuses = (
-        codec.decode_status(probe.status)
-        for probe in registered
-        if probe.id in heard and probe.status
-    )
-    used = Counter(kind_of_way(status.transport) for status in statuses)
-    used[UNKNOWN_WAY] += len(heard) - used.total()
-    return dict(
-        sorted(((way, n) for way, n in used.items() if n), key=lambda pair: (-pair[1], pair))
-    )
+    used: Counter[str] = Counter()
+    for probe in await site.database.registry.probes():
+        if probe.id in heard:
+            message = _message(probe.status)
+            used[kind_of_way(message.transport) if message else UNKNOWN_WAY] += 1
+    return dict(sorted(used.items(), key=lambda pair: (-pair[1], pair)))
+
+
+def _message(status: bytes) -> codec.Status | None:
+    """A stored status message. Another version of the monitor may have stored it; what is not
+    understood is no word."""
+    with contextlib.suppress(codec.WireError):
+        return codec.decode_status(status)
+    return None
 
 
 class LivenessRound(msgspec.Struct, frozen=True):
@@ -125,7 +129,7 @@ def vantage_health(lines: Sequence[bytes], status: bytes = b"") -> VantageHealth
     """Return the health of a vantage from its liveness measurements (`lines`, newest first) and its
     last status message."""
     measured = [codec.decode(line) for line in lines]
-    message = codec.decode_status(status) if status else None
+    message = _message(status)
     newest = measured[0] if measured else None
     offsets = (each.clock_offset_ms for each in measured)
     return VantageHealth(

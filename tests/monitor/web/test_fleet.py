@@ -166,11 +166,14 @@ async def test_ways_are_counted_of_those_who_are_heard(site: Site, web: Client) 
         await site.database.registry.record_seen(
             [Seen(probe=world.PEOPLE[person].id, at=world.NOW - 1000, status=message)]
         )
+    strange = Seen(probe=world.PEOPLE[5].id, at=world.NOW - 1000, status=b"of another version")
+    await site.database.registry.record_seen([strange])
     probes = fleet.fleet(site, await site.present.get())
     heard = [probe for probe, status in fleet.active(probes) if status != "silent"]
     ways = await fleet.ways_in_use(site, probes)
     assert sum(ways.values()) == len(heard)
     assert (ways["wss"], ways["https"]) == (2, 1)
+    assert ways["unknown"] == len(heard) - 3 - (world.PEOPLE[6].id in [probe.id for probe in heard])
     assert list(ways.values()) == sorted(ways.values(), reverse=True)
     assert "Ways to the monitor in use: " in text_of(await (await web.get("/v")).text())
     metrics = await (await web.get("/metrics")).text()
