@@ -41,7 +41,7 @@ from benchmarks.world.report import (
 from benchmarks.world.retesting import Found, Quiet, Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.events.confidence import TERMS, WEIGHTS
-from monitor.detection.policy import Policy
+from monitor.detection.policy import OtherHostsPolicy, Policy
 
 POLICY = Policy()
 PARTS = (
@@ -86,7 +86,7 @@ traffic budgets; None for probes without."""
 Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates, Policy]
 BRIEF_HOURS = 7
 """With `--brief` blocks are followed for so long."""
-BLIND = Policy(others_min=0, others_per_mille=10**6)
+BLIND = Policy(other_hosts=OtherHostsPolicy(others_min=0, others_per_mille=10**6))
 """Confirms without asking whether other hosts fail beside the target."""
 
 

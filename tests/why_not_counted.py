@@ -15,7 +15,7 @@ from monitor.detection.events.state import VantageOutcome
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from monitor.text import event_evidence, words
-from monitor.web.pages.method import WHOLE
+from monitor.web.pages.method import WHOLE, policy_meanings
 from monitor.web.pages.status import QUARANTINE
 from probes.wire.dictionary import field_meanings
 
@@ -118,10 +118,10 @@ def lines() -> Iterator[str]:
     yield from table(("gate", "why"), ((f"`{g}`", text) for g, text in words.GATES.items()))
     yield "\n## Limits"
     yield "\nThe default values of `monitor/detection/policy.py`.\n"
-    policy, written = Policy(), field_meanings(Policy)
+    values, written = Policy().values(), policy_meanings()
     yield from table(
         ("value", "default", "meaning"),
-        ((f"`{name}`", str(getattr(policy, name)), written[name]) for name in LIMITS),
+        ((f"`{name}`", str(values[name]), written[name]) for name in LIMITS),
     )
     yield "\n## Remarks"
     yield "\nThese do not stop a failure, but an event that has them is less certain, and some keep"

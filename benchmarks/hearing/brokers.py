@@ -22,13 +22,14 @@ from probes.wire.retest import MOST_INTERVAL_MS, Retest, encode_retest
 
 TIMES, PAUSE_MS = 2, 210_000
 """How often a target is to be measured again from the moment it begins to fail, and how far apart
-(`Policy.retest_pause_seconds`): twice outlasts the four minutes for which a quorum must hold."""
+(`RetestsPolicy.retest_pause_seconds`): twice outlasts the four minutes for which a quorum must
+hold."""
 MOST_TARGETS = 1
 """Of one service: what confirms an event. The probe itself measures at most sixty an hour."""
 ANSWERED_MS = 300_000
 """A measurement that begins so soon after it was asked for is an answer."""
 ROUND_MS = 60_000
-"""Length of a retest's round (`Policy.retest_round_seconds`)."""
+"""Length of a retest's round (`RetestsPolicy.retest_round_seconds`)."""
 
 
 @dataclass

@@ -165,7 +165,7 @@ def pages(event: Event, policy: Policy) -> bool:
         event.tier is Tier.CONFIRMED
         and event.inhibited_by is None
         and sure is not None
-        and sure >= policy.page_per_mille
+        and sure >= policy.alerting.page_per_mille
     )
 
 

@@ -40,7 +40,7 @@ class Compared:
 
 def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared:
     """Run the production code on independent noise until it alarms, `runs` times."""
-    single = replace(policy, p1_per_mille=(p1,))
+    single = replace(policy, evidence=replace(policy.evidence, p1_per_mille=(p1,)))
     rng = random.Random(f"independent {seed} {p0} {p1}")
     failed = _SURE * p0 // 1000
     baseline = Baseline(_SURE, failed)
@@ -48,13 +48,15 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
         id="f", started=0, rule="sim", weight=0, technique="", part=False
     )
     lengths = [_alarm(baseline, p0 / 1000, failure, single, rng) for _ in range(runs)]
-    gain = cusum.evidence(cusum.fail(Track(baseline), 1, failure, single), single)
+    gain = cusum.evidence(cusum.fail(Track(baseline), 1, failure, single), single.evidence)
     high = cusum.fail(cusum.fail(Track(baseline), 1, failure, single), 2, failure, single)
-    loss = cusum.evidence(high, single) - cusum.evidence(cusum.succeed(high, 3, single), single)
+    loss = cusum.evidence(high, single.evidence) - cusum.evidence(
+        cusum.succeed(high, 3, single), single.evidence
+    )
     return Compared(
         p0,
         p1,
-        run_length(p0 / 1000, gain, loss, policy.threshold_micronats),
+        run_length(p0 / 1000, gain, loss, policy.evidence.threshold_micronats),
         statistics.fmean(lengths),
         statistics.stdev(lengths) / len(lengths) ** 0.5,
     )
@@ -69,7 +71,7 @@ def _alarm(
 ) -> int:
     """Samples until the threshold is reached."""
     track, n = Track(baseline), 0
-    while cusum.evidence(track, policy) < policy.threshold_micronats:
+    while cusum.evidence(track, policy.evidence) < policy.evidence.threshold_micronats:
         n += 1
         if rng.random() < p0:
             track = cusum.fail(track, n, failure, policy)

@@ -308,7 +308,9 @@ class Live:
         if closed:
             oldest = self.now - HISTORY_MS
             self._history = [each for each in self._history if each[0] >= oldest]
-            window = self.policy.control_window_seconds + self.policy.round_wait_seconds
+            window = (
+                self.policy.rounds.control_window_seconds + self.policy.rounds.round_wait_seconds
+            )
             self._reports.forget(self.now - self.policy.ms(window + 60))
         return closed
 

@@ -67,7 +67,7 @@ def parted(
         # No quorum is divided here that would not be without: the two ways part only in a block.
         state, _ = step(state, scene.round(n), scene.facts(n, rng), policy)
     found = {WITH: Parts(), WITHOUT: Parts()}
-    alone = replace(policy, split_seconds=NEVER_SECONDS)
+    alone = replace(policy, parts=replace(policy.parts, split_seconds=NEVER_SECONDS))
     for number in range(tries):
         for name, used in ((WITH, policy), (WITHOUT, alone)):
             found[name].add(_tried(scene, state, warm, behind, f"{seed} {number}", used, horizon))

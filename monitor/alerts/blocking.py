@@ -50,7 +50,7 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="page",
             # A gate that comes and goes, or a scrape that misses the event, is no news, and a block
             # that pauses wakes people once. ServiceUnblocked tells its end at once.
-            keep_seconds=policy.page_keep_seconds,
+            keep_seconds=policy.alerting.page_keep_seconds,
             summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is "
             f"{promql.EFFECT_TEXT} in {promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): "
             f"{promql.TECHNIQUE_TEXT}",
@@ -69,8 +69,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             # Confirmed but not sure enough to wake anybody is a ticket as well.
             expr=f"{_ID} ({promql.REPORTED}) > 0 unless on ({promql.EVENT}) {promql.PAGED}",
             severity="ticket",
-            seconds=policy.likely_hold_seconds,
-            keep_seconds=policy.trouble_hold_seconds,
+            seconds=policy.alerting.likely_hold_seconds,
+            keep_seconds=policy.alerting.trouble_hold_seconds,
             summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is likely "
             f"{promql.EFFECT_TEXT} in {promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): "
             f"{promql.TECHNIQUE_TEXT}",
@@ -85,8 +85,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             kind="block",
             expr=f"{promql.NETWORKS} >= {SPREADING_NETWORKS}",
             severity="ticket",
-            seconds=policy.trouble_hold_seconds,
-            keep_seconds=policy.silent_seconds,
+            seconds=policy.alerting.trouble_hold_seconds,
+            keep_seconds=policy.rounds.silent_seconds,
             summary=f"{promql.SERVICE_TEXT} is blocked, or likely is, in {{{{ $value }}}} networks "
             f"of {promql.COUNTRY_TEXT}",
             description="A block is likely or confirmed in several networks at once, which "
@@ -134,17 +134,18 @@ def _closings(policy: Policy) -> Sequence[Alert]:
 
 
 def _explanations(policy: Policy) -> Sequence[Alert]:
-    online, week = promql.ONLINE_BY_COUNTRY, f"{policy.ms(policy.expected_vantages_seconds)}ms"
+    online = promql.ONLINE_BY_COUNTRY
+    week = f"{policy.ms(policy.fleet.expected_vantages_seconds)}ms"
     best = f"max_over_time({online}[{week}])"
     return (
         Alert(
             name="ServiceDownGlobally",
             kind="service",
-            expr=f"{promql.DOWN_RATIO} >= {policy.down_per_mille / 1000:g} "
-            f"and {promql.DOWN_NETWORKS} >= {policy.elsewhere_min_networks}",
+            expr=f"{promql.DOWN_RATIO} >= {policy.alerting.down_per_mille / 1000:g} "
+            f"and {promql.DOWN_NETWORKS} >= {policy.gates.elsewhere_min_networks}",
             severity="info",
             # At once: it has to be there before what it inhibits.
-            keep_seconds=policy.trouble_hold_seconds,
+            keep_seconds=policy.alerting.trouble_hold_seconds,
             summary=f"{promql.SERVICE_TEXT} is down: it fails from the control too",
             description="The service itself is down. While this lasts, no event about it opens "
             "and nobody is paged for it.",
@@ -154,12 +155,12 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="CountryDark",
             kind="country",
-            expr=f"{online} <= {1 - policy.dark_per_mille / 1000:g} * {best} "
-            f"and {best} >= {policy.country_min_vantages} "
-            f"unless on (country) {promql.OWNERS} < {policy.country_min_owners}",
+            expr=f"{online} <= {1 - policy.gates.dark_per_mille / 1000:g} * {best} "
+            f"and {best} >= {policy.gates.country_min_vantages} "
+            f"unless on (country) {promql.OWNERS} < {policy.gates.country_min_owners}",
             severity="page",
-            seconds=policy.likely_hold_seconds,
-            keep_seconds=policy.trouble_hold_seconds,
+            seconds=policy.alerting.likely_hold_seconds,
+            keep_seconds=policy.alerting.trouble_hold_seconds,
             summary=f"In {promql.COUNTRY_TEXT} only {{{{ $value }}}} vantages are online",
             description="Nearly all vantages of the country are silent: an outage, or a blocked "
             "path to the broker. Services there cannot be measured meanwhile.",

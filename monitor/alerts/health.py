@@ -25,10 +25,11 @@ def alerts(policy: Policy) -> Sequence[Alert]:
 
 
 def _monitor(policy: Policy) -> Sequence[Alert]:
-    hold, memory = policy.trouble_hold_seconds, duration(policy, policy.outage_memory_seconds)
+    hold = policy.alerting.trouble_hold_seconds
+    memory = duration(policy, policy.fleet.outage_memory_seconds)
     received, concluded = families.LAST_RECEIVED.name, families.LAST_CONCLUDED.name
-    late = policy.ms(policy.silent_seconds) / 1000
-    long, backlog = duration(policy, policy.quiet_seconds), families.BACKLOG_SECONDS.name
+    late = policy.ms(policy.rounds.silent_seconds) / 1000
+    long, backlog = duration(policy, policy.fleet.quiet_seconds), families.BACKLOG_SECONDS.name
     return (
         Alert(
             name="ReachwatchDown",
@@ -92,7 +93,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             f"sum by (instance) (increase({process.UNACKNOWLEDGED.name}"
             f'{{reason="dropped"}}[{promql.window(policy)}])) > 0',
             severity="ticket",
-            seconds=policy.quiet_seconds,
+            seconds=policy.fleet.quiet_seconds,
             summary="The collector {{ $labels.instance }} does not keep up with its probes",
             description="For an hour its queue has been half full, or batches were not "
             "acknowledged because there was no room for them. Nothing is lost, because probes "
@@ -131,7 +132,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             name="CollectorIngestStalled",
             # Below two vantages nothing can be confirmed, and a laptop may be closed.
             expr=f"({promql.ingest_stalled(policy)}) "
-            f"and max(max_over_time({promql.ONLINE}[{memory}])) >= {policy.quorum_min_vantages}",
+            f"and max(max_over_time({promql.ONLINE}[{memory}])) "
+            f">= {policy.quorum.quorum_min_vantages}",
             severity="page",
             seconds=hold,
             summary="Measurements have stopped arriving",
@@ -163,7 +165,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             name="DetectorBacklog",
             # A history that is worked off, after an upgrade or an outage, becomes younger.
             expr=f"min by (instance) (min_over_time({backlog}[{long}])) "
-            f"> {policy.ms(policy.quiet_seconds) / 1000:g} "
+            f"> {policy.ms(policy.fleet.quiet_seconds) / 1000:g} "
             f"and max by (instance) (delta({backlog}[{long}])) > 0",
             severity="ticket",
             seconds=hold,
@@ -209,7 +211,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
 
 
 def _probes(policy: Policy) -> Sequence[Alert]:
-    vantages, memory = families.VANTAGES.name, duration(policy, policy.outage_memory_seconds)
+    vantages, memory = families.VANTAGES.name, duration(policy, policy.fleet.outage_memory_seconds)
     online = promql.ONLINE_BY_COUNTRY
     return (
         Alert(
@@ -218,7 +220,7 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             expr=f"sum({vantages}) > 0 unless on () "
             f'sum({vantages}{{role="control", status="online"}}) > 0',
             severity="ticket",
-            seconds=policy.silent_seconds,
+            seconds=policy.rounds.silent_seconds,
             summary="No control is online: nothing can be called blocked",
             description="Without a control, a failure may be the service's own, so every verdict "
             "is inconclusive.",
@@ -230,7 +232,7 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             kind="vantage",
             expr=f"max_over_time({online}[{memory}]) - {online} > 0",
             severity="info",
-            seconds=policy.silent_seconds,
+            seconds=policy.rounds.silent_seconds,
             summary=f"{{{{ $value }}}} vantages in {promql.COUNTRY_TEXT} are silent",
             description="They were online within the last day. Volunteers turn computers off; but "
             "if few vantages of a country are left, no block there can be confirmed.",

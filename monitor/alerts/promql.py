@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.alerts.alert import Recording, duration, format_duration, milliseconds
-from monitor.detection.policy import Policy
+from monitor.detection.policy import AlertingPolicy, Policy
 from monitor.metrics import families
 
 CONFIDENCE = f"event:{families.EVENT_CONFIDENCE.name}:held"
@@ -43,7 +43,7 @@ def keep_while_down(record: str, now: str) -> Recording:
     return Recording(name=record, expr=f"{now} or ({record} unless on () {_MONITOR})")
 
 
-def paged(policy: Policy) -> Recording:
+def paged(policy: AlertingPolicy) -> Recording:
     """Confirmed events that are, or were while they were confirmed, as sure as a page asks for:
     when half of the vantages go to bed, an event is no other one in the morning."""
     confirmed = f'max by ({EVENT}) ({CONFIDENCE}{{tier="confirmed"}})'
@@ -54,7 +54,7 @@ def paged(policy: Policy) -> Recording:
     )
 
 
-def recordings(policy: Policy) -> Sequence[Recording]:
+def recordings(policy: AlertingPolicy) -> Sequence[Recording]:
     """Series that several alerts, their texts and dashboards share, in the order of use."""
     vantages = f"max by (country, status) ({families.VANTAGES.name}{{%s}})"
     all_of = vantages % 'role="vantage"'
@@ -104,7 +104,10 @@ def recordings(policy: Policy) -> Sequence[Recording]:
 def window(policy: Policy) -> str:
     """Over which a counter's rise is looked for: several scrapes at any pace."""
     return format_duration(
-        max(policy.ms(policy.silent_seconds), 4 * milliseconds(policy, policy.watch_seconds))
+        max(
+            policy.ms(policy.rounds.silent_seconds),
+            4 * milliseconds(policy, policy.alerting.watch_seconds),
+        )
     )
 
 
@@ -112,11 +115,11 @@ def ingest_stalled(policy: Policy) -> str:
     """Nothing was stored for so long that no fleet is silent by chance: a few probes that measure
     every half hour leave gaps that the probes of a large fleet do not."""
     rise = f"max(increase({families.INGESTED.name}[{{}}]))"
-    short = duration(policy, policy.silent_seconds)
-    before = duration(policy, policy.steady_seconds)
+    short = duration(policy, policy.rounds.silent_seconds)
+    before = duration(policy, policy.fleet.steady_seconds)
     steady = f"{rise.format(short)}[{before}:{short}] offset {short}"
-    most = policy.steady_seconds // policy.silent_seconds
-    long = duration(policy, policy.quiet_seconds)
+    most = policy.fleet.steady_seconds // policy.rounds.silent_seconds
+    long = duration(policy, policy.fleet.quiet_seconds)
     return (
         f"({rise.format(long)} == 0 and max({families.INGESTED.name} offset {long})) or "
         f"({rise.format(short)} == 0 and min_over_time({steady}) > 0 "
@@ -133,7 +136,7 @@ def counter_rise(policy: Policy, transition: str) -> str:
     to an older copy lets them fall; that is no transition.
     """
     counter = f'{families.EVENTS.name}{{transition="{transition}"}}'
-    lately, memory = window(policy), duration(policy, policy.outage_memory_seconds)
+    lately, memory = window(policy), duration(policy, policy.fleet.outage_memory_seconds)
     seen = f"increase({counter}[{lately}]) > 0 unless resets({counter}[{lately}]) > 0"
     before = f"max_over_time({counter}[{memory}] offset {lately})"
     return (

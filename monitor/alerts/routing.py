@@ -74,8 +74,8 @@ def _named(*names: str) -> str:
 
 def document(policy: Policy, webhook: str = "", heartbeat: str = "") -> Mapping[str, Any]:
     """The configuration in Python values. Without a URL a receiver keeps what it is told."""
-    wait = duration(policy, policy.page_wait_seconds)
-    beat = duration(policy, policy.heartbeat_seconds)
+    wait = duration(policy, policy.alerting.page_wait_seconds)
+    beat = duration(policy, policy.alerting.heartbeat_seconds)
     return {
         "templates": ["templates/*.tmpl"],
         "route": {
@@ -83,8 +83,8 @@ def document(policy: Policy, webhook: str = "", heartbeat: str = "") -> Mapping[
             "receiver": "ticket",
             "group_by": list(GROUP_BY),
             "group_wait": wait,
-            "group_interval": duration(policy, policy.page_interval_seconds),
-            "repeat_interval": duration(policy, policy.page_repeat_seconds),
+            "group_interval": duration(policy, policy.alerting.page_interval_seconds),
+            "repeat_interval": duration(policy, policy.alerting.page_repeat_seconds),
             "routes": [
                 {
                     "receiver": "heartbeat",

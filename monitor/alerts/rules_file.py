@@ -31,7 +31,7 @@ def document(policy: Policy, public_url: str, runbooks: str = "") -> Mapping[str
     """The rules as Prometheus' file format, in Python values. One group, evaluated in order:
     an alert sees what was recorded at the same moment. `runbooks` is where they are published,
     without it the site itself."""
-    recorded = [{"record": r.name, "expr": r.expr} for r in recordings(policy)]
+    recorded = [{"record": r.name, "expr": r.expr} for r in recordings(policy.alerting)]
     runbooks = runbooks or public_url.rstrip("/") + RUNBOOKS
     written = [_rule(alert, policy, public_url, runbooks) for alert in alerts(policy)]
     return {"groups": [{"name": "reachwatch", "rules": [*recorded, *written]}]}

@@ -27,11 +27,11 @@ def document(
 ) -> Mapping[str, Any]:
     """The configuration in Python values; each target is HOST:PORT of a web server, and each part
     that of the `--metrics` of a collector or detector."""
-    watch = duration(policy, policy.watch_seconds)
+    watch = duration(policy, policy.alerting.watch_seconds)
     return {
         "global": {
             "scrape_interval": watch,
-            "scrape_timeout": duration(policy, policy.watch_seconds // 2),
+            "scrape_timeout": duration(policy, policy.alerting.watch_seconds // 2),
             "evaluation_interval": watch,
         },
         "rule_files": ["rules.yml"],

@@ -140,7 +140,7 @@ async def _fold(source: Database | Sequence[Stored], folding: Folding, last: int
         return
     there = await source.facts.rounds(-1, service)
     rounds = [one.round for one in there if one.round <= until]
-    window = folding.policy.ms(folding.policy.control_window_seconds)
+    window = folding.policy.ms(folding.policy.rounds.control_window_seconds)
     for chunk in chunks(rounds, CHUNK_ROUNDS, folding.policy):
         stored = await source.facts.facts(chunk[0] - window, chunk[-1], service)
         await asyncio.to_thread(folding.fold, chunk, stored)

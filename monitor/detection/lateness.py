@@ -28,8 +28,8 @@ def deadline(round: int, interval: int, policy: Policy) -> int:
     `interval` is the longest interval of the round's measurements. A very long one does not delay
     the others: such a probe is late by design, and its facts are folded afterwards.
     """
-    wait = min(interval, policy.ms(policy.round_wait_seconds))
-    return round + wait + policy.ms(policy.round_close_seconds)
+    wait = min(interval, policy.ms(policy.rounds.round_wait_seconds))
+    return round + wait + policy.ms(policy.rounds.round_close_seconds)
 
 
 def arrived_late(source: str, round: int, interval: int, received: int, policy: Policy) -> bool:
@@ -37,7 +37,7 @@ def arrived_late(source: str, round: int, interval: int, received: int, policy: 
     waited for them."""
     if not received or source != OWN_SOURCE:
         return False
-    margin = max(_LEAST_MS, policy.ms(policy.late_seconds))
+    margin = max(_LEAST_MS, policy.ms(policy.rounds.late_seconds))
     return received > deadline(round, interval, policy) + margin
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.detection.model import Tier
-from monitor.detection.policy import Policy
+from monitor.detection.policy import GatesPolicy, Policy
 
 GOODBYE = "goodbye"
 """State in the last status message of a probe that was stopped in good order."""
@@ -99,9 +99,9 @@ def word(vantage: LastKnown, now: int, policy: Policy) -> Word | None:
     if vantage.last_seen is None:
         return None
     away = now - vantage.last_seen
-    heard = away <= policy.ms(policy.silent_seconds)
+    heard = away <= policy.ms(policy.rounds.silent_seconds)
     stopped = vantage.state == GOODBYE
-    if not heard and (stopped or away > policy.ms(policy.expected_vantages_seconds)):
+    if not heard and (stopped or away > policy.ms(policy.fleet.expected_vantages_seconds)):
         return None
     return _WORDS[heard, vantage.offline, vantage.ways_fail]
 
@@ -117,9 +117,9 @@ def network_condition(
     cut_off = len(counted) - words[Word.HEARD]
     if not counted or not (anybody_heard or words[Word.OFFLINE]):
         condition = Condition.UNKNOWN
-    elif _dark(words[Word.OFFLINE], len(counted), policy):
+    elif _dark(words[Word.OFFLINE], len(counted), policy.gates):
         condition = Condition.OFFLINE
-    elif _dark(cut_off, len(counted), policy):
+    elif _dark(cut_off, len(counted), policy.gates):
         condition = Condition.UNHEARD
     else:
         condition = Condition.OK
@@ -127,7 +127,7 @@ def network_condition(
     unheard = condition is Condition.UNHEARD
     return NetworkCondition(
         condition=condition,
-        onset=_onset(telling, cut_off, len(counted), policy) if unheard else None,
+        onset=_onset(telling, cut_off, len(counted), policy.gates) if unheard else None,
         witnesses=witnesses,
         tier=_tier(telling, policy),
     )
@@ -148,15 +148,15 @@ def _counted(
         for pairs in owned.values()
         for pair in sorted(
             pairs, key=lambda pair: (_BEST_FIRST.index(pair[1]), -(pair[0].last_seen or 0))
-        )[: policy.owner_vantages]
+        )[: policy.quorum.owner_vantages]
     ]
 
 
-def _dark(cut_off: int, total: int, policy: Policy) -> bool:
+def _dark(cut_off: int, total: int, policy: GatesPolicy) -> bool:
     return cut_off * 1000 > policy.dark_per_mille * total
 
 
-def _onset(silent: Sequence[LastKnown], cut_off: int, total: int, policy: Policy) -> int:
+def _onset(silent: Sequence[LastKnown], cut_off: int, total: int, policy: GatesPolicy) -> int:
     """When the vantage was last heard whose silence made it most of the network."""
     times = sorted(vantage.last_seen or 0 for vantage in silent)
     others = cut_off - len(silent)
@@ -169,6 +169,6 @@ def _onset(silent: Sequence[LastKnown], cut_off: int, total: int, policy: Policy
 
 def _tier(telling: Sequence[LastKnown], policy: Policy) -> Tier:
     owners = len({vantage.owner for vantage in telling})
-    if owners < policy.confirm_min_owners:
+    if owners < policy.confirmation.confirm_min_owners:
         return Tier.UNCONFIRMED
-    return Tier.CONFIRMED if len(telling) >= policy.country_min_vantages else Tier.LIKELY
+    return Tier.CONFIRMED if len(telling) >= policy.gates.country_min_vantages else Tier.LIKELY

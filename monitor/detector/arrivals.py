@@ -106,7 +106,7 @@ class Arrivals:
     def _recent(self) -> int:
         """First round that matters for who has delivered: older ones wait for nobody."""
         longest = deadline(0, 2**62, self._policy)
-        return self._clock() - longest - self._policy.ms(self._policy.control_window_seconds)
+        return self._clock() - longest - self._policy.ms(self._policy.rounds.control_window_seconds)
 
 
 def _note(services: Services, earliest: Iterable[tuple[str, int]]) -> None:

@@ -71,7 +71,7 @@ class NewestRounds:
 
     def _is_backlog(self, waiting: Mapping[str, Sequence[StoredRound]], now: int) -> bool:
         """Whether there are more than are folded soon, and some have waited for long."""
-        late = now - self._policy.ms(self._policy.silent_seconds)
+        late = now - self._policy.ms(self._policy.rounds.silent_seconds)
         return _measurements(waiting) > MEASUREMENTS and any(
             stored.round + stored.interval < late
             for rounds in waiting.values()

@@ -129,7 +129,7 @@ class RetestTracker:
         targets: dict[str, bool] = defaultdict(bool)
         for (_, _, target), question in chosen.items():
             targets[target] |= question.throughput
-        window = self.policy.ms(self.policy.control_window_seconds)
+        window = self.policy.ms(self.policy.rounds.control_window_seconds)
         of.controls = {
             place: present
             for place, rounds in of.controls.items()
@@ -149,13 +149,15 @@ class RetestTracker:
     def _wanted(self, state: ServiceState, now: int) -> dict[Place, Question]:
         """What vantages should measure again; nothing when the state is old."""
         policy = self.policy
-        recent = policy.ms(policy.control_window_seconds + 2 * policy.round_close_seconds)
+        recent = policy.ms(
+            policy.rounds.control_window_seconds + 2 * policy.rounds.round_close_seconds
+        )
         if now - state.round > recent:
             return {}
         # A quorum that must hold for some time needs a measurement in the round in which it has:
         # an earlier request would name the round before (see `requests`).
-        at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
-        length = policy.ms(policy.retest_round_seconds)
+        at = now - int(LATEST_START * policy.ms(policy.retests.retest_round_seconds)) - 1
+        length = policy.ms(policy.retests.retest_round_seconds)
         begun = _useful(state, retest_requests.wanted(state, policy, at, self._asked), length)
         ended = _useful(state, end_requests.wanted(state, policy, at, self._asked_of_ends), length)
         self._asked = remembered(self._asked, begun, at, policy)
@@ -200,7 +202,7 @@ class RetestPublisher:
 
     def counts(self) -> tuple[int, int]:
         """Targets requested since the start, and within the policy's window."""
-        oldest = self._clock() - self._policy.ms(self._policy.retest_window_seconds)
+        oldest = self._clock() - self._policy.ms(self._policy.retests.retest_window_seconds)
         while self._recent and self._recent[0][0] <= oldest:
             self._recent.popleft()
         return self.requested, sum(n for _, n in self._recent)
@@ -246,7 +248,7 @@ def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]
 
     The round begins at a multiple of its length, possibly a little later than `now`.
     """
-    length = max(LEAST_INTERVAL_MS, policy.ms(policy.retest_round_seconds))
+    length = max(LEAST_INTERVAL_MS, policy.ms(policy.retests.retest_round_seconds))
     round, elapsed = now - now % length, now % length
     if elapsed > LATEST_START * length:
         round += length

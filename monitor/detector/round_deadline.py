@@ -23,10 +23,10 @@ class Reports:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._window = policy.ms(policy.control_window_seconds)
+        self._window = policy.ms(policy.rounds.control_window_seconds)
         self._longest_wait = deadline(0, 2**62, policy)
-        self._pause = policy.ms(policy.retest_pause_seconds)
-        self._retest_ms = policy.ms(policy.retest_round_seconds)
+        self._pause = policy.ms(policy.retests.retest_pause_seconds)
+        self._retest_ms = policy.ms(policy.retests.retest_round_seconds)
         self._rounds: dict[str, dict[int, dict[_Pair, Arrived]]] = {}
         """By service (or `liveness`) and round."""
         self._expected: dict[str, dict[int, set[_Pair]]] = {}

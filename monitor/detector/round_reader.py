@@ -112,7 +112,7 @@ class RoundReader:
         complete, and the results are discarded later."""
         first = min(some[0] for some in rounds.values())
         last = max(some[-1] for some in rounds.values())
-        window = self._policy.ms(self._policy.control_window_seconds)
+        window = self._policy.ms(self._policy.rounds.control_window_seconds)
         self._decoded = decoded = await self._read(
             first - window, last, [*rounds, LIVENESS], Role.CONTROL, pause
         )

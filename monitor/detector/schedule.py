@@ -63,7 +63,7 @@ def longest_late(services: Services, now: int, policy: Policy) -> str | None:
 
 
 def _is_recent(progress: ServiceProgress, policy: Policy) -> bool:
-    longest = 2 * policy.ms(policy.checkpoint_seconds)
+    longest = 2 * policy.ms(policy.rounds.checkpoint_seconds)
     return progress.late is not None and progress.state.round - progress.late <= longest
 
 

@@ -100,4 +100,4 @@ def _is_outdated(event: Event, state: ServiceState, now: int, policy: Policy) ->
     intervals.sort()
     # The median: one vantage that claims a long interval must not delay a new event.
     usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
-    return now - event.updated > max(policy.ms(policy.silent_seconds), 3 * usual)
+    return now - event.updated > max(policy.ms(policy.rounds.silent_seconds), 3 * usual)

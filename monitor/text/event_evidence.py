@@ -180,12 +180,13 @@ def _unconfirmed(event: Event) -> str:
         return ""
     policy = Policy(pace=event.pace)
     untyped = "untyped" in event.against
-    hold = policy.confirm_plain_seconds if untyped else policy.confirm_signature_seconds
+    confirmation = policy.confirmation
+    hold = confirmation.confirm_plain_seconds if untyped else confirmation.confirm_signature_seconds
     return _(
         "It is not confirmed: that needs vantages of %(few)s to %(many)s owners in one network, "
         "and that it holds for %(time)s, by the times at which their measurements arrived as well.",
-        few=number(policy.confirm_min_owners),
-        many=number(policy.confirm_most_owners),
+        few=number(confirmation.confirm_min_owners),
+        many=number(confirmation.confirm_most_owners),
         time=duration_text(policy.ms(hold)),
     )
 

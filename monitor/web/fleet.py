@@ -26,7 +26,7 @@ Probes = Sequence[tuple[VantageRow, str]]
 
 def is_heard(site: Site, row: VantageRow) -> bool:
     """Whether a probe was seen within the policy's `silent_seconds`."""
-    silent = site.policy.ms(site.policy.silent_seconds)
+    silent = site.policy.ms(site.policy.rounds.silent_seconds)
     return row.last_seen is not None and site.clock() - row.last_seen <= silent
 
 

@@ -59,7 +59,7 @@ async def network_conditions(
 
 async def _last_messages(site: Site, vantages: list[VantageRow]) -> Mapping[str, codec.Status]:
     """Status messages of the vantages that stopped reporting lately; of the others none matters."""
-    expected = site.clock() - site.policy.ms(site.policy.expected_vantages_seconds)
+    expected = site.clock() - site.policy.ms(site.policy.fleet.expected_vantages_seconds)
     silent = [
         row.id
         for row in vantages

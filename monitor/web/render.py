@@ -203,7 +203,7 @@ def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
         return ""  # the first round is still open
     interval = site.interval_ms
     # A round is concluded when it has ended and round_close_seconds have passed.
-    due = concluded + 2 * interval + site.policy.ms(site.policy.round_close_seconds)
+    due = concluded + 2 * interval + site.policy.ms(site.policy.rounds.round_close_seconds)
     if last - due <= interval:
         return ""
     return _(

@@ -293,7 +293,7 @@ async def snapshot(site: Site) -> Snapshot:
         newest = await newest_of_last_arrived(connection)
         concluded = await last_folded_round(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
-        span = 2 * site.policy.ms(site.policy.silent_seconds)
+        span = 2 * site.policy.ms(site.policy.rounds.silent_seconds)
         ended = await list_ended_events(
             connection,
             site.clock() - max(span, MIN_ENDED_MS),

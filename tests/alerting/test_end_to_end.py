@@ -36,7 +36,7 @@ PEOPLE = (
     Person(6, "FR", 64503, stays=False),
     Person(9, "DE", 64999, role=Role.CONTROL),
 )
-SETTLED = 2.5 * POLICY.ms(POLICY.page_interval_seconds) / 1000
+SETTLED = 2.5 * POLICY.ms(POLICY.alerting.page_interval_seconds) / 1000
 """Seconds after which Alertmanager has told every change that it is going to tell."""
 
 

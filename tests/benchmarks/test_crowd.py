@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmarks.world.crowd import Outcomes, fleet, line, sleepers, table
 from benchmarks.world.rates import RATES
-from monitor.detection.policy import Policy
+from monitor.detection.policy import ConfirmationPolicy, Policy
 
 STEADY = replace(RATES, online_day=1.0, online_night=1.0)
 
@@ -21,7 +21,7 @@ def test_two_sleepers_of_five_confirm_nothing_and_three_do() -> None:
 def test_three_sleepers_of_ten_do_not_confirm_while_others_are_off() -> None:
     found = sleepers(10, 3, "accuse", seed=1001, tries=3, policy=Policy(), rates=RATES)
     assert found.reached == [0, 3, 3, 0]
-    before = Policy(confirm_most_owners=3)
+    before = Policy(confirmation=ConfirmationPolicy(confirm_most_owners=3))
     found = sleepers(10, 3, "accuse", seed=1001, tries=3, policy=before, rates=RATES)
     assert found.reached[3] > 0
 

@@ -143,7 +143,9 @@ def test_a_device_that_reads_no_name_looks_like_a_block_by_name_only_by_chance(
         rule = first(TLS_RULES, facts)
         assert rule is not None
         if rule.state is State.BLOCKED:
-            assert (rule.weight >= Policy().signature_micronats) is (rule.id == "tls.reset.sni")
+            assert (rule.weight >= Policy().evidence.signature_micronats) is (
+                rule.id == "tls.reset.sni"
+            )
             seen.append(rule.id)
     drawn_so = [cut(rng, fails).rule for _ in range(2000)]
     assert set(seen) | set(drawn_so) <= {"tls.reset.sni", "tls.reset.other"}

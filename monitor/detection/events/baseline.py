@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from struct import Struct
 
 from monitor.detection.events.state import Baseline
-from monitor.detection.policy import Policy
+from monitor.detection.policy import BaselinePolicy, Policy
 
 STRETCHES = 28
 """The number of longer stretches into which the window is divided, so that the state stays
@@ -29,7 +29,7 @@ _SHORTEST_MS = 1000
 
 def learn(baseline: Baseline, round: int, failed: bool, policy: Policy) -> Baseline:
     """Return the baseline with one sample of a round counted and the window moved on."""
-    width = max(_SHORTEST_MS, policy.ms(policy.baseline_bucket_seconds))
+    width = max(_SHORTEST_MS, policy.ms(policy.baseline.baseline_bucket_seconds))
     hour = round // width
     if baseline.hour != hour:
         baseline = _moved(baseline, round, width, policy)
@@ -47,9 +47,9 @@ def learn(baseline: Baseline, round: int, failed: bool, policy: Policy) -> Basel
 def _moved(baseline: Baseline, round: int, width: int, policy: Policy) -> Baseline:
     """The baseline with its newest hour closed, hours older than the lag added to the window, and
     stretches older than the window dropped."""
-    lagged = round - policy.ms(policy.baseline_lag_seconds)
-    oldest = lagged - policy.ms(policy.baseline_seconds)
-    length = max(width, policy.ms(policy.baseline_seconds) // STRETCHES)
+    lagged = round - policy.ms(policy.baseline.baseline_lag_seconds)
+    oldest = lagged - policy.ms(policy.baseline.baseline_seconds)
+    length = max(width, policy.ms(policy.baseline.baseline_seconds) // STRETCHES)
     if baseline.hour > round // width:
         # An hour to come: it was counted under another pace, and its hours had another length.
         return Baseline()
@@ -99,13 +99,13 @@ def counts(packed: bytes) -> Iterator[tuple[int, int, int]]:
     return _COUNT.iter_unpack(packed)
 
 
-def rate(baseline: Baseline, policy: Policy) -> tuple[int, int]:
+def rate(baseline: Baseline, policy: BaselinePolicy) -> tuple[int, int]:
     """The failure rate p0 as numerator and denominator, shrunk to the prior and not below
     FLOOR_PER_MILLE."""
     return _shrunk(baseline.total, baseline.failed, policy.prior_weight, policy)
 
 
-def chronic(baseline: Baseline, policy: Policy) -> bool:
+def chronic(baseline: Baseline, policy: BaselinePolicy) -> bool:
     """Whether the vantage fails so often that its failures mean nothing: by the baseline, or by all
     samples, recent hours included, with a lighter prior. So a vantage that never worked loses its
     vote within hours.
@@ -121,7 +121,7 @@ def chronic(baseline: Baseline, policy: Policy) -> bool:
     return any(above * 1000 > policy.chronic_per_mille * below for above, below in shrunk)
 
 
-def _shrunk(total: int, failed: int, weight: int, policy: Policy) -> tuple[int, int]:
+def _shrunk(total: int, failed: int, weight: int, policy: BaselinePolicy) -> tuple[int, int]:
     below = 1000 * (total + weight)
     above = 1000 * failed + weight * policy.prior_failure_per_mille
     return max(above, below * FLOOR_PER_MILLE // 1000), below

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from monitor.detection.events import baseline, contrasts
 from monitor.detection.events.state import Suspicion, Track
 from monitor.detection.model import NO_CONTRASTS, Contrasts, Technique
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EvidencePolicy, Policy
 
 MICRO = 1_000_000
 WITNESSES = 6
@@ -68,7 +68,7 @@ def log(above: int, below: int) -> int:
     return round(MICRO * math.log(above / below))
 
 
-def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
+def _gains(p0: tuple[int, int], p1: int, policy: EvidencePolicy) -> tuple[int, int]:
     """What a failure adds and what a success adds (a negative number), in micro-nats; (0, 0) when
     p1 (per mille) is not far enough above the baseline."""
     above, below = p0
@@ -77,14 +77,14 @@ def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
     return log(p1 * below, 1000 * above), log((1000 - p1) * below, 1000 * (below - above))
 
 
-def evidence(track: Track, policy: Policy) -> int:
+def evidence(track: Track, policy: EvidencePolicy) -> int:
     """The track's evidence of a block, in micro-nats, clipped."""
     if track.suspicion is None:
         return 0
     return min(policy.clip_micronats, max(track.suspicion.sums))
 
 
-def persists(suspicion: Suspicion, policy: Policy) -> bool:
+def persists(suspicion: Suspicion, policy: EvidencePolicy) -> bool:
     """Whether its failures go on: there is more evidence than one failure adds, or none of a few
     measurements since has passed."""
     return max(suspicion.sums) >= policy.sample_clip_micronats or suspicion.sums[-1] > 0
@@ -104,10 +104,10 @@ def succeed(track: Track, round: int, policy: Policy) -> Track:
 
 
 def _after_success(held: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
-    p0 = baseline.rate(track.baseline, policy)
+    p0 = baseline.rate(track.baseline, policy.baseline)
     sums = tuple(
-        max(0, had + _gains(p0, p1, policy)[1]) if had else 0
-        for had, p1 in zip(held.sums, policy.p1_per_mille, strict=True)
+        max(0, had + _gains(p0, p1, policy.evidence)[1]) if had else 0
+        for had, p1 in zip(held.sums, policy.evidence.p1_per_mille, strict=True)
     )
     onsets = _onsets_of(sums, held)
     passed = tuple(
@@ -126,7 +126,7 @@ def _after_success(held: Suspicion, track: Track, round: int, policy: Policy) ->
         onsets=onsets,
         passed=passed,
         block=(held.block[0], held.block[1] + 1),
-        recovery=min(2 * policy.clip_micronats, held.recovery + _block(held, p0)[0]),
+        recovery=min(2 * policy.evidence.clip_micronats, held.recovery + _block(held, p0)[0]),
         pending=held.pending + 1,
         good_since=since,
         good_rounds=rounds + (last != round),
@@ -152,20 +152,21 @@ def _onsets_of(sums: tuple[int, ...], held: Suspicion) -> tuple[int, ...]:
 
 def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> Track:
     """The track of a voting vantage after a failure that control and gates let count."""
-    p0 = baseline.rate(track.baseline, policy)
-    bank = policy.p1_per_mille
-    signature_gain = max(0, failure.weight - policy.natural_micronats)
-    signature = failure.weight >= policy.signature_micronats
-    clip = policy.signature_clip_micronats if signature else policy.sample_clip_micronats
+    p0 = baseline.rate(track.baseline, policy.baseline)
+    weights = policy.evidence
+    bank = weights.p1_per_mille
+    signature_gain = max(0, failure.weight - weights.natural_micronats)
+    signature = failure.weight >= weights.signature_micronats
+    clip = weights.signature_clip_micronats if signature else weights.sample_clip_micronats
     zero = (0,) * len(bank)
     held = track.suspicion or Suspicion(zero, zero, zero, runs=(_NO_RUN,) * len(bank))
-    isolated = not held.alarmed and 4 * max(held.sums) < policy.threshold_micronats
+    isolated = not held.alarmed and 4 * max(held.sums) < weights.threshold_micronats
     if isolated:
         held = _without_notes(held)
     sums, onsets, befores = list(held.sums), list(held.onsets), list(held.befores)
     runs, passed = list(held.runs), list(_passed(held))
     for member, p1 in enumerate(bank):
-        gain, _ = _gains(p0, p1, policy)
+        gain, _ = _gains(p0, p1, weights)
         if gain == 0:
             continue
         if isolated or sums[member] == 0:
@@ -176,12 +177,12 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
         runs[member] = failed + 1, signed + signature, whatever + (not named)
         gain = min(clip, gain + signature_gain)
         # Bounded, so that the evidence of a long block does not last for weeks after its end.
-        sums[member] = min(2 * policy.clip_micronats, sums[member] + gain)
+        sums[member] = min(2 * weights.clip_micronats, sums[member] + gain)
     if not any(sums):
         return replace(track, last_bad=round, suspicion=None)
-    nats = _gains(p0, max(bank), policy)[0] + signature_gain
+    nats = _gains(p0, max(bank), weights)[0] + signature_gain
     held = replace(
-        _with_notes(_recovering_less(held, p0), round, failure, nats, policy),
+        _with_notes(_recovering_less(held, p0), round, failure, nats, weights),
         sums=tuple(sums),
         onsets=tuple(onsets),
         befores=tuple(befores),
@@ -206,7 +207,7 @@ def _recovering_less(held: Suspicion, p0: tuple[int, int]) -> Suspicion:
 
 
 def _with_notes(
-    held: Suspicion, round: int, failure: CountedFailure, nats: int, policy: Policy
+    held: Suspicion, round: int, failure: CountedFailure, nats: int, policy: EvidencePolicy
 ) -> Suspicion:
     """The evidence with the technique, the rule and the kind of a failure of `nats` counted."""
     techniques = dict(held.techniques)
@@ -279,9 +280,9 @@ def recovered(track: Track, round: int, policy: Policy) -> bool:
     held = track.suspicion
     return (
         held is not None
-        and held.recovery >= policy.threshold_micronats
-        and held.good_rounds >= policy.close_good_rounds
-        and round - held.good_since >= policy.ms(policy.close_good_seconds)
+        and held.recovery >= policy.evidence.threshold_micronats
+        and held.good_rounds >= policy.ending.close_good_rounds
+        and round - held.good_since >= policy.ms(policy.ending.close_good_seconds)
     )
 
 
@@ -291,9 +292,9 @@ def turned(track: Track, policy: Policy) -> bool:
     held = track.suspicion
     if held is None or held.hits < 2 or track.last_good < track.last_bad:
         return False
-    p0 = baseline.rate(track.baseline, policy)
+    p0 = baseline.rate(track.baseline, policy.baseline)
     added, full = _block(held, p0)[0], _block(held, p0, cautious=0)[0]
-    return 2 * held.recovery * full >= policy.threshold_micronats * added
+    return 2 * held.recovery * full >= policy.evidence.threshold_micronats * added
 
 
 def recovering(track: Track, policy: Policy) -> bool:
@@ -303,8 +304,8 @@ def recovering(track: Track, policy: Policy) -> bool:
     held = track.suspicion
     return (
         held is not None
-        and 2 * held.recovery >= policy.threshold_micronats
-        and held.good_rounds >= policy.close_good_rounds
+        and 2 * held.recovery >= policy.evidence.threshold_micronats
+        and held.good_rounds >= policy.ending.close_good_rounds
     )
 
 
@@ -320,7 +321,7 @@ def weaken(track: Track) -> Track:
 
 
 def has_signature(
-    suspicion: Suspicion, policy: Policy, earlier: EarlierFailures = lambda since: 0
+    suspicion: Suspicion, policy: EvidencePolicy, earlier: EarlierFailures = lambda since: 0
 ) -> bool:
     """Whether enough of its failures, in number and in share, have a signature that natural
     failures lack."""
@@ -330,7 +331,9 @@ def has_signature(
     )
 
 
-def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: EarlierFailures) -> bool:
+def signature_share_reached(
+    suspicion: Suspicion, policy: EvidencePolicy, earlier: EarlierFailures
+) -> bool:
     """Whether a larger share of the failures than by chance has a signature, and whether it is the
     name that matters: a device that resets connections at random lets some innocuous names pass.
     `earlier`: failures at earlier steps, at which such a block lets everything pass."""
@@ -340,7 +343,7 @@ def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: Earli
 
 
 def _telling_runs(
-    suspicion: Suspicion, policy: Policy
+    suspicion: Suspicion, policy: EvidencePolicy
 ) -> Iterator[tuple[tuple[int, int, int], int]]:
     """The failures to look at, and the last success before them: those of the member with the most
     evidence, and those since a later onset that are enough evidence by themselves. A vantage that
@@ -352,7 +355,7 @@ def _telling_runs(
             yield run, suspicion.befores[member]
 
 
-def _signed(run: tuple[int, int, int], policy: Policy, earlier: int) -> bool:
+def _signed(run: tuple[int, int, int], policy: EvidencePolicy, earlier: int) -> bool:
     failed, signed, whatever = run
     return 0 < signed * 1000 >= policy.signature_per_mille * (
         failed + earlier

@@ -46,7 +46,7 @@ def _open_questions(state: ServiceState, policy: Policy) -> Iterator[OpenQuestio
             )
             slow = any(cusum.saw_throttling(series.tracks[probe]) for probe in affected)
             place = network.country, network.asn, network.target
-            yield place, reasons, tuple(affected[: policy.end_retest_vantages]), slow
+            yield place, reasons, tuple(affected[: policy.ending.end_retest_vantages]), slow
 
 
 def _has_lasted(series: Series) -> bool:
@@ -74,6 +74,6 @@ def _affected(network: TargetNetwork, series: Series, round: int, policy: Policy
 def _is_known_soon(network: TargetNetwork, affected: list[str], policy: Policy) -> bool:
     """Whether the rounds of these vantages alone tell the end of a block as soon as it can be
     told."""
-    least = policy.ms(policy.close_good_seconds)
+    least = policy.ms(policy.ending.close_good_seconds)
     samples = sum(least / max(1, network.members[probe].interval) for probe in affected)
-    return samples >= policy.end_samples
+    return samples >= policy.ending.end_samples

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from monitor.detection.events import baseline
 from monitor.detection.events.cusum import DENSEST_PER_MILLE, block_counts, log
 from monitor.detection.events.state import EndEvidence, Member, Series, Suspicion, Track
-from monitor.detection.policy import Policy
+from monitor.detection.policy import BaselinePolicy, EndingPolicy, Policy
 
 CHOSEN = 2
 """Failures of a vantage that say nothing of their share: its count begins with one, and it became a
@@ -33,7 +33,9 @@ THINNEST_PER_MILLE = 100
 """No share of failures below this is told from the natural ones."""
 
 
-def after_success(series: Series, probe: str, track: Track, round: int, policy: Policy) -> Series:
+def after_success(
+    series: Series, probe: str, track: Track, round: int, policy: BaselinePolicy
+) -> Series:
     """The series with its evidence after a vantage reached the service. `track`: before that."""
     held = track.suspicion
     if held is None or not held.alarmed:
@@ -55,9 +57,9 @@ def after_failure(
     held, ending = track.suspicion, series.ending
     if ending is None or held is None or not held.alarmed:
         return series
-    above, below = baseline.rate(track.baseline, policy)
+    above, below = baseline.rate(track.baseline, policy.baseline)
     share = _share(ending, held, above, below)
-    loss = log(share * below, 1000 * above) + _kind(held, is_signed, policy)
+    loss = log(share * below, 1000 * above) + _kind(held, is_signed, policy.ending)
     nats = {**ending.nats, probe: ending.nats.get(probe, 0) - max(0, loss)}
     if sum(nats.values()) <= 0:
         return replace(series, ending=None)
@@ -93,7 +95,7 @@ def _share(ending: EndEvidence, held: Suspicion, above: int, below: int) -> int:
     return min(DENSEST_PER_MILLE, max(THINNEST_PER_MILLE, 2000 * above // below, share))
 
 
-def _kind(held: Suspicion, is_signed: bool, policy: Policy) -> int:
+def _kind(held: Suspicion, is_signed: bool, policy: EndingPolicy) -> int:
     """How much more a failure with (or without) a signature speaks for the block than for chance,
     micro-nats; negative when less."""
     signed, all_of_them = held.signatures + 1, held.hits + 2
@@ -110,16 +112,16 @@ def is_enough_alone(track: Track, policy: Policy) -> bool:
     if held is None:
         return False
     failed, passed = _counts(held)
-    above, below = baseline.rate(track.baseline, policy)
+    above, below = baseline.rate(track.baseline, policy.baseline)
     before = passed - held.pending
     told = sum(
         log((below - above) * (2 + failed + number), below * (1 + number))
         for number in range(before, passed)
     )
-    return told >= _needed(failed, policy)
+    return told >= _needed(failed, policy.ending)
 
 
-def _needed(failed: int, policy: Policy) -> int:
+def _needed(failed: int, policy: EndingPolicy) -> int:
     return policy.end_micronats + log(max(1, failed), 1)
 
 
@@ -134,11 +136,11 @@ def is_enough(series: Series, members: Mapping[str, Member], policy: Policy) -> 
         track = series.tracks.get(probe)
         if track is not None and _saw(track):
             owned[members[probe].owner] = owned.get(members[probe].owner, 0) + nats
-    enough = _needed(ending.failed, policy)
+    enough = _needed(ending.failed, policy.ending)
     total = sum(owned.values())
     shared = {members[probe].owner for probe, track in series.tracks.items() if _saw(track)}
     return (
-        ending.last - ending.since >= policy.ms(policy.close_good_seconds)
+        ending.last - ending.since >= policy.ms(policy.ending.close_good_seconds)
         and total >= enough
         and (len(shared) < 2 or 2 * (total - max(owned.values())) >= enough)
     )

@@ -177,7 +177,7 @@ def _after(
     evidence = EventEvidence(
         sure=position.sure,
         best=life.SURENESS[surest[0].series.rank] if surest else Stage.SUSPECTED,
-        proven_wrong=doubts >= now.policy.close_good_rounds,
+        proven_wrong=doubts >= now.policy.ending.close_good_rounds,
         reached_again=_reached_again(now, surest),
     )
     position, taken = life.walk(life.EVENT, position, evidence)

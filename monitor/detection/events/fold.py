@@ -120,7 +120,7 @@ def _newest_catalogue(facts: Sequence[Fact]) -> str:
 def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
     """Once an hour, remove vantages that have not reported for longer than their history is worth.
     One that saw a block is kept until another vantage can tell whether it lasts."""
-    if round - state.swept < policy.ms(policy.baseline_bucket_seconds):
+    if round - state.swept < policy.ms(policy.baseline.baseline_bucket_seconds):
         return
     state.swept = round
     for key, network in list(state.networks.items()):

@@ -33,7 +33,7 @@ from monitor.detection.events.state import (
 )
 from monitor.detection.lateness import LATE
 from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, State, Verdict
-from monitor.detection.policy import Policy
+from monitor.detection.policy import GatesPolicy, Policy
 
 FAILING = frozenset((VantageOutcome.BAD, VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN))
 """It fails, and the vantage was online."""
@@ -114,20 +114,20 @@ def is_aftermath(member: Member, round: int, policy: Policy) -> bool:
     """Whether a vantage's failures may be the rest of an outage that others have behind them: they
     began with it, and the vantage has not reached the target since. No longer than an outage
     lasts."""
-    return member.shared > 0 and round - member.shared <= policy.ms(policy.outage_seconds)
+    return member.shared > 0 and round - member.shared <= policy.ms(policy.gates.outage_seconds)
 
 
 def fresh(member: Member, round: int, policy: Policy) -> bool:
     """Whether a vantage's latest outcome is still valid in this round."""
     return round - member.round <= max(
-        policy.ms(policy.control_window_seconds), 2 * member.interval
+        policy.ms(policy.rounds.control_window_seconds), 2 * member.interval
     )
 
 
 def reports(member: Member, track: Track, round: int, policy: Policy) -> bool:
     """Whether a vantage has recently given a sample of this series."""
     last = max(track.last_good, track.last_bad)
-    return round - last <= max(policy.ms(policy.silent_seconds), 3 * member.interval)
+    return round - last <= max(policy.ms(policy.rounds.silent_seconds), 3 * member.interval)
 
 
 def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> bool:
@@ -137,7 +137,7 @@ def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> 
         held is not None
         and held.alarmed > 0
         and not series.is_likely
-        and round - held.alarmed > policy.ms(policy.lone_seconds)
+        and round - held.alarmed > policy.ms(policy.quorum.lone_seconds)
     )
 
 
@@ -145,13 +145,15 @@ def may_vote(
     network: TargetNetwork, member: Member, track: Track, round: int, policy: Policy
 ) -> bool:
     """Whether a vantage's failures may count in this series at all."""
-    return eligible(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
+    return eligible(network, member, round, policy) and not baseline.chronic(
+        track.baseline, policy.baseline
+    )
 
 
 def eligible(network: TargetNetwork, member: Member, round: int, policy: Policy) -> bool:
     """Whether a vantage counts at all, for accusing and for closing gates: it is old enough, and
     its network is known."""
-    old_enough = round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
+    old_enough = round - member.enrolled >= policy.ms(policy.quorum.vantage_min_age_seconds)
     return old_enough and is_located(network)
 
 
@@ -183,13 +185,13 @@ def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> b
     for series in network.layers.values():
         if (track := series.tracks.get(probe)) is None:
             continue
-        if baseline.chronic(track.baseline, policy):
+        if baseline.chronic(track.baseline, policy.baseline):
             return False
         held = track.suspicion
         if (
             held is not None
             and held.alarmed
-            and round - held.alarmed >= policy.ms(policy.staggered_seconds)
+            and round - held.alarmed >= policy.ms(policy.gates.staggered_seconds)
         ):
             return False
     return True
@@ -236,13 +238,13 @@ def health_by_country(
         for probe, member in network.members.items():
             if places[probe] == (member.round, 1) and _counts(network, probe, round, policy):
                 owned.setdefault(member.owner, []).append(member.outcome)
-        if not owned or _explained(state, network, round, policy, policy.staggered_seconds):
+        if not owned or _explained(state, network, round, policy, policy.gates.staggered_seconds):
             continue
         had = counts.get(network.country) or CountryHealth()
         owners, counting = dict(had.owners), list[VantageOutcome]()
         for owner, outcomes in owned.items():
             # Those that reach the target first: one owner alone must not close a gate.
-            counted = sorted(outcomes, key=FAILING.__contains__)[: policy.owner_vantages]
+            counted = sorted(outcomes, key=FAILING.__contains__)[: policy.quorum.owner_vantages]
             reporting, failing = owners.get(owner, (0, 0))
             owners[owner] = (
                 reporting + len(counted),
@@ -259,7 +261,7 @@ def health_by_country(
 
 
 def fails_in_other_countries(
-    counts: Mapping[str, CountryHealth], country: str, policy: Policy
+    counts: Mapping[str, CountryHealth], country: str, policy: GatesPolicy
 ) -> ClosedGate | None:
     """Why a target does not count as blocked in a country: it fails in other countries too, for
     most of them together with its control or not. None when it does not."""
@@ -284,7 +286,7 @@ def fails_in_other_countries(
     return ClosedGate.ENDPOINT_STALE if 2 * unproven > failed else ClosedGate.SERVICE_DOWN
 
 
-def _above_share(failed: int, total: int, policy: Policy) -> bool:
+def _above_share(failed: int, total: int, policy: GatesPolicy) -> bool:
     return failed * 1000 > policy.elsewhere_per_mille * total
 
 
@@ -301,9 +303,9 @@ def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> boo
     now = [
         is_cut_off
         for all_of in owned.values()
-        for is_cut_off in sorted(all_of)[: policy.owner_vantages]
+        for is_cut_off in sorted(all_of)[: policy.quorum.owner_vantages]
     ]
-    return sum(now) * 1000 > policy.dark_per_mille * len(now)
+    return sum(now) * 1000 > policy.gates.dark_per_mille * len(now)
 
 
 def _watched(state: ServiceState, target: str, source: str) -> list[TargetNetwork]:
@@ -330,25 +332,25 @@ def inhibitions(
             for member in network.members.values()
             if member.outcome in FAILING
         }
-        enough = len(failing) >= policy.elsewhere_min_owners
+        enough = len(failing) >= policy.gates.elsewhere_min_owners
         counts = health_by_country(state, target, round, policy, source) if enough else {}
         for key in touched:
             network = state.networks[key]
             if network.target != target:
                 continue
-            elsewhere = fails_in_other_countries(counts, network.country, policy)
+            elsewhere = fails_in_other_countries(counts, network.country, policy.gates)
             if elsewhere:
                 # The median: a single slow vantage must not keep the gate closed for a day.
                 intervals = sorted(m.interval for m in network.members.values())
                 usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
-                wait = max(policy.ms(policy.control_window_seconds), usual)
+                wait = max(policy.ms(policy.rounds.control_window_seconds), usual)
                 network.inhibited_until = round + wait
             if dark([network], round, policy):
                 mine = [n for n in _watched(state, target, source) if n.country == network.country]
                 whole = dark(mine, round, policy)
                 closed[key] = ClosedGate.COUNTRY_DARK if whole else ClosedGate.ASN_DARK
             elif round <= network.inhibited_until and not _explained(
-                state, network, round, policy, policy.baseline_lag_seconds
+                state, network, round, policy, policy.baseline.baseline_lag_seconds
             ):
                 closed[key] = elsewhere or ClosedGate.SERVICE_DOWN
     return closed

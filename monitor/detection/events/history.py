@@ -92,7 +92,7 @@ class Folding:
         """
         controls = _ByRound(one for one in stored if one.role is Role.CONTROL)
         vantages = _ByRound(one for one in stored if one.role is not Role.CONTROL)
-        window = self.policy.ms(self.policy.control_window_seconds)
+        window = self.policy.ms(self.policy.rounds.control_window_seconds)
         for round in rounds:
             # Of earlier rounds only controls are needed.
             near = controls.between(round - window, round) + vantages.between(round, round)
@@ -126,7 +126,7 @@ class Folding:
 
     def _checkpoint(self, round: int) -> None:
         """Keep the state when `round` begins a new checkpoint period."""
-        width = max(1, self.policy.ms(self.policy.checkpoint_seconds))
+        width = max(1, self.policy.ms(self.policy.rounds.checkpoint_seconds))
         if self.state.round >= 0 and self.state.round // width != round // width:
             self.checkpoints.append((self.state.round, states.encode(self.state)))
 
@@ -134,7 +134,7 @@ class Folding:
 def chunks(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:
     """Rounds (ascending) in chunks of at most `most`, none with a gap much wider than the control
     window: measurements in a gap need not be read, and may be many."""
-    window = policy.ms(policy.control_window_seconds)
+    window = policy.ms(policy.rounds.control_window_seconds)
     start = 0
     for end in range(1, len(rounds) + 1):
         if (

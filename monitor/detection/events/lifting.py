@@ -43,7 +43,7 @@ def _most(
 
 def _saw_lately(series: Series, round: int, policy: Policy) -> Sequence[str]:
     """The vantages that saw the block and were heard within a day."""
-    day = policy.ms(policy.expected_voters_seconds)
+    day = policy.ms(policy.confirmation.expected_voters_seconds)
     return [
         probe
         for probe in alarmed(series)
@@ -80,7 +80,7 @@ def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bo
     well = {p for p in saw if cusum.recovered(series.tracks[p], round, policy)}
     if series.is_likely:
         well = _sure_alone(series, well, saw, policy)
-    few = series.is_likely and len(saw) - len(well) < policy.quorum_min_vantages
+    few = series.is_likely and len(saw) - len(well) < policy.quorum.quorum_min_vantages
     if few and _may_end(network, series, well, round, policy):
         return True
     return _most(network, series, well, round, policy)
@@ -116,11 +116,11 @@ def _may_end(
     with those that never saw it and reach the service, or one that has reached it for a day."""
     owners = {network.members[probe].owner for probe in well}
     if well and len(owners.union(_unaffected(network, series, round, policy))) >= (
-        policy.confirm_min_owners
+        policy.confirmation.confirm_min_owners
     ):
         return True
     held = [series.tracks[probe].suspicion for probe in well]
-    lone = policy.ms(policy.lone_seconds)
+    lone = policy.ms(policy.quorum.lone_seconds)
     return any(each is not None and round - each.good_since >= lone for each in held)
 
 
@@ -129,11 +129,11 @@ def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy
     service: volunteers leave, and an event must not stay open because of that."""
     saw = [series.tracks[probe] for probe in alarmed(series)]
     last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
-    if round - last <= policy.ms(policy.lone_seconds):
+    if round - last <= policy.ms(policy.quorum.lone_seconds):
         return False
     owners = _unaffected(network, series, round, policy)
-    enough = len(owners) >= policy.quorum_min_vantages
-    return enough and len(set(owners)) >= policy.confirm_min_owners
+    enough = len(owners) >= policy.quorum.quorum_min_vantages
+    return enough and len(set(owners)) >= policy.confirmation.confirm_min_owners
 
 
 def _unaffected(

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from monitor.detection.events.state import Member, Series, Suspicion, TargetNetwork
 from monitor.detection.model import Fact, State
-from monitor.detection.policy import Policy
+from monitor.detection.policy import OtherHostsPolicy
 
 TOO_FEW = ""
 """Stands for a host that fails: the vantage reached too few others to tell."""
@@ -36,7 +36,9 @@ _ENOUGH = 4
 """Failures of a vantage from which its own share tells whether hosts fail there."""
 
 
-def learnt(usual: dict[str, int], fact: Fact, frozen: bool, policy: Policy) -> dict[str, int]:
+def learnt(
+    usual: dict[str, int], fact: Fact, frozen: bool, policy: OtherHostsPolicy
+) -> dict[str, int]:
     """About how many per mille of the rounds in which a vantage reached the target it did not reach
     a host, by host, after this fact. What different hosts do is not learnt while baselines are
     `frozen`: they may fail for the same reason as the target."""
@@ -56,7 +58,7 @@ def learnt(usual: dict[str, int], fact: Fact, frozen: bool, policy: Policy) -> d
     return kept
 
 
-def unusual(member: Member, fact: Fact, policy: Policy) -> tuple[str, ...]:
+def unusual(member: Member, fact: Fact, policy: OtherHostsPolicy) -> tuple[str, ...]:
     """The hosts that fail beside this failure and do not usually."""
     too_few = (TOO_FEW,) if fact.others_passed < policy.others_min else ()
     if not fact.others_failed:
@@ -69,7 +71,7 @@ def unusual(member: Member, fact: Fact, policy: Policy) -> tuple[str, ...]:
 
 
 def fail_as_well(
-    network: TargetNetwork, series: Series, agreeing: Sequence[str], policy: Policy
+    network: TargetNetwork, series: Series, agreeing: Sequence[str], policy: OtherHostsPolicy
 ) -> bool:
     """Whether the same host, or different ones time and again, fail beside the target at half or
     more of the owners that agree and can tell; and while some of their vantages have failed only a
@@ -96,7 +98,7 @@ def fail_as_well(
     return False
 
 
-def _more_than_counts(host: str, held: Suspicion, policy: Policy) -> int:
+def _more_than_counts(host: str, held: Suspicion, policy: OtherHostsPolicy) -> int:
     """By how many per mille a host failed beside more of a vantage's failures than counts."""
     if host == SEVERAL:
         return 1000 * sum(held.others.values()) // max(1, held.hits) - 2 * policy.others_per_mille

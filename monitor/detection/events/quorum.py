@@ -17,7 +17,7 @@ from monitor.detection.events import baseline, cusum, gates, other_hosts, split,
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.series import DEPTH
 from monitor.detection.events.state import Series, TargetNetwork
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EvidencePolicy, Policy, QuorumPolicy
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +75,12 @@ def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ba
             continue
         if gates.uncorroborated(series, track, round, policy):
             continue
-        nats = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
+        nats = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy.evidence)
         if not nats and usual_hours.is_asleep(member, round, policy):
             continue
         votes.voting.append(probe)
         votes.nats[probe] = nats
-        if nats >= policy.threshold_micronats:
+        if nats >= policy.evidence.threshold_micronats:
             votes.agreeing.append(probe)
     return votes
 
@@ -99,13 +99,13 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
             part = ()  # the whole network is blocked, whatever began before
     total, needs = _quorum(network, layer, voting, nats, owners_needed, policy)
     likely = total >= needs
-    signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy)]
+    signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy.evidence)]
     if likely and len(_owners(network, signing)) >= owners_needed:
         # Of so many owners one signature each is enough to agree.
         agreeing = sorted({*agreeing, *signing})
     owners = _heard(network, series, agreeing)
     # What is left of an isolated failure long ago is no support: it would let the next one confirm.
-    supporting = [probe for probe in voting if nats[probe] >= policy.sample_clip_micronats]
+    supporting = [probe for probe in voting if nats[probe] >= policy.evidence.sample_clip_micronats]
     support = _heard(network, series, supporting)
     alone = [p for p in agreeing if not gates.is_aftermath(network.members[p], round, policy)]
     return Tally(
@@ -121,7 +121,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         needs=needs,
         on_watch=on_watch,
         divided=part,
-        others_fail=other_hosts.fail_as_well(network, series, agreeing, policy),
+        others_fail=other_hosts.fail_as_well(network, series, agreeing, policy.other_hosts),
         aftermath=len(_owners(network, alone)) < min(owners_needed, len(owners)),
     )
 
@@ -140,7 +140,7 @@ def _heard(network: TargetNetwork, series: Series, probes: Sequence[str]) -> dic
 
 
 def _counted(
-    network: TargetNetwork, voting: Sequence[str], nats: Mapping[str, int], policy: Policy
+    network: TargetNetwork, voting: Sequence[str], nats: Mapping[str, int], policy: QuorumPolicy
 ) -> list[int]:
     """The evidence that counts, in micro-nats: of each owner's vantages those with the most."""
     owned: dict[str, list[int]] = {}
@@ -153,8 +153,9 @@ def _counted(
 
 def quorum_owners(owners: int, policy: Policy) -> int:
     """How many of so many owners must agree, that a block is confirmed or that it has ended."""
-    share = -(-policy.quorum_per_mille * owners // 1000)
-    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
+    share = -(-policy.quorum.quorum_per_mille * owners // 1000)
+    confirmation = policy.confirmation
+    return min(confirmation.confirm_most_owners, max(confirmation.confirm_min_owners, share))
 
 
 def _owners_needed(
@@ -169,11 +170,11 @@ def _owners_needed(
     hour at which others are usually off, fewer are enough, as far as all who measure agree: those
     who wait for the night gain nothing, because one who is awake contradicts them."""
     by_day = quorum_owners(_expected(network, series, voting, round, policy), policy)
-    all_agree = all(nats[probe] >= policy.sample_clip_micronats for probe in voting)
-    if by_day <= policy.night_owners or not all_agree:
+    all_agree = all(nats[probe] >= policy.evidence.sample_clip_micronats for probe in voting)
+    if by_day <= policy.confirmation.night_owners or not all_agree:
         return by_day
     awake = _expected(network, series, voting, round, policy, awake=True)
-    return max(policy.night_owners, quorum_owners(awake, policy))
+    return max(policy.confirmation.night_owners, quorum_owners(awake, policy))
 
 
 def _expected(
@@ -195,14 +196,15 @@ def _expected(
         if probe in counting
         or (
             not (awake and usual_hours.is_asleep(member, round, policy))
-            and round - member.round <= policy.ms(policy.expected_voters_seconds)
+            and round - member.round <= policy.ms(policy.confirmation.expected_voters_seconds)
             and gates.eligible(network, member, round, policy)
             and not (
-                (track := series.tracks.get(probe)) and baseline.chronic(track.baseline, policy)
+                (track := series.tracks.get(probe))
+                and baseline.chronic(track.baseline, policy.baseline)
             )
         )
     )
-    return sum(min(count, policy.owner_vantages) for count in owned.values())
+    return sum(min(count, policy.quorum.owner_vantages) for count in owned.values())
 
 
 def _quorum(
@@ -214,35 +216,36 @@ def _quorum(
     policy: Policy,
 ) -> tuple[int, int]:
     """The evidence of the voting vantages, and what they need together, in micro-nats."""
-    counted = _counted(network, voting, nats, policy)
-    signing = len(signature_owners(network, layer, voting, policy))
-    holds = policy.quorum_hold_per_mille if network.layers[layer].likely_since else 1000
+    counted = _counted(network, voting, nats, policy.quorum)
+    signing = len(signature_owners(network, layer, voting, policy.evidence))
+    holds = policy.quorum.quorum_hold_per_mille if network.layers[layer].likely_since else 1000
 
     def needed(per_vantage: int, least: int) -> int:
-        share = policy.quorum_per_mille * len(counted) * per_vantage // 1000
+        share = policy.quorum.quorum_per_mille * len(counted) * per_vantage // 1000
         return max(least, share) * holds // 1000
 
-    least = policy.quorum_min_vantages * policy.threshold_micronats
-    if signing >= policy.confirm_min_owners:
-        least = policy.signature_quorum_micronats
-    total, needs = sum(counted), needed(policy.threshold_micronats, least)
+    least = policy.quorum.quorum_min_vantages * policy.evidence.threshold_micronats
+    if signing >= policy.confirmation.confirm_min_owners:
+        least = policy.quorum.signature_quorum_micronats
+    total, needs = sum(counted), needed(policy.evidence.threshold_micronats, least)
     if total < needs and signing >= owners_needed:
         # Signatures of so many owners: of each vantage one is enough, and no more counts.
-        clip = policy.signature_clip_micronats
-        light, few = sum(min(nat, clip) for nat in counted), policy.quorum_min_vantages * clip
+        clip = policy.evidence.signature_clip_micronats
+        light = sum(min(nat, clip) for nat in counted)
+        few = policy.quorum.quorum_min_vantages * clip
         if light >= needed(clip, few):
             return light, needed(clip, few)
     return total, needs
 
 
-def _signs(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
+def _signs(network: TargetNetwork, layer: str, probe: str, policy: EvidencePolicy) -> bool:
     held = network.layers[layer].tracks[probe].suspicion
     earlier = functools.partial(failed_earlier, network, layer, probe, policy)
     return held is not None and cusum.signature_share_reached(held, policy, earlier)
 
 
 def failed_earlier(
-    network: TargetNetwork, layer: str, probe: str, policy: Policy, since: int
+    network: TargetNetwork, layer: str, probe: str, policy: EvidencePolicy, since: int
 ) -> int:
     """Recent failures of the whole target at earlier steps, in other measurements than the newest
     that failed here and none of them before `since` (Unix ms): what reads a name or forges an
@@ -262,7 +265,7 @@ def failed_earlier(
     return count
 
 
-def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
+def has_signature(network: TargetNetwork, layer: str, probe: str, policy: EvidencePolicy) -> bool:
     """Whether enough failures of a vantage have a signature."""
     held = network.layers[layer].tracks[probe].suspicion
     earlier = functools.partial(failed_earlier, network, layer, probe, policy)
@@ -273,14 +276,17 @@ def signed(network: TargetNetwork, layer: str, probes: Sequence[str], policy: Po
     """Whether these vantages' failures have signatures: at enough owners, and more than two of
     them."""
     series = network.layers[layer]
-    signing = [probe for probe in probes if _signs(network, layer, probe, policy)]
+    signing = [probe for probe in probes if _signs(network, layer, probe, policy.evidence)]
     owners = _owners(network, signing)
     signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
-    return len(owners) >= policy.confirm_min_owners and signatures > cusum.SIGNATURES_ENOUGH
+    return (
+        len(owners) >= policy.confirmation.confirm_min_owners
+        and signatures > cusum.SIGNATURES_ENOUGH
+    )
 
 
 def signature_owners(
-    network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy
+    network: TargetNetwork, layer: str, probes: Sequence[str], policy: EvidencePolicy
 ) -> set[str]:
     """Owners of those of these vantages whose failures have signatures."""
     return _owners(network, (probe for probe in probes if _signs(network, layer, probe, policy)))
@@ -289,9 +295,9 @@ def signature_owners(
 def may_rise(series: Series, policy: Policy) -> bool:
     """Whether there is enough evidence for anything but a tally that changes nothing."""
     least = min(
-        policy.threshold_micronats,
-        policy.signature_quorum_micronats,
-        policy.quorum_min_vantages * policy.signature_clip_micronats,
+        policy.evidence.threshold_micronats,
+        policy.quorum.signature_quorum_micronats,
+        policy.quorum.quorum_min_vantages * policy.evidence.signature_clip_micronats,
     )
     held = [track.suspicion for track in series.tracks.values() if track.suspicion is not None]
     return bool(held) and (
@@ -322,7 +328,7 @@ def weigh(
     return SeriesEvidence(
         agreeing=len(tally.agreeing),
         quorum=tally.likely,
-        part_agrees=len(part) >= policy.confirm_min_owners,
+        part_agrees=len(part) >= policy.confirmation.confirm_min_owners,
         held=_has_held(series, tally, round, policy),
         divided=bool(tally.divided),
         others_fail=tally.others_fail,
@@ -349,14 +355,16 @@ def _has_held(series: Series, tally: Tally, round: int, policy: Policy) -> bool:
     new: what was seen before is out of date."""
     if not series.known_since or len(tally.heard) < tally.owners_needed:
         return False
-    hold, spread = policy.confirm_plain_seconds, 2 * policy.retest_round_seconds
+    hold = policy.confirmation.confirm_plain_seconds
+    spread = 2 * policy.retests.retest_round_seconds
     if tally.signature:
         # In so short a time, who has just failed is not asked again before the residual time ends.
-        hold, spread = policy.confirm_signature_seconds, policy.residual_seconds
+        hold = policy.confirmation.confirm_signature_seconds
+        spread = policy.rounds.residual_seconds
     waited = tally.heard[-1] - series.known_since
     renewed = tally.heard[-tally.owners_needed] - series.known_since
     return (
         round - series.likely_since >= policy.ms(hold)
-        and waited >= policy.ms(hold - policy.retest_round_seconds)
+        and waited >= policy.ms(hold - policy.retests.retest_round_seconds)
         and renewed >= policy.ms(hold - spread)
     )

@@ -66,9 +66,9 @@ class AskLimits(msgspec.Struct, frozen=True, kw_only=True):
 def for_beginnings(policy: Policy) -> AskLimits:
     """The limits on retests because a block may have begun."""
     return AskLimits(
-        most=policy.retest_most,
-        pause=policy.ms(max(policy.retest_pause_seconds, policy.residual_seconds)),
-        asker_most=policy.retest_asker_most,
+        most=policy.retests.retest_most,
+        pause=policy.ms(max(policy.retests.retest_pause_seconds, policy.rounds.residual_seconds)),
+        asker_most=policy.retests.retest_asker_most,
     )
 
 
@@ -76,16 +76,16 @@ def for_ends(policy: Policy) -> AskLimits:
     """The limits on retests because a block may have ended. Who reached the service triggered no
     censor, and who failed refuses by itself until the residual time is over."""
     return AskLimits(
-        most=policy.end_retest_most,
-        pause=policy.ms(policy.end_retest_pause_seconds),
-        asker_most=policy.end_retest_asker_most,
+        most=policy.ending.end_retest_most,
+        pause=policy.ms(policy.ending.end_retest_pause_seconds),
+        asker_most=policy.ending.end_retest_asker_most,
     )
 
 
 def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy: Policy) -> Asked:
     """`asked` with these places added at `now`, without entries that are too old to matter."""
-    hour = now - policy.ms(policy.retest_window_seconds)
-    day = now - policy.ms(policy.retest_asker_seconds)
+    hour = now - policy.ms(policy.retests.retest_window_seconds)
+    day = now - policy.ms(policy.retests.retest_asker_seconds)
     askers = {
         probe: lately
         for probe, requests in asked.askers.items()
@@ -130,7 +130,7 @@ def allowed(
                     (-nats, place, Question(probe, whom, slow))
                 )
                 break
-    most = policy.retest_targets
+    most = policy.retests.retest_targets
     return {
         place: question
         for _, candidates in sorted(by_network.items())
@@ -142,7 +142,7 @@ def _may_retest(
     times: Sequence[int], apart: Sequence[int], limits: AskLimits, now: int, policy: Policy
 ) -> bool:
     """`times`: when the place was asked; `apart`: those of them after which it takes a pause."""
-    oldest = now - policy.ms(policy.retest_window_seconds)
+    oldest = now - policy.ms(policy.retests.retest_window_seconds)
     lately = sum(at > oldest for at in times)
     return lately < limits.most and all(now - at >= limits.pause for at in apart)
 
@@ -150,7 +150,7 @@ def _may_retest(
 def _allowance(asked: Asked, probe: str, limits: AskLimits, now: int, policy: Policy) -> int:
     """How many more requests a vantage may cause: one that always fails, for some reason of its
     own or on purpose, must not use up the traffic of the others."""
-    oldest = now - policy.ms(policy.retest_asker_seconds)
+    oldest = now - policy.ms(policy.retests.retest_asker_seconds)
     return limits.asker_most - sum(at > oldest for at, _ in asked.askers.get(probe, ()))
 
 
@@ -159,6 +159,6 @@ def _leaves_some(
 ) -> bool:
     """Whether half of a place's requests are left for others: one that fails in every round, which
     others have answered many times, must not be why a block of all is not asked about."""
-    oldest = now - policy.ms(policy.retest_window_seconds)
+    oldest = now - policy.ms(policy.retests.retest_window_seconds)
     caused = sum(at > oldest and where == place for at, where in asked.askers.get(probe, ()))
     return 2 * caused < limits.most

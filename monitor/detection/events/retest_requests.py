@@ -44,17 +44,17 @@ def _open_questions(state: ServiceState, policy: Policy, now: int) -> Iterator[O
         if network.inhibited_until >= state.round or not strategy_of(network.source).is_asked:
             continue
         reasons = dict.fromkeys(_down_alone(network, now, policy), 1)
-        few, slow = len(network.members) > policy.retest_vantages, False
+        few, slow = len(network.members) > policy.retests.retest_vantages, False
         for layer, series in network.layers.items():
             if suspected(series):
                 probes = _reasons(network, layer, state.round, now, policy)
                 for probe in probes:
                     slow |= cusum.saw_throttling(series.tracks[probe])
-                    nats = max(1, cusum.evidence(series.tracks[probe], policy))
+                    nats = max(1, cusum.evidence(series.tracks[probe], policy.evidence))
                     reasons[probe] = max(nats, reasons.get(probe, 0))
                 # A quorum must hold at most of its vantages; that is rare.
                 owners = {network.members[probe].owner for probe in probes}
-                few &= len(owners) < policy.confirm_min_owners and not series.is_likely
+                few &= len(owners) < policy.confirmation.confirm_min_owners and not series.is_likely
         # Whoever is offline cannot answer; the retests of the hour are for when they are back.
         if reasons and not gates.dark([network], state.round, policy):
             ordered = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
@@ -73,7 +73,7 @@ def _down_alone(network: TargetNetwork, now: int, policy: Policy) -> Sequence[st
     just = [
         probe
         for probe in down
-        if now - network.members[probe].round < policy.ms(policy.retest_pause_seconds)
+        if now - network.members[probe].round < policy.ms(policy.retests.retest_pause_seconds)
         and gates.eligible(network, network.members[probe], now, policy)
     ]
     return just if len(down) == 1 else ()
@@ -99,8 +99,8 @@ def _a_few(
         by_owner[owner] = by_owner.get(owner, 0) + 1
         ranked.append((by_owner[owner], probe))
     ranked.sort(key=lambda candidate: candidate[0])
-    chosen = tuple(probe for _, probe in ranked[: policy.retest_vantages])
-    return chosen if len(chosen) == policy.retest_vantages else ()
+    chosen = tuple(probe for _, probe in ranked[: policy.retests.retest_vantages])
+    return chosen if len(chosen) == policy.retests.retest_vantages else ()
 
 
 def _reasons(
@@ -117,11 +117,11 @@ def _reasons(
     probes = [
         probe
         for probe, track in series.tracks.items()
-        if cusum.evidence(track, policy) > 0
+        if cusum.evidence(track, policy.evidence) > 0
         and gates.may_vote(network, network.members[probe], track, round, policy)
         and not _is_answered(network, series, probe, round, policy)
     ]
-    enough = len(probes) * 1000 >= policy.suspect_per_mille * len(series.tracks)
+    enough = len(probes) * 1000 >= policy.retests.suspect_per_mille * len(series.tracks)
     return probes if enough else ()
 
 
@@ -132,9 +132,10 @@ def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -
     if not network.layers[layer].is_likely:
         return 0
     tally = quorum.tally(network, layer, round, policy)
-    signed = quorum.signature_owners(network, layer, tally.voting, policy)
-    hold = policy.confirm_signature_seconds if signed else policy.confirm_plain_seconds
-    return policy.ms(hold - policy.retest_round_seconds)
+    signed = quorum.signature_owners(network, layer, tally.voting, policy.evidence)
+    confirmation = policy.confirmation
+    hold = confirmation.confirm_signature_seconds if signed else confirmation.confirm_plain_seconds
+    return policy.ms(hold - policy.retests.retest_round_seconds)
 
 
 def _is_answered(
@@ -147,7 +148,7 @@ def _is_answered(
     held, failed = track.suspicion, track.last_bad
     if held is None or track.last_good >= failed:
         return True
-    if round - failed > policy.ms(policy.silent_seconds):
+    if round - failed > policy.ms(policy.rounds.silent_seconds):
         return True
     owner = network.members[probe].owner
     others = [
@@ -159,4 +160,4 @@ def _is_answered(
     is_new = failed == min(onset for onset in held.onsets if onset)
     since = failed + 1 if is_new else failed
     well = sum(other.last_good >= since and other.last_good > other.last_bad for other in others)
-    return well >= min(policy.quorum_min_vantages, len(others)) > 0
+    return well >= min(policy.quorum.quorum_min_vantages, len(others)) > 0

@@ -51,7 +51,7 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
             for series in network.layers.values()
             if (track := series.tracks.get(probe)) is not None
         )
-        usual = other_hosts.learnt(usual, fact, frozen, policy)
+        usual = other_hosts.learnt(usual, fact, frozen, policy.other_hosts)
     network.members[probe] = Member(
         owner=fact.owner,
         enrolled=fact.enrolled,
@@ -89,7 +89,7 @@ def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy
 
 def _mixed(network: TargetNetwork, probe: str, fact: Fact, inhibited: bool, policy: Policy) -> None:
     member = network.members[probe]
-    echo = fact.started - member.failed_at <= policy.ms(policy.residual_seconds)
+    echo = fact.started - member.failed_at <= policy.ms(policy.rounds.residual_seconds)
     deepest = -1
     for finding in findings(fact):
         if not finding.blocked:
@@ -135,7 +135,9 @@ def _good(network: TargetNetwork, layer: str, probe: str, round: int, policy: Po
         learnt = baseline.learn(track.baseline, round, False, policy)
         series.tracks[probe] = Track(learnt, round, track.last_bad, None)
         return
-    series = network.layers[layer] = ending.after_success(series, probe, track, round, policy)
+    series = network.layers[layer] = ending.after_success(
+        series, probe, track, round, policy.baseline
+    )
     track = cusum.succeed(track, round, policy)
     series.tracks[probe] = _learnt(series, track, round, False, policy)
 
@@ -164,10 +166,10 @@ def _bad(
             technique=str(named or ""),
             part=verdict.state is not State.BLOCKED,
             heard=fact.received or fact.started,
-            others=other_hosts.unusual(network.members[probe], fact, policy),
+            others=other_hosts.unusual(network.members[probe], fact, policy.other_hosts),
             contrasts=contrasts.of_failure(fact),
         )
-        is_signed = failure.weight >= policy.signature_micronats
+        is_signed = failure.weight >= policy.evidence.signature_micronats
         series = ending.after_failure(series, probe, track, is_signed, policy)
         network.layers[finding.layer.value] = series
         track = cusum.fail(track, round, failure, policy)
@@ -187,7 +189,7 @@ def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Poli
 def _frozen(series: Series, track: Track, round: int, policy: Policy) -> bool:
     """Whether what happens now must not become usual: it may be a block."""
     held = track.suspicion
-    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
+    if held is not None and (held.alarmed or max(held.sums) >= policy.evidence.threshold_micronats):
         return not gates.uncorroborated(series, track, round, policy)
     return series.likely_since > 0
 

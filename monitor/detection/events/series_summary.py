@@ -81,10 +81,10 @@ def supported(summaries: Sequence[SeriesSummary], round: int, policy: Policy) ->
         for probe in alarmed(summary.series):
             track = summary.series.tracks[probe]
             held, member = track.suspicion, summary.network.members[probe]
-            recent = max(policy.ms(policy.silent_seconds), 3 * member.interval)
+            recent = max(policy.ms(policy.rounds.silent_seconds), 3 * member.interval)
             if held is None or round - track.last_bad > recent:
                 continue
-            nats = cusum.evidence(track, policy)
+            nats = cusum.evidence(track, policy.evidence)
             named = sum(held.techniques.values())
             for technique, weight in held.techniques.items():
                 if technique:
@@ -188,7 +188,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         nats=tuple(
             (probe, nats)
             for probe, track in sorted(held.items())
-            if (nats := cusum.evidence(track, policy)) > 0
+            if (nats := cusum.evidence(track, policy.evidence)) > 0
         ),
         watch=tuple(
             (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
@@ -201,7 +201,7 @@ def _known_owners(
     network: TargetNetwork, probes: Sequence[str], round: int, policy: Policy
 ) -> set[str]:
     """The owners of these vantages whom the monitor has known for long."""
-    oldest = round - policy.ms(policy.known_seconds)
+    oldest = round - policy.ms(policy.quorum.known_seconds)
     members = (network.members[probe] for probe in probes)
     return {member.owner for member in members if member.enrolled <= oldest}
 
@@ -226,15 +226,15 @@ def against(
     elsewhere = any(summary.reached_elsewhere for summary in summaries)
     remarks = {
         "failing_elsewhere": any(others),
-        "few_vantages": len(tally.voting) < policy.country_min_vantages,
+        "few_vantages": len(tally.voting) < policy.gates.country_min_vantages,
         "no_other_network": not elsewhere,
         "network_divided": all(summary.tally.divided for summary in summaries),
         "others_fail": any(summary.tally.others_fail for summary in summaries),
         "one_network": len({summary.network.asn for summary in summaries}) == 1,
-        "one_owner": len(tally.owners) < policy.confirm_min_owners,
+        "one_owner": len(tally.owners) < policy.confirmation.confirm_min_owners,
         "since_outage": any(summary.tally.aftermath for summary in summaries),
         "untyped": not any(
-            quorum.has_signature(network, best.layer, probe, policy)
+            quorum.has_signature(network, best.layer, probe, policy.evidence)
             for probe in alarmed(best.series)
         ),
     }

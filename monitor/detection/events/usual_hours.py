@@ -24,7 +24,7 @@ def after_report(hours: int, last: int, interval: int, round: int, policy: Polic
     first, now = last // hour, round // hour
     if now <= first:
         return hours
-    was_there = round - last <= max(policy.ms(policy.sleep_seconds), 3 * interval)
+    was_there = round - last <= max(policy.ms(policy.confirmation.sleep_seconds), 3 * interval)
     for number in range(max(first + 1, now - HOURS * (MOST + 1)), now):
         hours = _counted(hours, number % HOURS, was_there)
     return _counted(hours, now % HOURS, True)

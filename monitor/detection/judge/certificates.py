@@ -17,7 +17,7 @@ from monitor.detection.layers.tls import OWN_CERTIFICATE, UNTOLD
 from monitor.detection.model import Fact
 from monitor.detection.observed.certificate import ShownBy, shown_by
 from monitor.detection.observed.kinds import CERTIFICATE_KINDS, tls_kind
-from monitor.detection.policy import Policy
+from monitor.detection.policy import GatesPolicy
 from probes.wire.measurement import Measurement
 from probes.wire.observation import TLSHandshake
 
@@ -54,7 +54,7 @@ def untold(facts: list[Fact], place: int, measurement: Measurement) -> UntoldCer
     return UntoldCertificates(facts, place, frozenset(shown))
 
 
-def tell(certificates: Sequence[UntoldCertificates], policy: Policy) -> None:
+def tell(certificates: Sequence[UntoldCertificates], policy: GatesPolicy) -> None:
     """Put a verdict that says so in place of those on the service's own certificates."""
     told = [
         mine
@@ -71,7 +71,7 @@ def tell(certificates: Sequence[UntoldCertificates], policy: Policy) -> None:
 
 
 def _is_own(
-    mine: UntoldCertificates, certificates: Sequence[UntoldCertificates], policy: Policy
+    mine: UntoldCertificates, certificates: Sequence[UntoldCertificates], policy: GatesPolicy
 ) -> bool:
     owners = {
         other.fact.owner

@@ -128,7 +128,7 @@ class SharedEvidence:
         round, in order of time: on request or in their own rounds."""
         key = target, round
         if (sightings := self._sightings.get(key)) is None:
-            oldest = round - self._policy.ms(self._policy.control_window_seconds)
+            oldest = round - self._policy.ms(self._policy.rounds.control_window_seconds)
             sightings = self._sightings[key] = [
                 self._sighting.get(control.id) or self._seen(control)
                 for control in self._by_target.get(target, ())
@@ -145,7 +145,7 @@ class SharedEvidence:
         return sighting
 
     def _chosen(self, measured: Measurement | Recognised) -> Controls:
-        window = self._policy.ms(self._policy.control_window_seconds)
+        window = self._policy.ms(self._policy.rounds.control_window_seconds)
         online = [
             control
             for control, _ in nearest_controls(
@@ -177,14 +177,14 @@ def is_valid(control: Measurement, measured: Measurement | Recognised, policy: P
         return age == 0
     if measured.retest and not control.retest:
         apart = abs(measured.started - control.started)
-        return apart <= policy.ms(policy.retest_round_seconds)
+        return apart <= policy.ms(policy.retests.retest_round_seconds)
     if control.retest is not measured.retest:
         return False
     if control.retest:
         # Probes accept no retest earlier (`probes.rounds.retests.RESIDUAL_PART`), less the
         # lengths of both rounds.
-        return age < policy.ms(policy.residual_seconds - policy.retest_round_seconds)
-    return age < control.interval_ms and age <= policy.ms(policy.control_window_seconds)
+        return age < policy.ms(policy.rounds.residual_seconds - policy.retests.retest_round_seconds)
+    return age < control.interval_ms and age <= policy.ms(policy.rounds.control_window_seconds)
 
 
 def nearest_controls(

@@ -181,7 +181,7 @@ def window(
     until = now
     if newest is not None:
         until = min(now, newest + interval)
-        if now - until > 3 * interval + policy.ms(policy.round_close_seconds):
+        if now - until > 3 * interval + policy.ms(policy.rounds.round_close_seconds):
             until = now
     spans = [policy.ms(each) for each in SPANS]
     need = until - oldest if oldest is not None else 0

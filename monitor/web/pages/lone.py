@@ -12,7 +12,7 @@ from typing import NamedTuple
 from monitor.detection.all_rules import rule_named
 from monitor.detection.events.present import PresentState, worst
 from monitor.detection.model import State
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EvidencePolicy
 from monitor.text import words
 from monitor.text.language import _, n_
 from probes.wire.measurement import function_of, service_of
@@ -46,7 +46,7 @@ class Lone(NamedTuple):
     """Failures with a signature, other failures, the rest."""
 
 
-def has_signature(row: PresentState, policy: Policy) -> bool:
+def has_signature(row: PresentState, policy: EvidencePolicy) -> bool:
     """Whether the rule that decided has a signature (`monitor.detection.rule`)."""
     rule = rule_named(row.rule)
     return _fails(row) and rule is not None and rule.weight >= policy.signature_micronats
@@ -56,7 +56,9 @@ def _fails(row: PresentState) -> bool:
     return row.state is not State.OK and row.state not in _UNTOLD
 
 
-def lone(states: Sequence[PresentState], names: Mapping[str, str], policy: Policy) -> Lone | None:
+def lone(
+    states: Sequence[PresentState], names: Mapping[str, str], policy: EvidencePolicy
+) -> Lone | None:
     """What the present states of a lone vantage tell; None while there are none."""
     if not states:
         return None

@@ -112,6 +112,6 @@ def _heading(wanted: Filter, names: Mapping[str, str]) -> str:
 async def nearest_control(site: Site, stored: Stored) -> Stored | None:
     """The control's measurement of the same target in the same round, or in the nearest round
     before it within the policy's window."""
-    window = site.policy.ms(site.policy.control_window_seconds)
+    window = site.policy.ms(site.policy.rounds.control_window_seconds)
     async with site.database.reading() as connection:
         return await newest_of_controls(connection, stored.measurement, window)

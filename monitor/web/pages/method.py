@@ -5,7 +5,7 @@ is generated from the code that uses it; values of the policy are explained by t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from aiohttp import web
 from monitor.detection.all_rules import ALL_RULES, RULES_VERSION
 from monitor.detection.judge import target
 from monitor.detection.model import Layer, State, Technique, layer_of
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EvidencePolicy, Policy
 from monitor.interop.csv_text import csv_text
 from monitor.text import words
 from monitor.text.language import _
@@ -29,7 +29,7 @@ async def page(request: web.Request) -> web.Response:
     policy = site_of(request).policy
     values = {
         "title": _("Method"),
-        "rules": rules(policy),
+        "rules": rules(policy.evidence),
         "techniques": techniques(),
         "settings": settings(policy),
         "states": words.TABLES["state_meanings"],
@@ -48,7 +48,7 @@ async def as_csv(request: web.Request) -> web.Response:
     """One row a rule."""
     rows = (
         [" ".join(x) if isinstance(x, tuple) else x for x in msgspec.structs.astuple(rule)]
-        for _heading, found in rules(site_of(request).policy)
+        for _heading, found in rules(site_of(request).policy.evidence)
         for rule in found
     )
     return csv_file("rules", csv_text([RuleText.__struct_fields__, *rows]), PUBLIC)
@@ -95,7 +95,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     said: str
 
 
-def rules(policy: Policy) -> Sequence[tuple[str, Sequence[RuleText]]]:
+def rules(policy: EvidencePolicy) -> Sequence[tuple[str, Sequence[RuleText]]]:
     """(heading, rules in the order in which they are tried), by layer."""
     by_layer: dict[Layer | None, list[RuleText]] = {}
     for rule in ALL_RULES:
@@ -126,7 +126,7 @@ def rules(policy: Policy) -> Sequence[tuple[str, Sequence[RuleText]]]:
     ]
 
 
-def weight(micronats: int, policy: Policy) -> str:
+def weight(micronats: int, policy: EvidencePolicy) -> str:
     """How much a rule counts, in words."""
     if micronats == 0:
         return _("does not indicate blocking")
@@ -154,15 +154,18 @@ def techniques() -> Sequence[TechniqueText]:
 
 def settings(policy: Policy) -> Sequence[Setting]:
     """Every value of the policy, in the order of the code."""
-    written = field_meanings(Policy)
+    written = policy_meanings()
     return [
-        Setting(
-            name=name,
-            value=_value(name, getattr(policy, name), policy),
-            said=written[name],
-        )
-        for name in Policy.__struct_fields__
+        Setting(name=name, value=_value(name, value, policy), said=written[name])
+        for name, value in policy.values().items()
     ]
+
+
+def policy_meanings() -> Mapping[str, str]:
+    """Every value of the policy by its name, in words."""
+    groups = (type(getattr(Policy(), name)) for name in Policy.__struct_fields__)
+    kinds = (Policy, *(group for group in groups if issubclass(group, msgspec.Struct)))
+    return {name: text for kind in kinds for name, text in field_meanings(kind).items()}
 
 
 def _value(name: str, value: Any, policy: Policy) -> str:
@@ -180,10 +183,10 @@ def everything(policy: Policy) -> dict[str, Any]:
     """Everything, for JSON."""
     return {
         "rules_version": RULES_VERSION,
-        "rules": [rule for _, found in rules(policy) for rule in found],
+        "rules": [rule for _, found in rules(policy.evidence) for rule in found],
         "techniques": techniques(),
         "states": words.TABLES["state_meanings"],
-        "policy": policy,
+        "policy": policy.values(),
         "gates": words.GATES,
         "evidence": words.EVIDENCE,
     }

@@ -68,7 +68,7 @@ async def page(request: web.Request) -> web.Response:
         "watching": bool(vantages),
         "missing": missing(vantages, controls, last is not None),
         "names": names,
-        "lone": lone(present.states(), names, site.policy)
+        "lone": lone(present.states(), names, site.policy.evidence)
         if len(vantages) == 1 and not controls
         else None,
     }

@@ -17,14 +17,14 @@ pytestmark = pytest.mark.needs("promtool")
 
 
 def test_names_follow_the_convention() -> None:
-    for recording in promql.recordings(Policy()):
+    for recording in promql.recordings(Policy().alerting):
         assert re.fullmatch(r"[a-z_]+:reachwatch_[a-z_]+:[a-z_]+", recording.name)
 
 
 def test_only_metrics_that_exist_are_asked_for() -> None:
     known = {each.name for each in vars(families).values() if isinstance(each, MetricFamily)}
-    recorded = {recording.name for recording in promql.recordings(Policy())}
-    texts = [recording.expr for recording in promql.recordings(Policy())]
+    recorded = {recording.name for recording in promql.recordings(Policy().alerting)}
+    texts = [recording.expr for recording in promql.recordings(Policy().alerting)]
     texts += [promql.transition(Policy(), "closed"), promql.VANTAGES_TEXT, promql.SINCE_TEXT]
     for text in texts:
         for word in re.findall(r"[a-z_]*:?reachwatch_[a-z_]+:?[a-z_]*", text):

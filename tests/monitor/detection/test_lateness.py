@@ -26,7 +26,7 @@ from tests.monitor.detection.worlds import (
 )
 
 CLOSES = deadline(START, INTERVAL, POLICY)
-MARGIN = POLICY.ms(POLICY.late_seconds)
+MARGIN = POLICY.ms(POLICY.rounds.late_seconds)
 SPOOLED = 40 * 60_000
 
 

@@ -103,7 +103,7 @@ def test_machines_of_one_owner_do_not_outvote_the_others() -> None:
     silent = [vantage(HOUR, owner="laboratory") for _ in range(20)]
     here = judge(*silent, vantage())
     assert here.condition is Condition.OK
-    assert here.witnesses[Word.NO_WORD] == POLICY.owner_vantages
+    assert here.witnesses[Word.NO_WORD] == POLICY.quorum.owner_vantages
     # An owner with one machine that reports is heard.
     assert judge(*silent, vantage(owner="laboratory")).condition is Condition.OK
 

@@ -141,9 +141,9 @@ async def test_counts_of_recent_requests(tmp_path: Path) -> None:
                     )
                 )
                 await eventually(lambda expected=2 * n: publisher.requested >= expected)
-                now += 1000 * POLICY.retest_window_seconds // 2
+                now += 1000 * POLICY.retests.retest_window_seconds // 2
             assert publisher.counts() == (4, 2)
-            now += 1000 * POLICY.retest_window_seconds // 2
+            now += 1000 * POLICY.retests.retest_window_seconds // 2
             assert publisher.counts() == (4, 0)
             running.cancel()
 
@@ -186,7 +186,10 @@ def test_an_open_question_is_asked_again_by_its_own_clock() -> None:
         for at in range(now, now + 300_000, 1000)
         if tracker.due(world.state, at, new_round=False)
     ]
-    pause, look = WORLD_POLICY.ms(WORLD_POLICY.retest_pause_seconds), WORLD_POLICY.ms(CHECK_SECONDS)
+    pause, look = (
+        WORLD_POLICY.ms(WORLD_POLICY.retests.retest_pause_seconds),
+        WORLD_POLICY.ms(CHECK_SECONDS),
+    )
     assert [times[0], len(times)] == [now, 2]
     assert pause <= times[1] - times[0] < pause + look
 
@@ -195,7 +198,7 @@ def test_a_control_in_the_network_itself_is_asked_as_well() -> None:
     world = World(vantages(10)).quiet().run(1, by_probe({"p-ru64501-0": blocked()}))
     tracker, now = RetestTracker(WORLD_POLICY), world.state.round + INTERVAL
     (few,) = tracker.due(world.state, now, new_round=True).values()
-    assert len(few.whom) == WORLD_POLICY.retest_vantages
+    assert len(few.whom) == WORLD_POLICY.retests.retest_vantages
     tracker = RetestTracker(WORLD_POLICY)
     (control,) = {p for p in PEOPLE if p.country == "DE"}
     here = replace(control, country="RU", asn=64501)
@@ -219,7 +222,7 @@ def test_throughput_is_asked_of_everybody_when_one_saw_throttling() -> None:
 def test_an_old_state_requests_nothing() -> None:
     world, tracker, now = first_failure()
     late = WORLD_POLICY.ms(
-        WORLD_POLICY.control_window_seconds + 2 * WORLD_POLICY.round_close_seconds
+        WORLD_POLICY.rounds.control_window_seconds + 2 * WORLD_POLICY.rounds.round_close_seconds
     )
     assert tracker.due(world.state, world.state.round + late + 1, new_round=True) == {}
     assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
@@ -237,7 +240,7 @@ def test_active_controls_of_the_target_are_included() -> None:
     }
     # A control that has been silent for longer than the window is left out.
     world, tracker, now = first_failure()
-    long_ago = world.state.round - WORLD_POLICY.ms(WORLD_POLICY.control_window_seconds) - 1
+    long_ago = world.state.round - WORLD_POLICY.ms(WORLD_POLICY.rounds.control_window_seconds) - 1
     tracker.record_controls(rounds([0], target=TARGET, start=long_ago))
     assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
 
@@ -292,10 +295,10 @@ def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
         for at in range(since, since + 450_000, 1000)
         if tracker.due(world.state, at, new_round=False)
     ]
-    hold = since + WORLD_POLICY.ms(WORLD_POLICY.confirm_signature_seconds)
+    hold = since + WORLD_POLICY.ms(WORLD_POLICY.confirmation.confirm_signature_seconds)
     assert len(times) == 1
     assert (
-        hold - (1 - LATEST_START) * WORLD_POLICY.ms(WORLD_POLICY.retest_round_seconds)
+        hold - (1 - LATEST_START) * WORLD_POLICY.ms(WORLD_POLICY.retests.retest_round_seconds)
         <= times[0]
         < hold
     )

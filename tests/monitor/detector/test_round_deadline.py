@@ -108,7 +108,7 @@ def test_who_misses_a_round_is_waited_for_only_so_long() -> None:
     missing, other = PEOPLE[:2]
     before = in_minute(0, [0], missing, 30) + in_minute(0, range(13), other, 3)
     assert not delivered(START + 30 * INTERVAL, before)
-    late = POLICY.ms(POLICY.round_wait_seconds + POLICY.round_close_seconds)
+    late = POLICY.ms(POLICY.rounds.round_wait_seconds + POLICY.rounds.round_close_seconds)
     assert not delivered(START + 30 * INTERVAL, before, late)
     assert delivered(START + 33 * INTERVAL, before)
 

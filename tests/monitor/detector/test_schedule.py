@@ -19,7 +19,7 @@ MINUTE = 60_000
 NOW = 1_790_000_000_000
 FOLDED = NOW - 10 * MINUTE
 RESTS = Rest(NOW - 1, NOW + 1)
-RECENT = 2 * POLICY.ms(POLICY.checkpoint_seconds)
+RECENT = 2 * POLICY.ms(POLICY.rounds.checkpoint_seconds)
 
 
 def progress(
@@ -60,7 +60,7 @@ def test_which_services_are_looked_at(of: ServiceProgress, is_due: bool) -> None
 
 
 ROUNDS = [StoredRound(NOW - n * MINUTE, MINUTE, 5) for n in (3, 2, 1)]
-OVER_AT = NOW + POLICY.ms(POLICY.round_close_seconds)
+OVER_AT = NOW + POLICY.ms(POLICY.rounds.round_close_seconds)
 """When the last of ROUNDS is over at the latest."""
 
 

@@ -56,7 +56,7 @@ def test_more_evidence_alone_is_no_new_transitions() -> None:
 
 
 def test_what_only_old_facts_say_waits() -> None:
-    new, limit = told(OPENED, LIKELY), Policy().ms(Policy().silent_seconds)
+    new, limit = told(OPENED, LIKELY), Policy().ms(Policy().rounds.silent_seconds)
     networks = {
         str(n): TargetNetwork(
             "wechat/messaging", "RU", 64501, "probe", {"p": Member("o", 0, interval, 0, "bad")}

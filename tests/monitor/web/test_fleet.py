@@ -131,7 +131,9 @@ async def test_statuses(site: Site) -> None:
     assert status(site, ROW, off, State.OK) == "online"
     assert status(site, ROW, State.OK, offset=30_000) == "online"
     assert status(site, ROW, State.OK, offset=-30_001) == "degraded"
-    silent = replace(ROW, last_seen=world.NOW - site.policy.ms(site.policy.silent_seconds) - 1)
+    silent = replace(
+        ROW, last_seen=world.NOW - site.policy.ms(site.policy.rounds.silent_seconds) - 1
+    )
     assert status(site, silent, off) == "silent"
     assert status(site, replace(ROW, last_seen=None)) == "silent"
     assert status(site, replace(ROW, revoked=1)) == "revoked"

@@ -46,7 +46,7 @@ async def test_a_lag_of_the_conclusions_is_a_sentence_on_every_page(
     world_file: Path, tmp_path: Path
 ) -> None:
     async with opened(world_file, tmp_path) as site, client(site) as web:
-        interval, close = world.INTERVAL, 1000 * site.policy.round_close_seconds
+        interval, close = world.INTERVAL, 1000 * site.policy.rounds.round_close_seconds
         due = world.START + 2 * interval + close
         assert not conclusions_lag(site, due + interval, world.START)
         assert not conclusions_lag(site, due + interval, None)

@@ -20,7 +20,7 @@ from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
 from monitor.detection.model import Event
-from monitor.detection.policy import Policy
+from monitor.detection.policy import ImportedPolicy, Policy
 
 _CERTIFICATE = "tls.mitm"
 
@@ -36,7 +36,7 @@ def weigh(
     """Raise the alarm of a series whose evidence is enough; return what it shows."""
     series, agreeing, supported = network.layers[layer], 0, False
     # In the hours of a known block in other networks, less is needed.
-    joins = memory.fails_together(network.runs, policy)
+    joins = memory.fails_together(network.runs, policy.imported)
     for probe, track in list(series.tracks.items()):
         held = track.suspicion
         # A success raises no alarm, whatever evidence is left.
@@ -61,14 +61,14 @@ def weigh(
 
 def _is_enough(track: Track, held: Suspicion, joins: bool, policy: Policy) -> bool:
     """Whether a suspicion is enough for an alarm. `joins`: others of a known block fail with it."""
-    needs = policy.threshold_micronats if joins else policy.imported_micronats
-    if max(held.sums) < needs or not (joins or _dense_enough(held, policy)):
+    needs = policy.evidence.threshold_micronats if joins else policy.imported.imported_micronats
+    if max(held.sums) < needs or not (joins or _dense_enough(held, policy.imported)):
         return False
     member = densest(held)
     if not held.befores[member] or not _worked_before(track, policy):
         return False
     # In a shorter time it was perhaps one volunteer who tried several times.
-    return track.last_bad - held.onsets[member] >= policy.ms(policy.imported_span_seconds)
+    return track.last_bad - held.onsets[member] >= policy.ms(policy.imported.imported_span_seconds)
 
 
 def _outlasts_outages(
@@ -78,7 +78,7 @@ def _outlasts_outages(
     # After an outage some networks recover later than others.
     since = max(onset, elsewhere.recovery(state, network, onset))
     return (
-        round - since >= policy.ms(policy.outage_seconds)
+        round - since >= policy.ms(policy.gates.outage_seconds)
         and elsewhere.several_targets(state, network)
         and not elsewhere.moved(state, network, onset)
     )
@@ -96,9 +96,9 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         agreeing=tuple(agreeing),
         owners=tuple(sorted({network.members[probe].owner for probe in agreeing})),
         signature=False,
-        likely=holds >= policy.imported_micronats,
+        likely=holds >= policy.imported.imported_micronats,
         holds=holds,
-        needs=policy.imported_micronats,
+        needs=policy.imported.imported_micronats,
     )
 
 
@@ -110,9 +110,9 @@ def missing(network: TargetNetwork, policy: Policy) -> str:
     worked = sum(map(_runs_that_worked, histories))
     if network.runs is None or not network.runs.methods:
         return "no run that shows anything"
-    if worked < policy.imported_history:
-        return f"{worked} of {policy.imported_history} runs that worked"
-    if any(baseline.chronic(history, policy) for history in histories):
+    if worked < policy.imported.imported_history:
+        return f"{worked} of {policy.imported.imported_history} runs that worked"
+    if any(baseline.chronic(history, policy.baseline) for history in histories):
         return "fails too often"
     if all(memory.vetoed(network.runs, method) for method in network.runs.methods):
         return "not reached since the service failed everywhere"
@@ -127,11 +127,11 @@ def _worked_before(track: Track, policy: Policy) -> bool:
     """Whether the target used to work in this network, often enough and mostly."""
     history = track.baseline
     total, failed = history.total + history.recent_total, history.failed + history.recent_failed
-    enough = _runs_that_worked(history) >= policy.imported_history
-    return enough and failed * 1000 <= policy.chronic_per_mille * total
+    enough = _runs_that_worked(history) >= policy.imported.imported_history
+    return enough and failed * 1000 <= policy.baseline.chronic_per_mille * total
 
 
-def _dense_enough(held: Suspicion, policy: Policy) -> bool:
+def _dense_enough(held: Suspicion, policy: ImportedPolicy) -> bool:
     """Whether enough of the runs since the onset failed, or so many that it is no chance."""
     runs = held.hits + held.misses
     dense = held.hits * 1000 >= policy.imported_dense_per_mille * runs
@@ -150,14 +150,14 @@ def lifted(state: ServiceState, network: TargetNetwork, round: int, policy: Poli
     """Whether the block has ended in this network: no failure for days, and enough successes for
     the share of failures during the block. With too few runs, it has ended when none of the
     networks that saw it fails any more."""
-    quiet = policy.ms(policy.imported_lift_seconds)
+    quiet = policy.ms(policy.imported.imported_lift_seconds)
     mine = alarmed(network)
     if not mine or any(
-        held.good_rounds < policy.close_good_rounds or round - track.last_bad < quiet
+        held.good_rounds < policy.ending.close_good_rounds or round - track.last_bad < quiet
         for track, held in mine
     ):
         return False
-    return all(held.recovery >= policy.threshold_micronats for _, held in mine) or all(
+    return all(held.recovery >= policy.evidence.threshold_micronats for _, held in mine) or all(
         round - track.last_bad >= quiet
         for other in state.networks.values()
         if (other.source, other.country, other.target)

@@ -14,7 +14,7 @@ from monitor.detection.events.imported import memory
 from monitor.detection.events.imported.suspicions import alarmed, densest
 from monitor.detection.events.state import ServiceState, TargetNetwork
 from monitor.detection.model import ClosedGate
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EvidencePolicy, GatesPolicy, Policy
 
 
 def inhibitions(
@@ -45,15 +45,15 @@ def inhibitions(
             and other.country != network.country
             and not _long_blocked(other, round, policy)
         ]
-        if _fail_there([_latest(other, round, policy) for other in others], policy) or all(
-            _fail_there([_latest(other, round, policy, name) for other in others], policy)
+        if _fail_there([_latest(other, round, policy) for other in others], policy.gates) or all(
+            _fail_there([_latest(other, round, policy, name) for other in others], policy.gates)
             for name in failing
         ):
             closed[key] = ClosedGate.SERVICE_DOWN
     return closed
 
 
-def _fail_there(outcomes: Collection[bool | None], policy: Policy) -> bool:
+def _fail_there(outcomes: Collection[bool | None], policy: GatesPolicy) -> bool:
     failed = sum(works is False for works in outcomes)
     known = sum(works is not None for works in outcomes)
     return failed >= policy.elsewhere_min_networks and (
@@ -74,16 +74,16 @@ def _latest(
         bad = max((bad for _, bad, _ in runs.methods.values()), default=0)
     else:
         good, bad, vetoed = runs.methods.get(method, (0, 0, 0))
-        if vetoed > good and round - vetoed <= policy.ms(policy.baseline_seconds):
+        if vetoed > good and round - vetoed <= policy.ms(policy.baseline.baseline_seconds):
             return False
-    if round - max(good, bad) > policy.ms(policy.outage_seconds):
+    if round - max(good, bad) > policy.ms(policy.gates.outage_seconds):
         return None
     return good >= bad
 
 
 def _long_blocked(network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether a block here is older than any outage: its failures say nothing of the service."""
-    outage = policy.ms(policy.outage_seconds)
+    outage = policy.ms(policy.gates.outage_seconds)
     return any(round - held.alarmed > outage for _, held in alarmed(network))
 
 
@@ -100,7 +100,9 @@ def reached_since(state: ServiceState, network: TargetNetwork, since: int, polic
         and other.target == network.target
         and (other.asn, other.country) != (network.asn, network.country)
         and other.runs is not None
-        and not _failed_since(other, since - policy.ms(policy.outage_seconds), policy)
+        and not _failed_since(
+            other, since - policy.ms(policy.gates.outage_seconds), policy.evidence
+        )
         for name, (good, _, _) in other.runs.methods.items()
     )
 
@@ -111,7 +113,7 @@ def reached_since_onset(state: ServiceState, network: TargetNetwork, policy: Pol
     return reached_since(state, network, min(onsets, default=0), policy)
 
 
-def _failed_since(network: TargetNetwork, since: int, policy: Policy) -> bool:
+def _failed_since(network: TargetNetwork, since: int, policy: EvidencePolicy) -> bool:
     """Whether the network has begun to fail since a round."""
     return any(
         (held.alarmed or max(held.sums) >= policy.threshold_micronats)

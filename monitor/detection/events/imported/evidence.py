@@ -51,7 +51,7 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     network.members[fact.source] = Member(
         owner=fact.source,
         enrolled=0,
-        interval=policy.ms(policy.imported_silence_seconds) // 3,
+        interval=policy.ms(policy.imported.imported_silence_seconds) // 3,
         round=fact.round,
         outcome=result,
     )
@@ -77,7 +77,7 @@ def update(
     track = series.tracks.get(fact.source) or Track(Baseline())
     together = _others_fail(state, network, fact.round, policy)
     if result is VantageOutcome.GOOD:
-        runs = memory.works(runs, fact.round, policy)
+        runs = memory.works(runs, fact.round, policy.ending)
         judged, strict = _worse_baseline(track, together, policy)
         track = _with_baseline_of(cusum.succeed(judged, fact.round, strict), track)
     elif inhibited:
@@ -126,7 +126,7 @@ def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy
     """Whether another network of an open event of this country has failed within the hour."""
     if f"{network.country} {network.source}" not in state.open_events:
         return False
-    hour = round - policy.ms(policy.imported_together_seconds)
+    hour = round - policy.ms(policy.imported.imported_together_seconds)
     return any(
         track.last_bad >= hour
         for other in state.networks.values()
@@ -138,7 +138,8 @@ def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy
 
 @functools.lru_cache(maxsize=8)
 def _with_light_prior(policy: Policy) -> Policy:
-    return replace(policy, prior_weight=policy.chronic_weight)
+    usual = policy.baseline
+    return replace(policy, baseline=replace(usual, prior_weight=usual.chronic_weight))
 
 
 def _worse_baseline(track: Track, together: bool, policy: Policy) -> tuple[Track, Policy]:
@@ -151,10 +152,10 @@ def _worse_baseline(track: Track, together: bool, policy: Policy) -> tuple[Track
     light = _with_light_prior(policy)
     known = track.baseline
     whole = Baseline(known.total, known.failed + 1)
-    if known.total < 2 * policy.imported_lag:
+    if known.total < 2 * policy.imported.imported_lag:
         whole = Baseline(known.total + known.recent_total, known.failed + known.recent_failed + 1)
-    above, below = baseline.rate(known, policy)
-    more, of = baseline.rate(whole, light)
+    above, below = baseline.rate(known, policy.baseline)
+    more, of = baseline.rate(whole, light.baseline)
     if together or more * below <= above * of:
         return track, policy
     return replace(track, baseline=whole), light
@@ -186,13 +187,17 @@ def _learnt(track: Track, failed: bool, round: int, policy: Policy) -> Track:
     one that could have been an alarm for as long as that takes and the baseline lags behind: a
     network that is worse than it was known to be would never be known for it."""
     held = track.suspicion
-    if held is not None and any(held.befores) and max(held.sums) >= policy.threshold_micronats:
+    if (
+        held is not None
+        and any(held.befores)
+        and max(held.sums) >= policy.evidence.threshold_micronats
+    ):
         began = min(onset for onset in held.onsets if onset)
-        few = held.hits + held.misses <= policy.imported_lag
-        if few or round - began <= 2 * policy.ms(policy.imported_span_seconds):
+        few = held.hits + held.misses <= policy.imported.imported_lag
+        if few or round - began <= 2 * policy.ms(policy.imported.imported_span_seconds):
             return track
     if held is not None and held.alarmed:
         return track
     if held is not None and not failed and not any(held.befores):
         track = replace(track, suspicion=None)
-    return replace(track, baseline=memory.learn(track.baseline, failed, policy))
+    return replace(track, baseline=memory.learn(track.baseline, failed, policy.imported))

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from monitor.detection.events.state import Baseline, ImportedRuns
 from monitor.detection.model import Fact
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EndingPolicy, ImportedPolicy
 
 MAX_METHODS = 16
 MAX_SPANS = 128
 """More are joined, the oldest first: a block by school hours over half a year."""
 
 
-def learn(known: Baseline, failed: bool, policy: Policy) -> Baseline:
+def learn(known: Baseline, failed: bool, policy: ImportedPolicy) -> Baseline:
     """The baseline with one more run. `hours` holds the latest runs, a byte each, which are not in
     the window yet; a full window is halved."""
     recent = known.hours + bytes([failed])
@@ -54,7 +54,7 @@ def vetoed(runs: ImportedRuns | None, method: str) -> bool:
     return last > 0 and last >= good
 
 
-def works(runs: ImportedRuns, round: int, policy: Policy) -> ImportedRuns:
+def works(runs: ImportedRuns, round: int, policy: EndingPolicy) -> ImportedRuns:
     """After a success: several in a row end a span."""
     first, count = runs.again
     again = (first, count + 1) if count else (round, 1)
@@ -82,7 +82,7 @@ def note_together(runs: ImportedRuns, failed: bool) -> ImportedRuns:
     return replace(runs, together=(bad + failed, good + (not failed)))
 
 
-def fails_together(runs: ImportedRuns | None, policy: Policy) -> bool:
+def fails_together(runs: ImportedRuns | None, policy: ImportedPolicy) -> bool:
     """Whether the network fails in the same hours as others of an open event, and mostly then."""
     bad, good = runs.together if runs else (0, 0)
     return bad >= policy.imported_together and bad > good

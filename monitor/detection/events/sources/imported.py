@@ -55,7 +55,7 @@ class ImportedStrategy(SourceStrategy):
 
     def forgotten_before(self, round: int, policy: Policy) -> int:
         """A history that counts in runs takes long to gather where few measure."""
-        memory = round - policy.ms(policy.imported_memory_seconds)
+        memory = round - policy.ms(policy.imported.imported_memory_seconds)
         return min(super().forgotten_before(round, policy), memory)
 
     def inhibitions(

@@ -65,7 +65,11 @@ class OwnStrategy(SourceStrategy):
         }
         if not voting:
             return "all vantages too young"
-        return "" if len(voting) >= policy.confirm_min_owners else "vantages of one owner only"
+        return (
+            ""
+            if len(voting) >= policy.confirmation.confirm_min_owners
+            else "vantages of one owner only"
+        )
 
     def reached_elsewhere(
         self, state: ServiceState, network: TargetNetwork, policy: Policy

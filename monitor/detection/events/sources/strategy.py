@@ -59,7 +59,8 @@ class SourceStrategy(ABC):
     def forgotten_before(self, round: int, policy: Policy) -> int:
         """The round before which a vantage that has not reported since is forgotten: its baseline
         reaches back no further."""
-        return round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
+        usual = policy.baseline
+        return round - policy.ms(usual.baseline_seconds) - policy.ms(usual.baseline_lag_seconds)
 
     # whose failures count, and what their evidence weighs
 

@@ -82,7 +82,7 @@ def test_what_lasts_longer_than_an_outage_is_confirmed(verdict: Verdict) -> None
     world = warm(3).run(2 * HOUR, everywhere(DOWN, DOWN))
     over = world.round  # the gate stays closed for one more round
     world.run(8 * HOUR, in_network(SUBJECT, verdict))
-    assert world.only.confirmed == over + POLICY.ms(POLICY.outage_seconds) + INTERVAL
+    assert world.only.confirmed == over + POLICY.ms(POLICY.gates.outage_seconds) + INTERVAL
 
 
 @pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
@@ -122,4 +122,4 @@ def test_an_outage_that_retests_saw_as_well_stays_one() -> None:
     last = world.round - INTERVAL
     world.run(8 * HOUR, in_network(SUBJECT, blocked()))
     assert world.only.confirmed is not None
-    assert world.only.confirmed > last + POLICY.ms(POLICY.outage_seconds)
+    assert world.only.confirmed > last + POLICY.ms(POLICY.gates.outage_seconds)

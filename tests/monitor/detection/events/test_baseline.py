@@ -23,12 +23,12 @@ def learnt(hours: int, failing: object = None, per_hour: int = 12) -> Baseline:
 
 
 def per_mille(baseline: Baseline) -> float:
-    above, below = rate(baseline, POLICY)
+    above, below = rate(baseline, POLICY.baseline)
     return 1000 * above / below
 
 
 def test_nothing_known_is_the_prior() -> None:
-    assert per_mille(Baseline()) == POLICY.prior_failure_per_mille
+    assert per_mille(Baseline()) == POLICY.baseline.prior_failure_per_mille
 
 
 def test_learning_leaves_the_old_baseline_as_it_was() -> None:
@@ -40,14 +40,14 @@ def test_learning_leaves_the_old_baseline_as_it_was() -> None:
 
 def test_failures_count_only_after_the_lag() -> None:
     block = learnt(5, lambda sample: sample >= 24)
-    assert per_mille(block) < POLICY.prior_failure_per_mille
+    assert per_mille(block) < POLICY.baseline.prior_failure_per_mille
     assert block.recent_failed == 36
 
 
 def test_rate_is_shrunk_towards_the_prior_and_follows_the_counts() -> None:
     day = learnt(24, lambda sample: sample % 10 == 0)
     week = learnt(24 * 7, lambda sample: sample % 10 == 0)
-    assert POLICY.prior_failure_per_mille < per_mille(day) < per_mille(week) < 100
+    assert POLICY.baseline.prior_failure_per_mille < per_mille(day) < per_mille(week) < 100
 
 
 def test_no_vantage_is_perfect() -> None:
@@ -59,7 +59,7 @@ def test_window_moves_and_stays_small() -> None:
     assert baseline.failed == 0
     assert len(list(counts(baseline.stretches))) <= STRETCHES + 1
     assert len(list(counts(baseline.hours))) <= 4
-    window = POLICY.baseline_seconds * 1000 // HOUR * 12
+    window = POLICY.baseline.baseline_seconds * 1000 // HOUR * 12
     assert window <= baseline.total <= window + 6 * 12
     assert baseline.total == sum(total for _, total, _ in counts(baseline.stretches))
 
@@ -83,7 +83,7 @@ def test_a_gap_of_months_empties_it() -> None:
     ],
 )
 def test_chronic(hours: int, failing: object, expected: bool) -> None:
-    assert chronic(learnt(hours, failing), POLICY) is expected
+    assert chronic(learnt(hours, failing), POLICY.baseline) is expected
 
 
 def test_pace_divides_the_window() -> None:

@@ -142,7 +142,7 @@ def test_more_evidence_is_never_less_sure() -> None:
 
 
 def test_a_block_by_name_that_our_own_host_shows_wakes_people_at_once() -> None:
-    page = Policy().page_per_mille
+    page = Policy().alerting.page_per_mille
     assert sure(event(proven(), held=5)) >= page
     assert sure(event(network(), held=10_000)) < page, "long is not proof"
     answered = network(contrasts=PROVEN)
@@ -170,7 +170,7 @@ def test_a_block_by_name_that_our_own_host_shows_wakes_people_at_once() -> None:
 def test_what_stands_on_the_way_wakes_people_in_one_network_without_a_host_of_our_own(
     technique: str, signs: tuple[tuple[str, int, int, int], ...]
 ) -> None:
-    page = Policy().page_per_mille
+    page = Policy().alerting.page_per_mille
     by_name = technique.startswith("tls")
     answered = PROVEN if by_name else Contrasts(failures=9)
     layer = technique.partition(".")[0]
@@ -197,7 +197,7 @@ def test_a_denial_of_a_resolver_wakes_people_once_no_cache_explains_it(
     evidence: tuple[str, ...], paged_from: int
 ) -> None:
     world = World(standard()).quiet().run(60, in_network(64501, remarked(*evidence)))
-    page = Policy().page_per_mille
+    page = Policy().alerting.page_per_mille
     pages = [
         (each.updated - each.onset) // MINUTE
         for each in world.emitted
@@ -221,12 +221,12 @@ def test_resolvers_at_home_abstain_and_one_of_the_network_is_not_enough() -> Non
         world = World(standard()).quiet().run(12, by_probe(said))
         return max(sure(each) for each in world.emitted if each.tier is Tier.CONFIRMED)
 
-    assert surest(0) == surest(1) >= Policy().page_per_mille
+    assert surest(0) == surest(1) >= Policy().alerting.page_per_mille
     assert surest(2) == surest(3) <= DOUBTED_MOST
 
 
 def test_silence_wakes_people_after_an_hour_in_several_networks_whose_addresses_answer() -> None:
-    page, untyped = Policy().page_per_mille, {"against": ("untyped",)}
+    page, untyped = Policy().alerting.page_per_mille, {"against": ("untyped",)}
     wide = silent(), silent(asn=64502, onset=LATER)
     assert sure(event(silent(), silent(asn=64502), held=60, against=AT_ONCE)) < page
     assert sure(event(*wide, held=59, **untyped)) == DOUBTED_MOST < page

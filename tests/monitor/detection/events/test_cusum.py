@@ -26,10 +26,10 @@ from monitor.detection.events.cusum import (
 )
 from monitor.detection.events.state import Baseline, Suspicion, Track
 from monitor.detection.model import Technique
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EvidencePolicy, Policy
 
 POLICY = Policy()
-FULL = POLICY.threshold_micronats
+FULL = POLICY.evidence.threshold_micronats
 MINUTE = 60_000
 
 
@@ -67,17 +67,19 @@ def alarmed(said: str = "FFF", weight: int = 0) -> Track:
 
 
 def test_a_failure_adds_the_logarithm_of_the_ratio_and_a_success_takes_its_own() -> None:
-    policy = Policy(sample_clip_micronats=10**9)
+    policy = Policy(evidence=EvidencePolicy(sample_clip_micronats=10**9))
     track = fail(fresh(), 1, failure(), policy)
-    expected = tuple(round(1e6 * math.log(p1 / 20)) for p1 in policy.p1_per_mille)
+    expected = tuple(round(1e6 * math.log(p1 / 20)) for p1 in policy.evidence.p1_per_mille)
     assert held(track).sums == expected
     after = held(succeed(track, 2, policy)).sums
-    for had, has, p1 in zip(expected, after, policy.p1_per_mille, strict=True):
+    for had, has, p1 in zip(expected, after, policy.evidence.p1_per_mille, strict=True):
         assert has == max(0, had + round(1e6 * math.log((1000 - p1) / 980)))
 
 
 def test_a_typed_failure_adds_once_what_it_weighs_beyond_a_bare_one() -> None:
-    policy = Policy(sample_clip_micronats=10**9, signature_clip_micronats=10**9)
+    policy = Policy(
+        evidence=EvidencePolicy(sample_clip_micronats=10**9, signature_clip_micronats=10**9)
+    )
     none, bare, signature = (fail(fresh(), 1, failure(w), policy) for w in (0, 500_000, 2_500_000))
     assert held(none).sums == held(bare).sums
     assert [b - a for a, b in zip(held(bare).sums, held(signature).sums, strict=True)] == [
@@ -97,7 +99,7 @@ def test_strays_that_look_typed_now_and_then_do_not_drift_to_an_alarm(per_mille:
             track = fail(track, at, failure(weight), POLICY)
         else:
             track = succeed(track, at, POLICY)
-        reached += evidence(track, POLICY) == FULL
+        reached += evidence(track, POLICY.evidence) == FULL
     assert reached < 20_000 // 40
 
 
@@ -108,20 +110,20 @@ def test_who_is_half_convinced_that_it_is_over_speaks_no_more_for_it() -> None:
     assert not recovering(track, POLICY)  # even a full block lets something through
     track = run(track, ".", start=31 * MINUTE)
     assert recovering(track, POLICY)
-    assert evidence(track, POLICY) == FULL
+    assert evidence(track, POLICY.evidence) == FULL
     assert not recovering(run(track, "FF", start=40 * MINUTE), POLICY)
     assert not recovering(fresh(), POLICY)
 
 
 def test_one_measurement_is_never_enough_and_two_in_a_row_are() -> None:
-    assert evidence(run(fresh(), "F", weight=50_000_000), POLICY) < FULL
-    assert evidence(run(fresh(), "FF"), POLICY) == FULL
+    assert evidence(run(fresh(), "F", weight=50_000_000), POLICY.evidence) < FULL
+    assert evidence(run(fresh(), "FF"), POLICY.evidence) == FULL
 
 
 def test_evidence_is_clipped_and_the_path_is_bounded() -> None:
     track = run(fresh(), "F" * 500)
-    assert evidence(track, POLICY) == POLICY.clip_micronats
-    assert max(held(track).sums) == 2 * POLICY.clip_micronats
+    assert evidence(track, POLICY.evidence) == POLICY.evidence.clip_micronats
+    assert max(held(track).sums) == 2 * POLICY.evidence.clip_micronats
 
 
 def test_stray_failures_are_forgotten() -> None:
@@ -133,7 +135,7 @@ def test_stray_failures_are_forgotten() -> None:
 
 def test_a_thin_block_is_found_by_the_low_member() -> None:
     track = run(fresh(), ("F" + "." * 9) * 12)
-    assert evidence(track, POLICY) == FULL
+    assert evidence(track, POLICY.evidence) == FULL
     assert leading_member(held(track)) == 0
 
 
@@ -187,12 +189,12 @@ def test_nothing_recovers_without_a_suspicion() -> None:
 def test_doubt_drops_a_suspicion_halves_the_strength_of_an_alarm_and_leaves_the_alarm() -> None:
     assert weaken(fresh()).suspicion is None
     assert weaken(run(fresh(), "FF")).suspicion is None
-    assert evidence(weaken(alarmed("F" * 20)), POLICY) == FULL
+    assert evidence(weaken(alarmed("F" * 20)), POLICY.evidence) == FULL
     track = weaken(alarmed())
-    assert 0 < evidence(track, POLICY) < FULL
+    assert 0 < evidence(track, POLICY.evidence) < FULL
     for _ in range(3):
         track = weaken(track)
-    assert evidence(track, POLICY) == 0
+    assert evidence(track, POLICY.evidence) == 0
     assert held(track).onsets == (0, 0, 0)
     assert held(track).alarmed
 
@@ -227,13 +229,13 @@ def test_records_are_bounded() -> None:
 
 
 def test_typed_by_two_signatures_unless_they_drown_in_bare_failures() -> None:
-    signature = POLICY.signature_micronats
+    signature = POLICY.evidence.signature_micronats
     twice = run(fresh(), "FF", weight=signature)
-    assert has_signature(held(twice), POLICY)
-    assert not has_signature(held(run(fresh(), "F", weight=signature)), POLICY)
-    assert not has_signature(held(run(fresh(), "FFFF", weight=signature - 1)), POLICY)
-    assert has_signature(held(run(twice, "F", start=10 * MINUTE)), POLICY)
-    assert not has_signature(held(run(twice, "FF", start=10 * MINUTE)), POLICY)
+    assert has_signature(held(twice), POLICY.evidence)
+    assert not has_signature(held(run(fresh(), "F", weight=signature)), POLICY.evidence)
+    assert not has_signature(held(run(fresh(), "FFFF", weight=signature - 1)), POLICY.evidence)
+    assert has_signature(held(run(twice, "F", start=10 * MINUTE)), POLICY.evidence)
+    assert not has_signature(held(run(twice, "FF", start=10 * MINUTE)), POLICY.evidence)
 
 
 @pytest.mark.parametrize(("by_name", "whatever", "signs"), [(3, 1, True), (2, 1, False)])
@@ -241,18 +243,18 @@ def test_a_name_matters_when_an_innocuous_one_passes_nearly_always(
     by_name: int, whatever: int, signs: bool
 ) -> None:
     """With nothing but the rule's id to tell them from failures that were not compared."""
-    signature, track = POLICY.signature_micronats, fresh()
+    signature, track = POLICY.evidence.signature_micronats, fresh()
     for n in range(by_name):
         track = fail(track, n * MINUTE, failure(signature), POLICY)
     for n in range(whatever):
         beside = replace(failure(signature - 1), rule="tls.reset.other")
         track = fail(track, (by_name + n) * MINUTE, beside, POLICY)
-    assert has_signature(held(track), POLICY) is signs
-    assert has_signature(held(run(track, "F", start=10 * MINUTE)), POLICY) is signs
+    assert has_signature(held(track), POLICY.evidence) is signs
+    assert has_signature(held(run(track, "F", start=10 * MINUTE)), POLICY.evidence) is signs
 
 
 def test_failures_of_hours_ago_do_not_take_the_signature_from_a_block_that_begins_now() -> None:
-    signature, track = POLICY.signature_micronats, fresh()
+    signature, track = POLICY.evidence.signature_micronats, fresh()
     # One in ten fails for half a day: the slowest member never returns to zero.
     for hour in range(12):
         track = run(track, "F" + 9 * ".", start=hour * 10 * MINUTE + MINUTE)
@@ -260,25 +262,25 @@ def test_failures_of_hours_ago_do_not_take_the_signature_from_a_block_that_begin
     assert held(track).sums[0] > held(track).sums[-1] == 0
     once = run(track, "F", start=200 * MINUTE, weight=signature)
     # One by chance, of a third owner, would complete the quorum of two that lie.
-    assert not signature_share_reached(held(once), POLICY, lambda since: 0)
+    assert not signature_share_reached(held(once), POLICY.evidence, lambda since: 0)
     twice = run(once, "F", start=210 * MINUTE, weight=signature)
-    assert not has_signature(held(once), POLICY)
-    assert has_signature(held(twice), POLICY)
+    assert not has_signature(held(once), POLICY.evidence)
+    assert has_signature(held(twice), POLICY.evidence)
     # Two signatures by chance among failures that go on are none.
-    assert not has_signature(held(run(twice, "FFF", start=220 * MINUTE)), POLICY)
+    assert not has_signature(held(run(twice, "FFF", start=220 * MINUTE)), POLICY.evidence)
 
 
 def test_old_failures_at_an_earlier_step_do_not_persist() -> None:
-    assert persists(held(run(fresh(), "F")), POLICY)
-    assert persists(held(run(fresh(), "F.")), POLICY), "one success may be chance"
-    assert persists(held(run(fresh(), "FF..")), POLICY), "more than one failure adds"
-    assert not persists(held(run(fresh(), "F...")), POLICY)
+    assert persists(held(run(fresh(), "F")), POLICY.evidence)
+    assert persists(held(run(fresh(), "F.")), POLICY.evidence), "one success may be chance"
+    assert persists(held(run(fresh(), "FF..")), POLICY.evidence), "more than one failure adds"
+    assert not persists(held(run(fresh(), "F...")), POLICY.evidence)
 
 
 def test_two_typed_failures_are_enough_with_successes_between_them_and_one_never_is() -> None:
-    signature = POLICY.signature_micronats + 2_000_000
+    signature = POLICY.evidence.signature_micronats + 2_000_000
     once = fail(fresh(), MINUTE, failure(signature), POLICY)
-    assert evidence(once, POLICY) == POLICY.signature_clip_micronats < FULL
+    assert evidence(once, POLICY.evidence) == POLICY.evidence.signature_clip_micronats < FULL
     for said, enough in (("FSF", True), ("FSSSSF", True), (f"F{13 * 'S'}F", False)):
         track = fresh()
         for n, what in enumerate(said):
@@ -286,7 +288,7 @@ def test_two_typed_failures_are_enough_with_successes_between_them_and_one_never
                 track = fail(track, n * MINUTE, failure(signature), POLICY)
             else:
                 track = succeed(track, n * MINUTE, POLICY)
-        assert (evidence(track, POLICY) == FULL) is enough, said
+        assert (evidence(track, POLICY.evidence) == FULL) is enough, said
 
 
 def test_every_technique_has_a_depth() -> None:

@@ -98,7 +98,7 @@ def test_a_network_that_measures_often_enough_is_not_asked(
     asked = question(reaching(confirmed(size, interval), 0))
     assert (asked is not None) is is_asked
     if asked is not None:
-        assert len(asked.whom) == min(size, POLICY.end_retest_vantages)
+        assert len(asked.whom) == min(size, POLICY.ending.end_retest_vantages)
 
 
 def test_of_many_those_are_asked_first_who_failed_last() -> None:
@@ -123,14 +123,14 @@ def test_an_hour_and_a_day_have_their_bounds_and_one_vantage_half_of_an_hour() -
         world.feed([fact(who, world.round, blocked(), interval=SLOW) for who in others])
         reaching(world, 0)
     assert min(after - before for before, after in pairwise(times)) >= (
-        1000 * POLICY.end_retest_pause_seconds
+        1000 * POLICY.ending.end_retest_pause_seconds
     )
     for first in times:
-        assert sum(first <= at < first + HOUR for at in times) <= POLICY.end_retest_most // 2
+        assert sum(first <= at < first + HOUR for at in times) <= POLICY.ending.end_retest_most // 2
         day = sum(first <= at < first + 24 * HOUR for at in times)
-        assert day <= POLICY.end_retest_asker_most
+        assert day <= POLICY.ending.end_retest_asker_most
     assert world.only.ongoing
-    assert len(times) >= POLICY.end_retest_asker_most
+    assert len(times) >= POLICY.ending.end_retest_asker_most
 
 
 def test_beginnings_and_ends_use_up_nothing_of_each_other() -> None:
@@ -140,7 +140,7 @@ def test_beginnings_and_ends_use_up_nothing_of_each_other() -> None:
     used = Asked({NET: tuple(at - n * 200_000 for n in range(6, 0, -1))})
     assert retest_requests.wanted(world.state, POLICY, at, used) == {}
     assert question(world) is not None
-    few = replace(POLICY, end_retest_most=0)
+    few = replace(POLICY, ending=replace(POLICY.ending, end_retest_most=0))
     assert end_requests.wanted(world.state, few, at) == {}
 
 
@@ -150,8 +150,8 @@ def test_an_end_is_asked_about_again_after_a_shorter_pause() -> None:
     first = question(world)
     assert first is not None
     asked = remembered(NOTHING, {NET: first}, world.state.round + 2 * MINUTE, POLICY)
-    assert question(world, asked, 1000 * POLICY.end_retest_pause_seconds - 1) is None
-    assert question(world, asked, 1000 * POLICY.end_retest_pause_seconds) is not None
+    assert question(world, asked, 1000 * POLICY.ending.end_retest_pause_seconds - 1) is None
+    assert question(world, asked, 1000 * POLICY.ending.end_retest_pause_seconds) is not None
 
 
 @pytest.mark.parametrize("technique", [Technique.TLS_RESET_SNI, Technique.THROTTLE_SNI])

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from monitor.detection.events import cusum, ending
 from monitor.detection.events.state import Baseline, Member, Series, Track, VantageOutcome
-from monitor.detection.policy import Policy
+from monitor.detection.policy import EndingPolicy, Policy
 from tests.monitor.detection.events.test_cusum import failure, fresh
 from tests.monitor.detection.worlds import POLICY, STRONG
 
 MINUTE = 60_000
-QUICK = Policy(close_good_seconds=0)
+QUICK = Policy(ending=EndingPolicy(close_good_seconds=0))
 
 
 class Block:
@@ -42,11 +42,11 @@ class Block:
         self.minute += 1
         at, track = self.minute * MINUTE, self.series.tracks[probe]
         if letter == ".":
-            self.series = ending.after_success(self.series, probe, track, at, self.policy)
+            self.series = ending.after_success(self.series, probe, track, at, self.policy.baseline)
             track = cusum.succeed(track, at, self.policy)
         else:
             weight = self.weight if letter == "F" else 0
-            signed = weight >= self.policy.signature_micronats
+            signed = weight >= self.policy.evidence.signature_micronats
             self.series = ending.after_failure(self.series, probe, track, signed, self.policy)
             track = cusum.fail(track, at, failure(weight, n=self.minute), self.policy)
         self.series.tracks[probe] = track
@@ -137,7 +137,7 @@ def test_when_nothing_is_left_it_begins_anew() -> None:
 def test_a_pause_of_ten_minutes_is_no_end_however_many_succeed_in_it() -> None:
     block = Block(12, "FFFF", policy=POLICY)
     while block.series.ending is None or block.series.ending.last < block.series.ending.since + (
-        1000 * POLICY.close_good_seconds
+        1000 * POLICY.ending.close_good_seconds
     ):
         assert not block.over
         block.all_see(".")
@@ -146,7 +146,7 @@ def test_a_pause_of_ten_minutes_is_no_end_however_many_succeed_in_it() -> None:
 
 def test_one_owner_alone_never_says_that_it_has_ended() -> None:
     block = Block(3, "FFFF")
-    while block.nats < 2 * QUICK.end_micronats / cusum.MICRO:
+    while block.nats < 2 * QUICK.ending.end_micronats / cusum.MICRO:
         block.see("p-0", ".")
         assert not block.over
     while not block.over:

@@ -78,7 +78,7 @@ def test_the_sums_are_those_that_decided() -> None:
     assert likely.holds >= likely.needs
     before = [m for m in told if m.round < likely.round]
     assert before
-    threshold = POLICY.threshold_micronats
+    threshold = POLICY.evidence.threshold_micronats
     assert all(m.holds < m.needs or max(v.holds for v in m.vantages) < threshold for m in before)
     confirmed = next(m for m in told if m.tier == "confirmed")
     assert confirmed.round == event.confirmed
@@ -91,7 +91,7 @@ def test_what_is_added_makes_what_is_held() -> None:
     for one in told:
         for vantage in one.vantages:
             held[vantage.probe] = held.get(vantage.probe, 0) + vantage.added
-            assert vantage.holds == held[vantage.probe] <= POLICY.clip_micronats
+            assert vantage.holds == held[vantage.probe] <= POLICY.evidence.clip_micronats
             assert vantage.outcome == "failed"
             assert (vantage.rule, vantage.technique) == ("tls.reset.sni", "tls.reset.sni")
             assert len(vantage.measurement) == 32

@@ -44,7 +44,9 @@ def test_typed_block_in_one_network_is_confirmed_after_its_hold_and_accuses_nobo
     assert (event.technique, event.extent, event.control) == ("tls.reset.sni", "full", "ok")
     assert (event.agreeing, event.total) == (3, 3)
     assert event.confirmed is not None
-    assert event.confirmed - event.opened >= POLICY.ms(POLICY.confirm_signature_seconds)
+    assert event.confirmed - event.opened >= POLICY.ms(
+        POLICY.confirmation.confirm_signature_seconds
+    )
     assert event.onset == START + 3 * INTERVAL
     assert (event.onset_earliest, event.onset_latest) == (START + 2 * INTERVAL, event.onset)
     assert event.rule_counts == (("tls.reset.sni", 9),)
@@ -59,7 +61,9 @@ def test_untyped_block_is_likely_soon_and_confirmed_after_the_long_hold() -> Non
     world.run(10, in_network(64501, BLACKHOLE))
     assert world.only.tier is Tier.CONFIRMED
     assert world.only.confirmed is not None
-    assert world.only.confirmed - world.only.opened >= POLICY.ms(POLICY.confirm_plain_seconds)
+    assert world.only.confirmed - world.only.opened >= POLICY.ms(
+        POLICY.confirmation.confirm_plain_seconds
+    )
 
 
 def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough() -> None:
@@ -406,7 +410,7 @@ def test_an_event_does_not_outlive_the_vantages_that_saw_it(left: int, state: st
     world = World([*vantages(3), *abroad]).quiet(80).run(10, in_network(64501, blocked()))
     assert world.only.tier == "confirmed"
     world.people = [*(Vantage(f"p-late{n}", f"late-{n}") for n in range(left)), *abroad]
-    world.run(POLICY.ms(POLICY.lone_seconds) // INTERVAL, lambda n, who: ok())
+    world.run(POLICY.ms(POLICY.quorum.lone_seconds) // INTERVAL, lambda n, who: ok())
     assert world.only.state == "open"
     world.run(3, lambda n, who: ok())
     assert world.only.state == state

@@ -259,7 +259,7 @@ def test_votes(country: str, asn: int, age: int, failed: int, vote: bool) -> Non
 
 def test_lone_only_after_long_and_without_agreement() -> None:
     track = Track(Baseline(), 0, 0, Suspicion([0], [0], [0], alarmed=START))
-    later = START + POLICY.ms(POLICY.lone_seconds) + 1
+    later = START + POLICY.ms(POLICY.quorum.lone_seconds) + 1
     assert uncorroborated(Series(rank=1), track, later, POLICY)
     assert not uncorroborated(Series(rank=1), track, later - 1, POLICY)
     assert not uncorroborated(Series(rank=2), track, later, POLICY)

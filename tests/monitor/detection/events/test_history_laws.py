@@ -18,13 +18,13 @@ from monitor.detection.events.history import Folding
 from monitor.detection.events.series import FAILED
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Fact, State, Stored, Tier
-from monitor.detection.policy import Policy
+from monitor.detection.policy import Policy, RoundsPolicy
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 from probes.wire.observation import TLSHandshake
 from tests.monitor.detection.scenes import alive
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, TARGET, Person, one
 
-POLICY = Policy(checkpoint_seconds=300)
+POLICY = Policy(rounds=RoundsPolicy(checkpoint_seconds=300))
 """Checkpoints every five rounds, so that late facts find one within these short worlds."""
 RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 WARM, LONGEST = 3, 12

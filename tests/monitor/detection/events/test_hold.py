@@ -26,8 +26,8 @@ from tests.monitor.detection.worlds import (
     vantages,
 )
 
-HOLD = POLICY.ms(POLICY.confirm_signature_seconds)
-UNTYPED_HOLD = POLICY.ms(POLICY.confirm_plain_seconds)
+HOLD = POLICY.ms(POLICY.confirmation.confirm_signature_seconds)
+UNTYPED_HOLD = POLICY.ms(POLICY.confirmation.confirm_plain_seconds)
 HOUR = 12
 """Rounds."""
 
@@ -205,7 +205,7 @@ def test_two_never_confirm_sooner_than_they_waited(
             for who, at in zip(liars, arrivals, strict=True)
         )
         hold = HOLD if verdict is not BLACKHOLE else UNTYPED_HOLD
-        if last - first < hold - POLICY.ms(POLICY.retest_round_seconds):
+        if last - first < hold - POLICY.ms(POLICY.retests.retest_round_seconds):
             assert Tier.CONFIRMED not in {event.tier for event in world.events.values()}
 
 
@@ -218,7 +218,7 @@ def test_one_that_failed_within_the_residual_time_need_not_fail_again(
     liars = world.people[:2]
     began = world.round
     lie(world, liars, began, blocked())
-    recent = HOLD - POLICY.ms(POLICY.residual_seconds)
+    recent = HOLD - POLICY.ms(POLICY.rounds.residual_seconds)
     for at, who in ((began + recent + later, liars[0]), (began + HOLD, liars[1])):
         verdicts = {who.probe: blocked()}
         world.feed(

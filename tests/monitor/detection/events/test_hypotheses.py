@@ -115,8 +115,8 @@ def test_nothing_that_is_doubted_is_sure_enough_for_a_page(remark: str) -> None:
     whole = [network(asn=n, contrasts=PROVEN, signs=BY_NAME) for n in range(64501, 64505)]
     doubted = event(*whole, held=10_000, against=(remark,))
     assert is_doubted(doubted)
-    assert (probability(doubted) or 0) <= DOUBTED_MOST < Policy().page_per_mille
-    assert (probability(event(*whole, held=10_000)) or 0) >= Policy().page_per_mille
+    assert (probability(doubted) or 0) <= DOUBTED_MOST < Policy().alerting.page_per_mille
+    assert (probability(event(*whole, held=10_000)) or 0) >= Policy().alerting.page_per_mille
 
 
 @pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])

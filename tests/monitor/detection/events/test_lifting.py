@@ -61,7 +61,7 @@ def test_of_two_vantages_one_alone_ends_no_block() -> None:
         say(place, n, blocked(), blocked())
         rise(place, n)
     assert place.layers["tls"].rank >= 2
-    day = POLICY.ms(POLICY.lone_seconds) // INTERVAL
+    day = POLICY.ms(POLICY.quorum.lone_seconds) // INTERVAL
     for n in range(4, 6 + day):
         say(place, n, ok(), blocked())
         assert lifted(place, "tls", START + n * INTERVAL, POLICY) is (n >= 4 + day)

@@ -11,7 +11,7 @@ from monitor.detection.events import other_hosts
 from monitor.detection.events.fold import initial
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import OWN_SOURCE, Stored, Tier, Verdict
-from monitor.detection.policy import Policy
+from monitor.detection.policy import OtherHostsPolicy, Policy
 from probes.wire.measurement import Role
 from tests.monitor.detection import scenes
 from tests.monitor.detection.worlds import (
@@ -58,7 +58,7 @@ def warm(n: int, fails: Fails = none) -> World:
 def test_a_block_is_confirmed_as_soon_as_without_other_hosts(
     verdict: Verdict, rounds: int, n: int
 ) -> None:
-    blind = Policy(others_min=0, others_per_mille=10**6)
+    blind = Policy(other_hosts=OtherHostsPolicy(others_min=0, others_per_mille=10**6))
     confirmed = []
     for policy in (POLICY, blind):
         world = World([*vantages(n), *vantages(3, "FR", 64503)], policy=policy)
@@ -235,20 +235,26 @@ def test_what_is_confirmed_stays_when_other_hosts_begin_to_fail() -> None:
 def test_what_usually_fails_is_learnt_and_forgotten_and_nothing_else_takes_memory() -> None:
     (who,) = vantages(1)
     well = fact(who, START, ok())
-    assert other_hosts.learnt({}, well, False, POLICY) == {}
+    assert other_hosts.learnt({}, well, False, POLICY.other_hosts) == {}
     ill = replace(well, others_failed=("host-0",))
     world = play(World([who]), 1, ok(), none)
     (network,) = world.state.networks.values()
     member = network.members[who.probe]
     for number in range(300):
-        usual = other_hosts.learnt(member.usual, ill if number < 40 else well, False, POLICY)
+        usual = other_hosts.learnt(
+            member.usual, ill if number < 40 else well, False, POLICY.other_hosts
+        )
         member = replace(member, usual=usual)
         if number == 39:
-            assert member.usual["host-0"] > POLICY.others_usual_per_mille
-            assert not other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY)
+            assert member.usual["host-0"] > POLICY.other_hosts.others_usual_per_mille
+            assert not other_hosts.unusual(
+                member, replace(ill, verdict=blocked()), POLICY.other_hosts
+            )
     assert member.usual == {}
-    assert other_hosts.learnt({}, replace(ill, verdict=blocked()), False, POLICY) == {}
-    assert other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY) == ("host-0",)
+    assert other_hosts.learnt({}, replace(ill, verdict=blocked()), False, POLICY.other_hosts) == {}
+    assert other_hosts.unusual(member, replace(ill, verdict=blocked()), POLICY.other_hosts) == (
+        "host-0",
+    )
 
 
 def test_the_hosts_of_a_fact_are_those_of_the_vantage_s_liveness() -> None:

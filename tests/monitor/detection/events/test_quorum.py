@@ -33,7 +33,7 @@ def test_what_reads_a_name_lets_the_steps_before_it_pass(other: Verdict) -> None
     of_names = other is not BLACKHOLE
     at = START + 6 * INTERVAL
     assert tally(place, "tls", at, POLICY).signature is of_names
-    assert quorum.has_signature(place, "tls", "p-ru64501-0", POLICY) is of_names
+    assert quorum.has_signature(place, "tls", "p-ru64501-0", POLICY.evidence) is of_names
     assert tally(place, "tls", at, POLICY).likely
 
 

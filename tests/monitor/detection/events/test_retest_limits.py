@@ -35,7 +35,10 @@ def asked_minutely(*reasons: str, minutes: int = 60, whom: tuple[str, ...] = ("p
 def test_what_was_asked_is_forgotten_after_the_window() -> None:
     asked = remembered(NOTHING, {NET: Question("p")}, 1_000, POLICY)
     assert asked == Asked({NET: (1_000,)}, {"p": ((1_000, NET),)})
-    hour, day = 1000 * POLICY.retest_window_seconds, 1000 * POLICY.retest_asker_seconds
+    hour, day = (
+        1000 * POLICY.retests.retest_window_seconds,
+        1000 * POLICY.retests.retest_asker_seconds,
+    )
     assert remembered(asked, {}, 1_000 + hour, POLICY) == Asked({}, {"p": ((1_000, NET),)})
     assert remembered(asked, {}, 1_000 + day, POLICY) == NOTHING
 
@@ -66,5 +69,5 @@ def test_all_are_asked_at_once_after_a_few() -> None:
 
 def test_beginnings_wait_for_the_residual_time_and_ends_for_less() -> None:
     begun, ended = for_beginnings(POLICY), for_ends(POLICY)
-    assert begun.pause >= 1000 * POLICY.residual_seconds > ended.pause
+    assert begun.pause >= 1000 * POLICY.rounds.residual_seconds > ended.pause
     assert ended.most > begun.most

@@ -112,9 +112,11 @@ def test_between_two_lies_the_residual_time_and_an_hour_has_its_bound() -> None:
         times += [at] * len(places)
         at += MINUTE
     pauses = [after - before for before, after in pairwise(times)]
-    assert min(pauses) >= 1000 * POLICY.residual_seconds
-    assert len([each for each in times if each - times[0] < 3_600_000]) == POLICY.retest_most
-    hasty = replace(POLICY, retest_pause_seconds=1)
+    assert min(pauses) >= 1000 * POLICY.rounds.residual_seconds
+    assert (
+        len([each for each in times if each - times[0] < 3_600_000]) == POLICY.retests.retest_most
+    )
+    hasty = replace(POLICY, retests=replace(POLICY.retests, retest_pause_seconds=1))
     soon = now(world) + MINUTE
     assert wanted(world.state, hasty, soon, Asked({NET: (now(world),)})) == {}
 
@@ -123,7 +125,7 @@ def test_one_vantage_causes_only_so_many_requests_a_day_for_all_targets() -> Non
     """Who always fails, or says so, must not use up the traffic of the others."""
     world, asked = one_failure(), NOTHING
     at, times = now(world), 0
-    for n in range(3 * POLICY.retest_asker_most):
+    for n in range(3 * POLICY.retests.retest_asker_most):
         world.feed(
             [
                 fact(who, world.round, blocked() if who.probe == "p-ru64501-0" else ok(), target=t)
@@ -138,8 +140,8 @@ def test_one_vantage_causes_only_so_many_requests_a_day_for_all_targets() -> Non
         assert {question.asker for question in places.values()} <= {"p-ru64501-0"}
         asked = remembered(asked, places, at, POLICY)
         times += len(places)
-    assert times == POLICY.retest_asker_most
-    later = at + 1000 * POLICY.retest_asker_seconds
+    assert times == POLICY.retests.retest_asker_most
+    later = at + 1000 * POLICY.retests.retest_asker_seconds
     assert remembered(asked, {}, later, POLICY) == NOTHING
 
 
@@ -152,7 +154,7 @@ def test_one_vantage_that_always_fails_leaves_half_of_the_hour_to_the_others() -
         places = wanted(world.state, POLICY, now(world), asked)
         asked = remembered(asked, places, now(world), POLICY)
         world.feed([fact(who, world.round, ok()) for who in others])
-    assert 2 * len(asked.places[NET]) == POLICY.retest_most
+    assert 2 * len(asked.places[NET]) == POLICY.retests.retest_most
     world.feed([fact(lone, world.round, blocked())])
     assert wanted(world.state, POLICY, now(world), asked) == {}
     world.feed([fact(others[0], world.round, blocked())])
@@ -177,7 +179,11 @@ def test_a_few_others_are_asked_first_each_of_another_owner() -> None:
     assert first is not None
     assert first.asker == "p-ru64501-0"
     owners = {who.probe: who.owner for who in world.people}
-    assert len({owners[probe] for probe in first.whom}) == len(first.whom) == POLICY.retest_vantages
+    assert (
+        len({owners[probe] for probe in first.whom})
+        == len(first.whom)
+        == POLICY.retests.retest_vantages
+    )
     assert owners[first.asker] not in {owners[probe] for probe in first.whom}
 
 
@@ -186,13 +192,13 @@ def test_other_vantages_are_asked_in_other_rounds() -> None:
     for n in range(6):
         found = question(failing(World(vantages(6)).quiet().quiet(n), 0))
         assert found is not None
-        assert len(found.whom) == POLICY.retest_vantages
+        assert len(found.whom) == POLICY.retests.retest_vantages
         asked |= set(found.whom)
     assert asked == {f"p-ru64501-{n}" for n in range(1, 6)}
 
 
 def test_in_a_small_network_all_are_asked() -> None:
-    for n in range(2, POLICY.retest_vantages + 1):
+    for n in range(2, POLICY.retests.retest_vantages + 1):
         assert question(failing(World(vantages(n)).quiet(), 0)) == Question("p-ru64501-0")
 
 
@@ -209,13 +215,13 @@ def test_once_two_owners_fail_all_are_asked_at_once() -> None:
     # From then on the pause counts for all.
     asked = remembered(asked, {NET: second}, now(world), POLICY)
     assert question(world, asked, MINUTE) is None
-    assert question(world, asked, 1000 * POLICY.retest_pause_seconds) is not None
+    assert question(world, asked, 1000 * POLICY.retests.retest_pause_seconds) is not None
 
 
 def test_all_are_asked_whether_a_quorum_holds() -> None:
     world = failing(World(vantages(10)).quiet(), *range(6))
     assert world.only.tier is Tier.LIKELY
-    due = question(world, later=1000 * POLICY.confirm_signature_seconds)
+    due = question(world, later=1000 * POLICY.confirmation.confirm_signature_seconds)
     assert due is not None
     assert due.whom == ()
 
@@ -239,7 +245,9 @@ def test_where_one_owner_has_signatures_it_is_asked_again_when_those_of_two_conf
     since = world.state.networks[f"{TARGET} RU 64501 probe"].layers["tls"].likely_since
     assert since
     assert world.only.tier is Tier.LIKELY
-    due = since + 1000 * (POLICY.confirm_signature_seconds - POLICY.retest_round_seconds)
+    due = since + 1000 * (
+        POLICY.confirmation.confirm_signature_seconds - POLICY.retests.retest_round_seconds
+    )
     assert wanted(world.state, POLICY, due - 1) == {}
     assert set(wanted(world.state, POLICY, due)) == {NET}
 
@@ -258,12 +266,12 @@ def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() 
     people = vantages(3)
     said = [
         fact(who, world.round, blocked(), target=f"wechat/t{n:02}")
-        for n in range(POLICY.retest_targets + 3)
+        for n in range(POLICY.retests.retest_targets + 3)
         for who in people[:1]
     ]
     world.feed([*said, *(fact(who, world.round, BLACKHOLE) for who in people[:1])])
     places = asks(world)
-    assert len(places) == POLICY.retest_targets
+    assert len(places) == POLICY.retests.retest_targets
     assert {place[:2] for place in places} == {("RU", 64501)}
     assert NET not in places, "a bare time-out is less suspicious than a signature"
 
@@ -271,8 +279,8 @@ def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() 
 def test_a_quorum_is_measured_again_when_it_has_held_for_long_enough() -> None:
     world = World(standard()).quiet().run(1, in_network(64501, blocked()))
     assert world.only.tier is Tier.LIKELY
-    since, hold = world.state.round, 1000 * POLICY.confirm_signature_seconds
-    length = 1000 * POLICY.retest_round_seconds
+    since, hold = world.state.round, 1000 * POLICY.confirmation.confirm_signature_seconds
+    length = 1000 * POLICY.retests.retest_round_seconds
     assert wanted(world.state, POLICY, since + hold - length - 1) == {}
     assert set(wanted(world.state, POLICY, since + hold - length)) == {NET}
     bare = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))

@@ -27,7 +27,7 @@ from tests.monitor.detection.worlds import (
     vantages,
 )
 
-FULL = POLICY.threshold_micronats
+FULL = POLICY.evidence.threshold_micronats
 
 
 def network(source: str = "probe") -> TargetNetwork:
@@ -66,7 +66,7 @@ def test_a_failure_is_held_against_its_layer_and_speaks_for_those_above_it() -> 
     place = network()
     say(place, 0, blocked())
     assert set(place.layers) == {"dns", "tcp", "tls"}
-    assert evidence(track(place), POLICY) > 0
+    assert evidence(track(place), POLICY.evidence) > 0
     assert track(place, "tcp").suspicion is None
     assert track(place, "tcp").last_good == START
 
@@ -113,7 +113,7 @@ def test_a_layer_that_is_named_without_findings_counts() -> None:
     place = network()
     bare = Verdict(target=TARGET, state=State.BLOCKED, layer=Layer.TCP, rule="r")
     say(place, 0, bare)
-    assert evidence(track(place, "tcp"), POLICY) > 0
+    assert evidence(track(place, "tcp"), POLICY.evidence) > 0
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_confirmed_series_keeps_its_ground() -> None:
         rise(place, n)
     assert place.layers["tls"].rank == 3
     say(place, 3, DOWN, DOWN)
-    assert evidence(track(place), POLICY) == FULL
+    assert evidence(track(place), POLICY.evidence) == FULL
 
 
 def test_inhibited_failures_count_for_nothing_and_are_not_learnt() -> None:
@@ -215,6 +215,6 @@ def test_findings_of_two_blocked_layers_are_two_series() -> None:
     )
     place = network()
     say(place, 0, both)
-    assert evidence(track(place, "dns"), POLICY) > 0
-    assert evidence(track(place, "tls"), POLICY) > 0
+    assert evidence(track(place, "dns"), POLICY.evidence) > 0
+    assert evidence(track(place, "tls"), POLICY.evidence) > 0
     assert life.TIERS[0] is None

@@ -73,7 +73,7 @@ def test_chosen_technique(support: dict[str, int], present: str, expected: str) 
 def test_support_comes_from_those_who_failed_lately() -> None:
     here = world()
     assert set(supported(seen(here), here.state.round, POLICY)) == {"tls.reset.sni"}
-    later = here.state.round + POLICY.ms(POLICY.silent_seconds) + 1
+    later = here.state.round + POLICY.ms(POLICY.rounds.silent_seconds) + 1
     assert supported(seen(here), later, POLICY) == {}
 
 
@@ -125,7 +125,7 @@ def test_evidence_of_a_network_for_the_pages() -> None:
     shown = network_evidence(summary, here.state.round, POLICY)
     assert (shown.asn, shown.layer, shown.technique) == (64501, "tls", "tls.reset.sni")
     assert (shown.tier, shown.agreeing, shown.voting, shown.owners) == (Tier.CONFIRMED, 3, 3, 3)
-    assert [nats for _, nats in shown.nats] == [POLICY.clip_micronats] * 3
+    assert [nats for _, nats in shown.nats] == [POLICY.evidence.clip_micronats] * 3
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.monitor.detection.worlds import (
 
 HOUR = 12
 """Rounds."""
-LONG = POLICY.ms(POLICY.split_seconds) // INTERVAL
+LONG = POLICY.ms(POLICY.parts.split_seconds) // INTERVAL
 
 
 def people(n: int = 6) -> list[Vantage]:

@@ -135,7 +135,7 @@ def test_a_control_tells_path_from_server(
 
 
 def test_what_a_control_saw_last_counts_and_only_for_some_minutes() -> None:
-    window = Policy().control_window_seconds * 1000
+    window = Policy().rounds.control_window_seconds * 1000
     times = {"earlier": ROUND - 60_000, "last": ROUND - window, "long ago": ROUND - window - 60_000}
 
     def control_at(when: str, *seen: AnyObservation) -> list[Stored]:

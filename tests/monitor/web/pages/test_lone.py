@@ -14,12 +14,12 @@ POLICY = Policy()
 SIGNED = next(
     rule
     for rule in ALL_RULES
-    if rule.technique == "tls.reset.sni" and rule.weight >= POLICY.signature_micronats
+    if rule.technique == "tls.reset.sni" and rule.weight >= POLICY.evidence.signature_micronats
 )
 BARE = next(
     rule
     for rule in ALL_RULES
-    if rule.technique == "tcp.timeout" and rule.weight < POLICY.signature_micronats
+    if rule.technique == "tcp.timeout" and rule.weight < POLICY.evidence.signature_micronats
 )
 
 
@@ -37,7 +37,7 @@ OFF = state("whatsapp/chat", State.VANTAGE_OFFLINE)
 
 
 def test_failures_with_a_signature_come_first_and_need_no_control() -> None:
-    found = lone([OK, SILENT, CUT, OFF], {"wechat": "WeChat"}, POLICY)
+    found = lone([OK, SILENT, CUT, OFF], {"wechat": "WeChat"}, POLICY.evidence)
     assert found is not None
     assert [(row.service, row.told) for row in found.rows] == [
         ("wechat", SIGNATURE),
@@ -56,17 +56,17 @@ def test_failures_with_a_signature_come_first_and_need_no_control() -> None:
 
 @pytest.mark.parametrize("row", [CUT, SILENT])
 def test_nothing_is_called_blocked(row: PresentState) -> None:
-    found = lone([row], {}, POLICY)
+    found = lone([row], {}, POLICY.evidence)
     assert found is not None
     assert found.rows[0].mark[0] == "inconclusive"
 
 
 def test_what_is_reached_carries_no_signature_whatever_the_rule() -> None:
-    found = lone([state("a/b", State.OK, SIGNED.id)], {}, POLICY)
+    found = lone([state("a/b", State.OK, SIGNED.id)], {}, POLICY.evidence)
     assert found is not None
     assert found.rows[0].told == ""
     assert found.sentence == "This machine reaches 1 of 1 function."
 
 
 def test_nothing_measured_yet() -> None:
-    assert lone([], {}, POLICY) is None
+    assert lone([], {}, POLICY.evidence) is None

@@ -24,7 +24,7 @@ async def test_every_rule_has_its_anchor_and_no_link_is_dead(web: Client) -> Non
     assert len(ids) == len(set(ids))
     for rule in ALL_RULES:
         assert f"rule-{rule.id}" in ids
-    for name in Policy.__struct_fields__:
+    for name in Policy().values():
         assert f"policy-{name}" in ids
     for gate in words.GATES:
         assert f"gate-{gate}" in ids
@@ -60,7 +60,7 @@ async def test_the_same_for_programs(web: Client) -> None:
 
 
 def test_every_rule_has_a_text() -> None:
-    told = [rule for _, found in method.rules(Policy()) for rule in found]
+    told = [rule for _, found in method.rules(Policy().evidence) for rule in found]
     assert {rule.id for rule in told} == {rule.id for rule in ALL_RULES} | set(method.WHOLE)
     assert len({rule.id for rule in told}) == len(told)
     for rule in told:
@@ -71,13 +71,15 @@ def test_every_rule_has_a_text() -> None:
         accuses = rule.state in (State.BLOCKED, State.THROTTLED)
         assert (rule.weight > 0) is accuses
         assert (rule.weight_said == "does not indicate blocking") is not accuses
-    headings = [heading for heading, _ in method.rules(Policy())]
+    headings = [heading for heading, _ in method.rules(Policy().evidence)]
     assert headings[0] == "The vantage itself"
     assert headings[-1] == "As a whole"
 
 
 def test_weights_in_words_are_ordered() -> None:
-    said = [method.weight(n, Policy()) for n in (4_700_000, 2_500_000, 1_000_000, 500_000, 0)]
+    said = [
+        method.weight(n, Policy().evidence) for n in (4_700_000, 2_500_000, 1_000_000, 500_000, 0)
+    ]
     assert [words.split()[0].strip(":") for words in said] == [
         "very", "strong", "fair", "weak", "does"
     ]  # fmt: skip
@@ -94,7 +96,7 @@ def test_every_technique_and_state_has_a_text() -> None:
 
 def test_every_policy_value_has_a_text_and_follows_the_pace() -> None:
     told = {setting.name: setting for setting in method.settings(Policy(pace=10))}
-    assert list(told) == list(Policy.__struct_fields__)
+    assert list(told) == list(Policy().values())
     assert [name for name, setting in told.items() if not setting.said] == []
     assert told["confirm_signature_seconds"].value == "24 s"
     assert told["threshold_micronats"].value == "7 nats"

@@ -119,7 +119,7 @@ def test_contrast_is_another_network_since_then() -> None:
     network = next(n for n in world.state.networks.values() if n.asn == BLOCKED)
     assert reached_since(world.state, network, START, POLICY)
     assert not reached_since(world.state, network, START + 100 * HOUR, POLICY)
-    assert POLICY.imported_history > 0
+    assert POLICY.imported.imported_history > 0
 
 
 @pytest.mark.parametrize("updated", [True, False])

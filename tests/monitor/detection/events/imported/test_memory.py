@@ -9,7 +9,7 @@ from monitor.detection.policy import Policy
 
 POLICY = Policy()
 HOUR = 3_600_000
-LAG, WINDOW = POLICY.imported_lag, POLICY.imported_window
+LAG, WINDOW = POLICY.imported.imported_lag, POLICY.imported.imported_window
 
 
 def fact(round: int = 0, method: str = "telegram 0.3.1") -> Fact:
@@ -34,11 +34,11 @@ def fact(round: int = 0, method: str = "telegram 0.3.1") -> Fact:
 def test_the_baseline_counts_runs_and_leaves_out_the_latest() -> None:
     known = Baseline()
     for n in range(LAG + 10):
-        known = memory.learn(known, n < 4, POLICY)
+        known = memory.learn(known, n < 4, POLICY.imported)
     assert (known.total, known.failed) == (10, 4)
     assert (known.recent_total, known.recent_failed) == (LAG, 0)
     for _ in range(5 * WINDOW):
-        known = memory.learn(known, True, POLICY)
+        known = memory.learn(known, True, POLICY.imported)
     assert WINDOW // 2 <= known.total <= WINDOW
     assert known.failed * 100 > known.total * 95
 
@@ -66,11 +66,11 @@ def test_versions_without_end_are_not_all_remembered() -> None:
 
 def test_spans_end_with_two_successes() -> None:
     runs = memory.fails(memory.fails(ImportedRuns(), 1), 2)
-    runs = memory.works(runs, 3, POLICY)
+    runs = memory.works(runs, 3, POLICY.ending)
     runs = memory.fails(runs, 4)
     assert runs.spans == ((1, 4, 0),)
     for round in (5, 6, 7):
-        runs = memory.works(runs, round, POLICY)
+        runs = memory.works(runs, round, POLICY.ending)
     assert runs.spans == ((1, 4, 5),)
     runs = memory.fails(runs, 8)
     assert runs.spans == ((1, 4, 5), (8, 8, 0))
@@ -82,7 +82,7 @@ def test_the_oldest_of_many_spans_are_joined() -> None:
     for n in range(memory.MAX_SPANS + 5):
         runs = memory.fails(runs, 10 * n + 1)
         for after in (2, 3):
-            runs = memory.works(runs, 10 * n + after, POLICY)
+            runs = memory.works(runs, 10 * n + after, POLICY.ending)
     assert len(runs.spans) == memory.MAX_SPANS
     assert runs.spans[0][0] == 1
 
@@ -91,8 +91,8 @@ def test_failing_in_the_same_hours_is_more_than_chance() -> None:
     runs = ImportedRuns()
     for _ in range(3):
         runs = memory.note_together(runs, True)
-    assert memory.fails_together(runs, POLICY)
+    assert memory.fails_together(runs, POLICY.imported)
     for _ in range(3):
         runs = memory.note_together(runs, False)
-    assert not memory.fails_together(runs, POLICY)
-    assert not memory.fails_together(None, POLICY)
+    assert not memory.fails_together(runs, POLICY.imported)
+    assert not memory.fails_together(None, POLICY.imported)

@@ -37,14 +37,17 @@ def test_a_run_needs_no_control_and_all_runs_of_a_network_are_one_vantage() -> N
 
 
 def test_a_tally_rests_on_the_one_vantage_and_needs_more_than_one_of_ours() -> None:
-    for nats, likely in ((POLICY.imported_micronats, True), (POLICY.threshold_micronats, False)):
+    for nats, likely in (
+        (POLICY.imported.imported_micronats, True),
+        (POLICY.evidence.threshold_micronats, False),
+    ):
         place = network("ooni")
         place.members["ooni"] = Member("ooni", 0, HOUR, START, VantageOutcome.BAD)
         held = Suspicion([nats] * 3, [START] * 3, [START - HOUR] * 3)
         place.layers["whole"] = Series({"ooni": Track(Baseline(100, 0), START - HOUR, START, held)})
         votes = IMPORTED.tally(place, "whole", START, POLICY)
         assert (votes.voting, votes.agreeing, votes.owners) == (("ooni",),) * 3
-        assert (votes.holds, votes.needs) == (nats, POLICY.imported_micronats)
+        assert (votes.holds, votes.needs) == (nats, POLICY.imported.imported_micronats)
         assert (votes.likely, votes.signature) == (likely, False)
 
 
@@ -63,5 +66,5 @@ def test_a_network_in_which_nearly_every_run_fails_sets_the_onset_back() -> None
 
 def test_a_network_is_remembered_for_longer_than_a_vantage() -> None:
     assert IMPORTED.forgotten_before(START, POLICY) < OwnStrategy().forgotten_before(START, POLICY)
-    short = replace(POLICY, imported_memory_seconds=60)
+    short = replace(POLICY, imported=replace(POLICY.imported, imported_memory_seconds=60))
     assert IMPORTED.forgotten_before(START, short) == OwnStrategy().forgotten_before(START, short)

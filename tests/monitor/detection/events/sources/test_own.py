@@ -27,5 +27,5 @@ def test_a_quorum_that_can_no_longer_hold_is_over() -> None:
 
 
 def test_a_vantage_is_forgotten_when_its_baseline_is() -> None:
-    days = POLICY.ms(POLICY.baseline_seconds + POLICY.baseline_lag_seconds)
+    days = POLICY.ms(POLICY.baseline.baseline_seconds + POLICY.baseline.baseline_lag_seconds)
     assert OWN.forgotten_before(START, POLICY) == START - days
