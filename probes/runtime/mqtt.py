@@ -100,7 +100,9 @@ class _Client(aiomqtt.Client):
         loop = asyncio.get_running_loop()
 
         def end(_: object) -> None:
-            limit.reschedule(loop.time())
+            # It may be called once the block has failed by itself: the limit is over then.
+            with contextlib.suppress(RuntimeError):
+                limit.reschedule(loop.time())
 
         try:
             async with asyncio.timeout(None) as limit:

@@ -65,6 +65,7 @@ def signed(tier: Tier) -> NetworkEvidence:
         signature=True,
         dense_per_mille=980,
         contrasts=Contrasts(failures=10, answered=9, named=9),
+        signs=(("named", 3, 0, 3),),
     )
 
 
