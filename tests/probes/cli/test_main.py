@@ -34,7 +34,7 @@ from tests.world.waiting import HANG_SECONDS, eventually
 pytestmark = pytest.mark.slow
 
 PROBE = "p-0123456789abcdef"
-NO_HOST = encode_token(EnrolmentToken(url="http://a b", id="1", secret="hush"))
+NO_HOST = encode_token(EnrolmentToken(url="https://a b", id="1", secret="hush"))
 
 
 async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["run", "--interval", "86401"], "--interval: must be at most 86400"),
         (["run"], "not enrolled: run `reachprobe join TOKEN`"),
         (["run", "--broker", "mqtt://127.0.0.1:9"], "no consent yet"),
-        (["run", "--accept-risks", "HASH", "--broker", "http://x"], "--broker: must begin with"),
+        (["run", "--accept-risks", "HASH", "--broker", "ftp://x"], "--broker: must begin with"),
         (["run", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
         (["run", "--only", "wechatt"], "did you mean wechat"),
         (["run", "--resolver", "x"], "--resolver: must be"),

@@ -63,8 +63,10 @@ async def test_requests():
     ):
         run = net.run(Endpoint(host=NAME, port=server.port, protocol="http"))
         await http.measure(run)
-    seen = Counter((o.host, o.failure) for o in run.observations if isinstance(o, HTTPExchange))
+    exchanges = [o for o in run.observations if isinstance(o, HTTPExchange)]
+    seen = Counter((o.host, o.failure) for o in exchanges if o.host in (NAME, HARMLESS))
     assert seen == {(NAME, "connection_reset"): 1, (NAME, None): 4, (HARMLESS, None): 3}
+    assert len(exchanges) == seen.total() + 1, "one name that nobody has"
 
 
 class SomeFlows(SocketNetwork):
