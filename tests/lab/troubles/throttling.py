@@ -52,14 +52,17 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
         case "at_times":
             narrow(world, kbit)
             number_connections(world, host.name)
-            slow, cut = (2, 3) if plan.seed // 2 % 2 else (3, 2)
-            world.run_both("-t", "mangle", "-A", "FORWARD", *_numbered(slow), *_INTO)
             count_bytes(world)
-            world.run_both(
-                "-A", "FORWARD", "-i", "pr1", "-p", "tcp", *_numbered(cut),
-                "-m", "connbytes", "--connbytes", f"{FROZEN_AFTER}:", "--connbytes-dir", "reply",
-                "--connbytes-mode", "bytes", "-j", "REJECT", "--reject-with", "tcp-reset",
-            )  # fmt: skip
+            for number in range(2, 8):  # as many as a series of pairs has, and one more
+                if (number + plan.seed // 2) % 2:
+                    world.run_both("-t", "mangle", "-A", "FORWARD", *_numbered(number), *_INTO)
+                else:
+                    world.run_both(
+                        "-A", "FORWARD", "-i", "pr1", "-p", "tcp", *_numbered(number),
+                        "-m", "connbytes", "--connbytes", f"{FROZEN_AFTER}:", "--connbytes-dir",
+                        "reply", "--connbytes-mode", "bytes",
+                        "-j", "REJECT", "--reject-with", "tcp-reset",
+                    )  # fmt: skip
         case "freeze":
             mark_name(world, host.name)
             freeze(world, [_MARKED])
