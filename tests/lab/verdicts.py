@@ -20,6 +20,8 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
         expected = hit if target == record["victim"] else {"ok", case.or_bystander or "ok"}
         if case.everyone:  # what does not need the broken part may still work
             expected |= hit
+            if target != record["victim"] and not case.accuses:
+                expected.add("vantage_offline")  # the line may die for one target's time
         if said["state"] not in expected:
             wrong.append(f"{target}: {expected} expected, said {said}")
     said = verdicts.get(record["victim"], {})
