@@ -12,7 +12,7 @@ import probes
 from probes import state_directory
 from probes.cli import consent
 from probes.cli.terminal import say_waiting
-from probes.delivery import enrolment
+from probes.delivery import enrolment, monitor_request
 from probes.log import Log
 from probes.runtime import private_authority
 from probes.wire.enrolment_token import parse_token
@@ -21,8 +21,8 @@ from probes.wire.enrolment_token import parse_token
 def join(chosen: Namespace, log: Log) -> int:
     """Exchange a token for credentials."""
     token = parse_token(chosen.token)
-    if enrolment.is_open(token.url) and not chosen.plain_http:
-        raise enrolment.EnrolmentError(
+    if monitor_request.is_open(token.url) and not chosen.plain_http:
+        raise monitor_request.EnrolmentError(
             f"collector {token.url}: not https://, so whoever is on the path could take the token "
             "and the credentials: ask your operator for a token with an https:// address; in a "
             "network of your own, add --plain-http"
@@ -31,13 +31,13 @@ def join(chosen: Namespace, log: Log) -> int:
         print(f"reachprobe: {warning}", file=sys.stderr)
     state_directory.prepare(chosen.state)
     if (old := enrolment.load(chosen.state)) is not None:
-        raise enrolment.EnrolmentError(
+        raise monitor_request.EnrolmentError(
             f"{chosen.state}: already enrolled as {old.probe}; run `reachprobe leave` first"
         )
     _ask_consent(chosen)
     enrolment.require_room(chosen.state)
     say_waiting("asking the monitor for credentials")
-    enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
+    enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}", chosen.proxy)
     enrolment.save(chosen.state, enrolled)
     country, asn = enrolled.country or "CC", enrolled.asn or "N"
     told = "where this machine is"
@@ -82,8 +82,8 @@ def leave(chosen: Namespace, log: Log) -> int:
         try:
             if enrolled is not None:
                 say_waiting("asking the monitor to revoke the credentials")
-                enrolment.leave(enrolled)
-        except enrolment.EnrolmentError as error:
+                enrolment.leave(enrolled, chosen.proxy)
+        except monitor_request.EnrolmentError as error:
             # Without the credentials they could never be revoked.
             state_directory.wipe(chosen.state, keep=enrolment.FILE)
             print(

@@ -26,6 +26,7 @@ from probes.cli.run import run
 from probes.cli.stdout_report import discard_stdout
 from probes.cli.terminal import open_missing_streams, say_waiting, volunteers_language
 from probes.delivery import enrolment
+from probes.delivery.monitor_request import EnrolmentError
 from probes.delivery.sqlite_file import DiskError
 from probes.local_http import AddressError
 from probes.log import Log, LogHandler, printable
@@ -47,7 +48,7 @@ _REFUSALS = (
     CatalogueError,
     ResolverError,
     consent.ConsentError,
-    enrolment.EnrolmentError,
+    EnrolmentError,
     TokenError,
     state_directory.StateError,
     GeoError,

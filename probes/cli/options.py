@@ -55,13 +55,15 @@ def build(environment: Mapping[str, str]) -> Parser:
         return parser
 
     _once(command("once", "measure one full round and print it; needs no broker", _measuring))
-    _join(command("join", "enrol: exchange a token for this probe's own credentials", _consent))
+    enrolling = "enrol: exchange a token for this probe's own credentials"
+    _join(command("join", enrolling, _consent, _proxy))
     _run(
         command(
             "run",
             "run the daemon: measure, store, publish, wait for acknowledgements",
             _measuring,
             _consent,
+            _proxy,
         )
     )
     _looking(command)
@@ -72,7 +74,7 @@ def build(environment: Mapping[str, str]) -> Parser:
             group=top.group("geo", "manage the offline table of countries and networks"),
         )
     )
-    leave = command("leave", "revoke this probe's credentials and delete its state")
+    leave = command("leave", "revoke this probe's credentials and delete its state", _proxy)
     leave.option("--force", "delete the credentials even when they cannot be revoked now")
     command("pause", "stop measuring until `resume`; the probe stays enrolled")
     command("resume", "measure again after `pause`")
@@ -110,18 +112,21 @@ def _join(join: Parser) -> None:
     )
 
 
+def _proxy(parser: Parser) -> None:
+    parser.option(
+        "--proxy URL",
+        "socks5h:// or http:// proxy, tried where the monitor cannot be reached without; names are "
+        "resolved there. Nothing is measured through it",
+        read=parse_proxy,
+    )
+
+
 def _run(parser: Parser) -> None:
     parser.option(
         "--broker URL",
         "where to deliver, instead of where the enrolment says: mqtts://, wss://, https://, "
         "mqtt://, ws:// or http:// URL; ?address=IP is dialled in place of the host's addresses",
         many=True,
-    )
-    parser.option(
-        "--proxy URL",
-        "socks5h:// or http:// proxy, tried for delivery where nothing else reaches the monitor; "
-        "names are resolved there. Nothing is measured through it",
-        read=parse_proxy,
     )
     parser.option(
         "--catalogue-key KEY",

@@ -21,6 +21,7 @@ from probes.cli.stdout_report import StdoutReport
 from probes.cli.terminal import volunteers_language
 from probes.config import AgentConfig
 from probes.delivery import enrolment
+from probes.delivery.monitor_request import EnrolmentError
 from probes.delivery.ways import in_order
 from probes.log import Log
 from probes.privacy.location import locate
@@ -148,9 +149,7 @@ def _brokers(chosen: Namespace, enrolled: enrolment.Enrolment | None) -> tuple[B
     """The ways by which measurements are delivered. Raises EnrolmentError when there is none."""
     urls = chosen.broker or (enrolment.urls_of(enrolled) if enrolled else ())
     if not urls:
-        raise enrolment.EnrolmentError(
-            "not enrolled: run `reachprobe join TOKEN` first (or pass --broker)"
-        )
+        raise EnrolmentError("not enrolled: run `reachprobe join TOKEN` first (or pass --broker)")
     try:
         return in_order(urls, chosen.proxy)
     except ValueError as error:

@@ -10,7 +10,8 @@ import pytest
 
 from monitor.broker import certificates
 from probes.delivery import enrolment
-from probes.delivery.enrolment import Enrolment, EnrolmentError
+from probes.delivery.enrolment import Enrolment
+from probes.delivery.monitor_request import EnrolmentError
 from probes.wire.enrolment_token import EnrolmentToken
 from tests.monitor.broker.test_certificates import without_key_usage
 from tests.probes.runtime.test_mqtt import certificate
@@ -120,21 +121,6 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         assert enrolment.whoami(token.url) == ("192.0.2.9",)
         thread.join()
-
-
-def test_what_others_can_read() -> None:
-    for url, is_open in {
-        "http://collector.example": True,
-        "http://10.0.0.1:8080": True,
-        "http://localhost.example": True,
-        "http://127.0.0.1.example": True,
-        "http://localhost:8080": False,
-        "http://monitor.localhost": False,
-        "http://127.9.9.9": False,
-        "http://[::1]:8080": False,
-        "https://collector.example": False,
-    }.items():
-        assert enrolment.is_open(url) is is_open, url
 
 
 def test_a_certificate_that_python_3_13_refuses_is_named_with_its_remedy(
