@@ -192,3 +192,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Any of these; none accepts everything. Lists of measurements alone look at it."""
     asns: tuple[int, ...] = ()
     """The same of networks."""
+    state: str | None = None
+    technique: str | None = None
+    rule: str | None = None
+    counted: bool | None = None
+    """Whether it is evidence of how reachable the target is. This and the three before are of a
+    verdict: lists of measurements alone look at them."""
+
+    @property
+    def of_verdict(self) -> bool:
+        """Whether it chooses by what the verdicts say."""
+        words = (self.state, self.technique, self.rule, self.counted)
+        return any(word is not None for word in words)

@@ -46,12 +46,6 @@ class RoundVerdicts(msgspec.Struct, frozen=True, array_like=True):
         said = self.said
         return zip(self.arrivals, self.vantages, (said[n] for n in self.which), strict=True)
 
-    def newest_first(self) -> Iterator[Entry]:
-        """The same, from the last arrival on."""
-        lists = (self.arrivals, self.vantages, self.which)
-        for arrival, vantage, n in zip(*map(reversed, lists), strict=True):
-            yield arrival, vantage, self.said[n]
-
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RoundVerdicts)

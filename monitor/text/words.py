@@ -123,6 +123,11 @@ def evidence(remark: str) -> str:
     return _(EVIDENCE[remark]) if remark in EVIDENCE else remark.replace("_", " ")
 
 
+def not_counted(reason: str) -> str:
+    """In words why a measurement does not count, as `gates.not_counted` gives it."""
+    return _(STATES[reason]) if reason in STATES else evidence(reason)
+
+
 def sentence(text: str) -> str:
     """The text with a capital first letter; the rest is unchanged."""
     return text[:1].upper() + text[1:]

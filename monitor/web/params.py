@@ -8,13 +8,18 @@ import re
 from collections.abc import Collection, Mapping
 
 from aiohttp import web
+from msgspec.structs import replace
 from yarl import URL
 
+from monitor.detection.model import State
 from monitor.store.records import Filter
 from monitor.web.site import SITE
 from probes.runtime.options import OptionError, duration, moment
 
 MAX_LIMIT = 1000
+OF_VERDICT = ("state", "technique", "rule", "counted")
+"""Parameters by which lists of measurements choose what verdicts say."""
+_COUNTED = {"yes": True, "no": False}
 
 
 YEAR_9999_MS = 253_402_300_800_000
@@ -68,6 +73,24 @@ def chosen(request: web.Request) -> Filter:
     )
 
 
+def chosen_verdicts(request: web.Request) -> Filter:
+    """The filters of a list of measurements, which may choose by verdict. Raises
+    BadParameterError."""
+    query = request.query
+    state, counted = query.get("state"), query.get("counted")
+    if state is not None and state not in tuple(State):
+        raise BadParameterError(f"state: must be {', '.join(State)}, not {state[:40]!r}")
+    if counted is not None and counted not in _COUNTED:
+        raise BadParameterError(f"counted: must be yes or no, not {counted[:40]!r}")
+    return replace(
+        chosen(request),
+        state=state,
+        technique=_id(query, "technique"),
+        rule=_id(query, "rule"),
+        counted=None if counted is None else _COUNTED[counted],
+    )
+
+
 def refuse_unknown(request: web.Request, known: Collection[str]) -> None:
     """Raise BadParameterError for a parameter that the address does not have (a filter with a
     slip would otherwise select everything), and for one of two values, of which one would count."""
@@ -84,6 +107,13 @@ def _word(query: Mapping[str, str], name: str) -> str | None:
     value = query.get(name)
     if value is not None and not re.fullmatch(r"[a-z0-9/-]{1,90}", value):
         raise BadParameterError(f"{name}: must be an id such as wechat, not {value[:40]!r}")
+    return value
+
+
+def _id(query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name)
+    if value is not None and not re.fullmatch(r"[a-z0-9_.-]{1,90}", value):
+        raise BadParameterError(f"{name}: must be an id such as tls.reset.sni, not {value[:40]!r}")
     return value
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ from monitor.web.draw.event_marks import extents
 from monitor.web.fleet import active, fleet, ways_in_use
 from monitor.web.history import TimeRange, sums
 from monitor.web.network_conditions import network_conditions
+from monitor.web.params import BadParameterError
 from monitor.web.site import Site
 from probes.wire.target import Service
 
@@ -206,6 +208,24 @@ def measurements_of(event: Event, now: int) -> Filter:
         until=1 + (now if ended is None else ended),
         targets=event.targets,
         asns=event.asns,
+    )
+
+
+async def in_event(site: Site, connection: ReadTransaction, id: str, wanted: Filter) -> Filter:
+    """The filter of an event's measurements, narrowed by that of a request. Raises
+    BadParameterError."""
+    event = await known_event(site, connection, id) if re.fullmatch("[0-9a-f]{16}", id) else None
+    if event is None:
+        raise BadParameterError(f"event: there is none with the id {id[:40]!r}")
+    mine = measurements_of(event, site.clock())
+    return replace(
+        wanted,
+        service=mine.service,
+        country=mine.country,
+        targets=mine.targets,
+        asns=mine.asns,
+        since=max(filter(None, (mine.since, wanted.since))),
+        until=min(filter(None, (mine.until, wanted.until))),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from monitor.detection.events.gates import not_counted
 from monitor.detection.model import Stored, Verdict
 from monitor.store import tables as t
 from monitor.store.batches import skip
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 SPAN_FACTOR = 4
 """A list of a place goes back by an hour at first, and each time so many times further."""
+LAST_ARRIVAL = 10**18 - 1
+SEARCHED = 50_000
+"""Verdicts that one search looks at: of what is rare there may be none for months."""
 STREAM_CHUNK = 500
 """Measurements that one transaction of `stream_measurements` reads."""
 
@@ -109,6 +113,14 @@ async def was_measured(
     return bool(await connection.scalar(sa.select(sa.exists().where(column == name))))
 
 
+class Searched(msgspec.Struct, frozen=True):
+    """A part of a list of judged measurements."""
+
+    rows: Sequence[JudgedMeasurement]
+    following: tuple[int, int] | None
+    """What the next part comes after; None when there is none."""
+
+
 async def list_judged(
     connection: ReadTransaction,
     chosen: Filter = Filter(),  # noqa: B008 - frozen
@@ -122,6 +134,24 @@ async def list_judged(
     Verdicts of round after round are read until the page is full. With a filter on place only
     rounds of those hours are in which the place was measured, by its cells.
     """
+    return (await _list(connection, chosen, after, limit, 2**62)).rows
+
+
+async def search_judged(
+    connection: ReadTransaction, chosen: Filter, *, after: tuple[int, int] | None, limit: int
+) -> Searched:
+    """As `list_judged`, and where the next part begins. Where few verdicts are as the filter says,
+    a part ends when SEARCHED were looked at, and may have few rows or none."""
+    return await _list(connection, chosen, after, limit, SEARCHED)
+
+
+async def _list(
+    connection: ReadTransaction,
+    chosen: Filter,
+    after: tuple[int, int] | None,
+    limit: int,
+    most: int,
+) -> Searched:
     until = 2**62 if chosen.until is None else chosen.until
     if after is not None:
         until = min(until, after[0] + 1)
@@ -129,15 +159,19 @@ async def list_judged(
     if chosen.target is not None:
         own = service_of(chosen.target)
         if service not in (None, own):
-            return []
+            return Searched([], None)
         service = own
-    wanted = {chosen.target} if chosen.target is not None else set(chosen.targets) or None
-    list_of = _List(connection, service, wanted, after, limit)
+    list_of = _List(connection, service, chosen, after, limit + 1, most)
     if chosen.country is None and chosen.asn is None and not chosen.asns:
         await list_of.read(chosen.since or 0, until)
     else:
         await _read_place(list_of, chosen, until)
-    found = list_of.found
+    found = list_of.found[:limit]
+    following = None
+    if len(list_of.found) > limit:
+        following = found[-1][0], found[-1][1]
+    elif list_of.has_more:
+        following = list_of.reached - 1, LAST_ARRIVAL
     m, v = t.measurement.c, t.vantage.c
     rows: dict[int, Any] = {}
     for some in chunks(found):
@@ -149,56 +183,89 @@ async def list_judged(
             .where(m.round.between(some[-1][0], some[0][0]))
         )
         rows |= {row.arrival: row for row in await connection.execute(query)}
-    return [
+    listed = [
         JudgedMeasurement(**row._mapping, target=said.target, round=round, verdict=said)
         for round, arrival, said in found
         if (row := rows.get(arrival)) is not None
     ]
+    return Searched(listed, following)
 
 
 @dataclass
 class _List:
-    """Judged measurements, newest first, until there are `limit`."""
+    """Judged measurements, newest first, until there are `limit` or `most` were looked at."""
 
     connection: ReadTransaction
     service: str | None
-    targets: Collection[str] | None
-    """Those that count; None: all."""
+    chosen: Filter
+    """What verdicts are to say."""
     after: tuple[int, int] | None
     limit: int
+    most: int
     vantages: Collection[int] | None = None
     """Numbers of those that count; None: all."""
     found: list[tuple[int, int, Verdict]] = field(default_factory=list)
     """Round, arrival number and verdict."""
+    reached: int = 2**62
+    """The oldest round that was read to its end."""
+    has_more: bool = False
+    """It ended because enough were looked at."""
 
     @property
     def is_full(self) -> bool:
         return len(self.found) >= self.limit
 
+    def must_end(self) -> bool:
+        """Whether the rest is not to be read. To be asked only where there is a rest."""
+        if not self.is_full and self.most <= 0:
+            self.has_more = True
+        return self.is_full or self.has_more
+
     async def read(self, since: int, until: int) -> None:
         """Add those of rounds from `since` until before `until`, all older than what was found."""
         here: list[tuple[int, int, Verdict]] = []
+        last: int | None = None
         frames = read_newest(self.connection, self.service, since, until)
         async with aclosing(frames):
             async for _, round, judged in frames:
-                if here and here[0][0] != round:
-                    self._add(here)
+                if last is not None and last != round:
+                    self._add(here, last)
                     here = []
-                    if self.is_full:
+                    if self.must_end():
                         return
+                last = round
+                self.most -= len(judged.arrivals)
+                if not (mine := {n for n, said in enumerate(judged.said) if self._fits(said)}):
+                    continue
                 # In order of arrival: only the newest can be among those that are wanted.
+                lists = (judged.arrivals, judged.vantages, judged.which)
                 entries = (
-                    (round, arrival, said)
-                    for arrival, vantage, said in judged.newest_first()
-                    if (self.vantages is None or vantage in self.vantages)
-                    and (self.targets is None or said.target in self.targets)
+                    (round, arrival, judged.said[n])
+                    for arrival, vantage, n in zip(*map(reversed, lists), strict=True)
+                    if n in mine
+                    and (self.vantages is None or vantage in self.vantages)
                     and (self.after is None or (round, arrival) < self.after)
                 )
                 here += islice(entries, self.limit - len(self.found))
-        self._add(here)
+        if last is not None:
+            self._add(here, last)
 
-    def _add(self, here: list[tuple[int, int, Verdict]]) -> None:
+    def _fits(self, said: Verdict) -> bool:
+        chosen = self.chosen
+        if chosen.target not in (None, said.target):
+            return False
+        if chosen.target is None and chosen.targets and said.target not in chosen.targets:
+            return False
+        return not chosen.of_verdict or (
+            chosen.state in (None, said.state)
+            and chosen.technique in (None, said.technique)
+            and chosen.rule in (None, said.rule)
+            and chosen.counted in (None, not not_counted(said))
+        )
+
+    def _add(self, here: list[tuple[int, int, Verdict]], round: int) -> None:
         self.found += nlargest(self.limit - len(self.found), here, key=itemgetter(0, 1))
+        self.reached = round
 
 
 async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
@@ -216,8 +283,9 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
         return
     wanted.vantages = {place.number for place in places}
     targets = where_equal(sa.select(t.target.c.id), (t.target.c.service, wanted.service))
-    if wanted.targets is not None:
-        targets = targets.where(t.target.c.id.in_(wanted.targets))
+    if chosen.target is not None or chosen.targets:
+        some = chosen.targets if chosen.target is None else (chosen.target,)
+        targets = targets.where(t.target.c.id.in_(some))
     hours = (
         sa.select(c.hour)
         .where(
@@ -229,18 +297,21 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
         .distinct()
         .order_by(c.hour.desc())
     )
+    hours = where_equal(hours, (c.state, chosen.state), (c.rule, chosen.rule))
+    if chosen.technique is not None:
+        hours = hours.where(c.technique.is_not(None))  # a cell names one of several
     ends = [sa.select(each(v.round)).scalar_subquery() for each in (sa.func.min, sa.func.max)]
     oldest, newest = (await connection.execute(sa.select(*ends))).one()
     if oldest is None:
         return
     oldest, until = max(oldest, chosen.since or 0), min(until, newest + 1)
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
-    while end > oldest:
+    while end > oldest and not wanted.is_full:
         found = await connection.execute(hours.where(c.hour >= end - span, c.hour < end))
         for hour in found.scalars().all():
-            await wanted.read(max(oldest, hour), min(until, hour + HOUR_MS))
-            if wanted.is_full:
+            if wanted.must_end():
                 return
+            await wanted.read(max(oldest, hour), min(until, hour + HOUR_MS))
         end, span = end - span, span * SPAN_FACTOR
 
 

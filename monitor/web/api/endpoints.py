@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -29,10 +28,9 @@ from monitor.interop.forms import (
     rfc3339,
     vantage_form,
 )
-from monitor.store.engines import ReadTransaction
 from monitor.store.reading import counts
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import list_judged, was_measured
+from monitor.store.reading.measurements import search_judged, was_measured
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text.network_names import names
@@ -45,6 +43,7 @@ from monitor.web.params import (
     BadParameterError,
     after_of,
     chosen,
+    chosen_verdicts,
     limit_of,
     refuse_unknown,
     text_after,
@@ -53,7 +52,7 @@ from monitor.web.params import (
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site
-from monitor.web.views import events_at, known_event, measurements_of, no_measurement
+from monitor.web.views import events_at, in_event, known_event, no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
 from probes.wire.measurement import service_of
 
@@ -133,35 +132,17 @@ async def one_measurement(request: web.Request) -> web.Response:
 
 
 async def measurements(request: web.Request) -> web.Response:
-    """Judged measurements, newest round first; `event=ID`: all those of an event."""
-    site, limit, wanted = site_of(request), limit_of(request), chosen(request)
+    """Judged measurements, newest round first; `event=ID`: all those of an event. A page with few
+    rows, or none, may have a `next`."""
+    site, limit, wanted = site_of(request), limit_of(request), chosen_verdicts(request)
     after = after_of(request, "[0-9]{1,18}")
     async with site.database.reading() as connection:
         if id := request.query.get("event"):
-            wanted = await _in_event(site, connection, id, wanted)
-        rows = await list_judged(
-            connection,
-            wanted,
-            after=None if after is None else (after[0], int(after[1])),
-            limit=limit + 1,
-        )
-    page = rows[:limit]
-    following = f"{page[-1].round}-{page[-1].arrival}" if len(rows) > limit else None
-    return answer(request, "measurements", [judged_form(row) for row in page], following)
-
-
-async def _in_event(site: Site, connection: ReadTransaction, id: str, wanted: Filter) -> Filter:
-    """The filter of an event's measurements, narrowed by that of a request. Raises
-    BadParameterError."""
-    event = await known_event(site, connection, id) if re.fullmatch("[0-9a-f]{16}", id) else None
-    if event is None:
-        raise BadParameterError(f"event: there is none with the id {id[:40]!r}")
-    mine = measurements_of(event, site.clock())
-    since = max(filter(None, (mine.since, wanted.since)))
-    until = min(filter(None, (mine.until, wanted.until)))
-    return msgspec.structs.replace(
-        mine, target=wanted.target, asn=wanted.asn, since=since, until=until
-    )
+            wanted = await in_event(site, connection, id, wanted)
+        key = None if after is None else (after[0], int(after[1]))
+        part = await search_judged(connection, wanted, after=key, limit=limit)
+    following = None if part.following is None else "{}-{}".format(*part.following)
+    return answer(request, "measurements", [judged_form(row) for row in part.rows], following)
 
 
 async def timeline(request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 import monitor
+from monitor.detection.model import State
 from monitor.web import notes
 from monitor.web.answers import json_answer
 from monitor.web.api import delivery
@@ -40,12 +41,20 @@ _AS_OF: Mapping[str, Described] = {
         {"type": "string"},
     )
 }
+_ID = {"type": "string", "pattern": "^[a-z0-9_.-]{1,90}$"}
 _EXTRA: Mapping[str, Mapping[str, Described]] = {
     "measurements": {
         "event": (
             "Id of an event: all measurements of its functions in its networks while it lasted.",
             {"type": "string", "pattern": "^[0-9a-f]{16}$"},
-        )
+        ),
+        "state": ("Verdicts of this state.", {"type": "string", "enum": [*State]}),
+        "technique": ("Verdicts that name this technique, e.g. `tls.reset.sni`.", _ID),
+        "rule": ("Verdicts that this rule decided.", _ID),
+        "counted": (
+            "Whether they are evidence of how reachable the target is; if not, `reason` says why.",
+            {"type": "string", "enum": ["yes", "no"]},
+        ),
     },
     "services": _AS_OF,
     "countries": _AS_OF,

@@ -33,7 +33,7 @@ from monitor.web.pages import (
     status,
     vantages,
 )
-from monitor.web.params import refuse_unknown
+from monitor.web.params import OF_VERDICT, refuse_unknown
 from monitor.web.render import render
 from monitor.web.site import SITE
 
@@ -74,7 +74,7 @@ def add_routes(app: web.Application) -> None:
     router.add_get("/live/stream", live.stream)
     router.add_get("/compare", compare.compare)
     router.add_get("/explore", compare.explore)
-    add("/m", measurement.listing, *FILTERS, "after")
+    add("/m", measurement.listing, *FILTERS, *OF_VERDICT, "event", "after")
     add("/changes", changes.page, *FILTERS, "before")
     router.add_get("/feed.atom", changes.feed)
     router.add_get("/s/{service:[a-z0-9-]{1,40}}/feed.atom", changes.feed)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from aiohttp import web
 from yarl import URL
 
+from monitor.detection.events.gates import not_counted
 from monitor.detection.model import Stored
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import get_verdict, list_judged, newest_of_controls
+from monitor.store.reading.measurements import get_verdict, newest_of_controls, search_judged
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.text.certificates import escape_control_characters
@@ -20,10 +21,10 @@ from monitor.text.words import rule_comment as comment
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.moment import site_of
-from monitor.web.params import after_of, chosen
+from monitor.web.params import after_of, chosen_verdicts
 from monitor.web.render import render
 from monitor.web.site import Site
-from monitor.web.views import no_measurement
+from monitor.web.views import in_event, known_event, no_measurement
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
 EVENTS = 3
@@ -31,6 +32,7 @@ EVENTS = 3
 ROWS = 100
 """Measurements a page of the list."""
 AFTER = "[0-9]{1,18}"
+NOT_FILTERS = ("after", "lang")
 
 
 async def page(request: web.Request) -> web.Response:
@@ -55,6 +57,7 @@ async def page(request: web.Request) -> web.Response:
         "measurement": measurement,
         "service": service.name if service else measurement.service,
         "verdict": verdict,
+        "reason": not_counted(verdict) if verdict else "",
         "events": events,
         "comment": comment(verdict.rule) if verdict else "",
         "steps": endpoint_steps(measurement),
@@ -79,20 +82,28 @@ def _same_place(measurement: Measurement) -> Filter:
 
 async def listing(request: web.Request) -> web.Response:
     """Render the measurements that a filter chooses, newest first."""
-    wanted, after = chosen(request), after_of(request, AFTER)
-    async with site_of(request).database.reading() as connection:
+    site = site_of(request)
+    wanted, after = chosen_verdicts(request), after_of(request, AFTER)
+    event = None
+    async with site.database.reading() as connection:
+        if id := request.query.get("event"):
+            wanted = await in_event(site, connection, id, wanted)
+            event = await known_event(site, connection, id)
         key = None if after is None else (after[0], int(after[1]))
-        rows = await list_judged(connection, wanted, after=key, limit=ROWS + 1)
-    kept = {name: value for name, value in request.query.items() if name not in ("after", "lang")}
-    query = URL("/").with_query(kept).query_string
+        part = await search_judged(connection, wanted, after=key, limit=ROWS)
+    kept = [(name, value) for name, value in request.query.items() if name not in NOT_FILTERS]
     values = {
         "title": _("Measurements"),
-        "heading": _heading(wanted, site_of(request).service_names),
-        "rows": rows[:ROWS],
+        "heading": _heading(wanted, site.service_names),
+        "event": event,
+        "rows": part.rows,
+        "reasons": [not_counted(row.verdict) for row in part.rows],
         "wanted": wanted,
-        "names": site_of(request).service_names,
-        "filters": f"{query}&" if query else "",
-        "following": f"{rows[ROWS - 1].round}-{rows[ROWS - 1].arrival}" if len(rows) > ROWS else "",
+        "names": site.service_names,
+        "filters": str(URL("/").with_query(kept).query_string),
+        "bare": str(URL("/").with_query([x for x in kept if x[0] != "counted"]).query_string),
+        "following": None if part.following is None else "{}-{}".format(*part.following),
+        "searched": part.following and len(part.rows) < ROWS and part.following[0],
     }
     return await render(request, "measurements.html", values)
 

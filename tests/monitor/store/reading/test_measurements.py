@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
+from monitor.detection.model import State
 from monitor.store.database import Database, open_database
+from monitor.store.reading import measurements
 from monitor.store.reading.measurements import (
     get_verdict,
     list_judged,
     list_measurements_of_probe,
+    search_judged,
     stream_measurements,
 )
 from monitor.store.records import Filter
@@ -76,6 +81,33 @@ async def test_a_list_of_a_place_goes_back_in_time_as_far_as_it_must(store: Data
         late = await list_judged(connection, Filter(asn=64502, since=NOON + 2 * HOUR))
         assert [(each.round - NOON) // HOUR for each in late] == [100, 9]
         assert await list_judged(connection, Filter(country="DE")) == []
+
+
+@pytest.mark.parametrize("place", [Filter(), Filter(country="RU")], ids=["anywhere", "a place"])
+async def test_a_search_for_what_is_rare_ends_and_goes_on(
+    store: Database, monkeypatch: pytest.MonkeyPatch, place: Filter
+) -> None:
+    rows = [admitted(10 * hour + 1, at=NOON + hour * HOUR) for hour in range(9)]
+    await store.facts.add(rows, [])
+    judged = [
+        replace(verdict(row), verdict=replace(verdict(row).verdict, state=State.DOWN))
+        if hour == 1
+        else verdict(row)
+        for hour, row in enumerate(rows)
+    ]
+    await store.conclusions.save([concluded(facts=tuple(judged))], len(rows))
+    monkeypatch.setattr(measurements, "SEARCHED", 3)
+    wanted = replace(place, counted=False)
+    found, parts, after = [], 0, None
+    async with store.reading() as connection:
+        while True:
+            part = await search_judged(connection, wanted, after=after, limit=5)
+            found += part.rows
+            parts += 1
+            if (after := part.following) is None:
+                break
+    assert [(row.round - NOON) // HOUR for row in found] == [1]
+    assert parts == 3
 
 
 async def test_where_nobody_measures_the_past_is_not_read(store: Database) -> None:

@@ -101,3 +101,34 @@ async def test_what_was_dropped_is_not_taken_for_what_never_was(site: Site) -> N
             answer = await web.get(path)
             assert answer.status == 404
             assert f"{said} Those before 2026-05-04 were dropped" in await answer.text()
+
+
+async def test_it_says_whether_it_counts_and_why_not(web: Client) -> None:
+    assert "Counted as evidence yes" in await text(web, id_of(0))
+    offline = await (await web.get(f"/m/{id_of(6)}")).text()
+    assert "Counted as evidence no: vantage offline vantage_offline" in text_of(offline)
+    assert 'href="/method#state-vantage_offline"' in offline
+    assert "Counted" not in await text(web, id_of(7))
+
+
+async def test_a_list_is_chosen_by_what_verdicts_say(web: Client) -> None:
+    async def rows(query: str) -> list[str]:
+        answer = await web.get(f"/m?{query}")
+        assert answer.status == 200, query
+        table = (await answer.text()).partition("<tbody>")[2].partition("</tbody>")[0]
+        return [text_of(row) for row in table.split("</tr>")[:-1]]
+
+    typed = await rows("service=wechat&technique=tls.reset.sni")
+    assert typed
+    assert all("tls.reset.sni" in row and "AS64501" in row for row in typed)
+    assert len(await rows("rule=tls.reset.sni&country=RU")) == len(typed)
+    skipped = await rows("service=wechat&counted=no")
+    assert skipped
+    assert all("no: vantage offline" in row for row in skipped)
+    assert not any("no:" in row for row in await rows("service=wechat&counted=yes"))
+    assert await rows("state=down") == []
+    mine = await rows(f"event={world.CONFIRMED}")
+    assert mine
+    assert all("wechat/web" in row and "AS64501" in row for row in mine)
+    for wrong in ("state=open", "counted=maybe", "technique=a%20b", "event=0000000000000000"):
+        assert (await web.get(f"/m?{wrong}")).status == 400
