@@ -57,7 +57,7 @@ from monitor.store.simulated import is_simulated, mark_simulated
 from monitor.web import mqtt_stream
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
-from monitor.web.reception import Reception
+from monitor.web.reception import OpenRetests, Reception
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
@@ -201,7 +201,9 @@ class _Publishers:
             leads=lambda: self._leads_part(),
             has=lambda service: self._owns(service),
         )
-        self.retests = None if given.no_retests else RetestPublisher(policy, wall_clock)
+        self.retests = (
+            None if given.no_retests else RetestPublisher(database.retests, policy, wall_clock)
+        )
         self._signed_catalogue: Path | None = given.signed_catalogue
         self._hooks = () if given.webhooks is None else load_webhooks(given.webhooks)
         self._leads: Callable[[], bool] = lambda: False
@@ -291,6 +293,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             reception=Reception(
                 intake,
                 Credentials(database.registry),
+                OpenRetests(database, wall_clock),
                 catalogue=_catalogue_document(given),
                 stream=None if joined is None else lambda address: relay(joined),
             ),
@@ -422,7 +425,7 @@ async def everything(
                 reception=Reception(
                     intake,
                     credentials,
-                    (lambda country, asn: ()) if retests is None else retests.open,
+                    OpenRetests(database, wall_clock),
                     _catalogue_document(given),
                     broker.side,
                 ),

@@ -146,7 +146,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "monitor/store": (
         {"records", "service_hours", "shard", "tables"},
         {"days", "engines", "migrations", "quarantine", "statements"},
-        {"batches", "bulk_insert", "delivery", "evidence", "lease", "notes"},
+        {"batches", "bulk_insert", "delivery", "evidence", "lease", "notes", "retests"},
         {"partitions", "registry", "rollup", "schema", "verdicts"},
         {"cells", "facts", "move"},
         {"conclusions"},

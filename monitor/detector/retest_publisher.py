@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retests: which ones the detector requests, and their publication over MQTT.
+"""Retests: which ones the detector requests, and their publication over MQTT and in the store.
 
 Whether something is suspicious is decided in `monitor.detection.events.retest_requests`, and
 whether it seems to end in `end_requests` next to it. The tracker remembers when each place was
 requested and where controls are; nothing of that is stored, so the next leader may request a retest
-once more. A request is useful only at once: if it cannot be published it is dropped, and the
+once more. A request is useful only at once: what cannot be sent is dropped, and the
 detector requests it again after the pause, if it still looks suspicious. Whether a probe follows a
 request is the probe's decision.
 """
@@ -25,6 +25,8 @@ from monitor.detection.events.state import ServiceState, TargetNetwork, network_
 from monitor.detection.model import OWN_SOURCE, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.detector.failed_addresses import FailedElsewhere
+from monitor.store.records import StoreUnavailableError
+from monitor.store.retests import OpenRetest, RetestStore
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role
@@ -183,22 +185,17 @@ def _network(state: ServiceState, place: Place) -> TargetNetwork:
 
 
 class RetestPublisher:
-    """Publishes what the detector wants to be measured again."""
+    """Publishes what the detector wants to be measured again: over MQTT, and in the store for
+    probes that ask a web server."""
 
-    def __init__(self, policy: Policy, clock: Callable[[], int]) -> None:
-        self._policy, self._clock = policy, clock
+    def __init__(self, store: RetestStore, policy: Policy, clock: Callable[[], int]) -> None:
+        self._store, self._policy, self._clock = store, policy, clock
         self._waiting: asyncio.Queue[tuple[Place, Question]] = asyncio.Queue(MAX_WAITING)
+        self._unsent: asyncio.Queue[tuple[str, Retest]] = asyncio.Queue(MAX_WAITING)
+        """Topics and requests that wait for the broker."""
         self.requested = 0
         """Targets requested since the start; one target in two networks counts twice."""
         self._recent: deque[tuple[int, int]] = deque()
-        self._open: deque[tuple[str, int, bytes]] = deque(maxlen=MAX_WAITING)
-        """Topic, end of the round, request: what was published last."""
-
-    def open(self, country: str, asn: int) -> list[bytes]:
-        """The requests to a network that its probes can still meet, the newest first: for those
-        that are not connected to the broker."""
-        now, topic = self._clock(), topics.retest(country, asn)
-        return [body for of, end, body in reversed(self._open) if of == topic and end > now]
 
     def counts(self) -> tuple[int, int]:
         """Targets requested since the start, and within the policy's window."""
@@ -215,28 +212,53 @@ class RetestPublisher:
 
     async def run(self, url: str, user: str, secret: str) -> None:
         """Publish until cancelled; reconnects by itself."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._request())
+            group.create_task(self._send(url, user, secret))
+
+    async def _request(self) -> None:
+        """Make requests of what waits, as few as possible."""
+        while True:
+            due = [await self._waiting.get()]
+            while not self._waiting.empty():
+                due.append(self._waiting.get_nowait())
+            chosen = list(requests(dict(due), self._clock(), self._policy))
+            for topic, retest in chosen:
+                if not self._unsent.full():
+                    self._unsent.put_nowait((topic, retest))
+                self.requested += len(retest.targets)
+                self._recent.append((self._clock(), len(retest.targets)))
+            self.counts()
+            try:
+                await self._store.add([_stored(*each) for each in chosen], self._clock())
+            except StoreUnavailableError as error:
+                log.warning("retests are not stored: %s", error)
+
+    async def _send(self, url: str, user: str, secret: str) -> None:
         pause = RECONNECT_SECONDS[0]
         while True:
             try:
                 async with connected(url, user, secret, purpose="retests") as connection:
                     pause = RECONNECT_SECONDS[0]
                     while True:
-                        due = [await self._waiting.get()]
-                        while not self._waiting.empty():
-                            due.append(self._waiting.get_nowait())
-                        for topic, retest in requests(dict(due), self._clock(), self._policy):
-                            body = encode_retest(retest)
-                            self._open.append((topic, retest.round + retest.interval_ms, body))
-                            await connection.publish(topic, body)
-                            self.requested += len(retest.targets)
-                            self._recent.append((self._clock(), len(retest.targets)))
-                            self.counts()
+                        topic, retest = await self._unsent.get()
+                        await connection.publish(topic, encode_retest(retest))
             except BrokerError as error:
                 log.warning("retests are not published: %s", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])
-            while not self._waiting.empty():
-                self._waiting.get_nowait()  # outdated by now
+            while not self._unsent.empty():
+                self._unsent.get_nowait()  # outdated by now
+
+
+def _stored(topic: str, retest: Retest) -> OpenRetest:
+    country, asn = topic.split("/")[-2:]
+    return OpenRetest(
+        country=country,
+        asn=int(asn),
+        ends=retest.round + retest.interval_ms,
+        body=encode_retest(retest),
+    )
 
 
 _Asked = tuple[str, int, tuple[str, ...], bool]

@@ -21,6 +21,7 @@ from monitor.store.facts import FactStore
 from monitor.store.lease import Lease
 from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
+from monitor.store.retests import RetestStore
 from monitor.store.schema import upgrade_schema
 from probes.runtime.clock import wall_clock
 
@@ -42,6 +43,7 @@ class Database:
         self.conclusions = ConclusionStore(engines, now, self.lease)
         self.notes = NoteStore(engines, now)
         self.registry = Registry(engines)
+        self.retests = RetestStore(engines)
 
     def reading(self) -> AbstractAsyncContextManager[ReadTransaction]:
         """A transaction for the queries of `monitor.store.reading`; on SQLite all of them see the

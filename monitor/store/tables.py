@@ -379,6 +379,18 @@ lease = sa.Table(
     sa.Column("expires", sa.BigInteger, nullable=False),
 )
 
+open_retest = sa.Table(
+    "open_retest",
+    metadata,
+    sa.Column("number", BIG, primary_key=True, autoincrement=True),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("asn", sa.BigInteger, nullable=False),
+    sa.Column("ends", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""What probes of a network are asked to measure again, as on MQTT, for those that are not connected
+to a broker. After `ends` nobody can meet the request, and the next one removes it."""
+
 # -- registry -------------------------------------------------------------------------------
 
 token = sa.Table(

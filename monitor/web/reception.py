@@ -4,10 +4,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
 from monitor.collector.intake import Intake
+from monitor.store.database import Database
+from monitor.store.reading.retests import open_retests
+from monitor.store.records import StoreUnavailableError
+from monitor.store.retests import OpenRetest
+
+READ_AGAIN_MS = 1000
+
+
+class OpenRetests:
+    """What probes are asked to measure again, read again no more often than every second: in the
+    store they are those of whichever process detects."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database, self._clock = database, clock
+        self._read_ms = 0
+        self._open: Sequence[OpenRetest] = ()
+        self._turn = asyncio.Lock()
+
+    async def of(self, country: str, asn: int) -> Sequence[bytes]:
+        """The requests to a network that can still be met, the newest first; none while the store
+        is away: a status is taken all the same."""
+        async with self._turn:
+            now = self._clock()
+            if not 0 <= now - self._read_ms < READ_AGAIN_MS:
+                with contextlib.suppress(StoreUnavailableError):
+                    async with self._database.reading() as connection:
+                        self._open = await open_retests(connection, now)
+                self._read_ms = now
+        return [
+            request.body
+            for request in self._open
+            if (request.country, request.asn) == (country, asn) and request.ends > now
+        ]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -17,9 +51,7 @@ class Reception:
     intake: Intake
     authenticate: Callable[[str, str], Awaitable[bool]]
     """Whether a probe's secret is right; the broker's. Raises StoreUnavailableError."""
-    retests: Callable[[str, int], Sequence[bytes]] = lambda country, asn: ()
-    """What probes of a network are asked to measure again now, as on MQTT; nothing where the
-    detector is another process."""
+    retests: OpenRetests
     catalogue: Callable[[], bytes] = bytes
     """The signed catalogue; empty for none."""
     stream: Callable[[str], asyncio.Protocol | None] | None = None

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.collector.intake import Intake
@@ -15,7 +15,7 @@ from monitor.http_server import serving
 from monitor.metrics.counters import Counters
 from monitor.store.database import Database
 from monitor.web.app import make_app
-from monitor.web.reception import Reception
+from monitor.web.reception import OpenRetests, Reception
 from probes.runtime.clock import wall_clock
 from tests.monitor.store.arrivals import arrivals
 from tests.world.brokers import enrolled_probe
@@ -28,7 +28,6 @@ class WebMonitor:
     who: Enrolled
     database: Database
     counters: Counters
-    retests: list[bytes] = field(default_factory=list)
     catalogue: bytes = b""
 
     @property
@@ -53,7 +52,7 @@ async def web_monitor(
         reception = Reception(
             intake,
             Credentials(store.registry),
-            lambda country, asn: made.retests,
+            OpenRetests(store, wall_clock),
             lambda: made.catalogue,
         )
         site = site_of(store, reception=reception, clock=wall_clock)

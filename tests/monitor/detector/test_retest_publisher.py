@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from monitor.detector.retest_publisher import (
     RetestTracker,
     requests,
 )
+from monitor.store.database import Database, open_database
+from monitor.store.reading.retests import open_retests
+from monitor.web.reception import READ_AGAIN_MS, OpenRetests
 from probes.wire import topics
 from probes.wire.retest import MOST_TARGETS, FailedAddresses, decode_retest, encode_retest
 from tests.monitor.detection.worlds import (
@@ -41,12 +45,20 @@ from tests.monitor.detection.worlds import (
 from tests.monitor.detection.worlds import POLICY as WORLD_POLICY
 from tests.monitor.fleet import PEOPLE, rounds
 from tests.world.mosquitto import running_mosquitto
+from tests.world.ports import free_port
+from tests.world.stores import migrated
 from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
 
 POLICY = Policy()
 NOON = 1_800_000_000_000 // 60_000 * 60_000
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Database]:
+    async with await open_database(await migrated(tmp_path / "store.sqlite")) as database:
+        yield database
 
 
 def test_one_request_a_network_with_its_targets_in_order() -> None:
@@ -88,9 +100,9 @@ def test_the_round_has_time_left_whatever_the_hour_and_the_pace(now: int, pace: 
     assert (1 - LATEST_START) * retest.interval_ms - 1 <= left <= 1.5 * retest.interval_ms
 
 
-async def test_published_to_the_network_concerned_alone(tmp_path: Path) -> None:
+async def test_published_to_the_network_concerned_alone(store: Database, tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as broker:
-        publisher = RetestPublisher(POLICY, lambda: NOON)
+        publisher = RetestPublisher(store.retests, POLICY, lambda: NOON)
         async with asyncio.TaskGroup() as group, connected(broker.url, "", "") as here:
             await here.subscribe(topics.retest("RU", 64501))
             await here.subscribe(topics.retest("FR", 64503))
@@ -111,27 +123,47 @@ async def test_published_to_the_network_concerned_alone(tmp_path: Path) -> None:
 
 
 async def test_who_is_not_connected_is_told_as_long_as_the_request_can_be_met(
-    tmp_path: Path,
+    store: Database, tmp_path: Path
 ) -> None:
+    """By a web server that is another process, and while no broker is reached."""
     now = NOON
-    with running_mosquitto(tmp_path / "b") as broker:
-        publisher = RetestPublisher(POLICY, lambda: now)
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(publisher.run(broker.url, "", ""))
-            await publisher.on_retest({("RU", 64501, "wechat/web"): Question()})
-            await eventually(lambda: publisher.requested)
-            running.cancel()
-    (request,) = map(decode_retest, publisher.open("RU", 64501))
-    assert request.targets == ("wechat/web",)
-    assert publisher.open("RU", 64502) == []
-    now = request.round + request.interval_ms
-    assert publisher.open("RU", 64501) == []
+    publisher = RetestPublisher(store.retests, POLICY, lambda: now)
+    async with (
+        await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite") as other,
+        asyncio.TaskGroup() as group,
+    ):
+        web = OpenRetests(other, lambda: now)
+        running = group.create_task(publisher.run(f"mqtt://127.0.0.1:{free_port()}", "", ""))
+        await publisher.on_retest({("RU", 64501, "wechat/web"): Question()})
+
+        async def is_told() -> bool:
+            nonlocal now
+            now += READ_AGAIN_MS
+            return bool(await web.of("RU", 64501))
+
+        await eventually(is_told)
+        (request,) = map(decode_retest, await web.of("RU", 64501))
+        assert request.targets == ("wechat/web",)
+        assert await web.of("RU", 64502) == []
+        now = request.round + request.interval_ms
+        assert await web.of("RU", 64501) == []
+        await store.retests.add([], now)
+        async with other.reading() as connection:
+            assert await open_retests(connection, 0) == []
+        running.cancel()
 
 
-async def test_counts_of_recent_requests(tmp_path: Path) -> None:
+async def test_a_status_is_taken_while_the_store_is_away(store: Database, tmp_path: Path) -> None:
+    web = OpenRetests(store, lambda: NOON)
+    await store.close()
+    (tmp_path / "store.sqlite").unlink()
+    assert await web.of("RU", 64501) == []
+
+
+async def test_counts_of_recent_requests(store: Database, tmp_path: Path) -> None:
     now = NOON
     with running_mosquitto(tmp_path / "b") as broker:
-        publisher = RetestPublisher(POLICY, lambda: now)
+        publisher = RetestPublisher(store.retests, POLICY, lambda: now)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(publisher.run(broker.url, "", ""))
             for n in (1, 2):
@@ -148,16 +180,17 @@ async def test_counts_of_recent_requests(tmp_path: Path) -> None:
             running.cancel()
 
 
-async def test_waiting_requests_are_bounded_and_dropped_when_outdated(tmp_path: Path) -> None:
+async def test_waiting_requests_are_bounded_and_dropped_when_outdated(
+    store: Database, tmp_path: Path
+) -> None:
     with running_mosquitto(tmp_path / "b") as broker:
-        publisher = RetestPublisher(POLICY, lambda: NOON)
+        publisher = RetestPublisher(store.retests, POLICY, lambda: NOON)
         await publisher.on_retest({("RU", n, "a/x"): Question() for n in range(2 * MAX_WAITING)})
         gone = broker.url
     async with asyncio.TaskGroup() as group:
         running = group.create_task(publisher.run(gone, "", ""))
-        await eventually(publisher._waiting.empty)
+        await eventually(lambda: publisher.requested == MAX_WAITING and publisher._unsent.empty())
         running.cancel()
-    assert publisher.requested == 0
 
 
 NET = ("RU", 64501, TARGET)

@@ -10,6 +10,7 @@ from monitor.store.days import DAY_MS
 from monitor.store.engines import StoreRefusedError, writing
 from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
+from monitor.store.retests import OpenRetest
 from monitor.store.tables import metadata, service_day
 from probes.wire.codec import envelope_of
 from tests.monitor.store.arrivals import arrivals
@@ -61,6 +62,8 @@ async def filled(url: str) -> Database:
         sums = dict.fromkeys(("asn", "kinds", "n", "judged", "failing", "vantages"), 1)
         row = {"country": "RU", "service": "wechat", "day": NOON - NOON % DAY_MS, **sums}
         await connection.execute(sa.insert(service_day), row)
+    request = OpenRetest(country="RU", asn=64501, ends=NOON, body=b"{}")
+    await store.retests.add([request], 0)
     return store
 
 

@@ -41,8 +41,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -63,12 +63,12 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
     # The next version of this program has one script more.
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).parent / "migrations", scripts)
-    (scripts / "versions" / "v0004_colour.py").write_text(NEXT)
+    (scripts / "versions" / "v0005_colour.py").write_text(NEXT)
     monkeypatch.setattr(schema, "_SCRIPTS", scripts)
-    monkeypatch.setattr(schema, "HEAD", "0004")
+    monkeypatch.setattr(schema, "HEAD", "0005")
     store = await open_database(empty_url)
     said = [record.message for record in caplog.records if record.name == schema.__name__]
-    assert said == [f"{store.engines.place}: upgrading schema 0003 to 0004"]
+    assert said == [f"{store.engines.place}: upgrading schema 0004 to 0005"]
     async with store.engines.write.connect() as connection:
         colours = (await connection.execute(sa.text("SELECT colour FROM probe"))).scalars().all()
     assert colours == ["red"]

@@ -21,8 +21,9 @@ from monitor.metrics.counters import Counters
 from monitor.web import mqtt_stream
 from monitor.web.app import make_app
 from monitor.web.mqtt_stream import FRAME_BYTES, FRAMES_AT_ONCE, way_of
-from monitor.web.reception import Reception
+from monitor.web.reception import OpenRetests, Reception
 from probes.runtime.broker_url import BrokerError, BrokerRefusedError, parse_broker
+from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerConnection, connect
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
@@ -79,6 +80,7 @@ async def joined(
     reception = Reception(
         Intake(made.database, Counters(), asyncio.Event()),
         Credentials(made.database.registry),
+        OpenRetests(made.database, wall_clock),
         stream=side or made.side,
     )
     app = make_app(site_of(made.database, reception=reception))

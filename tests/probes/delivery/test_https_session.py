@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from monitor.http_server import serving
+from monitor.store.retests import OpenRetest
 from probes.delivery.broker_session import DaemonSide, Finish
 from probes.delivery.connection_size import ConnectionSize
 from probes.delivery.https_session import MOST_REMEMBERED, HTTPSSession, Told
@@ -150,7 +151,9 @@ async def test_a_path_that_freezes_connections_carries_everything_in_many(
 
 async def test_what_the_monitor_wants_is_told_once(tmp_path: Path) -> None:
     async with web_monitor(tmp_path / "monitor") as monitor:
-        monitor.retests.append(encode_retest(RETEST))
+        body, ends = encode_retest(RETEST), now_ms() + 600_000
+        request = OpenRetest(country="RU", asn=64501, ends=ends, body=body)
+        await monitor.database.retests.add([request], 0)
         monitor.catalogue = b"the first"
         probe = enrolled(tmp_path, monitor)
         async with delivering(probe):

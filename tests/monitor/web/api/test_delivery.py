@@ -17,9 +17,11 @@ from monitor.collector.rates import RateLimits
 from monitor.enrolment import Credentials, Enrolled
 from monitor.metrics.counters import Counters
 from monitor.store.database import Database
+from monitor.store.retests import OpenRetest
 from monitor.web.api import delivery
-from monitor.web.reception import Reception
+from monitor.web.reception import OpenRetests, Reception
 from monitor.web.site import Site
+from probes.runtime.clock import wall_clock
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import Status, decode_ack, encode_message
 from probes.wire.https_delivery import BATCHES, POLL, authorization, decode_answer
@@ -53,7 +55,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         reception = Reception(
             intake,
             Credentials(bare.database.registry),
-            lambda country, asn: [RETEST] if (country, asn) == ("RU", 64501) else [],
+            OpenRetests(bare.database, wall_clock),
             lambda: DOCUMENT,
         )
         async with (
@@ -125,6 +127,9 @@ async def test_a_poll_takes_the_status_and_tells_what_is_wanted(desk: Desk) -> N
         said = decode_answer(await answer.read())
         return [bytes(raw) for raw in said.retests], said.catalogue
 
+    now = wall_clock()
+    request = OpenRetest(country="RU", asn=64501, ends=now + 60_000, body=RETEST)
+    await desk.database.retests.add([request], now)
     assert await told("") == ([], b"")
     assert await told("?country=RU&asn=64501&catalogue=") == ([RETEST], DOCUMENT)
     digest = hashlib.sha256(DOCUMENT).hexdigest()

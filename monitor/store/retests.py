@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests for retests that can still be met: written by whoever detects, read by every web server
+(`monitor.store.reading.retests`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from monitor.store.engines import Engines, writing
+from monitor.store.tables import open_retest
+
+
+class OpenRetest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to the probes of a network."""
+
+    country: str
+    asn: int
+    ends: int
+    """From then on nobody can meet it, Unix milliseconds."""
+    body: bytes
+    """As on MQTT."""
+
+
+class RetestStore:
+    """Writes requests."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    async def add(self, requests: Sequence[OpenRetest], now: int) -> None:
+        """Store requests, and remove those that ended. Raises StoreUnavailableError."""
+        async with writing(self._engines) as connection:
+            await connection.execute(sa.delete(open_retest).where(open_retest.c.ends <= now))
+            rows = [msgspec.structs.asdict(request) for request in requests]
+            if rows:
+                await connection.execute(sa.insert(open_retest), rows)

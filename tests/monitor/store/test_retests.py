@@ -1,0 +1,11 @@
+from monitor.store.database import Database
+from monitor.store.reading.retests import open_retests
+from monitor.store.retests import OpenRetest
+
+
+async def test_what_ended_is_removed_by_the_next(store: Database) -> None:
+    for asn, ends, now in ((1, 60, 10), (2, 120, 60)):
+        request = OpenRetest(country="RU", asn=asn, ends=ends, body=b"{}")
+        await store.retests.add([request], now)
+    async with store.reading() as connection:
+        assert [found.asn for found in await open_retests(connection, 0)] == [2]
