@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every text of the pages that is translated: those in templates, those in calls of `_` and `n_`,
 and the tables that are looked up at run time. `python -m monitor.web.extract` brings the
-message files up to date: new texts are added without a translation, old ones are dropped."""
+message files up to date: new texts are added at the end without a translation, old ones are
+dropped, and all others stay where they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,23 @@ def _from_tables() -> Iterator[Message]:
     yield from ("vantages, but no data", method.WHOLE_HEADING)
 
 
+def bring_up_to_date(known: Catalog, texts: Iterable[Message]) -> None:
+    """Make a catalog hold these messages and no others. Those that it has stay in their order."""
+    order = dict.fromkeys(texts)
+    wanted = Catalog()
+    for text in (*(message.id for message in known if message.id in order), *order):
+        wanted.add(text)
+    known.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
+    known.obsolete.clear()
+
+
 def update(code: str) -> tuple[int, int]:
     """Bring a language's file up to date. Returns how many messages there are, and how many of
     them have no translation."""
     path = language.FILES / f"{code}.po"
     with path.open("rb") as file:
         known = read_po(file, locale=code)
-    wanted = Catalog()
-    for each in messages():
-        wanted.add(each)
-    known.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
-    known.obsolete.clear()
+    bring_up_to_date(known, messages())
     with path.open("wb") as file:
         write_po(file, known, width=100, no_location=True)
     missing = [each for each in known if each.id and (each.fuzzy or not _is_translated(each))]

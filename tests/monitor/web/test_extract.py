@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from monitor.text import language
@@ -79,3 +80,17 @@ def test_a_file_is_brought_up_to_date(
     first = (tmp_path / "ru.po").read_bytes()
     assert extract.update("ru") == (300, 0)
     assert (tmp_path / "ru.po").read_bytes() == first
+
+
+def test_a_file_keeps_its_order_and_gets_new_texts_at_its_end() -> None:
+    pair = ("%(n)s network", "%(n)s networks")
+    catalog = Catalog()
+    for message, translation in (("Then", "Alors"), ("Gone", "Parti"), (pair, ("un", "des"))):
+        catalog.add(message, translation)
+    extract.bring_up_to_date(catalog, ["New", pair, "Then"])
+    assert [(message.id, message.string) for message in catalog if message.id] == [
+        ("Then", "Alors"),
+        (pair, ("un", "des")),
+        ("New", None),
+    ]
+    assert not catalog.obsolete
