@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,9 @@ from pathlib import Path
 MARK = "REACHWATCH_TEST_RUN"
 LANES = 6
 """Processes side by side: the tests wait more than they compute."""
-NOTHING_SELECTED = 5
-"""Exit status of pytest."""
+INTERRUPTED, NOTHING_SELECTED = 2, 5
+"""Exit statuses of pytest."""
+INTERRUPT_SECONDS = 5
 REAPED_SECONDS = 20
 SERVERS = {
     "mosquitto": ["mosquitto", "-h"],
@@ -97,11 +99,28 @@ def run_all(scratch: Path, environment: dict[str, str], arguments: list[str]) ->
     for number, part in enumerate(parts):
         began = time.monotonic()
         command = [*pytest, f"--basetemp={scratch}/{number}", *part]
-        code = subprocess.run(command, env=environment, check=False).returncode
+        code = run_one(command, environment)
         if code != NOTHING_SELECTED or len(parts) == 1:
             status = max(status, code)
         print(f"{time.monotonic() - began:.0f} s: {' '.join(part)}", flush=True)
+        if code == INTERRUPTED:
+            break
     return status
+
+
+def run_one(command: list[str], environment: dict[str, str]) -> int:
+    """Run pytest; its exit status. Whoever interrupts this process interrupts pytest, which then
+    tears down what it has started."""
+    with subprocess.Popen(command, env=environment) as pytest:
+        try:
+            return pytest.wait()
+        except KeyboardInterrupt:
+            print("interrupted: what was started is being ended", flush=True)
+            try:
+                return pytest.wait(INTERRUPT_SECONDS)  # a terminal interrupts both
+            except subprocess.TimeoutExpired:
+                pytest.send_signal(signal.SIGINT)
+                return pytest.wait()
 
 
 def main() -> int:
