@@ -2,10 +2,18 @@
 
 A batch with a blocked measurement goes from the probe's bytes through collector, store, judge,
 detector and event to its page, the event's page and the API. While it does, every call and return
-in `monitor` and `probes` is looked at. A value holds the measurement when it is an instance of one
-of our value types (dataclass, named tuple, struct) and has, within DEPTH steps, the measurement's
-id, its line or batch as bytes, an observation or an envelope. What such a value consists of, such
-as a verdict, is a part of it.
+in `monitor` and `probes` is looked at. A file is counted when one of its functions receives or
+returns, alone or in a collection, a value that
+
+- is of this measurement: its id, its line or batch as bytes, an instance of one of our value types
+  (dataclass, named tuple, struct) that has the id, the line or an observation of it within DEPTH
+  steps and the id of no other measurement; or what a record of it consists of, as a fact of its
+  verdict;
+- or holds it among others, as a round, the state of a service and an event do. A file that has only
+  such values handles what many measurements say together: it is told apart.
+
+Values are compared one by one: a file that handles the same type for something else does not count.
+Types are told apart likewise: by what their instances held.
 
     python -m tests.way_of_a_measurement
 """
@@ -19,7 +27,7 @@ import functools
 import sys
 import tempfile
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,35 +47,34 @@ from monitor.metrics.counters import Counters
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import list_events
 from monitor.store.records import Probe, Token
-from probes.wire.codec import BatchHeader, Envelope, encode, encode_batch
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement, measurement_id
+from probes.wire.codec import BatchHeader, encode, encode_batch
+from probes.wire.measurement import LIVENESS_TARGETS, measurement_id
 from probes.wire.observation import KNOWN
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, from_round, rounds
 from tests.world.site import client, site_of
 from tests.world.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
-DEPTH = 5
+DEPTH = 6
 MOST = 50
 """Values of a collection that are looked at, and of one that is handed over at each end EDGE."""
-EDGE = 8
+EDGE = 20
 PARTS_DEPTH = 3
-ENOUGH = 400
-"""Values of each type that are looked into."""
-ID_BYTES = 16
 LOOKED_AT = 10
-"""The round from which calls are looked at: the block is two rounds old."""
+"""The round of the measurement, from which calls are looked at: the block is two rounds old."""
 LAST = 13
 GENERIC = {
     "monitor/detector/calculation.py": "calls a function beside the event loop",
     "monitor/store/statements.py": "cuts sequences into pieces",
+    "monitor/store/tables.py": "converts values of columns",
+    "monitor/text/language.py": "looks up any text",
     "monitor/web/answers.py": "makes answers of any value",
     "monitor/web/render.py": "fills any template",
     "monitor/web/response_cache.py": "keeps any answer",
 }
 """Tools that know nothing of what they are given."""
 COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}
-HOLDING = (Measurement, Envelope, *KNOWN)
+PLAIN = {int, float, bool, type(None)}
 Collection = (dict, list, tuple, set, frozenset, collections.deque)
 
 
@@ -117,37 +124,52 @@ class Way:
 
     marks: set[str | bytes] = field(default_factory=set)
     """Its id, its line, its batch."""
+    others: set[str] = field(default_factory=set)
+    """Ids of all other measurements."""
     looking: bool = False
-    handed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """Types of values that functions of a file received or returned, by file."""
-    holding: set[str] = field(default_factory=set)
-    parts: set[str] = field(default_factory=set)
-    _looked_at: Counter[str] = field(default_factory=Counter)
+    own: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Types of values of the measurement that functions of a file received or returned, by file."""
+    among: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Likewise, of values that hold it among others."""
+    _parts: dict[int, object] = field(default_factory=dict)
+    """What its records consist of, by identity: it is kept, so that no other takes its place."""
     _here: threading.local = field(default_factory=threading.local)
 
     @property
     def files(self) -> list[str]:
         """The files which the measurement's values enter."""
-        types = self.holding | self.parts | {"bytes"}
-        return sorted(file for file, handed in self.handed.items() if handed & types)
+        return sorted(self.own)
+
+    @property
+    def summary_files(self) -> list[str]:
+        """The files that have it only in what many measurements say together."""
+        return sorted(self.among.keys() - self.own.keys())
 
     @property
     def types(self) -> list[str]:
         """The types that hold it."""
-        return sorted(self.holding)
+        return sorted(set().union(*self.own.values()))
 
-    def holds(self, value: Any, depth: int = DEPTH) -> bool:
+    @property
+    def summary_types(self) -> list[str]:
+        """The types that hold it only among others."""
+        return sorted(set().union(*self.among.values()) - set(self.types))
+
+    def held(self, value: Any, depth: int = DEPTH) -> set[bool]:
+        """Whether a value holds this measurement (True) and others (False)."""
         if isinstance(value, str | bytes):
-            return value in self.marks
-        if isinstance(value, HOLDING):
-            return True
-        if depth == 0:
-            return False
-        if is_value_type(type(value)):
-            return any(self.holds(part, depth - 1) for part in fields(value))
-        if isinstance(value, Collection):
-            return any(self.holds(part, depth - 1) for part in members(value))
-        return False
+            return {True} if value in self.marks else {False} if value in self.others else set()
+        if id(value) in self._parts:
+            return {True}
+        held: set[bool] = set()
+        kind = type(value)
+        if depth and (is_value_type(kind) or isinstance(value, Collection)):
+            for part in fields(value) if is_value_type(kind) else members(value):
+                if type(part) not in PLAIN:
+                    held |= self.held(part, depth - 1)
+                    if len(held) == 2:
+                        break
+        return held
 
     def look(self, frame: FrameType, event: str, returned: Any) -> None:
         """A profiler: note what a function of ours is called with, and what it returns."""
@@ -171,14 +193,17 @@ class Way:
 
     def _note(self, value: Any, file: str, depth: int = 2) -> None:
         if is_value_type(type(value)):
-            name = name_of(value)
-            self.handed[file].add(name)
-            self._looked_at[name] += 1
-            if self._looked_at[name] <= ENOUGH and self.holds(value):
-                self.holding.add(name)
-                self._note_parts(value, PARTS_DEPTH)
-        elif isinstance(value, bytes) and len(value) > ID_BYTES and value in self.marks:
-            self.handed[file].add("bytes")
+            held = self.held(value)
+            if True in held:
+                # What a record consists of, such as a verdict, holds no measurement itself.
+                is_part = id(value) in self._parts and not isinstance(value, KNOWN)
+                files = self.among if False in held else self.own
+                files[file] |= set() if is_part else {name_of(value)}
+                if any(isinstance(part, str) and part in self.marks for part in fields(value)):
+                    self._note_parts(value, PARTS_DEPTH)
+        elif isinstance(value, str | bytes):
+            if value in self.marks:
+                self.own[file] |= set()
         elif isinstance(value, Collection) and depth:
             values = members(value)
             for part in (*values[:EDGE], *values[EDGE:][-EDGE:]):
@@ -187,8 +212,8 @@ class Way:
     def _note_parts(self, value: Any, depth: int) -> None:
         for part in fields(value):
             for inner in (part, *(members(part) if isinstance(part, Collection) else ())):
-                if is_value_type(type(inner)):
-                    self.parts.add(name_of(inner))
+                if is_value_type(type(inner)) and id(inner) not in self._parts:
+                    self._parts[id(inner)] = inner
                     if depth:
                         self._note_parts(inner, depth - 1)
 
@@ -261,14 +286,16 @@ async def _pass(way: Way, database: Database) -> None:
         for stored in measured(number):
             of, line = stored.measurement, encode(stored.measurement)
             by_probe[of.probe].append(line)
-            if way.looking and of.probe == PEOPLE[0].probe and of.target not in LIVENESS_TARGETS:
+            way.others.add(of.id)
+            is_the_one = of.probe == PEOPLE[0].probe and of.target not in LIVENESS_TARGETS
+            if is_the_one and number == LOOKED_AT:
                 way.marks |= {of.id, bytes.fromhex(of.id), line}
                 id = of.id
         batches = {
             probe: encode_batch(BatchHeader(boot="b" * 16, sequence=number), lines)
             for probe, lines in by_probe.items()
         }
-        if way.looking:
+        if number == LOOKED_AT:
             way.marks.add(batches[PEOPLE[0].probe])
         await monitor.pass_on(batches.items(), START + number * INTERVAL + 40_000)
     way.looking = False
@@ -312,5 +339,7 @@ def way_of_a_measurement() -> Way:
 
 if __name__ == "__main__":
     taken = way_of_a_measurement()
-    print(*taken.files, "", *taken.types, sep="\n")
-    print(f"{len(taken.files)} files, {len(taken.types)} types")
+    print(*taken.files, "", *taken.types, "", "among others:", sep="\n")
+    print(*taken.summary_files, "", *taken.summary_types, "", sep="\n")
+    print(f"{len(taken.files)} files its values enter, {len(taken.types)} types")
+    print(f"among others: {len(taken.summary_files)} files, {len(taken.summary_types)} types more")
