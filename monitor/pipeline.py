@@ -31,6 +31,7 @@ from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.relay import relay
 from monitor.demo import WORDS
+from monitor.demo.plan import NETWORK_NAMES
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.webhooks import WebhookSender, load_webhooks
@@ -54,6 +55,7 @@ from monitor.store.database import Database, StoreRefusedError
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.store.simulated import is_simulated, mark_simulated
+from monitor.text import network_names
 from monitor.web import mqtt_stream
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
@@ -324,8 +326,12 @@ def _joined(brokers: Sequence[str]) -> Broker | None:
 
 
 async def _notice(database: Database) -> str:
-    """What pages say of a store that a demonstration filled, whoever serves it; empty of others."""
-    return WORDS if await is_simulated(database) else ""
+    """What pages say of a store that a demonstration filled, whoever serves it; empty of others.
+    Its networks get their names."""
+    if not await is_simulated(database):
+        return ""
+    network_names.name_simulated(NETWORK_NAMES)
+    return WORDS
 
 
 def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None:

@@ -81,12 +81,13 @@ def _add_servers(top: Parser) -> None:
     up.option("--no-local-probe", "do not start a local probe")
     up.option(
         "--demo",
-        "run a simulated internet on loopback with ten probes and a scripted block; nothing "
+        "run a simulated internet on loopback with ten probes and scripted blocks; nothing "
         "outside this machine is contacted",
     )
     up.option(
         "--demo-block SERVICE:ASN:TECHNIQUE",
-        "what is blocked in the demonstration, or none (default: wechat:64501:tls.reset.sni)",
+        "what alone is blocked in the demonstration, or none (default: wechat:64501:tls.reset.sni "
+        "and, for a while at the same time, signal:64503:dns.nxdomain)",
     )
     collect = top.command(
         "collect", "store measurements from the broker; any number of collectors may run"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from monitor.demo.plan import NETWORKS, SERVICES, DemoService, speaks
+from monitor.demo.plan import NETWORKS, SERVICES, DemoService, network_label, speaks
 
 TECHNIQUES = (
     "dns.nxdomain",
@@ -48,8 +48,15 @@ class DemoBlock:
     def __str__(self) -> str:
         return f"{self.service}:{self.asn}:{self.technique}"
 
+    @property
+    def place(self) -> str:
+        """What is blocked where, for people: `WeChat in AS64501 Demo Telecom East`."""
+        return f"{_service(self.service).name} in {network_label(self.asn)}"
+
 
 DEFAULT = DemoBlock("wechat", 64501, "tls.reset.sni")
+SECOND = DemoBlock("signal", 64503, "dns.nxdomain")
+"""Blocked as well for a part of the time, where no block is chosen."""
 
 
 def parse_block(text: str) -> DemoBlock | None:

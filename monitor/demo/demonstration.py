@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch up --demo`: the simulated internet, ten ordinary probes in it, and a scripted block.
+"""`reachwatch up --demo`: the simulated internet, ten ordinary probes in it, and scripted blocks.
 
 The probes are child processes of the same program that volunteers run, enrolled by tokens over
 HTTP and publishing over MQTT. Only the pace and their enrolment
@@ -14,11 +14,13 @@ import contextlib
 import logging
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from monitor.demo.block import DEFAULT, DemoBlock, parse_block
+from monitor.demo.block import parse_block
+from monitor.demo.plan import SERVICES
+from monitor.demo.script import OVERLAP, Act, play, single
 from monitor.demo.story import Story, tell
 from monitor.demo.world import DemoVantage, World
 from monitor.detection.policy import Policy
@@ -34,13 +36,6 @@ START_AFTER_SECONDS = 300
 """Least time before the block, divided by the pace: half a minute without a block."""
 FIRST_ROUND_SECONDS = 180.0
 """Longest wait for the first round of every probe; real seconds."""
-LIFT_AFTER_SECONDS = 1200
-"""Least length of the block, divided by the pace: two minutes, four times what its confirmation
-takes."""
-CONFIRM_SECONDS = 900.0
-"""Longest wait for the block to be confirmed, beyond that: real seconds on a slow machine."""
-SHOWN_SECONDS = 60.0
-"""Least time from the confirmation to the end of the block: real seconds in which it is seen."""
 ENROLLED_BEFORE_MS = 60 * 86_400_000
 ENROL_AT_ONCE = 3
 """Probes that enrol at the same time; more would compete for the processor."""
@@ -51,11 +46,17 @@ Everything = Callable[..., AbstractAsyncContextManager[LocalMonitor]]
 
 
 async def demonstrate(
-    given: argparse.Namespace, stop: asyncio.Event, everything: Everything
+    given: argparse.Namespace,
+    stop: asyncio.Event,
+    everything: Everything,
+    acts: Sequence[Act] = OVERLAP,
 ) -> None:
-    """Run the demonstration until `stop`; `everything` runs the monitor."""
+    """Run the demonstration until `stop`; `everything` runs the monitor, and `acts` happen unless
+    a block is chosen."""
     try:
-        block = DEFAULT if given.demo_block is None else parse_block(given.demo_block)
+        if given.demo_block is not None:
+            block = parse_block(given.demo_block)
+            acts = () if block is None else single(block)
     except ValueError as error:
         raise OptionError(f"--demo-block: {error}") from None
     policy = Policy(pace=given.pace or PACE)
@@ -77,10 +78,12 @@ async def demonstrate(
             tell("Press Ctrl+C to stop it.")
             # What happens is told; routine lines of the log would hide it.
             logging.getLogger().setLevel(logging.WARNING)
-            story = Story(f"http://{authority(*given.http)}", monitor.public_url)
+            names = {service.id: service.name for service in SERVICES}
+            address = f"http://{authority(*given.http)}"
+            story = Story(address, monitor.public_url, names)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_fleet(monitor, world, data, interval))]
-                tasks.append(group.create_task(_run_script(world, block, policy.pace, story)))
+                tasks.append(group.create_task(_run_script(world, acts, policy.pace, story)))
                 tasks.append(group.create_task(story.run()))
                 await stop.wait()
                 for task in tasks:
@@ -98,44 +101,21 @@ async def _data(given: argparse.Namespace) -> AsyncIterator[Path]:
         yield Path(name)
 
 
-async def _run_script(world: World, block: DemoBlock | None, pace: int, story: Story) -> None:
-    """Run the script and print what it does. The block begins when every probe has finished its
-    first round: nobody's first measurement is of a block."""
-    if block is None:
+async def _run_script(world: World, acts: Sequence[Act], pace: int, story: Story) -> None:
+    """Run the script and print what it does. The first block begins when every probe has finished
+    its first round: nobody's first measurement is of a block."""
+    if not acts:
         tell("Nothing will be blocked.")
         return
-    what = f"{block.service} in AS{block.asn}"
-    tell(f"The probes measure once; then {what} will be blocked ({block.technique}).")
+    planned = dict.fromkeys(f"{act.block.place} ({act.block.technique})" for act in acts)
+    tell(f"The probes measure once; then these are blocked: {', '.join(planned)}.")
     vantages = sum(vantage.role == "vantage" for vantage in world.vantages)
     began = asyncio.get_running_loop().time()
     targets = len(load(world.catalogue_dir).targets)
     await story.wait_for_first_round(vantages, targets, FIRST_ROUND_SECONDS)
     left = START_AFTER_SECONDS / pace - (asyncio.get_running_loop().time() - began)
     await asyncio.sleep(max(0.0, left))
-    tell(
-        f"{what}: the simulated block begins; it will be lifted in {LIFT_AFTER_SECONDS // pace} s, "
-        "or after its confirmation if that takes longer."
-    )
-    await _hold(world, block, pace, story.confirmed)
-    tell(f"{what}: the simulated block was lifted.")
-
-
-async def _hold(world: World, block: DemoBlock, pace: int, confirmed: asyncio.Event) -> None:
-    """Block for a time, and until the confirmed block was shown for as long as its confirmation
-    took: on a slow machine everything takes longer, the pages too."""
-    world.block(block)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    end = began + LIFT_AFTER_SECONDS / pace
-    try:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LIFT_AFTER_SECONDS / pace + CONFIRM_SECONDS):
-                await confirmed.wait()
-                now = loop.time()
-                end = max(end, now + max(SHOWN_SECONDS, now - began))
-        await asyncio.sleep(max(0.0, end - loop.time()))
-    finally:
-        world.lift()
+    await play(world, acts, pace, story)
 
 
 async def _fleet(monitor: LocalMonitor, world: World, data: Path, interval: float) -> None:

@@ -8,20 +8,35 @@ loopback there is no box on the path.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitor.demo.block import DemoBlock
+
+BY_ADDRESS = ".other"
+"""End of techniques that look at the address and not at the name."""
 
 
 @dataclass
 class ISP:
-    """The provider's tables and the present block."""
+    """The provider's tables and the present blocks."""
 
     network_of: Mapping[str, int]
     """Source address to AS number."""
     service_of_name: Mapping[str, str]
     service_of_address: Mapping[str, str]
-    block: DemoBlock | None = None
+    blocks: dict[tuple[str, int], DemoBlock] = field(default_factory=dict)
+    """By service and network."""
+
+    def block(self, block: DemoBlock) -> None:
+        """Begin a block, in place of another one of the same service and network."""
+        self.blocks[block.service, block.asn] = block
+
+    def lift(self, block: DemoBlock | None = None) -> None:
+        """End a block, or all of them."""
+        if block is None:
+            self.blocks.clear()
+        else:
+            self.blocks.pop((block.service, block.asn), None)
 
     def dns(self, source: str, name: str) -> str | None:
         """The technique for a question to the provider's own resolver."""
@@ -29,10 +44,11 @@ class ISP:
 
     def tls(self, source: str, name: str, address: str) -> str | None:
         """The technique for a ClientHello that shows a name to an address."""
-        technique = self._by_name(source, name, "tls.")
-        if self.block is not None and self.block.technique.endswith(".other"):
-            technique = self._by_address(source, address, "tls.")
-        return technique
+        named = self._by_name(source, name, "tls.")
+        dialled = self._by_address(source, address, "tls.")
+        if dialled is not None and dialled.endswith(BY_ADDRESS):
+            return dialled
+        return None if named is not None and named.endswith(BY_ADDRESS) else named
 
     def http(self, source: str, host: str) -> str | None:
         """The technique for a clear-text request for a host."""
@@ -46,7 +62,10 @@ class ISP:
         return self._technique_for(source, self.service_of_address.get(address), layer)
 
     def _technique_for(self, source: str, service: str | None, layer: str) -> str | None:
-        block = self.block
-        if block is None or service != block.service or self.network_of.get(source) != block.asn:
+        asn = self.network_of.get(source)
+        if service is None or asn is None:
             return None
-        return block.technique if block.technique.startswith(layer) else None
+        block = self.blocks.get((service, asn))
+        if block is None or not block.technique.startswith(layer):
+            return None
+        return block.technique

@@ -42,6 +42,7 @@ class DemoNetwork:
     """A network with three volunteers, of two owners at least."""
 
     asn: int
+    name: str
     country: str
     owners: tuple[str, ...]
     role: str = "vantage"
@@ -104,11 +105,14 @@ SERVICES = (
 )
 
 NETWORKS = (
-    DemoNetwork(64501, "RU", ("volunteer-1", "volunteer-2", "volunteer-1")),
-    DemoNetwork(64502, "RU", ("volunteer-3", "volunteer-4", "volunteer-3")),
-    DemoNetwork(64503, "FR", ("volunteer-5", "volunteer-6", "volunteer-5")),
+    DemoNetwork(64501, "Demo Telecom East", "RU", ("volunteer-1", "volunteer-2", "volunteer-1")),
+    DemoNetwork(64502, "Demo Telecom West", "RU", ("volunteer-3", "volunteer-4", "volunteer-3")),
+    DemoNetwork(64503, "Demo Net", "FR", ("volunteer-5", "volunteer-6", "volunteer-5")),
 )
-CONTROL_NETWORK = DemoNetwork(64510, "NL", ("centre",), role="control")
+CONTROL_NETWORK = DemoNetwork(64510, "Demo Hosting", "NL", ("centre",), role="control")
+
+NETWORK_NAMES = {network.asn: network.name for network in (*NETWORKS, CONTROL_NETWORK)}
+"""Numbers for documentation have no registered name."""
 
 INTERNATIONAL = ("www.alder.test", "www.birch.test", "www.cedar.test")
 DOMESTIC = {"RU": ("www.neva.test", "www.volga.test")}
@@ -134,6 +138,11 @@ SILENT = 253
 BOGON = "0.0.0.0"
 """The forged address of `dns.injection.bogon`: not of the range of all others here (whose
 loopback addresses the control sees too), and one that every probe refuses to dial."""
+
+
+def network_label(asn: int) -> str:
+    """`AS64501 Demo Telecom East`."""
+    return f"AS{asn} {NETWORK_NAMES.get(asn, '')}".rstrip()
 
 
 def hosts() -> dict[str, int]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import aiohttp
 
+from monitor.demo.plan import network_label
+
 POLL_SECONDS = 1.0
 TIMEOUT_SECONDS = 30.0
 _SAID = {
@@ -40,11 +42,25 @@ def stage(event: Mapping[str, Any]) -> str:
 class Story:
     """Tells of the monitor at `address` (without a final slash); links are to `public_url`."""
 
-    def __init__(self, address: str, public_url: str, tell: Callable[[str], None] = tell) -> None:
-        self._address, self._public_url, self._tell = address, public_url, tell
+    def __init__(
+        self,
+        address: str,
+        public_url: str,
+        names: Mapping[str, str],
+        tell: Callable[[str], None] = tell,
+    ) -> None:
+        """`names` of services by id."""
+        self._address, self._public_url, self._names, self._tell = address, public_url, names, tell
         self._stages: dict[str, str] = {}
-        self.confirmed = asyncio.Event()
-        """An event was confirmed."""
+        self._newest: dict[str, str] = {}
+        """Stage of the newest event by service."""
+        self._changed = asyncio.Event()
+
+    async def wait_for(self, service: str, wanted: str) -> None:
+        """Until the newest event of a service is at this stage."""
+        while self._newest.get(service) != wanted:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def wait_for_first_round(self, vantages: int, targets: int, seconds: float) -> None:
         """Until so many vantages have a judged measurement of each of so many targets, at most
@@ -73,15 +89,15 @@ class Story:
         now = stage(event)
         if self._stages.get(event["id"]) == now:
             return
-        self._stages[event["id"]] = now
-        if now == "confirmed":
-            self.confirmed.set()
-        networks = ", ".join(f"AS{asn}" for asn in event["asns"])
+        self._stages[event["id"]] = self._newest[event["service"]] = now
+        self._changed.set()
+        networks = ", ".join(map(network_label, event["asns"]))
         agreeing, _, total = event["scope"]["vantages"]["now"].partition("/")
         seen = {"clearing": "still seen", "closed": "", "retracted": ""}.get(now, "seen")
         votes = f" ({seen} by {agreeing} of {total} vantages)" if seen else ""
         link = f"{self._public_url}/e/{event['id']}"
-        self._tell(f"{event['service']} in {networks}: {_SAID.get(now, now)}{votes}. {link}")
+        name = self._names.get(event["service"], event["service"])
+        self._tell(f"{name} in {networks}: {_SAID.get(now, now)}{votes}. {link}")
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))

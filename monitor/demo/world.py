@@ -82,11 +82,11 @@ class World:
 
     def block(self, block: DemoBlock) -> None:
         """Start a block."""
-        self._started.isp.block = block
+        self._started.isp.block(block)
 
-    def lift(self) -> None:
-        """End the block."""
-        self._started.isp.block = None
+    def lift(self, block: DemoBlock | None = None) -> None:
+        """End a block, or all of them."""
+        self._started.isp.lift(block)
 
     async def __aenter__(self) -> Self:
         """Start every server. Raises OSError when no block of loopback addresses is free."""

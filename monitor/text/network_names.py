@@ -34,11 +34,26 @@ def names() -> Mapping[int, str]:
     return {int(number): safe_text(name) for number, _, name in pairs}
 
 
+_simulated: dict[int, str] = {}
+
+
+def name_simulated(given: Mapping[int, str]) -> None:
+    """Name the networks of a demonstration in this process: theirs are numbers for documentation,
+    which the table does not have."""
+    _simulated.update(given)
+    short_name.cache_clear()
+
+
+def registered_name(asn: int) -> str:
+    """The name as registered; empty where there is none."""
+    return _simulated.get(asn) or names().get(asn, "")
+
+
 @functools.lru_cache(maxsize=4096)
 def short_name(asn: int) -> str:
     """The name without its legal form, quotation marks and own number (`AS8295` is the registered
     name of AS8295); empty where nothing else is there."""
-    full = re.sub(rf"^(AS)?{asn}\b[ -]*", "", names().get(asn, ""))
+    full = re.sub(rf"^(AS)?{asn}\b[ -]*", "", registered_name(asn))
     words = re.sub(r"[\"“”«»]", " ", full).split()
     while len(words) > 1 and _plain(words[-1]) in _LEGAL:
         words.pop()
@@ -65,7 +80,8 @@ def network_list(asns: Iterable[int]) -> str:
 def find(word: str, known: Collection[int], limit: int) -> list[int]:
     """AS numbers whose name contains a word, those of the `known` networks first."""
     low = word.lower()
-    found = [asn for asn, name in names().items() if low in name.lower()]
+    called = {**names(), **_simulated}
+    found = [asn for asn, text in called.items() if low in text.lower()]
     whole = re.compile(rf"\b{re.escape(low)}\b")
-    found.sort(key=lambda asn: (asn not in known, not whole.search(names()[asn].lower()), asn))
+    found.sort(key=lambda asn: (asn not in known, not whole.search(called[asn].lower()), asn))
     return found[:limit]

@@ -90,40 +90,40 @@ async def test_without_a_block_both_servers_answer(place: Place) -> None:
 async def test_the_handshake_dies_for_this_name_and_this_source_only(
     place: Place, technique: str, error: type[Exception]
 ) -> None:
-    place.isp.block = DemoBlock("wechat", 64501, technique)
+    place.isp.block(DemoBlock("wechat", 64501, technique))
     with pytest.raises(error):
         await place.get(INSIDE, NAME)
     assert await place.get(INSIDE, OTHER) == b"HTTP/1.1 200 OK\r\n"
     assert await place.get(OUTSIDE, NAME) == b"HTTP/1.1 200 OK\r\n"
-    place.isp.block = None
+    place.isp.lift()
     assert await place.get(INSIDE, NAME) == b"HTTP/1.1 200 OK\r\n"
 
 
 async def test_silence_after_the_hello(place: Place) -> None:
-    place.isp.block = DemoBlock("wechat", 64501, "tls.timeout.sni")
+    place.isp.block(DemoBlock("wechat", 64501, "tls.timeout.sni"))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await place.get(INSIDE, NAME)
 
 
 async def test_by_address_the_innocuous_name_dies_too(place: Place) -> None:
-    place.isp.block = DemoBlock("wechat", 64501, "tls.reset.other")
+    place.isp.block(DemoBlock("wechat", 64501, "tls.reset.other"))
     for name in (NAME, OTHER):
         with pytest.raises(ConnectionResetError):
             await place.get(INSIDE, name)
 
 
 async def test_plain_http_is_filtered_by_host(place: Place) -> None:
-    place.isp.block = DemoBlock("wechat", 64501, "http.451")
+    place.isp.block(DemoBlock("wechat", 64501, "http.451"))
     assert (await place.get(INSIDE, NAME, tls=False)).startswith(b"HTTP/1.1 451")
     assert (await place.get(INSIDE, OTHER, tls=False)).startswith(b"HTTP/1.1 200")
-    place.isp.block = DemoBlock("wechat", 64501, "http.reset.host")
+    place.isp.block(DemoBlock("wechat", 64501, "http.reset.host"))
     with pytest.raises(ConnectionResetError):
         await place.get(INSIDE, NAME, tls=False)
 
 
 async def test_a_hello_in_two_pieces_is_still_read(place: Place) -> None:
-    place.isp.block = DemoBlock("wechat", 64501, "tls.alert.sni")
+    place.isp.block(DemoBlock("wechat", 64501, "tls.alert.sni"))
     outgoing = ssl.MemoryBIO()
     context = ssl.create_default_context()
     client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)

@@ -24,7 +24,7 @@ EVENT: dict[str, Any] = {
 
 def test_each_stage_is_told_once_with_its_address() -> None:
     told: list[str] = []
-    story = Story("http://127.0.0.1:1", "https://reach.example", told.append)
+    story = Story("http://127.0.0.1:1", "https://reach.example", {"wechat": "WeChat"}, told.append)
     for changes in (
         {}, {}, {"tier": "likely"}, {"tier": "confirmed"}, {"tier": "confirmed"},
         {"tier": "confirmed", "state": "clearing"}, {"tier": "confirmed", "state": "closed"},
@@ -38,7 +38,7 @@ def test_each_stage_is_told_once_with_its_address() -> None:
         "closed",
     ]
     assert all(line.endswith(" https://reach.example/e/00000000000000a1") for line in told)
-    assert all("AS64501" in line for line in told)
+    assert all(line.startswith("WeChat in AS64501 Demo Telecom East: ") for line in told)
 
 
 @pytest.mark.parametrize(("tier", "named"), [("unconfirmed", "opened"), ("likely", "likely")])
@@ -60,7 +60,7 @@ async def test_the_block_waits_until_every_vantage_has_measured_every_target() -
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        story = Story(f"http://127.0.0.1:{runner.addresses[0][1]}", "", lambda line: None)
+        story = Story(f"http://127.0.0.1:{runner.addresses[0][1]}", "", {}, lambda line: None)
         waiting = asyncio.create_task(story.wait_for_first_round(2, 2, HANG_SECONDS))
         rows += [{"vantage": one, "target": "s/x"} for one in ("a", "b", "a", "b")]
         rows.append({"vantage": "a", "target": "s/y"})
@@ -77,7 +77,7 @@ async def test_the_block_waits_until_every_vantage_has_measured_every_target() -
 
 async def test_a_probe_that_never_measures_does_not_stop_the_demonstration() -> None:
     told: list[str] = []
-    story = Story("http://127.0.0.1:9", "", told.append)
+    story = Story("http://127.0.0.1:9", "", {}, told.append)
     with contextlib.suppress(TimeoutError):
         await story.wait_for_first_round(2, 1, 0.05)
     assert told == ["Not every probe has measured within 0 s; going on."]

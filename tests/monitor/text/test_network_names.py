@@ -42,6 +42,16 @@ def test_a_name_is_found_that_of_known_networks_first() -> None:
     assert find("no network is called so", (), 20) == []
 
 
+def test_networks_of_a_demonstration_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_names, "_simulated", {})
+    try:
+        network_names.name_simulated({64501: "Demo Telecom East"})
+        assert network(64501) == "AS64501 Demo Telecom East"
+        assert find("telecom east", {64501}, 20)[0] == 64501
+    finally:
+        short_name.cache_clear()
+
+
 def test_the_licence_of_the_table_is_beside_it() -> None:
     text = network_names.FILE.with_name("LICENSES").read_text()
     for word in ("Attribution 4.0", "db-ip.com", "routeviews.org", "nro.net"):
