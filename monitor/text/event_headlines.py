@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from monitor.detection.events.present import confirmed_open
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
 from monitor.store.notes import NOTE, Note
 from monitor.text.event_state import data_end, effect, ended, length, reopened, tier_id
@@ -93,7 +94,7 @@ def overview(
 ) -> str:
     """The sentence at the top of the first page, from the open events that nothing inhibits.
     `names` are what people call the services."""
-    confirmed = [event for event in opened if event.tier is Tier.CONFIRMED]
+    confirmed = confirmed_open(opened)
     likely = [event for event in opened if event.tier is Tier.LIKELY]
     watching = _("No vantage is online")
     if online:
@@ -141,13 +142,31 @@ def overview(
     if len(services) == 1:
         name = names.get(services[0], services[0])
         return blocked_somewhere(confirmed, name, where)
+    return services_blocked(confirmed, where)
+
+
+def services_blocked(confirmed: Sequence[Event], where: str) -> str:
+    """How many services are blocked, or becoming reachable again where all of them are."""
+    services = len({event.service for event in confirmed})
+    if _all_clearing(confirmed):
+        return n_(
+            "%(n)s service is becoming reachable again %(where)s.",
+            "%(n)s services are becoming reachable again %(where)s.",
+            services,
+            n=number(services, True),
+            where=where,
+        )
     return n_(
         "%(n)s service is blocked %(where)s.",
         "%(n)s services are blocked %(where)s.",
-        len(services),
-        n=number(len(services), True),
+        services,
+        n=number(services, True),
         where=where,
     )
+
+
+def _all_clearing(events: Sequence[Event]) -> bool:
+    return all(event.state is EventState.CLEARING for event in events)
 
 
 def in_range(
@@ -182,4 +201,6 @@ def blocked_somewhere(confirmed: Sequence[Event], service: str, where: str) -> s
     slow = {effect(event) for event in confirmed} == {"throttled"}
     texts = TABLES["throttled_headlines" if slow else "blocked_headlines"]
     situation = "part" if all(map(of_a_part, confirmed)) else "confirmed"
+    if _all_clearing(confirmed):
+        situation = "clearing"
     return _(texts[situation], service=service, where=where)

@@ -20,6 +20,7 @@ from monitor.web import assets, mqtt_stream, pages
 from monitor.web.answers import PUBLIC
 from monitor.web.api import delivery, openapi
 from monitor.web.api import endpoints as api
+from monitor.web.moment import CONCLUSIONS, name_moment
 from monitor.web.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
@@ -85,8 +86,10 @@ def make_app(site: Site) -> web.Application:
 
 async def _metrics(request: web.Request) -> web.Response:
     site = request.app[SITE]
-    body, content_type = expose(await snapshot(site), site.lags, request.headers.get("Accept", ""))
-    return web.Response(body=body, headers={"Content-Type": content_type})
+    scraped = await snapshot(site)
+    body, content_type = expose(scraped, site.lags, request.headers.get("Accept", ""))
+    headers = {"Content-Type": content_type, CONCLUSIONS: str(scraped.conclusions)}
+    return web.Response(body=body, headers=headers)
 
 
 async def _healthz(request: web.Request) -> web.Response:
@@ -154,6 +157,7 @@ async def _middleware(request: web.Request, handler: Handler) -> web.StreamRespo
     async def respond() -> web.StreamResponse:
         use(language)
         response = await _respond(request, handler)
+        name_moment(request, response)
         if response.content_type == "text/html":
             own = response.headers.get("Vary")
             response.headers["Vary"] = ", ".join(filter(None, (own, "Accept-Language, Cookie")))

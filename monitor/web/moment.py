@@ -1,17 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The moment that a request asks about: now, or with `?as_of=TIME` one of the past, of which it
 gets state, headline and confidence as they were published.
+
+Every answer that shows conclusions is of one moment, and names it: what it reads from the store and
+the present that is kept in memory are of one transaction, and the header CONCLUSIONS numbers it.
+Answers with the same number agree, whichever page, list, badge, feed or scrape they are; events
+over MQTT name the number in the field `conclusions`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from monitor.store.engines import ReadTransaction
 from monitor.web.params import BadParameterError, time_of
+from monitor.web.present import Present
 from monitor.web.site import SITE, Site
 
+CONCLUSIONS = "Reachwatch-Conclusions"
+"""How often something was concluded until the moment of an answer."""
+_NUMBER: web.RequestKey[int] = web.RequestKey("conclusions", int)
 _MOMENT: web.RequestKey[Site] = web.RequestKey("moment", Site)
 
 
@@ -28,3 +40,26 @@ def site_of(request: web.Request) -> Site:
         site = dataclasses.replace(site, clock=lambda: at, as_of=at)
     request[_MOMENT] = site
     return site
+
+
+@contextlib.asynccontextmanager
+async def reading(request: web.Request) -> AsyncIterator[tuple[ReadTransaction, Present]]:
+    """A transaction of the moment that the request asks about, and the present as it was then.
+    Raises BadParameterError, StoreUnavailableError."""
+    async with site_of(request).present.reading() as (connection, present):
+        if present.conclusions is not None:
+            request[_NUMBER] = present.conclusions
+        yield connection, present
+
+
+async def present_of(request: web.Request) -> Present:
+    """The present of the moment that the request asks about, for what reads nothing else. Raises
+    BadParameterError, StoreUnavailableError."""
+    async with reading(request) as (_connection, present):
+        return present
+
+
+def name_moment(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the header CONCLUSIONS to what was read with `reading`."""
+    if _NUMBER in request:
+        response.headers[CONCLUSIONS] = str(request[_NUMBER])

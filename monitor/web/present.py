@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -100,6 +100,9 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """Clock error in milliseconds by probe, where it is known."""
     offline: frozenset[str] = frozenset()
     """Probes whose newest verdicts all say that they were offline."""
+    conclusions: int | None = None
+    """How often something was concluded of any service until then: whatever is shown of the same
+    number is of the same moment, on every server of a store. None of a moment of the past."""
     reconstructed: frozenset[str] = frozenset()
     """Of a moment of the past: events of which only state and tier are of then."""
 
@@ -179,6 +182,17 @@ class PresentReader:
             await self._read()
         return self._present
 
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[tuple[ReadTransaction, Present]]:
+        """A transaction, and the present that it sees. Raises StoreUnavailableError."""
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._turn:
+                connection = await stack.enter_async_context(self._database.reading())
+                # The first that the transaction reads, and so its moment.
+                await self._refresh(connection)
+                present = self._present
+            yield connection, present
+
     async def _read(self) -> None:
         # One request reads, the others wait for it. When its client goes away, so does its
         # statement, and the next one reads.
@@ -237,6 +251,7 @@ class PresentReader:
             revision=before.revision + changed,
             services=dict(services),
             opened=opened,
+            conclusions=sum(numbers.values()),
             vantages=vantages,
             offsets={
                 probe: one.offset for probe, one in self._clocks.items() if one.offset is not None

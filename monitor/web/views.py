@@ -33,7 +33,6 @@ from monitor.store.reading.progress import (
     last_folded_round,
     last_received,
     newest_of_last_arrived,
-    probes_enrolled,
 )
 from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
@@ -98,29 +97,12 @@ async def drawn_window(
 
 
 async def known_events(
-    site: Site,
-    connection: ReadTransaction,
-    chosen: Filter,
-    limit: int = 100,
-    opened: Sequence[Event] | None = None,
+    site: Site, connection: ReadTransaction, chosen: Filter, limit: int = 100
 ) -> Sequence[Event]:
-    """The events that pass a filter, newest onset first, as they were at the site's moment. Which
-    are open, and what they say, is as in `opened` where it is given: the present that badges,
-    metrics and other parts of the page show, which may be some seconds older than the store."""
+    """The events that pass a filter, newest onset first, as they were at the site's moment."""
     if site.as_of is not None:
         return (await published_events(connection, site.as_of, chosen)).events[:limit]
-    events = await list_events(connection, chosen, limit=limit)
-    if opened is None:
-        return events
-    now = {
-        event.id: event
-        for event in opened
-        if chosen.service in (None, event.service)
-        and chosen.country in (None, event.country)
-        and (chosen.asn is None or chosen.asn in event.asns)
-    }
-    ended = [event for event in events if event.id not in now and not event.ongoing]
-    return sorted([*now.values(), *ended], key=lambda event: (event.onset, event.id), reverse=True)
+    return await list_events(connection, chosen, limit=limit)
 
 
 async def known_event(site: Site, connection: ReadTransaction, id: str) -> Event | None:
@@ -304,16 +286,13 @@ async def no_measurement(site: Site) -> web.HTTPNotFound:
 
 async def snapshot(site: Site) -> Snapshot:
     """Everything for one scrape."""
-    present = await site.present.get()
-    conditions = await network_conditions(site, present)
-    async with site.database.reading() as connection:
+    async with site.present.reading() as (connection, present):
         published = await opened_in_journal(connection, [event.id for event in present.opened])
         transitions = await count_transitions(connection)
         tallies = await ingest_counters(connection)
         last = await last_received(connection)
         newest = await newest_of_last_arrived(connection)
         concluded = await last_folded_round(connection)
-        enrolled = await probes_enrolled(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.rounds.silent_seconds)
         ended = await list_ended_events(
@@ -321,11 +300,13 @@ async def snapshot(site: Site) -> Snapshot:
             site.clock() - max(span, MIN_ENDED_MS),
             site.clock() - site.policy.ms(LAST_ENDED_SECONDS),
         )
+    conditions = await network_conditions(site, present)
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}
     standing = active(fleet(site, present))
     ways = await ways_in_use(site, standing)
     return Snapshot(
+        conclusions=present.conclusions or 0,
         open_events=[event for event in present.opened if event.id in published],
         transitions=transitions,
         services=[service.id for service in site.catalogue.services],
@@ -343,8 +324,6 @@ async def snapshot(site: Site) -> Snapshot:
         vantages=[(row.country, row.role, status) for row, status in standing],
         ways=ways,
         owners=_owners(row for row, _ in standing if row.role == "vantage"),
-        enrolled=enrolled,
-        enrolments_refused=site.enrolments.refused,
         conditions={place: here.condition for place, here in conditions.items()},
         ended=ended,
         tallies=tallies,

@@ -16,7 +16,7 @@ from operator import attrgetter
 
 import msgspec
 
-from monitor.detection.model import State, Verdict
+from monitor.detection.model import Event, EventState, State, Tier, Verdict
 
 _SILENT = (State.VANTAGE_OFFLINE, State.INSUFFICIENT)
 _ORDER = (
@@ -58,6 +58,25 @@ class PresentState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Those of them that say this state."""
     round: int
     """Newest round looked at."""
+
+
+def leading(events: Iterable[Event]) -> Event | None:
+    """The event by which a service in a place is described where there is room for one: one that
+    stands, the surest, one that goes on rather than one that is clearing or over, the newest."""
+    return max(events, key=_weight, default=None)
+
+
+def _weight(event: Event) -> tuple[bool, bool, int, bool, int, str]:
+    surest = tuple(Tier).index(event.tier)
+    going_on = event.state is EventState.OPEN
+    return event.ongoing, event.stands, surest, going_on, event.onset, event.id
+
+
+def confirmed_open(events: Iterable[Event]) -> list[Event]:
+    """Those that are called blocks of now: confirmed, and of these not what is clearing where any
+    other goes on."""
+    confirmed = [event for event in events if event.stands and event.tier is Tier.CONFIRMED]
+    return [event for event in confirmed if event.state is EventState.OPEN] or confirmed
 
 
 def worst(rows: Sequence[PresentState], limit: int) -> Sequence[PresentState]:

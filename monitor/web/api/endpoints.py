@@ -33,10 +33,10 @@ from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import search_judged, was_measured
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
-from monitor.text.network_names import names
+from monitor.text.network_names import registered_name
 from monitor.web.answers import PUBLIC, csv_file, json_answer
 from monitor.web.fleet import fleet, watchlist
-from monitor.web.moment import site_of
+from monitor.web.moment import present_of, reading, site_of
 from monitor.web.network_conditions import NOT_KNOWN, network_conditions
 from monitor.web.params import (
     MAX_LIMIT,
@@ -103,7 +103,7 @@ async def events(request: web.Request) -> web.Response:
     if state is not None and state not in tuple(EventState):
         raise BadParameterError(f"state: must be {', '.join(EventState)}, not {state[:40]!r}")
     site, limit, after = site_of(request), limit_of(request), after_of(request)
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, _present):
         rows, following = await events_at(site, connection, chosen(request), state, after, limit)
     return answer(request, "events", rows, following)
 
@@ -111,7 +111,7 @@ async def events(request: web.Request) -> web.Response:
 async def one_event(request: web.Request) -> web.Response:
     """One event by its id, with what each network contributes."""
     site = site_of(request)
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, _present):
         event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
@@ -235,7 +235,7 @@ async def services(request: web.Request) -> web.Response:
     `states_total` counts all, and `country` and `asn` choose among them."""
     site = site_of(request)
     wanted = chosen(request)
-    present = await site.present.get()
+    present = await present_of(request)
     opened = open_events(present, wanted)
     most = MAX_STATES if wanted.service is None and wanted.target is None else MAX_LIMIT
     states: dict[str, list[PresentState]] = defaultdict(list)
@@ -259,25 +259,27 @@ async def services(request: web.Request) -> web.Response:
 
 async def countries(request: web.Request) -> web.Response:
     """Every country with a vantage: vantages, networks, open events."""
-    return await _places(request, "countries", lambda country, _: (country,))
+    present = await present_of(request)
+    return _places(request, "countries", present, lambda country, _: (country,))
 
 
 async def networks(request: web.Request) -> web.Response:
     """Every network with a vantage, and its condition."""
     site = site_of(request)
-    conditions = await network_conditions(site, await site.present.get())
-    return await _places(request, "networks", lambda country, asn: (country, asn), conditions)
+    present = await present_of(request)
+    conditions = await network_conditions(site, present)
+    return _places(request, "networks", present, lambda country, asn: (country, asn), conditions)
 
 
-async def _places(
+def _places(
     request: web.Request,
     name: str,
+    present: Present,
     key: Callable[[str, int], tuple[Any, ...]],
     conditions: Mapping[tuple[str, int], NetworkCondition] = {},
 ) -> web.Response:
     site = site_of(request)
     wanted = chosen(request)
-    present = await site.present.get()
     probes, opened = fleet(site, present), open_events(present, wanted)
     places: dict[tuple[Any, ...], list[tuple[VantageRow, str]]] = defaultdict(list)
     for probe, status in probes:
@@ -293,7 +295,7 @@ async def _places(
         online = sum(status == "online" for _, status in members)
         row = {
             "country": place[0],
-            **({"asn": place[1], "name": names().get(place[1], "")} if len(place) > 1 else {}),
+            **({"asn": place[1], "name": registered_name(place[1])} if len(place) > 1 else {}),
             "networks": len({probe.asn for probe, _ in members}),
             "owners": len({probe.owner for probe, _ in members}),
             "vantages": {"online": online, "total": len(members)},
@@ -313,7 +315,7 @@ async def vantages(request: web.Request) -> web.Response:
     (it has failed for long while others of its network see them). Never an address."""
     site = site_of(request)
     wanted = chosen(request)
-    present = await site.present.get()
+    present = await present_of(request)
     rows, watched = fleet(site, present), watchlist(present.opened)
     listed = (
         (row.id, vantage_form(row, status, (line.target for line in watched.get(row.id, ()))))
@@ -379,17 +381,14 @@ async def enrol_probe(request: web.Request) -> web.Response:
     """Exchange a token for a probe's credentials."""
     site = request.app[SITE]
     enrolled = site.clock() - site.enrolled_before_ms
-    address = request.remote or ""
     status, body = await enrol_answer(
         site.database.registry,
         await request.read(),
         enrolled,
         site.brokers,
-        _place_of(site, address),
+        _place_of(site, request.remote or ""),
         site.catalogue_key,
         site.ways,
-        site.enrolments,
-        address,
     )
     _forget_vantages(request)
     return json_answer(body, status)

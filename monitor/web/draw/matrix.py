@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from monitor.detection.events.present import PresentState
+from monitor.detection.events.present import PresentState, leading
 from monitor.detection.model import Event, State, Tier
 from monitor.text import event_state, event_subject, words
 from monitor.text.language import _
@@ -50,8 +50,12 @@ def country_matrix(
 ) -> tuple[list[str], list[tuple[str, str, list[Cell | None]]]]:
     """The countries, those with the worst state first, and the matrix over them; `states` by
     service and country."""
-    events = {(event.service, event.country): event for event in opened}
-    countries = sorted({country for _, country in states})
+    by_place: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in opened:
+        by_place[event.service, event.country].append(event)
+    events = {place: first for place, mine in by_place.items() if (first := leading(mine))}
+    standing = {country for (_, country), event in events.items() if event.stands}
+    countries = sorted({country for _, country in states} | standing)
     return _worst_first(countries, matrix(services, countries, states, events))
 
 
@@ -60,10 +64,11 @@ def network_matrix(
 ) -> tuple[list[int], list[tuple[str, str, list[Cell | None]]]]:
     """The networks of one country, and the matrix over them."""
     networks = sorted({row.asn for row in rows} | {asn for event in opened for asn in event.asns})
-    events: dict[tuple[str, int], Event] = {}
+    by_place: dict[tuple[str, int], list[Event]] = defaultdict(list)
     for event in opened:
         for asn in event.asns:
-            events.setdefault((event.service, asn), event)
+            by_place[event.service, asn].append(event)
+    events = {place: first for place, mine in by_place.items() if (first := leading(mine))}
     states: dict[tuple[str, int], set[State]] = defaultdict(set)
     for row in rows:
         states[service_of(row.target), row.asn].add(row.state)
@@ -85,18 +90,19 @@ def _worst_first(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[C
 
 
 def cell(found: Collection[State], event: Event | None, *, networks: bool = True) -> Cell | None:
-    """A service in a place: the tier of its open event, else the worst of the states of its
-    targets."""
-    if not found:
-        return None
+    """A service in a place: the tier of its open event, also while nobody measures there, else the
+    worst of the states of its targets."""
     if event is not None and event.stands:
+        scope = event_subject.scope(event, networks=networks)
         return {
             "kind": event_state.mark_kind(event),
             "word": event_state.state_word(event),
             "rank": RANK[event.tier],
             "event": event.id,
-            "scope": event_subject.scope(event, networks=networks),
+            "scope": ", ".join(filter(None, (scope, "" if found else _("no data now")))),
         }
+    if not found:
+        return None
     # Without an event nothing is called blocked, and what fails is not called reachable.
     states = {State.INCONCLUSIVE if each in words.UNCONFIRMED else each for each in found}
     order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)

@@ -18,7 +18,6 @@ import msgspec
 
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.vantages import VantageRow
-from monitor.text import event_state
 from monitor.text.language import _, n_
 from monitor.text.words import country as name_of
 from monitor.text.words import plural, sentence
@@ -32,8 +31,6 @@ NAMED = 3
 """Services named for one state; the others are counted."""
 _KINDS = ("inconclusive", "down", "ok", "vantage_offline", "insufficient")
 """Kinds other than blocked, the most important first."""
-_TIERS = (Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED)
-_TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 
 
 class MapPlace(msgspec.Struct, frozen=True):
@@ -168,31 +165,16 @@ def places(
     opened: Sequence[Event] = (),
 ) -> list[MapPlace]:
     """One place a country, the worst first, from the matrix of the overview (services down,
-    countries across), from those who stand there, and from open events of places where nobody
-    measures at the moment."""
+    countries across) and from those who stand there; `opened` tells in how many networks."""
     made: list[tuple[int, MapPlace]] = []
     for index, country in enumerate(countries):
         cells = [(name, cell) for _id, name, row in rows if (cell := row[index]) is not None]
         if cells:
             made.append(_place(country, cells))
-    names = {id: name for id, name, _ in rows}
-    events: dict[str, list[Event]] = {}
-    for event in opened:
-        if event.stands and event.country not in countries:
-            events.setdefault(event.country, []).append(event)
-    for country, mine in events.items():
-        worst = min(mine, key=lambda event: _TIERS.index(event.tier))
-        label = _(
-            "%(place)s: %(service)s %(state)s, no data now",
-            place=sentence(name_of(country)),
-            service=names.get(worst.service, worst.service),
-            state=event_state.tier_word(worst),
-        )
-        made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
     standing: dict[str, list[tuple[VantageRow, str]]] = {}
     for probe, status in vantages:
         standing.setdefault(probe.country, []).append((probe, status))
-    for country in sorted(standing.keys() - set(countries) - events.keys()):
+    for country in sorted(standing.keys() - set(countries)):
         here = standing[country]
         online = sum(status == "online" for _probe, status in here)
         label = n_(

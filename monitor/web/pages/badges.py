@@ -9,13 +9,12 @@ from html import escape
 
 from aiohttp import web
 
-from monitor.detection.events.present import PresentState
-from monitor.detection.model import Tier
+from monitor.detection.events.present import PresentState, confirmed_open, leading
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.web.answers import svg_answer
-from monitor.web.draw.matrix import RANK, cell
-from monitor.web.moment import site_of
+from monitor.web.draw.matrix import cell
+from monitor.web.moment import present_of, site_of
 
 CHARACTER = 6.6
 """Width of a character of 11 px in pixels, on average."""
@@ -42,24 +41,19 @@ async def badge(request: web.Request) -> web.Response:
     code = country.upper() if country else None
     if code is not None and code not in words.COUNTRIES:
         raise web.HTTPNotFound(reason="No country has this code.")
-    present = await site.present.get()
+    present = await present_of(request)
     events = [
         event
         for event in present.opened
         if event.service == service.id and code in (None, event.country)
     ]
     rows: list[PresentState] = list(present.states(Filter(service=service.id, country=code)))
-    worst = min(
-        (event for event in events if event.stands),
-        key=lambda event: RANK[event.tier],
-        default=None,
-    )
-    found = cell({row.state for row in rows}, worst)
+    first = leading(events)
+    found = cell({row.state for row in rows}, first)
     kind, word = (found["kind"], found["word"]) if found else ("insufficient", "no data")
-    if worst is not None and code is None:
-        confirmed = [e for e in events if e.stands and e.tier is Tier.CONFIRMED]
-        if countries := {event.country for event in confirmed}:
-            word = f"blocked in {words.plural(len(countries), 'country')}"
+    if first is not None and code is None and kind == "blocked":
+        countries = {event.country for event in confirmed_open(events)}
+        word = f"blocked in {words.plural(len(countries), 'country')}"
     scope = found["scope"] if found else ""
     if scope and (code is not None or len(events) == 1):
         word = f"{word}: {scope}"

@@ -22,7 +22,7 @@ from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.render import render
 from monitor.web.site import Site
@@ -52,7 +52,7 @@ async def page(request: web.Request) -> web.Response:
     before = request.query.get("before")
     if before is not None and not re.fullmatch("[0-9]{1,15}", before):
         raise BadParameterError(f"before: must be a number, not {before[:40]!r}")
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, present):
         rows = await list_transitions(
             connection,
             wanted,
@@ -61,7 +61,7 @@ async def page(request: web.Request) -> web.Response:
             limit=PAGE_ROWS + 1,
         )
     more = len(rows) > PAGE_ROWS
-    turned = turns(_events(rows[:PAGE_ROWS], (await site.present.get()).opened, wanted))
+    turned = turns(_events(rows[:PAGE_ROWS], present.opened, wanted))
     oldest = rows[PAGE_ROWS - 1].at if more else 0
     newest = rows[0].at if before and rows else site.as_of or NEVER
     rows = [*rows[:PAGE_ROWS], *(row for row in turned if oldest <= row.at <= newest)]
@@ -132,10 +132,10 @@ async def feed(request: web.Request) -> web.Response:
         wanted = replace(wanted, country=request.match_info["country"].upper())
     if wanted.service is not None and site.service(wanted.service) is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, present):
         rows = await list_transitions(connection, wanted, kinds=FOLLOWED, limit=FEED_ENTRIES)
     told = [row for row in rows if row.followed]
-    turned = turns(_events(told, (await site.present.get()).opened, wanted))
+    turned = turns(_events(told, present.opened, wanted))
     oldest = rows[-1].at if len(rows) == FEED_ENTRIES else 0
     told += [row for row in turned if row.at >= oldest and row.event.tier is not Tier.UNCONFIRMED]
     told.sort(key=lambda row: -row.at)

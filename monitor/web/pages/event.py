@@ -43,7 +43,7 @@ from monitor.web.draw.event_marks import Breadth, extents
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, sums
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
@@ -67,7 +67,7 @@ SHORTEST = 900
 async def requested_event(request: web.Request) -> tuple[Event, Service | None, str]:
     """The event, its service in the catalogue, and the service's name. Raises HTTPNotFound."""
     site = site_of(request)
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, _present):
         event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")

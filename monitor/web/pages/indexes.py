@@ -9,13 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.detection.model import Event, Tier
+from monitor.detection.events.present import confirmed_open
+from monitor.detection.model import Event
 from monitor.text import words
 from monitor.text.language import _, n_
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
 from monitor.web.fleet import active, fleet
-from monitor.web.moment import site_of
+from monitor.web.moment import present_of, site_of
 from monitor.web.render import render
 from monitor.web.site import Site
 
@@ -23,7 +24,7 @@ from monitor.web.site import Site
 async def services(request: web.Request) -> web.Response:
     """Render all services, those that are blocked somewhere first."""
     site = site_of(request)
-    present = await site.present.get()
+    present = await present_of(request)
     opened = present.opened
     countries, rows = country_matrix(site.catalogue.services, present.kinds(), opened)
     cells = {id: cells for id, _name, cells in rows}
@@ -50,7 +51,7 @@ async def services(request: web.Request) -> web.Response:
 async def countries(request: web.Request) -> web.Response:
     """Render all countries that have a vantage, a measurement or an event."""
     site = site_of(request)
-    present = await site.present.get()
+    present = await present_of(request)
     opened = present.opened
     rows = country_matrix(site.catalogue.services, present.kinds(), opened)
     vantages = active(fleet(site, present), "vantage")
@@ -121,4 +122,4 @@ def countries_headline(opened: Sequence[Event], known: int) -> str:
 
 
 def _confirmed(opened: Sequence[Event], key: Any) -> int:
-    return len({key(event) for event in opened if event.tier is Tier.CONFIRMED})
+    return len({key(event) for event in confirmed_open(opened)})

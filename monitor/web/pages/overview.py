@@ -18,7 +18,7 @@ from monitor.text.language import _
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.pages.lone import lone
 from monitor.web.render import render
 from monitor.web.views import common_window, event_strips, known_events, record
@@ -31,9 +31,8 @@ STRIPS = 60
 async def page(request: web.Request) -> web.Response:
     """Render the overview."""
     site = site_of(request)
-    present = await site.present.get()
-    opened, probes = present.opened, fleet(site, present)
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, present):
+        opened, probes = present.opened, fleet(site, present)
         latest = await known_events(site, connection, Filter())
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], not e.stands, e.onset))

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from monitor.detection.events.present import LatestVerdict
+from monitor.detection.events.present import LatestVerdict, confirmed_open
 from monitor.detection.model import (
     Event,
+    EventState,
     Layer,
-    Tier,
     layer_of,
 )
 from monitor.store.engines import ReadTransaction
@@ -32,14 +32,14 @@ from monitor.text import (
     words,
 )
 from monitor.text.language import _, n_
-from monitor.text.network_names import names
 from monitor.text.network_names import network as label
+from monitor.text.network_names import registered_name
 from monitor.web.draw import coverage, strips
 from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.network_conditions import network_conditions
 from monitor.web.render import render
 from monitor.web.site import Site
@@ -93,13 +93,10 @@ async def country(request: web.Request) -> web.Response:
     if code not in words.COUNTRIES and code != UNKNOWN:
         raise web.HTTPNotFound(reason="No country has this code.")
     here = PlaceFilter(name=words.country(code), country=code)
-    present = await site.present.get()
-    members = [each for each in active(fleet(site, present)) if each[0].country == code]
     span = chosen_range(request)
-    async with site.database.reading() as connection:
-        events = await known_events(
-            site, connection, Filter(country=code), MAX_EVENTS, present.opened
-        )
+    async with reading(request) as (connection, present):
+        members = [each for each in active(fleet(site, present)) if each[0].country == code]
+        events = await known_events(site, connection, Filter(country=code), MAX_EVENTS)
         values = await shared_values(site, connection, here, events, members, span)
     rows = present.states(Filter(country=code))
     opened = open_events(events)
@@ -124,12 +121,11 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No network has this number.")
     if request.match_info["asn"] != str(asn):
         raise web.HTTPMovedPermanently(f"/as/{asn}")
-    present = await site.present.get()
-    members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
     span = chosen_range(request)
-    verdicts = present.verdicts(asn)
-    async with site.database.reading() as connection:
-        events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS, present.opened)
+    async with reading(request) as (connection, present):
+        members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
+        verdicts = present.verdicts(asn)
+        events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS)
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}
@@ -147,7 +143,7 @@ async def network(request: web.Request) -> web.Response:
     values |= {
         "title": name,
         "asn": asn,
-        "registered": names().get(asn, ""),
+        "registered": registered_name(asn),
         "headline": values["past"]
         if span
         else headline(here, opened, site.service_names, members, bool(verdicts), bool(events)),
@@ -287,7 +283,7 @@ def headline(
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
     here, `judged` whether any recent verdict is, `known` whether there was ever an event."""
     live = [event for event in opened if event.stands]
-    confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
+    confirmed = confirmed_open(live)
     if len(confirmed) == 1:
         return _of_one(here, confirmed[0], names)
     if confirmed:
@@ -344,18 +340,12 @@ def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -
     match listed:
         case [one]:
             return event_headlines.blocked_somewhere(confirmed, one, where)
-        case [one, two]:
+        case [one, two] if any(event.state is EventState.OPEN for event in confirmed):
             return _(
                 "%(first)s and %(last)s are blocked %(where)s.", first=one, last=two, where=where
             )
         case _:
-            return n_(
-                "%(n)s service is blocked %(where)s.",
-                "%(n)s services are blocked %(where)s.",
-                len(listed),
-                n=words.number(len(listed), capital=True),
-                where=where,
-            )
+            return event_headlines.services_blocked(confirmed, where)
 
 
 def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:

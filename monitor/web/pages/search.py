@@ -16,7 +16,7 @@ from monitor.text import event_headlines, network_names, words
 from monitor.text.language import _, country_names, current
 from monitor.text.words import COUNTRIES
 from monitor.web.draw.matrix import RANK
-from monitor.web.moment import site_of
+from monitor.web.moment import present_of, site_of
 from monitor.web.render import render
 from monitor.web.site import Site
 from probes.wire.target import Service
@@ -71,7 +71,7 @@ async def page(request: web.Request) -> web.Response:
     for pattern, address in _ADDRESSES:
         if re.fullmatch(pattern, low):
             raise web.HTTPFound(address.format(low))
-    found = with_state(site, await matches(site, low), (await site.present.get()).opened)
+    found = with_state(site, await matches(site, low), (await present_of(request)).opened)
     networks = [match for match in found if match.address.startswith("/as/")]
     cut = networks[MOST:]
     found = [match for match in found if match not in cut]

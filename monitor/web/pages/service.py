@@ -9,15 +9,15 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.detection.events.present import PresentState, worst
-from monitor.detection.model import Event, Tier
+from monitor.detection.events.present import PresentState, confirmed_open, leading, worst
+from monitor.detection.model import Event
 from monitor.store.records import Filter
 from monitor.text import event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.history import chosen_range
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.render import render
 from monitor.web.views import drawn_window, known_events, overlapping, record, strip_rows
 
@@ -32,12 +32,13 @@ async def page(request: web.Request) -> web.Response:
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     span = chosen_range(request)
-    present = await site.present.get()
-    async with site.database.reading() as connection:
-        events = await known_events(
-            site, connection, Filter(service=service.id), opened=present.opened
-        )
-        opened = {event.country: event for event in events if event.ongoing}
+    async with reading(request) as (connection, present):
+        events = await known_events(site, connection, Filter(service=service.id))
+        ongoing: dict[str, list[Event]] = defaultdict(list)
+        for event in events:
+            if event.ongoing:
+                ongoing[event.country].append(event)
+        opened = {place: first for place, mine in ongoing.items() if (first := leading(mine))}
         chosen = await drawn_window(site, connection, span, service.id, fine=True)
         measured = await strip_rows(site, connection, chosen, [service])
         cited = await record(site, connection, Filter(service=service.id))
@@ -60,7 +61,7 @@ async def page(request: web.Request) -> web.Response:
             "strip": drawn.get(country, nothing),
             "networks": sorted({row.asn for row in places[country]}),
         }
-        for country in sorted(drawn.keys() | places.keys())
+        for country in sorted(drawn.keys() | places.keys() | opened.keys())
     ]
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
     values = {
@@ -104,7 +105,7 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
 def headline(name: str, opened: list[Event], countries: int) -> str:
     """The answer in one sentence."""
     live = [event for event in opened if event.stands]
-    confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
+    confirmed = confirmed_open(live)
     if len(confirmed) == 1:
         return event_headlines.headline(confirmed[0], name)
     if confirmed:

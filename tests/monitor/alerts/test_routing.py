@@ -40,7 +40,6 @@ EXPECTED = {
     "CountryDark": "page",
     "VantageSilent": "kept",
     "ControlSilent": "ticket",
-    "EnrolmentSpike": "ticket",
     "CollectorIngestStalled": "page",
     "DetectorLagging": "page",
     "ReachwatchDown": "page",

@@ -16,10 +16,10 @@ from monitor.broker.client import connected
 from monitor.detection.model import EventState
 from monitor.detection.policy import Policy
 from monitor.detector.event_publisher import (
+    COUNTS_SECONDS,
     KEEP_FINAL_SECONDS,
     EventPublisher,
     retained,
-    state_of,
 )
 from monitor.store.database import Database, open_database
 from monitor.store.records import Conclusions
@@ -235,6 +235,23 @@ async def test_counts_are_no_news(store: Database, broker: Mosquitto) -> None:
     assert [each["state"] for each in heard] in (["open", "closed"], ["closed"])
 
 
+async def test_counts_are_told_once_in_a_while(store: Database, broker: Mosquitto) -> None:
+    now = NOON
+    await conclude(store, OPEN)
+    async with listening(broker) as heard, announcing(store, broker, lambda: now) as publisher:
+        await eventually(lambda: heard)
+        for step in (1, 2):
+            grown = replace(OPEN, rule_counts=(("tls.reset.sni", step),), updated=NOON + step)
+            await conclude(store, grown)
+            now = NOON + step * (COUNTS_SECONDS * 1000 - 1)
+            await publisher.on_change([grown])
+            await asyncio.sleep(0.1)
+        await eventually(lambda: len(heard) == 2)
+    assert [body["rule_counts"] for body in heard] == [{}, {"tls.reset.sni": 2}]
+    # What was concluded until then: the moment that a page of the same number shows.
+    assert [body["conclusions"] for body in heard] == [1, 3]
+
+
 async def test_an_operators_retraction_corrects_what_was_said(
     store: Database, broker: Mosquitto
 ) -> None:
@@ -284,13 +301,13 @@ async def test_both_brokers_tell_what_they_retain_within_their_access_lists(
             held = await publisher._held(*own)
             async with connected(*own) as connection:
                 await publisher._publish(connection, held)
-        assert held == await publisher._held(*own) == {PLACE: state_of(event_body(OPEN))}
+        assert held == await publisher._held(*own) == {PLACE: event_body(OPEN)}
         heard = await ear.heard()
     assert [topic for topic, _ in heard] == [topics.events(*PLACE)]
 
 
 def event_body(one: Any) -> bytes:
-    (body,) = retained([one], NOON, DAY).values()
+    (body,) = retained([one], NOON, DAY, 1).values()
     return body
 
 
@@ -305,7 +322,7 @@ async def test_parts_share_the_services(store: Database, broker: Mosquitto) -> N
 
 
 def states(*events: Any, now: int = NOON + 20) -> dict[tuple[str, str], str]:
-    made = retained(events, now, DAY)
+    made = retained(events, now, DAY, 1)
     return {place: json.loads(body)["state"] for place, body in made.items()}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from operator import attrgetter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detection.events.present import LatestVerdict, states_in_order, worst
-from monitor.detection.model import State, Technique, Verdict
+from monitor.detection.events.present import LatestVerdict, leading, states_in_order, worst
+from monitor.detection.model import EventState, State, Technique, Tier, Verdict
+from tests.monitor.store.samples import event
 
 
 def sight(
@@ -93,3 +95,18 @@ def test_the_worst_rows_are_chosen_and_stay_in_order() -> None:
     assert [row.asn for row in worst(rows, 3)] == [0, 1, 3]
     assert worst(rows, 5) is rows
     assert worst(rows, 0) == []
+
+
+def test_the_event_that_speaks_for_a_place_stands_and_is_the_surest() -> None:
+    open_likely = event("01", tier=Tier.LIKELY, onset=9)
+    clearing = event("02", tier=Tier.CONFIRMED, state=EventState.CLEARING, onset=5)
+    inhibited = event("03", tier=Tier.LIKELY, inhibited_by="service_down", onset=10)
+    over = event("04", tier=Tier.CONFIRMED, state=EventState.CLOSED, onset=11)
+    for some in permutations((open_likely, clearing, inhibited, over)):
+        assert leading(some) is clearing
+    assert leading((inhibited, over)) is inhibited
+    older, newer = (
+        event(id, tier=Tier.CONFIRMED, onset=onset) for id, onset in (("9", 1), ("5", 2))
+    )
+    assert leading((older, newer, clearing)) is newer
+    assert leading(()) is None

@@ -7,12 +7,13 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Tier
 from monitor.store.reading.vantages import VantageRow
 from monitor.text.words import COUNTRIES
 from monitor.web.draw import worldmap
+from monitor.web.draw.matrix import country_matrix
 from monitor.web.draw.worldmap import MapPlace
 from tests.world import site as world
+from tests.world.scenery import CATALOGUE
 
 EVENTS = {event.id: event for event in world.events()}
 
@@ -119,11 +120,11 @@ def test_vantages_without_data_are_never_read_as_fine() -> None:
 def test_an_open_event_stays_when_its_country_falls_silent(id: str, kind: str) -> None:
     event = EVENTS[id]
     here = [(vantage(event.country), "silent")]
-    ((place),) = worldmap.places([], [], here, [event])
+    table = country_matrix(CATALOGUE.services, {}, [event])
+    (place,) = worldmap.places(*table, here, [event])
     assert (place.country, place.kind) == (event.country, kind)
     assert "no data now" in place.label
-    assert worldmap.places([], [], [], [EVENTS[world.INHIBITED]]) == []
-    assert {Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED} == set(worldmap._TIER_KINDS)
+    assert country_matrix(CATALOGUE.services, {}, [EVENTS[world.INHIBITED]]) == ([], [])
 
 
 def test_a_country_is_as_dark_as_the_share_of_its_watched_networks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace as replace_site
 from xml.etree import ElementTree as ET
 
@@ -55,7 +56,7 @@ async def test_a_badge_says_which_functions_and_how_many_networks(site: Site) ->
 
 
 async def test_badge_and_page_show_the_same_moment(site: Site) -> None:
-    """What the store got since the present was last read is on neither."""
+    """What the store got since the present was last kept is on both."""
     kept = replace_site(site, cache_seconds=1000.0)
     await kept.present.get()
     event = next(event for event in world.events() if event.id == world.CONFIRMED)
@@ -66,8 +67,33 @@ async def test_badge_and_page_show_the_same_moment(site: Site) -> None:
     async with client(kept) as web:
         badge = await (await web.get("/badge/wechat/RU.svg")).text()
         pages = [await (await web.get(path)).text() for path in ("/s/wechat", "/c/RU", "/as/64501")]
-    assert "blocked (confirmed)" in badge
+    assert "blocked (confirmed)" not in badge
     for page in pages:
-        assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page or (
-            "WeChat is blocked in AS64501" in page
-        )
+        assert "WeChat is blocked in" not in page
+
+
+@pytest.mark.parametrize(
+    ("states", "word"),
+    [
+        ((EventState.OPEN, EventState.OPEN), "blocked in 2 countries"),
+        ((EventState.OPEN, EventState.CLEARING), "blocked in 1 country"),
+        ((EventState.CLEARING, EventState.CLEARING), "clearing"),
+    ],
+)
+async def test_what_is_clearing_is_not_counted_as_blocked(
+    site: Site, states: tuple[EventState, EventState], word: str
+) -> None:
+    first = next(event for event in world.events() if event.id == world.CONFIRMED)
+    events = (
+        replace(first, state=states[0]),
+        replace(first, id=world.SINGLE, country="FR", asns=(64503,), state=states[1]),
+    )
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=world.NOW, state=b"s", events=events, facts=())], 0
+    )
+    async with client(site) as web:
+        badge = ET.fromstring(await (await web.get("/badge/wechat.svg")).text())
+        page = await (await web.get("/s/wechat")).text()
+    assert badge.get("aria-label") == f"WeChat: {word}"
+    (headline,) = re.findall("<h1>(.*)</h1>", page)
+    assert ("becoming reachable again" in headline) == (word == "clearing")
