@@ -21,6 +21,7 @@ from typing import Annotated
 
 import msgspec
 
+from monitor.enrolment_limits import EnrolmentLimits
 from monitor.store.records import Probe, StoreUnavailableError, Token
 from monitor.store.registry import Registry
 from probes.wire.enrolment_token import EnrolmentToken, TokenError, encode_token, parse_token
@@ -237,10 +238,13 @@ async def enrol_answer(
     seen: tuple[str, int] = ("", 0),
     catalogue_key: str = "",
     ways: Sequence[str] = (),
+    limits: EnrolmentLimits | None = None,
+    address: str = "",
 ) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
     {"probe", "user", "secret", "broker": [URLs], "ways": [URLs], "role", "owner", "catalogue_key",
-    "country", "asn"} or {"error"}. `catalogue_key` is the public key that signs catalogues, empty
+    "country", "asn"} or {"error"}. What `limits` refuse to `address`
+    leaves the token unused. `catalogue_key` is the public key that signs catalogues, empty
     for none; country and network are those of `seen`, for the volunteer to confirm."""
     try:
         wanted = msgspec.json.decode(body, type=_EnrolBody)
@@ -249,10 +253,15 @@ async def enrol_answer(
     if not brokers:
         return 503, _error("enrol: no broker is configured here, ask the operator")
     try:
+        owner = await registry.owner_of(wanted.token_id, _sha256(wanted.secret))
+        if limits and owner is not None and (reason := limits.refusal(address, owner)):
+            return 429, _error(reason)
         match await enrol(registry, wanted.token_id, wanted.secret, now, seen=seen):
             case EnrolmentRefusal(reason):
                 return 403, _error(reason)
             case Enrolled() as enrolled:
+                if limits:
+                    limits.note(address, enrolled.owner)
                 answer = {
                     **msgspec.structs.asdict(enrolled),
                     "broker": list(brokers),

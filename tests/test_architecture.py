@@ -135,7 +135,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor": (
         {"paths", "logs", "seldom_log", "taken_port"},
-        {"detection", "listener"},
+        {"detection", "enrolment_limits", "listener"},
         {"store", "http_server"},
         {"enrolment", "interop", "metrics", "text"},
         {"broker", "local"},

@@ -18,6 +18,10 @@ QUARANTINED_SHARE, QUARANTINED_LEAST = 0.01, 20
 """Share of the stored measurements, and number, that may go to quarantine for one reason in an
 hour without an alert: a broken probe, or one with a wrong clock, causes as many."""
 
+ENROLLED_LEAST, ENROLLED_SHARE, REFUSED_LEAST = 20, 0.1, 5
+"""Probes that may enrol within an hour without an alert: so many, and this share of all; and
+enrolments that may be refused."""
+
 
 def alerts(policy: Policy) -> Sequence[Alert]:
     """Those that wake people first."""
@@ -212,7 +216,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
 
 def _probes(policy: Policy) -> Sequence[Alert]:
     vantages, memory = families.VANTAGES.name, duration(policy, policy.fleet.outage_memory_seconds)
-    online = promql.ONLINE_BY_COUNTRY
+    online, hour = promql.ONLINE_BY_COUNTRY, duration(policy, policy.fleet.quiet_seconds)
     return (
         Alert(
             name="ControlSilent",
@@ -225,6 +229,22 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             description="Without a control, a failure may be the service's own, so every verdict "
             "is inconclusive.",
             first="Run `reachprobe status` on the control's machine, or enrol another control.",
+            link="/v",
+        ),
+        Alert(
+            name="EnrolmentSpike",
+            # A new fleet grows by a multiple within an hour, and by a few probes.
+            expr=f"max(increase({families.ENROLLED.name}[{hour}])) > "
+            f"{ENROLLED_LEAST} + {ENROLLED_SHARE} * "
+            f"(max({families.ENROLLED.name} offset {hour}) or vector(0)) "
+            f"or max(increase({families.ENROLMENTS_REFUSED.name}[{hour}])) > {REFUSED_LEAST}",
+            severity="ticket",
+            summary="{{ printf `%.0f` $value }} probes enrolled, or were refused, within an hour",
+            description="Far more than usual. Whoever enrols many probes under several names may "
+            "want to outvote the others; new owners page nobody for four weeks, but they count "
+            "among those whose agreement a confirmation takes.",
+            first="Compare `reachwatch probes list` with the tokens that were given away, and "
+            "revoke the token and the probes that nobody knows.",
             link="/v",
         ),
         Alert(

@@ -58,6 +58,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Number of probes that are heard, by the kind of way to the monitor."""
     owners: Mapping[str, int] = {}
     """Number of owners of the vantages, by country."""
+    enrolled: int = 0
+    """Probes that have ever enrolled."""
+    enrolments_refused: int = 0
+    """By this process."""
     conditions: Mapping[tuple[str, int], Condition] = {}
     """Of networks, by country and AS number."""
     ended: Sequence[tuple[Event, str]] = ()
@@ -144,6 +148,8 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
         families.VANTAGES_BY_WAY, (((way,), n) for way, n in sorted(snapshot.ways.items()))
     )
     yield family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
+    yield family(families.ENROLLED, [((), snapshot.enrolled)])
+    yield family(families.ENROLMENTS_REFUSED, [((), snapshot.enrolments_refused)])
     yield family(
         families.NETWORK_CONDITION,
         (

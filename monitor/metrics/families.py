@@ -109,6 +109,14 @@ OWNERS = MetricFamily(
     "People and bodies that run the enrolled vantages of a country.",
     ("country",),
 )
+ENROLLED = MetricFamily(
+    "reachwatch_probes_enrolled_total", "counter", "Probes that have enrolled, of whichever owner."
+)
+ENROLMENTS_REFUSED = MetricFamily(
+    "reachwatch_enrolments_refused_total",
+    "counter",
+    "Enrolments that this process refused, because too many came from one place within a day.",
+)
 NETWORK_CONDITION = MetricFamily(
     "reachwatch_network_condition",
     "gauge",

@@ -57,6 +57,13 @@ class Registry:
         async with reading(self._engines) as connection:
             return (await connection.execute(query)).first() is not None
 
+    async def owner_of(self, token_id: str, secret_sha256: str) -> str | None:
+        """Whose token this is, valid or not; None when there is none."""
+        c = token_table.c
+        query = sa.select(c.owner).where(c.id == token_id, c.secret_sha256 == secret_sha256)
+        async with reading(self._engines) as connection:
+            return (await connection.execute(query)).scalar()
+
     async def enrol(
         self, token_id: str, secret_sha256: str, probe: Probe, secret_hash: str, now: int
     ) -> Token | None:

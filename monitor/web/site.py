@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from monitor.detection.policy import Policy
+from monitor.enrolment_limits import EnrolmentLimits
 from monitor.metrics.lags import Backlog, Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
@@ -67,6 +68,8 @@ class Site:
     """Takes measurements over HTTPS; None where none are taken."""
     as_of: int | None = None
     """The moment of the past (Unix ms) that everything is shown of; None: the present."""
+    enrolments: EnrolmentLimits = dataclasses.field(init=False)
+    """How many probes may enrol from one place."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
     present: PresentReader = dataclasses.field(init=False)
@@ -79,6 +82,7 @@ class Site:
             else PastReader(self.database, self.as_of, self.recent_since())
         )
         object.__setattr__(self, "present", reader)
+        object.__setattr__(self, "enrolments", EnrolmentLimits(self.clock))
 
     @property
     def simulated(self) -> dict[str, bool]:

@@ -33,6 +33,7 @@ from monitor.store.reading.progress import (
     last_folded_round,
     last_received,
     newest_of_last_arrived,
+    probes_enrolled,
 )
 from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
@@ -293,6 +294,7 @@ async def snapshot(site: Site) -> Snapshot:
         last = await last_received(connection)
         newest = await newest_of_last_arrived(connection)
         concluded = await last_folded_round(connection)
+        enrolled = await probes_enrolled(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.rounds.silent_seconds)
         ended = await list_ended_events(
@@ -324,6 +326,8 @@ async def snapshot(site: Site) -> Snapshot:
         vantages=[(row.country, row.role, status) for row, status in standing],
         ways=ways,
         owners=_owners(row for row, _ in standing if row.role == "vantage"),
+        enrolled=enrolled,
+        enrolments_refused=site.enrolments.refused,
         conditions={place: here.condition for place, here in conditions.items()},
         ended=ended,
         tallies=tallies,

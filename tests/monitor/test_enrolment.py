@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from monitor import enrolment
 from monitor.enrolment import Credentials, Enrolled, EnrolmentRefusal
+from monitor.enrolment_limits import PROBES_A_DAY, EnrolmentLimits
 from monitor.store.database import open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.store.registry import Registry
@@ -215,3 +216,33 @@ async def test_no_store_and_no_broker_is_503(registry: Registry) -> None:
     away = Counting(registry)
     away.away = True
     assert (await enrolment.enrol_answer(away, body, NOW, ["x"]))[0] == 503  # type: ignore[arg-type]
+
+
+async def test_what_the_limits_refuse_leaves_the_token_unused(registry: Registry) -> None:
+    """300 by one address and one token are a few; others elsewhere may still use it."""
+    told = await token(registry, uses=300)
+    body = json.dumps({"token_id": told.id, "secret": told.secret}).encode()
+    limits = EnrolmentLimits(lambda: NOW)
+
+    async def status(address: str) -> int:
+        answer = await enrolment.enrol_answer(
+            registry, body, NOW, ["mqtt://x"], limits=limits, address=address
+        )
+        return answer[0]
+
+    answers = [await status("203.0.114.7") for _ in range(PROBES_A_DAY + 2)]
+    assert answers == [201] * PROBES_A_DAY + [429] * 2
+    assert [kept.uses_left for kept in await registry.tokens()] == [300 - PROBES_A_DAY]
+    assert await status("198.51.99.1") == 201
+
+
+async def test_a_wrong_secret_counts_against_nobody(registry: Registry) -> None:
+    told = await token(registry)
+    body = json.dumps({"token_id": told.id, "secret": "wrong"}).encode()
+    limits = EnrolmentLimits(lambda: NOW)
+    for _ in range(PROBES_A_DAY + 1):
+        answer = await enrolment.enrol_answer(
+            registry, body, NOW, ["mqtt://x"], limits=limits, address="203.0.114.7"
+        )
+        assert answer[0] == 403
+    assert limits.refusal("203.0.114.7", "ada") is None

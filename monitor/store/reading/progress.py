@@ -74,6 +74,11 @@ async def last_received(connection: ReadTransaction) -> int | None:
     return None if value is None else int(value)
 
 
+async def probes_enrolled(connection: ReadTransaction) -> int:
+    """How many probes have ever enrolled."""
+    return int(await connection.scalar(sa.select(sa.func.count()).select_from(t.probe)) or 0)
+
+
 async def newest_of_last_arrived(connection: ReadTransaction) -> int | None:
     """The newest round (Unix ms) among the measurements that arrived last; None when there are
     none. Some of them may be old: a probe sends what it kept, or old measurements are imported."""

@@ -381,14 +381,17 @@ async def enrol_probe(request: web.Request) -> web.Response:
     """Exchange a token for a probe's credentials."""
     site = request.app[SITE]
     enrolled = site.clock() - site.enrolled_before_ms
+    address = request.remote or ""
     status, body = await enrol_answer(
         site.database.registry,
         await request.read(),
         enrolled,
         site.brokers,
-        _place_of(site, request.remote or ""),
+        _place_of(site, address),
         site.catalogue_key,
         site.ways,
+        site.enrolments,
+        address,
     )
     _forget_vantages(request)
     return json_answer(body, status)

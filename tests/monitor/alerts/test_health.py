@@ -150,13 +150,38 @@ def test_an_offline_vantage_is_kept_and_wakes_nobody(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("enrolled", "refused", "told"),
+    [
+        (steps((0, 40), (90, 340)), "0x400", True),
+        (steps((0, 40), (90, 60)), "0x400", False),
+        (steps((0, 2000), (90, 2150)), "0x400", False),
+        ("40x400", steps((0, 0), (90, 9)), True),
+        ("40x400", steps((0, 0), (90, 3)), False),
+    ],
+    ids=["300 at once", "a workshop", "a large fleet grows", "refused", "a few refused"],
+)
+def test_a_spike_of_enrolments_is_a_ticket(
+    tmp_path: Path, enrolled: str, refused: str, told: bool
+) -> None:
+    names = ("reachwatch_probes_enrolled_total", "reachwatch_enrolments_refused_total")
+    values = zip(names, (enrolled, refused), strict=True)
+    series = {f'{name}{{instance="a"}}': value for name, value in values}
+    ticket = [{}] if told else []
+    firing(
+        tmp_path,
+        up() | series,
+        {89: {"EnrolmentSpike": []}, 100: {"EnrolmentSpike": ticket}, 170: {"EnrolmentSpike": []}},
+    )
+
+
 def test_a_collector_that_cannot_work_is_reported(tmp_path: Path) -> None:
     connected = 'reachwatch_collector_connected{instance="c",to="broker"}'
     left = 'reachwatch_collector_unacknowledged_batches_total{instance="c",reason="over_quota"}'
     firing(
         tmp_path,
         up()
-        | {connected: steps((0, 1), (30, 0)), left: "0x120 5x700"}
+        | {connected: steps((0, 1), (90, 0)), left: "0x120 5x700"}
         | {'up{job="reachwatch-parts",instance="c"}': steps((0, 1), (90, 0))},
         {
             29: {"CollectorDisconnected": []},

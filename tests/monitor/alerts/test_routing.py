@@ -40,6 +40,7 @@ EXPECTED = {
     "CountryDark": "page",
     "VantageSilent": "kept",
     "ControlSilent": "ticket",
+    "EnrolmentSpike": "ticket",
     "CollectorIngestStalled": "page",
     "DetectorLagging": "page",
     "ReachwatchDown": "page",

@@ -75,6 +75,8 @@ SNAPSHOT = Snapshot(
     newest_round=4_500,
     ways={"mqtts": 2, "proxy+https": 1},
     owners={"RU": 2},
+    enrolled=12,
+    enrolments_refused=4,
     conditions={("RU", 64501): Condition.UNHEARD, ("FR", 64510): Condition.OK},
     ended=[
         (event(id="c" * 16, state=EventState.CLOSED, onset=2_000, closed=9_000), "closed"),
@@ -93,6 +95,12 @@ def samples(
         for family in read(body.decode())
         for sample in family.samples
     }
+
+
+def test_enrolments_are_counted() -> None:
+    rows = samples()
+    assert rows["reachwatch_probes_enrolled_total", ()] == 12
+    assert rows["reachwatch_enrolments_refused_total", ()] == 4
 
 
 def test_an_event_without_probability_pages_nobody() -> None:
