@@ -62,6 +62,7 @@ _MODULES = {
     "import": "monitor.interop.importing",
     "export": "monitor.interop.exporting",
     "fingerprints": "monitor.commands.fingerprints",
+    "follow": "monitor.commands.follow",
 }
 """Where the `run` of a command is; the others are upkeep."""
 

@@ -16,6 +16,7 @@ from probes.runtime.options import (
     http_url,
     moment,
     network,
+    number,
     one_of,
     path,
     positive,
@@ -314,6 +315,14 @@ def _add_exchange(top: Parser) -> None:
     _store(ooni)
     _catalogue(ooni)
     ooni.add_argument("files", nargs="+", metavar="FILE", help="a file; - is standard input")
+    follow = top.group("follow", "follow public sources of measurements as they are published")
+    _follow(
+        follow.command(
+            "ooni",
+            "read OONI's public bucket into the store, first the hours since --since, then each "
+            "hour as it is published; goes on where it was when it is started again",
+        )
+    )
     export = top.group("export", "export stored measurements; they contain no volunteer's address")
     for name, text in (
         ("ooni", "measurements as OONI JSON (data_format_version 0.2.0), one per line"),
@@ -330,6 +339,45 @@ def _add_exchange(top: Parser) -> None:
         one.option("--until T", "last round", read=moment)
         one.option("--output FILE", "output file (default: standard output)", read=path)
         _archive(one)
+
+
+def _follow(parser: Parser) -> None:
+    _store(parser)
+    _catalogue(parser)
+    _follow_what(parser)
+    parser.option("--once", "end when everything that is there has been read")
+
+
+def _follow_what(parser: Parser) -> None:
+    parser.option(
+        "--since DURATION",
+        "how far back to begin, e.g. 30d",
+        read=duration,
+        default="7d",
+    )
+    parser.option(
+        "--tests NAME",
+        "tests to read (repeatable, or with commas): telegram, whatsapp, signal, "
+        "facebook_messenger, and web_connectivity, of which only runs at the catalogue's hosts are "
+        "kept (default: all but web_connectivity)",
+        read=one_of("telegram", "whatsapp", "signal", "facebook_messenger", "web_connectivity"),
+        many=True,
+    )
+    parser.option(
+        "--countries CC",
+        "countries to read (repeatable, or with commas; default: all)",
+        read=country,
+        many=True,
+    )
+    parser.option(
+        "--rate MB",
+        "most megabytes to download a second",
+        read=number(0.001, 1000),
+        default="4",
+    )
+    parser.option(
+        "--source URL", "URL of the bucket, or of a copy (default: OONI's own)", read=http_url
+    )
 
 
 def _add_upkeep(top: Parser) -> None:

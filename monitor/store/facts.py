@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored, StoredLine
-from monitor.store import bulk_insert, delivery, quarantine
+from monitor.store import bulk_insert, delivery, followed, quarantine
 from monitor.store.batches import (
     FIRST_ARRIVAL,
     DamagedBatchError,
@@ -85,13 +85,24 @@ class FactStore:
         """Store measurements that arrived without a batch; the rest is as in `add_batches`."""
         return await self.add_batches(list(batches_of(admitted)), quarantined)
 
+    async def add_followed(
+        self, admitted: Sequence[Admitted], source: str, news: followed.FollowedNews
+    ) -> Added:
+        """Store measurements of a public source, and with them how far it has been read."""
+        return await self.add_batches(
+            list(batches_of(admitted)), (), lambda to: followed.record(to, source, news)
+        )
+
     async def add_batches(
-        self, batches: Sequence[AdmittedBatch], quarantined: Sequence[Quarantined]
+        self,
+        batches: Sequence[AdmittedBatch],
+        quarantined: Sequence[Quarantined],
+        beside: Callable[[AsyncConnection], Awaitable[None]] | None = None,
     ) -> Added:
         """Store everything durably or raise: when this returns, it may be acknowledged. Of a batch
         without a new measurement nothing is kept, nor are measurements of rounds that were dropped:
-        they may have been stored before."""
-        if not batches and not quarantined:
+        they may have been stored before. `beside` is done in the same transaction."""
+        if not batches and not quarantined and beside is None:
             return Added(0, 0, 0)
         keys = bulk_insert.dimension_keys(batches)
         if not self._engines.sqlite:
@@ -121,6 +132,8 @@ class FactStore:
             await delivery.record(connection, delivery.runs_of(batches, quarantined, pruned))
             await quarantine.append(connection, [*quarantined, *clashing])
             await quarantine.add_to_counters(connection, _tally(added, quarantined))
+            if beside is not None:
+                await beside(connection)
         self._numbers |= numbers
         return added
 

@@ -23,7 +23,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store import bulk_insert, partitions, statements
+from monitor.store import bulk_insert, followed, partitions, statements
 from monitor.store.conclusions import event_from
 from monitor.store.days import DAY_MS, PRUNED, day_of, has_id
 from monitor.store.engines import Engines, connect, reading, translated_errors, writing
@@ -170,6 +170,7 @@ async def prune(
                 await bulk_insert.wait_for_turn(connection)
             mark = max(before, await statements.cursor_value(connection, PRUNED))
             await connection.execute(_set_cursor, {"name": PRUNED, "value": mark})
+            await followed.forget_before(connection, mark)
         old = sa.select(stored_day.c.day).where(stored_day.c.day < day_of(before))
         async with reading(engines) as connection:
             days = (await connection.execute(old.order_by(stored_day.c.day))).scalars().all()

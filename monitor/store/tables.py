@@ -181,6 +181,28 @@ delivered = sa.Table(
 """Which measurements of each spool arrived, as runs of their numbers (`monitor.store.delivery`):
 `day` is that of their rounds, counted from 1970-01-01. Kept when a day is dropped."""
 
+followed_file = sa.Table(
+    "followed_file",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("runs", sa.Integer, nullable=False),
+    sa.Column("ended", sa.Boolean, nullable=False),
+    sa.Index("ix_followed_file_source_hour", "source", "hour"),
+)
+"""What has been read of each file of a public source (`monitor.store.followed`)."""
+
+followed_source = sa.Table(
+    "followed_source",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""How far each public source has been followed, as JSON."""
+
 tally = sa.Table(
     "tally",
     metadata,

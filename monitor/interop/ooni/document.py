@@ -237,8 +237,8 @@ def from_base64(data: str) -> bytes:
 
 
 def document_of(value: object) -> dict[str, Any]:
-    """The measurement inside the JSON of Explorer or the API, which know its uid. Raises
-    RowError."""
+    """The measurement inside the JSON of Explorer or the API, which know its uid, or of a post to
+    OONI's collector. Raises RowError."""
     known: dict[str, str] = {}
     for _ in range(4):
         if not isinstance(value, dict):
@@ -250,7 +250,7 @@ def document_of(value: object) -> dict[str, Any]:
         }
         if "test_keys" in value:
             return {**value, **known}
-        inside = value.get("raw_measurement", value.get("body"))
+        inside = value.get("raw_measurement", value.get("body", value.get("content")))
         if isinstance(inside, str):
             try:
                 inside = msgspec.json.decode(inside)

@@ -205,7 +205,7 @@ def _read_json(stream: PeekableFile, targets_by_name: TargetIndex) -> Iterator[I
         yield from _read_document(first, stream, targets_by_name)
         return
     yield from _document(opening, 1, targets_by_name)
-    yield from _read_lines(_lines(stream), 2, targets_by_name)
+    yield from _read_lines(lines_of(stream), 2, targets_by_name)
 
 
 def _read_lines(
@@ -216,10 +216,10 @@ def _read_lines(
         if line is None:
             yield Refusal(number, f"a line of more than {_LONGEST_LINE} bytes")
         elif line.strip():
-            yield from _line(line, number, targets_by_name)
+            yield from line_items(line, number, targets_by_name)
 
 
-def _lines(stream: PeekableFile) -> Iterator[bytes | None]:
+def lines_of(stream: PeekableFile) -> Iterator[bytes | None]:
     """The remaining lines; None for one that is too long."""
     while line := stream.readline(_LONGEST_LINE):
         if len(line) < _LONGEST_LINE or line.endswith(b"\n"):
@@ -242,14 +242,15 @@ def _read_document(
         if any(line[:1] == b"{" for line in lines[1:]):
             if not rest.endswith(b"\n"):  # cut in the middle of a line, or at the end
                 lines[-1] += stream.readline(_LONGEST_LINE)
-            yield from _read_lines(itertools.chain(lines, _lines(stream)), 1, targets_by_name)
+            yield from _read_lines(itertools.chain(lines, lines_of(stream)), 1, targets_by_name)
             return
         yield Refusal(1, f"not JSON: {error}")
         return
     yield from _document(whole, 1, targets_by_name)
 
 
-def _line(line: bytes, number: int, targets_by_name: TargetIndex) -> Iterator[Item]:
+def line_items(line: bytes, number: int, targets_by_name: TargetIndex) -> Iterator[Item]:
+    """The items of a line that holds one measurement."""
     try:
         value = msgspec.json.decode(line)
     except _NOT_JSON as error:

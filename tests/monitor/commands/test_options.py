@@ -27,6 +27,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "control": ("b.jsonl", "b.jsonl"),
     "country": ("ke", "KE"),
     "container": ("true", True),
+    "countries": ("ke,UG", ("KE", "UG")),
     "data": ("d", Path("d")),
     "database": ("sqlite+aiosqlite:///x", "sqlite+aiosqlite:///x"),
     "demo": ("true", True),
@@ -59,6 +60,10 @@ VALUES: dict[str, tuple[str, Any]] = {
     "retention": ("2w", 14 * 86400),
     "serial": ("1800000000", 1_800_000_000),
     "shard": ("1/2", Shard(1, 2)),
+    "once": ("true", True),
+    "rate": ("0.5", 0.5),
+    "source": ("http://b.example/c", "http://b.example/c"),
+    "tests": ("signal,telegram", ("signal", "telegram")),
     "older_than": ("2w", 14 * 86400),
     "output": ("x.csv", Path("x.csv")),
     "owner": ("Ann", "Ann"),
@@ -87,6 +92,7 @@ VALUES: dict[str, tuple[str, Any]] = {
 }
 OWN = {
     "serve": {"broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b"))},
+    "follow ooni": {"since": ("30d", 30 * 86400)},
     "db move": {"to": ("postgresql://x", "postgresql://x")},
 }
 POSITIONAL = {"broker rotate": ("secret", "x")} | dict.fromkeys(

@@ -8,6 +8,7 @@ from monitor.store import move as moving
 from monitor.store.database import Database, open_database
 from monitor.store.days import DAY_MS
 from monitor.store.engines import StoreRefusedError, writing
+from monitor.store.followed import FollowedNews
 from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
 from monitor.store.retests import OpenRetest
@@ -15,6 +16,7 @@ from monitor.store.tables import metadata, service_day
 from probes.wire.codec import envelope_of
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, concluded, event, frame, verdict
+from tests.monitor.store.test_followed import FILE, PLACE
 from tests.monitor.store.test_registry import enrol, token
 from tests.world.postgres import PostgreSQL
 
@@ -57,6 +59,7 @@ async def filled(url: str) -> Database:
         ],
         50,
     )
+    await store.facts.add_followed([], "ooni", FollowedNews(files=[FILE], progress=PLACE))
     await store.notes.add(event().id, "note", "a cable", "", "t1")
     async with writing(store.engines) as connection:  # a day is summed up when it is over
         sums = dict.fromkeys(("asn", "kinds", "n", "judged", "failing", "vantages"), 1)

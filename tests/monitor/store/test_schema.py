@@ -13,12 +13,14 @@ from monitor.detection.model import EventState, Tier
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.followed import FollowedNews, files_of_hour
 from monitor.store.reading.published import PublishedEvents, published_events
 from monitor.store.records import Added
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, concluded, event
 from tests.monitor.store.stage import acting
 from tests.monitor.store.test_delivery import enrolled
+from tests.monitor.store.test_followed import FILE, HOUR, PLACE
 from tests.world.waiting import HANG_SECONDS
 
 
@@ -41,8 +43,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
@@ -63,17 +65,21 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
     # The next version of this program has one script more.
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).parent / "migrations", scripts)
-    (scripts / "versions" / "v0005_colour.py").write_text(NEXT)
+    (scripts / "versions" / "v0006_colour.py").write_text(NEXT)
     monkeypatch.setattr(schema, "_SCRIPTS", scripts)
-    monkeypatch.setattr(schema, "HEAD", "0005")
+    monkeypatch.setattr(schema, "HEAD", "0006")
     store = await open_database(empty_url)
     said = [record.message for record in caplog.records if record.name == schema.__name__]
-    assert said == [f"{store.engines.place}: upgrading schema 0004 to 0005"]
+    assert said == [f"{store.engines.place}: upgrading schema 0005 to 0006"]
     async with store.engines.write.connect() as connection:
         colours = (await connection.execute(sa.text("SELECT colour FROM probe"))).scalars().all()
     assert colours == ["red"]
     assert await store.facts.add([admitted(1), admitted(2)], ()) == Added(1, 1, 0)
     await store.close()
+
+
+UNFOLLOWED = ("DROP TABLE followed_file", "DROP TABLE followed_source")
+"""To the schema before 0005."""
 
 
 async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) -> None:
@@ -85,6 +91,7 @@ async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) ->
             f"ALTER TABLE detector_state ADD COLUMN state {kind}",
             "UPDATE detector_state SET state = (SELECT body FROM state_part)",
             "DROP TABLE state_part",
+            *UNFOLLOWED,
             "ALTER TABLE journal DROP COLUMN body",
             "UPDATE alembic_version SET version_num = '0001'",
         ):
@@ -102,7 +109,8 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
     sure = event(tier=Tier.CONFIRMED, state=EventState.CLOSED, closed=NOON)
     await store.conclusions.save([concluded(events=(sure,))], 1)
     async with store.engines.write.begin() as connection:
-        await connection.execute(sa.text("ALTER TABLE journal DROP COLUMN body"))
+        for statement in ("ALTER TABLE journal DROP COLUMN body", *UNFOLLOWED):
+            await connection.execute(sa.text(statement))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
         await connection.execute(
             sa.text(
@@ -119,6 +127,20 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
         assert (found.state, found.tier) == (EventState.OPEN, Tier.LIKELY)
         assert (await published_events(connection, 9)).reconstructed == {found.id}
         assert await published_events(connection, 4) == PublishedEvents([])
+    await store.close()
+
+
+async def test_a_store_from_before_sources_were_followed_follows_them(empty_url: str) -> None:
+    store = await open_database(empty_url)
+    async with writing(store.engines) as connection:
+        for statement in UNFOLLOWED:
+            await connection.execute(sa.text(statement))
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0004'"))
+    await store.close()
+    store = await open_database(empty_url)
+    await store.facts.add_followed([], "ooni", FollowedNews(files=[FILE], progress=PLACE))
+    async with store.reading() as connection:
+        assert await files_of_hour(connection, "ooni", HOUR) == {FILE.name: FILE}
     await store.close()
 
 

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follows OONI's bucket: lists hours, fetches a few files ahead, and stores their runs in the order
+of the hours, each with how far its file has been read, in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from monitor.follow import schedule
+from monitor.follow.bucket import Bucket, MissingFileError
+from monitor.follow.contents import Portion, portions
+from monitor.follow.layout import (
+    DAY_MS,
+    HOUR_MS,
+    ROOT,
+    LayoutError,
+    Selection,
+    SourceFile,
+    day_prefix,
+    hours_of,
+)
+from monitor.follow.report import Report
+from monitor.interop.ooni.run import SOURCE, stored
+from monitor.interop.ooni.target_index import TargetIndex
+from monitor.store.database import Database, StoreRefusedError
+from monitor.store.followed import (
+    FollowedFile,
+    FollowedNews,
+    SourceProgress,
+    files_of_hour,
+    progress_of,
+)
+from monitor.store.records import Admitted, StoreUnavailableError
+
+AHEAD = 8
+"""Files that are fetched before their turn."""
+IN_MEMORY = 1 << 20
+"""Of one of them; larger ones are in a file without a name."""
+BATCH = 1000
+"""Measurements of one transaction, about."""
+SAVES_SECONDS = 20.0
+"""How often the store learns what is waited for, and that this process lives."""
+STORE_SECONDS = 2.0
+MOST_REFUSALS = 5
+"""Of one file that are told; the rest are counted."""
+
+
+class _Fetched(NamedTuple):
+    """A file whose turn comes."""
+
+    file: SourceFile
+    before: FollowedFile | None
+    """What was read of it."""
+    contents: asyncio.Task[IO[bytes] | None]
+
+
+class _HourEnd(NamedTuple):
+    hour: int
+    exists: bool
+    """Whether the bucket has the hour at all."""
+
+
+@dataclass
+class Follower:
+    """One source into one store. `now` gives Unix milliseconds."""
+
+    database: Database
+    bucket: Bucket
+    targets_by_name: TargetIndex
+    selection: Selection
+    since: int
+    """The first hour, Unix milliseconds."""
+    report: Report
+    now: Callable[[], int]
+    folder: Path | None = None
+    """Where large files are while they are read."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """By reason, since they were saved."""
+    runs: int = 0
+    _admitted: list[Admitted] = field(default_factory=list)
+    _files: list[FollowedFile] = field(default_factory=list)
+    _listed: dict[int, int] = field(default_factory=dict)
+    _through: int = 0
+    _done: int = 0
+    _all: int = 0
+    _caught_up: bool = False
+    _saves: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self, *, once: bool = False) -> None:
+        """Follow for ever, or until everything that is there has been read. Raises SourceError,
+        LayoutError and StoreRefusedError, alone or in a group."""
+        first = await self._first_hour()
+        async with asyncio.TaskGroup() as group:
+            saving = group.create_task(self._keep_saving())
+            while True:
+                await self._pass(schedule.due(first, self.now(), self._listed))
+                self._caught_up = True
+                await self._save()
+                if once:
+                    break
+                await asyncio.sleep(schedule.LOOKS_SECONDS)
+                first = max(first, schedule.hour_of(self.now() - schedule.LATE_MS))
+                self._listed = {hour: at for hour, at in self._listed.items() if hour >= first}
+            saving.cancel()
+
+    async def _first_hour(self) -> int:
+        async with self.database.reading() as connection:
+            known = [each for each in await progress_of(connection) if each.source == SOURCE]
+        before = next(iter(known), None)
+        if before is None or before.url != self.bucket.url:
+            return schedule.hour_of(self.since)
+        saved = before.since, before.through, before.selection
+        first = schedule.first_hour(self.since, self.selection.text, saved)
+        if first > schedule.hour_of(self.since):
+            self._through, self.since = before.through, before.since
+        return first
+
+    async def _pass(self, hours: list[int]) -> None:
+        """List these hours and read what is new in them."""
+        self._done, self._all = 0, len(hours)
+        self.report.begins()
+        turns: asyncio.Queue[_Fetched | _HourEnd | None] = asyncio.Queue(AHEAD)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._list(hours, turns, group))
+            while (turn := await turns.get()) is not None:
+                match turn:
+                    case _Fetched():
+                        await self._read(turn)
+                    case _HourEnd(hour, exists):
+                        await self._end(hour, exists)
+        self.report.clear()
+
+    async def _list(
+        self,
+        hours: list[int],
+        turns: asyncio.Queue[_Fetched | _HourEnd | None],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        anything = False
+        for _, mine in groupby(hours, key=lambda hour: hour // DAY_MS):
+            some = list(mine)
+            present = set(hours_of(await self.bucket.folders(day_prefix(some[0]))))
+            anything |= bool(present)
+            for hour in some:
+                if hour in present:
+                    for file, before in await self._new_files(hour):
+                        contents = group.create_task(self._fetch(file))
+                        await turns.put(_Fetched(file, before, contents))
+                await turns.put(_HourEnd(hour, hour in present))
+        if not anything and len(hours) > DAY_MS // HOUR_MS:
+            await self._refuse_empty_bucket()
+        await turns.put(None)
+
+    async def _refuse_empty_bucket(self) -> None:
+        top = await self.bucket.folders("")
+        days = await self.bucket.folders(ROOT)
+        newest = f", the newest is {days[-1]}" if days else ""
+        raise LayoutError(
+            f"{self.bucket.url}: nothing in any of the hours asked for; "
+            f"at its top are {' '.join(top[:5]) or 'no folders'}{newest}"
+        )
+
+    async def _new_files(self, hour: int) -> list[tuple[SourceFile, FollowedFile | None]]:
+        """The files of an hour that have not been read to their end."""
+        objects = [
+            listed
+            for prefix in self.selection.prefixes(hour)
+            async for listed in self.bucket.objects(prefix)
+        ]
+        files = self.selection.files(objects)
+        if not files:
+            return []
+        async with self.database.reading() as connection:
+            known = await files_of_hour(connection, SOURCE, hour)
+        return [
+            (file, known.get(file.name))
+            for file in files
+            if (before := known.get(file.name)) is None
+            or before.version != file.version
+            or not before.ended
+        ]
+
+    def _file(self) -> IO[bytes]:
+        folder = None if self.folder is None else str(self.folder)
+        return cast(IO[bytes], tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder))
+
+    async def _fetch(self, file: SourceFile) -> IO[bytes] | None:
+        into = self._file()
+        try:
+            await self.bucket.fetch(file, into)
+        except MissingFileError:
+            self._fail("missing", f"{file.key} was listed and is not there")
+            into.close()
+            return None
+        except BaseException:
+            into.close()
+            raise
+        return into
+
+    async def _read(self, turn: _Fetched) -> None:
+        contents = await turn.contents
+        if contents is None:
+            return
+        file, before = turn.file, turn.before
+        skipped = before.lines if before is not None and before.version == file.version else 0
+        runs = before.runs if before is not None and skipped else 0
+        refused = 0
+        with contents:
+            read = portions(file, contents, self.targets_by_name, skipped)
+            while (portion := await asyncio.to_thread(_next, read)) is not None:
+                runs += portion.runs
+                self.runs += portion.runs
+                self._keep(file, portion, runs)
+                refused += self._tell(file, portion, refused)
+                self.report.progress(file.hour, self._done, self._all, portion.runs)
+                if len(self._admitted) >= BATCH:
+                    await self._save()
+        if refused > MOST_REFUSALS:
+            self.report.line(f"{file.key}: and {refused - MOST_REFUSALS:,} more refused")
+
+    def _keep(self, file: SourceFile, portion: Portion, runs: int) -> None:
+        now = self._admitted[0].received if self._admitted else self.now()
+        self._admitted += [
+            Admitted(stored=stored(measurement), line=line, received=now)
+            for measurement, line in portion.measurements
+        ]
+        self._files.append(
+            FollowedFile(
+                source=SOURCE,
+                name=file.name,
+                hour=file.hour,
+                version=file.version,
+                lines=portion.lines,
+                runs=runs,
+                ended=portion.ended,
+            )
+        )
+
+    def _tell(self, file: SourceFile, portion: Portion, before: int) -> int:
+        """Report what could not be read; return how many lines were refused."""
+        for line in portion.refused[: max(0, MOST_REFUSALS - before)]:
+            self.report.line(f"{file.key}:{line}")
+        if portion.refused:
+            self.failures["refused"] += len(portion.refused)
+        if portion.broken:
+            self._fail(portion.broken, f"{file.key} is {portion.broken}: {portion.lines} lines")
+        return len(portion.refused)
+
+    def _fail(self, reason: str, text: str) -> None:
+        self.failures[reason] += 1
+        self.report.line(text)
+
+    async def _end(self, hour: int, exists: bool) -> None:
+        self._done += 1
+        self._listed[hour] = self.now()
+        if exists:
+            self._through = max(self._through, hour + HOUR_MS)
+        self.report.progress(hour, self._done, self._all, 0)
+        if self._admitted or self._files:
+            await self._save()
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await asyncio.sleep(SAVES_SECONDS)
+            if not self._saves.locked():
+                await self._save()
+
+    async def _save(self) -> None:
+        """Store what was read, with the place. Waits for the store."""
+        async with self._saves:
+            await self._save_in_turn()
+
+    async def _save_in_turn(self) -> None:
+        admitted, files, failures = (
+            self._admitted,
+            self._files,
+            self.failures + self.bucket.failures,
+        )
+        self._admitted, self._files, self.failures = [], [], Counter()
+        self.bucket.failures.clear()
+        while True:
+            news = FollowedNews(files=files, progress=self._progress(), failures=failures)
+            try:
+                await self.database.facts.add_followed(admitted, SOURCE, news)
+            except StoreRefusedError:
+                raise
+            except StoreUnavailableError as error:
+                failures["store"] += 1
+                self.report.wait(f"the store: {error}")
+                await asyncio.sleep(STORE_SECONDS)
+            else:
+                return
+
+    def _progress(self) -> SourceProgress:
+        return SourceProgress(
+            source=SOURCE,
+            url=self.bucket.url,
+            selection=self.selection.text,
+            since=self.since,
+            through=self._through,
+            hours_done=self._done,
+            hours_all=self._all,
+            caught_up=self._caught_up,
+            waits=self.report.waits,
+            updated=self.now(),
+        )
+
+
+def _next(read: Iterator[Portion]) -> Portion | None:
+    with suppress(StopIteration):
+        return next(read)
+    return None

@@ -1,0 +1,107 @@
+"""The client of a bucket, at a server that fails in every way that passes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from monitor.follow import pace
+from monitor.follow.bucket import Bucket, MissingFileError, SourceError, session
+from monitor.follow.layout import Listed, SourceFile, file_of
+from monitor.follow.pace import RateLimit
+from tests.world.bucket import key
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+FILE = file_of(Listed(key("2026010103"), "v1", 9))
+assert isinstance(FILE, SourceFile)
+
+
+async def asked(
+    handler: Handler, ask: Callable[[Bucket], Awaitable[None]]
+) -> tuple[Bucket, list[str]]:
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    waits: list[str] = []
+    try:
+        async with session() as client:
+            limit = RateLimit(1e9, asyncio.get_running_loop().time)
+            bucket = Bucket(client, f"http://127.0.0.1:{port}/b", limit, waits.append)
+            await ask(bucket)
+    finally:
+        await runner.cleanup()
+    return bucket, waits
+
+
+@pytest.fixture(autouse=True)
+def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "FIRST_REST_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "LONGEST_ASKED_SECONDS", 0.02)
+
+
+async def listed(bucket: Bucket) -> None:
+    assert await bucket.folders("raw/") == []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(429, "throttled"), (503, "throttled"), (500, "unavailable")]
+)
+async def test_what_passes_is_waited_for_and_told(status: int, reason: str) -> None:
+    answers = iter([status, status, 200])
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=next(answers), body=EMPTY, headers={"Retry-After": "30"})
+
+    bucket, waits = await asked(handler, listed)
+    assert dict(bucket.failures) == {reason: 2}
+    assert [text.split(";")[0][:8] for text in waits] == [f"HTTP {status}", f"HTTP {status}", ""]
+    assert waits[0].endswith("tries again in 0 s")
+
+
+async def test_what_does_not_pass_is_one_line() -> None:
+    async def refused(request: web.Request) -> web.Response:
+        return web.Response(status=403)
+
+    with pytest.raises(SourceError, match=r"/b: HTTP 403 Forbidden for /b\?list-type=2"):
+        await asked(refused, listed)
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<html>a page</html>")
+
+    with pytest.raises(SourceError, match="<html> in place of <ListBucketResult>: is it the URL"):
+        await asked(page, listed)
+
+
+async def test_a_file_that_breaks_off_is_fetched_again_and_a_missing_one_is_not() -> None:
+    turns = iter([b"abcd", b"abcdefghi"])
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = next(turns, None)
+        if body is None:
+            return web.Response(status=404)
+        response = web.StreamResponse(headers={"Content-Length": "9"})
+        await response.prepare(request)
+        await response.write(body)
+        if len(body) < 9:
+            assert request.transport is not None
+            request.transport.close()
+        return response
+
+    async def fetch(bucket: Bucket) -> None:
+        into = io.BytesIO()
+        await bucket.fetch(FILE, into)
+        assert into.getvalue() == b"abcdefghi"
+        with pytest.raises(MissingFileError):
+            await bucket.fetch(FILE, into)
+
+    bucket, _ = await asked(handler, fetch)
+    assert dict(bucket.failures) == {"broken_off": 1}

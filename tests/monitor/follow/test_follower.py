@@ -1,0 +1,149 @@
+"""Against a real S3 server: every run exactly once, whatever happens to files and process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitor.follow.layout import HOUR_MS, LayoutError, Selection
+from monitor.store.database import Database, open_database
+from monitor.store.followed import progress_of
+from monitor.store.reading.progress import ingest_counters
+from tests.monitor.follow.samples import NEW_YEAR, followed, runs, stored_runs
+from tests.world.bucket import PublicBucket, key, lines_file, posts_file
+from tests.world.stores import migrated
+from tests.world.waiting import HANG_SECONDS
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await open_database(await migrated(tmp_path / "store.sqlite"))
+    yield opened
+    await opened.close()
+
+
+async def counted(database: Database) -> dict[str, int]:
+    async with database.reading() as connection:
+        rows = await ingest_counters(connection)
+    return {f"{name} {reason}": n for name, reason, n in rows if name.startswith("follow")}
+
+
+def names(*numbers: int) -> list[str]:
+    return sorted(f"r{number}" for number in numbers)
+
+
+async def test_hours_tests_and_countries_that_were_chosen(
+    database: Database, public_bucket: PublicBucket
+) -> None:
+    public_bucket.put(key("2025123123"), runs([1]))  # before the span
+    public_bucket.put(key("2026010103"), runs([2, 3]))
+    public_bucket.put(key("2026010104", "UG"), runs([4], country="UG"))
+    public_bucket.put(key("2026010104", "TZ"), runs([5], country="TZ"))
+    public_bucket.put(key("2026010104", test="ndt"), [{"test_name": "ndt"}])
+    chosen = Selection(("telegram",), ("KE", "UG"))
+    await followed(database, public_bucket.url, selection=chosen)
+    assert await stored_runs(database) == names(2, 3, 4)
+    assert await counted(database) == {"follow_runs ooni": 3}
+    async with database.reading() as connection:
+        (progress,) = await progress_of(connection)
+    assert progress.through == NEW_YEAR + 5 * HOUR_MS
+    assert (progress.since, progress.caught_up, progress.waits) == (NEW_YEAR, True, "")
+    # Another country: its hours are read from the beginning.
+    await followed(database, public_bucket.url)
+    assert await stored_runs(database) == names(2, 3, 4, 5)
+
+
+async def test_files_that_come_late_grow_or_are_cut(
+    database: Database, public_bucket: PublicBucket
+) -> None:
+    whole = lines_file(runs(range(40)))
+    public_bucket.send(key("2026010103"), whole[: len(whole) * 2 // 3])
+    public_bucket.put(key("2026010104"), runs([50]))
+    await followed(database, public_bucket.url)
+    some = await stored_runs(database)
+    assert 1 < len(some) < 41
+    assert (await counted(database))["follow_failures ooni truncated"] == 1
+    public_bucket.send(key("2026010103"), whole)
+    public_bucket.put(key("2026010104"), runs([50, 51]))
+    public_bucket.put(key("2026010102"), runs([60]))  # of an older hour
+    await followed(database, public_bucket.url)
+    assert await stored_runs(database) == names(*range(40), 50, 51, 60)
+    assert (await counted(database))["follow_runs ooni"] == 43
+    await followed(database, public_bucket.url)
+    assert (await counted(database))["follow_runs ooni"] == 43
+
+
+async def test_posts_are_read_until_their_lines_are_there(
+    database: Database, public_bucket: PublicBucket
+) -> None:
+    lines = key("2026010103")
+    public_bucket.send(lines.replace(".jsonl.", ".tar."), posts_file(runs([1, 2])))
+    await followed(database, public_bucket.url)
+    assert await stored_runs(database) == names(1, 2)
+    public_bucket.put(lines, runs([1, 2, 3]))
+    await followed(database, public_bucket.url)
+    assert await stored_runs(database) == names(1, 2, 3)
+    assert (await counted(database))["follow_runs ooni"] == 3
+
+
+async def test_a_line_that_is_no_run_costs_no_other(
+    database: Database, public_bucket: PublicBucket
+) -> None:
+    public_bucket.put(key("2026010103"), [*runs([1]), {"test_keys": 7}, *runs([2])])
+    await followed(database, public_bucket.url)
+    assert await stored_runs(database) == names(1, 2)
+    assert (await counted(database))["follow_failures ooni refused"] == 1
+
+
+async def test_a_changed_layout_is_one_clear_error(
+    database: Database, public_bucket: PublicBucket
+) -> None:
+    public_bucket.put("jsonl/2026/01/01/03/KE_telegram.jsonl.gz", runs([1]))
+    with pytest.raises(ExceptionGroup) as nothing:
+        await followed(database, public_bucket.url, now=NEW_YEAR + 30 * HOUR_MS)
+    assert nothing.group_contains(LayoutError, match=r"at its top are jsonl/.*newer version")
+    public_bucket.put("raw/20260101/KE/03/x.jsonl.gz", runs([1]))
+    with pytest.raises(ExceptionGroup) as strange:
+        await followed(database, public_bucket.url)
+    assert strange.group_contains(LayoutError, match="'raw/20260101/KE/' is no hour")
+
+
+async def test_every_run_is_stored_once_when_it_is_killed_midway(
+    tmp_path: Path, public_bucket: PublicBucket
+) -> None:
+    file = tmp_path / "store.sqlite"
+    url = await migrated(file)
+    yesterday = time.strftime("%Y%m%d", time.gmtime(time.time() - 86_400))
+    for hour in range(8):
+        numbers = range(hour * 60, hour * 60 + 60)
+        public_bucket.put(key(f"{yesterday}{hour:02}"), runs(numbers))
+    command = [sys.executable, "-m", "monitor.commands.main", "follow", "ooni", "--once"]
+    command += ["--database", url, "--source", public_bucket.url, "--since", "3d"]
+    process = subprocess.Popen([*command, "--rate", "0.002"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + HANG_SECONDS
+    while files_read(file) < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(HANG_SECONDS)
+    assert files_read(file) < 8
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert ended.returncode == 0, ended.stderr
+    async with await open_database(url) as database:
+        assert await stored_runs(database) == names(*range(480))
+        assert await counted(database) == {"follow_runs ooni": 480}
+
+
+def files_read(store: Path) -> int:
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        return int(connection.execute("SELECT count(*) FROM followed_file").fetchone()[0])
