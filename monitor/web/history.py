@@ -57,7 +57,7 @@ class TimeRange(msgspec.Struct, frozen=True):
     def fixed(self) -> str:
         """The query of exactly this time, for a permalink."""
         since, until = self.exact or (self.window.since, self.window.until)
-        return f"since={_rfc3339(since)}&until={_rfc3339(until)}"
+        return fixed_query(since, until)
 
     @property
     def fine_window(self) -> strips.Window | None:
@@ -65,6 +65,11 @@ class TimeRange(msgspec.Struct, frozen=True):
         if self.exact is None or self.exact[1] - self.exact[0] > FINE_MS:
             return None
         return strips.Window(*self.exact)
+
+
+def fixed_query(since: int, until: int) -> str:
+    """The query of exactly this time."""
+    return f"since={_rfc3339(since)}&until={_rfc3339(until)}"
 
 
 def _rfc3339(at: int) -> str:

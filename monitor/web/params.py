@@ -91,15 +91,18 @@ def chosen_verdicts(request: web.Request) -> Filter:
     )
 
 
-def refuse_unknown(request: web.Request, known: Collection[str]) -> None:
+def refuse_unknown(
+    request: web.Request, known: Collection[str], repeated: Collection[str] = ()
+) -> None:
     """Raise BadParameterError for a parameter that the address does not have (a filter with a
-    slip would otherwise select everything), and for one of two values, of which one would count."""
+    slip would otherwise select everything), and for one of two values, of which one would count,
+    unless it may be `repeated`."""
     for name in request.query:
         if name not in known:
             near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
             raise BadParameterError(f"{name[:40]}: is no parameter here{hint if known else ''}")
-        if len(request.query.getall(name)) > 1:
+        if name not in repeated and len(request.query.getall(name)) > 1:
             raise BadParameterError(f"{name}: given more than once")
 
 

@@ -20,9 +20,10 @@ from monitor.detection.model import State, Verdict
 from monitor.store import tables as t
 from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
+from monitor.store.reading.series import read_cells
 from monitor.store.records import Filter
-from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KINDS
-from monitor.store.statements import chunks, where_equal
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK
+from monitor.store.statements import where_equal
 from monitor.store.verdicts import read_newest
 from probes.wire.measurement import service_of
 
@@ -277,10 +278,6 @@ async def _verdicts(
             yield round, ((vantages[number], mine[n]) for number, n in pairs if n in mine)
 
 
-SERIES_CHUNK = 100
-"""Series in one statement: three parameters each."""
-
-
 async def count_series(
     connection: ReadTransaction,
     series: Sequence[tuple[str, str, int]],
@@ -295,25 +292,18 @@ async def count_series(
         targets = sorted({target for target, _, _ in series})
         counted = await count_states(connection, targets, since, until, width)
         return [one for one in counted if (one.target, one.country, one.asn) in wanted]
-    found: list[StateCount] = []
-    for chunk in chunks(series, SERIES_CHUNK):
-        # As text: SQLAlchemy takes longer to compile a hundred rows than the database to read.
-        rows = ", ".join(f"(:t{n}, :c{n}, CAST(:a{n} AS BIGINT))" for n in range(len(chunk)))
-        query = sa.text(
-            f"WITH wanted (target, country, asn) AS (VALUES {rows}) "
-            "SELECT s.hour, s.target, s.country, s.asn, s.state, sum(s.n) FROM wanted w "
-            "JOIN cell s ON s.target = w.target AND s.country = w.country AND s.asn = w.asn "
-            "WHERE s.hour >= :since AND s.hour < :until "
-            "GROUP BY s.hour, s.target, s.country, s.asn, s.state"
-        )
-        values: dict[str, object] = {"since": since, "until": until}
-        for n, (target, country, asn) in enumerate(chunk):
-            values |= {f"t{n}": target, f"c{n}": country, f"a{n}": asn}
-        found += [
-            StateCount((when - since) // width * width + since, a, b, c, State(d), int(n))
-            for when, a, b, c, d, n in await connection.execute(query, values)
-        ]
-    return found
+    rows = read_cells(
+        connection,
+        series,
+        since,
+        until,
+        "s.hour, s.target, s.country, s.asn, s.state, sum(s.n)",
+        "s.hour, s.target, s.country, s.asn, s.state",
+    )
+    return [
+        StateCount((when - since) // width * width + since, a, b, c, State(d), int(n))
+        async for when, a, b, c, d, n in rows
+    ]
 
 
 class ServiceHour(msgspec.Struct, frozen=True, gc=False):
@@ -390,47 +380,6 @@ async def service_days(
         connection, services, max(since, latest), until, country=country, asns=asns
     )
     return days + list(_by_day(hours))
-
-
-class ServiceTotal(msgspec.Struct, frozen=True):
-    """A service in a country over a period."""
-
-    service: str
-    country: str
-    judged: int
-    failing: int
-    blocked: bool
-    """Whether some series failed as blocked in some hour or day."""
-
-
-async def service_totals(
-    connection: ReadTransaction, services: Sequence[str], since: int, until: int, *, daily: bool
-) -> Sequence[ServiceTotal]:
-    """Sums over whole days (and the hours of the last two), or over hours; added up by the
-    database, because a year of every service and country has hundreds of thousands of rows."""
-    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS if daily else since
-    day, hour = t.service_day.c, t.service_hour.c
-    parts = [(hour, hour.hour, max(since, latest), until)]
-    if daily:
-        parts.append((day, day.day, since - since % DAY_MS, min(until, latest)))
-    bit = 1 << KINDS.index("blocked")
-    found: dict[tuple[str, str], tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
-    for columns, at, begin, end in parts:
-        keys = (columns.service, columns.country)
-        blocked = sa.func.max(columns.kinds.bitwise_and(bit))
-        query = (
-            sa.select(*keys, sa.func.sum(columns.judged), sa.func.sum(columns.failing), blocked)
-            .where(columns.service.in_(services), columns.asn == EVERY_NETWORK)
-            .where(at >= begin, at < end)
-            .group_by(*keys)
-        )
-        for service, country, judged, failing, seen in await connection.execute(query):
-            a, b, c = found[service, country]
-            found[service, country] = (a + int(judged), b + int(failing), c | int(seen))
-    return [
-        ServiceTotal(service, country, judged, failing, bool(seen))
-        for (service, country), (judged, failing, seen) in sorted(found.items())
-    ]
 
 
 async def networks_watched(

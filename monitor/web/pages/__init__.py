@@ -19,6 +19,7 @@ from monitor.web.pages import (
     downloads,
     event,
     event_measurements,
+    explore,
     history,
     indexes,
     live,
@@ -49,8 +50,8 @@ def add_routes(app: web.Application) -> None:
     """Add every page. Addresses are permalinks and are never changed."""
     router = app.router
 
-    def add(path: str, page: Page, *known: str) -> None:
-        router.add_get(path, checked(page, (*EVERYWHERE, *known)))
+    def add(path: str, page: Page, *known: str, repeated: Collection[str] = ()) -> None:
+        router.add_get(path, checked(page, (*EVERYWHERE, *known, *repeated), repeated))
 
     add("/", overview.page)
     add("/s", indexes.services)
@@ -72,8 +73,9 @@ def add_routes(app: web.Application) -> None:
     app.on_shutdown.append(live.end_streams)
     add("/live", live.page)
     router.add_get("/live/stream", live.stream)
-    router.add_get("/compare", compare.compare)
-    router.add_get("/explore", compare.explore)
+    add("/compare", compare.page, *RANGE, repeated=("service", "country"))
+    several = ("service", "country", "asn")
+    add("/explore", explore.page, *RANGE, "by", "per", "target", repeated=several)
     add("/m", measurement.listing, *FILTERS, *OF_VERDICT, "event", "after")
     add("/changes", changes.page, *FILTERS, "before")
     router.add_get("/feed.atom", changes.feed)
@@ -95,14 +97,14 @@ def add_routes(app: web.Application) -> None:
     add("/method.csv", method.as_csv)
 
 
-def checked(page: Page, known: Collection[str]) -> Page:
+def checked(page: Page, known: Collection[str], repeated: Collection[str] = ()) -> Page:
     """The page, which refuses parameters that it does not have: with a slip in one of them it
     would answer another question."""
 
     @functools.wraps(page)
     async def respond(request: web.Request) -> web.StreamResponse:
         foreign = {name for name in request.query if FOREIGN.fullmatch(name)}
-        refuse_unknown(request, {*known, *foreign})
+        refuse_unknown(request, {*known, *foreign}, repeated)
         return await page(request)
 
     return respond

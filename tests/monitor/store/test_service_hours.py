@@ -7,12 +7,13 @@ import sqlalchemy as sa
 from monitor.detection.model import State
 from monitor.store import tables
 from monitor.store.database import Database
+from monitor.store.reading import breakdown
+from monitor.store.reading.breakdown import Period
 from monitor.store.reading.counts import (
     count_states,
     networks_watched,
     service_days,
     service_hours,
-    service_totals,
 )
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS
 from monitor.web.draw import strips
@@ -155,13 +156,13 @@ async def test_days_are_those_of_the_hours(store: Database) -> None:
     assert [each.asn for each in mine] == [64501] * 4
     async with store.reading() as connection:
         for daily in (True, False):
-            totals = await service_totals(connection, ["wechat"], MIDNIGHT, until, daily=daily)
-            (russia,) = [each for each in totals if each.country == "RU"]
+            period = Period(MIDNIGHT, until, DAY_MS, daily)
+            totals = await breakdown.services(connection, ["wechat"], period, "country")
+            russia = totals["wechat", ("RU", EVERY_NETWORK)]
             assert russia.judged == sum(each.judged for each in hours)
             assert russia.failing == sum(each.failing for each in hours)
             assert russia.blocked
-            (france,) = [each for each in totals if each.country == "FR"]
-            assert not france.blocked
+            assert not totals["wechat", ("FR", EVERY_NETWORK)].blocked
 
 
 async def test_networks_that_were_measured_are_counted_by_day(store: Database) -> None:

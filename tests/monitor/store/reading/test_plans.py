@@ -11,7 +11,16 @@ import sqlalchemy as sa
 from monitor.store import evidence
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction, writing
-from monitor.store.reading import counts, events, measurements, newest, progress, vantages
+from monitor.store.reading import (
+    breakdown,
+    counts,
+    events,
+    measurements,
+    newest,
+    progress,
+    vantages,
+)
+from monitor.store.reading.breakdown import Period, Place
 from monitor.store.records import Filter
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, NOON, admitted, event
@@ -21,6 +30,7 @@ LARGE = ("measurement", "verdict", "cell", "service_hour", "service_day", "round
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
 SERIES = [(target, "RU", 64501) for target in WECHAT]
+DAYS = Period(NOON - 90 * 24 * HOUR, NOON, 24 * HOUR, daily=True)
 PROBE = "p-0000000000000001"
 READS: dict[str, Read] = {
     "newest verdicts of a service": lambda c: newest.newest_verdicts(c, "wechat", NOON, {}),
@@ -45,9 +55,15 @@ READS: dict[str, Read] = {
     "vantages by day": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "vantages by minute": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + HOUR, 60_000),
     "hours of countries": lambda c: counts.service_hours(c, ["wechat"], NOON, NOON + HOUR),
-    "totals of countries": lambda c: counts.service_totals(
-        c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, daily=True
+    "services by country": lambda c: breakdown.services(c, ["wechat"], DAYS, "country"),
+    "services by network": lambda c: breakdown.services(
+        c, ["wechat"], DAYS, "network", Place(("RU",))
     ),
+    "services of a network by time": lambda c: breakdown.services(
+        c, ["wechat"], DAYS, "time", Place((), (64501,))
+    ),
+    "functions by network": lambda c: breakdown.functions(c, SERIES, DAYS, "network"),
+    "techniques by time": lambda c: breakdown.named(c, SERIES, DAYS, "time", "technique"),
     "networks watched": lambda c: counts.networks_watched(
         c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, "RU"
     ),

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Explore: a table of counts by service, function, technique or reason in one direction, by
+country, network or time in the other. All that is chosen is in the address, and each cell leads to
+the measurements that it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.breakdown import (
+    Across,
+    Column,
+    FailedShare,
+    Named,
+    Naming,
+    Period,
+    Place,
+    functions,
+    named,
+    series_at,
+    services,
+    within_limit,
+)
+from monitor.store.service_hours import DAY_MS, HOUR_MS
+from monitor.text import words
+from monitor.text.language import _
+from monitor.text.network_names import network
+from monitor.web.history import TimeRange, fixed_query, range_or_week
+from monitor.web.moment import site_of
+from monitor.web.pages.choice import (
+    addresses,
+    chosen_countries,
+    chosen_networks,
+    chosen_services,
+)
+from monitor.web.params import BadParameterError, without_empty
+from monitor.web.render import render
+from monitor.web.site import Site
+
+DOWN = ("service", "function", "technique", "rule")
+"""What rows may be."""
+TIMES = 12
+"""Columns of time, about."""
+MOST_ROWS, MOST_COLUMNS = 60, 30
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """What a visitor chose."""
+
+    by: str
+    """One of DOWN: what the rows are."""
+    per: Across
+    services: Sequence[str]
+    target: str | None
+    place: Place
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it asks for every service everywhere in more detail than is summed up."""
+        narrow = self.services or self.target or self.place.countries or self.place.asns
+        return not narrow and (self.by != "service" or self.per == "network")
+
+    def query_of(self, row: str, column: Column) -> dict[str, str] | None:
+        """What chooses the measurements of a cell; None where a list of measurements cannot: it
+        takes one service, one country and one network."""
+        place = self.place
+        parts: dict[str, Sequence[str]] = {
+            "service": self.services,
+            "target": [self.target] if self.target else [],
+            "country": place.countries,
+            "asn": [str(asn) for asn in place.asns],
+        }
+        key = "target" if self.by == "function" else self.by
+        parts[key] = [row]
+        if self.by in ("service", "function"):
+            parts.pop("service" if self.by == "function" else "target")
+        if column[0]:
+            parts["country"] = [column[0]]
+        if self.per == "network":
+            parts["asn"] = [str(column[1])]
+        if any(len(values) > 1 for values in parts.values()):
+            return None
+        return {name: values[0] for name, values in parts.items() if values}
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A row in a column."""
+
+    n: int
+    total: int
+    kind: str = ""
+    """Of its mark; empty for none: what is counted is not how much failed."""
+    address: str = ""
+    """Its measurements."""
+
+    @property
+    def share(self) -> str:
+        """`12 %`."""
+        return f"{100 * self.n / self.total:.0f} %" if self.total else _("no data")
+
+
+def period_of(span: TimeRange) -> Period:
+    """A chosen time, in some TIMES columns of whole hours or days."""
+    window = span.window
+    length = window.until - window.since
+    unit = DAY_MS if window.daily or length > 3 * DAY_MS else HOUR_MS
+    width = unit * max(1, -(-length // (TIMES * unit)))
+    return Period(window.since, window.until, width, window.daily)
+
+
+async def page(request: web.Request) -> web.Response:
+    """Render the table."""
+    without_empty(request)
+    site = site_of(request)
+    choice, span = _chosen(site, request), range_or_week(request)
+    asked = period = period_of(span)
+    cells: Mapping[tuple[str, Column], Cell] = {}
+    if not choice.is_wide:
+        async with site.database.reading() as connection:
+            cells, period = await read(site, connection, choice, asked)
+    columns = order(cells, 1, MOST_COLUMNS)
+    if choice.per == "time":
+        columns = sorted({column for _row, column in cells}, key=lambda column: column[1])
+    rows = order(cells, 0, MOST_ROWS)
+    place = choice.place
+    values = {
+        "title": _("Explore"),
+        "choice": choice,
+        "columns": columns,
+        "heads": [_head(choice, column, period) for column in columns],
+        "rows": [(row, [cells.get((row, column)) for column in columns]) for row in rows],
+        "left_out": len({row for row, _ in cells}) - len(rows),
+        "columns_left_out": len({column for _, column in cells}) - len(columns),
+        "shortened": period.since > asked.since,
+        "period": period,
+        "services": choice.services,
+        "countries": place.countries,
+        "names": site.service_names,
+        "chosen": span,
+        "turned": _turned(request),
+        "kept": _details_query(choice, span),
+        **addresses(request, span, choice.services, place.countries, place.asns),
+    }
+    return await render(request, "explore.html", values)
+
+
+def _chosen(site: Site, request: web.Request) -> Selection:
+    by, per = request.query.get("by", "service"), request.query.get("per", "country")
+    if by not in DOWN:
+        raise BadParameterError(f"by: must be {', '.join(DOWN)}, not {by[:40]!r}")
+    across = next((name for name in get_args(Across) if name == per), None)
+    if across is None:
+        raise BadParameterError(f"per: must be {', '.join(get_args(Across))}, not {per[:40]!r}")
+    target = request.query.get("target")
+    known = {each.id for service in site.catalogue.services for each in service.targets}
+    if target is not None and target not in known:
+        raise BadParameterError(f"target: {target[:40]!r} is not in the catalogue")
+    if target is not None and by == "service":
+        raise BadParameterError("target: goes with by=function, technique or rule")
+    return Selection(
+        by,
+        across,
+        chosen_services(site, request),
+        target,
+        Place(tuple(chosen_countries(request)), tuple(chosen_networks(request))),
+    )
+
+
+async def read(
+    site: Site, connection: ReadTransaction, choice: Selection, period: Period
+) -> tuple[Mapping[tuple[str, Column], Cell], Period]:
+    """The cells by row and column, and the time that they are of."""
+    wanted = [each for each in site.catalogue.services if each.id in choice.services]
+    wanted = wanted or list(site.catalogue.services)
+    if choice.by == "service":
+        ids = [service.id for service in wanted]
+        shares = await services(connection, ids, period, choice.per, choice.place)
+        return _shares(choice, shares, period), period
+    targets = [target.id for service in wanted for target in service.targets]
+    if choice.target is not None:
+        targets = [choice.target]
+    series = await series_at(connection, targets, choice.place)
+    period = within_limit(series, period)
+    if choice.by == "function":
+        shares = await functions(connection, series, period, choice.per)
+        return _shares(choice, shares, period), period
+    by: Naming = "technique" if choice.by == "technique" else "rule"
+    found = await named(connection, series, period, choice.per, by)
+    return _names(choice, found, period), period
+
+
+def _shares(
+    choice: Selection, shares: Mapping[tuple[str, Column], FailedShare], period: Period
+) -> Mapping[tuple[str, Column], Cell]:
+    return {
+        (row, column): Cell(
+            share.failing, share.judged, _kind(share), _address(choice, row, column, period)
+        )
+        for (row, column), share in shares.items()
+    }
+
+
+def _kind(share: FailedShare) -> str:
+    if share.blocked:
+        return "blocked"
+    if share.failing:
+        return "impaired"
+    return "ok" if share.judged else "insufficient"
+
+
+def _names(choice: Selection, found: Named, period: Period) -> Mapping[tuple[str, Column], Cell]:
+    """A cell of nothing where there are verdicts, and none of them names what the row is of."""
+    return {
+        (row, column): Cell(n, total, address=_address(choice, row, column, period) if n else "")
+        for row in {row for row, _column in found.counts}
+        for column, total in found.total.items()
+        for n in (found.counts.get((row, column), 0),)
+    }
+
+
+def _address(choice: Selection, row: str, column: Column, period: Period) -> str:
+    query = choice.query_of(row, column)
+    if query is None:
+        return ""
+    since, until = period.since, period.until
+    if choice.per == "time":
+        since, until = column[1], min(until, column[1] + period.slice_ms)
+    return f"/m?{urlencode(query, safe='/')}&{fixed_query(since, until)}"
+
+
+def order(cells: Mapping[tuple[str, Column], Cell], part: int, most: int) -> Sequence[Any]:
+    """The rows (part 0) or columns, those with the largest share first."""
+    largest: dict[Any, float] = {}
+    for key, cell in cells.items():
+        share = cell.n / cell.total if cell.total else 0.0
+        largest[key[part]] = max(share, largest.get(key[part], 0.0))
+    return sorted(largest, key=lambda value: (-largest[value], value))[:most]
+
+
+def _head(choice: Selection, column: Column, period: Period) -> tuple[str, str]:
+    """(label, address) of a column."""
+    country, asn = column
+    match choice.per:
+        case "country":
+            return words.sentence(words.country(country)), f"/c/{country}"
+        case "network":
+            return f"{network(asn)}, {country}", f"/as/{asn}"
+        case "time":
+            return words.when(asn) if period.slice_ms % DAY_MS else words.day(asn), ""
+
+
+def _turned(request: web.Request) -> Mapping[str, str]:
+    """Addresses of the same choice with other rows or columns, by `by=…` and `per=…`."""
+    kept = request.url.without_query_params("lang").relative()
+    return {
+        f"{name}={value}": str(kept.update_query({name: value}))
+        for name, values in (("by", DOWN), ("per", get_args(Across)))
+        for value in values
+    }
+
+
+def _details_query(choice: Selection, span: TimeRange) -> str:
+    """The query of the same columns, place and time, for the details of a row."""
+    place = [*(("country", code) for code in choice.place.countries)]
+    place += [("asn", str(asn)) for asn in choice.place.asns]
+    return f"{urlencode([('per', choice.per), *place])}&{span.query}"

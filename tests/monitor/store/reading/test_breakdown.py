@@ -1,0 +1,84 @@
+"""Tables of counts, on both databases: every direction agrees with the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.detection.model import State
+from monitor.store.database import Database
+from monitor.store.reading import breakdown
+from monitor.store.reading.breakdown import Across, Period, Place
+from monitor.store.service_hours import EVERY_NETWORK
+from tests.monitor.store.samples import HOUR
+from tests.monitor.store.test_service_hours import MIDNIGHT, SAID, TARGETS, judge
+
+DAY = 24 * HOUR
+PERIOD = Period(MIDNIGHT, MIDNIGHT + 2 * DAY, 12 * HOUR, daily=False)
+EVERYWHERE = Place()
+
+
+@pytest.fixture
+async def filled(store: Database) -> Database:
+    for hour in (0, 13, 30):
+        await judge(store, MIDNIGHT + hour * HOUR)
+    return store
+
+
+@pytest.mark.parametrize("across", ["country", "network", "time"])
+async def test_functions_add_up_to_their_services(filled: Database, across: Across) -> None:
+    async with filled.reading() as connection:
+        services = await breakdown.services(connection, ["wechat"], PERIOD, across)
+        series = await breakdown.series_at(connection, TARGETS, EVERYWHERE)
+        functions = await breakdown.functions(connection, series, PERIOD, across)
+    assert services
+    columns = {column for _, column in services}
+    assert columns == {column for _, column in functions}
+    for column in columns:
+        shares = [functions[target, column] for target in TARGETS]
+        whole = services["wechat", column]
+        assert sum(share.judged for share in shares) == whole.judged
+        assert sum(share.failing for share in shares) == whole.failing
+        assert any(share.blocked for share in shares) == whole.blocked
+    assert not any(share.failing for (name, _), share in functions.items() if name == TARGETS[1])
+
+
+async def test_columns_are_places_or_slices(filled: Database) -> None:
+    async with filled.reading() as connection:
+        found = {
+            across: {c for _, c in await breakdown.services(connection, ["wechat"], PERIOD, across)}
+            for across in ("country", "network", "time")
+        }
+        russia = await breakdown.services(
+            connection, ["wechat"], PERIOD, "network", Place(("RU",), (64501, 64503))
+        )
+    assert found["country"] == {("RU", EVERY_NETWORK), ("FR", EVERY_NETWORK)}
+    assert found["network"] == set(SAID)
+    assert found["time"] == {("", MIDNIGHT + n * 12 * HOUR) for n in (0, 1, 2)}
+    assert set(russia) == {("wechat", ("RU", 64501))}
+
+
+async def test_techniques_and_reasons_are_counted_by_name(filled: Database) -> None:
+    async with filled.reading() as connection:
+        series = await breakdown.series_at(connection, TARGETS, Place(("FR",)))
+        rules = await breakdown.named(connection, series, PERIOD, "network", "rule")
+        mine = await breakdown.series_at(connection, TARGETS, EVERYWHERE)
+        typed = await breakdown.named(connection, mine, PERIOD, "country", "technique")
+    france = "FR", 64503
+    skipped = [s for s in SAID[france] if s is not State.OK]
+    assert sum(rules.counts.values()) == 3 * len(skipped)
+    assert rules.total == {france: 3 * 2 * len(SAID[france])}
+    assert set(typed.counts) == {("tls.reset.sni", ("RU", EVERY_NETWORK))}
+    assert typed.total["RU", EVERY_NETWORK] == 3 * 2 * 8
+
+
+async def test_too_many_series_are_read_for_a_shorter_time(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakdown, "SERIES_HOURS", 6 * 20)
+    async with filled.reading() as connection:
+        series = await breakdown.series_at(connection, TARGETS, EVERYWHERE)
+    assert len(series) == 6
+    assert breakdown.within_limit(series, PERIOD).since == PERIOD.until - 20 * HOUR
+    assert breakdown.within_limit(series[:1], PERIOD) == PERIOD
+    days = Period(MIDNIGHT, MIDNIGHT + 9 * DAY - 1, DAY, daily=True)
+    assert breakdown.within_limit(series, days).since == MIDNIGHT + 8 * DAY
