@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +28,7 @@ from monitor.paths import read_secret
 from probes.catalogue.limits import beyond_limits
 from probes.catalogue.lint import lint
 from probes.catalogue.load import load
+from probes.runtime.broker_url import parse_way
 from probes.runtime.mqtt import BrokerConnection, BrokerError
 from probes.runtime.options import OptionError
 from probes.wire import topics
@@ -65,22 +67,31 @@ def make_key(path: Path) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def sign(directory: Path, key_file: Path, serial: int, *, laboratory: bool = False) -> bytes:
-    """Return the signed catalogue of a directory. Raises OptionError for a catalogue that does not
-    lint, or that probes would refuse outside a laboratory, and for a key file that others may
-    read."""
+def sign(
+    directory: Path,
+    key_file: Path,
+    serial: int,
+    *,
+    ways: Sequence[str] = (),
+    laboratory: bool = False,
+) -> bytes:
+    """Return the signed catalogue of a directory; `ways` replace the monitor's addresses. Raises
+    OptionError for a catalogue that does not lint, or that probes would refuse outside a
+    laboratory, and for a key file that others may read."""
     if problems := lint(directory):
         raise OptionError(f"{problems[0]} ({len(problems)} in all: `reachwatch catalogue lint`)")
     if not laboratory and (beyond := beyond_limits(load(directory), load())):
         raise OptionError(
             f"{directory}: probes would refuse it: {beyond[0]} ({len(beyond)} in all)"
         )
+    if not laboratory and (open_ways := [url for url in ways if parse_way(url).exposed]):
+        raise OptionError(f"--way: {open_ways[0]}: not encrypted: probes would refuse it")
     names = sorted([*directory.glob("*.toml"), *directory.glob("services/*.toml")])
     names += sorted([*directory.glob("*.pem"), *directory.glob("services/*.pem")])
     files = {path.relative_to(directory).as_posix(): path.read_text("utf-8") for path in names}
     key = _private_key(key_file)
     try:
-        body = encode_files(serial, files)
+        body = encode_files(serial, files, ways)
         header = SignatureHeader(
             key=key.public_key().public_bytes_raw().hex(), signature=key.sign(CONTEXT + body).hex()
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from probes.runtime.broker_url import Broker
+from probes.runtime.proxy import Proxy
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,3 +39,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     brokers: tuple[Broker, ...] = ()
     """The ways to the monitor, the best first."""
+    proxy: Proxy | None = None
+    """Dials for this machine where the monitor is not reached without."""
+    ways_replaceable: bool = False
+    """Signed catalogues may name other ways to the monitor."""

@@ -22,6 +22,7 @@ from probes.catalogue.load import load, read
 from probes.catalogue.selection import all_ids
 from probes.catalogue.table import CatalogueError
 from probes.log import Log, printable
+from probes.runtime.broker_url import parse_way
 from probes.state_directory import StateError
 from probes.wire.codec import WireError
 from probes.wire.signed_catalogue import (
@@ -51,6 +52,9 @@ class TakenCatalogue(msgspec.Struct, frozen=True):
     """Services that are measured and are not in the catalogue that came with the probe."""
     ids: frozenset[str]
     """Of all services and targets in it, whether chosen or not."""
+    ways: tuple[str, ...] = ()
+    """URLs at which the monitor is reached from now on, if they work; none for those that are
+    known."""
 
 
 def pinned_key(text: str) -> str:
@@ -80,6 +84,7 @@ class RemoteCatalogue:
         self._serial = 0
         self._offered = b""
         """What arrived and was not looked at yet."""
+        self.on_taken: Callable[[TakenCatalogue], None] = lambda taken: None
         self.refused = ""
         """Why the last one that arrived was not taken; empty if it was."""
 
@@ -124,6 +129,7 @@ class RemoteCatalogue:
                 targets=len(taken.catalogue.targets),
                 new_services=",".join(taken.new_services),
             )
+            self.on_taken(taken)
         return taken
 
     def accept(self, document: bytes) -> TakenCatalogue | None:
@@ -167,9 +173,22 @@ class RemoteCatalogue:
                 chosen,
                 tuple(each.id for each in chosen.services if each.id not in known),
                 frozenset(all_ids(catalogue)),
+                self._private(found.ways),
             )
         except CatalogueError as error:
             raise RefusedCatalogueError(str(error)) from None
+
+    def _private(self, urls: tuple[str, ...]) -> tuple[str, ...]:
+        """The URLs, if this probe's secret can be read by nobody on the way to them. Raises
+        RefusedCatalogueError."""
+        for url in urls:
+            try:
+                way = parse_way(url)
+            except ValueError as error:
+                raise RefusedCatalogueError(f"way {url!r}: {error}") from None
+            if (way.exposed and not self._laboratory) or way.user or way.secret:
+                raise RefusedCatalogueError(f"way {way.name}: not encrypted, or with a password")
+        return urls
 
 
 def _unpacked(document: bytes) -> SignedCatalogue:

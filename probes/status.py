@@ -12,6 +12,7 @@ import msgspec
 
 from probes import state_directory
 from probes.contributions import Contribution
+from probes.delivery.announced_ways import AnnouncedWays
 from probes.delivery.spool import SpoolCounts
 from probes.rounds.scheduler import MONTH_MS
 from probes.wire import codec
@@ -76,6 +77,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How it is connected to the broker; empty when it is not."""
     failing_ways: tuple[codec.FailingWay, ...] = ()
     """The ways to the monitor that do not work in this network, the best first."""
+    announced_ways: AnnouncedWays = AnnouncedWays()
+    """Addresses of the monitor that a catalogue named."""
     last_ack_ms: int = 0
     flooded_ms: int = 0
     """When a broker last sent so much that the probe left it; 0 for never."""

@@ -48,7 +48,9 @@ def _sign(given: argparse.Namespace) -> None:
     if given.new_key:
         print(f"public key: {make_key(given.key)}", file=sys.stderr)
     serial = given.serial or wall_clock() // 1000
-    document = sign(given.directory, given.key, serial, laboratory=given.allow_private)
+    document = sign(
+        given.directory, given.key, serial, ways=given.way, laboratory=given.allow_private
+    )
     if given.output is None:
         sys.stdout.buffer.write(document)
         return

@@ -253,6 +253,13 @@ def _add_printed_files(top: Parser) -> None:
     )
     sign.option("--new-key", "create the key file first, and print the public key")
     sign.option(
+        "--way URL",
+        "URL at which probes reach this monitor from now on (repeatable), once one of them works: "
+        "mqtts://, wss:// or https://, with ?address=IP one that needs no name",
+        read=way_url,
+        many=True,
+    )
+    sign.option(
         "--serial N",
         "serial number; a probe takes no catalogue with a lower one than it has (default: the time "
         "in seconds)",

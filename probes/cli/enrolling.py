@@ -13,6 +13,7 @@ from probes import state_directory
 from probes.cli import consent
 from probes.cli.terminal import say_waiting
 from probes.delivery import enrolment, monitor_request
+from probes.delivery.monitor_ways import web_server
 from probes.log import Log
 from probes.runtime import private_authority
 from probes.wire.enrolment_token import parse_token
@@ -82,7 +83,8 @@ def leave(chosen: Namespace, log: Log) -> int:
         try:
             if enrolled is not None:
                 say_waiting("asking the monitor to revoke the credentials")
-                enrolment.leave(enrolled, chosen.proxy)
+                url = web_server(chosen.state, enrolled.url)
+                enrolment.leave(enrolled, chosen.proxy, url)
         except monitor_request.EnrolmentError as error:
             # Without the credentials they could never be revoked.
             state_directory.wipe(chosen.state, keep=enrolment.FILE)

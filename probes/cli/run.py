@@ -22,6 +22,7 @@ from probes.cli.terminal import volunteers_language
 from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.delivery.monitor_request import EnrolmentError
+from probes.delivery.monitor_ways import web_server
 from probes.delivery.ways import in_order
 from probes.log import Log
 from probes.privacy.location import locate
@@ -177,10 +178,12 @@ def _config(
         local_page=chosen.local_page,
         metered=chosen.metered,
         consent=agreed,
-        collector=enrolled.url if enrolled else "",
+        collector=web_server(chosen.state, enrolled.url) if enrolled else "",
         user=enrolled.user if enrolled else "",
         secret=enrolled.secret if enrolled else "",
         brokers=brokers,
+        proxy=chosen.proxy,
+        ways_replaceable=not chosen.broker,
     )
 
 

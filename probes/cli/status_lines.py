@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from probes.cli.consent import Agreement
+from probes.delivery.announced_ways import WayStage
 from probes.rounds.scheduler import ENOUGH_VANTAGES
 from probes.status import ProbeStatus, month_end_bytes
 from probes.words import say
@@ -50,6 +51,7 @@ def facts(
         "network": f"{s.country} AS{s.asn}",
         "broker": tell("has_stopped") if s.stopped else broker or tell("is_not_connected"),
         **({"failing_ways": _failing_ways(s, now_ms, language)} if s.failing_ways else {}),
+        **({"addresses": addresses} if (addresses := _addresses(s, now_ms, language)) else {}),
         "catalogue": _catalogue(s, language),
         "last_round": tell(
             "of_last_round",
@@ -132,6 +134,20 @@ def _failing_ways(status: ProbeStatus, now_ms: int, language: str) -> str:
             attempts=way.attempts,
         )
         for way in status.failing_ways
+    )
+
+
+def _addresses(status: ProbeStatus, now_ms: int, language: str) -> str:
+    """What became of the addresses of the monitor that a catalogue named; empty without any."""
+    announced = status.announced_ways
+    if announced.stage is WayStage.NONE:
+        return ""
+    return say(
+        language,
+        f"addresses_{announced.stage}",
+        urls=", ".join(announced.named),
+        serial=announced.serial,
+        ago=_ago(announced.since_ms, now_ms, language),
     )
 
 

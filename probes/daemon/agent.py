@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from probes.config import AgentConfig
@@ -29,6 +29,7 @@ from probes.daemon.traffic_account import TrafficAccount
 from probes.delivery import enrolment
 from probes.delivery.broker_client import Access, BrokerClient
 from probes.delivery.broker_session import DaemonSide
+from probes.delivery.monitor_ways import MonitorWays
 from probes.delivery.outbox import Outbox
 from probes.delivery.spool import Spool
 from probes.log import Log
@@ -61,22 +62,20 @@ class Agent:
         """`report` receives each measurement that is on disk; `remote` decides on the catalogues of
         the monitor, None to take none; `taken` is the one that `setup` has."""
         self._log, self._stop, rng = log, asyncio.Event(), random.Random()
-        shown, boot = ShownFunctions(), secrets.token_hex(8)
+        shown, boot, now_ms = ShownFunctions(), secrets.token_hex(8), setup.network.wall_ms
         spool = Spool(config.directory, setup.probe, limit_bytes=config.spool_bytes)
         self._spool = SteadySpool(spool, log)
         self._location = _location_tracker(config, setup, log, lambda v: self._runner.locate(v))
         profile = Profile(setup.catalogue, setup.probe, config.full)
         budget = TrafficBudget(config.budget_bytes, profile, config.interval_ms)
-        outbox = Outbox(spool, boot, now_ms=setup.network.wall_ms, rng=rng, log=log)
+        outbox = Outbox(spool, boot, now_ms=now_ms, rng=rng, log=log)
         self._stats = outbox.stats
         account = TrafficAccount(budget, setup.network.meter, outbox.stats.traffic)
         self._keeper = keeper_of_last_run(
             config, setup, taken, self._spool, outbox.stats, account.wire_bytes, log
         )
-        self._contributions = ContributionKeeper(
-            setup.probe, self._spool, self._keeper, setup.network.wall_ms
-        )
-        self._hold = Hold(config, self._keeper, log, setup.network.wall_ms)
+        self._contributions = ContributionKeeper(setup.probe, self._spool, self._keeper, now_ms)
+        self._hold = Hold(config, self._keeper, log, now_ms)
         self._recorder = Recorder(self._spool, self._location, shown, report)
         self._runner = RoundRunner(
             setup,
@@ -99,15 +98,40 @@ class Agent:
             rng=rng,
             log=log,
         )
+        self._ways = _monitor_ways(config, setup, remote, log)
         self._client = BrokerClient(
-            _access(config, setup.probe),
+            _access(config, setup.probe, self._ways),
             outbox,
             self._daemon_side(config, remote, boot),
-            now_ms=setup.network.wall_ms,
+            now_ms=now_ms,
             rng=rng,
             log=log,
         )
+        self._let_catalogues_name_ways(remote, taken)
         self._serving = Serving(config, self._keeper, shown, self._runner, self._rounds, log)
+
+    def _let_catalogues_name_ways(
+        self, remote: RemoteCatalogue | None, taken: TakenCatalogue | None
+    ) -> None:
+        self._client.chooser.on_acknowledged = self._on_acknowledged
+        if remote is not None:
+            remote.on_taken = self._announce
+        if taken is not None:
+            self._announce(taken)
+        self._keeper.set(announced_ways=self._ways.announced)
+
+    def _announce(self, taken: TakenCatalogue) -> None:
+        """Try the ways to the monitor that a catalogue names."""
+        if self._ways.announce(taken.serial, taken.ways):
+            self._use_ways()
+
+    def _on_acknowledged(self, way: str, failures: Mapping[str, int]) -> None:
+        if self._ways.acknowledged(way, failures):
+            self._use_ways()
+
+    def _use_ways(self) -> None:
+        self._client.use(self._ways.ways)
+        self._keeper.set(announced_ways=self._ways.announced)
 
     def _daemon_side(
         self, config: AgentConfig, remote: RemoteCatalogue | None, boot: str
@@ -163,10 +187,23 @@ class Agent:
         await self._client.run()
 
 
-def _access(config: AgentConfig, probe: str) -> Access:
+def _monitor_ways(
+    config: AgentConfig, setup: Setup, remote: RemoteCatalogue | None, log: Log
+) -> MonitorWays:
+    replaceable = config.ways_replaceable and remote is not None
+    return MonitorWays(
+        config.brokers,
+        config.proxy,
+        config.directory if replaceable else None,
+        now_ms=setup.network.wall_ms,
+        log=log,
+    )
+
+
+def _access(config: AgentConfig, probe: str, ways: MonitorWays) -> Access:
     return Access(
         probe=probe,
-        brokers=config.brokers,
+        brokers=ways.ways,
         user=config.user,
         secret=config.secret,
         memory=config.directory,

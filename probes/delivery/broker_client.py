@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -72,7 +73,7 @@ class BrokerClient:
         )
         self._versions: dict[str, str] = {}
         """The version of MQTT that worked, by the broker's name."""
-        self._quotas = {name: ReceivedQuota() for name in {way.name for way in access.brokers}}
+        self._quotas: dict[str, ReceivedQuota] = defaultdict(ReceivedQuota)
         self._told, self._size, self._finish = Told(), ConnectionSize(), Finish()
         self._finish.leave_at = self.chooser.leave_at
 
@@ -81,6 +82,11 @@ class BrokerClient:
         returns."""
         self._finish.by = asyncio.get_running_loop().time() + seconds
         self._outbox.round_closed()
+
+    def use(self, brokers: Sequence[Broker]) -> None:
+        """Deliver over these ways from now on, the best first."""
+        self.chooser.use(brokers)
+        self._outbox.changed.set()  # a better one than that in use may be among them
 
     async def run(self) -> None:
         """Deliver until `finish`. Raises nothing because of the network, the broker or the disk."""

@@ -17,6 +17,7 @@ import msgspec
 
 from probes import state_directory
 from probes.delivery.monitor_request import EnrolmentError, exchange, post
+from probes.delivery.monitor_ways import web_server
 from probes.delivery.ways import in_order, of_web_server
 from probes.runtime.proxy import Proxy
 from probes.wire.bounds import ASN, ProbeId, Text
@@ -136,12 +137,14 @@ def own_identity(directory: Path) -> str:
         raise EnrolmentError(f"{path}: damaged ({error}); remove it") from None
 
 
-def leave(enrolment: Enrolment, proxy: Proxy | None = None) -> None:
-    """Ask the collector to revoke these credentials. Raises EnrolmentError."""
-    if not enrolment.url:
+def leave(enrolment: Enrolment, proxy: Proxy | None = None, url: str = "") -> None:
+    """Ask the collector to revoke these credentials, at `url` if the monitor has moved there.
+    Raises EnrolmentError."""
+    url = url or enrolment.url
+    if not url:
         return
     body = {"probe": enrolment.probe, "user": enrolment.user, "secret": enrolment.secret}
-    answer = post(enrolment.url, "/api/v1/leave", body, proxy)
+    answer = post(url, "/api/v1/leave", body, proxy)
     # 403, 404, 410: it no longer knows this probe, which was the purpose.
     if answer.status not in (200, 202, 204, 403, 404, 410):
         raise EnrolmentError(f"the collector refused: {answer.reason()}")
@@ -154,7 +157,9 @@ def seen_from_outside(directory: Path) -> tuple[str, ...]:
         enrolled = load(directory)
     except EnrolmentError:
         return ()
-    return whoami(enrolled.url) if enrolled is not None and enrolled.url else ()
+    if enrolled is None or not enrolled.url:
+        return ()
+    return whoami(web_server(directory, enrolled.url))
 
 
 def whoami(url: str) -> tuple[str, ...]:

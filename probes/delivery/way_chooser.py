@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from probes.delivery import ladder
 from probes.delivery.ladder import Pauses, WayRecord, WayState
@@ -37,8 +37,6 @@ class WayChooser:
         rng: random.Random,
     ) -> None:
         """`location` tells country and network: what works in one may be blocked in another."""
-        self._ways = {way.name: way for way in ways}
-        self._names = tuple(self._ways)
         self._memory, self._outbox, self._location = memory, outbox, location
         self._now_ms, self._rng = now_ms, rng
         times = outbox.times
@@ -50,10 +48,19 @@ class WayChooser:
         self._began: tuple[float, int] | None = None
         """Loop time and Unix milliseconds of the first question: a clock that is set moves no
         pause."""
-        self._used, self._network = 0, ""
+        self._used, self._network = "", ""
         self._since, self._acknowledgements, self._spent = 0.0, 0, 0
         """When the way in use was tried, and what had happened until then."""
         self._left = ""
+        self.on_acknowledged: Callable[[str, Mapping[str, int]], None] = lambda way, failures: None
+        """Called again and again while a way is in use over which something was acknowledged: with
+        its name, and how often in a row ways failed."""
+        self.use(ways)
+
+    def use(self, ways: Sequence[Broker]) -> None:
+        """Choose among these from now on, the best first."""
+        self._ways = {way.name: way for way in ways}
+        self._names = tuple(self._ways)
 
     def choose(self) -> Broker | float:
         """Begin with a way and return it, or return for how many seconds to wait."""
@@ -62,27 +69,32 @@ class WayChooser:
         if number is None:
             return max(0.0, (ladder.wait_until_ms(records, now) - now) / 1000)
         stats = self._outbox.stats
-        self._used, self._network, self._left = number, self._place(), ""
+        self._used, self._network, self._left = self._names[number], self._place(), ""
         self._tell()
         self._since = asyncio.get_running_loop().time()
         self._acknowledgements, self._spent = stats.acknowledgements, stats.traffic.total()
-        return self._ways[self._names[number]]
+        return self._ways[self._used]
 
     def leave_at(self) -> float | None:
         """Return the loop time at which to leave the way in use; None to stay."""
         loop, now = asyncio.get_running_loop(), self._clock_ms()
+        if self._is_acknowledged():
+            failures = zip(self._names, self._records(), strict=True)
+            self.on_acknowledged(self._used, {name: record.failures for name, record in failures})
+        if self._used not in self._ways:
+            return loop.time()
         if self._works():
             self._change(lambda record: ladder.worked(now))
         elif self._is_unanswered() and self._has_other():
             self._left = NOT_STORED
             return loop.time()
-        at = ladder.leave_ms(self._records(), self._used, now)
+        at = ladder.leave_ms(self._records(), self._names.index(self._used), now)
         return None if at is None else loop.time() + max(0, at - now) / 1000
 
     def end(self, failure: str = "") -> None:
         """Remember what came of the way in use. `failure` is empty if it was left."""
         now, jitter, failure = self._clock_ms(), self._rng.uniform(0.05, 1.0), failure or self._left
-        if not failure:
+        if not failure or self._used not in self._ways:
             return
         if self._works() and not self._left:
             self._change(lambda record: ladder.lost(now, self._pauses, jitter))
@@ -119,10 +131,12 @@ class WayChooser:
     def _works(self) -> bool:
         lasted = asyncio.get_running_loop().time() - self._since
         stats = self._outbox.stats
-        acknowledged = stats.acknowledgements != self._acknowledgements
-        return acknowledged or (
+        return self._is_acknowledged() or (
             lasted >= STABLE_SECONDS and bool(stats.transport) and not self._is_unanswered()
         )
+
+    def _is_acknowledged(self) -> bool:
+        return self._outbox.stats.acknowledgements != self._acknowledgements
 
     def _is_unanswered(self) -> bool:
         lasted = asyncio.get_running_loop().time() - self._since
@@ -130,12 +144,12 @@ class WayChooser:
 
     def _has_other(self) -> bool:
         return any(
-            number != self._used and record.failure != NOT_STORED
-            for number, record in enumerate(self._records())
+            name != self._used and record.failure != NOT_STORED
+            for name, record in zip(self._names, self._records(), strict=True)
         )
 
     def _change(self, step: Callable[[WayRecord], WayRecord]) -> None:
-        self._memory.change(self._network, self._names[self._used], step, self._names)
+        self._memory.change(self._network, self._used, step, self._names)
         self._tell()
 
     def _records(self) -> list[WayRecord]:

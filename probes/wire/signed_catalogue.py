@@ -9,7 +9,7 @@ signing itself is elsewhere: nothing here needs a library for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -33,6 +33,8 @@ FileName = Annotated[
 ]
 PublicKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """An Ed25519 public key, hex."""
+WayURL = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+\Z")]
+MAX_WAYS = 16
 _T = TypeVar("_T")
 
 
@@ -45,13 +47,16 @@ class SignatureHeader(msgspec.Struct, frozen=True, kw_only=True):
     signature: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
 
 
-class CatalogueFiles(msgspec.Struct, frozen=True, kw_only=True):
+class CatalogueFiles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is signed."""
 
     serial: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     """Grows from one catalogue to the next; a probe takes none with a lower one."""
     files: Annotated[dict[FileName, str], msgspec.Meta(max_length=MAX_FILES)]
     """Text by name, as in a catalogue's directory."""
+    ways: Annotated[tuple[WayURL, ...], msgspec.Meta(max_length=MAX_WAYS)] = ()
+    """URLs at which the monitor is reached, in place of those that a probe knows; none leaves them
+    as they are."""
 
 
 class SignedCatalogue(msgspec.Struct, frozen=True):
@@ -66,11 +71,11 @@ class SignedCatalogue(msgspec.Struct, frozen=True):
         return CONTEXT + self.body
 
 
-def encode_files(serial: int, files: Mapping[str, str]) -> bytes:
+def encode_files(serial: int, files: Mapping[str, str], ways: Sequence[str] = ()) -> bytes:
     """Return the body, always the same for the same files. Raises WireError for what a probe would
     not decode."""
     body = msgspec.json.encode(
-        CatalogueFiles(serial=serial, files=dict(files)), order="deterministic"
+        CatalogueFiles(serial=serial, files=dict(files), ways=tuple(ways)), order="deterministic"
     )
     decode_files(body)
     return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,9 +47,13 @@ def public(key: Ed25519PrivateKey) -> str:
 
 
 def signed(
-    serial: int, files: Mapping[str, str] = OURS, key: Ed25519PrivateKey = KEY, claim: str = ""
+    serial: int,
+    files: Mapping[str, str] = OURS,
+    key: Ed25519PrivateKey = KEY,
+    claim: str = "",
+    ways: Sequence[str] = (),
 ) -> bytes:
-    body = encode_files(serial, files)
+    body = encode_files(serial, files, ways)
     signature = key.sign(CONTEXT + body).hex()
     return encode_signed(SignatureHeader(key=claim or public(key), signature=signature), body)
 
@@ -206,3 +210,27 @@ def test_keys_are_hex_or_none() -> None:
     for text in ("", "a" * 63, "A" * 64, "g" * 64):
         with pytest.raises(ValueError, match="64 hex digits"):
             pinned_key(text)
+
+
+def test_addresses_of_the_monitor_come_with_it(tmp_path: Path) -> None:
+    ways = ("mqtts://reach.example?address=192.0.2.1", "https://reach.example")
+    taken = remote(tmp_path).accept(signed(3, ways=ways))
+    assert taken is not None
+    assert taken.ways == ways
+    kept = remote(tmp_path).load_kept()
+    assert kept is not None
+    assert kept.ways == ways
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("http://reach.example", "not encrypted"),
+        ("mqtts://user:secret@reach.example", "with a password"),
+        ("ftp://reach.example", "must begin with"),
+    ],
+)
+def test_addresses_at_which_the_secret_would_be_read_are_refused(
+    tmp_path: Path, way: str, words: str
+) -> None:
+    assert words in refusal(remote(tmp_path), signed(3, ways=(way,)))

@@ -93,11 +93,13 @@ async def running_probe(
     interval: float = 1.0,
     variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `reachprobe run` with consent, both streams piped; killed at the end if need be."""
+    """Run `reachprobe run` with consent, both streams piped; killed at the end if need be. Without
+    a broker it delivers where its enrolment says."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "probes", "run", "--state", str(state)),
         *(("--catalogue", str(catalogue)) if catalogue else ()),
-        *("--broker", broker, "--allow-private"),
+        *(("--broker", broker) if broker else ()),
+        "--allow-private",
         *("--interval", str(interval), "--accept-risks", consent.digest(), *more),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

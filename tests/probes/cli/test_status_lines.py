@@ -10,6 +10,7 @@ import pytest
 
 from probes.cli.consent import Agreement
 from probes.cli.status_lines import aligned, facts
+from probes.delivery.announced_ways import AnnouncedWays, WayStage
 from probes.wire.codec import FailingWay
 from probes.words import LANGUAGES, say
 from tests.probes.delivery.test_spool import PROBE
@@ -36,6 +37,19 @@ def test_ways_that_fail_are_told() -> None:
     )
     told = facts(probe_status(failing_ways=(failing,)), NOW, AGREED, "en")
     assert told["failing_ways"] == "mqtts (connection_reset; first 10 min ago, attempts: 4)"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_addresses_that_a_catalogue_named_are_told(language: str) -> None:
+    known = {"serial": 7, "since_ms": NOW - 600_000, "named": ("wss://a.example", "https://b")}
+    texts = []
+    for stage in WayStage:
+        status = probe_status(announced_ways=AnnouncedWays(stage=stage, **known))  # type: ignore[arg-type]
+        texts.append(facts(status, NOW, AGREED, language).get("addresses", ""))
+    assert texts[0] == ""
+    assert len(set(texts)) == len(WayStage)
+    for text in texts[1:]:
+        assert all(word in text for word in ("wss://a.example, https://b", "7", "10"))
 
 
 def test_english() -> None:

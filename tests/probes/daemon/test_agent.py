@@ -23,9 +23,11 @@ from probes import status
 from probes.cli import consent
 from probes.daemon.agent import STOP_SECONDS
 from probes.delivery import enrolment
+from probes.delivery.enrolment import Enrolment
 from probes.delivery.spool import FILE, read_lines
 from probes.wire import codec, topics
 from probes.wire.retest import Retest, encode_retest
+from tests.probes.delivery.test_spool import PROBE
 from tests.probes.test_metrics import ask
 from tests.world.collector import FakeCollector, collecting
 from tests.world.desk import desk
@@ -438,6 +440,51 @@ async def test_a_signed_catalogue_is_measured_from_the_next_round_on(tmp_path: P
     assert (left.catalogue_serial, left.new_services) == (11, ("zulip",))
     assert "serial number 10" in left.refused_catalogue
     assert (state / "catalogue.signed").read_bytes() == second
+
+
+async def test_a_signed_catalogue_replaces_the_monitors_addresses(tmp_path: Path) -> None:
+    """With brokers that work, and with one that does not: then the earlier one stays."""
+    key, state = tmp_path / "key.pem", tmp_path / "state"
+    public = make_key(key)
+    state.mkdir()
+    with contextlib.ExitStack() as stack:
+        old = stack.enter_context(running_mosquitto(tmp_path / "old"))
+        new = stack.enter_context(running_mosquitto(tmp_path / "new"))
+        given = Enrolment(
+            probe=PROBE, user=PROBE, secret="hush", broker=(old.url,), catalogue_key=public
+        )
+        enrolment.save(state, given)
+
+        def named(serial: int, way: str) -> bytes:
+            return sign(catalogue, key, serial, ways=(way,), laboratory=True)
+
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            collecting(old.port) as before,
+            collecting(new.port) as after,
+            aiomqtt.Client("127.0.0.1", old.port) as here,
+            aiomqtt.Client("127.0.0.1", new.port) as there,
+        ):
+            (state / "catalogue.signed").write_bytes(sign(catalogue, key, 10, laboratory=True))
+            async with running_probe(state, None, "") as process:
+                await before.wait(lambda: len(before.ids) >= 3)
+                await here.publish(topics.CATALOGUE, named(11, new.url), qos=1, retain=True)
+                stages = [(await line_of(process.stderr, b"addresses of")) for _ in range(2)]
+                assert [(s["stage"], s["serial"]) for s in stages] == [
+                    ("on_trial", 11),
+                    ("in_use", 11),
+                ]
+                await after.wait(lambda: len(after.ids) >= 3)
+                await there.publish(topics.CATALOGUE, named(12, nobody()), qos=1, retain=True)
+                assert (await line_of(process.stderr, b"addresses of"))["stage"] == "on_trial"
+                count = len(after.ids)
+                await after.wait(lambda: len(after.ids) >= count + 3)
+                process.send_signal(signal.SIGTERM)
+                await ended(process)
+    left = status.load(state)
+    assert left is not None
+    assert (left.announced_ways.stage, left.announced_ways.earlier) == ("on_trial", (new.url,))
+    assert left.failing_ways[0].failure == "connection_refused"
 
 
 async def test_with_a_catalogue_of_its_own_a_probe_asks_for_none(tmp_path: Path) -> None:
