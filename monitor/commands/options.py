@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import monitor
 from monitor.commands.broker_options import add_broker
+from monitor.commands.catalogue_options import add_catalogue
 from monitor.store.shard import shard
 from probes.runtime.broker_url import broker_url, way_url
 from probes.runtime.options import (
@@ -233,65 +234,12 @@ def _add_printed_files(top: Parser) -> None:
     schema.option(
         "--markdown DIR", "write the pages of the data dictionary into DIR instead", read=path
     )
-    catalogue = top.group("catalogue", "check, sign or publish a catalogue of services")
-    lint = catalogue.command(
-        "lint", "print the errors in a catalogue; exit with status 1 if there are any"
-    )
-    lint.add_argument(
-        "directory",
-        type=path,
-        nargs="?",
-        metavar="DIR",
-        help="catalogue of services (default: the built-in catalogue)",
-    )
-    sign = catalogue.command(
-        "sign", "make one signed file of a catalogue, for the probes that trust the key"
-    )
-    sign.add_argument("directory", type=path, metavar="DIR", help="catalogue of services")
-    sign.option(
-        "--key FILE", "file with the private Ed25519 key (PEM), mode 0600", read=path, required=True
-    )
-    sign.option("--new-key", "create the key file first, and print the public key")
-    sign.option(
-        "--way URL",
-        "URL at which probes reach this monitor from now on (repeatable), once one of them works: "
-        "mqtts://, wss:// or https://, with ?address=IP one that needs no name",
-        read=way_url,
-        many=True,
-    )
-    sign.option(
-        "--serial N",
-        "serial number; a probe takes no catalogue with a lower one than it has (default: the time "
-        "in seconds)",
-        read=_serial,
-    )
-    sign.option(
-        "--allow-private",
-        "do not apply the limits of probes, for a laboratory whose probes have this option as well",
-    )
-    sign.option("--output FILE", "output file (default: standard output)", read=path)
-    publish = catalogue.command(
-        "publish", "publish a signed catalogue to the probes; the broker retains it"
-    )
-    publish.add_argument("file", type=path, metavar="FILE", help="a file made by `catalogue sign`")
-    publish.option(
-        "--replace-key",
-        "publish it also in the place of a catalogue that another key has signed; probes that "
-        "trust that key keep what they have",
-    )
-    _broker(publish)
+    add_catalogue(top, _broker)
 
 
 def _seconds(text: str) -> int:
     """Seconds, as a number alone or as a duration; an option that names its unit in `--help`."""
     return positive(text) if text.isdecimal() else duration(text)
-
-
-def _serial(text: str) -> int:
-    """A whole number from 1; `positive` ends before the present time in seconds."""
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 2**53:
-        raise ValueError(f"must be a whole number from 1 to 2^53, not {text[:40]!r}")
-    return int(text)
 
 
 def _add_fingerprints(top: Parser) -> None:
