@@ -83,6 +83,8 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
 async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Sequence[Witness]:
     """Where, when and by which probe these measurements were made, in their order; those that are
     not stored any more are left out."""
+    if not ids:
+        return []
     m, v = t.measurement.c, t.vantage.c
     query = (
         sa.select(
@@ -99,7 +101,7 @@ async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Seq
                 t.target, t.target.c.number == m.target
             )
         )
-        .where(m.id.in_(ids))
+        .where(has_id(ids))
     )
     found = {row.id: Witness(**row._asdict()) for row in await connection.execute(query)}
     return [found[id] for id in ids if id in found]

@@ -42,6 +42,7 @@ READS: dict[str, Read] = {
     "a control's measurement": lambda c: measurements.newest_of_controls(
         c, admitted(1).stored.measurement, HOUR
     ),
+    "witnesses": lambda c: measurements.list_witnesses(c, ["0" * 32, "1" * 32]),
     "a verdict": lambda c: measurements.get_verdict(c, "0" * 32),
     "what a probe measured": lambda c: measurements.list_measurements_of_probe(c, PROBE, NOON),
     "the timeline": lambda c: counts.timeline(c),
