@@ -257,7 +257,7 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Those of a resolver beside which another one, asked from the same vantage, gives a right
     address."""
     at_home: int = 0
-    """Those of a resolver at home, which keeps denials without their zone."""
+    """Those of a resolver at home that is not seen to pass on the zone with a denial."""
 
 
 NO_CONTRASTS = Contrasts()

@@ -19,6 +19,7 @@ import msgspec
 
 from probes.endpoint.timeouts import Timeouts
 from probes.net.dns_transport import KeptConnections
+from probes.net.edns_memory import EDNSMemory
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
 from probes.steps.dns import DOUBTFUL, PendingLookup, WantedLookup, begin_lookup
@@ -35,6 +36,7 @@ _MORE_TRIES = 4
 """More questions where the answers for the two query types leave it open whether the name exists: a
 resolver that denies one in ten at random does so twice for three of 150 names in every round, and
 six times for one in thousands of rounds."""
+_DENIALS = (Failure.DNS_NXDOMAIN, Failure.DNS_NO_ANSWER)
 MAX_REFERENCES = 3
 """Reference resolvers asked about a name that fails; each costs the volunteer two handshakes."""
 
@@ -56,6 +58,8 @@ class _Name:
     below: list[PendingLookup] = field(default_factory=list)
     """Of a name below this one that should not exist."""
     asked_below: bool = False
+    denied: bool = False
+    """The machine's own resolver denies it, and others do not."""
     asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
     """Questions to reference resolvers."""
     widened: bool = False
@@ -86,7 +90,9 @@ class DNSCache:
         self._silent = silent_routes(catalogue)[:1]
         self._innocuous = catalogue.sni.innocuous
         self._names: dict[str, _Name] = {}
+        self._usual_denials: asyncio.Task[list[PendingLookup]] | None = None
         self._kept = KeptConnections()
+        self._edns = EDNSMemory()
 
     def close(self) -> None:
         """Close the connections to resolvers; lookups that are not finished open their own."""
@@ -180,12 +186,16 @@ class DNSCache:
         if entry.asked_below:
             return
         entry.asked_below = True
-        for qtype in QTYPES:
-            if qtype not in entry.system:
-                continue
-            own = (await self._answer(entry, qtype)).answers
+        own = {qtype: await self._answer(entry, qtype) for qtype in entry.system}
+        if others and own and all(answer.failure in _DENIALS for answer in own.values()):
+            entry.denied = True
+            entry.below.append(self._begin(made_up, QTYPES[0], self._system, why, kind))
+            if self._usual_denials is None:
+                self._usual_denials = self._group.create_task(self._ask_nobodys_name())
+            return
+        for qtype, answer in own.items():
             theirs = [a for a in others if (":" in a) == (qtype == "AAAA")]
-            if not own or not theirs or set(own) & set(theirs):
+            if not answer.answers or not theirs or set(answer.answers) & set(theirs):
                 continue
             entry.below.append(self._begin(made_up, qtype, self._system, why, kind))
             if (await entry.below[-1].first()).answers:
@@ -193,6 +203,18 @@ class DNSCache:
                     self._begin(made_up, qtype, way, why, kind)
                     for way in self._clear_and_encrypted()
                 ]
+
+    async def _ask_nobodys_name(self) -> list[PendingLookup]:
+        """Ask once a round how the machine's own resolver denies a name that nobody forbids: a
+        made-up one below the innocuous one, and again when a device at home may have kept it."""
+        asked: list[PendingLookup] = []
+        if self._innocuous:
+            made_up = f"{secrets.token_hex(5)}.{self._innocuous}"
+            why, kind = Purpose.CONTRAST, Contrast.NAME_BELOW
+            for _ in range(2):
+                asked.append(self._begin(made_up, QTYPES[0], self._system, why, kind, listen=False))
+                await asked[-1].first()
+        return asked
 
     def _clear_and_encrypted(self) -> list[ResolverRoute]:
         """The ways to ask one reference resolver over UDP and over DoH."""
@@ -244,6 +266,9 @@ class DNSCache:
         """
         entry = self._names.get(name, _Name())
         finished = [await pending.finish() for pending in entry.all()]
+        if entry.denied and self._usual_denials is not None:
+            usual = await asyncio.shield(self._usual_denials)
+            finished += [await pending.finish() for pending in usual]
         shift = self._started_us - started_us
         return [
             msgspec.structs.replace(lookup, endpoint=endpoint, at_us=max(lookup.at_us + shift, 0))
@@ -274,7 +299,9 @@ class DNSCache:
             window=self._timeouts.window if listen else 0.0,
             timeout=self._timeouts.window if silent else timeout or self._timeouts.dns,
         )
-        return begin_lookup(self._group, self._network, wanted, via, on_doubt, self._kept)
+        return begin_lookup(
+            self._group, self._network, wanted, via, on_doubt, self._kept, self._edns
+        )
 
 
 def _unsettled(answered: Sequence[DNSLookup]) -> str | None:

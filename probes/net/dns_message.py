@@ -13,6 +13,7 @@ import functools
 import ipaddress
 import secrets
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from probes.wire.failure import Failure
@@ -68,6 +69,7 @@ class Query:
     """Its labels in lower case."""
     qtype: int
     payload: bytes
+    edns: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def build_query(name: str, qtype: str, *, identity: int | None = None, edns: boo
     """
     identity = secrets.randbelow(1 << 16) if identity is None else identity
     labels, payload = _question(name, qtype, edns)
-    return Query(identity, labels, _QTYPES[qtype], identity.to_bytes(2) + payload[2:])
+    return Query(identity, labels, _QTYPES[qtype], identity.to_bytes(2) + payload[2:], edns)
 
 
 @functools.lru_cache(1024)
@@ -142,8 +144,9 @@ def parse_reply(payload: bytes, asked: Query, after_us: int) -> ParsedReply:
         return ParsedReply(fault="wrong_question")
     answers, cnames, ttl, loop = _resolve(message, asked)
     evidence = ["cname_loop"] if loop else []
-    if not answers and message.authority_soa:
-        evidence.append("authority_soa")
+    if not answers and message.zones:
+        own = any(_is_above(zone, asked, message.aliases) for zone in message.zones)
+        evidence.append("authority_soa" if own else "other_zone_soa")
     if message.damaged_tail:
         evidence.append("malformed_tail")
     reply = DNSReply(
@@ -161,7 +164,8 @@ class _Message:
     aliases: dict[_Name, tuple[_Name, str, int]] = field(default_factory=dict)
     """By owner: the target of its CNAME in lower case and as written, and the TTL."""
     addresses: dict[_Name, tuple[list[str], int]] = field(default_factory=dict)
-    authority_soa: bool = False
+    zones: list[_Name] = field(default_factory=list)
+    """Owners of SOA records in the authority section."""
     damaged_tail: bool = False
 
 
@@ -251,7 +255,7 @@ def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query)
     if kind == _OPT:
         message.rcode |= ttl >> 24 << 4  # RFC 6891 section 6.1.3
     elif section == 1 and kind == _SOA:
-        message.authority_soa = True
+        message.zones.append(owner)
     elif section == 0 and rdclass == _IN:
         if kind == _CNAME:
             target = cursor.name()
@@ -287,6 +291,13 @@ def _resolve(
         ttls.append(ttl)
     smallest = min(max(min(ttls), 0), _MAX_TTL) if ttls else None
     return tuple(sorted(set(found))[:_MAX_ANSWERS]), tuple(chain), smallest, False
+
+
+def _is_above(zone: _Name, asked: Query, aliases: Mapping[_Name, tuple[_Name, str, int]]) -> bool:
+    """Whether the name asked for, or one that it is an alias of, lies in a zone: the record comes
+    from the servers of that zone (RFC 2308 section 2)."""
+    names = (asked.name, *(target for target, _, _ in aliases.values()))
+    return any(name[len(name) - len(zone) :] == zone for name in names if len(zone) <= len(name))
 
 
 def _folded(labels: list[bytes]) -> _Name:

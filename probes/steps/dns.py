@@ -25,6 +25,7 @@ from probes.net.dns_message import (
     reply_failure,
 )
 from probes.net.dns_transport import NONE_KEPT, ExchangeError, KeptConnections, Phase, exchange
+from probes.net.edns_memory import EDNSMemory
 from probes.net.limits import within
 from probes.net.network import Datagrams, DestinationRefusedError, Network
 from probes.net.resolvers import ResolverRoute
@@ -125,6 +126,7 @@ class _Request(msgspec.Struct, frozen=True):
     wanted: WantedLookup
     pending: PendingLookup
     kept: KeptConnections = NONE_KEPT
+    edns: EDNSMemory = msgspec.field(default_factory=EDNSMemory)
 
 
 @dataclass(slots=True)
@@ -197,10 +199,12 @@ def begin_lookup(
     via: ResolverRoute | Sequence[ResolverRoute],
     on_doubt: Callable[[], None] | None = None,
     kept: KeptConnections = NONE_KEPT,
+    edns: EDNSMemory | None = None,
 ) -> PendingLookup:
     """Start a lookup in the caller's task group, which also waits for its window to end.
 
-    `on_doubt` as in `PendingLookup`; over TCP, DoT and DoH connections of `kept` are used.
+    `on_doubt` as in `PendingLookup`; over TCP, DoT and DoH connections of `kept` are used, and over
+    UDP what `edns` knows.
     `took_us` of the observation ends with the first reply or the failure, not with the window.
 
     A sequence of routes is asked in order, as a stub resolver asks its nameservers: the next one
@@ -209,7 +213,7 @@ def begin_lookup(
     (`ns1_generic_timeout_error`). The time limit holds for each.
     """
     pending = PendingLookup(on_doubt)
-    request = _Request(network, wanted, pending, kept)
+    request = _Request(network, wanted, pending, kept, edns or EDNSMemory())
     if isinstance(via, ResolverRoute):
         group.create_task(_ask_one(request, via, pending))
     else:
@@ -334,7 +338,7 @@ class _Listener:
         self._sock = sock
         self._asked: dict[int, tuple[Query, int]] = {}
         self._believed: int | None = None
-        self._edns = True
+        self._edns = not state.request.edns.drops(state.route.address)
         self._datagrams_read = 0
 
     async def first_reply(self) -> bool:
@@ -342,7 +346,8 @@ class _Listener:
         truncated and has to be fetched over TCP. Raises OSError (TimeoutError at the deadline)."""
         last = len(_WAIT_SHARES) - 1
         for number, part in enumerate(_WAIT_SHARES):
-            await self._send()
+            # Silence may be that of a firewall which drops EDNS, or the large answers to it.
+            await self._send(edns=self._edns and number != 1)
             try:
                 with within(part * self._state.request.wanted.timeout):
                     return await self._first_valid()
@@ -362,14 +367,22 @@ class _Listener:
             if reply and reply.rcode == _FORMERR and self._edns:
                 self._edns = False  # a server older than EDNS (RFC 6891 section 7)
                 self._state.evidence["no_edns"] = None
-                await self._send()
+                await self._send(edns=False)
                 continue
             self._believed = identity
+            self._remember(edns=self._asked[identity][0].edns)
             if parsed.truncated:
                 return True
             if reply:
                 _record_reply(self._state, parsed, reply)
                 return False
+
+    def _remember(self, *, edns: bool) -> None:
+        """Learn for the round from the reply that was accepted."""
+        if "no_edns" not in self._state.evidence:
+            self._state.request.edns.answered(self._state.route.address, edns=edns)
+            if not edns:
+                self._state.evidence["without_edns"] = None
 
     async def later_replies(self, window: float) -> None:
         """Record every further reply to the accepted question until the window is over."""
@@ -394,9 +407,9 @@ class _Listener:
             if identity == self._believed and parsed.reply and not parsed.truncated:
                 _record_reply(self._state, parsed, parsed.reply)
 
-    async def _send(self) -> None:
+    async def _send(self, *, edns: bool) -> None:
         request = self._state.request
-        question = build_query(request.wanted.name, request.wanted.qtype, edns=self._edns)
+        question = build_query(request.wanted.name, request.wanted.qtype, edns=edns)
         self._asked[question.id] = (question, request.network.clock_us())
         await self._sock.send(question.payload)
 

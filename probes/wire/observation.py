@@ -42,7 +42,9 @@ class Contrast(StrEnum):
     SILENT_ADDRESS = "silent_address"
     """The same DNS query to an address that runs no DNS: any answer is injected."""
     NAME_BELOW = "name_below"
-    """A DNS query for a name below the service's, with a random label: it should not exist."""
+    """A DNS query for a name below the service's, with a random label: it should not exist. Where
+    the service's is denied, one below an innocuous name as well, twice: how are names denied that
+    nobody forbids?"""
     REPEAT = "repeat"
     """The subject again, unchanged, from a new port."""
 

@@ -29,6 +29,8 @@ _LARGE_HELLO = 1400
 
 _UNLISTED = re.compile(r"\b[0-9a-f]{12}\.example\b")
 """The name that nobody has, which a probe shows to our own host."""
+_MADE_UP = re.compile(r"[0-9a-f]{10}\.(.+)")
+"""A name below another, which a probe asks resolvers for."""
 
 
 class Normaliser:
@@ -134,6 +136,8 @@ class Normaliser:
         try:
             ipaddress.ip_address(text)
         except ValueError:
+            if (made_up := _MADE_UP.fullmatch(text)) and made_up[1] in self._names:
+                return f"0123456789.{self._names[made_up[1]]}"
             known = self._known.sub(
                 lambda m: self._names.get(m[0]) or self._addresses.get(m[0], m[0]), text
             )

@@ -102,9 +102,11 @@ class Truncated:
 
 @dataclass(frozen=True)
 class NoEDNS:
-    """FORMERR to a question with EDNS, the reply of `then` to one without."""
+    """FORMERR (or, with `drops`, nothing) to a question with EDNS, the reply of `then` to one
+    without."""
 
     then: Behaviour
+    drops: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class DNSServer:
             chosen = behaviour.replies if transport == "udp" else behaviour.replies[-1:]
             for delay, each in chosen:
                 yield (delay if transport == "udp" else 0), _payload(question, each, transport)
-        elif not isinstance(behaviour, Hangup):
+        elif not (isinstance(behaviour, Hangup) or _drops_edns(behaviour, question)):
             yield 0, _payload(question, behaviour, transport)
 
     def behaviour(self, wire: bytes) -> Behaviour | None:
@@ -318,6 +320,10 @@ class _UDP(asyncio.DatagramProtocol):
             await asyncio.sleep(delay - elapsed)
             elapsed = delay
             self._transport.sendto(payload, sender)
+
+
+def _drops_edns(behaviour: Behaviour, question: dns.message.Message) -> bool:
+    return isinstance(behaviour, NoEDNS) and behaviour.drops and question.edns >= 0
 
 
 def _payload(question: dns.message.Message, behaviour: Behaviour, transport: str) -> bytes:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
-from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER
+from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER, ZONES_KEPT
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Answer, Contrasts, Fact
@@ -24,7 +24,7 @@ ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
 PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
 LOCAL_RESOLVER = "local_resolver"
-"""Evidence that a device at home answers: it keeps denials without the zone."""
+"""Evidence that a device at home answers: many drop the zone from a denial."""
 _KNOWN_PAGE, _PAGE_ABROAD = "blockpage:", "blockpage_abroad"
 _COUNTS = (
     *("failures", "answered", "dead", "named", "ipv4", "ipv6"),
@@ -63,7 +63,7 @@ def of_failure(fact: Fact) -> Contrasts:
         forged=int(MADE_UP in evidence or _is_known_page(evidence)),
         zoneless=int(NO_ZONE in evidence),
         others_answer=int(OTHERS_ANSWER in evidence),
-        at_home=int(LOCAL_RESOLVER in evidence),
+        at_home=int(LOCAL_RESOLVER in evidence and ZONES_KEPT not in evidence),
     )
 
 

@@ -12,7 +12,7 @@ from monitor.detection.layers.dns_answer import given_addresses
 from monitor.detection.layers.dns_forgery import ABSENT, SOA, Forgery
 from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.kinds import dns_kind
-from monitor.detection.observed.view import NameView
+from monitor.detection.observed.view import SYSTEM, NameView
 
 OTHERS_ANSWER = "others_answer"
 """Evidence that another resolver, asked from here at the same time, gives an address that is right:
@@ -22,8 +22,11 @@ MADE_UP = "made_up"
 """Evidence beside it that the name's own servers cannot have given the answer: it was changed on
 the way, or is the same for names below that do not exist, or an address that nobody can serve."""
 NO_ZONE = "denied_without_zone"
-"""Evidence beside it that the name is denied without the SOA record of a zone. Its own servers send
-one, and resolvers keep it with the denial (RFC 2308, sections 3 and 5)."""
+"""Evidence beside it that the name is denied without the SOA record of its zone. Its own servers
+send one, and resolvers keep it with the denial (RFC 2308, sections 3 and 5)."""
+ZONES_KEPT = "zones_kept"
+"""Evidence beside it that the same resolver gives that record with other denials at the same time:
+who asked it does not drop the record, be it a device at home."""
 
 
 def origin_remarks(
@@ -34,10 +37,13 @@ def origin_remarks(
     if not _others_answer(context, qtype):
         return ()
     made_up = forgery.on_path or forgery.below or bogon
+    kept = _keeps_zones(context.endpoint.name, context.endpoint.ref.host)
+    zoneless = kept is not False and _denied_without_zone(context.endpoint.name, qtype)
     return (
         OTHERS_ANSWER,
         *((MADE_UP,) if made_up else ()),
-        *((NO_ZONE,) if _denied_without_zone(context.endpoint.name, qtype) else ()),
+        *((NO_ZONE,) if zoneless else ()),
+        *((ZONES_KEPT,) if zoneless and kept else ()),
     )
 
 
@@ -50,3 +56,17 @@ def _others_answer(context: EndpointContext, qtype: str) -> bool:
 def _denied_without_zone(name: NameView, qtype: str) -> bool:
     denials = [query for query in name.queries.get(qtype, ()) if dns_kind(query) in ABSENT]
     return bool(denials) and not any(SOA in denial.evidence for denial in denials)
+
+
+def _keeps_zones(name: NameView, host: str) -> bool | None:
+    """Whether the resolver passes on the zone with a denial; None when nothing else was denied.
+    Some devices drop it from every answer, and some from what they kept: of these, a name that was
+    asked for the first time tells."""
+    denied = [q for q in name.below if q.resolver == SYSTEM and dns_kind(q) in ABSENT]
+    usual = [SOA in q.evidence for q in denied if not q.name.endswith(f".{host}")]
+    below = [SOA in q.evidence for q in denied if q.name.endswith(f".{host}")]
+    if not usual:
+        return None
+    if usual[0] and (usual[1:] == [True] or below == [False]):
+        return True
+    return None if usual == [True] else False

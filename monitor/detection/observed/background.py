@@ -245,12 +245,16 @@ def _of_one(measurement: Measurement) -> RoundBackground:
     return sum((_of_unit(unit, innocuous=True) for unit in units.values()), NO_BACKGROUND)
 
 
+_MADE_UP = (Contrast.NAME_BELOW,)
+"""Names of which nobody knows how long their servers take; one is shown with many targets."""
+
+
 def _of_unit(observations: Iterable[AnyObservation], innocuous: bool) -> RoundBackground:
     """Of one target or liveness host."""
     unit = _Unit(innocuous)
     for attempt in sorted(observations, key=_began):
         match attempt:
-            case DNSLookup() if attempt.resolver == SYSTEM:
+            case DNSLookup() if attempt.resolver == SYSTEM and attempt.contrast not in _MADE_UP:
                 unit.add_lookup(attempt)
             case TCPConnect():
                 unit.add(attempt, Step.CONNECT, kind := tcp_kind(attempt), kind is Kind.OK)

@@ -53,15 +53,7 @@ CASES: tuple[Case, ...] = (
     _works("dns_redirect"),
     _works("own_resolver_only"),
     _works("upper_case"),
-    Case(
-        "everyday.no_edns",
-        "vantage_offline",
-        (*WORKS, "vantage.resolver_dead"),
-        None,
-        ANY,
-        or_state="ok",
-        everyone=True,
-    ),
+    _works("no_edns"),
     Case(
         "everyday.clock_behind",
         "inconclusive",

@@ -100,6 +100,37 @@ async def test_where_it_does_not_exist_nobody_else_is_asked():
         assert [(o.resolver, o.failure) for o in below] == [("system", "dns_nxdomain_error")]
 
 
+async def test_where_it_is_denied_a_name_that_nobody_denies_by_order_is_asked_for():
+    denied = {name: Rcode("NXDOMAIN") for name in (NAME, "second.test")}
+    genuine = {name: Address("127.0.0.1") for name in denied}
+    async with internet(denied, reference=genuine) as net:
+        names = net.dns_cache()
+        for name in denied:
+            await names.system(name)
+            for _ in range(2):
+                await names.references(name, widen=True)
+        usual = set()
+        for name in denied:
+            seen = await names.observations(name, "e", 0)
+            below = [o for o in seen if o.contrast is Contrast.NAME_BELOW]
+            assert {o.resolver for o in below} == {"system"}
+            ends = [o.name.partition(".")[2] for o in below]
+            assert ends == [name, "innocuous.test", "innocuous.test"]
+            usual |= {o.name for o in below if o.name.endswith(".innocuous.test")}
+        asked = Counter(name for _, name, *_ in net.system.seen)
+        assert {asked[name] for name in usual} == {2}, usual
+        assert len(usual) == 1, "once a round"
+
+
+async def test_where_others_deny_it_too_nothing_more_is_asked():
+    async with internet({NAME: Rcode("NXDOMAIN")}) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        await names.references(NAME, widen=True)
+        seen = await names.observations(NAME, "e", 0)
+        assert not [o for o in seen if o.contrast is Contrast.NAME_BELOW]
+
+
 async def test_second_answers_and_injection_are_kept():
     forged = Sequence(((0, Address("10.10.34.34")), (0.03, Address("127.0.0.1"))))
     async with internet({NAME: forged}, injected=Address("10.10.34.34"), timeouts=LISTENING) as net:

@@ -150,13 +150,27 @@ def test_rcode_is_named(rcode, word):
     assert reply_failure(reading.reply) == word
 
 
-def test_negative_answer_with_zone_authority_is_remarked():
+@pytest.mark.parametrize(
+    ("zone", "remark"),
+    [
+        ("example.", "authority_soa"),
+        ("a.example.", "authority_soa"),
+        (".", "authority_soa"),
+        ("provider.", "other_zone_soa"),
+        ("xample.", "other_zone_soa"),
+        ("b.a.example.", "other_zone_soa"),
+        ("elsewhere.", "authority_soa"),  # of the alias
+    ],
+)
+def test_negative_answer_with_the_authority_of_its_zone_is_remarked(zone, remark):
     asked = build_query("a.example", "A")
     message = answer(asked, rcode=dns.rcode.NXDOMAIN)
+    if zone == "elsewhere.":
+        message.answer.append(dns.rrset.from_text("a.example.", 1, "IN", "CNAME", "b.Elsewhere."))
     message.authority.append(
-        dns.rrset.from_text("example.", 1, "IN", "SOA", "ns.example. root.example. 1 2 3 4 5")
+        dns.rrset.from_text(zone, 1, "IN", "SOA", "ns.example. root.example. 1 2 3 4 5")
     )
-    assert parse_reply(message.to_wire(), asked, 0).evidence == ("authority_soa",)
+    assert parse_reply(message.to_wire(), asked, 0).evidence == (remark,)
 
 
 def test_replies_to_other_questions_do_not_match():

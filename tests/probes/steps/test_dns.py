@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from probes.net.edns_memory import EDNSMemory
 from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
 from probes.net.socket_network import SocketNetwork
@@ -59,8 +60,9 @@ WINDOW = 2.0
 
 async def lookup(network: SocketNetwork, via: object, **options: object) -> DNSLookup:
     """Begin a lookup and wait for its end."""
+    edns = options.pop("edns", None)
     async with asyncio.TaskGroup() as group:
-        pending = begin_lookup(group, network, WantedLookup(**options), via)
+        pending = begin_lookup(group, network, WantedLookup(**options), via, edns=edns)
     return await pending.finish()
 
 
@@ -201,7 +203,30 @@ async def test_silence_times_out_after_three_questions_with_fresh_ids():
 async def test_lost_packet_is_asked_again():
     async with DNSServer({NAME: Drop(1, Address("192.0.2.1"))}) as server:
         seen = await ask(route(server), timeout=4.0)
-        assert (seen.answers, seen.evidence) == (("192.0.2.1",), ("sent_again",))
+        assert seen.answers == ("192.0.2.1",)
+        assert set(seen.evidence) == {"sent_again", "without_edns"}
+
+
+async def test_where_edns_is_dropped_a_question_without_it_is_answered():
+    """By a firewall that knows no EDNS; after two of its names nobody waits for it again."""
+    async with DNSServer({NAME: NoEDNS(Address("192.0.2.1"), drops=True)}) as server:
+        memory = EDNSMemory()
+        seen = [await ask(route(server), timeout=2.0, edns=memory) for _ in range(3)]
+        assert {each.answers for each in seen} == {("192.0.2.1",)}
+        sent_again = {"sent_again", "without_edns"}
+        assert [set(each.evidence) for each in seen] == [sent_again, sent_again, {"without_edns"}]
+        assert seen[2].took_us < 450_000 <= min(seen[0].took_us, seen[1].took_us)
+
+
+async def test_a_lost_packet_is_no_sign_that_edns_is_dropped():
+    table = {NAME: Drop(1, Address("192.0.2.1")), "b.example": Address("192.0.2.2")}
+    async with DNSServer(table) as server:
+        memory = EDNSMemory()
+        for name in ("b.example", NAME):
+            await ask(route(server), name, timeout=2.0, edns=memory)
+        for _ in range(2):
+            memory.answered(server.host, edns=False)
+        assert not memory.drops(server.host)
 
 
 async def test_answers_to_both_sendings_are_no_second_answer():

@@ -64,6 +64,7 @@ def test_counts_add_up_and_the_newest_answers_of_each_place_are_kept() -> None:
         (("blockpage:ru.tspu",), {"forged"}),
         (("blockpage:ru.tspu", "blockpage_abroad"), set()),
         (("denied_without_zone", "local_resolver"), {"zoneless", "at_home"}),
+        (("denied_without_zone", "local_resolver", "zones_kept"), {"zoneless"}),
     ],
 )
 def test_signs_of_the_way_are_read_from_the_evidence(

@@ -25,7 +25,8 @@ from tests.monitor.detection.scenes import (
 
 DENIED = {"failure": Failure.DNS_NXDOMAIN}
 ZONE = {"evidence": ("authority_soa",)}
-SIGNS = {"others_answer", "made_up", "denied_without_zone"}
+SIGNS = {"others_answer", "made_up", "denied_without_zone", "zones_kept"}
+NOBODYS = BELOW | {"name": "f6a7b8c9d0.harmless.example"} | DENIED
 
 
 def signs(*seen: AnyObservation, vantage: Vantage | None = None) -> set[str]:
@@ -61,6 +62,32 @@ def test_a_denial_that_never_has_a_zone_is_none_of_its_servers(
 ) -> None:
     seen = dns(**DENIED, **first), dns(**DENIED, **second, **REPEAT)
     assert ("denied_without_zone" in signs(*seen, reference(A1))) is told
+
+
+NO_MORE, MADE_UP_DENIAL = {"denied_without_zone"}, {"denied_without_zone", "zones_kept"}
+
+
+@pytest.mark.parametrize(
+    ("usual", "below", "told"),
+    [
+        pytest.param((ZONE, ZONE), ZONE, MADE_UP_DENIAL, id="it keeps zones; a list of names"),
+        pytest.param((ZONE, ZONE), {}, MADE_UP_DENIAL, id="it keeps zones; and names below"),
+        pytest.param((ZONE, {}), {}, MADE_UP_DENIAL, id="not what it kept; a new name below"),
+        pytest.param((ZONE, {}), ZONE, set(), id="not what it kept; it may have kept this"),
+        pytest.param(({}, {}), {}, set(), id="it drops zones"),
+        pytest.param(({}, ZONE), ZONE, set(), id="it drops some"),
+        pytest.param((ZONE,), ZONE, NO_MORE, id="asked once, no answer to the second"),
+        pytest.param((), {}, NO_MORE, id="nothing else was denied"),
+    ],
+)
+def test_a_resolver_is_compared_with_its_other_denials(
+    usual: tuple[dict[str, tuple[str]], ...], below: dict[str, tuple[str]], told: set[str]
+) -> None:
+    others = [dns(**NOBODYS | zone) for zone in usual]
+    seen = dns(**DENIED), reference(A1), dns(**DENIED | BELOW | below), *others
+    assert signs(*seen) == told | {"others_answer"}
+    honest = dns(**DENIED, **ZONE), *seen[1:]
+    assert signs(*honest) == {"others_answer"}, "this one has its zone"
 
 
 @pytest.mark.parametrize("failure", [Failure.DNS_REFUSED, Failure.DNS_SERVFAIL])
