@@ -39,6 +39,7 @@ from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.listener import Network
 from monitor.local.probe import LocalMonitor, local_probe
+from monitor.local.source_follower import follow_source
 from monitor.metrics import process
 from monitor.metrics.counters import Counters
 from monitor.metrics.lags import Histogram, Lags
@@ -100,6 +101,8 @@ async def run(given: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         match given.command:
+            case "up" if given.demo and given.follow is not None:
+                raise OptionError("--follow: a demonstration takes no real measurements")
             case "up" if given.demo:
                 # Here, because only the demonstration needs what it loads.
                 from monitor.demo.demonstration import demonstrate
@@ -469,10 +472,13 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
         monitor_secret=ensure_secret(data / "monitor.secret"),
     ) as monitor:
         print(f"Reachwatch is running at {monitor.public_url}", file=sys.stderr, flush=True)
-        if given.no_local_probe:
+        async with asyncio.TaskGroup() as group:
+            if given.follow is not None:
+                group.create_task(follow_source(given, data, stop))
+            if not given.no_local_probe:
+                probe = local_probe(monitor, data, given.interval, given.catalogue, stop)
+                group.create_task(probe)
             await stop.wait()
-        else:
-            await local_probe(monitor, data, given.interval, given.catalogue, stop)
 
 
 @contextlib.asynccontextmanager

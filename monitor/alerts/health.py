@@ -22,6 +22,9 @@ ENROLLED_LEAST, ENROLLED_SHARE, REFUSED_LEAST = 20, 0.1, 5
 """Probes that may enrol within an hour without an alert: so many, and this share of all; and
 enrolments that may be refused."""
 
+FOLLOW_LATE_SECONDS = 6 * 3600
+"""A public source publishes by the hour, whatever the pace."""
+
 
 def alerts(policy: Policy) -> Sequence[Alert]:
     """Those that wake people first."""
@@ -201,6 +204,21 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             description="A change of an event has not been accepted for more than 15 minutes. It "
             "is sent again for a day, and then left out.",
             first="The detector's log says what the receiver answers; tell who runs it.",
+        ),
+        Alert(
+            name="FollowBehind",
+            # OONI publishes an hour after one to three. While days are caught up, it gets less.
+            expr=f"min by (source) (min_over_time({families.FOLLOW_LAG.name}[{long}])) "
+            f"> {FOLLOW_LATE_SECONDS} "
+            f"and max by (source) (delta({families.FOLLOW_LAG.name}[{long}])) > 0",
+            severity="ticket",
+            seconds=hold,
+            summary="Data of {{ $labels.source }} are {{ humanizeDuration $value }} behind",
+            description="The public source {{ $labels.source }} has published nothing that could "
+            "be read for more than six hours, or nobody follows it. What rests on our own "
+            "vantages is not affected.",
+            first="/status says what the follower waits for, or that none runs.",
+            link="/status",
         ),
         Alert(
             name="DeadMansSwitch",

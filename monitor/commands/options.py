@@ -6,6 +6,7 @@ from __future__ import annotations
 import monitor
 from monitor.commands.broker_options import add_broker
 from monitor.commands.catalogue_options import add_catalogue
+from monitor.commands.follow_options import add_selection
 from monitor.store.shard import shard
 from probes.runtime.broker_url import broker_url, way_url
 from probes.runtime.options import (
@@ -17,7 +18,6 @@ from probes.runtime.options import (
     http_url,
     moment,
     network,
-    number,
     one_of,
     path,
     positive,
@@ -28,7 +28,7 @@ _OTHER_VARIABLES = (
     *("TEST_RUN", "NO_SKIPS", "INSTALL", "LAB_SEED"),  # tests
     # docker-compose.yml, scripts/compose and deploy/
     *("IMAGE", "CERTIFICATES", "MQTT_PORT", "PROFILES", "OWN_PROBES", "COMPOSE_INSIDE"),
-    *("DEBIAN_MIRROR", "SHARE", "MADE", "GIVEN"),
+    *("DEBIAN_MIRROR", "SHARE", "MADE", "GIVEN", "FOLLOWERS"),
 )
 """Variables that begin with `REACHWATCH_` and are no options."""
 
@@ -81,6 +81,12 @@ def _add_servers(top: Parser) -> None:
         read=host_port,
     )
     up.option("--no-local-probe", "do not start a local probe")
+    up.option(
+        "--follow NAME",
+        "also follow a public source of measurements, as `reachwatch follow NAME` does: ooni",
+        read=one_of("ooni"),
+    )
+    add_selection(up)
     up.option(
         "--demo",
         "run a simulated internet on loopback with ten probes and scripted blocks; nothing "
@@ -299,40 +305,8 @@ def _add_exchange(top: Parser) -> None:
 def _follow(parser: Parser) -> None:
     _store(parser)
     _catalogue(parser)
-    _follow_what(parser)
+    add_selection(parser)
     parser.option("--once", "end when everything that is there has been read")
-
-
-def _follow_what(parser: Parser) -> None:
-    parser.option(
-        "--since DURATION",
-        "how far back to begin, e.g. 30d",
-        read=duration,
-        default="7d",
-    )
-    parser.option(
-        "--tests NAME",
-        "tests to read (repeatable, or with commas): telegram, whatsapp, signal, "
-        "facebook_messenger, and web_connectivity, of which only runs at the catalogue's hosts are "
-        "kept (default: all but web_connectivity)",
-        read=one_of("telegram", "whatsapp", "signal", "facebook_messenger", "web_connectivity"),
-        many=True,
-    )
-    parser.option(
-        "--countries CC",
-        "countries to read (repeatable, or with commas; default: all)",
-        read=country,
-        many=True,
-    )
-    parser.option(
-        "--rate MB",
-        "most megabytes to download a second",
-        read=number(0.001, 1000),
-        default="4",
-    )
-    parser.option(
-        "--source URL", "URL of the bucket, or of a copy (default: OONI's own)", read=http_url
-    )
 
 
 def _add_upkeep(top: Parser) -> None:

@@ -43,6 +43,8 @@ from monitor.store.records import Admitted, StoreUnavailableError
 
 AHEAD = 8
 """Files that are fetched before their turn."""
+AHEAD_BYTES = 32 << 20
+"""No more are fetched while these are larger: they may be on a disk in memory."""
 IN_MEMORY = 1 << 20
 """Of one of them; larger ones are in a file without a name."""
 BATCH = 1000
@@ -93,6 +95,8 @@ class Follower:
     _done: int = 0
     _all: int = 0
     _caught_up: bool = False
+    _ahead_bytes: int = 0
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
     _saves: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, *, once: bool = False) -> None:
@@ -128,6 +132,8 @@ class Follower:
         """List these hours and read what is new in them."""
         self._done, self._all = 0, len(hours)
         self.report.begins()
+        self._ahead_bytes = 0
+        self._room.set()
         turns: asyncio.Queue[_Fetched | _HourEnd | None] = asyncio.Queue(AHEAD)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._list(hours, turns, group))
@@ -153,12 +159,22 @@ class Follower:
             for hour in some:
                 if hour in present:
                     for file, before in await self._new_files(hour):
+                        await self._room.wait()
+                        self._fetched(file.size)
                         contents = group.create_task(self._fetch(file))
                         await turns.put(_Fetched(file, before, contents))
                 await turns.put(_HourEnd(hour, hour in present))
         if not anything and len(hours) > DAY_MS // HOUR_MS:
             await self._refuse_empty_bucket()
         await turns.put(None)
+
+    def _fetched(self, size: int) -> None:
+        """So many bytes more (or fewer) are fetched before their turn."""
+        self._ahead_bytes += size
+        if self._ahead_bytes > AHEAD_BYTES:
+            self._room.clear()
+        else:
+            self._room.set()
 
     async def _refuse_empty_bucket(self) -> None:
         top = await self.bucket.folders("")
@@ -208,6 +224,7 @@ class Follower:
 
     async def _read(self, turn: _Fetched) -> None:
         contents = await turn.contents
+        self._fetched(-turn.file.size)
         if contents is None:
             return
         file, before = turn.file, turn.before

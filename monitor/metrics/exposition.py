@@ -29,6 +29,7 @@ from monitor.detection.model import Event, State, Tier
 from monitor.detection.network_condition import Condition
 from monitor.metrics import families
 from monitor.metrics.lags import Backlog, Histogram, Lags
+from monitor.store.followed import FAILURES, RUNS
 from probes.wire.measurement import function_of, service_of
 
 TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
@@ -74,6 +75,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Targets of requested retests; None in a process without detector."""
     backlog: Backlog | None = None
     """How far the detector is behind; None in a process without detector."""
+    followed: Mapping[str, float] = {}
+    """Seconds that each followed source is behind."""
     webhooks: Sequence[tuple[str, float]] = ()
     """(host, seconds) as `monitor.detector.webhooks.WebhookSender.waiting`."""
     last_concluded: int | None = None
@@ -171,11 +174,30 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
     yield family(families.RETESTS, asked)
     yield from backlog_families(snapshot.backlog)
+    yield from _followed(snapshot)
     yield webhook_family(snapshot.webhooks)
     yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
     yield family(families.NEWEST_ROUND, _timestamp(snapshot.newest_round))
     yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
     yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
+
+
+def _followed(snapshot: Snapshot) -> Iterable[Metric]:
+    """Public sources; those that were never followed have no sample."""
+    tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
+    yield family(
+        families.FOLLOW_LAG, (((source,), lag) for source, lag in snapshot.followed.items())
+    )
+    yield family(
+        families.FOLLOW_RUNS,
+        (((source,), tallies.get((RUNS, source), 0)) for source in snapshot.followed),
+    )
+    failures = (
+        (tuple(reason.split(" ", 1)), n)
+        for (name, reason), n in tallies.items()
+        if name == FAILURES
+    )
+    yield family(families.FOLLOW_FAILURES, sorted(failures))
 
 
 def _confidence(event: Event) -> float:

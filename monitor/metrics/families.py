@@ -190,6 +190,25 @@ DAMAGED_BATCHES = MetricFamily(
     "counter",
     "Stored batches that the detector could not unpack and left out.",
 )
+FOLLOW_LAG = MetricFamily(
+    "reachwatch_follow_lag_seconds",
+    "gauge",
+    "How long ago the last hour was over of which everything that a public source published is "
+    "stored; of sources that are followed.",
+    ("source",),
+)
+FOLLOW_RUNS = MetricFamily(
+    "reachwatch_follow_runs_total",
+    "counter",
+    "Runs read from a public source, each once.",
+    ("source",),
+)
+FOLLOW_FAILURES = MetricFamily(
+    "reachwatch_follow_failures_total",
+    "counter",
+    "Requests to a public source that had to be repeated, and files or lines that cannot be read.",
+    ("source", "reason"),
+)
 WEBHOOK_WAITING = MetricFamily(
     "reachwatch_webhook_waiting_seconds",
     "gauge",

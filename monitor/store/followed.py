@@ -58,6 +58,10 @@ class SourceProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What it waits for, in a line."""
     updated: int
 
+    def lag_ms(self, now: int) -> int:
+        """How long ago the last hour was over of which everything is stored."""
+        return max(0, now - max(self.through, self.since))
+
 
 class FollowedNews(msgspec.Struct, frozen=True, kw_only=True):
     """What is saved together with measurements."""

@@ -19,6 +19,7 @@ from monitor.detection.model import Event, EventState, Tier
 from monitor.interop.forms import event_form, rfc3339
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
+from monitor.store.followed import progress_of
 from monitor.store.reading.counts import StateCount, count_series, count_states, judged_rounds
 from monitor.store.reading.days import dropped_before
 from monitor.store.reading.events import (
@@ -295,6 +296,7 @@ async def snapshot(site: Site) -> Snapshot:
         newest = await newest_of_last_arrived(connection)
         concluded = await last_folded_round(connection)
         enrolled = await probes_enrolled(connection)
+        followed = await progress_of(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.rounds.silent_seconds)
         ended = await list_ended_events(
@@ -334,6 +336,7 @@ async def snapshot(site: Site) -> Snapshot:
         reasons=list(QuarantineReason),
         retests=None if site.retests_requested is None else site.retests_requested()[0],
         backlog=None if site.backlog is None else site.backlog(),
+        followed={progress.source: progress.lag_ms(site.clock()) / 1000 for progress in followed},
         webhooks=site.webhooks(),
         last_received=last,
         last_concluded=concluded,

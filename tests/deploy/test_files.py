@@ -80,14 +80,20 @@ def test_every_variable_of_the_guide_reaches_a_service() -> None:
     guide = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
     section = guide.partition("## A monitor on one machine")[2].partition("\n## ")[0]
     named = set(re.findall(r"REACH(?:WATCH|PROBE)_[A-Z_0-9]*[A-Z0-9]", section))
-    # Ports must be ports, and the test names the others itself.
-    given = {name: f"given-{name}" for name in named - {"REACHWATCH_HTTP_2", *GIVEN}}
+    # Ports and numbers must be such, and the test names the others itself.
+    numbers = {"REACHWATCH_HTTP_2", "REACHWATCH_FOLLOWERS"}
+    given = {name: f"given-{name}" for name in named - numbers - set(GIVEN)}
     assert {"REACHWATCH_PROXY", "REACHWATCH_NO_RETESTS"} <= set(given)
     services = resolved("centre", COMPOSE_PROFILES="scale", **given)
     passed = json.dumps(services)
     assert {name for name, value in given.items() if value not in passed} == set()
     for service in ("detector", "detector-2"):
         assert services[service]["environment"]["REACHWATCH_NO_RETESTS"], service  # type: ignore[index]
+
+
+def test_nothing_public_is_followed_unless_it_is_asked_for() -> None:
+    assert resolved("centre")["follower"]["scale"] == 0
+    assert resolved("centre", REACHWATCH_FOLLOWERS="1")["follower"]["scale"] == 1
 
 
 def shard_of(service: dict[str, object]) -> object:
@@ -142,7 +148,7 @@ def test_probes_see_no_secret_of_the_centre() -> None:
     for secret, audience in {
         "authority": {"setup"},
         "certificates": {"setup", "mosquitto"},
-        "monitor": {"setup", "web", "collector", "detector"},
+        "monitor": {"setup", "web", "collector", "detector", "follower"},
         "database-password": {"setup", "postgres"},
         "grafana-password": {"setup", "grafana"},
     }.items():
@@ -221,7 +227,7 @@ def test_units_start_what_the_guide_says(tmp_path: Path) -> None:
                 given = build().read([*part.split(), "--config", str(file)], {})
                 commands.add(given.command)
         assert f"{unit.stem.removesuffix('@')}" in guide
-    assert commands == {"serve", "collect", "detect", "broker init", "db prune"}
+    assert commands == {"serve", "collect", "detect", "follow ooni", "broker init", "db prune"}
 
 
 def test_quadlet_names_what_the_image_knows() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from aiohttp import web
@@ -14,6 +14,7 @@ import monitor
 from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import RULES_VERSION
 from monitor.metrics.lags import Histogram
+from monitor.store.followed import FAILURES, RUNS, SourceProgress, progress_of
 from monitor.store.reading.progress import (
     MAX_ARRIVALS,
     count_unread,
@@ -57,6 +58,8 @@ QUARANTINE = {
 LEASE_LATE_MS = 60_000
 """A detector without its lease for longer than this is taken to have ended: a busy one renews it
 every few seconds, and a standby takes it over in less."""
+FOLLOWER_LATE_MS = 120_000
+"""A follower that has not saved its place for so long has ended: it does so every 20 s."""
 LATE_MS = 300_000
 """A detector lags when it is this far behind (divided by the pace, at least three rounds)."""
 
@@ -68,6 +71,23 @@ class Lag(msgspec.Struct, frozen=True):
     most: float
     """The 95th percentile."""
     n: int
+
+
+class FollowedHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A public source that is followed."""
+
+    source: str
+    running: bool
+    """Whether a follower has saved its place lately."""
+    through: int | None
+    """Everything published under hours before this one is stored, Unix milliseconds."""
+    hours_left: int
+    """Of those that are listed now."""
+    waits: str
+    """What it waits for."""
+    updated: int
+    runs: int
+    failures: dict[str, int]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +124,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: dict[str, int]
     vantages: dict[str, dict[str, int]]
     """By role, then by status."""
+    followed: tuple[FollowedHealth, ...]
     store_bytes: int
     store_kind: str
     versions: dict[str, str]
@@ -144,6 +165,7 @@ async def health_of(site: Site) -> Health:
         waiting = await count_unread(connection)
         lease = await lease_expires(connection)
         stored = await store_bytes(connection)
+        sources = await progress_of(connection)
         kind = connection.dialect.name
     if len(arrivals) == MAX_ARRIVALS:
         span = max(1, now - arrivals[-1].received)
@@ -190,6 +212,7 @@ async def health_of(site: Site) -> Health:
             if (n := counted.get(("quarantined", reason), 0))
         },
         vantages={role: roles[role] for role in sorted(roles)},
+        followed=tuple(followed_health(progress, counted, now) for progress in sources),
         store_bytes=stored,
         store_kind=kind,
         versions={
@@ -200,6 +223,27 @@ async def health_of(site: Site) -> Health:
             "policy": f"{site.policy.name}, pace {site.policy.pace}",
         },
         probe_versions=dict(sorted(software.items())),
+    )
+
+
+def followed_health(
+    progress: SourceProgress, counted: Mapping[tuple[str, str], int], now: int
+) -> FollowedHealth:
+    """A source as the page shows it."""
+    prefix = f"{progress.source} "
+    return FollowedHealth(
+        source=progress.source,
+        running=now - progress.updated < FOLLOWER_LATE_MS,
+        through=progress.through or None,
+        hours_left=max(0, progress.hours_all - progress.hours_done),
+        waits=progress.waits,
+        updated=progress.updated,
+        runs=counted.get((RUNS, progress.source), 0),
+        failures={
+            reason.removeprefix(prefix): n
+            for (name, reason), n in sorted(counted.items())
+            if name == FAILURES and reason.startswith(prefix)
+        },
     )
 
 

@@ -315,6 +315,20 @@ def test_a_webhook_that_fails_is_reported_over_a_restart(tmp_path: Path) -> None
     firing(tmp_path, short, {m: {"WebhookFailing": []} for m in (15, 21, 30)})
 
 
+def test_a_source_that_is_behind_is_a_ticket_and_one_that_catches_up_is_not(tmp_path: Path) -> None:
+    lag = 'reachwatch_follow_lag_seconds{source="ooni"}'
+    # From two hours on it stands still, and follows again after ten hours.
+    stands = up() | {lag: "7200+30x1200 7200x400"}
+    late = [{"source": "ooni"}]
+    firing(
+        tmp_path,
+        stands,
+        {200: {"FollowBehind": []}, 360: {"FollowBehind": late}, 640: {"FollowBehind": []}},
+    )
+    catches_up = up() | {lag: "2592000-10800x230 7200x400"}
+    firing(tmp_path, catches_up, {m: {"FollowBehind": []} for m in (30, 70, 110, 180)})
+
+
 def test_the_dead_mans_switch_always_fires(tmp_path: Path) -> None:
     firing(tmp_path, {"x": "1"}, {0: {"DeadMansSwitch": [{}]}, 90: {"DeadMansSwitch": [{}]}})
 

@@ -53,6 +53,7 @@ EXPECTED = {
     "DetectorBacklog": "ticket",
     "DetectorDamagedBatches": "ticket",
     "WebhookFailing": "ticket",
+    "FollowBehind": "ticket",
     "DetectorWithoutLeader": "page",
     "DeadMansSwitch": "heartbeat",
     "SomethingNobodyThoughtOf": "ticket",

@@ -35,6 +35,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "expires": ("24h", 86400),
     "fingerprints": ("f", Path("f")),
     "finish": ("true", True),
+    "follow": ("ooni", "ooni"),
     "host": ("Reach.example", "reach.example"),
     "webhooks": ("hooks.toml", Path("hooks.toml")),
     "from": ("1970-01-02", DAY_MS),
@@ -93,6 +94,7 @@ VALUES: dict[str, tuple[str, Any]] = {
 OWN = {
     "serve": {"broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b"))},
     "follow ooni": {"since": ("30d", 30 * 86400)},
+    "up": {"since": ("30d", 30 * 86400)},
     "db move": {"to": ("postgresql://x", "postgresql://x")},
 }
 POSITIONAL = {"broker rotate": ("secret", "x")} | dict.fromkeys(

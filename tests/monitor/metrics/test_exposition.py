@@ -67,7 +67,13 @@ SNAPSHOT = Snapshot(
         ("RU", "vantage", "online"),
         ("NL", "control", "silent"),
     ],
-    tallies=[("ingested", "", 7), ("quarantined", "malformed", 2)],
+    tallies=[
+        ("ingested", "", 7),
+        ("quarantined", "malformed", 2),
+        ("follow_runs", "ooni", 40),
+        ("follow_failures", "ooni throttled", 3),
+    ],
+    followed={"ooni": 5400.0},
     reasons=["malformed", "foreign_probe"],
     retests=3,
     last_received=5_000,
@@ -95,6 +101,14 @@ def samples(
         for family in read(body.decode())
         for sample in family.samples
     }
+
+
+def test_followed_sources_are_shown() -> None:
+    rows, ooni = samples(), ("source", "ooni")
+    assert rows["reachwatch_follow_lag_seconds", (ooni,)] == 5400
+    assert rows["reachwatch_follow_runs_total", (ooni,)] == 40
+    assert rows["reachwatch_follow_failures_total", (("reason", "throttled"), ooni)] == 3
+    assert not any(name.startswith("reachwatch_follow") for name, _ in samples(snapshot=Snapshot()))
 
 
 def test_enrolments_are_counted() -> None:

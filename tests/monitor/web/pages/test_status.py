@@ -9,8 +9,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from monitor.collector.admission import QuarantineReason
+from monitor.follow.layout import HOUR_MS
 from monitor.metrics.lags import Histogram, Lags
 from monitor.store.database import open_database
+from monitor.store.followed import FollowedNews, SourceProgress
 from monitor.store.records import Conclusions, Quarantined
 from monitor.web.pages import status
 from monitor.web.pages.status import Lag, health_of
@@ -46,6 +48,27 @@ async def test_all_is_well(web: Client, tmp_path: Path) -> None:
     assert "vantage 5 2 1 1" in text
     assert "sqlite" in text
     assert "<b>late" not in page
+
+
+async def test_a_source_that_is_followed(web: Client, tmp_path: Path) -> None:
+    assert "Public sources" not in await (await web.get("/status")).text()
+    progress = SourceProgress(
+        source="ooni", url="http://b.test", selection="", since=world.NOW - 9 * HOUR_MS,
+        through=world.NOW - 2 * HOUR_MS, hours_done=3, hours_all=9, waits="HTTP 503 <b>",
+        updated=world.NOW - 30_000,
+    )  # fmt: skip
+    async with await open_database(await migrated(tmp_path / "site.sqlite")) as database:
+        news = FollowedNews(progress=progress, failures={"broken_off": 2})
+        await database.facts.add_followed([], "ooni", news)
+        text = text_of(await (await web.get("/status")).text())
+        assert "6 h of its data to look through Waiting: HTTP 503 &lt;b&gt;." in text
+        assert "0 runs read; broken off 2 ×" in text
+        (source,) = json.loads(await (await web.get("/status.json")).text())["followed"]
+        assert (source["running"], source["failures"]) == (True, {"broken_off": 2})
+        gone = replace(progress, updated=world.NOW - 3 * HOUR_MS)
+        await database.facts.add_followed([], "ooni", FollowedNews(progress=gone))
+    text = text_of(await (await web.get("/status")).text())
+    assert "is stored Nobody has followed it for 3 h." in text
 
 
 async def test_the_same_as_data(web: Client, tmp_path: Path) -> None:
