@@ -70,7 +70,7 @@ async def _follow(given: argparse.Namespace, report: Report) -> None:
             database=database,
             bucket=Bucket(session, given.source or layout.URL, rate, report.wait),
             targets_by_name=targets_by_name,
-            selection=layout.Selection(given.tests or layout.TESTS, given.countries or ()),
+            selection=layout.FileSelection(given.tests or layout.TESTS, given.countries or ()),
             since=since,
             report=report,
             now=wall_clock,

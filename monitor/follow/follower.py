@@ -22,8 +22,8 @@ from monitor.follow.layout import (
     DAY_MS,
     HOUR_MS,
     ROOT,
+    FileSelection,
     LayoutError,
-    Selection,
     SourceFile,
     day_prefix,
     hours_of,
@@ -78,7 +78,7 @@ class Follower:
     database: Database
     bucket: Bucket
     targets_by_name: TargetIndex
-    selection: Selection
+    selection: FileSelection
     since: int
     """The first hour, Unix milliseconds."""
     report: Report

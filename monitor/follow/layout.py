@@ -126,7 +126,7 @@ def file_of(listed: Listed) -> SourceFile | None:
     )
 
 
-class Selection(msgspec.Struct, frozen=True):
+class FileSelection(msgspec.Struct, frozen=True):
     """Which files are read."""
 
     tests: tuple[str, ...] = TESTS

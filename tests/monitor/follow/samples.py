@@ -10,7 +10,7 @@ import aiohttp
 
 from monitor.follow.bucket import Bucket, session
 from monitor.follow.follower import Follower
-from monitor.follow.layout import HOUR_MS, Selection
+from monitor.follow.layout import HOUR_MS, FileSelection
 from monitor.follow.pace import RateLimit
 from monitor.follow.report import Report
 from monitor.store.database import Database
@@ -38,7 +38,7 @@ async def followed(
     database: Database,
     url: str,
     *,
-    selection: Selection | None = None,
+    selection: FileSelection | None = None,
     since: int = NEW_YEAR,
     now: int = NEW_YEAR + 12 * HOUR_MS,
 ) -> Follower:
@@ -53,7 +53,7 @@ def follower_of(
     client: aiohttp.ClientSession,
     database: Database,
     url: str,
-    selection: Selection | None = None,
+    selection: FileSelection | None = None,
     since: int = NEW_YEAR,
     now: int = NEW_YEAR + 12 * HOUR_MS,
 ) -> Follower:
@@ -62,7 +62,7 @@ def follower_of(
         database=database,
         bucket=Bucket(client, url, RateLimit(1e9, lambda: 0.0), report.wait),
         targets_by_name=targets_by_name(),
-        selection=selection or Selection(),
+        selection=selection or FileSelection(),
         since=since,
         report=report,
         now=lambda: now,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.follow.layout import HOUR_MS, LayoutError, Selection
+from monitor.follow.layout import HOUR_MS, FileSelection, LayoutError
 from monitor.store.database import Database, open_database
 from monitor.store.followed import progress_of
 from monitor.store.reading.progress import ingest_counters
@@ -49,7 +49,7 @@ async def test_hours_tests_and_countries_that_were_chosen(
     public_bucket.put(key("2026010104", "UG"), runs([4], country="UG"))
     public_bucket.put(key("2026010104", "TZ"), runs([5], country="TZ"))
     public_bucket.put(key("2026010104", test="ndt"), [{"test_name": "ndt"}])
-    chosen = Selection(("telegram",), ("KE", "UG"))
+    chosen = FileSelection(("telegram",), ("KE", "UG"))
     await followed(database, public_bucket.url, selection=chosen)
     assert await stored_runs(database) == names(2, 3, 4)
     assert await counted(database) == {"follow_runs ooni": 3}

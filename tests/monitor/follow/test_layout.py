@@ -1,9 +1,9 @@
 import pytest
 
 from monitor.follow.layout import (
+    FileSelection,
     LayoutError,
     Listed,
-    Selection,
     day_prefix,
     file_of,
     hour_prefix,
@@ -44,23 +44,23 @@ def test_other_names_are_no_files(name: str) -> None:
 
 def test_lines_take_the_place_of_posts() -> None:
     lines, alone = key("2026010100"), key("2026010100", number=1).replace(".jsonl.", ".tar.")
-    files = Selection().files(listed(alone, lines.replace(".jsonl.", ".tar."), lines))
+    files = FileSelection().files(listed(alone, lines.replace(".jsonl.", ".tar."), lines))
     assert [(file.key, file.posts) for file in files] == [(lines, False), (alone, True)]
 
 
 def test_what_is_asked_for() -> None:
     assert day_prefix(NEW_YEAR) == "raw/20260101/"
-    assert list(Selection().prefixes(NEW_YEAR)) == ["raw/20260101/00/"]
-    chosen = Selection(("telegram", "signal"), ("UG", "KE"))
+    assert list(FileSelection().prefixes(NEW_YEAR)) == ["raw/20260101/00/"]
+    chosen = FileSelection(("telegram", "signal"), ("UG", "KE"))
     assert list(chosen.prefixes(NEW_YEAR)) == ["raw/20260101/00/KE/", "raw/20260101/00/UG/"]
-    assert chosen.text == Selection(("signal", "telegram"), ("KE", "UG")).text
+    assert chosen.text == FileSelection(("signal", "telegram"), ("KE", "UG")).text
 
 
 def test_one_strange_name_is_passed_over_and_strange_names_alone_are_not() -> None:
     strange = "raw/20260101/00/KE/telegram/new-name.jsonl.gz"
-    assert len(Selection().files(listed(strange, key("2026010100")))) == 1
-    assert Selection().files(listed("raw/20260101/00/README")) == []
+    assert len(FileSelection().files(listed(strange, key("2026010100")))) == 1
+    assert FileSelection().files(listed("raw/20260101/00/README")) == []
     with pytest.raises(LayoutError, match=r"new-name.jsonl.gz' is no file of measurements"):
-        Selection().files(listed(strange))
+        FileSelection().files(listed(strange))
     with pytest.raises(LayoutError, match="'raw/20260101/KE/' is no hour"):
         hours_of(["raw/20260101/KE/"])
