@@ -344,7 +344,9 @@ def main() -> int:
         if "worlds" in parts:
             names, by = given.world or worlds.NAMES, WEIGHTS
             if given.fit:
-                fit = worlds.gathered(pool.map, names, FIT_SEEDS, given.tries)
+                fit = worlds.gathered(
+                    pool.map, given.world or worlds.FITTED, FIT_SEEDS, given.tries
+                )
                 by = worlds.fitted(fit)
                 print(f"\nfitted to seeds {FIT_SEEDS}; terms: confirmed, likely, unconfirmed")
                 for name, *row in zip(("tier", *TERMS), *by.values(), strict=True):

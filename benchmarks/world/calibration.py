@@ -66,14 +66,26 @@ class Sure:
         return self.true / max(1e-9, self.true + self.false)
 
 
-def counted(
-    stories: Iterable[Story], *, each_round: bool = False
-) -> dict[tuple[Said, bool], float]:
-    """How often a statement was said, or for how many rounds it held, a year and country."""
+def counted(stories: Iterable[Story]) -> dict[tuple[Said, bool], float]:
+    """For how many rounds a statement held, a year and country."""
     numbers: dict[tuple[Said, bool], float] = defaultdict(float)
     for story in stories:
         for what, true, rounds in story.said:
-            numbers[what, true] += story.weight * (rounds if each_round else 1)
+            numbers[what, true] += story.weight * rounds
+    return dict(numbers)
+
+
+def figures(stories: Iterable[Story], by: Weights) -> dict[tuple[Said, bool], float]:
+    """How often an event came to say something else, a year and country: another tier, another
+    figure, or what was true no longer is. Terms that leave the figure as it is say nothing new."""
+    numbers: dict[tuple[Said, bool], float] = defaultdict(float)
+    for story in stories:
+        last = None
+        for what, true, _ in story.said:
+            figure = what[0], chance(what, by), true
+            if figure != last:
+                numbers[what, true] += story.weight
+            last = figure
     return dict(numbers)
 
 

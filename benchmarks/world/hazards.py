@@ -12,111 +12,14 @@ occur, nor how often certificates change region by region: those bounds are assu
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
-from benchmarks.world.faults import Spell
+from benchmarks.world.hazard import CALM, DAY_MINUTES, Draw, Hazard, Reach, World, of
 from benchmarks.world.kinds import BURSTS, LOOKALIKE, NATIONAL, OWNER, UPSTREAM, drawn
-from benchmarks.world.rates import (
-    BLOCKING,
-    MINUTE_MS,
-    NETWORK_FAULTS,
-    RATES,
-    Blocking,
-    Rates,
-    Trouble,
-)
-from benchmarks.world.vantages import Person
-from benchmarks.world.verdicts import Look, Signs
-
-DAY_MINUTES = 1440.0
-_SPELL = Trouble(0, 1, 0)
-"""A hazard's failures are drawn here, so nothing of this is read."""
-
-
-class Reach(StrEnum):
-    """Whom a hazard befalls."""
-
-    NETWORK = "network"
-    """One network."""
-    COUNTRY = "country"
-    """All networks of the country."""
-    SOME = "some"
-    """A half of one network's vantages, at least two."""
-
-
-@dataclass(frozen=True)
-class Hazard:
-    """One kind of fault that is no block."""
-
-    name: str
-    yearly: float
-    """A year, for each network (or for the country)."""
-    looks: Look
-    minutes: tuple[float, float] = (60.0, 1.0)
-    """Median and sigma of the log-normal law of how long it lasts, at least 5 minutes and at most
-    `longest`."""
-    longest: float = DAY_MINUTES
-    fails: tuple[float, float] = (0.7, 1.0)
-    """Share of measurements that fail, uniform."""
-    reach: Reach = Reach.NETWORK
-    hours: tuple[int, int] | None = None
-    """Local hours of the day between which it fails; None: at all hours."""
-    answers: float = 0.0
-    """How likely the very addresses that fail answer a control elsewhere: an anycast address does
-    so from another edge, and so does one behind a faulty path."""
-    shows: tuple[tuple[str, float], ...] = ()
-    """How likely its failures show each of these signs (`verdicts.Signs`)."""
-
-    def spell(self, people: Sequence[Person], at: int, rng: random.Random) -> Spell:
-        """Draw one of them that begins at `at` (Unix ms)."""
-        median, sigma = self.minutes
-        lasts = min(self.longest, max(5.0, median * math.exp(rng.gauss(0, sigma))))
-        asn = rng.choice(sorted({person.asn for person in people}))
-        mine = [p for p in people if self.reach is Reach.COUNTRY or p.asn == asn]
-        if self.reach is Reach.SOME:
-            mine = rng.sample(mine, max(2, len(mine) // 2))
-        return Spell(
-            self.name,
-            at,
-            int(at + lasts * MINUTE_MS),
-            _SPELL,
-            frozenset(person.index for person in mine),
-            fails=rng.uniform(*self.fails),
-            looks=self.looks,
-            hours=self.hours,
-            answers=rng.random() < self.answers,
-            signs=Signs(**{sign: rng.random() < chance for sign, chance in self.shows}),
-        )
-
-    def often(self, people: Sequence[Person]) -> float:
-        """How often it occurs in a country of these people, a year."""
-        networks = len({person.asn for person in people})
-        return self.yearly * (1 if self.reach is Reach.COUNTRY else networks)
-
-
-@dataclass(frozen=True)
-class World:
-    """One world: the background of each vantage, and what befalls networks."""
-
-    rates: Rates
-    """Without faults of networks where `hazards` has them."""
-    hazards: tuple[Hazard, ...] = ()
-    sizes: tuple[int, ...] = (3, 3, 5)
-    """Vantages of each network."""
-    blocks_yearly: float = 1.0
-    """Blocks of the service, a year and country."""
-    blocks: Blocking = BLOCKING
-    """What they look like."""
-    strangers: int = 0
-    """Of the first network's vantages, so many are of unknown owners who lie together at times."""
-
-
-Draw = Callable[[random.Random], World]
-_CALM = replace(RATES, **dict.fromkeys(NETWORK_FAULTS, _SPELL))
+from benchmarks.world.rates import RATES
+from benchmarks.world.unfitted import UNFITTED
+from benchmarks.world.verdicts import Look
 
 
 def _regional(rng: random.Random, low: float = 1.0, high: float = 4.0) -> Hazard:
@@ -268,25 +171,18 @@ def _lies(rng: random.Random) -> Hazard:
     )
 
 
-def _of(*draws: Callable[[random.Random], Hazard]) -> Draw:
-    def draw(rng: random.Random) -> World:
-        return World(_CALM, tuple(hazard(rng) for hazard in draws))
-
-    return draw
-
-
 def _mixed(rng: random.Random) -> World:
     every = (
         *(_regional, _national, _signed, _peering, _evenings, _family, _rollout, _reputation),
         *(_old_denial, _denied_here, _validation, _refused_network),
     )
     hazards = tuple(hazard(rng) for hazard in every)
-    return World(_CALM, tuple(replace(h, yearly=h.yearly * rng.uniform(0.2, 0.7)) for h in hazards))
+    return World(CALM, tuple(replace(h, yearly=h.yearly * rng.uniform(0.2, 0.7)) for h in hazards))
 
 
 def _strangers(rng: random.Random) -> World:
     size = rng.choice((2, 3))
-    return World(_CALM, (_lies(rng),), (size, 5), strangers=2)
+    return World(CALM, (_lies(rng),), (size, 5), strangers=2)
 
 
 def _older(kind: str) -> Draw:
@@ -304,19 +200,20 @@ WORLDS: dict[str, Draw] = {
     "national outage of everything": _older(NATIONAL),
     "owners of several vantages": _older(OWNER),
     "15 % of failures look signed": _older(LOOKALIKE),
-    "peering of the target alone": _of(_peering),
-    "regional outage of the service": _of(lambda rng: _regional(rng, 2.0, 4.0)),
-    "national outage of the service": _of(_national),
-    "signed faults of the target alone": _of(_signed),
-    "evening overload": _of(_evenings),
-    "one address family": _of(_family),
-    "certificates change by region": _of(_rollout),
-    "refusal by reputation": _of(_reputation),
-    "refusal of a network": _of(_refused_network),
-    "faults of resolvers": _of(_old_denial, _denied_here, _validation),
+    "peering of the target alone": of(_peering),
+    "regional outage of the service": of(lambda rng: _regional(rng, 2.0, 4.0)),
+    "national outage of the service": of(_national),
+    "signed faults of the target alone": of(_signed),
+    "evening overload": of(_evenings),
+    "one address family": of(_family),
+    "certificates change by region": of(_rollout),
+    "refusal by reputation": of(_reputation),
+    "refusal of a network": of(_refused_network),
+    "faults of resolvers": of(_old_denial, _denied_here, _validation),
     STRANGERS: _strangers,
     "mixture": _mixed,
 }
+"""Those that the weights are fitted to."""
 MIXTURE = "mixture"
 _BACKGROUNDS = ("owners of several vantages", "15 % of failures look signed", STRANGERS)
 """Worlds that differ from the nominal one in more than what befalls whole networks."""
@@ -333,11 +230,12 @@ def world(name: str, seed: int) -> World:
     those by name read it on the way to that host as well. A fault that is no block never does: what
     cuts one name to whatever host interferes with that name."""
     rng = random.Random(f"world {name} {seed}")
+    drawn_world = (WORLDS | UNFITTED)[name](rng)
     return replace(
-        WORLDS[name](rng),
+        drawn_world,
         blocks_yearly=0.5 * 4 ** rng.random(),
         blocks=replace(
-            BLOCKING,
+            drawn_world.blocks,
             named=rng.choice((0.0, rng.uniform(0.3, 0.9))),
             denied=rng.uniform(0.1, 0.5),
             forged=rng.uniform(0.05, 0.3),
@@ -349,8 +247,3 @@ def world(name: str, seed: int) -> World:
             shown=rng.uniform(0.7, 1.0),
         ),
     )
-
-
-def hazard(world: World, people: Sequence[Person], rng: random.Random) -> Hazard:
-    """Draw which hazard comes next, as often as each occurs."""
-    return rng.choices(world.hazards, [each.often(people) for each in world.hazards])[0]

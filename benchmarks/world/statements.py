@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What events say, and whether it is true, in simulations with and without blocks.
 
-A statement is an event with one set of terms. It is counted at each change, and for the rounds in
-which it holds; an event is counted once, when it first says a page's confidence. Numbers are per
-year for one service and country: false ones from a simulation without faults of networks, and from
-such faults tried at many moments, as many per year as the world has; true ones from blocks at many
-moments, as many per year as the prior assumes.
+A statement is an event with one set of terms. The weights are fitted to the rounds in which it
+holds; how true it is is counted at each change of its figure. An event is counted once, when it
+first says a page's confidence. Numbers are per year for one service and country: false ones from a
+simulation without faults of networks, and from such faults tried at many moments, as many per year
+as the world has; true ones from blocks at many moments, as many per year as the prior assumes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from benchmarks.world.alarms import WARM_DAYS, behind
 from benchmarks.world.blocks import HOUR_MS, Block
 from benchmarks.world.faults import Spell, network_fault, network_faults
-from benchmarks.world.hazards import World, hazard
+from benchmarks.world.hazard import World, hazard
 from benchmarks.world.rates import (
     BLOCKING,
     MINUTE_MS,
@@ -144,7 +144,7 @@ def fault_ones(
         yearly = network_faults(scene.people, rates)
         ear = _Ear(yearly / tries, _open(scene, state))
         until = fault.end + AFTER_MS
-        _played(scene, state, n, rng, policy, until, ear, fault=fault)
+        _played(scene, state, n, rng, policy, until, ear, faults=[fault])
         stories += ear.stories
     return stories
 
@@ -165,12 +165,13 @@ def hazard_ones(seed: int, tries: int, policy: Policy, world: World) -> list[Sto
     yearly = sum(each.often(scene.people) for each in world.hazards)
     for at, n, state in found:
         rng = random.Random(f"hazard {seed} {at}")
-        fault = hazard(world, scene.people, rng).spell(scene.people, at, rng)
+        faults = hazard(world, scene.people, rng).spells(scene.people, at, rng)
         if world.strangers:
-            fault = replace(fault, whom=frozenset(range(world.strangers)))
+            faults = [replace(each, whom=frozenset(range(world.strangers))) for each in faults]
         ear = _Ear(yearly / tries, _open(scene, state))
-        until = min(fault.end, at + int(LONGEST_HOURS * HOUR_MS)) + AFTER_MS
-        _played(scene, state, n, rng, policy, until, ear, fault=fault)
+        end = max(fault.end for fault in faults)
+        until = min(end, at + int(LONGEST_HOURS * HOUR_MS)) + AFTER_MS
+        _played(scene, state, n, rng, policy, until, ear, faults=faults)
         stories += ear.stories
     return stories
 
@@ -312,14 +313,14 @@ def _played(
     ear: _Ear,
     *,
     blocks: Sequence[Block] = (),
-    fault: Spell | None = None,
+    faults: Sequence[Spell] = (),
 ) -> None:
     """Listen to the first country's events until nothing more comes of a block or a fault."""
     over = until - AFTER_MS
-    more, cause = ((), "block") if fault is None else ((fault,), _name(fault))
+    cause = _name(faults[0]) if faults else "block"
     while scene.round(n) < until and n < scene.rounds:
         round = scene.round(n)
-        state, _ = step(state, round, scene.facts(n, rng, blocks, more=more), policy)
+        state, _ = step(state, round, scene.facts(n, rng, blocks, more=faults), policy)
         n += 1
         there = _open(scene, state)
         for event in there:

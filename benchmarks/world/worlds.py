@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.world.calibration import SURE, Weights, chance, counted, score, sure, weights
+from benchmarks.world.calibration import (
+    SURE,
+    Weights,
+    chance,
+    counted,
+    figures,
+    score,
+    sure,
+    weights,
+)
 from benchmarks.world.figures import most
 from benchmarks.world.hazards import MIXTURE, WORLDS, quiet_as, world
 from benchmarks.world.report import Goals
 from benchmarks.world.statements import Story, fault_ones, hazard_ones, quiet_ones, true_ones
+from benchmarks.world.unfitted import UNFITTED
 from monitor.detection.events.confidence import WEIGHTS
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
@@ -115,8 +125,7 @@ def fitted(found: Sequence[Found]) -> Weights:
                 replace(story, weight=story.weight / len(found))
                 for kind in found
                 for story in kind.stories
-            ],
-            each_round=True,
+            ]
         )
     )
 
@@ -132,7 +141,7 @@ def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:
     pooled = [
         replace(story, weight=story.weight / len(found)) for each in found for story in each.stories
     ]
-    every = score(counted(pooled), by, RISEN)
+    every = score(figures(pooled, by), by, RISEN)
     print(
         f"\nAll worlds, likely and confirmed events, each statement once: calibration error "
         f"{every.error:.3f}, Brier {every.brier:.3f}\n  {'a year':>10}{'stated':>9}{'true':>9}"
@@ -162,7 +171,7 @@ def stated_by_kind(found: Sequence[Found], by: Weights) -> dict[str, tuple[int, 
 def _told(world: Found, goals: Goals, by: Weights) -> None:
     true, false, trues, falses = world.stated(by)
     share = true / max(1e-9, true + false)
-    error = score(counted(world.stories), by, RISEN).error
+    error = score(figures(world.stories, by), by, RISEN).error
     pages, bound = world.false_pages(by)
     blocks = sum(story.weight for story in world.stories if story.cause == BLOCK)
     print(
@@ -192,4 +201,5 @@ def _told(world: Found, goals: Goals, by: Weights) -> None:
         )
 
 
-NAMES = tuple(WORLDS)
+FITTED = tuple(WORLDS)
+NAMES = (*FITTED, *UNFITTED)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from benchmarks.world.calibration import chance, counted, score, sure, weights
+from benchmarks.world.calibration import chance, counted, figures, score, sure, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
 from benchmarks.world.statements import Said, Story
 from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, MOST, TERMS, WEIGHTS
@@ -40,10 +40,8 @@ def test_the_regression_is_calibrated_on_what_it_was_fitted_to() -> None:
     rng = random.Random(1)
     numbers: dict[tuple[Said, bool], float] = {}
     for _ in range(4000):
-        what = said(held_path=rng.randrange(12), networks=rng.randrange(2))
-        logit = (
-            -2 + 0.2 * what[1][TERMS.index("held_path")] + 1.5 * what[1][TERMS.index("networks")]
-        )
+        what = said(three=rng.randrange(2), networks=rng.randrange(2))
+        logit = -2 + 1.0 * what[1][TERMS.index("three")] + 1.5 * what[1][TERMS.index("networks")]
         key = what, rng.random() < 1 / (1 + math.exp(-logit))
         numbers[key] = numbers.get(key, 0) + 1
     found = score(numbers, weights(numbers))
@@ -85,5 +83,13 @@ def test_an_event_counts_once_when_it_is_first_sure() -> None:
     assert (found.true, found.trues, found.false, found.falses) == (1.0, 2, 0.25, 1)
     assert found.share == pytest.approx(0.8)
     assert found.causes == {"peering": (0.25, 1)}
-    assert counted(stories)[likely, False] == 0.25
-    assert counted(stories, each_round=True)[likely, False] == 0.75
+    assert counted(stories)[likely, False] == 0.75
+
+
+def test_a_statement_is_a_figure_and_not_the_terms_that_it_is_made_of() -> None:
+    by = {Tier.CONFIRMED: (0, *(1000 * (name == "path") for name in TERMS))}
+    bare, path, dense = said(), said(path=1), said(path=1, dense=1)
+    story = Story(
+        0.5, "block", [(bare, True, 3), (path, True, 1), (dense, True, 9), (dense, False, 2)]
+    )
+    assert figures([story, story], by) == {(bare, True): 1, (path, True): 1, (dense, False): 1}

@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.world.faults import HOUR_MS, Spell
-from benchmarks.world.hazards import WORLDS, Hazard, Reach, hazard, world
+from benchmarks.world.hazard import Hazard, Reach, hazard
+from benchmarks.world.hazards import WORLDS, world
 from benchmarks.world.rates import BLOCKING, MINUTE_MS
 from benchmarks.world.scene import START, Scene
 from benchmarks.world.statements import kind_of, plan
+from benchmarks.world.unfitted import UNFITTED
 from benchmarks.world.vantages import Person, populate, settled
 from benchmarks.world.verdicts import Look, Signs
 from monitor.detection.model import Fact, State, Technique
@@ -37,7 +39,7 @@ def day_under(fault: Hazard) -> list[Fact]:
     return [fact for n in range(scene.rounds) for fact in scene.facts(n, rng, more=(spell,))]
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", [*WORLDS, *UNFITTED])
 def test_a_world_is_drawn_from_its_seed(name: str) -> None:
     assert world(name, 4) == world(name, 4)
     assert world(name, 4) != world(name, 5)
@@ -60,6 +62,36 @@ def test_a_hazard_befalls_a_network_a_country_or_some_vantages_of_a_network() ->
     assert all(2 <= len(s.whom) <= 3 for s in some)
     assert any(s.whom < network for s in some for network in networks)
     assert ALWAYS.often(PEOPLE) == 2 * replace(ALWAYS, reach=Reach.COUNTRY).often(PEOPLE)
+
+
+def test_a_scattered_one_befalls_a_third_of_the_vantages_in_whichever_networks() -> None:
+    scattered = replace(ALWAYS, reach=Reach.SCATTERED)
+    drawn = [spell.whom for spell in spells(scattered)]
+    assert {len(whom) for whom in drawn} == {2}
+    assert set().union(*drawn) == {person.index for person in PEOPLE}
+    assert scattered.often(PEOPLE) == 1.0
+
+
+def test_one_that_spreads_reaches_the_networks_one_after_the_other() -> None:
+    spreading = replace(ALWAYS, reach=Reach.COUNTRY, spread_minutes=60.0)
+    rng, later = random.Random(2), []
+    for _ in range(100):
+        first, second = spreading.spells(PEOPLE, START, rng)
+        assert first.start == START
+        assert first.whom | second.whom == {person.index for person in PEOPLE}
+        assert not first.whom & second.whom
+        assert second.end - second.start == first.end - first.start
+        later.append((second.start - START) / MINUTE_MS)
+    assert 0 <= min(later) < 10 < 50 < max(later) <= 60
+    assert len(replace(spreading, spread_minutes=0.0).spells(PEOPLE, START, rng)) == 1
+
+
+def test_one_of_the_line_concerns_other_hosts_as_well() -> None:
+    states = {fact.verdict.state for fact in day_under(replace(ALWAYS, hosts=1.0))}
+    assert states == {State.VANTAGE_OFFLINE}
+    partly = day_under(replace(ALWAYS, hosts=1.0, fails=(0.3, 0.3)))
+    assert 0.8 < statistics.mean(fact.others_passed for fact in partly) / 5 / 0.7 < 1.2
+    assert all(fact.others_passed == 5 for fact in day_under(ALWAYS))
 
 
 def test_an_overload_fails_in_its_hours_of_the_day_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from benchmarks.world.calibration import counted
+from benchmarks.world.calibration import counted, figures
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, Trouble
 from benchmarks.world.scene import START, Scene
 from benchmarks.world.statements import (
@@ -17,7 +17,7 @@ from benchmarks.world.statements import (
     true_ones,
 )
 from benchmarks.world.vantages import settled
-from monitor.detection.events.confidence import TERMS
+from monitor.detection.events.confidence import TERMS, WEIGHTS
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
 from tests.benchmarks.test_world import CALM
@@ -48,10 +48,10 @@ def test_local_troubles_go_on_in_the_worlds_without_faults_of_networks() -> None
 
 def test_a_block_is_said_truly_while_it_lasts_and_falsely_for_a_while_after() -> None:
     stories = true_ones(1, 2, Policy(), CALM, SHORT, (3,))
-    stands = counted(stories, each_round=True)
+    stands = counted(stories)
     rounds = {true: sum(n for (_, t), n in stands.items() if t is true) for true in (True, False)}
     assert rounds[True] > rounds[False] > 0
-    said = counted(stories)
+    said = figures(stories, WEIGHTS)
     assert any(tier is Tier.CONFIRMED and true for (tier, _), true in said)
     assert {len(values) for (_, values), _ in said} == {len(TERMS)}
     assert sum(said.values()) < sum(stands.values())

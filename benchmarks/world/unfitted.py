@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worlds that the weights of the confidence are never fitted to: situations that came to mind after
+the fit, so that they say what it is worth where nobody thought of them before.
+
+All rates and bounds are assumptions; no source counts how often these occur.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from benchmarks.world.hazard import CALM, DAY_MINUTES, Draw, Hazard, Reach, World, of
+from benchmarks.world.rates import BLOCKING
+from benchmarks.world.verdicts import Look
+
+
+def _moved_edges(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a service moves its edges",
+        rng.uniform(1.0, 4.0),
+        rng.choice((Look.SILENT, Look.RESET)),
+        # For as long as resolvers, and devices at home, keep the old addresses.
+        (rng.uniform(10, 120), 0.8),
+        fails=(0.3, 1.0),
+        reach=Reach.COUNTRY,
+        answers=0.2,
+        spread_minutes=rng.uniform(60, 360),
+    )
+
+
+def _resolver_operator(rng: random.Random) -> Hazard:
+    return Hazard(
+        "an operator of resolvers fails for one name",
+        rng.uniform(0.5, 3.0),
+        rng.choice((Look.SERVFAIL, Look.DENIED)),
+        (rng.uniform(20, 180), 1.0),
+        fails=(0.5, 1.0),
+        reach=Reach.SCATTERED,
+        shows=(("zoneless", rng.uniform(0.0, 0.3)), ("others", 0.95)),
+    )
+
+
+def _faulty_release(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a release of the probe is faulty",
+        rng.uniform(0.2, 1.0),
+        rng.choice((Look.SILENT, Look.RESET, Look.NAMED)),
+        (rng.uniform(300, 3000), 0.7),
+        longest=7 * DAY_MINUTES,
+        fails=(0.9, 1.0),
+        reach=Reach.SCATTERED,
+        answers=0.95,
+        # The volunteers' machines update themselves within hours of each other.
+        spread_minutes=rng.uniform(30, 720),
+    )
+
+
+def _ports_of_a_nat(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a carrier's NAT has no ports left",
+        rng.uniform(0.5, 3.0),
+        Look.SILENT,
+        (5 * DAY_MINUTES, 0.5),
+        longest=14 * DAY_MINUTES,
+        fails=(0.2, 0.6),
+        hours=(18, 24),
+        answers=1.0,
+        hosts=1.0,
+    )
+
+
+def _closed_port(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a service closes an old port",
+        rng.uniform(0.2, 1.0),
+        rng.choice((Look.SILENT, Look.RESET)),
+        # For ever; after a day nothing new is said.
+        (DAY_MINUTES, 0.0),
+        fails=(0.97, 1.0),
+        reach=Reach.COUNTRY,
+        # Open for other countries still, or shut for the controls as well.
+        answers=0.7,
+        spread_minutes=rng.choice((0.0, rng.uniform(5, 240))),
+    )
+
+
+def _power_cut(rng: random.Random) -> Hazard:
+    return Hazard(
+        "a power cut in a city",
+        rng.uniform(1.0, 6.0),
+        Look.SILENT,
+        (rng.uniform(30, 240), 0.8),
+        fails=(0.8, 1.0),
+        reach=Reach.SCATTERED,
+        answers=1.0,
+        hosts=1.0,
+    )
+
+
+def _by_plan(rng: random.Random) -> World:
+    """Blocks of subscribers to some plans, and faults that concern some lines as well."""
+    some = Hazard(
+        "a fault of some lines to the service",
+        rng.uniform(0.5, 3.0),
+        Look.SILENT,
+        (rng.uniform(20, 120), 1.0),
+        reach=Reach.SOME,
+        answers=0.95,
+    )
+    return World(CALM, (some,), blocks=replace(BLOCKING, patchy=1.0, behind=rng.uniform(0.3, 0.7)))
+
+
+UNFITTED: dict[str, Draw] = {
+    "edges of a service move": of(_moved_edges),
+    "an operator of resolvers": of(_resolver_operator),
+    "a faulty release of the probe": of(_faulty_release),
+    "a NAT without ports": of(_ports_of_a_nat),
+    "an old port is closed": of(_closed_port),
+    "power cuts": of(_power_cut),
+    "blocks by subscriber plan": _by_plan,
+}
