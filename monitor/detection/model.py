@@ -391,6 +391,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     technique: str
     tier: Tier
     onset: int
+    half_onset: int = 0
+    """When half of the vantages that see it had begun to fail; 0 in events that do not tell."""
     agreeing: int
     """Voting vantages whose evidence reached the threshold."""
     voting: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from monitor.detection.events import confidence
-from monitor.detection.events.confidence import HELD_MOST, Term
+from monitor.detection.events.confidence import Term
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import Event, EventState
 from monitor.text.language import _
@@ -44,11 +44,7 @@ def terms_text(event: Event) -> list[tuple[str, str]]:
 def _term_text(event: Event, term: Term) -> str:
     if term.name == "tier":
         return _(TABLES["confidence_tiers"][event.tier])
-    if not term.name.startswith("held"):
-        return _(TABLES["confidence"][term.name])
-    minutes = term.value * 10
-    held = _(TABLES["confidence_held"][term.name], minutes=minutes)
-    return _("%(held)s, or more", held=held) if term.value == HELD_MOST else held
+    return _(TABLES["confidence"][term.name])
 
 
 def _odds_text(term: Term) -> str:

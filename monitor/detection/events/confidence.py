@@ -25,13 +25,11 @@ LEAST, MOST = 1, 995
 """Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
 DOUBTED_MOST = 890
 """Per mille, less than a page takes."""
-SILENT_LEAST = 6
-"""Tens of minutes in which nearly all of three vantages or more must have failed without a
-signature: most outages of a service's own servers end sooner."""
-HELD_MOST = 24
+SILENT_LEAST_MS = 3_600_000
+"""For so long nearly all of three vantages or more must have failed without a signature: most
+outages of a service's own servers end sooner. Longer proves no more."""
 DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
-_HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
     "tier": (-6199, -6058, -14034),
     "signature": (6562, 3652, 4014),
@@ -61,8 +59,8 @@ worlds, three of each.
 
 The terms: signatures (of one owner's vantages or of several owners'); whether a sign shows that the
 cause is not the service (`on_the_way`), whether other resolvers give a right address, and whether
-the addresses that fail answer elsewhere (`path`); for how long the tier has held with such answers,
-where nearly all of three vantages or more fail nearly always (`held_path`: see `most_sure`);
+the addresses that fail answer elsewhere (`path`), and for an hour already, where nearly all of
+three vantages or more fail nearly always (`held_path`: see `most_sure`);
 whether several networks are concerned, and silent in this way (`silent_networks`); how many
 vantages agree; whether most of those that saw it reach the service again (`clearing`); whether a
 gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well; whether
@@ -85,7 +83,7 @@ class Term(msgspec.Struct, frozen=True):
     name: str
     """One of TERMS, or `tier`."""
     value: int
-    """0 or 1; tens of minutes for terms that begin with `held`."""
+    """0 or 1."""
     logits: int
     """What it adds, milli-logits: about 2300 multiply the odds by ten."""
 
@@ -107,7 +105,7 @@ def most_sure(tier: Tier, terms: Sequence[int]) -> int:
     silence in its first hour."""
     value = dict(zip(TERMS, terms, strict=True))
     signed = value["signature"] or value["signatures"] or value["on_the_way"]
-    early = not signed and value["held_path"] < SILENT_LEAST
+    early = not signed and not value["held_path"]
     doubted = tier is not Tier.CONFIRMED or value["doubted"] or early
     return DOUBTED_MOST if doubted else MOST
 
@@ -138,8 +136,8 @@ class _Properties(msgspec.Struct, frozen=True):
     """Vantages of one owner have signatures."""
     signatures: bool
     """Vantages of several owners have."""
-    held: int
-    """For how long its tier has held, tens of minutes."""
+    held: bool
+    """Its tier has held for an hour."""
     agree: int
     """Vantages that agree, in the network in which most do."""
     share: int
@@ -153,12 +151,14 @@ class _Properties(msgspec.Struct, frozen=True):
     """A sign shows that the cause is not the service."""
     others_answer: bool
     """Other resolvers give a right address."""
+    new: bool
+    """None of the owners who agree has been known for long."""
 
 
 def values(event: Event) -> tuple[int, ...]:
     """The value of each of TERMS."""
     known = _properties(event)
-    signatures, held = known.signatures, known.held
+    signatures = known.signatures
     signed = known.signature or signatures
     whole = known.agree >= 3 and known.share >= 800 and known.dense
     value = {
@@ -168,7 +168,7 @@ def values(event: Event) -> tuple[int, ...]:
         "on_the_way": known.on_the_way,
         "others_answer": known.others_answer,
         "path": known.path,
-        "held_path": held if not signed and known.path and whole else 0,
+        "held_path": known.held and not signed and known.path and whole,
         "networks": known.networks > 1,
         "networks_path": known.networks > 1 and known.path,
         "silent_networks": known.networks > 1 and known.path and whole and not signed,
@@ -181,7 +181,7 @@ def values(event: Event) -> tuple[int, ...]:
         "dense": known.dense,
         "others_fail": "others_fail" in event.against,
         "doubted": is_doubted(event),
-        "new_vantages": hypotheses.NEW_VANTAGES in event.against,
+        "new_vantages": known.new,
     }
     return tuple(int(value[term]) for term in TERMS)
 
@@ -195,7 +195,7 @@ def _properties(event: Event) -> _Properties:
         for evidence in surest
     ]
     votes = votes or [(event.agreeing, event.total)]
-    risen = {evidence.asn for evidence in event.networks if _tells_of_networks(evidence)}
+    risen = {network.asn for network in event.networks if hypotheses.tells_of_networks(network)}
     return _Properties(
         signature="untyped" not in event.against and not seen.signature,
         signatures=seen.signature,
@@ -207,20 +207,15 @@ def _properties(event: Event) -> _Properties:
         path=seen.path,
         on_the_way=seen.on_the_way,
         others_answer=seen.show(OTHERS),
+        new=not any(evidence.known_owners for evidence in surest),
     )
 
 
-def _tells_of_networks(evidence: NetworkEvidence) -> bool:
-    """Whether a network counts as one of several. A service that refuses refuses any number."""
-    refused = evidence.technique in hypotheses.REFUSALS and not evidence.signature
-    return evidence.tier is not Tier.UNCONFIRMED and not refused
-
-
-def _held(event: Event, best: Sequence[NetworkEvidence]) -> int:
-    """Tens of minutes (in the policy's time) from when it became `likely`, or was opened, to the
-    newest failure: time in which nobody fails is no evidence."""
+def _held(event: Event, best: Sequence[NetworkEvidence]) -> bool:
+    """Whether an hour (in the policy's time) has passed from when it became `likely`, or was
+    opened, to the newest failure: time in which nobody fails is no evidence."""
     rose = event.opened
     if event.tier is not Tier.UNCONFIRMED:
         rose = next((c.round for c in event.history if c.kind == "likely"), event.opened)
     newest = max((evidence.seen for evidence in best), default=0) or event.updated
-    return min(HELD_MOST, max(0, newest - rose) * event.pace // _HELD_UNIT_MS)
+    return (newest - rose) * event.pace >= SILENT_LEAST_MS

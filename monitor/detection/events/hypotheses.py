@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monitor.detection.events import contrasts
-from monitor.detection.model import Contrasts, Event, NetworkEvidence, Technique
+from monitor.detection.model import Contrasts, Event, NetworkEvidence, Technique, Tier
 
 NEW_VANTAGES = "new_vantages"
 PATH_UNKNOWN = "path_unknown"
@@ -47,10 +47,16 @@ REFUSALS = frozenset(
 
 
 class NetworksEvidence:
-    """The surest networks of an event, as the hypotheses see them."""
+    """The surest networks of an event, as the hypotheses see them. `risen`: all networks that make
+    it one of several."""
 
-    def __init__(self, networks: Sequence[NetworkEvidence], pace: int = 1) -> None:
-        self.networks, self.pace = networks, pace
+    def __init__(
+        self,
+        networks: Sequence[NetworkEvidence],
+        pace: int = 1,
+        risen: Sequence[NetworkEvidence] = (),
+    ) -> None:
+        self.networks, self.pace, self.risen = networks, pace, risen or networks
         self.contrasts: Contrasts = contrasts.together(each.contrasts for each in networks)
         self.signature = any(network.signature for network in networks)
 
@@ -89,7 +95,7 @@ class NetworksEvidence:
     @property
     def spread_ms(self) -> int:
         """Between the onsets of the first and the last network, in the policy's time."""
-        onsets = [each.onset for each in self.networks]
+        onsets = [network.half_onset or network.onset for network in self.risen]
         return (max(onsets) - min(onsets)) * self.pace
 
 
@@ -138,7 +144,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         lambda seen: (
             not seen.signature
             and not seen.on_the_way
-            and len(seen.networks) > 1
+            and len(seen.risen) > 1
             and seen.spread_ms <= AT_ONCE_MS
         ),
         "Several networks fall silent within minutes, as they do when servers for this region fail "
@@ -212,7 +218,14 @@ def surest_networks(event: Event) -> Sequence[NetworkEvidence]:
     return [network for network in event.networks if network.tier is event.tier]
 
 
+def tells_of_networks(network: NetworkEvidence) -> bool:
+    """Whether a network counts as one of several. A service that refuses refuses any number."""
+    refused = network.technique in REFUSALS and not network.signature
+    return network.tier is not Tier.UNCONFIRMED and not refused
+
+
 def fitting(event: Event) -> tuple[str, ...]:
     """The remarks of the hypotheses that fit the surest networks of an event."""
-    seen = NetworksEvidence(surest_networks(event), event.pace)
+    risen = [network for network in event.networks if tells_of_networks(network)]
+    seen = NetworksEvidence(surest_networks(event), event.pace, risen)
     return tuple(each.remark for each in HYPOTHESES if each.fits(seen))

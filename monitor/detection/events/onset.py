@@ -21,6 +21,9 @@ class Onset(msgspec.Struct, frozen=True):
     at: int
     earliest: int
     latest: int
+    half: int
+    """When half of them had begun to fail: a failure of one vantage's own, a little earlier, does
+    not move it."""
 
 
 def onset(
@@ -39,11 +42,12 @@ def onset(
             continue
         seen.append((left, held.befores[member] or max(0, left - interval)))
     if not seen:
-        return Onset(round, round, round)
+        return Onset(round, round, round, round)
     first = min(left for left, _ in seen)
     return Onset(
         at=first,
         # The latest success of those that failed first: the block cannot be older.
         earliest=min(first, max(before for left, before in seen if left == first)),
         latest=max(left for left, _ in seen),
+        half=sorted(left for left, _ in seen)[len(seen) // 2],
     )

@@ -160,13 +160,15 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         technique = cusum.technique_of(suspicion)
         techniques[technique] = techniques.get(technique, 0) + 1
     technique = max(techniques, key=lambda t: (techniques[t], cusum.depth(t), t))
+    began = onset_of([summary], round)
     return NetworkEvidence(
         asn=network.asn,
         target=network.target,
         layer=summary.strategy.shown_layer(layer, technique),
         technique=technique,
         tier=tier,
-        onset=onset_of([summary], round).at,
+        onset=began.at,
+        half_onset=began.half,
         agreeing=len(summary.tally.agreeing),
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.events import confidence
 from monitor.detection.events.confidence import (
     DOUBTED_MOST,
     LEAST,
@@ -245,14 +244,14 @@ def test_what_is_not_confirmed_is_never_sure(tier: Tier) -> None:
     assert sure(event(*networks, tier=tier, held=10_000)) <= DOUBTED_MOST
 
 
-def test_held_is_time_of_the_policy_and_bounded() -> None:
+def test_silence_holds_after_an_hour_of_the_policy_and_no_longer_says_more() -> None:
     place, untyped = TERMS.index("held_path"), {"against": ("untyped",)}
-    assert values(event(silent(), held=59, **untyped))[place] == 5
-    assert values(event(bare(), held=59, **untyped))[place] == 0
-    assert values(event(silent(), held=10_000, **untyped))[place] == confidence.HELD_MOST
-    assert values(event(silent(), held=1, pace=60, **untyped))[place] == 6
+    assert not values(event(silent(), held=59, **untyped))[place]
+    assert not values(event(bare(), held=10_000, **untyped))[place]
+    for held, pace in ((60, 1), (10_000, 1), (1, 60)):
+        assert values(event(silent(), held=held, pace=pace, **untyped))[place] == 1
     young = replace(event(silent(), held=0, **untyped), history=())
-    assert values(young)[place] == 6, "without a history it counts from the first alarm"
+    assert values(young)[place] == 1, "without a history it counts from the first alarm"
 
 
 @pytest.mark.parametrize("tier", Tier)

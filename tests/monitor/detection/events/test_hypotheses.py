@@ -97,6 +97,17 @@ def test_networks_that_fall_silent_together_may_miss_servers_of_their_region() -
     assert "everywhere_at_once" not in paced, "minutes are those of the policy"
 
 
+def test_one_vantage_that_failed_earlier_or_a_network_less_sure_makes_no_two_moments() -> None:
+    proven = SILENT | {"contrasts": PROVEN}
+    stray = network(**proven, onset=AT - 3 * AT_ONCE_MS, half_onset=AT)
+    assert fits(stray, network(asn=64502, **proven)) == {"everywhere_at_once"}
+    likely = network(asn=64502, **proven, tier=Tier.LIKELY)
+    assert fits(network(**proven), likely) == {"everywhere_at_once"}, "it counts as a second one"
+    assert not fits(network(**proven), replace(likely, tier=Tier.UNCONFIRMED))
+    refused = replace(likely, technique="tcp.reset")
+    assert not fits(network(**proven), refused), "a service refuses any number of networks"
+
+
 def test_hours_of_a_denial_are_those_of_the_policy() -> None:
     lasting = network(**DENIED, seen=AT + LONGEST_DENIAL_MS // 60)
     assert "old_denial" in fitting(event(lasting))

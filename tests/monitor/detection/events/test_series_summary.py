@@ -104,7 +104,7 @@ def test_extent_does_not_flap_over_a_mixture() -> None:
 def test_onset_over_all_vantages() -> None:
     here = world()
     first = START + 3 * INTERVAL
-    assert onset_of(seen(here), here.state.round) == Onset(first, first - INTERVAL, first)
+    assert onset_of(seen(here), here.state.round) == Onset(first, first - INTERVAL, first, first)
 
 
 def test_counts_and_witnesses_go_on_from_the_past() -> None:

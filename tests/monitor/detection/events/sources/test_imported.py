@@ -21,7 +21,7 @@ from tests.monitor.detection.worlds import POLICY, START, Vantage, blocked, fact
 
 IMPORTED = ImportedStrategy()
 HOUR = 3_600_000
-EARLIER = Onset(30, 29, 31)
+EARLIER = Onset(30, 29, 31, 30)
 
 
 def held(*sums: int) -> list[Suspicion]:
