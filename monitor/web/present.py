@@ -202,6 +202,11 @@ class PresentReader:
                 async with self._database.reading() as connection:
                     await self._refresh(connection)
 
+    def last_read(self) -> Present:
+        """The present as it was last read. Whoever has a transaction takes this one: to wait for
+        another with it in hand, while others wait for theirs, could last for ever."""
+        return self._present
+
     def revision(self) -> int:
         """That of the present as it was last read."""
         return self._present.revision

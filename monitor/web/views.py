@@ -69,7 +69,7 @@ async def window(site: Site, connection: ReadTransaction, service: str | None) -
     now = site.clock()
     span = strips.longest(site.policy)
     oldest, newest = await judged_rounds(connection, service, now - span, now)
-    large = len((await site.present.get()).vantages) > LARGE_FLEET
+    large = len(site.present.last_read().vantages) > LARGE_FLEET
     interval = site.interval_ms
     return strips.window(now, oldest, newest, site.policy, interval, large=large)
 
@@ -89,7 +89,7 @@ async def drawn_window(
         return await window(site, connection, service)
     now, chosen = site.clock(), span.window
     if fine and (exact := span.fine_window) is not None:
-        large = len((await site.present.get()).vantages) > LARGE_FLEET
+        large = len(site.present.last_read().vantages) > LARGE_FLEET
         first, _newest = await judged_rounds(connection, service, exact.since, exact.until)
         # Of a large fleet they are too many, and of old rounds there are only sums.
         chosen = chosen if large or first is None else exact

@@ -258,13 +258,13 @@ async def services(request: web.Request) -> web.Response:
 
 
 async def countries(request: web.Request) -> web.Response:
-    """Every country with a vantage: vantages, networks, open events."""
+    """Every country with a vantage or an open event: vantages, networks, open events."""
     present = await present_of(request)
     return _places(request, "countries", present, lambda country, _: (country,))
 
 
 async def networks(request: web.Request) -> web.Response:
-    """Every network with a vantage, and its condition."""
+    """Every network with a vantage or an open event, and its condition."""
     site = site_of(request)
     present = await present_of(request)
     conditions = await network_conditions(site, present)
@@ -290,6 +290,10 @@ def _places(
             and wanted.asn in (None, probe.asn)
         ):
             places[key(probe.country, probe.asn)].append((probe, status))
+    for event in opened:
+        for asn in event.asns:
+            if wanted.asn in (None, asn):
+                places.setdefault(key(event.country, asn), [])
     rows = []
     for place, members in sorted(places.items()):
         online = sum(status == "online" for _, status in members)

@@ -181,7 +181,7 @@ def test_a_collector_that_cannot_work_is_reported(tmp_path: Path) -> None:
     firing(
         tmp_path,
         up()
-        | {connected: steps((0, 1), (90, 0)), left: "0x120 5x700"}
+        | {connected: steps((0, 1), (30, 0)), left: "0x120 5x700"}
         | {'up{job="reachwatch-parts",instance="c"}': steps((0, 1), (90, 0))},
         {
             29: {"CollectorDisconnected": []},

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether everything that the monitor says of one moment agrees: `./scripts/bench agreement`."""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what was heard of a monitor over a time. Pure.
+
+**The same moment.** Every answer names the moment that it is of: how often something had been
+concluded until then (`Reachwatch-Conclusions`, and `conclusions` over MQTT). What the list of
+events of the API said of that number is what all others of that number must say. Of a number of
+which the list was not asked, what it said before and after is known: each claim must be that of
+one of the two, and what both say must be said.
+
+**The refresh.** A moment may be older than the newest that anybody had named when the question was
+asked, by the refresh that the documents state and no more: an answer of the web server by CACHE
+divided by the pace, the state of an event over MQTT by MQTT. A busy machine needs time to make an
+answer, which is not the refresh: the time that the answer took is added, and SLACK for what is on
+its way.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from benchmarks.agreeing.claims import Claims, Events, Source
+
+CACHE_SECONDS, MQTT_SECONDS = 10.0, 2.0
+SLACK_SECONDS = 1.0
+STATE = ("id", "state", "tier", "technique", "extent", "targets", "asns", "control")
+"""What is sent at once over MQTT when it changes."""
+MISSING = "nothing"
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What the list of events of the API said."""
+
+    moment: int
+    at: float
+    """When it was known, monotonic seconds."""
+    events: Events
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """One answer."""
+
+    source: Source
+    moment: int
+    asked: float
+    """Monotonic seconds."""
+    answered: float
+    claims: Claims
+
+
+class Retained(msgspec.Struct, frozen=True):
+    """What the broker retained of each service and country, read at a time."""
+
+    at: float
+    bodies: dict[str, dict[str, Any]]
+    """By topic."""
+    live: dict[str, dict[str, Any]]
+    """What a subscriber that was there all the time heard last."""
+
+
+class Findings(msgspec.Struct):
+    """What a comparison found."""
+
+    contradictions: list[str] = msgspec.field(default_factory=list)
+    same: Counter[str] = msgspec.field(default_factory=Counter)
+    """Answers compared with the list of the same moment, by the first word of the source."""
+    between: Counter[str] = msgspec.field(default_factory=Counter)
+    oldest: dict[str, float] = msgspec.field(default_factory=dict)
+    """Greatest age of a moment in seconds, by the same word."""
+
+
+class Comparison:
+    """Compares answers with what the list said. `pace` divides the stated refreshes."""
+
+    def __init__(self, references: Sequence[Reference], pace: int) -> None:
+        ordered = sorted(references, key=lambda reference: (reference.moment, reference.at))
+        self._moments = [reference.moment for reference in ordered]
+        self._ordered, self._pace = ordered, pace
+        self.findings = Findings()
+        self._known = self._first_known()
+
+    def _first_known(self) -> tuple[list[float], list[int]]:
+        """(times, newest moment known at each of them), both ascending."""
+        times, newest = [], []
+        for reference in sorted(self._ordered, key=lambda reference: reference.at):
+            if not newest or reference.moment > newest[-1]:
+                times.append(reference.at)
+                newest.append(reference.moment)
+        return times, newest
+
+    def newest_at(self, at: float) -> int:
+        """The newest moment that was known at a time; 0 for none."""
+        place = bisect.bisect_right(self._known[0], at)
+        return self._known[1][place - 1] if place else 0
+
+    def around(self, moment: int) -> tuple[Events, Events, bool] | None:
+        """What the list said at a moment, or before and after it, and whether it is the same;
+        None where one of them is not known."""
+        left = bisect.bisect_left(self._moments, moment)
+        if left < len(self._moments) and self._moments[left] == moment:
+            return self._ordered[left].events, self._ordered[left].events, True
+        if 0 < left < len(self._moments):
+            return self._ordered[left - 1].events, self._ordered[left].events, False
+        return None
+
+    def references(self) -> None:
+        """The list itself says one thing of one moment."""
+        by_moment: dict[int, Reference] = {}
+        for reference in self._ordered:
+            first = by_moment.setdefault(reference.moment, reference)
+            if first.events != reference.events:
+                self._contradict("the list", reference.moment, "events", first, reference)
+
+    def answer(self, heard: Heard) -> None:
+        """One answer of the web server."""
+        kind = heard.source.name.split()[0]
+        self._age(kind, heard.moment, heard.asked, CACHE_SECONDS / self._pace, heard.answered)
+        if (known := self.around(heard.moment)) is None:
+            return
+        before, after, same = known
+        (self.findings.same if same else self.findings.between)[kind] += 1
+        expected = heard.source.expect(before), heard.source.expect(after)
+        for key in heard.claims.keys() | expected[0].keys() | expected[1].keys():
+            said = heard.claims.get(key, MISSING)
+            wanted = [claims.get(key, MISSING) for claims in expected]
+            if said not in wanted:
+                self._contradict(heard.source.name, heard.moment, "/".join(key), said, wanted)
+
+    def retained(self, read: Retained) -> None:
+        """What the broker retained at a time."""
+        if read.bodies != read.live:
+            topics = [t for t in read.bodies | read.live if read.bodies.get(t) != read.live.get(t)]
+            self._contradict("live topics", 0, topics[0], read.live, read.bodies)
+        moment = self.newest_at(read.at - MQTT_SECONDS - SLACK_SECONDS)
+        if not moment or (now := self.around(self.newest_at(read.at))) is None:
+            return
+        self.findings.same["retained"] += 1
+        # Whatever state was that of any moment since then may be the one that is retained.
+        since = bisect.bisect_left(self._moments, moment)
+        until = bisect.bisect_right(self._moments, self.newest_at(read.at + SLACK_SECONDS))
+        recent = [reference.events for reference in self._ordered[since:until]]
+        for event in now[0].values():
+            if event["state"] not in ("open", "clearing"):
+                continue
+            topic = f"reachwatch/v1/events/{event['service']}/{event['country']}"
+            body = read.bodies.get(topic, {})
+            said = {name: body.get(name, MISSING) for name in STATE}
+            possible = [
+                {name: events[id][name] for name in STATE} for events in recent for id in events
+            ]
+            known_long = all(event["id"] in events for events in recent)
+            if said not in possible and (body or known_long):
+                self._contradict("retained", moment, topic, said, possible[-1:])
+
+    def message(self, body: dict[str, Any], topic: str) -> None:
+        """One message over MQTT: every field is that of its moment."""
+        if not body or (known := self.around(body["conclusions"])) is None:
+            return
+        before, after, same = known
+        (self.findings.same if same else self.findings.between)["mqtt"] += 1
+        for name, value in body.items():
+            wanted = [events.get(body["id"], {}).get(name, MISSING) for events in (before, after)]
+            if name != "conclusions" and value not in wanted:
+                self._contradict("mqtt", body["conclusions"], f"{topic} {name}", value, wanted)
+
+    def _age(self, kind: str, moment: int, asked: float, refresh: float, answered: float) -> None:
+        """An answer is of no older moment than its refresh allows."""
+        took = answered - asked
+        place = bisect.bisect_right(self._known[1], moment)
+        if place < len(self._known[0]):  # from then on a newer one was known
+            age = asked - self._known[0][place]
+            self.findings.oldest[kind] = max(age, self.findings.oldest.get(kind, 0.0))
+        if moment < self.newest_at(asked - refresh - took - SLACK_SECONDS):
+            self._contradict(kind, moment, "age", moment, self.newest_at(asked))
+
+    def _contradict(self, who: str, moment: int, what: str, said: object, wanted: object) -> None:
+        line = f"{who} at {moment}: {what}: says {said!r}, not {wanted!r}"
+        self.findings.contradictions.append(line[:1000])
