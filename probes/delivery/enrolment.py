@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -171,17 +172,17 @@ def whoami(url: str) -> tuple[str, ...]:
     up country and network, and to remove them from measurements. No proxy is asked: the address
     would be its own. Network errors are not raised. Takes at most twice WHOAMI_SECONDS.
     """
-    found = (_seen(url, source) for source in ("0.0.0.0", "::"))
+    found = (_seen(url, family) for family in (socket.AF_INET, socket.AF_INET6))
     return tuple(dict.fromkeys(address for address in found if address))
 
 
-def _seen(url: str, source: str) -> str:
+def _seen(url: str, family: int) -> str:
     class Answer(msgspec.Struct):
         address: str
 
     try:
         status, answer = exchange(
-            url, "/api/v1/whoami", None, seconds=WHOAMI_SECONDS, source=source
+            url, "/api/v1/whoami", None, seconds=WHOAMI_SECONDS, family=family
         )
         address = msgspec.json.decode(answer, type=Answer).address if status == 200 else ""
         return str(ipaddress.ip_address(address)) if address else ""

@@ -2,24 +2,29 @@
 """One request to the monitor's web server, for enrolling, leaving and the like: directly, and
 through the volunteer's proxy where that does not reach the monitor.
 
-HTTP is the standard library's; its calls block, so they run outside the event loop.
+The calls block, so they run outside the event loop. The standard library's HTTP would cost a probe
+more than a megabyte of memory beside h11.
 """
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import ipaddress
 import ssl
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
-import certifi
+import h11
 import msgspec
 
-from probes.runtime.broker_url import Broker
+from probes.runtime.broker_url import WEB_PORTS, Broker
 from probes.runtime.dial import dial
+from probes.runtime.monitor_tls import monitor_tls
+from probes.runtime.options import authority
 from probes.runtime.private_authority import remedy
 from probes.runtime.proxy import Proxy
+from probes.runtime.traffic_meter import OpenSocket
 
 ANSWER_LIMIT = 65536
 SECONDS = 20.0
@@ -66,74 +71,92 @@ def exchange(
     body: dict[str, str] | None,
     *,
     seconds: float = SECONDS,
-    source: str = "",
+    family: int = 0,
     proxy: Proxy | None = None,
 ) -> tuple[int, bytes]:
     """POST JSON (GET without a body), and return status and body of the answer. Redirects are not
-    followed, because the body contains a secret. `source` is the local address: the wildcard of a
-    family restricts the connection to that family. Raises EnrolmentError."""
+    followed, because the body contains a secret. `family` restricts the connection to that of the
+    addresses, if it is not 0. Raises EnrolmentError."""
     scheme, host, port, base = _parts(url)
-    port = port or (443 if scheme == "https" else 80)
-    own = (source, 0) if source else None
-    connection: http.client.HTTPConnection | None = None
+    way = Broker(scheme=scheme, host=host, port=port or WEB_PORTS[scheme], proxy=proxy)
+    content = b"" if body is None else msgspec.json.encode(body)
     try:
-        if scheme == "https":
-            context = ssl.create_default_context()
-            context.load_verify_locations(certifi.where())
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=seconds, context=context, source_address=own
-            )
-        else:
-            context = None
-            connection = http.client.HTTPConnection(host, port, timeout=seconds, source_address=own)
-        if proxy is not None:
-            _go_through(proxy, connection, context, seconds)
-        connection.request(
-            "GET" if body is None else "POST",
-            base + path,
-            body=None if body is None else msgspec.json.encode(body),
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        request = h11.Request(
+            method="GET" if body is None else "POST",
+            target=base + path,
+            headers=[
+                ("Host", authority(host.encode("idna").decode(), port) if port else host),
+                ("Accept", "application/json"),
+                ("Connection", "close"),
+                *(() if body is None else _described(content)),
+            ],
         )
-        answer = connection.getresponse()
-        return answer.status, answer.read(ANSWER_LIMIT)
+        deadline = time.monotonic() + seconds
+        with contextlib.closing(_connected(way, family, seconds)) as sock:
+            return _asked(sock, request, content, deadline)
     except ssl.SSLCertVerificationError as error:
         advice = remedy(error) or "check this machine's clock, and ask your operator"
         raise NotReachedError(
             f"collector {host}: its certificate is not valid ({error.verify_message}): {advice}"
         ) from None
-    except (UnicodeError, http.client.InvalidURL):
+    except (UnicodeError, h11.LocalProtocolError):
         raise EnrolmentError(f"collector {host!r}: not a host name") from None
     except ssl.SSLError as error:
         raise NotReachedError(
             f"collector {host}: no TLS connection ({(error.reason or '').lower()}): something on "
             "the path may interfere; try again from another network, or ask your operator"
         ) from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, EOFError, h11.RemoteProtocolError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         through = f" through {proxy.name}" if proxy else ""
         raise NotReachedError(
-            f"collector {host} port {port}: cannot be reached{through} ({reason}): check the "
+            f"collector {host} port {way.port}: cannot be reached{through} ({reason}): check the "
             "connection and try again"
         ) from None
-    finally:
-        if connection is not None:
-            connection.close()
 
 
-def _go_through(
-    proxy: Proxy,
-    connection: http.client.HTTPConnection,
-    context: ssl.SSLContext | None,
-    seconds: float,
-) -> None:
-    """Let the proxy make a connection, with TLS in it if there is a context. Raises OSError."""
-    scheme, host = "http" if context is None else "https", connection.host
-    way = Broker(scheme=scheme, host=host, port=connection.port, proxy=proxy)
-    sock = dial(way, lambda _: None, seconds)
+def _described(content: bytes) -> tuple[tuple[str, str], ...]:
+    return ("Content-Type", "application/json"), ("Content-Length", str(len(content)))
+
+
+def _connected(way: Broker, family: int, seconds: float) -> OpenSocket:
+    """Raises OSError."""
+    sock = dial(way, lambda _: None, seconds, family)
     sock.settimeout(seconds)
-    connection.sock = sock
-    if context is not None:
-        connection.sock = context.wrap_socket(sock, server_hostname=host)
+    if not way.encrypted:
+        return sock
+    try:
+        return monitor_tls().wrap_socket(sock, server_hostname=way.host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _asked(
+    sock: OpenSocket, request: h11.Request, content: bytes, deadline: float
+) -> tuple[int, bytes]:
+    """Status and body of the answer. Raises OSError, EOFError and h11.RemoteProtocolError."""
+    protocol = h11.Connection(h11.CLIENT)
+    events = (request, h11.Data(data=content), h11.EndOfMessage())
+    sock.sendall(b"".join(protocol.send(event) or b"" for event in events))
+    status, body = 0, b""
+    while len(body) <= ANSWER_LIMIT:
+        match protocol.next_event():
+            case h11.NEED_DATA:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("no whole answer in time")
+                protocol.receive_data(sock.recv(16384))
+            case h11.Response() as answer:
+                status = answer.status_code
+            case h11.Data() as part:
+                body += part.data
+            case h11.EndOfMessage() | h11.PAUSED:
+                break
+            case h11.ConnectionClosed():
+                raise EOFError("the connection ended before the answer")
+            case _:
+                pass  # 1xx
+    return status, body[:ANSWER_LIMIT]
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:

@@ -14,21 +14,19 @@ our first datagram and the server's whole flight pass and drop only what we send
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import importlib.util
 import ipaddress
 import logging
 import re
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import certifi
 
 from probes.net.network import Datagrams
+from probes.runtime.unloaded import without
 from probes.wire.protocol import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -45,9 +43,9 @@ ALPN = PROTOCOLS["quic"].alpn
 """Offered when the catalogue says nothing: QUIC has no handshake without it (RFC 9001, 8.1)."""
 IDLE_SECONDS = 30.0
 """What browsers offer (Chrome 140, 2025-09)."""
-_UNUSED = ("service_identity", "OpenSSL.SSL")
-"""The library's own check of certificates, which is switched off, and another TLS: more than a
-megabyte of memory."""
+_OTHER_TLS = ("OpenSSL.SSL", "service_identity.pyopenssl")
+"""Besides the library's own check of certificates, which is switched off: more than a megabyte of
+memory."""
 _VERSIONS = {0x00000001: "v1", 0x6B3343CF: "v2"}  # RFC 9000, RFC 9369
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _CRYPTO_ERRORS = range(0x100, 0x200)
@@ -66,18 +64,6 @@ _UNSPECIFIED, _NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 1, 9, 10, 62, 64
 
 class QUICError(Exception):
     """The library raised at what the far side sent; the text names its error."""
-
-
-@contextlib.contextmanager
-def _without(*modules: str) -> Iterator[None]:
-    """Let what is loaded meanwhile find empty modules of these names, unless they are loaded."""
-    absent = [name for name in modules if name not in sys.modules]
-    sys.modules.update({name: ModuleType(name) for name in absent})
-    try:
-        yield
-    finally:
-        for name in absent:
-            del sys.modules[name]
 
 
 def available() -> bool:
@@ -103,7 +89,7 @@ class QUICClient:
     ) -> None:
         import ssl
 
-        with _without(*_UNUSED):
+        with without("service_identity", *_OTHER_TLS):
             from aioquic.quic.configuration import QuicConfiguration
             from aioquic.quic.connection import QuicConnection
 
@@ -289,9 +275,10 @@ def verify(presented: Sequence[crypto.X509], name: str, trust_pem: str = "") -> 
 def _wrong_name(leaf: crypto.X509, name: str) -> int:
     """0 when the certificate is for this name or address."""
     from cryptography import x509
-    from service_identity import CertificateError, VerificationError
-    from service_identity import cryptography as identity
 
+    with without(*_OTHER_TLS):
+        from service_identity import CertificateError, VerificationError
+        from service_identity import cryptography as identity
     try:
         ipaddress.ip_address(name)
     except ValueError:

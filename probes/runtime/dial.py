@@ -18,12 +18,15 @@ ADDRESS_SECONDS = 6.0
 """For one address: SYNs at 0, 1 and 3 s, and an answer to the last."""
 
 
-def dial(broker: Broker, spent: Callable[[int], None], seconds: float = SECONDS) -> socket.socket:
-    """Return the open connection. `spent` is told what failed attempts carried. Raises OSError."""
+def dial(
+    broker: Broker, spent: Callable[[int], None], seconds: float = SECONDS, family: int = 0
+) -> socket.socket:
+    """Return the open connection. `spent` is told what failed attempts carried; `family` restricts
+    the addresses, if it is not 0. Raises OSError."""
     deadline = time.monotonic() + seconds
     host = broker.address or broker.host
     if broker.proxy is None:
-        return _connected(host, broker.port, deadline, spent)
+        return _connected(host, broker.port, deadline, spent, family)
     sock = _connected(broker.proxy.host, broker.proxy.port, deadline, spent)
     try:
         open_tunnel(sock, broker.proxy, host, broker.port, deadline)
@@ -35,11 +38,13 @@ def dial(broker: Broker, spent: Callable[[int], None], seconds: float = SECONDS)
 
 
 def _connected(
-    host: str, port: int, deadline: float, spent: Callable[[int], None]
+    host: str, port: int, deadline: float, spent: Callable[[int], None], only: int = 0
 ) -> socket.socket:
     failed: OSError = TimeoutError("no address answered in time")
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for family, kind, protocol, _, address in found:
+        if only not in (0, family):
+            continue
         left = min(deadline - time.monotonic(), ADDRESS_SECONDS)
         if left <= 0:
             break

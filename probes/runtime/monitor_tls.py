@@ -22,7 +22,8 @@ class MonitorTLS(ssl.SSLContext):
     def __init__(self, protocol: int) -> None:
         """Trusts what the system and Mozilla trust. `protocol` is `ssl.PROTOCOL_TLS_CLIENT`."""
         self._sessions: dict[str, ssl.SSLSession] = {}
-        self.verify_flags |= ssl.create_default_context().verify_flags
+        # Those of any context of this Python; one for servers loads no roots for them.
+        self.verify_flags |= ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).verify_flags
         self.load_default_certs()
         self.load_verify_locations(certifi.where())
 

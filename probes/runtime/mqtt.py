@@ -17,7 +17,10 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import aiomqtt
+from probes.runtime.unloaded import without
+
+with without("urllib.request"):  # for proxies by PySocks: more than a megabyte of memory
+    import aiomqtt
 import msgspec
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties

@@ -3,6 +3,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from monitor.broker import certificates
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment
 from probes.delivery.monitor_request import EnrolmentError
+from probes.runtime.monitor_tls import monitor_tls
 from probes.wire.enrolment_token import EnrolmentToken
 from tests.monitor.broker.test_certificates import without_key_usage
 from tests.probes.runtime.test_mqtt import certificate
@@ -27,6 +29,13 @@ GIVEN = {
     "owner": "o-1",
     "later": "fields are ignored",
 }
+
+
+@pytest.fixture(autouse=True)
+def fresh_roots() -> Iterator[None]:
+    """Roots that a test names are not those of the next."""
+    yield
+    monitor_tls.cache_clear()
 
 
 def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
@@ -119,6 +128,7 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             enrolment.enrol(token, "x")
         # The machine's own store counts as well: SSL_CERT_FILE names it.
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        monitor_tls.cache_clear()
         assert enrolment.whoami(token.url) == ("192.0.2.9",)
         thread.join()
 
@@ -131,10 +141,11 @@ def test_a_certificate_that_python_3_13_refuses_is_named_with_its_remedy(
     server = certificates.issue(authority, ["localhost"]).server_context()
     (tmp_path / "ca.pem").write_text(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monitor_tls.cache_clear()
     lenient = ssl.create_default_context
 
-    def strict() -> ssl.SSLContext:
-        context = lenient()
+    def strict(purpose: ssl.Purpose) -> ssl.SSLContext:
+        context = lenient(purpose)
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         return context
 

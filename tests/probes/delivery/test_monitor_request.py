@@ -12,13 +12,16 @@ import pytest
 
 from probes.delivery import enrolment, monitor_request
 from probes.delivery.monitor_request import EnrolmentError
+from probes.runtime.monitor_tls import monitor_tls
 from probes.runtime.proxy import Proxy
 from probes.wire.enrolment_token import EnrolmentToken
-from tests.probes.delivery.test_enrolment import GIVEN
+from tests.probes.delivery.test_enrolment import GIVEN, fresh_roots
 from tests.probes.runtime.test_mqtt import certificate
 from tests.probes.runtime.test_proxy import microsocks, tinyproxy
 from tests.world.desk import desk
 from tests.world.ports import free_port
+
+__all__ = ["fresh_roots"]
 
 
 def test_what_others_can_read() -> None:
@@ -89,6 +92,7 @@ def test_what_a_proxy_carries_is_encrypted_for_the_monitor(
 ) -> None:
     certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    monitor_tls.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     with socket.create_server(("127.0.0.1", 0)) as listener:
