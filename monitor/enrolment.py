@@ -22,8 +22,11 @@ from typing import Annotated
 import msgspec
 
 from monitor.enrolment_limits import EnrolmentLimits
-from monitor.store.records import Probe, StoreUnavailableError, Token
+from monitor.signatures import proves_possession
+from monitor.store.records import Probe, ProbeKey, StoreUnavailableError, Token
 from monitor.store.registry import Registry
+from probes.wire.batch_signature import key_id
+from probes.wire.bounds import PublicKey, Signature
 from probes.wire.enrolment_token import EnrolmentToken, TokenError, encode_token, parse_token
 from probes.wire.measurement import Role
 
@@ -47,6 +50,8 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     role: str
     owner: str
+    key: str = ""
+    """Id of the key that it signs with; empty for none."""
 
 
 class EnrolmentRefusal(msgspec.Struct, frozen=True):
@@ -108,21 +113,36 @@ async def enrol(
     *,
     probe: str = "",
     seen: tuple[str, int] = ("", 0),
+    public_key: str = "",
 ) -> Enrolled | EnrolmentRefusal:
     """Use a token once and enrol a probe. `now` is Unix milliseconds.
 
     `probe` is its name (a demonstration uses the same names each time); the default is a random
     id. `seen` is the country and network that the request came from, ("", 0) when unknown.
+    `public_key` is the key that it signs with, empty for none.
     Every invalid token gets the same answer, so that nobody learns which ids exist.
     Raises StoreUnavailableError.
     """
     name = probe or f"p-{secrets.token_hex(8)}"
     mqtt_secret = secrets.token_urlsafe(32)
     record = Probe(id=name, owner="", role="", enrolled=now, seen_country=seen[0], seen_asn=seen[1])
-    used = await registry.enrol(token_id, _sha256(secret), record, hash_secret(mqtt_secret), now)
+    key = (
+        ProbeKey(probe=name, id=key_id(public_key), public_key=public_key, since=now)
+        if public_key
+        else None
+    )
+    hashed = hash_secret(mqtt_secret)
+    used = await registry.enrol(token_id, _sha256(secret), record, hashed, now, key)
     if used is None:
         return EnrolmentRefusal("the token is unknown, used up, expired or revoked")
-    return Enrolled(probe=name, user=name, secret=mqtt_secret, role=used.role, owner=used.owner)
+    return Enrolled(
+        probe=name,
+        user=name,
+        secret=mqtt_secret,
+        role=used.role,
+        owner=used.owner,
+        key=key.id if key is not None else "",
+    )
 
 
 async def operator_token(registry: Registry, text: str, now: int) -> str | None:
@@ -223,6 +243,8 @@ _ID = r"^[!-~]+\Z"
 class _EnrolBody(msgspec.Struct, frozen=True, kw_only=True):
     token_id: Annotated[str, msgspec.Meta(max_length=128, pattern=_ID)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    public_key: PublicKey | None = None
+    key_signature: Signature = ""
 
 
 class _LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,22 +263,29 @@ async def enrol_answer(
     limits: EnrolmentLimits | None = None,
     address: str = "",
 ) -> tuple[int, bytes]:
-    """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
+    """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in, and the key
+    that the probe signs with as "public_key" and "key_signature"; out come
     {"probe", "user", "secret", "broker": [URLs], "ways": [URLs], "role", "owner", "catalogue_key",
-    "country", "asn"} or {"error"}. What `limits` refuse to `address`
-    leaves the token unused. `catalogue_key` is the public key that signs catalogues, empty
-    for none; country and network are those of `seen`, for the volunteer to confirm."""
+    "country", "asn", "key"} or {"error"}. What `limits` refuse to `address` leaves the token
+    unused. `catalogue_key` is the public key that signs catalogues, empty for none; country and
+    network are those of `seen`, for the volunteer to confirm."""
     try:
         wanted = msgspec.json.decode(body, type=_EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return 400, _error(f"enrol: {error}")
     if not brokers:
         return 503, _error("enrol: no broker is configured here, ask the operator")
+    key = wanted.public_key or ""
+    if key and not proves_possession(wanted.token_id, key, wanted.key_signature):
+        return 400, _error("enrol: the key did not sign itself")
     try:
         owner = await registry.owner_of(wanted.token_id, _sha256(wanted.secret))
         if limits and owner is not None and (reason := limits.refusal(address, owner)):
             return 429, _error(reason)
-        match await enrol(registry, wanted.token_id, wanted.secret, now, seen=seen):
+        enrolment = await enrol(
+            registry, wanted.token_id, wanted.secret, now, seen=seen, public_key=key
+        )
+        match enrolment:
             case EnrolmentRefusal(reason):
                 return 403, _error(reason)
             case Enrolled() as enrolled:

@@ -115,7 +115,7 @@ def wipe(directory: Path, keep: str = "") -> None:
     """Remove everything that a probe wrote here except the file `keep`, and nothing else. Raises
     StateError."""
     names = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock",
-            "catalogue.signed", "ways.json",
+            "catalogue.signed", "ways.json", "signing.key",
             "reflector.pem", "reflector.key", PAUSED)  # fmt: skip
     try:
         for path in [*directory.iterdir()]:

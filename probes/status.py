@@ -44,6 +44,9 @@ OF_DELIVERY = (
     "unaccepted_ms",
     "unaccepted_reason",
     "failing_ways",
+    "key",
+    "unsigned",
+    "unverified",
 )
 """Fields that are the same in `probes.delivery.outbox.DeliveryStats`."""
 
@@ -88,6 +91,13 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """When that was."""
     unaccepted_reason: str = ""
     """Why, as in the monitor's quarantine."""
+    key: str = ""
+    """Id of the key that measurements are signed with; empty if they are not."""
+    unsigned: str = ""
+    """Why they are not."""
+    unverified: str = ""
+    """Why the monitor stores none of them, as it cannot verify their signatures; empty if it can.
+    """
     last_round_ms: int = 0
     """Its place among the rounds of all probes; it is measured up to an interval later."""
     measured_ms: int = 0
@@ -250,6 +260,8 @@ def notices(
     if status.unaccepted and now_ms - status.unaccepted_ms < _UNACCEPTED_MS:
         values = {"count": status.unaccepted, "reason": status.unaccepted_reason}
         lines.append(say(language, "is_unaccepted", **values))
+    if status.unverified:
+        lines.append(say(language, "is_unverified", reason=status.unverified))
     if status.flooded_ms and now_ms - status.flooded_ms < _UNACCEPTED_MS:
         lines.append(say(language, "is_flooded"))
     if status.no_certificates:

@@ -71,10 +71,11 @@ def test_probe_is_free_of_the_monitor_and_its_weight() -> None:
 
 def test_probe_loads_cryptography_only_when_it_is_needed() -> None:
     """It comes with the extras `quic` and `catalogue`, and no file loads it before the first
-    handshake, or the first catalogue of the monitor. Nor does
-    the MQTT client, which imports aioquic by way of dnspython, where that is installed: a probe's
-    installation does not have it."""
+    handshake, signature, or catalogue of the monitor. Nor does the MQTT client, which imports
+    aioquic by way of dnspython, where that is installed: a probe's installation does not have
+    it."""
     assert {found.split(":")[0] for found in offenders(inside("probes"), {"cryptography"})} == {
+        "probes/delivery/signing_key.py",
         "probes/net/quic.py",
         "probes/remote_catalogue.py",
     }
@@ -137,8 +138,9 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"paths", "logs", "seldom_log", "taken_port"},
         {"detection", "enrolment_limits", "listener"},
         {"store", "http_server"},
+        {"signatures"},
         {"enrolment", "interop", "metrics", "text"},
-        {"broker", "local"},
+        {"broker", "local", "probe_keys"},
         {"signed_catalogue", "available_store", "collector", "demo", "follow"},
         {"alerts", "detector", "web"},
         {"commands", "pipeline"},
@@ -146,7 +148,17 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "monitor/store": (
         {"records", "service_hours", "shard", "tables"},
         {"days", "engines", "migrations", "quarantine", "statements"},
-        {"batches", "bulk_insert", "delivery", "evidence", "followed", "lease", "notes", "retests"},
+        {
+            "arrival_chain",
+            "batches",
+            "bulk_insert",
+            "delivery",
+            "evidence",
+            "followed",
+            "lease",
+            "notes",
+            "retests",
+        },
         {"partitions", "registry", "rollup", "schema", "verdicts"},
         {"cells", "facts", "move"},
         {"conclusions"},

@@ -30,9 +30,11 @@ from monitor.collector.rates import DailyQuota, RateLimits
 from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.metrics.counters import Counters
 from monitor.seldom_log import SeldomLog
+from monitor.signatures import fault_of_batch
 from monitor.store.facts import FactStore
 from monitor.store.records import AdmittedBatch, Quarantined, Seen, StoreUnavailableError
 from monitor.store.registry import Registry
+from probes.wire.batch_signature import line_hashes
 from probes.wire.codec import Envelope, TooNewError, WireError, decode_status
 
 LOG = logging.getLogger("reachwatch.collector")
@@ -216,6 +218,8 @@ class BatchWriter:
                 arrived.probe,
             )
             return
+        if await self._is_unverified(arrived, unpacked, delay):
+            return
         before = len(group.quarantined)
         wrong_clock = await self._admit(group, arrived, unpacked)
         if wrong_clock is not None:
@@ -236,6 +240,23 @@ class BatchWriter:
             group.acks.append(
                 (arrived.probe, header.boot, header.sequence, delay, len(bad), reason)
             )
+
+    async def _is_unverified(
+        self, arrived: Received, unpacked: UnpackedBatch, delay: float
+    ) -> bool:
+        """Whether a batch is left to its probe, because it may be somebody else's."""
+        keys = await self._retry(lambda: self._probes.keys(arrived.probe))
+        header = unpacked.header
+        if not keys or header is None:
+            return False
+        fault = fault_of_batch(header, line_hashes(unpacked.lines), keys)
+        if fault is None:
+            return False
+        self._counters.unverified[fault] += 1
+        self._log.warning("a batch of %s is not stored: %s", arrived.probe, fault)
+        place = (arrived.probe, header.boot, header.sequence)
+        self._acknowledger.add(*place, delay, reason=fault, held=True)
+        return True
 
     def _refuse(self, group: _Group, arrived: Received) -> None:
         """Report a probe whose quota of the day is used up: one row and one line a day."""

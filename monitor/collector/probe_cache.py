@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from monitor.store.records import Probe, Seen
+from monitor.store.records import Probe, ProbeKey, Seen
 from monitor.store.registry import Registry
 
 KNOWN_SECONDS = 4.0
@@ -23,6 +23,7 @@ MAX_PROBES = 20_000
 class _Entry:
     def __init__(self, now: float) -> None:
         self.probe: Probe | None = None
+        self.keys: Sequence[ProbeKey] = ()
         self.asked: float | None = None
         self.seen: float | None = None
         self.targets: set[str] = set()
@@ -39,12 +40,21 @@ class ProbeCache:
 
     async def probe(self, id: str) -> Probe | None:
         """The registry's record, at most a few seconds old. Raises StoreUnavailableError."""
+        await self._refresh(id)
+        return self._entry(id).probe
+
+    async def keys(self, id: str) -> Sequence[ProbeKey]:
+        """The keys of a probe, as old as that. Raises StoreUnavailableError."""
+        await self._refresh(id)
+        return self._entry(id).keys
+
+    async def _refresh(self, id: str) -> None:
         entry, now = self._entry(id), self._clock()
         lasts = UNKNOWN_SECONDS if entry.probe is None else KNOWN_SECONDS
         if entry.asked is None or now - entry.asked >= lasts:
             entry.probe = await self._registry.probe(id)
+            entry.keys = await self._registry.keys(id) if entry.probe is not None else ()
             entry.asked = now
-        return entry.probe
 
     def targets(self, id: str) -> set[str]:
         """Targets that this probe measured today; the caller adds to it."""

@@ -17,12 +17,15 @@ from enum import StrEnum
 
 import msgspec
 
+from monitor.commands import audit_chain
 from monitor.commands.terminal import table
 from monitor.interop.forms import rfc3339
+from monitor.interop.published_chain import differences
 from monitor.paths import existing_database_url
 from monitor.store.database import StoreRefusedError, open_database
 from monitor.store.days import day_of
 from monitor.store.delivery import DeliveryOutcome
+from monitor.store.reading.arrival_chain import check_chain, list_chain
 from monitor.store.reading.deliveries import DatedRun, Deliveries, ProbeDeliveries, list_deliveries
 from monitor.store.records import StoreUnavailableError
 from probes.runtime.options import OptionError
@@ -85,25 +88,37 @@ class SpoolAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(given: argparse.Namespace) -> int:
-    """Print the audit of each spool; return 1 if anything is lost."""
+    """Print the audit of each spool, and of the days of arrival; return 1 if anything is lost or
+    was altered."""
     try:
         async with (
             await open_database(existing_database_url(given)) as database,
             database.reading() as connection,
         ):
             found = await list_deliveries(connection, given.probe)
+            parts = [] if given.probe else await check_chain(connection, day_of(given.since or 0))
+            days = await list_chain(connection) if given.chain else []
     except (StoreUnavailableError, StoreRefusedError) as error:
         raise OptionError(str(error)) from None
     if given.probe and not found.probes:
         raise OptionError(f"probe {given.probe}: not found")
     audits = audit(found, given.since or 0)
+    altered = audit_chain.faults(parts)
+    if given.chain:
+        altered += differences(days, audit_chain.read_published(given.chain))
     if given.json:
         for one in audits:
             print(json.dumps(_printed(one)))
+        for line in altered:
+            print(json.dumps({"altered": line}))
     else:
         print("\n".join(table([_HEADING, *map(_row, audits)])))
+        for line in altered:
+            print(line)
         print(summary(audits), file=sys.stderr)
-    return int(any(one.lost for one in audits))
+        if parts:
+            print(audit_chain.summary(parts), file=sys.stderr)
+    return int(bool(altered) or any(one.lost for one in audits))
 
 
 def audit(found: Deliveries, since: int = 0) -> list[SpoolAudit]:

@@ -61,6 +61,7 @@ _MODULES = {
     "explain": "monitor.commands.explain",
     "import": "monitor.interop.importing",
     "export": "monitor.interop.exporting",
+    "verify": "monitor.commands.verify",
     "fingerprints": "monitor.commands.fingerprints",
     "follow": "monitor.commands.follow",
 }

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import monitor
 from monitor.commands.broker_options import add_broker
 from monitor.commands.catalogue_options import add_catalogue
@@ -351,6 +353,13 @@ def _add_upkeep(top: Parser) -> None:
     revoke = probes.command("revoke", "revoke a probe, so that it can send no more measurements")
     _store(revoke)
     revoke.add_argument("id", metavar="ID", help="id of the probe, from `probes list`")
+    revoke_key = probes.command(
+        "revoke-key",
+        "revoke the key that a probe signs with, because it was lost or stolen; the probe stays "
+        "enrolled and may give another one",
+    )
+    _store(revoke_key)
+    revoke_key.add_argument("id", metavar="ID", help="id of the probe, from `probes list`")
     db = top.group("db", "maintain the database")
     _store(db.command("migrate", "bring the schema up to date"))
     size = db.command(
@@ -389,12 +398,23 @@ def _add_upkeep(top: Parser) -> None:
     audit = top.command(
         "audit",
         "show for each probe which measurements have arrived, and which of the others are still at "
-        "the probe, were dropped there, or are lost; exit with status 1 if any are lost",
+        "the probe, were dropped there, or are lost, and whether what arrived was altered since; "
+        "exit with status 1 if any are lost or a day was altered",
     )
     _store(audit)
     audit.option("--probe ID", "only this probe, from `probes list`")
     audit.option("--since T", "only gaps from this day (UTC) on, e.g. 2026-05-04", read=moment)
+    audit.option(
+        "--chain FILE",
+        "an answer of /api/v1/chain that was kept: also name the days that differ from it",
+        read=path,
+    )
     audit.option("--json", "print JSON Lines instead of a table")
+    verify = top.command(
+        "verify", "check that a probe signed a measurement, from the file of /m/ID/proof"
+    )
+    verify.add_argument("file", metavar="FILE", type=path, help="the answer of /m/ID/proof")
+    verify.option("--public-key HEX", "the key that it must be signed with", read=_public_key)
     archive = top.command(
         "archive", "write days of measurements to Parquet files (extra `parquet`)"
     )
@@ -410,6 +430,12 @@ def _add_upkeep(top: Parser) -> None:
     move = db.command("move", "copy everything into another, empty database")
     _store(move)
     move.option("--to URL", "SQLAlchemy URL of the empty database", required=True)
+
+
+def _public_key(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("must be 64 hex digits")
+    return text
 
 
 def _archive(parser: Parser) -> None:

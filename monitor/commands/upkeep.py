@@ -87,6 +87,9 @@ async def _with_database(given: argparse.Namespace) -> int:
             case "probes revoke":
                 if not await database.registry.revoke_probe(given.id, wall_clock()):
                     raise OptionError(f"probe {given.id}: not found")
+            case "probes revoke-key":
+                if not await database.registry.revoke_keys(given.id, wall_clock()):
+                    raise OptionError(f"probe {given.id}: has no key in use")
         return 0
 
 

@@ -30,6 +30,9 @@ class Counters:
         """Batches from the future by the clock of this machine alone: their probes keep them."""
         self.clock_wrong = 0
         """Batches of a probe whose clock is wrong: it keeps them."""
+        self.unverified: Counter[str] = Counter()
+        """Batches that cannot be verified as those of their probe, which keeps them; by
+        `SignatureFault`."""
         self.dropped = 0
         """Batches dropped unacknowledged because memory was full or the probe was far over its
         rate: their probes send them again."""

@@ -29,6 +29,7 @@ from monitor.metrics.families import (
     MetricFamily,
 )
 from monitor.metrics.lags import Backlog, Histogram
+from probes.wire.batch_signature import SignatureFault
 
 COLLECTED = MetricFamily(
     "reachwatch_collector_measurements_total",
@@ -46,7 +47,9 @@ UNACKNOWLEDGED = MetricFamily(
     "counter",
     "Batches that this collector left to their probes: no room or over the rate (dropped), over "
     "the quota of the day (over_quota), of a newer version (too_new), or from the future by the "
-    "clock of this machine alone (clock_behind), or of a probe whose clock is wrong (clock_wrong).",
+    "clock of this machine alone (clock_behind), of a probe whose clock is wrong (clock_wrong), or "
+    "not verified as that of a probe with a key: not signed (unsigned), with a key that is not its "
+    "own (unknown_key) or is revoked (revoked_key), or of other lines (wrong_signature).",
     ("reason",),
 )
 QUARANTINED = MetricFamily(
@@ -97,6 +100,7 @@ def collector_families(counters: Counters) -> Iterable[Metric]:
             (("too_new",), counters.too_new),
             (("clock_behind",), counters.clock_behind),
             (("clock_wrong",), counters.clock_wrong),
+            *(((fault,), counters.unverified[fault]) for fault in SignatureFault),
         ),
     )
     yield family(QUARANTINED, (((name,), n) for name, n in sorted(counters.quarantined.items())))

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored, StoredLine
-from monitor.store import bulk_insert, delivery, followed, quarantine
+from monitor.store import arrival_chain, bulk_insert, delivery, followed, quarantine
 from monitor.store.batches import (
     FIRST_ARRIVAL,
     DamagedBatchError,
@@ -117,6 +117,7 @@ class FactStore:
             known = await bulk_insert.insert_new(connection, incoming.rows, last)
             if kept := incoming.batch_rows(known):
                 await connection.execute(sa.insert(batch), kept)
+                await arrival_chain.extend(connection, kept)
                 await bulk_insert.set_last_arrival(connection, incoming.last)
                 rows = incoming.rows
                 if known:

@@ -155,6 +155,19 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return (self.seen_country not in ("", country)) or (self.seen_asn not in (0, asn))
 
 
+class ProbeKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that a probe signs its batches with, or did."""
+
+    probe: str
+    id: str
+    public_key: str
+    """Ed25519, hex."""
+    since: int
+    """When it was given to the monitor, Unix milliseconds."""
+    revoked: int | None = None
+    """When it was renewed or revoked."""
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """That a probe sent something, and what it said of itself; None where it said nothing."""
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.engines import Engines, reading, writing
-from monitor.store.records import Probe, Seen, Token
+from monitor.store.records import Probe, ProbeKey, Seen, Token
 from monitor.store.tables import probe as probe_table
+from monitor.store.tables import probe_key
 from monitor.store.tables import token as token_table
 from probes.wire.measurement import Role
 
 _TOKEN = [token_table.c[name] for name in Token.__struct_fields__]
+_KEY = [probe_key.c[name] for name in ProbeKey.__struct_fields__]
 _PROBE = [probe_table.c[name] for name in Probe.__struct_fields__]
 
 
@@ -65,11 +69,18 @@ class Registry:
             return (await connection.execute(query)).scalar()
 
     async def enrol(
-        self, token_id: str, secret_sha256: str, probe: Probe, secret_hash: str, now: int
+        self,
+        token_id: str,
+        secret_sha256: str,
+        probe: Probe,
+        secret_hash: str,
+        now: int,
+        key: ProbeKey | None = None,
     ) -> Token | None:
-        """Use the token once and store the probe with the hash of its MQTT secret, atomically; the
-        token's role and owner go to the probe. None when the token is unknown, wrong, used up,
-        expired or revoked, or when the probe's id is taken (the token is then not used)."""
+        """Use the token once and store the probe with the hash of its MQTT secret and its key,
+        atomically; the token's role and owner go to the probe. None when the token is unknown,
+        wrong, used up, expired or revoked, or when the probe's id is taken (the token is then not
+        used)."""
         use = (
             sa.update(token_table)
             .where(
@@ -95,6 +106,8 @@ class Registry:
                 )
                 values["vouched"] = (await connection.execute(known)).first() is not None
                 await connection.execute(sa.insert(probe_table), values)
+                if key is not None:
+                    await connection.execute(sa.insert(probe_key), msgspec.structs.asdict(key))
                 return used
         except sa.exc.IntegrityError:
             return None
@@ -112,6 +125,37 @@ class Registry:
             query = query.where(probe_table.c.id.in_(ids))
         async with reading(self._engines) as connection:
             return [_probe(row) for row in await connection.execute(query)]
+
+    async def keys(self, probe: str | None = None) -> Sequence[ProbeKey]:
+        """The keys of one probe or of all, those that are revoked too, the newest first."""
+        query = sa.select(*_KEY).order_by(probe_key.c.since.desc(), probe_key.c.id)
+        if probe is not None:
+            query = query.where(probe_key.c.probe == probe)
+        async with reading(self._engines) as connection:
+            return [ProbeKey(**row._mapping) for row in await connection.execute(query)]
+
+    async def replace_key(self, key: ProbeKey, replaced: Sequence[str]) -> None:
+        """Store a new key of a probe, and revoke those with these ids."""
+        async with writing(self._engines) as connection:
+            await self._revoke_keys(connection, key.probe, key.since, replaced)
+            await connection.execute(sa.insert(probe_key), msgspec.structs.asdict(key))
+
+    async def revoke_keys(self, probe: str, now: int) -> int:
+        """Revoke the keys of a probe. Return how many were in use."""
+        async with writing(self._engines) as connection:
+            return await self._revoke_keys(connection, probe, now)
+
+    async def _revoke_keys(
+        self, connection: AsyncConnection, probe: str, now: int, ids: Sequence[str] | None = None
+    ) -> int:
+        change = (
+            sa.update(probe_key)
+            .where(probe_key.c.probe == probe, probe_key.c.revoked.is_(None))
+            .values(revoked=now)
+        )
+        if ids is not None:
+            change = change.where(probe_key.c.id.in_(ids))
+        return (await connection.execute(change)).rowcount
 
     async def secret_hash(self, probe: str) -> str | None:
         """Hash of the MQTT secret of a probe that is not revoked."""

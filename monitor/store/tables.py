@@ -141,6 +141,19 @@ POSTGRESQL = (
 )
 """What PostgreSQL needs beside the tables."""
 
+arrival_chain = sa.Table(
+    "arrival_chain",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("round_day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first_arrival", sa.BigInteger, nullable=False),
+    sa.Column("last_arrival", sa.BigInteger, nullable=False),
+    sa.Column("batches", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+)
+"""Hashes over the batches that arrived on each day (`monitor.store.arrival_chain`), kept when a day
+is dropped. Both days are counted from 1970-01-01."""
+
 stored_day = sa.Table(
     "stored_day",
     metadata,
@@ -445,3 +458,14 @@ probe = sa.Table(
     sa.Column("seen_asn", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("vouched", sa.Boolean, nullable=False, server_default=sa.false()),
 )
+
+probe_key = sa.Table(
+    "probe_key",
+    metadata,
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("revoked", sa.BigInteger),
+)
+"""Keys that probes sign with, or did: what is stored can be verified for as long as it is kept."""

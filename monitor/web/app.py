@@ -68,10 +68,13 @@ def make_app(site: Site) -> web.Application:
         ("events/{id:[0-9a-f]{16}}", api.one_event),
         ("measurements/{id:[0-9a-f]{32}}", api.one_measurement),
         ("whoami", api.whoami),
+        ("chain", api.chain),
         ("openapi.json", openapi.document),
     ):
         router.add_get(f"/api/v1/{path}", api.checked(endpoint, openapi.parameters_of_one(path)))
+    router.add_get("/m/{id:[0-9a-f]{32}}/proof", api.proof)
     router.add_post("/api/v1/enrol", api.enrol_probe)
+    router.add_post("/api/v1/key", api.renew_key)
     router.add_post("/api/v1/leave", api.leave)
     router.add_post(https_delivery.BATCHES, delivery.batches)
     router.add_post(https_delivery.POLL, delivery.poll)

@@ -12,8 +12,9 @@ import probes
 from probes import state_directory
 from probes.cli import consent
 from probes.cli.terminal import say_waiting
-from probes.delivery import enrolment, monitor_request
+from probes.delivery import enrolment, monitor_request, signing_key
 from probes.delivery.monitor_ways import web_server
+from probes.delivery.signing_key import SigningKey, SigningKeyError
 from probes.log import Log
 from probes.runtime import private_authority
 from probes.wire.enrolment_token import parse_token
@@ -38,7 +39,10 @@ def join(chosen: Namespace, log: Log) -> int:
     _ask_consent(chosen)
     enrolment.require_room(chosen.state)
     say_waiting("asking the monitor for credentials")
-    enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}", chosen.proxy)
+    key = _new_key()
+    enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}", chosen.proxy, key)
+    if key is not None and enrolled.key == key.id:
+        key.save(chosen.state)
     enrolment.save(chosen.state, enrolled)
     country, asn = enrolled.country or "CC", enrolled.asn or "N"
     told = "where this machine is"
@@ -48,6 +52,31 @@ def join(chosen: Namespace, log: Log) -> int:
         f"enrolled as {enrolled.probe} ({enrolled.role}); "
         f"next: reachprobe run --country {country} --asn {asn} ({told})"
     )
+    return 0
+
+
+def _new_key() -> SigningKey | None:
+    """A key for this probe's signatures; None, and a line that says why, where none can be made."""
+    try:
+        return signing_key.make()
+    except SigningKeyError as error:
+        print(f"reachprobe: measurements will not be signed: {error}", file=sys.stderr)
+        return None
+
+
+def key(chosen: Namespace, log: Log) -> int:
+    """Print the public key of this probe, or give the monitor another one."""
+    enrolled = enrolment.load(chosen.state)
+    if enrolled is None:
+        raise monitor_request.EnrolmentError(f"{chosen.state}: not enrolled")
+    if chosen.renew:
+        say_waiting("giving the monitor a new key")
+        enrolled = enrolment.renew_key(chosen.state, enrolled, chosen.proxy)
+    held = signing_key.load(chosen.state)
+    if held is None or held.id != enrolled.key:
+        print("measurements are not signed: `reachprobe key --renew` makes a key")
+        return 1
+    print(held.public)
     return 0
 
 

@@ -27,6 +27,7 @@ from probes.cli.stdout_report import discard_stdout
 from probes.cli.terminal import open_missing_streams, say_waiting, volunteers_language
 from probes.delivery import enrolment
 from probes.delivery.monitor_request import EnrolmentError
+from probes.delivery.signing_key import SigningKeyError
 from probes.delivery.sqlite_file import DiskError
 from probes.local_http import AddressError
 from probes.log import Log, LogHandler, printable
@@ -49,6 +50,7 @@ _REFUSALS = (
     ResolverError,
     consent.ConsentError,
     EnrolmentError,
+    SigningKeyError,
     TokenError,
     state_directory.StateError,
     GeoError,
@@ -244,6 +246,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace, Log], int]] = {
     "payload": _payload,
     "consent": _consent,
     "geo update": _geo_update,
+    "key": enrolling.key,
     "leave": enrolling.leave,
     "pause": _pause,
     "resume": _resume,

@@ -76,6 +76,8 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     leave = command("leave", "revoke this probe's credentials and delete its state", _proxy)
     leave.option("--force", "delete the credentials even when they cannot be revoked now")
+    key = command("key", "print the key that this probe's measurements are signed with", _proxy)
+    key.option("--renew", "make a new key first, and give it to the monitor")
     command("pause", "stop measuring until `resume`; the probe stays enrolled")
     command("resume", "measure again after `pause`")
     _reflector(

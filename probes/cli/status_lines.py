@@ -73,6 +73,7 @@ def facts(
         ),
         "lost": tell("losses", dropped=s.dropped, untaken=s.untaken, damaged=s.quarantined),
         "traffic": tell("of_budget", traffic=traffic, budget=budget) if s.budget_bytes else traffic,
+        "signed": s.key or tell("is_unsigned", reason=s.unsigned or "-"),
         "consent": tell("agreed_on", hash=agreed.hash, day=f"{agreed.agreed:%Y-%m-%d}")
         if agreed
         else tell("nothing"),

@@ -27,6 +27,7 @@ from probes.daemon.status_keeper import keeper_of_last_run
 from probes.daemon.steady_spool import SteadySpool
 from probes.daemon.traffic_account import TrafficAccount
 from probes.delivery import enrolment
+from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.broker_client import Access, BrokerClient
 from probes.delivery.broker_session import DaemonSide
 from probes.delivery.monitor_ways import MonitorWays
@@ -68,7 +69,8 @@ class Agent:
         self._location = _location_tracker(config, setup, log, lambda v: self._runner.locate(v))
         profile = Profile(setup.catalogue, setup.probe, config.full)
         budget = TrafficBudget(config.budget_bytes, profile, config.interval_ms)
-        outbox = Outbox(spool, boot, now_ms=now_ms, rng=rng, log=log)
+        signer = BatchSigner(config.directory, log)
+        outbox = Outbox(spool, boot, now_ms=now_ms, rng=rng, log=log, signer=signer)
         self._stats = outbox.stats
         account = TrafficAccount(budget, setup.network.meter, outbox.stats.traffic)
         self._keeper = keeper_of_last_run(

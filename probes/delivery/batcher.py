@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -41,9 +41,17 @@ class OutgoingBatch(msgspec.Struct, kw_only=True):
 class Batcher:
     """Numbers the batches, and remembers what is in one."""
 
-    def __init__(self, spool: Spool, boot: str, open_round: OpenRound, log: Log) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        boot: str,
+        open_round: OpenRound,
+        log: Log,
+        sign: Callable[[codec.BatchHeader, Sequence[bytes]], codec.BatchHeader],
+    ) -> None:
+        """`sign` returns the header of a batch with these lines, signed if this probe has a key."""
         self._spool, self._boot, self._open_round, self._log = spool, boot, open_round, log
-        self._sequence = 0
+        self._sign, self._sequence = sign, 0
         self._last_batched = 0
         """Highest sequence that is in a batch."""
         self._limit = MAX_PACKET_BYTES
@@ -102,7 +110,8 @@ class Batcher:
 
     def _encoded(self, rows: Sequence[SpoolRow]) -> bytes:
         header = codec.BatchHeader(boot=self._boot, sequence=self._sequence)
-        return codec.encode_batch(header, [row.line for row in rows])
+        lines = [row.line for row in rows]
+        return codec.encode_batch(self._sign(header, lines), lines)
 
     async def _set_apart(self, row: SpoolRow, size: int, limit: int) -> None:
         """Keep a measurement that fits into no packet: a broker would close the connection."""

@@ -17,10 +17,13 @@ from typing import Annotated
 import msgspec
 
 from probes import state_directory
+from probes.delivery import signing_key
 from probes.delivery.monitor_request import EnrolmentError, exchange, post
 from probes.delivery.monitor_ways import web_server
+from probes.delivery.signing_key import SigningKey
 from probes.delivery.ways import in_order, of_web_server
 from probes.runtime.proxy import Proxy
+from probes.wire.batch_signature import key_text
 from probes.wire.bounds import ASN, ProbeId, Text
 from probes.wire.bounds import Token as Wire
 from probes.wire.enrolment_token import EnrolmentToken
@@ -57,12 +60,20 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     The volunteer decides whether that is right."""
     asn: ASN = 0
     """The network, as for the country; 0 if unknown."""
+    key: Wire = ""
+    """Id of this probe's key that the monitor verifies signatures with; empty if it has none."""
 
 
-def enrol(token: EnrolmentToken, software: str, proxy: Proxy | None = None) -> Enrolment:
-    """Exchange the token for credentials. Where only the proxy reaches the monitor, what it says of
-    the place is that of the proxy, and is not taken. Raises EnrolmentError."""
+def enrol(
+    token: EnrolmentToken, software: str, proxy: Proxy | None = None, key: SigningKey | None = None
+) -> Enrolment:
+    """Exchange the token for credentials, and give the monitor the public key. Where only the proxy
+    reaches the monitor, what it says of the place is that of the proxy, and is not taken. Raises
+    EnrolmentError."""
     body = {"token_id": token.id, "secret": token.secret, "software": software}
+    if key is not None:
+        signature = key.sign(key_text(token.id, key.public)).hex()
+        body |= {"public_key": key.public, "key_signature": signature}
     answer = post(token.url, "/api/v1/enrol", body, proxy)
     if answer.status not in (200, 201):
         advice = (
@@ -136,6 +147,31 @@ def own_identity(directory: Path) -> str:
         return fresh.probe
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EnrolmentError(f"{path}: damaged ({error}); remove it") from None
+
+
+def renew_key(directory: Path, enrolled: Enrolment, proxy: Proxy | None = None) -> Enrolment:
+    """Make a key, give it to the monitor in place of the one in use, and keep both the key and the
+    enrolment that names it. One that an earlier call made and could not bring to an end is taken.
+    Raises EnrolmentError, SigningKeyError and StateError."""
+    new = signing_key.load(directory, signing_key.NEW) or signing_key.make()
+    new.save(directory, signing_key.NEW)
+    old = signing_key.load(directory) if enrolled.key else None
+    text = key_text(enrolled.probe, new.public)
+    wish = {
+        "probe": enrolled.probe,
+        "secret": enrolled.secret,
+        "public_key": new.public,
+        "signature": new.sign(text).hex(),
+        "endorsement": old.sign(text).hex() if old is not None else "",
+    }
+    answer = post(web_server(directory, enrolled.url), "/api/v1/key", wish, proxy)
+    if answer.status != 200 or answer.fields.get("key") != new.id:
+        raise EnrolmentError(f"the monitor refused the key: {answer.reason()}")
+    named = msgspec.structs.replace(enrolled, key=new.id)
+    new.save(directory)
+    save(directory, named)
+    (directory / signing_key.NEW).unlink()
+    return named
 
 
 def leave(enrolment: Enrolment, proxy: Proxy | None = None, url: str = "") -> None:

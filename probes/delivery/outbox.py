@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.batcher import REPEAT_LOG_SECONDS, Batcher, OutgoingBatch
 from probes.delivery.clock_correction import ClockCorrection
 from probes.delivery.open_round import OpenRound
@@ -24,6 +25,7 @@ from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
 from probes.runtime.traffic_meter import TrafficMeter
 from probes.wire import codec
+from probes.wire.batch_signature import SignatureFault
 
 WINDOW = 4
 """Batches that are sent before the first of them is acknowledged."""
@@ -78,6 +80,12 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
     unaccepted_ms: int = 0
     """When that was."""
     unaccepted_reason: str = ""
+    key: str = ""
+    """Id of the key that batches are signed with; empty if they are not."""
+    unsigned: str = ""
+    """Why they are not."""
+    unverified: str = ""
+    """Why the monitor stores nothing of this probe: a `SignatureFault`; empty when it does."""
     traffic: TrafficMeter = msgspec.field(default_factory=TrafficMeter)
     """Counts what connections to brokers carry."""
     clock_offset_ms: int | None = None
@@ -102,6 +110,7 @@ class Outbox:
         now_ms: Callable[[], int],
         rng: random.Random,
         log: Log,
+        signer: BatchSigner,
         times: DeliveryTimes = DEFAULT_TIMES,
     ) -> None:
         self.boot, self.times, self.stats = boot, times, DeliveryStats()
@@ -110,7 +119,9 @@ class Outbox:
         self._spool, self._now_ms, self._rng, self._log = spool, now_ms, rng, log
         self._clock = ClockCorrection(now_ms)
         self._open_round = OpenRound(times.linger, times.hurry)
-        self._batcher = Batcher(spool, boot, self._open_round, log)
+        self._signer = signer
+        self._batcher = Batcher(spool, boot, self._open_round, log, signer)
+        self._tell_key()
         self._batches: dict[int, OutgoingBatch] = {}
 
     @property
@@ -162,6 +173,8 @@ class Outbox:
 
     def due(self) -> Iterator[OutgoingBatch]:
         """The batches that are to be sent again now. Some may be acknowledged meanwhile."""
+        if self.stats.unverified:
+            self._sign_again()
         now = _now()
         unanswered = [
             batch
@@ -228,23 +241,21 @@ class Outbox:
         if ack.clock_offset_ms is not None:
             self.stats.clock_offset_ms = ack.clock_offset_ms
             self._clock.tell(ack.clock_offset_ms)
-        if ack.held:
+        if ack.held and ack.reason in list(SignatureFault):
+            self._keep_unverified(ack.held, ack.reason)
+        elif ack.held:
             await self._keep(ack.held, ack.reason)
         # A batch that was sent twice may be listed twice in one message.
         known = [number for number in dict.fromkeys(ack.sequences) if number in self._batches]
         if known:
+            self.stats.unverified = ""
             await self._forget(known)
 
     async def _keep(self, numbers: tuple[int, ...], reason: str) -> None:
         """The monitor does not store these batches, because this machine's clock is wrong: correct
         what is in the spool where that is safe. The rest is kept, lets what can be stored pass, and
         is sent again later."""
-        for number in numbers:
-            if (batch := self._batches.get(number)) is not None:
-                if batch.held:
-                    batch.due = _now() + self.times.held
-                batch.held = True
-        self.changed.set()
+        self._hold(numbers)
         self._log(
             "the monitor cannot store these times: check this machine's clock",
             every=REPEAT_LOG_SECONDS,
@@ -262,6 +273,34 @@ class Outbox:
             self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
         if self._clock.corrected != corrected:
             self._rebuild()
+
+    def _keep_unverified(self, numbers: tuple[int, ...], reason: str) -> None:
+        """The monitor does not store these batches, because it cannot verify that they are this
+        probe's. They are signed again if the key has been renewed, and else sent again later."""
+        self._log(
+            "the monitor cannot verify these batches", every=REPEAT_LOG_SECONDS, reason=reason
+        )
+        self.stats.unverified = reason
+        self._hold(numbers)
+        self._sign_again()
+
+    def _sign_again(self) -> None:
+        """Build the batches in flight again once the key has been renewed."""
+        if self._signer.load():
+            self._tell_key()
+            self._rebuild()
+
+    def _hold(self, numbers: Iterable[int]) -> None:
+        """Let what can be stored pass these batches, and send them again later."""
+        for number in numbers:
+            if (batch := self._batches.get(number)) is not None:
+                if batch.held:
+                    batch.due = _now() + self.times.held
+                batch.held = True
+        self.changed.set()
+
+    def _tell_key(self) -> None:
+        self.stats.key, self.stats.unsigned = self._signer.key, self._signer.unsigned
 
     async def _forget(self, known: list[int]) -> None:
         try:

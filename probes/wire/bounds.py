@@ -26,6 +26,10 @@ Token = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._:+-]*\Z")]
 Text = Annotated[str, Meta(max_length=1024, pattern=_PRINTABLE)]
 """Text that came from the network or from a catalogue."""
 Address = Annotated[str, Meta(max_length=60, pattern=r"^[0-9a-zA-Z.:%\[\]-]*\Z")]
+PublicKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+"""An Ed25519 public key, hex."""
+Signature = Annotated[str, Meta(pattern=r"^([0-9a-f]{128})?\Z")]
+"""An Ed25519 signature, hex; empty for none."""
 Hash = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
 Millis = Annotated[int, Meta(ge=0, le=32_503_680_000_000)]
 """Unix time in milliseconds, up to the year 3000."""

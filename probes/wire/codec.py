@@ -27,6 +27,7 @@ from probes.wire.bounds import (
     Micros,
     Millis,
     ProbeId,
+    Signature,
     Small,
     TargetId,
     Token,
@@ -64,9 +65,9 @@ class BatchHeader(msgspec.Struct, frozen=True, kw_only=True):
     sequence: Count
     """Number of the batch."""
     key: Token = ""
-    """Id of the signing key; empty until batches are signed."""
-    signature: Token = ""
-    """Signature; empty until batches are signed."""
+    """Id of the key that signed it (`probes.wire.batch_signature`); empty if it is not signed."""
+    signature: Signature = ""
+    """Of its lines; empty if it is not signed."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from probes.runtime.compression import zstd
-from probes.wire.bounds import MAX_PACKET_BYTES
+from probes.wire.bounds import MAX_PACKET_BYTES, PublicKey
 from probes.wire.codec import TooNewError, WireError
 
 SIGNED_VERSION = 1
@@ -31,8 +31,6 @@ COMPRESSION_LEVEL = 12
 FileName = Annotated[
     str, msgspec.Meta(pattern=r"^(services/)?[a-z0-9][a-z0-9_-]{0,60}\.(toml|pem)\Z")
 ]
-PublicKey = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-"""An Ed25519 public key, hex."""
 WayURL = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"^[\x21-\x7e]+\Z")]
 MAX_WAYS = 16
 _T = TypeVar("_T")

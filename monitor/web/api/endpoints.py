@@ -28,9 +28,13 @@ from monitor.interop.forms import (
     rfc3339,
     vantage_form,
 )
+from monitor.interop.published_chain import published
+from monitor.probe_keys import key_answer
 from monitor.store.reading import counts
+from monitor.store.reading.arrival_chain import list_chain
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import search_judged, was_measured
+from monitor.store.reading.proof import proof_of
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text.network_names import registered_name
@@ -129,6 +133,23 @@ async def one_measurement(request: web.Request) -> web.Response:
     if found is None:
         raise await no_measurement(site)
     return json_answer(found[1])
+
+
+async def proof(request: web.Request) -> web.Response:
+    """A measurement with what others need to verify that its probe sent it."""
+    site = site_of(request)
+    async with site.database.reading() as connection:
+        found = await proof_of(connection, request.match_info["id"])
+    if found is None:
+        raise await no_measurement(site)
+    return json_answer(msgspec.json.encode(found))
+
+
+async def chain(request: web.Request) -> web.Response:
+    """The hash of what arrived on each day, the oldest first. The newest day may go on."""
+    async with site_of(request).database.reading() as connection:
+        days = await list_chain(connection)
+    return json_answer(msgspec.json.encode(published(days)))
 
 
 async def measurements(request: web.Request) -> web.Response:
@@ -407,6 +428,13 @@ def _place_of(site: Site, address: str) -> tuple[str, int]:
     if found is None or found.country == UNKNOWN_COUNTRY:
         return "", 0
     return found.country, found.asn
+
+
+async def renew_key(request: web.Request) -> web.Response:
+    """Take another key that a probe signs with."""
+    site = request.app[SITE]
+    status, body = await key_answer(site.database.registry, await request.read(), site.clock())
+    return json_answer(body, status)
 
 
 async def leave(request: web.Request) -> web.Response:

@@ -140,6 +140,7 @@ def describe(base: str) -> dict[str, Any]:
         ("events/{id}", api.one_event, 16),
         ("measurements/{id}", api.one_measurement, 32),
         ("whoami", api.whoami, 0),
+        ("chain", api.chain, 0),
     ):
         found = {"200": _answer("The object.", _OBJECT)}
         missing = ("404",) if digits else ()
@@ -149,6 +150,7 @@ def describe(base: str) -> dict[str, Any]:
     for path, endpoint, digits, done in (
         ("events/{id}/notes", notes.from_api, 16, "201"),
         ("enrol", api.enrol_probe, 0, "201"),
+        ("key", api.renew_key, 0, "200"),
         ("leave", api.leave, 0, "200"),
     ):
         refused = ("400", "403", *(("404", "409") if digits else ()))

@@ -12,6 +12,7 @@ from monitor.store.records import (
     Added,
     AdmittedBatch,
     Probe,
+    ProbeKey,
     Quarantined,
     Seen,
     StoreUnavailableError,
@@ -58,6 +59,8 @@ class Memory:
         self.known = {
             name: Probe(id=name, owner="ada", role="vantage", enrolled=1) for name in probes
         }
+        self.signed: dict[str, Sequence[ProbeKey]] = {}
+        """Keys of probes that sign."""
         self.rows: dict[str, bytes] = {}
         self.quarantine: list[Quarantined] = []
         self.calls: list[int] = []
@@ -104,6 +107,9 @@ class Memory:
         self._answer()
         self.asked += 1
         return self.known.get(id)
+
+    async def keys(self, id: str) -> Sequence[ProbeKey]:
+        return self.signed.get(id, ())
 
     async def record_seen(self, seen: Sequence[Seen]) -> None:
         self._answer()

@@ -18,6 +18,8 @@ from monitor.collector.batch_writer import BatchWriter
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.rates import DailyQuota, RateLimits
 from monitor.metrics.counters import Counters
+from monitor.store.records import ProbeKey
+from probes.delivery import signing_key
 from probes.wire.codec import BatchHeader, Status, encode, encode_batch, encode_message
 from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms
 from tests.world.waiting import HANG_SECONDS, eventually
@@ -276,3 +278,36 @@ async def test_what_goes_over_the_quota_of_a_day_stays_with_its_probe(
         assert made.reasons == ["over_quota"]
         assert caplog.text.count("in a day") == 1
         assert sum(ack[0] == Q for ack in made.acked) == 3
+
+
+async def test_a_batch_that_cannot_be_verified_is_left_to_its_probe() -> None:
+    """Who has stolen a probe's secret neither stores anything in its name nor makes it delete what
+    it holds: an acknowledgement of the forged batch would name a true one."""
+    key, other = signing_key.make(), signing_key.make()
+    lines = [encode(measurement())]
+    plain = BatchHeader(boot="b", sequence=1)
+    true = key.signed(plain, lines)
+    forged = [
+        encode_batch(plain, lines),
+        encode_batch(other.signed(plain, lines), lines),
+        encode_batch(true, [encode(measurement(sequence=1))]),
+        encode_batch(true, [*lines, b"?"]),
+        encode_batch(true, lines)[:-9],
+    ]
+    async with desk(P, Q) as made:
+        held = ProbeKey(probe=P, id=key.id, public_key=key.public, since=1)
+        made.memory.signed[P] = [held]
+        for payload in forged:
+            made.arrive(payload)
+        await eventually(lambda: made.counters.unverified.total() == 4)
+        made.arrive(batch(Q), Q)
+        made.arrive(encode_batch(true, lines))
+        await eventually(lambda: len(made.memory.rows) == 2)
+        await eventually(lambda: len(made.acked) == 6)
+        assert made.held == [True] * 4 + [False] * 2
+        assert made.counters.unverified == {
+            "unsigned": 1,
+            "unknown_key": 1,
+            "wrong_signature": 2,
+        }
+        assert made.reasons == ["malformed_batch"], "of which no header can be read"

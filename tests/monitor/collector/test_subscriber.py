@@ -17,6 +17,7 @@ from monitor.collector.intake import Intake
 from monitor.collector.rates import RateLimits
 from monitor.collector.subscriber import run_collector
 from monitor.metrics.counters import Counters
+from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.broker_client import Access, BrokerClient
 from probes.delivery.broker_session import DaemonSide
 from probes.delivery.outbox import Outbox
@@ -85,7 +86,7 @@ async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> 
     common = {"now_ms": now_ms, "rng": random.Random(1), "log": Log(io.StringIO())}
     client = BrokerClient(
         access,
-        Outbox(spool, "boot", **common),
+        Outbox(spool, "boot", signer=BatchSigner(tmp_path, Log(io.StringIO())), **common),
         DaemonSide(status=lambda state: Status(state=state, version="1")),
         **common,
     )

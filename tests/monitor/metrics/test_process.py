@@ -55,6 +55,7 @@ async def test_a_collector() -> None:
     counters.ingested, counters.duplicate, counters.acknowledged = 7, 2, 3
     counters.dropped, counters.over_quota, counters.too_new = 1, 4, 5
     counters.clock_behind, counters.clock_wrong = 10, 11
+    counters.unverified["unsigned"] = 12
     counters.quarantined["too_old"] = 6
     counters.waiting = lambda: (8, 900)
     counters.broker = "refused"
@@ -74,6 +75,11 @@ async def test_a_collector() -> None:
         (f"{name}unacknowledged_batches_total", "too_new"): 5,
         (f"{name}unacknowledged_batches_total", "clock_behind"): 10,
         (f"{name}unacknowledged_batches_total", "clock_wrong"): 11,
+        (f"{name}unacknowledged_batches_total", "unsigned"): 12,
+        **{
+            (f"{name}unacknowledged_batches_total", fault): 0
+            for fault in ("unknown_key", "revoked_key", "wrong_signature")
+        },
         (f"{name}quarantined_total", "too_old"): 6,
         (f"{name}queue_messages", ""): 8,
         (f"{name}queue_bytes", ""): 900,

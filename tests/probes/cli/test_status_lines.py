@@ -22,7 +22,7 @@ FULL = probe_status(
     next_round_ms=NOW + 540_000, last_ack_ms=NOW - 7_000, spool_rows=17, spool_bytes=41_000,
     sent_today=19, sent_bytes_today=43_000, dropped=21, untaken=22, quarantined=23,
     month_spent_bytes=44_000_000, budget_bytes=1_045_000_000, catalogue_serial=46,
-    new_services=("zulip", "x"), refused_catalogue="old", interval_ms=1_800_000,
+    unsigned="x", new_services=("zulip", "x"), refused_catalogue="old", interval_ms=1_800_000,
     wanted_ms=900_000, vantages=2,
 )  # fmt: skip
 
@@ -68,6 +68,7 @@ def test_english() -> None:
         "sent_today": "19 measurements, 43 kB",
         "lost": "21 dropped, 22 not stored, 23 damaged or too large",
         "traffic": "44 MB this month so far, about 44 MB by its end (budget 1045 MB)",
+        "signed": "not signed: x",
         "consent": "0123456789abcdef on 2026-11-05",
     }
 

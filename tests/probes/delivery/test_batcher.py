@@ -29,7 +29,9 @@ class Rig:
     def __init__(self, directory: Path) -> None:
         self.spool = Spool(directory, PROBE)
         self.open_round = OpenRound(PATIENT, PATIENT)
-        self.batcher = Batcher(self.spool, "boot", self.open_round, Log(sys.stderr))
+        self.batcher = Batcher(
+            self.spool, "boot", self.open_round, Log(sys.stderr), lambda header, lines: header
+        )
 
     async def batches(self, packet_limit: int = 0) -> list[OutgoingBatch]:
         """All that there are now."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.broker_client import Access, BrokerClient
 from probes.delivery.broker_session import UNKNOWN_LOCATION, DaemonSide
 from probes.delivery.outbox import DeliveryTimes, Outbox
@@ -59,7 +60,8 @@ class Rig:
         self.log = io.StringIO()
         self.location, self.events, self.wants_events = UNKNOWN_LOCATION, list[bytes](), False
         common: Any = {"now_ms": lambda: 5, "rng": random.Random(1), "log": Log(self.log)}
-        self.outbox = Outbox(self.spool, secrets.token_hex(4), times=times, **common)
+        signer = BatchSigner(directory, Log(io.StringIO()))
+        self.outbox = Outbox(self.spool, secrets.token_hex(4), times=times, signer=signer, **common)
         self.client = BrokerClient(
             Access(probe=PROBE, brokers=(parse_broker(url),)),
             self.outbox,

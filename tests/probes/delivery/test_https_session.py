@@ -17,6 +17,7 @@ from aiohttp import web
 
 from monitor.http_server import serving
 from monitor.store.retests import OpenRetest
+from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.broker_session import DaemonSide, Finish
 from probes.delivery.connection_size import ConnectionSize
 from probes.delivery.https_session import MOST_REMEMBERED, HTTPSSession, Told
@@ -48,7 +49,8 @@ class Probe:
         self.spool = Spool(directory, probe)
         self.log = io.StringIO()
         common: Any = {"now_ms": lambda: 5, "rng": random.Random(1), "log": Log(self.log)}
-        self.outbox = Outbox(self.spool, "boot", times=TIMES, **common)
+        signer = BatchSigner(directory, Log(io.StringIO()))
+        self.outbox = Outbox(self.spool, "boot", times=TIMES, signer=signer, **common)
         self.finish, self.told, self.size = Finish(), Told(), ConnectionSize()
         self.secret = secret
         self.states: list[str] = []

@@ -10,20 +10,34 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.signatures import fault_of_batch
+from monitor.store.records import ProbeKey
+from probes.delivery import enrolment, signing_key
+from probes.delivery.batch_signer import BatchSigner
+from probes.delivery.enrolment import Enrolment
 from probes.delivery.outbox import UNANSWERED_ATTEMPTS, WINDOW, DeliveryTimes, Outbox
+from probes.delivery.signing_key import SigningKey
 from probes.delivery.spool import Spool
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
 from probes.wire import codec
+from probes.wire.batch_signature import SignatureFault, line_hashes
 from tests.probes.delivery.test_spool import PROBE, draft
 
 AT_ONCE = DeliveryTimes(ack=0.0, ack_most=0.0)
 PATIENT = DeliveryTimes(ack=100.0, ack_most=1000.0)
 
 
-def outbox_of(spool: Spool, times: DeliveryTimes) -> Outbox:
+def outbox_of(spool: Spool, times: DeliveryTimes, directory: Path, now: int = 5) -> Outbox:
+    log = Log(sys.stderr)
     return Outbox(
-        spool, "boot", now_ms=lambda: 5, rng=random.Random(1), log=Log(sys.stderr), times=times
+        spool,
+        "boot",
+        now_ms=lambda: now,
+        rng=random.Random(1),
+        log=log,
+        signer=BatchSigner(directory, log),
+        times=times,
     )
 
 
@@ -32,7 +46,7 @@ async def filled(directory: Path, batches: int, times: DeliveryTimes) -> tuple[S
     spool = Spool(directory, PROBE)
     for number in range(batches):
         await spool.put(draft(1000 * number))
-    outbox = outbox_of(spool, times)
+    outbox = outbox_of(spool, times, directory)
     while (batch := await outbox.next_batch(0)) is not None:
         outbox.attempt(batch)
     return spool, outbox
@@ -134,9 +148,7 @@ async def test_what_the_monitor_did_not_accept_is_remembered(tmp_path: Path) -> 
 async def test_what_a_wrong_clock_measured_is_kept_corrected_and_sent_again(tmp_path: Path) -> None:
     day, spool = 86_400_000, Spool(tmp_path, PROBE)
     now = 1_800_000_000_000 + day
-    outbox = Outbox(
-        spool, "boot", now_ms=lambda: now, rng=random.Random(1), log=Log(sys.stderr), times=PATIENT
-    )
+    outbox = outbox_of(spool, PATIENT, tmp_path, now)
     taken = await spool.put(msgspec.structs.replace(draft(now), started=now))
     assert taken is not None
     sent = []
@@ -180,4 +192,34 @@ async def test_what_cannot_be_stored_yet_lets_the_rest_pass(tmp_path: Path) -> N
     assert min(outbox._batches[number].due for number in numbers) > now + 1000
     outbox.reconnected(spool_changed=False)
     assert {batch.sequence for batch in outbox.due()} > set(numbers), "nothing is forgotten"
+    await spool.close()
+
+
+async def test_what_the_monitor_cannot_verify_is_kept_and_signed_with_the_renewed_key(
+    tmp_path: Path,
+) -> None:
+    """The operator revoked the key, and the volunteer gave the monitor another one."""
+
+    def enrol_with(key: SigningKey) -> None:
+        key.save(tmp_path)
+        who = Enrolment(probe=PROBE, user="u", secret="s", broker=("mqtt://b",), key=key.id)
+        enrolment.save(tmp_path, who)
+
+    first, second = signing_key.make(), signing_key.make()
+    enrol_with(first)
+    spool, outbox = await filled(tmp_path, 1, PATIENT)
+    held = codec.Ack(boot="boot", sequences=(), held=(0,), reason=SignatureFault.REVOKED_KEY)
+    await outbox.acknowledge(held)
+    assert outbox.stats.unverified == "revoked_key"
+    assert await outbox.next_batch(0) is None
+    enrol_with(second)
+    await outbox.acknowledge(held)
+    assert outbox.stats.key == second.id
+    again = await outbox.next_batch(0)
+    assert again is not None
+    batch = codec.decode_batch(outbox.attempt(again))
+    keys = [ProbeKey(probe=PROBE, id=second.id, public_key=second.public, since=1)]
+    assert fault_of_batch(batch.header, line_hashes(batch.lines), keys) is None
+    await outbox.acknowledge(codec.Ack(boot="boot", sequences=(again.sequence,)))
+    assert (outbox.stats.unverified, (await spool.counts()).acked) == ("", 1)
     await spool.close()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from probes.delivery import ladder, way_chooser
+from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.broker_client import Access, BrokerClient
 from probes.delivery.broker_session import DaemonSide
 from probes.delivery.outbox import DeliveryTimes, Outbox
@@ -44,7 +45,8 @@ class Rig:
         self.log = io.StringIO()
         common: Any = {"now_ms": lambda: 10**12, "rng": random.Random(1), "log": Log(self.log)}
         self.spool = Spool(directory, monitor.who.probe)
-        self.outbox = Outbox(self.spool, "boot", times=TIMES, **common)
+        signer = BatchSigner(directory, Log(io.StringIO()))
+        self.outbox = Outbox(self.spool, "boot", times=TIMES, signer=signer, **common)
         self.client = BrokerClient(
             Access(
                 probe=monitor.who.probe,

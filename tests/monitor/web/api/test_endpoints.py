@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -163,6 +164,20 @@ async def test_a_measurement_comes_byte_for_byte(web: Client, site: Site) -> Non
     assert await answer.read() == found[1]
     assert (await get(web, f"measurements/{'0' * 32}", 404))["error"]
     assert (await get(web, f"events/{'0' * 16}", 404))["error"]
+
+
+async def test_what_arrived_is_published_by_day(web: Client) -> None:
+    days = (await get(web, "chain"))["days"]
+    assert sum(day["batches"] for day in days) >= 1
+    assert all(len(day["hash"]) == 64 for day in days)
+
+
+async def test_a_measurement_has_a_proof_or_says_that_there_is_none(web: Client) -> None:
+    id = world.events()[0].witnesses[0]
+    answer = await (await web.get(f"/m/{id}/proof")).json()
+    assert (answer["key"], answer["signature"]) == ("", ""), "imported: nobody signed it"
+    assert hashlib.sha256(answer["line"].encode()).hexdigest() == answer["lines"][answer["place"]]
+    assert (await web.get(f"/m/{'0' * 32}/proof")).status == 404
 
 
 async def test_the_timeline_counts_hours(web: Client) -> None:
@@ -360,7 +375,7 @@ async def test_a_token_gives_credentials_once_and_they_can_be_given_back(
 
 
 async def test_malformed_bodies_are_refused_in_one_line(web: Client) -> None:
-    for path in ("/api/v1/enrol", "/api/v1/leave"):
+    for path in ("/api/v1/enrol", "/api/v1/key", "/api/v1/leave"):
         for body in (b"", b"[]", b"\xff", b'{"token_id": 1}', b"[" * 10_000):
             answer = await web.post(path, data=body)
             assert answer.status == 400
