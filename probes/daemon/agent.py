@@ -65,11 +65,10 @@ class Agent:
         self._log, self._stop, rng = log, asyncio.Event(), random.Random()
         shown, boot, now_ms = ShownFunctions(), secrets.token_hex(8), setup.network.wall_ms
         spool = Spool(config.directory, setup.probe, limit_bytes=config.spool_bytes)
-        self._spool = SteadySpool(spool, log)
+        self._spool, signer = SteadySpool(spool, log), BatchSigner(config.directory, log)
         self._location = _location_tracker(config, setup, log, lambda v: self._runner.locate(v))
         profile = Profile(setup.catalogue, setup.probe, config.full)
         budget = TrafficBudget(config.budget_bytes, profile, config.interval_ms)
-        signer = BatchSigner(config.directory, log)
         outbox = Outbox(spool, boot, now_ms=now_ms, rng=rng, log=log, signer=signer)
         self._stats = outbox.stats
         account = TrafficAccount(budget, setup.network.meter, outbox.stats.traffic)

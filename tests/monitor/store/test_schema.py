@@ -137,7 +137,7 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
 async def test_a_store_from_before_sources_were_followed_follows_them(empty_url: str) -> None:
     store = await open_database(empty_url)
     async with writing(store.engines) as connection:
-        for statement in UNFOLLOWED:
+        for statement in (*UNFOLLOWED, *UNSIGNED):
             await connection.execute(sa.text(statement))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0004'"))
     await store.close()
