@@ -17,7 +17,7 @@ from probes.cli.main import main
 from probes.delivery import enrolment, signing_key
 from probes.runtime.clock import wall_clock
 from tests.monitor.collector.bench import measurement
-from tests.probes.delivery.test_https_session import Probe
+from tests.probes.delivery.test_https_session import Probe, delivering
 from tests.world.waiting import eventually
 from tests.world.web_monitor import WebMonitor, web_monitor
 
@@ -65,8 +65,7 @@ async def test_from_joining_to_the_proof(
         public = capsys.readouterr().out.strip()
         assert public.startswith(who.key)
         probe = Probe(state, who.probe, who.secret, monitor.url)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(probe.session().run())
+        async with delivering(probe):
             id = await delivered(probe, monitor, 0)
             found = await monitor.database.facts.measurement(id)
             assert found is not None
@@ -89,8 +88,6 @@ async def test_from_joining_to_the_proof(
             assert not (state / signing_key.NEW).exists()
             await waiting
             assert probe.outbox.stats.key == renewed[:16]
-            probe.finish.by = asyncio.get_running_loop().time() + 5
-            probe.outbox.changed.set()
         await probe.spool.close()
 
 
