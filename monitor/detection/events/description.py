@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import gates, hypotheses, life, series_summary
 from monitor.detection.events.life import EventEvidence, Position, Stage, StageTransition
-from monitor.detection.events.series_summary import HealthByCountry, SeriesSummary
+from monitor.detection.events.series_summary import Health, SeriesSummary
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import OpenEvent, PeakSnapshot, ServiceState
 from monitor.detection.model import (
@@ -46,7 +46,7 @@ class EventRound:
     """Keys of the networks that reported."""
     closed_gates: Mapping[str, ClosedGate]
     """By key of a network."""
-    health: HealthByCountry
+    health: Health
     policy: Policy
 
 

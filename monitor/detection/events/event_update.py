@@ -70,7 +70,7 @@ def update_events(
     round's own copy) and return those that changed. `retractions`: what operators retracted, by id
     of an event."""
     # Once per round, not once per event: it reads every vantage of every country.
-    health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
+    health = functools.cache(lambda target: gates.TargetHealth(state, target, round, policy))
     now = EventRound(state, round, touched, closed_gates, health, policy)
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []

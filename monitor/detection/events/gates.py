@@ -19,6 +19,7 @@ accusation is worse than a late one.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property, partial
 
 import msgspec
 
@@ -286,6 +287,49 @@ def fails_in_other_countries(
     return ClosedGate.ENDPOINT_STALE if 2 * unproven > failed else ClosedGate.SERVICE_DOWN
 
 
+class TargetHealth:
+    """How the countries reach a target in a round, as vantages of a source see it. They are counted
+    only where it matters: in most rounds fewer owners' vantages fail than it takes."""
+
+    def __init__(
+        self,
+        state: ServiceState,
+        target: str,
+        round: int,
+        policy: Policy,
+        source: str = OWN_SOURCE,
+    ) -> None:
+        self._policy = policy
+        self._count = partial(health_by_country, state, target, round, policy, source)
+        self._failing = {
+            (network.country, member.owner)
+            for network in _watched(state, target, source)
+            for member in network.members.values()
+            if member.outcome in FAILING
+        }
+        """The owners of vantages that fail, by country, whether these count or not."""
+
+    @cached_property
+    def _by_country(self) -> dict[str, CountryHealth]:
+        return self._count()
+
+    def _owners_failing_outside(self, country: str) -> int:
+        return len({owner for other, owner in self._failing if other != country})
+
+    def fails_in_other_countries(self, country: str) -> ClosedGate | None:
+        """As the function of this name."""
+        policy = self._policy.gates
+        if self._owners_failing_outside(country) < policy.elsewhere_min_owners:
+            return None
+        return fails_in_other_countries(self._by_country, country, policy)
+
+    def fails_outside(self, country: str) -> bool:
+        """Whether most vantages fail in any network of another country."""
+        return self._owners_failing_outside(country) > 0 and any(
+            health.failed for other, health in self._by_country.items() if other != country
+        )
+
+
 def _above_share(failed: int, total: int, policy: GatesPolicy) -> bool:
     return failed * 1000 > policy.elsewhere_per_mille * total
 
@@ -325,20 +369,12 @@ def inhibitions(
     copies."""
     closed: dict[str, ClosedGate] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        # In most rounds fewer owners' vantages fail than it takes: then none need be counted.
-        failing = {
-            member.owner
-            for network in _watched(state, target, source)
-            for member in network.members.values()
-            if member.outcome in FAILING
-        }
-        enough = len(failing) >= policy.gates.elsewhere_min_owners
-        counts = health_by_country(state, target, round, policy, source) if enough else {}
+        health = TargetHealth(state, target, round, policy, source)
         for key in touched:
             network = state.networks[key]
             if network.target != target:
                 continue
-            elsewhere = fails_in_other_countries(counts, network.country, policy.gates)
+            elsewhere = health.fails_in_other_countries(network.country)
             if elsewhere:
                 # The median: a single slow vantage must not keep the gate closed for a day.
                 intervals = sorted(m.interval for m in network.members.values())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 import msgspec
@@ -20,8 +20,8 @@ from monitor.detection.model import NetworkEvidence
 from monitor.detection.policy import Policy
 
 MAX_WITNESSES = 20
-HealthByCountry = Callable[[str], Mapping[str, gates.CountryHealth]]
-"""How many networks of each country reach a target in this round."""
+Health = Callable[[str], gates.TargetHealth]
+"""How the countries reach a target after this round."""
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):
@@ -213,21 +213,16 @@ def _dense_per_mille(held: Sequence[Suspicion]) -> int:
     return 1000 * hits // max(1, sum(suspicion.misses for suspicion in held) + hits)
 
 
-def against(
-    summaries: Sequence[SeriesSummary], health: HealthByCountry, policy: Policy
-) -> tuple[str, ...]:
+def against(summaries: Sequence[SeriesSummary], health: Health, policy: Policy) -> tuple[str, ...]:
     """What speaks against an event, as machine-readable words, sorted."""
     best = max(summaries, key=lambda summary: len(summary.tally.agreeing))
     network, tally = best.network, best.tally
-    others = [
-        others_health.failed
-        for target in sorted({summary.network.target for summary in summaries})
-        for country, others_health in health(target).items()
-        if country != network.country
-    ]
     elsewhere = any(summary.reached_elsewhere for summary in summaries)
     remarks = {
-        "failing_elsewhere": any(others),
+        "failing_elsewhere": any(
+            health(target).fails_outside(network.country)
+            for target in {summary.network.target for summary in summaries}
+        ),
         "few_vantages": len(tally.voting) < policy.gates.country_min_vantages,
         "no_other_network": not elsewhere,
         "network_divided": all(summary.tally.divided for summary in summaries),

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.events.gates import health_by_country
+from monitor.detection.events.gates import TargetHealth
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.series_summary import (
     MAX_WITNESSES,
-    HealthByCountry,
+    Health,
     SeriesSummary,
     against,
     chosen,
@@ -38,8 +38,8 @@ def seen(world: World, country: str = "RU") -> list[SeriesSummary]:
     return series_summaries(world.state, country, "probe", world.state.round, POLICY)
 
 
-def health(world: World) -> HealthByCountry:
-    return lambda target: health_by_country(world.state, target, world.state.round, POLICY)
+def health(world: World) -> Health:
+    return lambda target: TargetHealth(world.state, target, world.state.round, POLICY)
 
 
 def world(rounds: int = 4, verdict: object = None) -> World:
