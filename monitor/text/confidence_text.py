@@ -10,7 +10,7 @@ import math
 from monitor.detection.events import confidence
 from monitor.detection.events.confidence import Term
 from monitor.detection.events.sources import strategy_of
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import Event, EventState, Tier
 from monitor.text.language import _
 from monitor.text.words import TABLES
 
@@ -39,6 +39,34 @@ def no_percentage_reason(event: Event) -> str:
 def terms_text(event: Event) -> list[tuple[str, str]]:
     """(term, how it changes the odds of a block), in the order of the terms."""
     return [(_term_text(event, term), _odds_text(term)) for term in confidence.terms(event)]
+
+
+def not_surer(event: Event) -> list[str]:
+    """Why the figure is not higher: what speaks against a block, what holds it down, and what was
+    not seen that would raise it."""
+    made_of = confidence.terms(event)
+    if not made_of:
+        return []
+    said = [
+        _("Against it: %(what)s.", what=_term_text(event, term))
+        for term in made_of[1:]
+        if term.logits < 0
+    ]
+    if confidence.is_held_down(event):
+        most = confidence.most_sure(event.tier, confidence.values(event)) / 10
+        if event.tier is not Tier.CONFIRMED:
+            said.append(_("No more than %(n)s %% is said before it is confirmed.", n=f"{most:g}"))
+        elif confidence.is_doubted(event):
+            said.append(
+                _("No more than %(n)s %% is said while another explanation fits.", n=f"{most:g}")
+            )
+        else:
+            said.append(_("No more than %(n)s %% is said of such events.", n=f"{most:g}"))
+    said += [
+        _("Not seen so far: %(what)s.", what=_(TABLES["confidence"][name]))
+        for name in confidence.missing(event)
+    ]
+    return said
 
 
 def _term_text(event: Event, term: Term) -> str:

@@ -129,6 +129,24 @@ def terms(event: Event) -> tuple[Term, ...]:
     )
 
 
+_MISSING = ("signature", "on_the_way", "others_answer", "path", "networks")
+"""Terms that do not depend on others, and that may yet be seen."""
+
+
+def missing(event: Event) -> tuple[str, ...]:
+    """Of these terms, those that would make an event surer and do not apply."""
+    applies = dict(zip(TERMS, values(event), strict=True))
+    weight = dict(zip(TERMS, WEIGHTS[event.tier][1:], strict=True))
+    applies["signature"] |= applies["signatures"]
+    return tuple(name for name in _MISSING if weight[name] > 0 and not applies[name])
+
+
+def is_held_down(event: Event) -> bool:
+    """Whether the terms say more than may be said of such an event."""
+    logits = sum(term.logits for term in terms(event))
+    return bisect.bisect_right(_STEPS, logits) > most_sure(event.tier, values(event))
+
+
 class _Properties(msgspec.Struct, frozen=True):
     """What the terms are made of."""
 

@@ -42,7 +42,7 @@ from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth, extents
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
-from monitor.web.history import TimeRange, chosen_range, sums
+from monitor.web.history import TimeRange, chosen_range, fixed_query, sums
 from monitor.web.moment import reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
@@ -58,6 +58,9 @@ PICTURE_READ = 1_000_000
 """Bytes that are read for it: the page is to be made within 0.1 s."""
 MARGIN = 0.25
 """The timeline begins and ends this share of the event's length before and after it."""
+MARGIN_MS = 2 * HOUR_MS
+"""The least that is shown before and after an event of what else failed then."""
+YEAR_MS = 365 * DAY_MS
 MOST_NETWORKS = 20
 """Networks of an event in which the other functions are counted."""
 SHORTEST = 900
@@ -116,9 +119,23 @@ async def page(request: web.Request) -> web.Response:
         "confidence": confidence_text.percentage(event),
         "no_confidence": confidence_text.no_percentage_reason(event),
         "confidence_terms": confidence_text.terms_text(event),
+        "not_surer": confidence_text.not_surer(event),
         "meaning": confidence_text.MEANING,
+        "around": around(event, site.clock()),
     }
     return await render(request, "event.html", values)
+
+
+def around(event: Event, now: int) -> Mapping[str, str]:
+    """The queries of the time of an event and the hours around it, and of the same a year
+    earlier."""
+    end = event_state.ended(event) or event_state.data_end(event) or now
+    margin = max(MARGIN_MS, int((end - event.onset) * MARGIN))
+    since, until = event.onset - margin, min(now, end + margin)
+    return {
+        "then": fixed_query(since, until),
+        "earlier": fixed_query(since - YEAR_MS, until - YEAR_MS),
+    }
 
 
 async def others_reached(

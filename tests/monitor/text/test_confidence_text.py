@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.detection.events import confidence
 from monitor.detection.events.confidence import TERMS, terms
 from monitor.detection.events.contrasts import SIGNS
 from monitor.detection.model import ClosedGate, EventState, Tier
-from monitor.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
+from monitor.text.confidence_text import (
+    MEANING,
+    no_percentage_reason,
+    not_surer,
+    percentage,
+    terms_text,
+)
 from tests.monitor.detection.events.test_confidence import bare, event, network, proven, silent
 
 
@@ -16,6 +23,33 @@ def test_the_figure_is_in_per_cent() -> None:
     assert said.endswith(" %")
     assert 90 <= float(said.removesuffix(" %")) <= 99.5
     assert "one new block" in MEANING
+
+
+@pytest.mark.parametrize(("per_mille", "said"), [(896, "89.6 %"), (899, "89.9 %"), (900, "90 %")])
+def test_a_figure_is_not_rounded(
+    monkeypatch: pytest.MonkeyPatch, per_mille: int, said: str
+) -> None:
+    monkeypatch.setattr(confidence, "probability", lambda _event: per_mille)
+    assert percentage(event(proven())) == said
+
+
+def test_why_it_is_not_surer_names_what_speaks_against_it_and_what_is_missing() -> None:
+    lone = not_surer(event(network(), against=("overloaded",)))
+    assert "Against it: an explanation other than a block fits." in lone
+    assert "Not seen so far: several networks of the country are affected." in lone
+    assert any("Not seen so far: addresses that fail there" in text for text in lone)
+    two = not_surer(event(proven(), proven(asn=64502)))
+    assert not any("several networks" in text or "Against" in text for text in two)
+    assert not_surer(event(network(), source="ooni")) == []
+
+
+def test_what_holds_a_figure_down_is_said() -> None:
+    many = [proven(asn=64501 + n) for n in range(3)]
+    doubted = not_surer(event(*many, against=("overloaded",)))
+    assert "No more than 89 % is said while another explanation fits." in doubted
+    early = not_surer(event(*[replace(n, tier=Tier.LIKELY) for n in many], tier=Tier.LIKELY))
+    assert "No more than 89 % is said before it is confirmed." in early
+    assert not any("No more" in text for text in not_surer(event(network())))
 
 
 def test_a_missing_percentage_has_a_reason() -> None:

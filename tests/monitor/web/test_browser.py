@@ -92,7 +92,7 @@ STRUCTURE = """
     named: Boolean(svg.getAttribute("aria-label")) && Boolean(svg.querySelector("title")),
     twin: Boolean(svg.closest("section, article").querySelector("details.twin, [role=table]")),
   })),
-  unnamed: [...document.querySelectorAll("a, button, input")].filter(
+  unnamed: [...document.querySelectorAll("a, button, input:not([type=hidden])")].filter(
     (element) => !(element.textContent.trim() || element.getAttribute("aria-label") ||
       (element.labels && element.labels.length))).length,
   // A symbol of a state is as large as a letter.
