@@ -2,7 +2,8 @@
 """What strangers can do, and what a larger fleet changes.
 
 Sleepers behave well until they lie together: they report a block that there is none of, or reach a
-service that is blocked, or fail abroad so that a block looks like an outage. Fleets of different
+service that is blocked, from its beginning or once it has been told, or fail abroad so that a block
+looks like an outage. Fleets of different
 sizes see the same block, while two in a hundred vantages have troubles of their own.
 """
 
@@ -25,7 +26,7 @@ from benchmarks.world.scene import START, Scene
 from benchmarks.world.vantages import Settlement
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
-from monitor.detection.model import Answer, Elsewhere, Event, Fact, Tier
+from monitor.detection.model import Answer, Elsewhere, Event, EventState, Fact, Tier
 from monitor.detection.policy import Policy
 
 INTERVAL = 300_000
@@ -33,6 +34,9 @@ CLOSE_MS = 30_000
 """A round of a large fleet is folded so long after its end: somebody is always missing."""
 FALSE_ROUNDS, TRUE_ROUNDS = 72, 48
 """How long liars go on, and how long a block is waited for: six hours and four."""
+LATER_MS = 90 * 60_000
+"""By then a block has been confirmed, with or without a signature."""
+_OVER = (EventState.CLOSED, EventState.RETRACTED)
 RANKS = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 _ABROAD_ASN = 66001
 LIED = Elsewhere((Answer("198.51.100.1", "ZC", 64999, START, True),))
@@ -50,6 +54,8 @@ class Outcomes:
     """From the beginning to the confirmation; endless where there was none."""
     paged: int = 0
     """Tries in which somebody would have been woken."""
+    ended: int = 0
+    """Tries in which the event was closed or retracted while its block, or the lie, went on."""
 
     def add(self, other: Outcomes) -> None:
         """Count another world's as well."""
@@ -57,6 +63,7 @@ class Outcomes:
         self.reached = [a + b for a, b in zip(self.reached, other.reached, strict=True)]
         self.minutes += other.minutes
         self.paged += other.paged
+        self.ended += other.ended
 
 
 def sleepers(
@@ -72,9 +79,10 @@ def sleepers(
     rates: Rates = RATES,
     new: bool = False,
 ) -> Outcomes:
-    """`liars` of `size` vantages of a network (kind `accuse` or `deny`), or as many in other
-    countries (`silence`), each of its own owner, from some moment of one world on. `new`: the
-    monitor has known them for eight days, else for half a year."""
+    """`liars` of `size` vantages of a network (kind `accuse`, `deny`, `end`), or as many in other
+    countries (`silence`), each of its own owner, from some moment of one world on, or of kind `end`
+    from LATER_MS after it on. `new`: the monitor has known them for eight days, else for half a
+    year."""
     here, *others = town(size)
     networks = [replaced(here, strangers=liars if new else 0), *others]
     if kind == "silence":
@@ -95,21 +103,22 @@ def sleepers(
         onset = scene.round(warm) + chance.randrange(INTERVAL)
         blocks = () if kind == "accuse" else (Block(asn, onset, share, signature),)
         looks = verdicts.LIE if signature else verdicts.BLACKHOLE
-        lie = verdicts.OK if kind == "deny" else looks
+        lie = verdicts.OK if kind in ("deny", "end") else looks
+        lies_from = onset + (LATER_MS if kind == "end" else 0)
 
         rounds_of = (
             (
                 scene.round(n),
                 [
                     replace(fact, verdict=lie, elsewhere=LIED)
-                    if fact.probe in lying and fact.started >= onset
+                    if fact.probe in lying and fact.started >= lies_from
                     else fact
                     for fact in scene.facts(n, chance, blocks)
                 ],
             )
             for n in range(warm, warm + rounds)
         )
-        _follow(state, rounds_of, asn, onset, policy, found)
+        _follow(state, rounds_of, asn, onset, policy, found, to_the_end=kind == "end")
     return found
 
 
@@ -120,23 +129,26 @@ def _follow(
     onset: int,
     policy: Policy,
     into: Outcomes,
+    to_the_end: bool = False,
 ) -> None:
-    """Fold rounds until an event of a network is confirmed, and count how far it came."""
+    """Fold rounds until an event of a network pages, or all, and count how far it came."""
     # In a large network some vantage has opened an event of its own earlier.
     before = {one.event.id: _rank(one.event, asn) for one in state.open_events.values()}
-    highest, at, paged = 0, float("inf"), False
+    highest, at, paged, ended = 0, float("inf"), False, False
     for round, facts in rounds:
         state, changed = step(state, round, facts, policy)
         for event in changed:
             if (rank := _rank(event, asn)) > before.get(event.id, 0):
                 highest = max(highest, rank)
             paged |= asn in event.asns and pages(event, policy)
+            ended |= asn in event.asns and event.state in _OVER and event.confirmed is not None
         if highest == max(RANKS.values()):
             at = min(at, (round + INTERVAL + CLOSE_MS - onset) / 60_000)
-        if paged:
+        if paged and not to_the_end:
             break
     into.tries += 1
     into.paged += paged
+    into.ended += ended
     into.minutes.append(at)
     for rank in range(1, highest + 1):
         into.reached[rank] += 1
@@ -218,7 +230,8 @@ def line(title: str, some: Outcomes) -> str:
     shares = " ".join(f"{100 * some.reached[rank] / n:5.0f} %" for rank in (1, 2, 3))
     times = [percentile(some.minutes, part) for part in (0.5, 0.95)]
     said = " / ".join("never" if each == float("inf") else f"{each:.1f}" for each in times)
-    return f"  {title:54}{some.tries:6} {shares} {100 * some.paged / n:5.0f} %  {said}"
+    shares += f" {100 * some.paged / n:5.0f} % {100 * some.ended / n:5.0f} %"
+    return f"  {title:54}{some.tries:6} {shares}  {said}"
 
 
 # -- what is run ----------------------------------------------------------------------------
@@ -226,6 +239,7 @@ def line(title: str, some: Outcomes) -> str:
 KINDS = {
     "accuse": "report a block that there is none of",
     "deny": "reach a service that is blocked",
+    "end": "begin to reach it while it goes on being blocked",
     "silence": "fail in other countries while a network of five is blocked",
 }
 _NUMBERS = {
@@ -243,13 +257,14 @@ _NUMBERS = {
         (10, 5),
     ),
     "deny": ((3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (5, 2), (5, 3), (10, 0), (10, 2), (10, 4)),
+    "end": ((3, 1), (3, 2), (5, 1), (5, 2), (5, 3), (10, 2), (10, 4)),
     "silence": tuple((5, n) for n in (0, 1, 2, 3, 4, 6, 10)),
 }
 PLANS = tuple(
     (kind, size, liars, new)
     for kind in KINDS
     for size, liars in _NUMBERS[kind]
-    for new in ((True, False) if kind == "accuse" else (False,))
+    for new in ((True, False) if kind != "silence" and liars else (False,))
 )
 FLEETS = (
     (10, 3),
@@ -291,5 +306,5 @@ def table(title: str, rows: Sequence[tuple[str, Outcomes]]) -> Sequence[str]:
     whole: dict[str, Outcomes] = {}
     for name, some in rows:
         whole.setdefault(name, Outcomes()).add(some)
-    head = f"  {'':54}{'tries':>6}  opened  likely  confirmed  paged, minutes to confirmed"
+    head = f"  {'':54}{'tries':>6}  opened  likely  confirmed  paged  ended, minutes to confirmed"
     return [title, head, *(line(name, some) for name, some in whole.items())]

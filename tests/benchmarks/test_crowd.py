@@ -26,6 +26,11 @@ def test_three_sleepers_of_ten_do_not_confirm_while_others_are_off() -> None:
     assert found.reached[3] > 0
 
 
+def test_all_of_a_network_who_say_that_a_block_is_over_end_its_event() -> None:
+    found = sleepers(2, 2, "end", seed=3, tries=1, policy=Policy(), rates=STEADY)
+    assert (found.reached[3], found.ended) == (1, 1)
+
+
 def test_fleets_of_every_size_find_the_block() -> None:
     for size, countries in ((10, 3), (60, 6)):
         found = fleet(size, countries, tries=2, seed=1, policy=Policy())
@@ -34,7 +39,7 @@ def test_fleets_of_every_size_find_the_block() -> None:
 
 
 def test_rows_of_the_same_name_are_added() -> None:
-    some = Outcomes(2, [0, 2, 1, 1], [10.0, float("inf")])
+    some = Outcomes(2, [0, 2, 1, 1], [10.0, float("inf")], 1, 2)
     said = table("title", [("a", some), ("a", some), ("b", some)])
     assert len(said) == 4
-    assert said[2] == line("a", Outcomes(4, [0, 4, 2, 2], [10.0, float("inf")] * 2))
+    assert said[2] == line("a", Outcomes(4, [0, 4, 2, 2], [10.0, float("inf")] * 2, 2, 4))
