@@ -204,7 +204,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"cusum"},
         {"ending", "onset", "gates", "other_hosts", "usual_hours"},
         {"split", "series"},
-        {"lifting", "quorum"},
+        {"lifting", "quorum", "releases"},
         {"imported"},
         {"sources"},
         {"series_summary", "watch_coverage", "retest_requests", "end_requests", "confidence"},

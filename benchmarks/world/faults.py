@@ -44,6 +44,8 @@ class Spell:
     answers: bool = True
     """Whether the addresses that fail answer a control elsewhere."""
     signs: Signs = NO_SIGNS
+    release: str = ""
+    """That of the probe with which it came; empty where it has nothing to do with it."""
 
     def strikes(self, person: Person, started: int) -> bool:
         """Whether a vantage measures in it at this time (Unix ms)."""

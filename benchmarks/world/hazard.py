@@ -69,6 +69,8 @@ class Hazard:
     """How likely its failures show each of these signs (`verdicts.Signs`)."""
     spread_minutes: float = 0.0
     """Within which it reaches the networks one after the other, uniform; 0: all at once."""
+    release: str = ""
+    """Of the probe with which it comes, for whom it befalls; empty where it does not."""
     hosts: float = 0.0
     """How likely it concerns each liveness host as well, with the same share of failures."""
 
@@ -116,6 +118,7 @@ class Hazard:
             looks=self.looks,
             hours=self.hours,
             answers=rng.random() < self.answers,
+            release=self.release,
             signs=Signs(**{sign: rng.random() < chance for sign, chance in self.shows}),
         )
 

@@ -148,6 +148,7 @@ class Scene:
                     round=round,
                     started=started,
                     interval=interval,
+                    release=_release(person, spells, started),
                     target=verdicts.TARGET,
                     verdict=verdict,
                     control=control is not None,
@@ -338,6 +339,12 @@ class SpreadScene(Scene):
             request.round, length, people, f"r{request.round:x}", rng, blocks, starts=starts
         )
         return [replace(fact, retest=True) for fact in facts]
+
+
+def _release(person: Person, spells: Sequence[Spell], started: int) -> str:
+    """The release of the probe that a vantage runs at this time."""
+    came = (spell.release for spell in spells if spell.release and spell.strikes(person, started))
+    return next(came, person.release)
 
 
 def _elsewhere(seen: Seen, control: bool | None, at: int, rng: random.Random) -> Elsewhere:

@@ -53,6 +53,7 @@ def _faulty_release(rng: random.Random) -> Hazard:
         answers=0.95,
         # The volunteers' machines update themselves within hours of each other.
         spread_minutes=rng.uniform(30, 720),
+        release="3",
     )
 
 

@@ -23,6 +23,9 @@ class Nature(StrEnum):
 AT_HOME = 0.6
 """Share of the vantages behind a resolver of their own."""
 
+OLD = 0.3
+"""Share of the vantages that run the release before the newest."""
+
 
 @dataclass(frozen=True)
 class Person:
@@ -43,6 +46,8 @@ class Person:
     """For how long before the world began it was enrolled."""
     at_home: bool = False
     """Its resolver is a device at home, which asks that of the network."""
+    release: str = "2"
+    """Of the probe that it runs."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ def populate(networks: Sequence[Settlement], rates: Rates, rng: random.Random) -
                     known_days=0.0 if number < network.strangers else KNOWN_DAYS,
                     # Of its own chance, so that the rest of a world stays as it is.
                     at_home=random.Random(f"home {phase}").random() < AT_HOME,
+                    release="1" if random.Random(f"old {phase}").random() < OLD else "2",
                 )
             )
     return people

@@ -282,6 +282,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "probe"
     catalogue: str = ""
     """Version of the catalogue that it was measured with."""
+    release: str = ""
+    """Version of the program that measured."""
     retest: bool = False
     """Measured because the detector asked: its interval is not the vantage's own."""
     others_passed: int = 0
@@ -393,6 +395,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     onset: int
     half_onset: int = 0
     """When half of the vantages that see it had begun to fail; 0 in events that do not tell."""
+    one_release: bool = False
+    """Nobody anywhere reaches the target with the release of the probe that those who see it run,
+    and others of the country reach it with other releases."""
     agreeing: int
     """Voting vantages whose evidence reached the threshold."""
     voting: int

@@ -205,6 +205,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         "its keys, and for longer than others.",
     ),
     Hypothesis(
+        "one_release",
+        _all(lambda network: network.one_release),
+        "Nobody reaches it with the release of the probe that all of them run, and others reach it "
+        "with other releases: a fault of the program looks so.",
+    ),
+    Hypothesis(
         NEW_VANTAGES,
         _all(lambda network: _weight(network.known_owners, network.new_owners) < TRUSTED_WEIGHT),
         "Too few owners agree whom the monitor has known for long.",

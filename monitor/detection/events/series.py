@@ -67,6 +67,7 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
         else usual_hours.after_report(
             before.hours, before.round, before.interval, fact.round, policy
         ),
+        release=fact.release,
     )
 
 

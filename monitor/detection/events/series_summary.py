@@ -12,6 +12,7 @@ from monitor.detection.events import contrasts, cusum, gates, quorum, split
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
+from monitor.detection.events.releases import follows_release
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
@@ -34,6 +35,8 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     tally: Tally
     reached_elsewhere: bool = True
     """The target has been reached elsewhere since the onset."""
+    one_release: bool = False
+    """It follows a release of the probe."""
 
     @property
     def strategy(self) -> SourceStrategy:
@@ -64,8 +67,9 @@ def series_summaries(
                 network,
                 layer,
                 series,
-                strategy.tally(network, layer, round, policy),
+                tally := strategy.tally(network, layer, round, policy),
                 strategy.reached_elsewhere(state, network, policy),
+                follows_release(state, network, tally.agreeing, round, policy),
             )
             for layer, series in sorted(network.layers.items())
             if series.rank > 0 and alarmed(series)
@@ -169,6 +173,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         tier=tier,
         onset=began.at,
         half_onset=began.half,
+        one_release=summary.one_release,
         agreeing=len(summary.tally.agreeing),
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),

@@ -190,6 +190,8 @@ class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
     its network's own, else the round of the newest that its control or other countries shared."""
     hours: int = (1 << 48) - 1
     """At which hours of the day it usually measures (`monitor.detection.events.usual_hours`)."""
+    release: str = ""
+    """Version of the program that it runs."""
 
 
 class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):

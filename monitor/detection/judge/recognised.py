@@ -19,7 +19,7 @@ import msgspec
 from monitor.detection.observed.liveness import CLOCK_TOLERANCE_MS
 from probes.wire.bounds import MeasurementId, Millis, ProbeId, Small, Token
 from probes.wire.codec import measurement_like
-from probes.wire.measurement import VERSION, Measurement, Vantage
+from probes.wire.measurement import VERSION, Measurement, Software, Vantage
 from probes.wire.observation import (
     AppExchange,
     DNSLookup,
@@ -35,7 +35,8 @@ UNREAD = frozenset(
     (
         *("at_us", "took_us", "after_us", "ttl"),
         *("sent_bytes", "received_bytes", "body_bytes", "body_sha256"),
-        *("monotonic_us", "clock_corrected_ms", "epoch", "sequence", "software"),
+        *("monotonic_us", "clock_corrected_ms", "epoch", "sequence"),
+        *("python", "openssl", "tls_profile"),
     )
 )
 """Fields that no rule reads in such a measurement; a test changes them in every scene."""
@@ -58,6 +59,7 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     retest: bool = False
     vantage: Vantage = Vantage()
     catalogue: Token = ""
+    software: Software = Software()
     combine: str = "any_of"
     endpoints: tuple[object, ...] = ()
     observations: tuple[object, ...] = ()
@@ -113,6 +115,7 @@ def _recognised() -> type[Recognised]:
     """The Recognised whose endpoints and observations have loose types."""
     of_measurement = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
     observations = types.GenericAlias(tuple, (_union(*map(_loose, _PLAIN)), ...))
+    software = _loose(Software)
     return cast(
         type[Recognised],
         msgspec.defstruct(
@@ -120,6 +123,7 @@ def _recognised() -> type[Recognised]:
             [
                 ("endpoints", _loose(of_measurement["endpoints"]), ()),
                 ("observations", observations, ()),
+                ("software", software, software()),
             ],
             bases=(Recognised,),
             frozen=True,

@@ -218,6 +218,7 @@ class RoundJudge:
             others_failed=tuple(host for host in hosts.failed if host not in controls.missed),
             source=given.source,
             catalogue=measured.catalogue,
+            release=measured.software.version,
             received=given.received,
             method="" if alone is None else alone.method(subject.whole()),
             arrival=0 if line is None else line.arrival,

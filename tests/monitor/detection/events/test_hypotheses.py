@@ -51,6 +51,7 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("old_denial", DENIED | {"signs": (("zoneless", 1, 0, 3), ("forged", 2, 0, 5))}),
         ("old_denial", DENIED | {"signs": (("zoneless", 0, 2, 2), ("others_answer", 3, 0, 3))}),
         ("validation_fails", {"technique": "dns.servfail", "signature": False}),
+        ("one_release", {"one_release": True}),
         ("new_vantages", {"known_owners": 0, "new_owners": 2}),
         ("new_vantages", {"known_owners": 1}),
     ],
