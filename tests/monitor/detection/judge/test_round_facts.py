@@ -8,10 +8,11 @@ import pytest
 
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.judge.target import judge
-from monitor.detection.model import Fact, State, Stored
+from monitor.detection.model import Fact, State, Stored, StoredLine
 from monitor.detection.policy import Policy
+from probes.wire.codec import encode
 from probes.wire.failure import Failure
-from probes.wire.measurement import Measurement, Role, Vantage
+from probes.wire.measurement import Measurement, Role, Software, Vantage
 from tests.monitor.detection.app_scenes import app, twice
 from tests.monitor.detection.scenes import (
     A1,
@@ -53,6 +54,18 @@ def beside(*controls: list[Stored], retest: bool = False) -> Fact:
     spoken = [each for some in controls for each in some]
     (fact,) = facts_of([*spoken, *a_round(retest=retest)], ROUND, Policy())
     return fact
+
+
+@pytest.mark.parametrize("as_line", [False, True])
+def test_the_release_that_measured_is_told(as_line: bool) -> None:
+    failing = measured(*BLOCKED, software=Software(version="1.2"), interval_ms=MINUTE)
+    given = (
+        stored(failing)
+        if not as_line
+        else StoredLine(arrival=1, line=encode(failing), owner="o", role=Role.VANTAGE, enrolled=7)
+    )
+    (fact,) = facts_of([*a_control(), given], ROUND, Policy())
+    assert fact.release == "1.2"
 
 
 def test_a_vantage_is_judged_beside_its_liveness_and_control() -> None:
