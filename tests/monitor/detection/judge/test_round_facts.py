@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.judge.recognised import recognise
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.judge.target import judge
-from monitor.detection.model import Fact, State, Stored, StoredLine
+from monitor.detection.model import Fact, State, Stored
 from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
@@ -56,16 +57,13 @@ def beside(*controls: list[Stored], retest: bool = False) -> Fact:
     return fact
 
 
-@pytest.mark.parametrize("as_line", [False, True])
-def test_the_release_that_measured_is_told(as_line: bool) -> None:
+def test_the_release_that_measured_is_told() -> None:
     failing = measured(*BLOCKED, software=Software(version="1.2"), interval_ms=MINUTE)
-    given = (
-        stored(failing)
-        if not as_line
-        else StoredLine(arrival=1, line=encode(failing), owner="o", role=Role.VANTAGE, enrolled=7)
-    )
-    (fact,) = facts_of([*a_control(), given], ROUND, Policy())
+    (fact,) = facts_of([*a_control(), stored(failing)], ROUND, Policy())
     assert fact.release == "1.2"
+    recognised = recognise(encode(failing))
+    assert recognised is not None
+    assert recognised.software.version == "1.2"
 
 
 def test_a_vantage_is_judged_beside_its_liveness_and_control() -> None:
