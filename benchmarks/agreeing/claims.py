@@ -274,7 +274,7 @@ def read_event(id: str) -> Callable[[str], Claims]:
             (id, "opened"): times["First alarm"][0],
             (id, "confirmed"): (times.get("Confirmed") or [None])[0],
             (id, "ended"): (times.get("Ended") or [None])[0],
-            (id, "confidence"): sure[1] if sure else None,
+            (id, "confidence"): float(sure[1]) if sure else None,
         }
 
     return read
@@ -293,7 +293,7 @@ def _only(id: str) -> Callable[[Events], Claims]:
             (id, "opened"): _second(event["opened"]),
             (id, "confirmed"): _second(event["confirmed"]),
             (id, "ended"): _second(ended) if event["state"] == "closed" else None,
-            (id, "confidence"): None if confidence is None else f"{100 * confidence:.1f}",
+            (id, "confidence"): None if confidence is None else round(100 * confidence, 1),
         }
 
     return expect
