@@ -80,7 +80,13 @@ def noted(event: Event, notes: Sequence[Note]) -> Event:
             change = Change(round=taken_back.at, kind=ChangeKind.RETRACTED, cause=BY_OPERATOR)
             history = (*history, change)
         event = replace(
-            event, state=EventState.RETRACTED, inhibited_by=BY_OPERATOR, history=history
+            event,
+            state=EventState.RETRACTED,
+            inhibited_by=BY_OPERATOR,
+            history=history,
+            # What was said of it ended then, unless it had ended by itself.
+            ended_earliest=event.ended_earliest or taken_back.at,
+            ended_latest=event.ended_latest or taken_back.at,
         )
     return NotedEvent(**asdict(event), notes=tuple(notes))
 

@@ -25,12 +25,15 @@ def gate(word: str) -> str:
 
 def ended(event: Event) -> int | None:
     """When what an event tells ended, as far as is known: at the latest in the round that reached
-    the service again, which is earlier than the event was closed. None while it is open."""
+    the service again, which is earlier than the event was closed, or when the operator retracted
+    it. None while it is open."""
     if event.ongoing:
         return None
     if event.state is EventState.CLOSED and event.ended_latest is not None:
         return event.ended_latest
-    return event.closed if event.closed is not None else event.updated
+    if event.closed is not None:
+        return event.closed
+    return event.updated if event.ended_latest is None else event.ended_latest
 
 
 def data_end(event: Event) -> int | None:

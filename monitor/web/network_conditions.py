@@ -23,20 +23,17 @@ from probes.wire import codec
 from probes.wire.measurement import Role
 
 NOT_KNOWN = NetworkCondition(condition=Condition.UNKNOWN, witnesses=dict.fromkeys(Word, 0))
-"""The condition of a network without vantages, and of every network in the past: when a vantage was
-last heard is kept of now alone."""
+"""The condition of a network without vantages."""
 
 
 async def network_conditions(
     site: Site, present: Present
 ) -> Mapping[tuple[str, int], NetworkCondition]:
-    """The condition of each network with vantages, by country and AS number; empty for a moment of
-    the past. Raises StoreUnavailableError."""
-    if site.as_of is not None:
-        return {}
+    """The condition of each network with vantages, by country and AS number. Of the past it is
+    known when each was heard, not what its status messages said. Raises StoreUnavailableError."""
     standing = [row for row in present.vantages if row.revoked is None]
     vantages = [row for row in standing if row.role == Role.VANTAGE]
-    messages = await _last_messages(site, vantages)
+    messages = await _last_messages(site, vantages) if site.as_of is None else {}
     networks: dict[tuple[str, int], list[LastKnown]] = defaultdict(list)
     for row in vantages:
         message = messages.get(row.id)

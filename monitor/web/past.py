@@ -10,8 +10,8 @@ from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.newest import newest_verdicts, revisions
 from monitor.store.reading.published import published_events
-from monitor.store.reading.vantages import list_vantages
-from monitor.web.present import Present, PresentReader, ServicePresent, service_present
+from monitor.store.reading.vantages import last_heard, list_vantages
+from monitor.web.present import Present, PresentReader, ServicePresent, offline_now, service_present
 
 
 class PastReader(PresentReader):
@@ -26,7 +26,7 @@ class PastReader(PresentReader):
             return
         places: dict[int, Where] = {}
         services: dict[str, ServicePresent] = {}
-        heard: dict[str, int] = {}
+        heard = dict(await last_heard(connection, self._at))
         for name in await revisions(connection):
             verdicts = await newest_verdicts(connection, name, self._first, places, self._at)
             services[name] = service_present(1, verdicts)
@@ -38,6 +38,7 @@ class PastReader(PresentReader):
             services=services,
             opened=[event for event in published.events if event.ongoing],
             reconstructed=published.reconstructed,
+            offline=offline_now(services.values()),
             vantages=[
                 row.at(self._at, heard.get(row.id))
                 for row in await list_vantages(connection)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -84,6 +84,12 @@ def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePr
         offline=frozenset(each.probe for each in verdicts if each.verdict.state is off),
         heard=frozenset(each.probe for each in verdicts if each.verdict.state is not off),
     )
+
+
+def offline_now(services: Collection[ServicePresent]) -> frozenset[str]:
+    """Probes whose newest verdicts all say that they were offline."""
+    silent = frozenset[str]().union(*(service.offline for service in services))
+    return silent.difference(*(service.heard for service in services))
 
 
 class Present(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,8 +256,7 @@ class PresentReader:
             self._timed = began
         if changed:
             opened = await list_events(connection, state="open", limit=MAX_EVENTS)
-            silent = frozenset().union(*(each.offline for each in services.values()))
-            offline = silent.difference(*(each.heard for each in services.values()))
+            offline = offline_now(services.values())
         self._present = Present(
             revision=before.revision + changed,
             services=dict(services),

@@ -16,7 +16,7 @@ from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL, all_lines
 from monitor.store.engines import ReadTransaction
 from monitor.store.statements import chunks
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
+from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 _INTERNATIONAL = (
     sa.select(t.target.c.number).where(t.target.c.id == LIVENESS_INTERNATIONAL).scalar_subquery()
@@ -37,13 +37,31 @@ class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: int | None
 
     def at(self, moment: int, heard: int | None) -> VantageRow:
-        """The same at a time when it was enrolled; `heard` is its newest judged round then. Of a
-        control, which is not judged, it is known that it was heard since."""
+        """The same at a time when it was enrolled; `heard` is when it was last heard until then,
+        where that is known."""
         last_seen = self.last_seen
         if last_seen is not None and last_seen > moment:
-            last_seen = moment if self.role == Role.CONTROL else heard
+            last_seen = heard
         revoked = self.revoked if self.revoked is not None and self.revoked <= moment else None
         return replace(self, revoked=revoked, last_seen=last_seen)
+
+
+async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:
+    """When each probe was last heard at a time (Unix ms), as far as its batches are kept. What it
+    measured before and sent later was not heard then."""
+    v, b = t.vantage.c, t.batch.c
+    newest = (
+        sa.select(b.received)
+        .where(b.vantage == v.number, b.first_round <= at, b.received <= at)
+        .order_by(b.first_round.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    heard: dict[str, int] = {}
+    for probe, received in await connection.execute(sa.select(v.probe, newest)):
+        if received is not None:  # a probe that has moved has several numbers
+            heard[probe] = max(received, heard.get(probe, 0))
+    return heard
 
 
 async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:

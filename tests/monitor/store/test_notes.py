@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.events.imported import WHOLE
 from monitor.detection.model import Event, EventState, NetworkEvidence, Retraction, Tier
@@ -68,7 +69,10 @@ async def test_an_event_that_is_retracted_stays_so_whatever_is_concluded(store: 
     assert [each.id for each in await listed(store, "open")] == [OTHER]
     (one,) = await listed(store, "retracted")
     assert (one.id, one.state, one.inhibited_by) == (ID, EventState.RETRACTED, "operator")
-    assert one.history[-1].round == note.at
+    assert one.history[-1].round == one.ended_earliest == one.ended_latest == note.at
+    over = replace(event(ID, state=EventState.CLOSED), ended_earliest=NOON, ended_latest=NOON + 9)
+    by_itself = notes.noted(over, (note,))
+    assert (by_itself.ended_earliest, by_itself.ended_latest) == (NOON, NOON + 9)
     # The detector goes on: it changes the event, and a refold makes it anew.
     for state in (EventState.OPEN, EventState.CLOSED):
         again = event(ID, onset=NOON, state=state)

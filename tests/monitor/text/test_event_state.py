@@ -90,3 +90,5 @@ def test_an_end_and_a_length_are_those_of_the_block_and_not_of_its_event() -> No
     assert event_state.length(exact) == "22 min"
     retracted = replace(short, state=EventState.RETRACTED)
     assert event_state.ended(retracted) == closed.closed
+    by_operator = replace(retracted, closed=None)
+    assert event_state.ended(by_operator) == closed.onset + 22 * minute

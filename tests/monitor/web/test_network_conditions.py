@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from monitor.detection.model import Tier
+from monitor.detection.model import Stored, Tier
 from monitor.detection.network_condition import Condition, NetworkCondition, Word
-from monitor.store.records import Seen
+from monitor.store.records import Admitted, Seen
 from monitor.web.network_conditions import network_conditions
 from monitor.web.site import Site
-from probes.wire.codec import FailingWay, Status, encode_message
+from probes.wire.codec import FailingWay, Status, encode, encode_message
+from probes.wire.measurement import measurement_id
 from tests.world import site as world
+from tests.world.scenery import Person
 
 HERE = ("RU", 64501)
 VANTAGES = [person for person in world.PEOPLE if (person.country, person.asn) == HERE]
@@ -84,6 +87,34 @@ async def test_monitor_that_hears_nobody_says_so(site: Site) -> None:
     assert conditions[HERE].condition is Condition.UNKNOWN
 
 
-async def test_past_has_no_conditions(site: Site) -> None:
-    past = world.site_of(site.database, as_of=world.NOW)
-    assert await network_conditions(past, await past.present.get()) == {}
+@pytest.mark.parametrize(
+    ("minutes", "condition"), [(-60, Condition.OK), (0, Condition.OK), (40, Condition.UNHEARD)]
+)
+async def test_the_past_has_the_conditions_of_then(
+    site: Site, minutes: int, condition: Condition
+) -> None:
+    """Also when the vantages are heard again since, and one sends later what it measured then."""
+    after = world.NOW + minutes * 60_000
+    other = next(person for person in world.PEOPLE if (person.country, person.asn) != HERE)
+    again = [Seen(probe=person.id, at=after + world.HOUR) for person in (*VANTAGES, other)]
+    await site.database.registry.record_seen(again)
+    late = admitted_at(VANTAGES[0], after - 60_000, received=after + world.HOUR)
+    heard = admitted_at(other, after - 60_000, received=after - 30_000)
+    await site.database.facts.add([late], [])
+    await site.database.facts.add([heard], [])
+    past = world.site_of(site.database, clock=lambda: after, as_of=after)
+    here = (await network_conditions(past, await past.present.get()))[HERE]
+    assert here.condition is condition
+    assert here.witnesses[Word.WAYS_FAIL] == 0
+
+
+def admitted_at(person: Person, at: int, *, received: int) -> Admitted:
+    """A measurement of a vantage, begun and received at these times."""
+    made = replace(
+        world.measurement(person, "wechat/web", 0),
+        id=measurement_id(person.id, "wechat/web", at),
+        round=at,
+        started=at,
+    )
+    stored = Stored(measurement=made, owner=person.owner, role=person.role, enrolled=world.START)
+    return Admitted(stored=stored, line=encode(made), received=received)
