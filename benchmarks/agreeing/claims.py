@@ -299,7 +299,7 @@ def _only(id: str) -> Callable[[Events], Claims]:
     return expect
 
 
-_MORE = ("networks", "against", "simulated")
+_MORE = ("networks", "against", "follows", "followed_by", "simulated")
 """Fields that one event has and the list has not."""
 
 

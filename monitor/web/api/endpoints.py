@@ -55,6 +55,7 @@ from monitor.web.params import (
 )
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
+from monitor.web.returns import neighbours_of
 from monitor.web.site import SITE, Site
 from monitor.web.views import events_at, in_event, known_event, no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
@@ -113,15 +114,18 @@ async def events(request: web.Request) -> web.Response:
 
 
 async def one_event(request: web.Request) -> web.Response:
-    """One event by its id, with what each network contributes."""
+    """One event by its id, with what each network contributes; `follows` and `followed_by` are the
+    events of the same block before and after a pause."""
     site = site_of(request)
     async with reading(request) as (connection, _present):
         event = await known_event(site, connection, request.match_info["id"])
-    if event is None:
-        raise web.HTTPNotFound(reason="There is no event with this id.")
+        if event is None:
+            raise web.HTTPNotFound(reason="There is no event with this id.")
+        near = await neighbours_of(site, connection, event)
     return json_answer(
         event_form(event)
         | {"networks": event.networks, "against": list(event.against)}
+        | {"follows": near.before and near.before.id, "followed_by": near.after and near.after.id}
         | site.simulated
     )
 

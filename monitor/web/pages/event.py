@@ -47,6 +47,7 @@ from monitor.web.moment import reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
+from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
 from monitor.web.views import drawn_window, known_event, known_events, record
 from probes.wire.target import Service
@@ -88,6 +89,7 @@ async def page(request: web.Request) -> web.Response:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
         mine = Filter(service=event.service, country=event.country)
         cited = await record(site, connection, mine)
+        near = await neighbours_of(site, connection, event)
     drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
     headline = event_headlines.headline(event, name)
     others = event_subject.other_functions(
@@ -103,6 +105,7 @@ async def page(request: web.Request) -> web.Response:
         "scope": event_evidence.scope(event, site.clock()),
         "how": event_evidence.manner(event),
         "ended": event_state.ended(event),
+        "near": near,
         "drawn": drawn,
         "control": control,
         "chosen": span,
