@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import web
 from msgspec.structs import replace
 
-from monitor.detection.model import OWN_SOURCE, Event, State
+from monitor.detection.model import NEVER, OWN_SOURCE, Event, State
+from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import (
     ServiceHour,
     StateCount,
@@ -21,7 +22,8 @@ from monitor.store.reading.counts import (
     service_hours,
 )
 from monitor.store.reading.explanation import explain
-from monitor.store.reading.measurements import list_witnesses
+from monitor.store.reading.measurements import Witness, list_witnesses
+from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
 from monitor.text import (
@@ -87,6 +89,7 @@ async def page(request: web.Request) -> web.Response:
     span = chosen_range(request)
     async with site.database.reading() as connection:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
+        signed = await signed_of(connection, witnesses)
         mine = Filter(service=event.service, country=event.country)
         cited = await record(site, connection, mine)
         near = await neighbours_of(site, connection, event)
@@ -116,6 +119,7 @@ async def page(request: web.Request) -> web.Response:
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,
         "witnesses": witnesses,
+        "signed": signed,
         "owners": owners(await site.present.get()),
         "picture": await first_picture(site, event),
         "terms": event_evidence.terms(event),
@@ -139,6 +143,17 @@ def around(event: Event, now: int) -> Mapping[str, str]:
         "then": fixed_query(since, until),
         "earlier": fixed_query(since - YEAR_MS, until - YEAR_MS),
     }
+
+
+async def signed_of(connection: ReadTransaction, witnesses: Sequence[Witness]) -> tuple[int, int]:
+    """How many of the vantages that made these measurements signed them, and how many there are."""
+    oldest: dict[str, int] = {}
+    for witness in witnesses:
+        if witness.source == OWN_SOURCE:
+            oldest[witness.probe] = min(witness.started, oldest.get(witness.probe, NEVER))
+    since = await signing_since(connection, oldest)
+    signing = [probe for probe, started in oldest.items() if since.get(probe, NEVER) <= started]
+    return len(signing), len(oldest)
 
 
 async def others_reached(

@@ -12,6 +12,7 @@ from monitor.detection.events.gates import not_counted
 from monitor.detection.model import Stored
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import get_verdict, newest_of_controls, search_judged
+from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.text.certificates import escape_control_characters
@@ -46,6 +47,7 @@ async def page(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         verdict = await get_verdict(connection, id)
         events = await list_events(connection, _same_place(stored.measurement), limit=EVENTS)
+        signs = await signing_since(connection, [stored.measurement.probe])
     control = await nearest_control(site, stored)
     measurement = stored.measurement
     service = site.service(measurement.service)
@@ -55,6 +57,7 @@ async def page(request: web.Request) -> web.Response:
         "stored": stored,
         "owner": owners(await site.present.get()).get(measurement.probe, ""),
         "measurement": measurement,
+        "signed": signs.get(measurement.probe, stored.received + 1) <= stored.received,
         "service": service.name if service else measurement.service,
         "verdict": verdict,
         "reason": not_counted(verdict) if verdict else "",

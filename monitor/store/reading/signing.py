@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Since when probes sign what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from monitor.store.engines import ReadTransaction
+from monitor.store.tables import probe_key
+
+
+async def signing_since(connection: ReadTransaction, probes: Collection[str]) -> dict[str, int]:
+    """Return by probe when it gave the monitor its first key (Unix milliseconds); from then on
+    nothing of it is stored that is not signed. Probes that never had one are left out."""
+    k = probe_key.c
+    query = sa.select(k.probe, sa.func.min(k.since)).where(k.probe.in_(probes)).group_by(k.probe)
+    return dict((await connection.execute(query)).all())
