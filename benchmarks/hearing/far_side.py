@@ -213,7 +213,7 @@ async def mosquitto(folder: Path) -> AsyncIterator[int]:
         f"listener {port} 127.0.0.1\nallow_anonymous true\n"
         f"listener 8883\nallow_anonymous true\ncertfile {pair}\nkeyfile {pair}\n"
     )
-    async with running(standins.program("mosquitto") or "mosquitto", "-c", str(path)):
+    async with standins.running(standins.program("mosquitto") or "mosquitto", "-c", str(path)):
         await standins.listening("127.0.0.1", port)
         yield port
 
@@ -222,18 +222,6 @@ async def restore_routes() -> None:
     """Lead to the probe again, after the line was down."""
     process = await asyncio.create_subprocess_exec("sh", "-c", _BACK)
     await process.wait()
-
-
-@contextlib.asynccontextmanager
-async def running(*words: str, **options: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program until the end of the block."""
-    process = await asyncio.create_subprocess_exec(*words, **options)  # type: ignore[arg-type]
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 async def join(process: asyncio.subprocess.Process) -> None:

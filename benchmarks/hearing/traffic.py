@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.hearing import far_side
 from benchmarks.hearing.brokers import Collector, hostile
 from benchmarks.hearing.scenarios import SCENARIOS, BrokerKind, Scenario
+from benchmarks.probing import standins
 from probes.cli import consent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +144,7 @@ async def _play(
     scenario: Scenario, folder: Path, roots: Path, hidden: str, python: str, collector: Collector
 ) -> Day:
     catalogue, state = folder / "catalogue", folder / "state"
-    async with far_side.running(
+    async with standins.running(
         *("unshare", "-n", "-m", "sh", "-c", far_side.JOINED, "sh"),
         *(python, str(Path(__file__).with_name("timelapse.py"))),
         *(str(roots), hidden, f"{scenario.hours:g}", "run"),

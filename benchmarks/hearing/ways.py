@@ -248,7 +248,7 @@ async def _monitor(folder: Path, roots: Path) -> AsyncIterator[Path]:
     data, url = folder / "data", f"https://{far_side.WEB_NAME}"
     store = data / "reachwatch.db"
     async with (
-        far_side.running(
+        standins.running(
             *(*reachwatch, "up", "--data", str(data), "--no-local-probe", "--no-retests"),
             *("--http", f"127.0.0.1:{far_side.WEB_PORT}", "--mqtt", f"127.0.0.1:{MQTT}"),
             *("--catalogue", str(folder / "catalogue"), "--public-url", url),
@@ -307,7 +307,7 @@ async def _probe(
     folder: Path, roots: Path, python: str, ways: tuple[str, ...]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     log = (folder / "probe.log").open("wb")
-    async with far_side.running(
+    async with standins.running(
         *("unshare", "-n", "-m", "sh", "-c", far_side.JOINED, "sh"),
         *(python, "-c", START, str(roots), "aioquic", "1", "run"),
         *("--catalogue", str(folder / "catalogue"), "--state", str(folder / "state")),

@@ -150,24 +150,15 @@ def hold(delay: float, loss: float) -> None:
             queue.verdict(waiting.popleft()[1], ACCEPT)
 
 
-@contextlib.asynccontextmanager
-async def _running(*words: str, **options: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(*words, **options)  # type: ignore[arg-type]
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
 async def measure(profile: Profile, seconds: float, hidden: str, python: str) -> Traffic:
     """Run the daemon for so long. Needs the far namespace."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with (
             internet(folder, RESOLVER) as bundle,
-            _running(sys.executable, __file__, "hold", stdout=asyncio.subprocess.PIPE) as holder,
+            standins.running(
+                sys.executable, __file__, "hold", stdout=asyncio.subprocess.PIPE
+            ) as holder,
             _monitor(folder),
         ):
             assert holder.stdout is not None
@@ -181,7 +172,7 @@ async def _monitor(folder: Path) -> AsyncIterator[None]:
     reachwatch = (sys.executable, "-m", "monitor.commands.main")
     data = ("--data", str(folder / "data"))
     url = f"http://{MONITOR}:{HTTP}"
-    async with _running(
+    async with standins.running(
         *(*reachwatch, "up", *data, "--no-local-probe", "--no-retests"),
         *("--http", f"{MONITOR}:{HTTP}", "--mqtt", f"127.0.0.1:{MQTT}"),
         *("--catalogue", str(folder / "catalogue"), "--public-url", url),
@@ -210,7 +201,7 @@ async def _play(
     profile: Profile, seconds: float, folder: Path, bundle: Path, hidden: str, python: str
 ) -> Traffic:
     budget = ("--budget", f"{profile.budget:g}")
-    async with _running(
+    async with standins.running(
         *("unshare", "-n", "sh", "-c", _PROBE, "sh"),
         *(python, "-c", START, str(bundle), hidden, str(profile.speed), "run"),
         *("--catalogue", str(folder / "catalogue"), "--state", str(folder / "state")),

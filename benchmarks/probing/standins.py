@@ -113,12 +113,18 @@ async def nginx(folder: Path, config: str, ready: tuple[str, int]) -> AsyncItera
     """Run nginx in the foreground, as one process, until the end of the block; its pid."""
     path = folder / "nginx.conf"
     path.write_text(config)
-    process = await asyncio.create_subprocess_exec(
-        program("nginx") or "nginx", "-p", str(folder), "-c", str(path), "-e", "stderr"
-    )
-    try:
+    words = ("-p", str(folder), "-c", str(path), "-e", "stderr")
+    async with running(program("nginx") or "nginx", *words) as process:
         await listening(*ready)
         yield process.pid
+
+
+@contextlib.asynccontextmanager
+async def running(*words: str, **options: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program until the end of the block."""
+    process = await asyncio.create_subprocess_exec(*words, **options)  # type: ignore[arg-type]
+    try:
+        yield process
     finally:
         if process.returncode is None:
             process.terminate()

@@ -11,17 +11,16 @@ goes to `record.json`.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.lab.apart import record_of, settle
 from tests.lab.fleet import MONITOR_PORT, Fleet
 from tests.lab.plan import Plan, Service, draw
 from tests.lab.retesting import INTERVAL, PACE
-from tests.lab.run import UNSHARE
-from tests.lab.world import ROOT, World
+from tests.lab.world import World
 
 LIMIT_SECONDS = 560
 NETWORK, SERVER = "network", "server"
@@ -34,26 +33,13 @@ def victim(plan: Plan) -> Service:
 
 def play(seed: int, folder: Path, where: str) -> dict[str, Any]:
     """Play it in a child process; return the record."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.lab.path_or_server", str(seed), str(folder), where],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{folder}: {done.stdout}\n{done.stderr}")
-    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
-    return record
+    words = (str(seed), str(folder), where)
+    return record_of("tests.lab.path_or_server", folder, *words, seconds=LIMIT_SECONDS)
 
 
 def main(seed: int, folder: Path, where: str) -> None:
     """Build, watch quietly, silence, watch."""
-    subprocess.run(["hostname", "laboratory"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    settle()
     plan = draw(seed)
     hit, world = victim(plan), World(plan, folder)
     near = (*hit.host.v4, *hit.host.v6)

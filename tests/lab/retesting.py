@@ -9,7 +9,6 @@ What was seen goes to `record.json`.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.lab.apart import record_of, settle
 from tests.lab.fleet import MONITOR_PORT, NETWORKS, Fleet
 from tests.lab.plan import Plan, Service, draw
-from tests.lab.run import UNSHARE
-from tests.lab.world import ROOT, World
+from tests.lab.world import World
 
 LIMIT_SECONDS = 560
 PACE = 10
@@ -41,22 +40,8 @@ def play_retesting(
     seed: int, folder: Path, how: str = WITH, last: str = CONFIRMED
 ) -> dict[str, Any]:
     """Play it in a child process until a tier is reached; return the record."""
-    folder.mkdir(parents=True)
     words = (str(seed), str(folder), how, last)
-    done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.lab.retesting", *words],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        log = (folder / "servers.log").read_text(errors="replace")[-4000:]
-        raise RuntimeError(f"{folder}: {done.stdout}\n{done.stderr}\n{log}")
-    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
-    return record
+    return record_of("tests.lab.retesting", folder, *words, seconds=LIMIT_SECONDS)
 
 
 def play_both(seed: int, folder: Path) -> dict[str, dict[str, Any]]:
@@ -76,8 +61,7 @@ def minutes(record: dict[str, Any], tier: str) -> float:
 
 def main(seed: int, folder: Path, how: str, last: str) -> None:
     """Build, watch quietly, block, watch."""
-    subprocess.run(["hostname", "laboratory"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    settle()
     plan = draw(seed)
     hit, world = victim(plan), World(plan, folder)
     options = ("--no-retests",) if how == WITHOUT else ()

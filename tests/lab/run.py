@@ -14,52 +14,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.lab.apart import record_of, servers_log, settle
 from tests.lab.cases import BY_NAME, Case
 from tests.lab.plan import Plan, draw
 from tests.lab.starting_rounds import lean_rounds, measure_rounds
 from tests.lab.trouble import disturb, origin, twist
-from tests.lab.world import ROOT, World, command
+from tests.lab.world import World, command
 
 LIMIT_SECONDS = 400
 """For a hang alone: laboratories side by side may share one busy processor."""
-UNSHARE = (
-    "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
-    "--propagation", "private",
-)  # fmt: skip
 
 
 def play(seed: int, number: int, folder: Path, *, lean: bool = False) -> dict[str, Any]:
     """Play a case in a child process with namespaces of its own; return its record. `lean`: the
     vantage measures as a daemon at its default profile does (`tests.lab.rounds`)."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        [
-            *UNSHARE,
-            sys.executable,
-            "-m",
-            "tests.lab.run",
-            str(seed),
-            str(number),
-            str(folder),
-            *["--lean"] * lean,
-        ],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS + 30,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{folder}: {done.stdout}\n{done.stderr}")
-    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
-    return record
+    words = (str(seed), str(number), str(folder), *["--lean"] * lean)
+    return record_of("tests.lab.run", folder, *words, seconds=LIMIT_SECONDS + 30)
 
 
 def main(seed: int, number: int, folder: Path, lean: bool) -> None:
     """Build, disturb, measure from both sides at once, judge, write down."""
-    subprocess.run(["hostname", "laboratory"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    settle()
     began = time.monotonic()
     plan = draw(seed)
     case = plan.order[number]
@@ -84,8 +59,7 @@ def main(seed: int, number: int, folder: Path, lean: bool) -> None:
         codes = {space: process.wait(LIMIT_SECONDS) for space, process in runs.items()}
         measured = time.monotonic()
         if fallen := world.fallen():
-            log = (folder / "servers.log").read_text(errors="replace")[-4000:]
-            raise RuntimeError(f"{fallen}\n{log}")
+            raise RuntimeError(f"{fallen}\n{servers_log(folder)}")
         with files["probe"].open("rb") as given:
             judged = subprocess.run(
                 [*command("reachwatch"), "judge", "--probe", "-", "--control",

@@ -25,12 +25,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.lab.apart import play_apart, settle
 from tests.lab.bench import commit
 from tests.lab.plan import draw
-from tests.lab.run import LIMIT_SECONDS, UNSHARE
+from tests.lab.run import LIMIT_SECONDS
 from tests.lab.serving import Twist
 from tests.lab.troubles import throttling
-from tests.lab.world import ROOT, World, command
+from tests.lab.world import World, command
 
 AT_ONCE = 4
 """Laboratories side by side: with more, the times measured are the processors' own."""
@@ -82,16 +83,9 @@ def grid(first_seed: int) -> list[Cell]:
 
 def play(cell: Cell, folder: Path) -> dict[str, Any]:
     """Play a cell in a child process with namespaces of its own; return the victim's verdict."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.lab.sweep", "--cell", json.dumps(asdict(cell)),
-         "--folder", str(folder)],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=LIMIT_SECONDS + 30, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"{cell}: {done.stdout}\n{done.stderr}")
-    verdict: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    words = ("--cell", json.dumps(asdict(cell)), "--folder", str(folder))
+    printed = play_apart("tests.lab.sweep", folder, *words, seconds=LIMIT_SECONDS + 30)
+    verdict: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return verdict
 
 
@@ -105,8 +99,7 @@ def play_at_last(cell: Cell, folder: Path) -> dict[str, Any]:
 
 def inside(cell: Cell, folder: Path) -> dict[str, Any]:
     """Build, narrow, measure the one https service from both sides, judge."""
-    subprocess.run(["hostname", "laboratory"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    settle()
     plan = draw(cell.seed)
     victim = next(s for s in plan.services if s.host.protocol == "https" and not s.others)
     world = World(plan, folder)

@@ -9,16 +9,15 @@ each is closed and that is told. What was seen goes to `record.json`.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.lab.apart import record_of, settle
 from tests.lab.fleet import OWNERS, Fleet
 from tests.lab.plan import Plan, Service, draw
-from tests.lab.run import UNSHARE
-from tests.lab.world import ROOT, World
+from tests.lab.world import World
 
 LIMIT_SECONDS = 1500
 HANG_SECONDS = 300
@@ -28,21 +27,7 @@ QUIET_ROUNDS = 3
 
 def play_whole(seed: int, folder: Path) -> dict[str, Any]:
     """Play it in a child process; return the record."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.lab.whole", str(seed), str(folder)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        log = (folder / "servers.log").read_text(errors="replace")[-4000:]
-        raise RuntimeError(f"{folder}: {done.stdout}\n{done.stderr}\n{log}")
-    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
-    return record
+    return record_of("tests.lab.whole", folder, str(seed), str(folder), seconds=LIMIT_SECONDS)
 
 
 def victims(plan: Plan) -> dict[str, Service]:
@@ -88,8 +73,7 @@ def told(record: dict[str, Any], service: str) -> tuple[list[dict[str, Any]], li
 
 def main(seed: int, folder: Path) -> None:
     """Build, watch quietly, block, watch, lift, watch."""
-    subprocess.run(["hostname", "laboratory"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    settle()
     began = time.monotonic()
     plan = draw(seed)
     hit = {technique: service.id for technique, service in victims(plan).items()}
