@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.events import confidence
 from monitor.detection.events.confidence import TERMS, terms
