@@ -135,7 +135,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"cli"},
     ),
     "monitor": (
-        {"paths", "logs", "seldom_log", "taken_port"},
+        {"paths", "logs", "seldom_log", "strict_certificates", "taken_port"},
         {"detection", "enrolment_limits", "listener"},
         {"store", "http_server"},
         {"signatures"},

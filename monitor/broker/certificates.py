@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates of the broker: a private authority, what it issues, and what a client says of them.
-
-They carry what Python 3.13 asks of every chain (`VERIFY_X509_STRICT`: key usage, key identifiers,
-critical basic constraints). `refusal` asks as Python 3.13 does, whatever Python runs here.
+`refusal` asks as Python 3.13 does, whatever Python runs here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import ssl
 import tempfile
 from collections.abc import Sequence
@@ -17,11 +14,17 @@ from typing import NamedTuple
 
 import certifi
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from monitor.strict_certificates import (
+    alternative_names,
+    authority_certificate,
+    private_pem,
+    server_certificate,
+    valid_for,
+)
 from probes.runtime.options import OptionError
 
 AUTHORITY_DAYS = 3650
@@ -45,7 +48,7 @@ class BrokerAuthority(NamedTuple):
     @property
     def key_pem(self) -> str:
         """The private key."""
-        return _private(self.key)
+        return private_pem(self.key)
 
 
 class Issued(NamedTuple):
@@ -69,11 +72,8 @@ class Issued(NamedTuple):
 def new_authority() -> BrokerAuthority:
     """Make an authority."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Reachwatch broker authority")])
-    builder = _builder(name, name, key, AUTHORITY_DAYS)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(ca=True), critical=True)
-    return BrokerAuthority(builder.sign(key, hashes.SHA256()), key)
+    validity = valid_for(AUTHORITY_DAYS)
+    return BrokerAuthority(authority_certificate("Reachwatch broker authority", key, validity), key)
 
 
 def read_authority(certificate: Path, key: Path) -> BrokerAuthority:
@@ -93,20 +93,8 @@ def read_authority(certificate: Path, key: Path) -> BrokerAuthority:
 def issue(authority: BrokerAuthority, names: Sequence[str]) -> Issued:
     """Issue a server's certificate for host names and addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    # A common name has at most 64 characters; clients check the alternative names.
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    builder = _builder(subject, authority.certificate.subject, key, CERTIFICATE_DAYS)
-    signer = authority.key.public_key()
-    for extension, critical in (
-        (x509.SubjectAlternativeName([_alternative(name) for name in names]), False),
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_usage(ca=False), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), False),
-    ):
-        builder = builder.add_extension(extension, critical=critical)
-    leaf = builder.sign(authority.key, hashes.SHA256())
-    return Issued(leaf.public_bytes(_PEM).decode() + authority.pem, _private(key))
+    leaf = server_certificate(names, key, valid_for(CERTIFICATE_DAYS), authority)
+    return Issued(leaf.public_bytes(_PEM).decode() + authority.pem, private_pem(key))
 
 
 def is_current(chain: Path, key: Path, authority: BrokerAuthority, names: Sequence[str]) -> bool:
@@ -122,7 +110,7 @@ def is_current(chain: Path, key: Path, authority: BrokerAuthority, names: Sequen
     except Exception:  # not PEM, another authority's, or without names: it is replaced
         return False
     lasts = leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
-    wanted = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    wanted = alternative_names(names)
     return (
         _bytes(private.public_key()) == _bytes(leaf.public_key())
         and list(kept) == list(wanted)
@@ -173,50 +161,6 @@ def read_pem(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path}: {getattr(error, 'strerror', None) or 'not PEM'}") from None
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
-) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # Valid since yesterday, because the clocks of small machines may be slow.
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=days - 1))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _private(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(
-        _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
 
 
 def _bytes(key: PublicKeyTypes) -> bytes:
