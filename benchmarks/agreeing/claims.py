@@ -261,7 +261,7 @@ def read_event(id: str) -> Callable[[str], Claims]:
         facts = {
             text_of(name): said
             for name, said in re.findall(
-                r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", page, re.DOTALL
+                r"<div[^>]*><dt>(.*?)</dt><dd>(.*?)</dd></div>", page, re.DOTALL
             )
         }
         over = re.search(r'<p class="over">(.*?)</p>', page, re.DOTALL)
