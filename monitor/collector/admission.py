@@ -49,6 +49,7 @@ class QuarantineReason(StrEnum):
     WRONG_ROUND = "wrong_round"
     TOO_MANY_TARGETS = "too_many_targets"
     TOO_MANY_NETWORKS = "too_many_networks"
+    TOO_MANY_SPOOLS = "too_many_spools"
     RESERVED_TARGET = "reserved_target"
     UNKNOWN_TARGET = "unknown_target"
     UNKNOWN_COUNTRY = "unknown_country"
@@ -76,6 +77,9 @@ BEFORE_ENROLMENT_MS = 86_400_000
 cannot rewrite the past."""
 MAX_NETWORKS = 8
 """Networks that one probe may be in on one day: home, work, phone and others."""
+MAX_SPOOLS = 20
+"""Spools of which one probe may send on one day: a damaged one is replaced, and what was left of it
+is sent; the store keeps a row for each and day."""
 MAX_TARGETS = 500
 """Targets that one probe may measure on one day; the store keeps a row for each."""
 
@@ -194,6 +198,15 @@ def within_networks(named: set[tuple[str, int]], place: EnvelopeVantage) -> Reje
                 QuarantineReason.TOO_MANY_NETWORKS, f"more than {MAX_NETWORKS} networks a day"
             )
         named.add(network)
+    return None
+
+
+def within_spools(named: set[str], spool: str) -> Rejection | None:
+    """Add a spool of a probe; reject it once there are too many."""
+    if spool not in named:
+        if len(named) >= MAX_SPOOLS:
+            return Rejection(QuarantineReason.TOO_MANY_SPOOLS, f"more than {MAX_SPOOLS} spools")
+        named.add(spool)
     return None
 
 

@@ -283,11 +283,13 @@ class BatchWriter:
         entries: list[tuple[int, Envelope]] = []
         named = self._probes.targets(arrived.probe)
         networks = self._probes.networks(arrived.probe)
+        spools = self._probes.spools(arrived.probe)
         for (place, envelope), rejected in zip(unpacked.entries, rejections, strict=True):
             rejection = (
                 rejected
                 or admission.within_targets(named, envelope.target)
                 or admission.within_networks(networks, envelope.vantage)
+                or admission.within_spools(spools, envelope.epoch)
             )
             if rejection is None:
                 entries.append((place, envelope))

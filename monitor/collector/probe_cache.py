@@ -28,6 +28,7 @@ class _Entry:
         self.seen: float | None = None
         self.targets: set[str] = set()
         self.networks: set[tuple[str, int]] = set()
+        self.spools: set[str] = set()
         self.day_began = now
 
 
@@ -64,10 +65,15 @@ class ProbeCache:
         """(country, ASN) that this probe was in today; the caller adds to it."""
         return self._entry_today(id).networks
 
+    def spools(self, id: str) -> set[str]:
+        """Names of the spools of which this probe sent today; the caller adds to it."""
+        return self._entry_today(id).spools
+
     def _entry_today(self, id: str) -> _Entry:
         entry, now = self._entry(id), self._clock()
         if now - entry.day_began >= DAY_SECONDS:
-            entry.targets, entry.networks, entry.day_began = set(), set(), now
+            entry.targets, entry.networks, entry.spools = set(), set(), set()
+            entry.day_began = now
         return entry
 
     async def record_seen(self, seen: Sequence[Seen]) -> None:

@@ -5,6 +5,10 @@ A spool numbers its measurements without gaps. A number that has not arrived is 
 or was dropped there because the spool was full, or is lost; the probe's last status says how many
 it holds and how many it dropped. What arrived is recorded with what became of it, and stays
 recorded when retention drops the measurement.
+
+What a probe says is not proved, and numbers can be left out on purpose. What cannot be is not
+believed, what is said to wait is not believed for ever, and what one owner's probes alone say,
+while others measure too, is shown and changes no exit status.
 """
 
 from __future__ import annotations
@@ -23,14 +27,22 @@ from monitor.interop.forms import rfc3339
 from monitor.interop.published_chain import differences
 from monitor.paths import existing_database_url
 from monitor.store.database import StoreRefusedError, open_database
-from monitor.store.days import day_of
+from monitor.store.days import DAY_MS, day_of
 from monitor.store.delivery import DeliveryOutcome
 from monitor.store.reading.arrival_chain import check_chain, list_chain
 from monitor.store.reading.deliveries import DatedRun, Deliveries, ProbeDeliveries, list_deliveries
 from monitor.store.records import StoreUnavailableError
+from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 from probes.wire.codec import Status
 
+OVERDUE_MS = 7 * 86_400_000
+"""A spool sends its oldest measurements first: what has not arrived so long after later ones waits
+for nothing but a clock."""
+MOST_A_DAY = 2_000_000
+"""More measurements than one probe makes in a day: 500 targets, every half a minute."""
+MOST_SPOOLS = 20
+"""Spools of one probe that are shown, the worst: every reinstallation begins another one."""
 SHOWN_GAPS = 100
 """Gaps of one spool that `--json` lists."""
 NO_SPOOL = Status(state="")
@@ -41,6 +53,10 @@ class Proof(StrEnum):
 
     LOST = "lost"
     """The probe neither holds what has not arrived nor dropped it because its spool was full."""
+    OVERDUE = "overdue"
+    """The probe says that it still holds what has not arrived, long after later ones have."""
+    IMPLAUSIBLE = "implausible"
+    """Measurements have not arrived, and what the probe says of its spool cannot be."""
     UNKNOWN = "unknown"
     """Measurements have not arrived, and the probe does not report what is in its spool."""
     DROPPED = "dropped"
@@ -54,10 +70,15 @@ class Proof(StrEnum):
     """Everything has arrived and was stored."""
 
 
+NOT_TOLD = (Proof.IMPLAUSIBLE, Proof.UNKNOWN)
+
+
 class SpoolAudit(msgspec.Struct, frozen=True, kw_only=True):
     """The measurements of one spool: counts, and what they prove. Times are Unix milliseconds."""
 
     probe: str
+    owner: str
+    vouched: bool
     spool: str
     proof: Proof
     first: int
@@ -74,8 +95,9 @@ class SpoolAudit(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     """Arrived again, and were not stored again."""
     missing: int
-    """Have not arrived: `waiting`, `dropped`, `lost` or unknown."""
+    """Have not arrived: `waiting`, `overdue`, `dropped`, `lost` or unknown."""
     waiting: int
+    overdue: int
     dropped: int
     lost: int
     gaps: tuple[tuple[int, int], ...]
@@ -102,7 +124,7 @@ async def run(given: argparse.Namespace) -> int:
         raise OptionError(str(error)) from None
     if given.probe and not found.probes:
         raise OptionError(f"probe {given.probe}: not found")
-    audits = audit(found, given.since or 0)
+    audits = audit(found, given.since or 0, wall_clock())
     altered = audit_chain.faults(parts)
     if given.chain:
         altered += differences(days, audit_chain.read_published(given.chain))
@@ -118,27 +140,50 @@ async def run(given: argparse.Namespace) -> int:
         print(summary(audits), file=sys.stderr)
         if parts:
             print(audit_chain.summary(parts), file=sys.stderr)
-    return int(bool(altered) or any(one.lost for one in audits))
+    return int(bool(altered) or has_lost(audits))
 
 
-def audit(found: Deliveries, since: int = 0) -> list[SpoolAudit]:
+def has_lost(audits: Sequence[SpoolAudit]) -> bool:
+    """Whether measurements are lost by the word of more than one owner, of one that the operator
+    vouches for, or of the only one there is."""
+    losing = [one for one in audits if one.lost]
+    owners = {one.owner for one in losing}
+    return (
+        len(owners) > 1
+        or any(one.vouched for one in losing)
+        or (len(owners) == 1 and owners == {one.owner for one in audits})
+    )
+
+
+def audit(found: Deliveries, since: int = 0, now: int = 0) -> list[SpoolAudit]:
     """Audit each spool, the worst first. Gaps that began on a day (UTC) before `since` are left
-    out, as are spools from which nothing has arrived from that day on and nothing is missing."""
+    out, as are spools from which nothing has arrived from that day on and nothing is missing. `now`
+    is Unix milliseconds; 0 for the moment of the last arrival."""
     from_day = day_of(since)
-    audits = [
-        one for probe in found.probes for one in _audit_probe(probe, found.pruned_day, from_day)
-    ]
     worst = list(Proof)
-    return sorted(audits, key=lambda one: (worst.index(one.proof), one.probe, one.spool))
+
+    def order(one: SpoolAudit) -> tuple[int, str, str]:
+        return worst.index(one.proof), one.probe, one.spool
+
+    audits: list[SpoolAudit] = []
+    for probe in found.probes:
+        mine = sorted(_audit_probe(probe, found.pruned_day, from_day, now), key=order)
+        audits += mine[:MOST_SPOOLS]
+    return sorted(audits, key=order)
 
 
-def _audit_probe(found: ProbeDeliveries, pruned_day: int, since_day: int) -> Iterator[SpoolAudit]:
+def _audit_probe(
+    found: ProbeDeliveries, pruned_day: int, since_day: int, now: int
+) -> Iterator[SpoolAudit]:
     spools = dict(found.spools)
     if found.status.epoch and found.status.taken:
         spools.setdefault(found.status.epoch, [])
     oldest = min(spools, key=lambda name: _first_received(spools[name]), default="")
     for name, runs in spools.items():
         status = found.status if found.status.epoch == name else NO_SPOOL
+        is_plausible = _is_plausible(status, runs, now)
+        if not is_plausible:
+            status = NO_SPOOL
         if status.epoch:
             begin = max(0, status.sequence - status.taken)
         elif name == oldest:
@@ -149,7 +194,45 @@ def _audit_probe(found: ProbeDeliveries, pruned_day: int, since_day: int) -> Ite
         recent = list(_gaps(begin, runs, status.sequence, since_day))
         runs = [each for each in runs if each.day >= since_day]
         if runs or recent:
-            yield _audit_spool(found, name, runs, status, everything, recent, pruned_day)
+            audited = _audit_spool(found, name, runs, status, everything, recent, pruned_day)
+            if not is_plausible and audited.missing:
+                audited = msgspec.structs.replace(audited, proof=Proof.IMPLAUSIBLE, lost=0)
+            yield _with_overdue(audited, everything, runs, now)
+
+
+def _is_plausible(status: Status, runs: Sequence[DatedRun], now: int) -> bool:
+    """Whether a spool can be as its probe says."""
+    if not status.epoch:
+        return True
+    arrived = max((each.run.last for each in runs), default=status.sequence - status.taken)
+    days = 1 + max(0, now - _last_received(runs, now)) // DAY_MS
+    return (
+        status.taken <= status.sequence
+        and status.acked + status.spool_rows <= status.taken
+        and status.sequence - arrived <= MOST_A_DAY * days
+    )
+
+
+def _last_received(runs: Sequence[DatedRun], default: int) -> int:
+    return max((each.run.last_received for each in runs), default=default)
+
+
+def _with_overdue(
+    audited: SpoolAudit, gaps: Iterable[tuple[int, int]], runs: Sequence[DatedRun], now: int
+) -> SpoolAudit:
+    """The audit in which what is said to wait, and cannot any more, is overdue."""
+    old = 0
+    for first, last in gaps:
+        after = [each.run.first_received for each in runs if each.run.first > last]
+        if after and now - min(after) > OVERDUE_MS:
+            old += last - first + 1
+    overdue = min(old, audited.waiting)
+    if not overdue:
+        return audited
+    proof = Proof.OVERDUE if audited.proof is Proof.WAITING else audited.proof
+    return msgspec.structs.replace(
+        audited, proof=proof, overdue=overdue, waiting=audited.waiting - overdue
+    )
 
 
 def _first_received(runs: Sequence[DatedRun]) -> float:
@@ -205,6 +288,8 @@ def _audit_spool(
     numbers = [*((each.first, each.last) for each in ends), *recent]
     return SpoolAudit(
         probe=found.probe,
+        owner=found.owner,
+        vouched=found.vouched,
         spool=name,
         proof=proof,
         first=min((first for first, _ in numbers), default=0),
@@ -218,6 +303,7 @@ def _audit_spool(
         duplicates=sum(each.duplicates for each in ends),
         missing=missing_recently,
         waiting=waiting,
+        overdue=0,
         dropped=dropped,
         lost=lost,
         gaps=tuple(recent),
@@ -247,18 +333,24 @@ def summary(audits: Sequence[SpoolAudit]) -> str:
     parts = [f"{arrived:,} measurements arrived", f"{lost:,} lost" if lost else "none is lost"]
     for text, count in (
         ("still at their probes", sum(one.waiting for one in audits)),
+        (
+            "said to be still at their probes, though later ones arrived a week ago",
+            sum(one.overdue for one in audits),
+        ),
         ("dropped by probes whose spool was full", sum(one.dropped for one in audits)),
         ("not accepted, in quarantine", sum(one.quarantined for one in audits)),
-        ("unknown", sum(one.missing for one in audits if one.proof is Proof.UNKNOWN)),
+        ("unknown", sum(one.missing for one in audits if one.proof in NOT_TOLD)),
     ):
         if count:
             parts.append(f"{count:,} {text}")
+    if lost and not has_lost(audits):
+        parts.append("one owner alone says that some are lost: the exit status does not count that")
     return "; ".join(parts)
 
 
 _HEADING = (
     "probe", "spool", "proof", "numbers", "arrived", "pruned", "quarantined", "duplicates",
-    "waiting", "dropped", "lost", "gaps", "first arrival", "last arrival", "delay",
+    "waiting", "overdue", "dropped", "lost", "gaps", "first arrival", "last arrival", "delay",
 )  # fmt: skip
 
 
@@ -273,6 +365,7 @@ def _row(one: SpoolAudit) -> tuple[str, ...]:
         str(one.quarantined),
         str(one.duplicates),
         str(one.waiting),
+        str(one.overdue),
         str(one.dropped),
         str(one.lost),
         str(len(one.gaps)),
@@ -290,6 +383,7 @@ def _seconds(milliseconds: int) -> str:
 
 def _printed(one: SpoolAudit) -> dict[str, object]:
     fields = msgspec.structs.asdict(one)
+    del fields["owner"], fields["vouched"]  # names of volunteers
     for name in ("first_received", "last_received"):
         fields[name] = rfc3339(fields[name])
     return fields | {"gaps": one.gaps[:SHOWN_GAPS], "all_gaps": len(one.gaps)}

@@ -31,6 +31,9 @@ class ProbeDeliveries(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known of the deliveries of one probe."""
 
     probe: str
+    owner: str = ""
+    vouched: bool = False
+    """Whether the operator vouches for the owner."""
     last_seen: int | None
     status: Status
     """The last one that it sent; an empty one if it sent none."""
@@ -54,17 +57,20 @@ async def list_deliveries(connection: ReadTransaction, probe: str | None = None)
     for id, day, spool, outcome, *fields in await connection.execute(query.order_by(d.first)):
         run = DeliveredRun(**dict(zip(DeliveredRun.__struct_fields__, fields, strict=True)))
         runs[id].setdefault(spool, []).append(DatedRun(day, DeliveryOutcome(outcome), run))
-    enrolled = sa.select(p.id, p.last_seen, p.status).order_by(p.id)
+    enrolled = sa.select(p.id, p.owner, p.vouched, p.last_seen, p.status).order_by(p.id)
+    rows = await connection.execute(where_equal(enrolled, (p.id, probe)))
     return Deliveries(
         day_of(await cursor_value(connection, PRUNED)),
         [
             ProbeDeliveries(
                 probe=id,
+                owner=owner,
+                vouched=vouched,
                 last_seen=seen,
                 status=_status(bytes(status)),
                 spools=runs[id],
             )
-            for id, seen, status in await connection.execute(where_equal(enrolled, (p.id, probe)))
+            for id, owner, vouched, seen, status in rows
         ],
     )
 

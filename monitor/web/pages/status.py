@@ -48,6 +48,7 @@ QUARANTINE = {
     "wrong_round": "of a round that does not fit its time",
     "too_many_targets": "of more targets than one probe may name",
     "too_many_networks": "from more networks than one probe can be in",
+    "too_many_spools": "from more spools than one probe can have",
     "unknown_target": "of a target that is not in the monitor's catalogue",
     "unknown_country": "from a country that does not exist",
     "over_quota": "of a probe that sent more than a day's quota",

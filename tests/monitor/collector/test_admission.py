@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.collector import admission
-from monitor.collector.admission import Rejection, admit, within_networks, within_targets
+from monitor.collector.admission import (
+    Rejection,
+    admit,
+    within_networks,
+    within_spools,
+    within_targets,
+)
 from monitor.detection.model import NEVER, VOUCHED
 from monitor.store.facts import CONFLICT
 from monitor.store.records import Probe
@@ -196,3 +202,14 @@ def test_names_come_from_closed_lists() -> None:
     assert outcome(target="made-up/by-somebody") == "unknown_target"
     for country, reason in (("XQ", "unknown_country"), ("ZZ", ""), ("XK", "")):
         assert outcome(vantage=Vantage(country=country, asn=1)) == reason
+
+
+def test_a_probe_has_a_few_spools_a_day() -> None:
+    named: set[str] = set()
+    for number in range(admission.MAX_SPOOLS):
+        assert within_spools(named, f"s{number}") is None
+    assert within_spools(named, "s0") is None
+    rejection = within_spools(named, "another")
+    assert rejection is not None
+    assert rejection.reason is admission.QuarantineReason.TOO_MANY_SPOOLS
+    assert len(named) == admission.MAX_SPOOLS

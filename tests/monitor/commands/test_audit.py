@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from monitor.commands.audit import Proof, SpoolAudit, audit, run, summary
+from monitor.commands.audit import (
+    MOST_SPOOLS,
+    Proof,
+    SpoolAudit,
+    audit,
+    has_lost,
+    run,
+    summary,
+)
 from monitor.commands.options import build
 from monitor.store.database import Database
 from monitor.store.delivery import DeliveredRun, DeliveryOutcome
@@ -75,6 +84,7 @@ def audited(
     *,
     since: int = 0,
     pruned_day: int = 0,
+    now: int = 0,
     former: Sequence[DatedRun] = (),
 ) -> list[SpoolAudit]:
     spools = {"s": list(runs)} | ({"former": list(former)} if former else {})
@@ -84,7 +94,7 @@ def audited(
         status=said or Status(state=""),
         spools={name: each for name, each in spools.items() if each},
     )
-    return audit(Deliveries(pruned_day, [probe]), since)
+    return audit(Deliveries(pruned_day, [probe]), since, now)
 
 
 def test_everything_has_arrived() -> None:
@@ -155,6 +165,61 @@ def test_the_summary_names_what_there_is() -> None:
     some = audited([dated(1, 7)], status(12, spool_rows=2, acked=9))
     expected = "7 measurements arrived; 2 lost; 2 still at their probes; "
     assert summary(some) == expected + "1 dropped by probes whose spool was full"
+
+
+MOST = 2**53
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        # More is said to wait than was taken, more to be acknowledged, more to be numbered.
+        (status(9, spool_rows=MOST, acked=0), 1),
+        (status(9, acked=MOST), 1),
+        (status(MOST, taken=MOST, acked=0, spool_rows=MOST), 1),
+        (status(MOST, taken=MOST, acked=MOST), 1),
+        (status(9, taken=MOST), 1),
+    ],
+)
+def test_what_a_probe_cannot_have_is_not_believed(said: Status, shown: int) -> None:
+    """Neither does it hide a gap, nor is it a loss."""
+    audits = audited([dated(1, 3), dated(5, 9)], said)
+    assert [(one.proof, one.missing, one.lost) for one in audits] == [(Proof.IMPLAUSIBLE, shown, 0)]
+    assert not has_lost(audits)
+    assert summary(audits) == "8 measurements arrived; none is lost; 1 unknown"
+
+
+def test_an_invented_spool_from_which_nothing_arrived_is_no_loss_of_everybody() -> None:
+    runs = [dated(1, 9)]
+    (one,) = audited(runs, status(9))
+    claimed = audited([], status(1000))
+    assert [(each.proof, each.lost) for each in claimed] == [(Proof.LOST, 1000)]
+    liar = [structs.replace(each, owner="b") for each in claimed]
+    assert has_lost(claimed), "of the only owner there is"
+    assert not has_lost([*liar, one])
+    assert "one owner alone says" in summary([*liar, one])
+    assert has_lost([*liar, *(structs.replace(each, owner="c") for each in claimed), one])
+    assert has_lost([*(structs.replace(each, vouched=True) for each in liar), one])
+
+
+@pytest.mark.parametrize(("days", "overdue"), [(6, 0), (8, 2)])
+def test_nothing_waits_for_ever(days: int, overdue: int) -> None:
+    runs = [dated(1, 3, received=5 * DAY), dated(6, 9, received=5 * DAY)]
+    said = status(12, spool_rows=5, acked=7)
+    (one,) = audited(runs, said, now=(5 + days) * DAY)
+    assert (one.missing, one.waiting, one.overdue) == (5, 5 - overdue, overdue)
+    assert one.proof is (Proof.OVERDUE if overdue else Proof.WAITING)
+    words = "2 said to be still at their probes, though later ones arrived a week ago"
+    assert (words in summary([one])) == bool(overdue)
+
+
+def test_of_many_spools_of_a_probe_the_worst_are_shown() -> None:
+    spools = {f"s{n:03}": [dated(1, 3)] for n in range(500)}
+    spools["s499"].append(dated(5, 9))
+    probe = ProbeDeliveries(probe=P, last_seen=None, status=Status(state=""), spools=spools)
+    shown = audit(Deliveries(0, [probe]))
+    assert len(shown) == MOST_SPOOLS
+    assert shown[0].spool == "s499"
 
 
 class Delivery:
