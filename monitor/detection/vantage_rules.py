@@ -59,7 +59,7 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
         "vantage.went_offline",
         lambda vantage: vantage.went_offline,
         State.VANTAGE_OFFLINE,
-        "While the target was silent, the liveness hosts that were reached before were silent too.",
+        "While the target failed, the liveness hosts that were reached before failed together.",
         evidence=("went_offline",),
     ),
     Rule(

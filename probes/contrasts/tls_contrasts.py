@@ -111,7 +111,9 @@ async def _contrast(
     if run.course.contrasts and innocuous_passes is None:
         innocuous_passes = await _innocuous_once(run, address)
     if run.course.repeats:
-        repeated = await run.again(_is_silent(connection), address, reconnect(run, address))
+        # Whatever name is shown: then it may be the line.
+        doubtful = _is_silent(connection) or (innocuous_passes is False and run.course.looks_closer)
+        repeated = await run.again(doubtful, address, reconnect(run, address))
         if repeated.usable:
             return await _repeat_handshake(run, repeated) if innocuous_passes else repeated
     if not run.course.contrasts:

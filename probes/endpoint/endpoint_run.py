@@ -129,6 +129,11 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     handed_over: Sequence[str] = ()
     """Addresses that failed elsewhere, which a control tries besides its own."""
 
+    @property
+    def looks_closer(self) -> bool:
+        """Whether the cause of a failure is looked for, which is not known from the last round."""
+        return self.contrasts and not self.brief
+
 
 class EndpointRun:
     """One endpoint in one round."""
@@ -242,13 +247,14 @@ class EndpointRun:
         return [task.result() for task in tasks]
 
     async def again(
-        self, silent: bool, address: str, step: Awaitable[_Reached], *, udp: bool = False
+        self, doubtful: bool, address: str, step: Awaitable[_Reached], *, udp: bool = False
     ) -> _Reached:
-        """Take a step at an address once more. After silence, hosts that liveness reached over the
-        same address family are connected to at the same time: only they tell whether the machine
-        was still online. After silence over UDP those that answered over UDP are asked as well, of
-        the other family where none has this one: whether the line still lets datagrams through."""
-        if not silent or not self.once(f"liveness over IPv{6 if ':' in address else 4}"):
+        """Take a step at an address once more. Where the line itself may have failed (`doubtful`:
+        after silence, and where the cause is looked for), hosts that liveness reached over the same
+        address family are connected to at the same time: only they tell whether the machine was
+        still online. Over UDP those that answered over UDP are asked as well, of the other family
+        where none has this one: whether the line still lets datagrams through."""
+        if not doubtful or not self.once(f"liveness over IPv{6 if ':' in address else 4}"):
             return await step
 
         def reached(hosts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

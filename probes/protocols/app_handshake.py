@@ -31,9 +31,9 @@ async def exchange_over_tcp(run: EndpointRun, make_request: MakeRequest) -> None
         request = make_request()
         seen = await _exchange(run, connection, request)
         if not seen.spoke and run.course.repeats:
-            silent = seen.failure == Failure.TIMEOUT
+            doubtful = seen.failure == Failure.TIMEOUT or run.course.looks_closer
             connect = run.connect(address, contrast=Contrast.REPEAT)
-            fresh = await run.again(silent, address, connect)
+            fresh = await run.again(doubtful, address, connect)
             if fresh.usable:
                 seen = await _exchange(run, fresh, make_request(), Contrast.REPEAT)
         if not seen.spoke or run.course.control:

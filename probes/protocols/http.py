@@ -60,8 +60,8 @@ async def _request(run: EndpointRun, connection: Connection) -> None:
         return
     if run.course.contrasts and not innocuous_first:
         await _other_names(run, address)
-    silent = seen.failure == Failure.TIMEOUT
-    if run.course.repeats and await run.again(silent, address, _repeat(run, address)):
+    doubtful = seen.failure == Failure.TIMEOUT or run.course.looks_closer
+    if run.course.repeats and await run.again(doubtful, address, _repeat(run, address)):
         await _measure_loss(run, address)
 
 

@@ -325,6 +325,16 @@ def _meant(client: socket.socket, order: dict[str, Any]) -> bool:
     return not order.get("only_to") or original(client)[0] in order["only_to"]
 
 
+_BEGAN = time.monotonic()
+
+
+def _spared(names: set[str], order: dict[str, Any]) -> bool:
+    """A name that is let through, or any as long as the order has not begun."""
+    return not names.isdisjoint(order.get("spared", ())) or (
+        time.monotonic() - _BEGAN < order.get("after_seconds", 0)
+    )
+
+
 _counted: Counter[str] = Counter()
 _counting = threading.Lock()
 
@@ -342,7 +352,7 @@ def _lucky(client: socket.socket, order: dict[str, Any]) -> bool:
 def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected TLS connection."""
     name = server_name(peek(client, whole_hello))
-    if name in order.get("spared", ()):
+    if _spared({name}, order):
         splice(client)
     elif order["name"] not in (name, EVERY) and order.get("hangs_up") and _meant(client, order):
         client.recv(16384)  # in place of a server that does so
@@ -379,9 +389,9 @@ def over_http(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected HTTP connection."""
     head = peek(client, lambda seen: b"\r\n\r\n" in seen)
     hit = b"\r\nhost: " + order["name"].encode() + b"\r\n" in head.lower()
-    hosts = [f"\r\nhost: {name}\r\n".encode() for name in order.get("spared", ())]
-    spared = any(host in head.lower() for host in hosts)
-    if spared or not (hit or order["name"] == EVERY) or not _meant(client, order):
+    lines = {line.decode("latin-1") for line in head.lower().split(b"\r\n")}
+    named = {line.removeprefix("host: ") for line in lines if line.startswith("host: ")}
+    if _spared(named, order) or not (hit or order["name"] == EVERY) or not _meant(client, order):
         splice(client)
         return
     if order["act"] == "reset":

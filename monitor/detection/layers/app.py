@@ -53,6 +53,8 @@ class AppFacts(StepFacts, frozen=True, kw_only=True):
     """Another host answered over UDP, over this address family and at this port."""
     udp_at_times: bool = False
     """While it was tried again, no host that had answered over UDP did so at the first request."""
+    only_listed: bool = False
+    """None of many services was reached over TCP: only listed hosts may be, over UDP as well."""
     lacks: tuple[str, ...] = ()
     """What the control's answers of the same kind contain and this one does not: a key of the
     service, the offer of TLS."""
@@ -89,6 +91,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         family_dead=context.family_dead(address),
         udp_passes=_udp_passes(context, address),
         udp_at_times=context.udp_at_times(address),
+        only_listed=context.vantage.background.only_listed,
         lacks=_lacks(exchange, [p.app.subject for p in there if p.app.subject is not None]),
         icmp=icmp_evidence(exchange),
         any_bytes=kind is not Kind.OK and _any_bytes(context, exchange, kind),

@@ -57,6 +57,14 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "through.",
         evidence=("no_udp_here",),
     ),
+    Rule(
+        "udp.only_listed",
+        lambda exchange: exchange.kind is Kind.TIMEOUT and exchange.only_listed,
+        State.INCONCLUSIVE,
+        "No answer, and none of many services is reached over TCP either: that a liveness host "
+        "answers over UDP shows no more than that it is on this network's list.",
+        evidence=("only_listed",),
+    ),
     udp_at_times(Layer.UDP),
     background_fails(Layer.UDP),
     Rule(

@@ -31,6 +31,8 @@ from probes.wire.protocol import Transport, protocol
 
 CLOCK_TOLERANCE_MS = 3_600_000
 """With a larger offset rounds are joined wrongly and new certificates look invalid."""
+_OFFLINE = (Kind.TIMEOUT, Kind.RESET, Kind.UNREACHABLE)
+"""How hosts that were reached before end together where the line is down, or refuses everything."""
 LEAST_SILENT = 2
 
 
@@ -233,10 +235,10 @@ def during(
     """The status during one measurement: its own clock offset counts as well, and so do the hosts
     that it reached again, or did not. One that is silent may be lost by chance."""
     again = [tcp_kind(host) for endpoint in views for host in endpoint.hosts_again.over_tcp]
-    silent = len(again) >= LEAST_SILENT and set(again) == {Kind.TIMEOUT}
-    if not silent and not clock_off(subject):
+    offline = len(again) >= LEAST_SILENT and any(set(again) == {kind} for kind in _OFFLINE)
+    if not offline and not clock_off(subject):
         return here
-    return replace(here, went_offline=silent, clock_wrong=here.clock_wrong or clock_off(subject))
+    return replace(here, went_offline=offline, clock_wrong=here.clock_wrong or clock_off(subject))
 
 
 def clock_off(measurement: Measurement) -> bool:

@@ -50,6 +50,15 @@ CASES: tuple[Case, ...] = (
         by_round=True,
         everyone=True,
     ),
+    Case(
+        "everyday.listed_udp",
+        "inconclusive",
+        ("udp.only_listed", "udp.told"),
+        None,
+        ("stun",),
+        by_round=True,
+        everyone=True,
+    ),
     _works("dns_redirect"),
     _works("own_resolver_only"),
     _works("upper_case"),
@@ -85,4 +94,27 @@ CASES: tuple[Case, ...] = (
     _may_work("host_limit"),
     _may_work("loss"),
     _may_work("bursts"),
+    _may_work("roams"),
+    *(
+        Case(
+            f"everyday.{how}",
+            "ok",
+            (*CHANCE, "vantage.went_offline", "vantage.offline"),
+            None,
+            ANY,
+            or_state="vantage_offline",
+            or_bystander="inconclusive",
+            everyone=True,
+        )
+        for how in ("flaps", "reset_spells")
+    ),
+    Case(
+        "everyday.logs_out",
+        "vantage_offline",
+        ("vantage.captive_portal", "vantage.went_offline", *CHANCE),
+        None,
+        ANY,
+        or_state="inconclusive",
+        everyone=True,
+    ),
 )

@@ -11,6 +11,10 @@ from tests.lab.world import World
 PER_CENT = (1, 4, 7, 12, 18, 24)
 """Of the packets in each direction, by the seed."""
 CRAWL_KBIT = (24, 48, 96)
+_NO_ROUTE = (
+    "meta nfproto ipv4 reject with icmp type net-unreachable",
+    "meta nfproto ipv6 reject with icmpv6 type no-route",
+)
 LARGE_BYTES = 1280
 """The least that IPv6 lets pass; what is larger gets lost."""
 
@@ -24,14 +28,25 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             order = {"name": EVERY, "spared": known}
             clear = {"act": ("away", act if act != "eof" else "reset")[plan.seed // 3 % 2]}
             world.interfere({"http": order | clear, "tls": order | {"act": act}})
-        case "listed_only":
+        case "logs_out":
+            after = {"after_seconds": 2 + plan.seed % 4}
+            page = {"name": EVERY, "act": "page"} | after
+            world.interfere({"http": page, "tls": page})
+        case "flaps":
+            _at_times(world, 1.5, 4.0, *_NO_ROUTE)
+        case "reset_spells":
+            _at_times(world, 1.5, 4.0, "meta l4proto tcp reject with tcp reset")
+        case "roams":
+            _roam(world, 3 + plan.seed % 3)
+        case "listed_only" | "listed_udp":
             listed = [
                 a
                 for host in (*plan.international, plan.echo, plan.domestic)
                 for a in host.addresses
             ]
+            no_udp = ["add rule inet c f iifname pr1 udp dport != 53 drop"]
             world.nft(
-                "add rule inet c f iifname pr1 udp dport != 53 drop",
+                *(no_udp if how == "listed_only" else ()),
                 *(
                     f"add rule inet c f iifname pr1 {to(a)} accept"
                     for a in (*listed, plan.resolver)
@@ -95,12 +110,24 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             pass  # the world itself is the case
 
 
-def _at_times(world: World, seconds: float, pause: float, what: str) -> None:
-    """Have a rule for so many seconds, again and again."""
+def _roam(world: World, seconds: int) -> None:
+    """Move to another network again and again: what was begun in the last one gets no answer."""
+    world.nft("add chain inet c times", "add rule inet c f jump times")
+    rules = "add rule inet c times ct state new ct mark set $n; "
+    gone = "add rule inet c times ct mark != 0 ct mark != $n drop"
+    script = (
+        "n=1; while :; do nft flush chain inet c times; "
+        f'nft "{rules}{gone}"; sleep {seconds}; n=$((n % 200 + 1)); done'
+    )
+    world.start("isp", "sh", "-c", script)
+
+
+def _at_times(world: World, seconds: float, pause: float, *rules: str) -> None:
+    """Have rules for so many seconds, again and again."""
     world.nft("add chain inet c times", "add rule inet c f jump times")
     script = (
-        f"while :; do nft add rule inet c times {what}; sleep {seconds}; "
-        f"nft flush chain inet c times; sleep {pause}; done"
+        f"while :; do nft '{'; '.join(f'add rule inet c times {rule}' for rule in rules)}'; "
+        f"sleep {seconds}; nft flush chain inet c times; sleep {pause}; done"
     )
     world.start("isp", "sh", "-c", script)
 

@@ -51,9 +51,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
                 world.run_both("-A", "FORWARD", *_numbered(number), "-j", "DROP")
         case "at_times":
             narrow(world, kbit)
-            number_connections(world, host.name)
+            most = 7  # as many as a series of pairs has, and two more
+            number_connections(world, host.name, most)
             count_bytes(world)
-            for number in range(2, 8):  # as many as a series of pairs has, and one more
+            for number in range(2, most + 1):
                 if (number + plan.seed // 2) % 2:
                     world.run_both("-t", "mangle", "-A", "FORWARD", *_numbered(number), *_INTO)
                 else:
@@ -106,9 +107,9 @@ def mark_name(world: World, name: str) -> None:
     )  # fmt: skip
 
 
-def number_connections(world: World, name: str) -> None:
-    """Mark connections whose ClientHello shows a name with their number at their address, up to
-    4."""
+def number_connections(world: World, name: str, most: int = 4) -> None:
+    """Mark connections whose ClientHello shows a name with their number at their address; those
+    after `most` have its mark."""
     hello = (
         "-A", "FORWARD", "-i", "pr1", "-p", "tcp", "--dport", "443",
         "-m", "string", "--algo", "bm", "--string", name,
@@ -117,7 +118,7 @@ def number_connections(world: World, name: str) -> None:
         seen = ("-m", "recent", "--name", table, "--rdest")
         begun = (*hello, "-m", "connmark", "--mark", "0", *seen)
         world.run("isp", table, "-t", "mangle", *begun, "--set")
-        for number in (4, 3, 2, 1):
+        for number in range(most, 0, -1):
             met = ("--rcheck", "--hitcount", str(number))
             mark = ("-j", "CONNMARK", "--set-mark", str(number))
             world.run("isp", table, "-t", "mangle", *begun, *met, *mark)

@@ -36,7 +36,8 @@ async def connected(port: int, **course: Any) -> list[TCPConnect]:
             **{"sni": SNIContrast(address=f"{OURS}:443"), "alive": ALIVE} | course,
         )
         (await partial_loss.connect(run, SERVICE)).close()
-        return [o for o in run.observations if isinstance(o, TCPConnect) and o.evidence]
+        seen = [o for o in run.observations if isinstance(o, TCPConnect)]
+        return [o for o in seen if SAME_PORT in o.evidence]
 
 
 async def test_where_the_service_fails_hosts_are_connected_to_at_its_port() -> None:
@@ -60,7 +61,12 @@ async def test_a_port_at_which_liveness_passed_is_open_and_our_own_host_is_on_no
 
 
 async def test_no_contrasts_no_connects() -> None:
-    assert await connected(await closed_port(), contrasts=False) == []
+    async with internet({"srv.test": Address(SERVICE)}) as net:
+        ref = Endpoint(host="srv.test", port=await closed_port(), protocol="tcp")
+        sni = SNIContrast(address=f"{OURS}:443")
+        run = net.run(ref, sni=sni, alive=ALIVE, contrasts=False)
+        (await partial_loss.connect(run, SERVICE)).close()
+    assert {o.address for o in run.observations} == {SERVICE}
 
 
 async def test_it_happens_once_for_an_address_family() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from probes.contrasts import partial_loss
 from probes.endpoint.endpoint_run import Connection
 from probes.net.guard import Guard
@@ -130,9 +132,12 @@ async def test_beside_a_repeat_after_silence_liveness_hosts_are_reached_again():
     assert {seen.failure for seen in repeats} == {"generic_timeout_error"}
 
 
-async def test_a_service_that_refuses_is_no_silence():
+@pytest.mark.parametrize("brief", [False, True], ids=["at first", "as in the rounds before"])
+async def test_beside_a_repeat_after_a_refusal_they_are_as_well_when_it_is_new(brief: bool):
     async with internet({NAME: Address("127.0.0.1")}) as net:
-        run = net.run(endpoint(port=9), alive=[("127.0.0.1", 9)])
+        alive = [("127.0.0.1", 9)] * 2
+        run = net.run(endpoint(port=9), alive=alive, brief=brief)
         await tcp.measure(run)
-    assert len(run.observations) == 2
-    assert not any(seen.evidence for seen in run.observations)
+    beside = [seen for seen in run.observations if LIVENESS_HOST in seen.evidence]
+    assert len(beside) == (0 if brief else 2)
+    assert len(run.observations) - len(beside) == 2

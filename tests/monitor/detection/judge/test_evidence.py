@@ -147,8 +147,9 @@ EARNED: dict[str, Row] = {
 }
 
 
-SHOWN_ELSEWHERE = {"blockpage_abroad"}
-"""Earned where lists of block pages are tested: `tests.monitor.detection.fingerprints`."""
+SHOWN_ELSEWHERE = {"blockpage_abroad", "only_listed"}
+"""Earned where lists of block pages are tested (`tests.monitor.detection.fingerprints`), and where
+the targets of a round are (`tests.monitor.detection.layers.test_udp`)."""
 
 
 def said(word: str) -> Verdict:

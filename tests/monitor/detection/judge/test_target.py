@@ -437,6 +437,15 @@ def test_silence_at_a_vantage_that_went_offline_accuses_nobody() -> None:
     assert (said.state, said.rule) == (State.VANTAGE_OFFLINE, "vantage.went_offline")
 
 
+@pytest.mark.parametrize("failure", [RESET, Failure.HOST_UNREACHABLE])
+def test_a_line_that_refuses_everything_for_a_moment_accuses_nobody(failure: str) -> None:
+    seen = GOOD_DNS, *(tcp(A1, failure, errno=104, **more) for more in ({}, REPEAT))
+    hosts = again("14.0.0.1", failure), again("15.0.0.1", failure)
+    assert verdict(*seen, *hosts).rule == "vantage.went_offline"
+    assert verdict(*seen, hosts[0], again("15.0.0.1")).state is State.BLOCKED
+    assert verdict(*seen, hosts[0], again("15.0.0.1", TIMEOUT)).state is State.BLOCKED
+
+
 @pytest.mark.parametrize(
     "hosts",
     [

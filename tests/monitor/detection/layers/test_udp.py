@@ -9,7 +9,7 @@ import pytest
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.app import AppFacts
 from monitor.detection.layers.udp import UDP_RULES
-from monitor.detection.observed.background import background
+from monitor.detection.observed.background import RoundBackground, background
 from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
@@ -47,6 +47,8 @@ from tests.monitor.detection.sightings import verdict
         (Kind.TIMEOUT, {}, "udp.no_udp_here"),
         (Kind.TIMEOUT, {"udp_passes": True}, "udp.timeout"),
         (Kind.TIMEOUT, {"udp_passes": True, "udp_at_times": True}, "udp.at_times"),
+        (Kind.TIMEOUT, {"udp_passes": True, "only_listed": True}, "udp.only_listed"),
+        (Kind.OK, {"udp_passes": True, "only_listed": True}, "udp.answered"),
         (Kind.OTHER, {"udp_passes": True}, "udp.unclear"),
     ],
 )
@@ -93,3 +95,12 @@ def test_quic_shows_that_udp_passes_at_its_port(port: int, passes: bool, rule: s
     beside = background([measured(quic(A2, None if passes else Failure.TIMEOUT))])
     said = judge(measured(*silent, endpoints=(ref,)), alive(), beyond, others=beside)
     assert said.rule == rule
+
+
+@pytest.mark.parametrize("reached", [0, 1])
+def test_a_network_of_listed_hosts_lets_no_other_datagrams_through(reached: int) -> None:
+    seen = calls(*twice(Failure.TIMEOUT, at=CALLS))
+    beside = RoundBackground(targets_dialled=9, targets_reached=reached)
+    mine = measured(*seen, endpoints=(CALLS,))
+    said = judge(mine, ON_CALLS["liveness"], ON_CALLS["beside"], others=beside)
+    assert said.rule == ("udp.timeout" if reached else "udp.only_listed")
