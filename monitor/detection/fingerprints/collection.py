@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
 
 from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint, address_of, name_of
-from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
+from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES, Phrase
 from monitor.detection.fingerprints.pattern import Found, found_by
 from probes.wire.observation import HTTPExchange
 
@@ -106,16 +107,20 @@ class Fingerprints:
         ):
             return id
         if exchange.title or exchange.excerpt:
-            text = f"{exchange.title or ''}\n{exchange.excerpt.decode('utf-8', 'replace')}"
-            for phrase in PHRASES:
-                if phrase.pattern.search(text) and (
-                    not phrase.countries or country in (*phrase.countries, ANYWHERE)
-                ):
+            for phrase in _phrases(exchange.title or "", exchange.excerpt):
+                if not phrase.countries or country in (*phrase.countries, ANYWHERE):
                     return phrase.id
         return _first(self._accusing, exchange, country)
 
     def _vetoed(self, exchange: HTTPExchange, country: str) -> bool:
         return _first(self._vetoes, exchange, country) is not None
+
+
+@lru_cache(maxsize=1024)
+def _phrases(title: str, excerpt: bytes) -> tuple[Phrase, ...]:
+    """The known phrases in the beginning of a page. Most pages are one of a few."""
+    text = f"{title}\n{excerpt.decode('utf-8', 'replace')}"
+    return tuple(phrase for phrase in PHRASES if phrase.pattern.search(text))
 
 
 def _first(signs: dict[str, tuple[_Sign, ...]], exchange: HTTPExchange, country: str) -> str | None:

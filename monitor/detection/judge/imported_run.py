@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.layers.imported_run import IMPORT_RULES, RunFacts
@@ -162,11 +163,11 @@ def _sorted(
     """Observations by endpoint, each with those of its name."""
     endpoints: dict[str, EndpointObservations] = {}
     names: dict[str, NameObservations] = {}
-    v6 = any(_six(observation) and observation.failure is None for observation in observations)
+    over_six = list(map(_six, observations))
+    if True in over_six and all(o.failure for o in compress(observations, over_six)):
+        # No IPv6 worked in this run: the network may have none.
+        observations = [o for o, six in zip(observations, over_six, strict=True) if not six]
     for observation in observations:
-        if _six(observation) and not v6:
-            # No IPv6 worked in this run: the network may have none.
-            continue
         # A name that several endpoints share is looked up once, and counts for all of them.
         name = names.setdefault(
             hosts.get(observation.endpoint) or observation.endpoint, NameObservations()

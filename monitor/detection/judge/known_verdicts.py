@@ -21,7 +21,7 @@ from monitor.detection.judge.recognised import (
 from monitor.detection.judge.sources import JudgedAlone, judged_alone
 from monitor.detection.judge.target import judge_beside
 from monitor.detection.model import Stored, StoredLine, Verdict
-from monitor.detection.observed.background import RoundBackground, background
+from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
 from monitor.detection.observed.liveness import beside
 from monitor.detection.observed.view import view
 from probes.wire.codec import WireError, decode
@@ -45,6 +45,10 @@ class Glance(NamedTuple):
     """As in `over_udp`."""
     endings: Endings = NO_ENDINGS
     """How its addresses ended."""
+
+
+_ALONE = Glance(NO_BACKGROUND, failed=True, over_udp=False)
+"""Of what is judged alone: nothing beside it is compared with it."""
 
 
 class Subject(NamedTuple):
@@ -173,6 +177,8 @@ def _in_full(given: Stored | StoredLine, alone: JudgedAlone | None) -> Subject |
     if stored is None or stored.measurement.target in LIVENESS_TARGETS:
         return None
     whole = stored.measurement
-    ended = NO_ENDINGS if alone is not None else endings_of(view(whole))
+    if alone is not None:
+        return Subject(given, whole, _ALONE, alone=alone)
+    ended = endings_of(view(whole))
     glance = Glance(background([whole]), True, over_udp(whole.endpoints), ended)
-    return Subject(given, whole, glance, alone=alone)
+    return Subject(given, whole, glance)

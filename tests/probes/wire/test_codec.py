@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -247,3 +248,24 @@ def test_read_lines_numbers_what_it_reads() -> None:
     assert rows[0] == (1, SAMPLE)
     assert rows[1][0] == 3
     assert isinstance(rows[1][1], WireError)
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_step_that_is_unknown_changes_nothing_beside_it(place: int) -> None:
+    known = [
+        TCPConnect(endpoint=f"a:{port}/tcp", address="192.0.2.1", port=port) for port in (1, 2, 3)
+    ]
+    unknown = Unrecognised(step="ooni.run", raw=b'{"left":{"step":"tcp"},"step":"ooni.run"}')
+    some = (*known[:place], unknown, *known[place:])
+    line = codec.encode(msgspec.structs.replace(SAMPLE, observations=some))
+    assert codec.decode(line).observations == some
+    broken = line.replace(b'"port":2', b'"port":-2')
+    with pytest.raises(WireError, match=rf"observations\[{1 + (place <= 1)}\].*port"):
+        codec.decode(broken)
+
+
+def test_an_observation_that_names_two_steps_is_read_as_ever() -> None:
+    twice = b'{"step":"tcp","endpoint":"a:1/tcp","address":"192.0.2.1","port":1,"step":"later"}'
+    line = codec.encode(SAMPLE)
+    line = line.replace(b'"observations":[', b'"observations":[%b,{"step":"new"},' % twice)
+    assert codec.decode(line).observations[0] == Unrecognised(step="later", raw=twice)
