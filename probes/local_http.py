@@ -17,6 +17,8 @@ import msgspec
 
 _SECONDS = 5.0
 _HEAD_BYTES = 8192
+ADDRESS = "127.0.0.1:8077"
+"""Where the page is unless another address is given."""
 
 
 class PageRequest(msgspec.Struct, frozen=True):

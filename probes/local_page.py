@@ -17,8 +17,6 @@ from probes.summary import FunctionSummary, service_lines
 from probes.wire.target import Catalogue
 from probes.words import language_of, say
 
-ADDRESS = "127.0.0.1:8077"
-"""Where the page is unless another address is given."""
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HEADERS = (
     "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n"

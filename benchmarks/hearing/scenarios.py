@@ -53,14 +53,20 @@ class Scenario:
     page: Page = Page.USUAL
     broker: BrokerKind = BrokerKind.HONEST
     flapping: bool = False
-    hours: float = 24.0
-    """Of its time that are played: fewer where each round takes minutes."""
+    hours: float = 12.0
+    """Of its time that are played: enough for the reserves of the budget to be used up in half of
+    it; fewer where each round takes minutes."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it takes time rather than the processor."""
+        return self.how is How.SILENT or self.page is Page.DRIP
 
 
 def _failing() -> list[Scenario]:
     sizes = (("1", SIX[:1]), ("6", SIX), ("all", ALL))
     return [
-        Scenario(f"{number}-{how.value}", services, how, hours=3 if how is How.SILENT else 24)
+        Scenario(f"{number}-{how.value}", services, how, hours=3 if how is How.SILENT else 12)
         for how in How
         for number, services in sizes
     ]
@@ -71,7 +77,7 @@ SCENARIOS = (
     *_failing(),
     Scenario("100-MB-answers", page=Page.HUGE),
     Scenario("redirects", page=Page.REDIRECT),
-    Scenario("drips", page=Page.DRIP, hours=12),
+    Scenario("drips", page=Page.DRIP, hours=6),
     Scenario("broker-floods", broker=BrokerKind.FLOODING),
     Scenario("broker-chats", broker=BrokerKind.CHATTING),
     Scenario("flapping", flapping=True),

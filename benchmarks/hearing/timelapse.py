@@ -5,7 +5,8 @@ A script, by the probe's own interpreter: `timelapse.py ROOTS HIDDEN HOURS run O
 of the probe is replaced but the clocks and the selector of its event loop. While it measures, while
 a thread works and for a moment after each byte, time passes as it does; so all time limits, all
 retransmissions of the kernel and all packets are real, heartbeats and keep-alives included. After
-so many hours of its time it is stopped. After each hour a line of stderr says what was counted.
+so many hours of its time it is stopped. After each hour and each round a line of stderr says what
+was counted.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Jumps:
         self.accounts: list[Any] = []
         self._real = time.monotonic
         self._begun = self._real()
+        self.reported_rounds = 0
         self._calm_at = self._begun
 
     def patch_clocks(self) -> None:
@@ -58,8 +60,19 @@ class Jumps:
     def report(self) -> None:
         """Say what was counted so far."""
         own = sum(account.wire_bytes() for account in self.accounts)
-        counts = {"event": "played", "seconds": self.played(), "own": own, "counted": carried()}
+        self.reported_rounds = self.rounds()
+        counts = {
+            "event": "played",
+            "seconds": self.played(),
+            "rounds": self.reported_rounds,
+            "own": own,
+            "counted": carried(),
+        }
         print(json.dumps(counts), file=sys.stderr, flush=True)
+
+    def rounds(self) -> int:
+        """Rounds that have ended."""
+        return sum(runner.rounds for runner in self.runners if not runner.measuring.locked())
 
     def stay(self, seconds: float) -> None:
         """Let time go on as it does for so long."""
@@ -87,6 +100,8 @@ class JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-ty
     def select(self, timeout: float | None = None) -> Any:
         """As that of selectors."""
         jumps = self._jumps
+        if jumps.rounds() > jumps.reported_rounds:
+            jumps.report()
         if jumps.played() >= self._next:
             self._next += 3600.0
             jumps.report()

@@ -9,9 +9,12 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+
+import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -41,8 +44,8 @@ class Day:
     """Of the probe's time."""
     counted: int
     """Bytes at the interface, both ways, with their Ethernet headers."""
-    later: int
-    """Of them those of the second half, when the reserves of the budget are used up."""
+    rate: float
+    """Of the second half, when the reserves of the budget are used up: MB an hour."""
     own: int
     """What the probe says it has spent."""
     rounds: int
@@ -56,8 +59,7 @@ class Day:
     @property
     def month_mb(self) -> float:
         """The traffic of a month that begins so and goes on as the second half."""
-        rate = self.later / (self.hours / 2)
-        return (self.counted + rate * (MONTH_HOURS - self.hours)) / 1e6
+        return self.counted / 1e6 + self.rate * (MONTH_HOURS - self.hours)
 
     @property
     def rounds_kept(self) -> float:
@@ -87,6 +89,31 @@ class Day:
             f"failing {self.failing:5.1f}  retests {self.answered} of {self.asked}  "
             + (f"MISSED: {', '.join(missed)}" if missed else "reached")
         )
+
+
+@dataclass(frozen=True)
+class Count:
+    """What was counted until a moment."""
+
+    seconds: float
+    """Of the probe's time."""
+    rounds: int
+    """That have ended."""
+    counted: int
+    own: int
+
+
+def later_rate(counts: Sequence[Count]) -> float:
+    """MB an hour from the first round that ends in the second half to the last one: from the end of
+    a round to that of another, so that what is between is as many rounds as pauses. Without two
+    rounds there, of the whole half."""
+    half = counts[-1].seconds / 2
+    ends = [after for before, after in pairwise(counts) if after.rounds > before.rounds]
+    later = [count for count in ends if count.seconds >= half]
+    if len(later) < 2:
+        later = [min(counts, key=lambda count: abs(count.seconds - half)), counts[-1]]
+    first, last = later[0], later[-1]
+    return (last.counted - first.counted) / 1e6 / ((last.seconds - first.seconds) / 3600)
 
 
 async def measure(scenario: Scenario, hidden: str, python: str) -> Day:
@@ -158,23 +185,22 @@ async def _play(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as probe:
         await far_side.join(probe)
-        played: list[dict[str, float]] = []
+        played: list[Count] = []
         assert probe.stderr is not None
         async for line in probe.stderr:
             if os.environ.get("HEARD_LOG"):
                 sys.stderr.buffer.write(line)
             said = _json(line)
             if said.get("event") == "played":
-                played.append({k: float(v) for k, v in said.items() if k != "event"})  # type: ignore[arg-type]
+                played.append(msgspec.convert(said, Count))
         await probe.wait()
     rounds, last = collector.rounds, played[-1]
-    half = min(played, key=lambda counts: abs(counts["seconds"] - last["seconds"] / 2))
     return Day(
         scenario.name,
-        last["seconds"] / 3600,
-        int(last["counted"]),
-        int(last["counted"] - half["counted"]),
-        int(last["own"]),
+        last.seconds / 3600,
+        last.counted,
+        later_rate(played),
+        last.own,
         len(rounds),
         sum(collector.failing.values()) / max(1, len(rounds)),
         collector.asked,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 import probes
-from probes.local_page import ADDRESS as PAGE
+from probes.local_http import ADDRESS as PAGE
 from probes.metered import MODES
 from probes.remote_catalogue import pinned_key
 from probes.runtime.options import (

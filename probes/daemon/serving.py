@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from probes import local_http, local_page, metrics
+from probes import local_http, metrics
 from probes.config import AgentConfig
 from probes.daemon.round_loop import RoundLoop
 from probes.daemon.round_runner import RoundRunner
@@ -50,6 +50,8 @@ class Serving:
         )
 
     def _page(self, request: local_http.PageRequest) -> local_http.PageReply:
+        from probes import local_page  # HTML's table of names costs memory
+
         return local_page.reply(
             request,
             status=self._keeper.present(),

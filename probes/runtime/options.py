@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import difflib
 import ipaddress
 import keyword
 import os
@@ -73,6 +72,8 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 def nearest(word: str, known: Collection[str], prefix: str = "") -> str:
     """`; did you mean X?` with the known word that is most similar, or nothing. `prefix` stands
     before the word and is not compared."""
+    import difflib  # for this one line; the daemon runs without
+
     found = difflib.get_close_matches(word, known, 1)
     return f"; did you mean {prefix}{found[0]}?" if found else ""
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,14 @@ from benchmarks.hearing.scenarios import SCENARIOS, SIX, How, Scenario
 from benchmarks.probing import whole
 from probes.catalogue.load import load
 
-QUIET = traffic.Day("none", 24.0, 32_000_000, 15_000_000, 31_000_000, 48, 0.0, 0, 0, 0)
+QUIET = traffic.Day("none", 24.0, 32_000_000, 1.25, 31_000_000, 48, 0.0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
     ("changes", "missed"),
     [
         pytest.param({}, [], id="as it should be"),
-        pytest.param({"later": 17_000_000}, ["month"], id="too much"),
+        pytest.param({"rate": 1.42}, ["month"], id="too much"),
         pytest.param({"own": 28_000_000}, ["own figure"], id="says too little"),
         pytest.param({"own": 36_000_000}, ["own figure"], id="says too much"),
         pytest.param({"rounds": 45}, ["interval"], id="rounds are missing"),
@@ -31,7 +32,7 @@ QUIET = traffic.Day("none", 24.0, 32_000_000, 15_000_000, 31_000_000, 48, 0.0, 0
         pytest.param({"asked": 10, "answered": 8}, [], id="enough retests"),
     ],
 )
-def test_a_day_is_held_against_the_goals(changes: dict[str, int], missed: list[str]) -> None:
+def test_a_day_is_held_against_the_goals(changes: dict[str, Any], missed: list[str]) -> None:
     day = replace(QUIET, **changes)
     scenario = Scenario("x", SIX)
     assert day.misses(scenario) == missed
@@ -39,8 +40,19 @@ def test_a_day_is_held_against_the_goals(changes: dict[str, int], missed: list[s
 
 
 def test_a_month_goes_on_as_the_second_half_of_what_was_played() -> None:
-    assert QUIET.month_mb == pytest.approx(32 + 15 * (720 - 24) / 12)
+    assert QUIET.month_mb == pytest.approx(32 + 1.25 * (720 - 24))
     assert replace(QUIET, rounds=20).misses(Scenario("x")) == [], "the budget may lengthen them"
+
+
+def test_the_rate_is_that_of_whole_rounds() -> None:
+    """A round an hour of 1 MB, and 0.1 MB an hour between; the half begins in a pause."""
+    counts = [traffic.Count(0.0, 0, 0, 0)]
+    for hour in range(1, 7):
+        spent = 1_100_000 * hour
+        counts.append(traffic.Count(3600.0 * hour - 1800, hour, spent - 50_000, 0))
+        counts.append(traffic.Count(3600.0 * hour, hour, spent, 0))
+    assert traffic.later_rate(counts) == pytest.approx(1.1)
+    assert traffic.later_rate(counts[:3]) == pytest.approx((1.1 - 1.05) / 0.5)
 
 
 def test_all_that_the_goals_name_is_played() -> None:
@@ -100,7 +112,8 @@ def test_a_hostile_broker_sends_whole_packets(size: int) -> None:
 def _jumps(*, measuring: bool = False, empty: bool = True, transport: str = "mqtts+5"):
     jumps = timelapse.Jumps()
     jumps.accounts.append(object())
-    jumps.runners.append(SimpleNamespace(measuring=SimpleNamespace(locked=lambda: measuring)))
+    measures = SimpleNamespace(locked=lambda: measuring)
+    jumps.runners.append(SimpleNamespace(measuring=measures, rounds=0))
     jumps.outboxes.append(
         SimpleNamespace(is_empty=empty, stats=SimpleNamespace(transport=transport))
     )
