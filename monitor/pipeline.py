@@ -60,6 +60,7 @@ from monitor.text import network_names
 from monitor.web import mqtt_stream
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
+from monitor.web.network_conditions import present_conditions
 from monitor.web.reception import OpenRetests, Reception
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
@@ -179,9 +180,17 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
 
         app = process.make_app(families, lambda: (), lambda: detector.backlog.lines())
         async with _serving(*metrics, app), asyncio.TaskGroup() as group:
-            running = publishers.start(
-                group, broker, load(None), (given.public_url or PUBLIC_URL).rstrip("/")
+            site = Site(
+                database=database,
+                policy=policy,
+                catalogue=load(None),
+                clock=wall_clock,
+                unready=lambda: (),
+                lags=Lags(),
+                public_url=(given.public_url or PUBLIC_URL).rstrip("/"),
+                interval_seconds=INTERVAL_SECONDS,
             )
+            running = publishers.start(group, broker, site)
             await detector.run(stop)
             for task in running:
                 task.cancel()
@@ -222,14 +231,22 @@ class _Publishers:
         self,
         group: asyncio.TaskGroup,
         broker: tuple[str, str, str],
-        catalogue: Catalogue,
-        public_url: str,
+        site: Site,
     ) -> list[asyncio.Task[None]]:
         """Publish in tasks of a group, until they are cancelled. `broker` is its URL, user and
-        secret; webhooks link to `public_url` and have the catalogue's names."""
+        secret; webhooks link to the site and have its catalogue's names."""
+        from monitor.detector.network_publisher import NetworkPublisher
+
         url, user, secret = broker
+        catalogue, public_url = site.catalogue, site.public_url
         names = {service.id: service.name for service in catalogue.services}
-        running = [group.create_task(self._events.run(url, user, secret))]
+        networks = NetworkPublisher(
+            partial(present_conditions, site), self._policy, lambda: self._leads()
+        )
+        running = [
+            group.create_task(self._events.run(url, user, secret)),
+            group.create_task(networks.run(url, user, secret)),
+        ]
         if self.retests is not None:
             running.append(group.create_task(self.retests.run(url, user, secret)))
         if self._signed_catalogue is not None:
@@ -447,7 +464,7 @@ async def everything(
             ):
                 group.create_task(run_collector(*own, intake, shared=False))
                 group.create_task(detector.run(ending))
-                background = publishers.start(group, own, catalogue, site.public_url)
+                background = publishers.start(group, own, site)
                 yield LocalMonitor(database.registry, site.public_url, broker.url)
                 ending.set()
                 for task in background:

@@ -12,6 +12,7 @@ from probes.wire import topics
 
 RETESTS = f"{topics.PREFIX}/retest/"
 EVENTS = f"{topics.PREFIX}/events/"
+NETWORKS = f"{topics.PREFIX}/networks/"
 
 
 def may_publish(user: str, topic: str) -> bool:
@@ -20,11 +21,12 @@ def may_publish(user: str, topic: str) -> bool:
 
 
 def may_subscribe(user: str, topic_filter: str) -> bool:
-    """A probe reads its own acknowledgements, the catalogue, retests and events.
+    """A probe reads its own acknowledgements, the catalogue, retests, events and conditions of
+    networks.
 
-    Retests and events may be narrowed or taken whole (`events/#`). A wildcard above them would
+    The last three may be narrowed or taken whole (`events/#`). A wildcard above them would
     include what is not for this probe and is refused, as are `$share` and `$SYS`.
     """
     if topic_filter in (topics.ack(user), topics.CATALOGUE):
         return True
-    return topic_filter.startswith((RETESTS, EVENTS))
+    return topic_filter.startswith((RETESTS, EVENTS, NETWORKS))

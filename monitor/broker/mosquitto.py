@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.broker.access import EVENTS, RETESTS
+from monitor.broker.access import EVENTS, NETWORKS, RETESTS
 from monitor.enrolment import hash_secret, verify_secret
 from monitor.store.records import StoreUnavailableError
 from monitor.store.registry import Registry
@@ -140,6 +140,7 @@ def access_list() -> str:
             f"pattern read {topics.CATALOGUE}",
             f"pattern read {RETESTS}#",
             f"pattern read {EVENTS}#",
+            f"pattern read {NETWORKS}#",
             "",
         )
     )

@@ -54,6 +54,11 @@ async def network_conditions(
     }
 
 
+async def present_conditions(site: Site) -> Mapping[tuple[str, int], NetworkCondition]:
+    """The condition of each network with vantages now. Raises StoreUnavailableError."""
+    return await network_conditions(site, await site.present.get())
+
+
 async def _last_messages(site: Site, vantages: list[VantageRow]) -> Mapping[str, codec.Status]:
     """Status messages of the vantages that stopped reporting lately; of the others none matters."""
     expected = site.clock() - site.policy.ms(site.policy.fleet.expected_vantages_seconds)

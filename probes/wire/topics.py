@@ -7,6 +7,7 @@ PREFIX = "reachwatch/v1"
 CATALOGUE = f"{PREFIX}/catalogue"
 ALL_MEASUREMENTS = f"{PREFIX}/m/+"
 ALL_EVENTS = f"{PREFIX}/events/+/+"
+ALL_NETWORKS = f"{PREFIX}/networks/+/+"
 ALL_STATUS = f"{PREFIX}/status/+"
 COLLECTORS_SHARE = "$share/collectors/"
 
@@ -39,6 +40,11 @@ def events(service: str, country: str) -> str:
 def events_in(country: str) -> str:
     """What matches the events of a country."""
     return events("+", country)
+
+
+def network(country: str, asn: int) -> str:
+    """Where the condition of a network is retained."""
+    return f"{PREFIX}/networks/{country}/{asn}"
 
 
 def is_event(topic: str) -> bool:
