@@ -23,6 +23,9 @@ CONNECTION_BYTES_PER_MONTH = 45_000_000
 """Traffic of the connection to the broker when nothing is measured: a heartbeat each minute and
 keep-alives are 750 bytes a minute, counted as IP packets over mosquitto 2 with MQTT 5 and TLS 1.3
 (2026-11-26), which is 32 MB; asking for the public address each hour and reconnecting are 13 MB."""
+UNCOUNTED = 0.03
+"""Part of what an interface carries of which the kernel tells nothing: what was on its way when a
+connection was closed, and packets of other protocols (docs/evaluation/heard.md)."""
 MIN_ROUNDS_PER_MONTH = 30
 """Fewer rounds a month would be of no use."""
 THINNED = ((0.25, 2), (0.75, 4), (1.5, 8))
@@ -45,7 +48,7 @@ unusual round little."""
 def least_budget(profile: Profile) -> float:
     """Return the smallest monthly budget, in bytes, with which anything can be measured."""
     guess = profile.guessed_bytes(scheduler.DAY_MS)
-    return float(CONNECTION_BYTES_PER_MONTH + MIN_ROUNDS_PER_MONTH * guess)
+    return float(CONNECTION_BYTES_PER_MONTH + MIN_ROUNDS_PER_MONTH * guess) / (1 - UNCOUNTED)
 
 
 def _monotonic_ms() -> float:
@@ -82,7 +85,8 @@ class TrafficBudget:
         """Bytes per millisecond for measuring, after the cost of the connection to the broker."""
         if self._budget <= 0:
             return math.inf
-        return max(0.0, (self._budget - CONNECTION_BYTES_PER_MONTH) / scheduler.MONTH_MS)
+        counted = (1 - UNCOUNTED) * self._budget
+        return max(0.0, (counted - CONNECTION_BYTES_PER_MONTH) / scheduler.MONTH_MS)
 
     def interval_ms(self, *wanted_ms: int) -> int:
         """Return the shortest interval that the budget allows of those that these are lengthened

@@ -310,7 +310,7 @@ async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> No
 
 async def test_retests_are_answered_while_a_round_is_still_to_be_paid_for(tmp_path: Path) -> None:
     """They have a reserve of their own."""
-    async with measuring_once(tmp_path, "--budget", "46") as (server, collector, process):
+    async with measuring_once(tmp_path, "--budget", "47") as (server, collector, process):
         slot = int(time.time()) // 60 * 60_000
         wanted = Retest(targets=("wechat/messaging",), round=slot, interval_ms=60_000)
         async with aiomqtt.Client("127.0.0.1", server.port) as detector:
@@ -343,11 +343,11 @@ async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
 async def test_a_budget_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     async with (
         tiny_world(tmp_path / "c") as catalogue,
-        running_probe(tmp_path / "s", catalogue, nobody(), "--budget", "45") as process,
+        running_probe(tmp_path / "s", catalogue, nobody(), "--budget", "46") as process,
     ):
         _, err = await process.communicate()
     assert (process.returncode, err.count(b"\n")) == (2, 1)
-    assert b"--budget: must be at least 46 (MB a month)" in err
+    assert b"--budget: must be at least 47 (MB a month)" in err
 
 
 async def test_a_closed_stdout_does_not_stop_measuring(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def parts(megabytes: float, shared: bool = True) -> tuple[AgentConfig, TrafficBu
         directory=Path(), interval_ms=USUAL_MS, shared=shared, budget_bytes=1e6 * megabytes
     )
     budget = TrafficBudget(config.budget_bytes, Profile(CATALOGUE, "p"), USUAL_MS)
-    budget.round_bytes = 650_000
+    budget.round_bytes = 630_000
     return config, budget
 
 

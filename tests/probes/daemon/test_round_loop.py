@@ -54,7 +54,7 @@ async def test_a_metered_connection_makes_rounds_rarer(tmp_path: Path) -> None:
 async def test_a_round_that_the_budget_does_not_pay_for_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent = agent_here(tmp_path / "s", budget_bytes=46e6)
+    agent = agent_here(tmp_path / "s", budget_bytes=47e6)
     rounds, begun = agent._rounds, list[NextRound]()
     over = asyncio.Event()
 
