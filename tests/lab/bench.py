@@ -21,9 +21,10 @@ from tests.lab.cases import BY_NAME, CASES
 from tests.lab.confusion import Confusion
 from tests.lab.plan import draw
 from tests.lab.retesting import CONFIRMED, LIKELY, WITH, WITHOUT, minutes, play_both
-from tests.lab.run import ROOT, play
+from tests.lab.run import play
 from tests.lab.verdicts import faults
 from tests.lab.whole import play_whole, told
+from tests.lab.world import ROOT
 
 AT_ONCE = 10
 """Laboratories side by side: they mostly wait for timeouts."""
