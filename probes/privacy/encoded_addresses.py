@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Own addresses in other encodings: in base64 or hex, truncated by the wire format's limits, in a
-compressed page; and links of block pages that name a subscriber. Pure; for
-`probes.privacy.scrub`."""
+"""Own addresses in other encodings: in base64 or hex, truncated by the wire format's limits; and
+links of block pages that name a subscriber. Pure; for `probes.privacy.scrub`."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -27,8 +25,6 @@ _MIN_NAME_LENGTH = 4
 """Shorter own names occur in certificates by chance."""
 _DER_STARTS = (b"\x30\x81", b"\x30\x82", b"\x30\x83")
 """First bytes of a DER sequence (X.690 section 8.9) with a length of one to three bytes."""
-_GZIP = b"\x1f\x8b\x08"
-_MAX_UNZIPPED = 1 << 16
 _SUBSCRIBER = re.compile(
     r"(?i)([?&;](?:amp;)?(?:user|usr|uid|login|account|subscriber|customer|client|msisdn|phone|mobile"
     r"|imsi|imei|mac|session|sid|token)[a-z_-]{0,12}=)[^&;#\s\"'<>]+"
@@ -91,17 +87,6 @@ class EncodedAddresses:
         if value[:2] in _DER_STARTS:
             value = self._within.sub(mark, value)
         return value
-
-
-def gunzip_start(value: bytes) -> bytes | None:
-    """Return the beginning of gzip's content, None when the bytes are no gzip. Servers send it
-    unasked: the probe accepts no compression."""
-    if not value.startswith(_GZIP):
-        return None
-    try:
-        return zlib.decompressobj(31).decompress(value, _MAX_UNZIPPED)
-    except zlib.error:
-        return None
 
 
 def with_new_hashes(value: Any, changed: Mapping[str, Any]) -> dict[str, Any]:

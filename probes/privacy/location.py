@@ -25,6 +25,7 @@ from probes.wire.measurement import Role, Vantage
 
 PROC = Path("/proc/self/net")
 """Not /proc/net, which does not exist under `subset=pid` (systemd's ProcSubset=pid)."""
+CARDS = Path("/sys/class/net")
 ASK_SECONDS = 3600.0
 FIRST_ANSWER_SECONDS = 8.0
 RECENT_SECONDS = 60.0
@@ -35,16 +36,21 @@ _HOST_LOCAL = re.compile(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL")
 
 
 def own_identifiers(
-    bind: str = "", outside: Iterable[str] = (), proc: Path = PROC
+    bind: str = "", outside: Iterable[str] = (), proc: Path = PROC, cards: Path = CARDS
 ) -> tuple[str, ...]:
     """Return the addresses of this machine's interfaces, the one it measures from (`bind`), those
-    that the collector sees (`outside`), and its names; no loopback addresses."""
+    that the collector sees (`outside`), those of its network cards, and its names; no loopback
+    addresses."""
     words = {bind, *outside, platform.node(), platform.node().partition(".")[0]}
     with contextlib.suppress(OSError):  # Linux lists its addresses in files: no socket is needed
         words.update(_HOST_LOCAL.findall((proc / "fib_trie").read_text()))
     with contextlib.suppress(OSError):
         for line in (proc / "if_inet6").read_text().splitlines():
             words.add(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
+    for card in cards.glob("*/address"):
+        with contextlib.suppress(OSError):
+            if (address := card.read_text().strip()).strip("0:"):
+                words.add(address)
     return tuple(sorted(word for word in words if word and not _is_loopback(word)))
 
 

@@ -22,10 +22,10 @@ import msgspec
 
 from probes.privacy.encoded_addresses import (
     EncodedAddresses,
-    gunzip_start,
     scrub_across_observations,
     with_new_hashes,
 )
+from probes.privacy.hidden_identifiers import HiddenIdentifiers
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
@@ -66,6 +66,8 @@ _Fit = Callable[[str, str], str]
 _MAX_REMEMBERED, _MAX_LENGTH = 2400, 256
 """Number of values remembered as clean, more than occur in a round, because rounds repeat them; and
 the longest that is remembered."""
+_MAX_PAGES = 256
+"""Certificates and pages remembered, which rounds repeat: some 2 kB each."""
 _REPEATED_STRUCTS = (EndpointRef, Vantage, Software)
 
 
@@ -101,6 +103,8 @@ class _OwnPatterns:
         # The four bytes of a private address occur in files by chance; a global one's hardly ever.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
         self.encoded = EncodedAddresses(addresses, names)
+        self.hidden = HiddenIdentifiers(addresses, names)
+        self._hides_in = functools.lru_cache(_MAX_PAGES)(self.hidden.is_in_bytes)
         self._clean: set[Any] = {None, ()}
 
     def all_clean(self, values: tuple[Any, ...]) -> bool:
@@ -138,7 +142,7 @@ class _OwnPatterns:
             value = _V6_CANDIDATE.sub(lambda m: mark if self._own_v6(m[0]) else m[0], value)
         if names and self.named:
             value = self.named.sub(mark, value)
-        return value
+        return mark if names and self.hidden.is_in_text(value) else value
 
     def _own_v6(self, candidate: str) -> bool:
         if not self.addresses:
@@ -164,8 +168,7 @@ class _OwnPatterns:
         value = cleaned.encode("latin-1")
         for packed in self.packed:
             value = value.replace(packed, mark)
-        page = gunzip_start(value)
-        return value if not page or self.clean_bytes(page) == page else mark
+        return mark if self._hides_in(value) else value
 
     def clean_sender(self, value: str, mark: str) -> str:
         """Return an ICMP sender, or the mark when it is inside the volunteer's network."""

@@ -74,8 +74,13 @@ def test_own_words_from_proc(tmp_path: Path) -> None:
         "00000000000000000000000000000001 01 80 10 80       lo\n"
         "20010db8000000000000000000000007 02 40 00 00     eth0\n"
     )
-    words = own_identifiers("10.9.9.9", ["198.51.100.4"], tmp_path)
+    for name, address in (("eth0", "66:77:88:99:aa:bb\n"), ("lo", "00:00:00:00:00:00\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "address").write_text(address)
+    words = own_identifiers("10.9.9.9", ["198.51.100.4"], tmp_path, tmp_path)
     assert {"10.1.2.3", "2001:db8::7", "10.9.9.9", "198.51.100.4"} <= set(words)
+    assert "66:77:88:99:aa:bb" in words
+    assert "00:00:00:00:00:00" not in words
     assert not {"127.0.0.1", "::1", "10.1.2.255", "", "localhost"} & set(words)
 
 
