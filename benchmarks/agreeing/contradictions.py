@@ -10,15 +10,15 @@ one of the two, and what both say must be said.
 **The refresh.** A moment may be older than the newest that anybody had named when the question was
 asked, by the refresh that the documents state and no more: an answer of the web server by CACHE
 divided by the pace, the state of an event over MQTT by MQTT. A busy machine needs time to make an
-answer, which is not the refresh: the time that the answer took is added, and SLACK for what is on
-its way.
+answer, which is not the refresh: the longest time that an answer of the kind took is added, as one
+that was made for somebody else may be given, and SLACK for what is on its way.
 """
 
 from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -36,8 +36,9 @@ class Reference(msgspec.Struct, frozen=True):
     """What the list of events of the API said."""
 
     moment: int
+    asked: float
     at: float
-    """When it was known, monotonic seconds."""
+    """When it was known, both in monotonic seconds."""
     events: Events
 
 
@@ -76,21 +77,28 @@ class Findings(msgspec.Struct):
 class Comparison:
     """Compares answers with what the list said. `pace` divides the stated refreshes."""
 
-    def __init__(self, references: Sequence[Reference], pace: int) -> None:
+    def __init__(
+        self,
+        references: Sequence[Reference],
+        pace: int,
+        known: Iterable[tuple[float, int]] = (),
+    ) -> None:
+        """`known`: when further moments were named, in monotonic seconds, by anybody."""
         ordered = sorted(references, key=lambda reference: (reference.moment, reference.at))
         self._moments = [reference.moment for reference in ordered]
         self._ordered, self._pace = ordered, pace
         self.findings = Findings()
-        self._known = self._first_known()
-
-    def _first_known(self) -> tuple[list[float], list[int]]:
-        """(times, newest moment known at each of them), both ascending."""
-        times, newest = [], []
-        for reference in sorted(self._ordered, key=lambda reference: reference.at):
-            if not newest or reference.moment > newest[-1]:
-                times.append(reference.at)
-                newest.append(reference.moment)
-        return times, newest
+        self._longest: dict[str, float] = {}
+        self._named: list[tuple[str, int, float, float]] = []
+        """(kind, moment, when it was asked for, refresh) of every answer."""
+        named = [*known, *((reference.at, reference.moment) for reference in ordered)]
+        self._known: tuple[list[float], list[int]] = ([], [])
+        """Times, and the newest moment known at each of them, both ascending."""
+        times, newest = self._known
+        for at, moment in sorted(named):
+            if not newest or moment > newest[-1]:
+                times.append(at)
+                newest.append(moment)
 
     def newest_at(self, at: float) -> int:
         """The newest moment that was known at a time; 0 for none."""
@@ -114,6 +122,8 @@ class Comparison:
             first = by_moment.setdefault(reference.moment, reference)
             if first.events != reference.events:
                 self._contradict("the list", reference.moment, "events", first, reference)
+            refresh = CACHE_SECONDS / self._pace
+            self._age("list", reference.moment, reference.asked, refresh, reference.at)
 
     def answer(self, heard: Heard) -> None:
         """One answer of the web server."""
@@ -135,26 +145,26 @@ class Comparison:
         if read.bodies != read.live:
             topics = [t for t in read.bodies | read.live if read.bodies.get(t) != read.live.get(t)]
             self._contradict("live topics", 0, topics[0], read.live, read.bodies)
-        moment = self.newest_at(read.at - MQTT_SECONDS - SLACK_SECONDS)
-        if not moment or (now := self.around(self.newest_at(read.at))) is None:
+        since = self.newest_at(read.at - MQTT_SECONDS - SLACK_SECONDS)
+        until = self.newest_at(read.at)
+        recent = [
+            reference.events for reference in self._ordered if since <= reference.moment <= until
+        ]
+        if not recent:
             return
         self.findings.same["retained"] += 1
-        # Whatever state was that of any moment since then may be the one that is retained.
-        since = bisect.bisect_left(self._moments, moment)
-        until = bisect.bisect_right(self._moments, self.newest_at(read.at + SLACK_SECONDS))
-        recent = [reference.events for reference in self._ordered[since:until]]
-        for event in now[0].values():
-            if event["state"] not in ("open", "clearing"):
-                continue
+        for id, event in recent[-1].items():
             topic = f"reachwatch/v1/events/{event['service']}/{event['country']}"
             body = read.bodies.get(topic, {})
+            if event["state"] not in ("open", "clearing") or body.get("conclusions", 0) > until:
+                continue  # what is of a moment that the list has not told is compared by `message`
             said = {name: body.get(name, MISSING) for name in STATE}
+            # Whatever state was that of any moment since then may be the one that is retained.
             possible = [
-                {name: events[id][name] for name in STATE} for events in recent for id in events
+                {name: events[id][name] for name in STATE} for events in recent if id in events
             ]
-            known_long = all(event["id"] in events for events in recent)
-            if said not in possible and (body or known_long):
-                self._contradict("retained", moment, topic, said, possible[-1:])
+            if said not in possible and len(possible) == len(recent):
+                self._contradict("retained", since, topic, said, possible[-1:])
 
     def message(self, body: dict[str, Any], topic: str) -> None:
         """One message over MQTT: every field is that of its moment."""
@@ -168,14 +178,20 @@ class Comparison:
                 self._contradict("mqtt", body["conclusions"], f"{topic} {name}", value, wanted)
 
     def _age(self, kind: str, moment: int, asked: float, refresh: float, answered: float) -> None:
-        """An answer is of no older moment than its refresh allows."""
-        took = answered - asked
+        """Note the moment of an answer."""
+        self._longest[kind] = max(answered - asked, self._longest.get(kind, 0.0))
         place = bisect.bisect_right(self._known[1], moment)
         if place < len(self._known[0]):  # from then on a newer one was known
             age = asked - self._known[0][place]
             self.findings.oldest[kind] = max(age, self.findings.oldest.get(kind, 0.0))
-        if moment < self.newest_at(asked - refresh - took - SLACK_SECONDS):
-            self._contradict(kind, moment, "age", moment, self.newest_at(asked))
+        self._named.append((kind, moment, asked, refresh))
+
+    def ages(self) -> None:
+        """No answer was of an older moment than its refresh allows; when all are known."""
+        for kind, moment, asked, refresh in self._named:
+            latest = self.newest_at(asked - refresh - self._longest[kind] - SLACK_SECONDS)
+            if moment < latest:
+                self._contradict(kind, moment, "age", moment, latest)
 
     def _contradict(self, who: str, moment: int, what: str, said: object, wanted: object) -> None:
         line = f"{who} at {moment}: {what}: says {said!r}, not {wanted!r}"

@@ -33,20 +33,21 @@ class Listener:
         self._references: list[Reference] = []
         self._answers: list[Heard] = []
         self._retained: list[Retained] = []
-        self._messages: list[tuple[str, dict[str, Any]]] = []
+        self._messages: list[tuple[float, str, dict[str, Any]]] = []
         self._live: dict[str, dict[str, Any]] = {}
         self.failed: list[str] = []
         """Questions without an answer."""
 
     async def ask_list(self) -> None:
         """Ask the API for all events: with this everything else is compared."""
+        asked = time.monotonic()
         status, headers, body = await self._get("/api/v1/events?limit=1000")
         if status != 200:
             self.failed.append(f"/api/v1/events: {status}")
             return
         events = {event["id"]: event for event in msgspec.json.decode(body)["events"]}
         moment = int(headers[CONCLUSIONS])
-        self._references.append(Reference(moment, time.monotonic(), events))
+        self._references.append(Reference(moment, asked, time.monotonic(), events))
         self.events = events
 
     async def ask_all(self) -> None:
@@ -72,7 +73,7 @@ class Listener:
                     continue
                 body = msgspec.json.decode(message.payload, type=dict[str, Any])
                 self._live[message.topic] = body
-                self._messages.append((message.topic, body))
+                self._messages.append((time.monotonic(), message.topic, body))
 
     async def read_broker(self, url: str, user: str, secret: str) -> None:
         """Read what the broker retains, as a newcomer does."""
@@ -100,14 +101,18 @@ class Listener:
 
     def compare(self, pace: int, messages: Sequence[dict[str, Any]] = ()) -> Findings:
         """Compare everything, and further messages over MQTT."""
-        comparison = Comparison(self._references, pace)
+        named = [(heard.answered, heard.moment) for heard in self._answers]
+        named += [(at, body["conclusions"]) for at, _topic, body in self._messages]
+        comparison = Comparison(self._references, pace, named)
         comparison.references()
         for heard in self._answers:
             comparison.answer(heard)
         for read in self._retained:
             comparison.retained(read)
-        for topic, body in (*self._messages, *(("", body) for body in messages)):
+        heard_live = [(topic, body) for _at, topic, body in self._messages]
+        for topic, body in (*heard_live, *(("", body) for body in messages)):
             comparison.message(body, topic)
+        comparison.ages()
         comparison.findings.contradictions += self.failed
         return comparison.findings
 

@@ -111,7 +111,8 @@ def heard(claims: dict[str, object], moment: int = 2, asked: float = 10.0) -> li
     event = replace(FIRST, tier=Tier.LIKELY)
     forms = [event_form(event), event_form(event), event_form(FIRST)]
     references = [
-        Reference(number, float(number), {FIRST.id: form}) for number, form in enumerate(forms, 1)
+        Reference(number, float(number), float(number), {FIRST.id: form})
+        for number, form in enumerate(forms, 1)
     ]
     (badge,) = (
         source
@@ -121,6 +122,7 @@ def heard(claims: dict[str, object], moment: int = 2, asked: float = 10.0) -> li
     comparison = Comparison([references[0], references[2]], 10)
     keyed = {(key,): value for key, value in claims.items()}
     comparison.answer(Heard(badge, moment, asked, asked + 0.1, keyed))
+    comparison.ages()
     return comparison.findings.contradictions
 
 
@@ -139,7 +141,7 @@ GOOD = {"word": "likely", "networks": ""}
         (GOOD | {"networks": "1/2"}, 1, 2.0, "networks: says '1/2'"),
         ({"word": "likely"}, 1, 2.0, "networks: says 'nothing'"),
         (GOOD | {"more": 1}, 1, 2.0, "more: says 1, not ['nothing', 'nothing']"),
-        (GOOD, 1, 5.0, ""),  # 1 s of a cache and 1 s on its way after what is known at 3 s
+        (GOOD, 1, 5.0, ""),  # 1 s of a cache, 1 s on its way and 0.1 s to make it, since 3 s
         (GOOD, 1, 5.2, "age: says 1, not 3"),
     ],
 )
