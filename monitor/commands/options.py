@@ -301,6 +301,13 @@ def _add_exchange(top: Parser) -> None:
         one.option("--since T", "first round, e.g. 2026-05-04", read=moment)
         one.option("--until T", "last round", read=moment)
         one.option("--output FILE", "output file (default: standard output)", read=path)
+        one.option(
+            "--without NAME",
+            "leave out the data of a public source (repeatable): ooni, whose licence is "
+            "CC BY-NC-SA 4.0",
+            read=one_of("ooni"),
+            many=True,
+        )
         _archive(one)
 
 

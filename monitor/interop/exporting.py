@@ -18,6 +18,7 @@ from typing import BinaryIO, TextIO
 from monitor.detection.model import Stored
 from monitor.interop.archive import ArchiveError, existing_archive, stream_all
 from monitor.interop.flat import COLUMNS, rows
+from monitor.interop.licences import licences_of
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
 from monitor.paths import existing_database_url
@@ -74,7 +75,7 @@ async def run(
         since=given.since,
         until=given.until,
     )
-    count, progress = 0, ProgressLine(err)
+    count, sources, progress = 0, set[str](), ProgressLine(err)
     try:
         archive = existing_archive(given)
         async with await open_database(existing_database_url(given)) as database:
@@ -82,9 +83,11 @@ async def run(
                 _opened(given.output, out) as stream,
                 writing(given.command.split()[1], stream) as write,
             ):
-                async for part in stream_all(database, archive, wanted):
+                async for found in stream_all(database, archive, wanted):
+                    part = [one for one in found if one.source not in given.without]
                     write(part)
                     count += len(part)
+                    sources.update(one.source for one in part)
                     if given.output is not None:
                         progress.show(f"{count:,} measurements")
             if not count:
@@ -105,6 +108,12 @@ async def run(
     if given.output is not None:
         progress.clear()
         print(f"{count:,} measurements", file=err)
+    for licence in licences_of(sources)[1:]:
+        print(
+            f"reachwatch: with data of {licence.holder}: {licence.name} ({licence.url}); "
+            "--without leaves them out",
+            file=err,
+        )
     return 0
 
 

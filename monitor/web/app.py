@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from monitor.http_server import LASTING, SLOW_BODIES
-from monitor.interop.forms import LICENCE_URL
+from monitor.interop.licences import link_header
 from monitor.metrics.exposition import expose
 from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import StoreUnavailableError
@@ -219,7 +219,8 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     if request.path.startswith(EXPORTS):
-        response.headers.setdefault("Link", f'<{LICENCE_URL}>; rel="license"')
+        sources = request.app[SITE].present.last_read().sources
+        response.headers.setdefault("Link", link_header(sources))
         if request.method in ("GET", "HEAD") and not request.path.startswith(CALLERS_OWN):
             for name, value in PUBLIC.items():  # errors as well: a notebook is to show the reason
                 response.headers.setdefault(name, value)

@@ -28,6 +28,7 @@ from monitor.store.reading.vantages import (
     VantageRow,
     clock_readings,
     list_vantages,
+    public_sources,
 )
 from monitor.store.records import Filter, StoreUnavailableError
 from probes.wire.measurement import service_of
@@ -102,6 +103,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """Open events, newest onset first."""
     vantages: Sequence[VantageRow] = ()
     """Every probe that ever enrolled, by country, network and id."""
+    sources: frozenset[str] = frozenset()
+    """Names of others whose measurements are stored."""
     offsets: Mapping[str, int] = {}
     """Clock error in milliseconds by probe, where it is known."""
     offline: frozenset[str] = frozenset()
@@ -247,9 +250,10 @@ class PresentReader:
                 # In a thread: a large service takes 60 ms, in which others get their answers.
                 services[name] = await asyncio.to_thread(service_present, number, verdicts)
                 changed = self._changed = True
-        vantages = before.vantages
+        vantages, sources = before.vantages, before.sources
         if not self._is_young(self._listed, self._vantages_seconds):
             vantages = await list_vantages(connection)
+            sources = await public_sources(connection)
             self._listed = began
         if not self._is_young(self._timed, self._clocks_seconds):
             self._clocks = await clock_readings(connection, since, self._clocks)
@@ -263,6 +267,7 @@ class PresentReader:
             opened=opened,
             conclusions=sum(numbers.values()),
             vantages=vantages,
+            sources=sources,
             offsets={
                 probe: one.offset for probe, one in self._clocks.items() if one.offset is not None
             },

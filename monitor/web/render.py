@@ -15,6 +15,7 @@ from markupsafe import Markup
 from yarl import URL
 
 from monitor.interop.forms import rfc3339
+from monitor.interop.licences import licences_of
 from monitor.store.notes import notes_of
 from monitor.store.reading.progress import (
     last_folded_round,
@@ -136,6 +137,7 @@ async def render(
         "stalled": fresh.stalled,
         "behind": fresh.behind,
         "query": request.query.get("q", ""),
+        "other_licences": licences_of(site.present.last_read().sources)[1:],
         "record": None,
         "reconstructed": reconstructed,
         "of_this_moment": _moment_address(site, canonical),

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from monitor.detection.model import OWN_SOURCE
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL, all_lines
 from monitor.store.engines import ReadTransaction
@@ -44,6 +45,13 @@ class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
             last_seen = heard
         revoked = self.revoked if self.revoked is not None and self.revoked <= moment else None
         return replace(self, revoked=revoked, last_seen=last_seen)
+
+
+async def public_sources(connection: ReadTransaction) -> frozenset[str]:
+    """The names of others whose measurements are stored."""
+    source = t.vantage.c.source
+    query = sa.select(source).where(source != OWN_SOURCE).distinct()
+    return frozenset((await connection.execute(query)).scalars())
 
 
 async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:

@@ -17,6 +17,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from monitor.detection.model import NEVER, ChangeKind, Event, Tier
+from monitor.interop.licences import OWN, licence_of
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
@@ -157,12 +158,14 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
     _add(root, "updated", words.machine(max((row.at for row in rows), default=site.clock())))
     _add(root, "link", rel="self", href=address)
     _add(root, "link", rel="alternate", href=f"{site.public_url}/changes{query}")
-    _add(root, "rights", "CC BY 4.0")
+    _add(root, "rights", OWN.name)
     _add(_add(root, "author"), "name", "Reachwatch")
     newest: set[str] = set()
     for row in rows:
         event, permalink = row.event, f"{site.public_url}/e/{row.event.id}"
         entry = _add(root, "entry")
+        if (licence := licence_of(event.source)) is not OWN:
+            _add(entry, "rights", f"{licence.name}: rests on data of {licence.holder}")
         _add(entry, "title", _title(site, row))
         _add(entry, "id", f"{permalink}#{_key(row)}")
         _add(entry, "updated", words.machine(row.at))

@@ -91,6 +91,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "webhook": ("http://w.example", "http://w.example"),
     "websockets_port": ("8443", 8443),
     "window": ("5m", 300),
+    "without": ("ooni", ("ooni",)),
     "yes": ("true", True),
 }
 OWN = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jinja2
@@ -9,9 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.detection.policy import Policy
+from monitor.interop.ooni import reading
+from monitor.interop.ooni.run import stored
 from monitor.store import tables as t
+from monitor.store.records import Admitted
 from monitor.web.render import Freshness, compile_templates, conclusions_lag, environment, freshness
 from monitor.web.site import Site
+from tests.monitor.interop.samples import DC, connect, document, targets_by_name
 from tests.world import site as world
 from tests.world.site import Client, client, opened
 
@@ -109,3 +114,26 @@ def test_every_template_compiles_and_none_trusts_text() -> None:
 def test_every_template_compiles() -> None:
     compile_templates()
     assert "overview.html" in environment().list_templates()
+
+
+async def test_data_of_others_are_named_with_their_licence(site: Site, web: Client) -> None:
+    address = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
+    page = await (await web.get("/changes")).text()
+    assert address not in page
+    assert address not in (await web.get("/api/v1/services")).headers["Link"]
+    run = document(tcp_connect=[connect(address, 443) for address in DC])
+    (item,) = reading.line_items(json.dumps(run).encode(), 1, targets_by_name())
+    assert isinstance(item, reading.ImportedRun)
+    found = [
+        Admitted(stored=stored(measurement), line=line, received=world.NOW)
+        for measurement, line in item.found
+    ]
+    assert (await site.database.facts.add(found, ())).new == 1
+    site.present.forget_vantages()
+    await site.present.get()
+    for path in ("/method", "/c/RU"):
+        page = await (await web.get(path)).text()
+        assert f'under <a rel="license" href="{address}">CC BY-NC-SA 4.0</a>' in page, path
+        assert "data CC BY 4.0; of OONI CC BY-NC-SA 4.0" in page or path == "/method"
+    link = (await web.get("/api/v1/countries")).headers["Link"]
+    assert f'<{address}>; rel="license"; title="what rests on data of OONI"' in link

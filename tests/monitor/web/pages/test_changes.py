@@ -132,6 +132,17 @@ async def test_a_feed_says_between_which_times_a_block_ended(told: Site) -> None
     assert "It ended" not in summary(closed)
 
 
+async def test_an_entry_that_rests_on_data_of_others_has_their_licence(told: Site) -> None:
+    async with told.database.reading() as connection:
+        (row,) = await list_transitions(connection, limit=1)
+    imported = replace(row, event=replace(row.event, source="ooni"))
+    root = ET.fromstring(changes.atom(told, Filter(), [row, imported]))
+    assert root.findtext(f"{ATOM}rights") == "CC BY 4.0"
+    own, imported_entry = root.findall(f"{ATOM}entry")
+    assert own.find(f"{ATOM}rights") is None
+    assert imported_entry.findtext(f"{ATOM}rights") == "CC BY-NC-SA 4.0: rests on data of OONI"
+
+
 async def test_unknown_feeds_are_not_found(web: Client) -> None:
     assert (await web.get("/s/nothing/feed.atom")).status == 404
     assert (await web.get("/feed.atom?service=nothing")).status == 404
