@@ -131,3 +131,14 @@ def test_the_tables_name_every_folder(package: str) -> None:
     named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
     folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
     assert named == folders
+
+
+def test_the_tests_that_the_table_of_attacks_names_exist() -> None:
+    named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", text_of(ROOT / "docs/attacks.md"))
+    assert len(named) > 30
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not re.search(rf"def {name}\(", text_of(ROOT / "tests" / file))
+    ]
+    assert missing == []
