@@ -63,6 +63,8 @@ async def countries(request: web.Request) -> web.Response:
         networks[probe.country].add(probe.asn)
     for state in present.states():
         networks[state.country].add(state.asn)
+    for event in opened:
+        networks[event.country].update(event.asns)
     listed = [
         {
             "place": place,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from monitor.store.records import Conclusions
 from monitor.web.api import endpoints as api
 from monitor.web.pages import indexes
 from monitor.web.site import Site
@@ -54,6 +55,15 @@ async def test_an_empty_monitor(empty: Site) -> None:
     assert "<h1>No probes in any country yet.</h1>" in countries
     assert "reachwatch token new --role vantage" in countries
     assert "No probes anywhere yet." in countries
+
+
+async def test_a_country_of_an_open_event_stays_while_nobody_measures_there(empty: Site) -> None:
+    event = next(event for event in world.events() if event.id == world.CONFIRMED)
+    conclusions = Conclusions(service="wechat", round=world.NOW, state=b"", events=(event,))
+    await empty.database.conclusions.save([conclusions], 1)
+    async with client(empty) as web:
+        text = text_of(await (await web.get("/c")).text())
+    assert "Russia WeChat: blocked (confirmed) 0 of 0 AS64501" in text
 
 
 def test_headlines(site: Site) -> None:
