@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 
 import msgspec
 
@@ -12,7 +11,6 @@ from monitor.detection.events import contrasts, cusum, gates, quorum, split
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
-from monitor.detection.events.releases import follows_release
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
@@ -54,27 +52,25 @@ def series_summaries(
     state: ServiceState, country: str, source: str, round: int, policy: Policy
 ) -> list[SeriesSummary]:
     """Every alarmed series of a country, in a fixed order."""
-    summaries, strategy = [], strategy_of(source)
-    mine = [
-        (key, network)
+    strategy = strategy_of(source)
+    ranked = sorted(
+        (key, layer)
         for key, network in state.networks.items()
         if network.country == country and network.source == source
+        for layer, series in network.layers.items()
+        if series.rank > 0 and alarmed(series)
+    )
+    return [
+        SeriesSummary(
+            key,
+            network := state.networks[key],
+            layer,
+            network.layers[layer],
+            strategy.tally(network, layer, round, policy),
+            strategy.reached_elsewhere(state, network, policy),
+        )
+        for key, layer in ranked
     ]
-    for key, network in sorted(mine, key=itemgetter(0)):
-        summaries += [
-            SeriesSummary(
-                key,
-                network,
-                layer,
-                series,
-                tally := strategy.tally(network, layer, round, policy),
-                strategy.reached_elsewhere(state, network, policy),
-                follows_release(state, network, tally.agreeing, round, policy),
-            )
-            for layer, series in sorted(network.layers.items())
-            if series.rank > 0 and alarmed(series)
-        ]
-    return summaries
 
 
 def supported(summaries: Sequence[SeriesSummary], round: int, policy: Policy) -> dict[str, int]:
