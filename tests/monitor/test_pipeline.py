@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -240,3 +242,64 @@ async def test_what_a_demonstration_stored_is_never_served_as_real(tmp_path: Pat
         events = json.loads((await asyncio.to_thread(fetch, f"{site}/api/v1/events"))[1])
     assert "<strong>Demonstration.</strong>" in page
     assert events["simulated"] is True
+
+
+CLIENTS, ADDRESSES_OF_CLIENTS = 300, 4
+
+
+@pytest.mark.rest
+def test_hundreds_of_clients_over_websocket_do_not_delay_the_end(tmp_path: Path) -> None:
+    log, url = tmp_path / "log", f"http://127.0.0.1:{free_port()}"
+    data = ("--data", str(tmp_path / "data"))
+    with reachwatch(
+        log, "up", "--no-local-probe", *data, "--http", url[7:], "--mqtt", "127.0.0.1:0"
+    ) as process:
+        wait(f"{url}/readyz", process, log)
+        made = subprocess.run(
+            [*(sys.executable, "-m", "monitor.commands.main"),
+             *("token", "new"), *data, *("--owner", "us", "--public-url", url)],
+            capture_output=True, check=True,
+        )  # fmt: skip
+        token = parse_token(made.stdout.decode())
+        wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
+        given = json.loads(fetch(f"{url}/api/v1/enrol", wanted)[1])
+        seconds = asyncio.run(_end_under_clients(int(url.rpartition(":")[2]), given, process))
+        assert seconds < 5.0
+    assert "Traceback" not in log.read_text()
+
+
+async def _end_under_clients(
+    port: int, given: dict[str, Any], process: subprocess.Popen[bytes]
+) -> float:
+    """How long the process takes to end after SIGTERM while all clients are connected."""
+    async with contextlib.AsyncExitStack() as stack:
+        streams = await asyncio.gather(*(_client(port, given, number) for number in range(CLIENTS)))
+        for _, writer in streams:
+            stack.callback(writer.close)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(process.wait, HANG_SECONDS)
+        return time.monotonic() - begun
+
+
+async def _client(
+    port: int, given: dict[str, Any], number: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client of MQTT 3.1.1 over WebSocket that was accepted, one of several of its address."""
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, local_addr=(f"127.0.1.{number % ADDRESSES_OF_CLIENTS + 1}", 0)
+    )
+    writer.write(
+        b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+    )
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    texts = (f"c{number}", given["user"], given["secret"])
+    fields = b"".join(len(text).to_bytes(2) + text.encode() for text in texts)
+    body = b"\x00\x04MQTT\x04\xc2\x00\x3c" + fields
+    assert len(body) < 124
+    packet = bytes((0x10, len(body))) + body
+    writer.write(bytes((0x82, 0x80 | len(packet))) + bytes(4) + packet)
+    assert await reader.readexactly(6) == b"\x82\x04\x20\x02\x00\x00"
+    return reader, writer
