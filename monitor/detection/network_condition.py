@@ -59,6 +59,9 @@ class LastKnown(msgspec.Struct, frozen=True, kw_only=True):
     """In its last status message; empty where that is not known."""
     ways_fail: bool = False
     """Its last status message names ways to the monitor that fail."""
+    longest_delay: int = 0
+    """Of its measurements of the last days, from the measurement to its arrival, in milliseconds
+    beyond the shortest."""
 
 
 class NetworkCondition(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,11 @@ class NetworkCondition(msgspec.Struct, frozen=True, kw_only=True):
     """How many vantages tell what. Of one owner only a few count."""
     tier: Tier = Tier.UNCONFIRMED
     """By the vantages that tell this condition, and their owners."""
+    delivered_afterwards: int = 0
+    """Of a network that is heard: how many vantages delivered later what they had measured while
+    most were unheard; 0 if only few did."""
+    longest_delay: int = 0
+    """How much later at most, in milliseconds."""
 
 
 _WORDS: Mapping[tuple[bool, bool, bool], Word] = {
@@ -125,12 +133,22 @@ def network_condition(
         condition = Condition.OK
     telling = [vantage for vantage, told in counted if told in _TELLING[condition]]
     unheard = condition is Condition.UNHEARD
+    delays = _delays_of_many(counted, policy) if condition is Condition.OK else []
     return NetworkCondition(
         condition=condition,
         onset=_onset(telling, cut_off, len(counted), policy.gates) if unheard else None,
         witnesses=witnesses,
         tier=_tier(telling, policy),
+        delivered_afterwards=len(delays),
+        longest_delay=max(delays, default=0),
     )
+
+
+def _delays_of_many(counted: Sequence[tuple[LastKnown, Word]], policy: Policy) -> list[int]:
+    """The delays of the vantages that delivered afterwards, if they are most."""
+    silent = policy.ms(policy.rounds.silent_seconds)
+    delays = [vantage.longest_delay for vantage, _ in counted if vantage.longest_delay > silent]
+    return delays if _dark(len(delays), len(counted), policy.gates) else []
 
 
 def _counted(

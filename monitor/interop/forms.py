@@ -201,6 +201,7 @@ def condition_form(here: NetworkCondition) -> dict[str, Any]:
         "condition": here.condition.value,
         "onset": rfc3339(here.onset),
         "tier": here.tier.value,
+        "delivered_afterwards": here.delivered_afterwards,
         "witnesses": {told.value: n for told, n in here.witnesses.items()},
     }
 

@@ -9,10 +9,10 @@ from monitor.text.language import _, n_
 
 
 def sentence(here: NetworkCondition, network: str) -> str:
-    """What is known of a network's condition; empty if it is ok, or nobody measures there."""
+    """What is known of a network's condition; empty if it is ok, and was, or nobody is there."""
     match here.condition:
         case Condition.OK:
-            return ""
+            return _afterwards(here, network) if here.delivered_afterwards else ""
         case Condition.UNKNOWN:
             if not any(here.witnesses.values()):
                 return ""
@@ -26,6 +26,18 @@ def sentence(here: NetworkCondition, network: str) -> str:
             )
         case Condition.UNHEARD:
             return _unheard(here, network)
+
+
+def _afterwards(here: NetworkCondition, network: str) -> str:
+    return n_(
+        "Delivered afterwards: %(n)s vantage in %(network)s sent up to %(span)s later what it had "
+        "measured while the monitor did not hear it.",
+        "Delivered afterwards: %(n)s vantages in %(network)s sent up to %(span)s later what they "
+        "had measured while the monitor did not hear them.",
+        here.delivered_afterwards,
+        network=network,
+        span=words.duration_text(here.longest_delay),
+    )
 
 
 def _unheard(here: NetworkCondition, network: str) -> str:

@@ -14,6 +14,8 @@ from monitor.detection.network_condition import (
     Word,
     network_condition,
 )
+from monitor.store.days import DAY_MS
+from monitor.store.reading.deliveries import longest_delays
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.statements import chunks
 from monitor.web.fleet import is_heard
@@ -34,6 +36,7 @@ async def network_conditions(
     standing = [row for row in present.vantages if row.revoked is None]
     vantages = [row for row in standing if row.role == Role.VANTAGE]
     messages = await _last_messages(site, vantages) if site.as_of is None else {}
+    delays = await _delays(site, vantages) if site.as_of is None else {}
     networks: dict[tuple[str, int], list[LastKnown]] = defaultdict(list)
     for row in vantages:
         message = messages.get(row.id)
@@ -44,6 +47,7 @@ async def network_conditions(
                 offline=row.id in present.offline,
                 state=message.state if message else "",
                 ways_fail=bool(message and message.failing_ways),
+                longest_delay=delays.get(row.id, 0),
             )
         )
     anybody_heard = any(is_heard(site, row) for row in standing)
@@ -57,6 +61,13 @@ async def network_conditions(
 async def present_conditions(site: Site) -> Mapping[tuple[str, int], NetworkCondition]:
     """The condition of each network with vantages now. Raises StoreUnavailableError."""
     return await network_conditions(site, await site.present.get())
+
+
+async def _delays(site: Site, vantages: list[VantageRow]) -> Mapping[str, int]:
+    """How late measurements of yesterday and today arrived, by vantage."""
+    async with site.database.reading() as connection:
+        since = site.clock() - DAY_MS
+        return await longest_delays(connection, [row.id for row in vantages], since)
 
 
 async def _last_messages(site: Site, vantages: list[VantageRow]) -> Mapping[str, codec.Status]:

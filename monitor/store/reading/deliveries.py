@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from monitor.store.days import PRUNED, day_of
 from monitor.store.delivery import DeliveredRun, DeliveryOutcome
 from monitor.store.engines import ReadTransaction
-from monitor.store.statements import cursor_value, where_equal
+from monitor.store.statements import chunks, cursor_value, where_equal
 from monitor.store.tables import delivered
 from monitor.store.tables import probe as probe_table
 from probes.wire.codec import Status, WireError, decode_status
@@ -47,6 +47,22 @@ class Deliveries(msgspec.Struct, frozen=True):
     pruned_day: int
     """Days before this one were dropped."""
     probes: Sequence[ProbeDeliveries]
+
+
+async def longest_delays(
+    connection: ReadTransaction, probes: Sequence[str], since: int
+) -> dict[str, int]:
+    """How much longer than its fastest measurement the slowest of each probe took to arrive, of
+    rounds since the day of a moment (Unix ms), in milliseconds. A clock that is wrong all the time
+    delays nothing by that."""
+    d = delivered.c
+    found: dict[str, int] = {}
+    for chunk in chunks(probes):
+        query = sa.select(d.probe, sa.func.min(d.least_delay), sa.func.max(d.most_delay))
+        query = query.where(d.probe.in_(chunk), d.day >= day_of(since)).group_by(d.probe)
+        for id, least, most in await connection.execute(query):
+            found[id] = int(most) - int(least)
+    return found
 
 
 async def list_deliveries(connection: ReadTransaction, probe: str | None = None) -> Deliveries:

@@ -24,6 +24,7 @@ def vantage(
     offline: bool = False,
     state: str = "heartbeat",
     ways_fail: bool = False,
+    delay: int = 0,
 ) -> LastKnown:
     """Heard `away` milliseconds ago, of an owner of its own."""
     return LastKnown(
@@ -32,6 +33,7 @@ def vantage(
         offline=offline,
         state=state,
         ways_fail=ways_fail,
+        longest_delay=delay,
     )
 
 
@@ -150,3 +152,16 @@ def test_no_order_of_vantages_changes_the_judgement() -> None:
     same = [vantage(hours * HOUR, owner="a") for hours in (1, 2, 3)]
     vantages = [*same, vantage(HOUR, ways_fail=True, owner="b"), vantage(4 * HOUR)]
     assert len({str(judge(*order)) for order in itertools.permutations(vantages)}) == 1
+
+
+def test_what_most_delivered_afterwards_is_a_word_of_a_network_that_is_heard() -> None:
+    late, timely = vantage(delay=3 * HOUR), vantage(delay=15 * MINUTE)
+    here = judge(late, vantage(delay=2 * HOUR), vantage(delay=HOUR))
+    assert (here.condition, here.delivered_afterwards, here.longest_delay) == (
+        Condition.OK,
+        3,
+        3 * HOUR,
+    )
+    assert judge(late, timely, timely).delivered_afterwards == 0, "one machine is no network"
+    away = judge(*(vantage(HOUR, delay=3 * HOUR) for _ in range(3)))
+    assert (away.condition, away.delivered_afterwards) == (Condition.UNHEARD, 0)

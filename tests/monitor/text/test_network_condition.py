@@ -51,3 +51,16 @@ def say(condition: Condition, **witnesses: int) -> str:
 )
 def test_sentence(text: str, condition: Condition, witnesses: dict[str, int]) -> None:
     assert say(condition, **witnesses) == text
+
+
+def test_what_was_delivered_afterwards_is_said_where_a_network_is_heard_again() -> None:
+    here = NetworkCondition(
+        condition=Condition.OK,
+        witnesses={Word.HEARD: 3},
+        delivered_afterwards=2,
+        longest_delay=2 * 3_600_000,
+    )
+    assert sentence(here, "AS1") == (
+        "Delivered afterwards: 2 vantages in AS1 sent up to 2 h later what they had measured while "
+        "the monitor did not hear them."
+    )

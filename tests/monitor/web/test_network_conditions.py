@@ -115,6 +115,18 @@ def admitted_at(person: Person, at: int, *, received: int) -> Admitted:
         id=measurement_id(person.id, "wechat/web", at),
         round=at,
         started=at,
+        epoch="spool",
+        sequence=at // 1000,
     )
     stored = Stored(measurement=made, owner=person.owner, role=person.role, enrolled=world.START)
     return Admitted(stored=stored, line=encode(made), received=received)
+
+
+async def test_what_came_afterwards_is_known_of_a_network_that_is_heard_again(site: Site) -> None:
+    for person in VANTAGES:
+        for at, delay in ((world.NOW - 7 * world.HOUR, 5 * world.HOUR), (world.NOW - 60_000, 1000)):
+            await site.database.facts.add([admitted_at(person, at, received=at + delay)], [])
+    here = (await network_conditions(site, await site.present.get()))[HERE]
+    assert here.condition is Condition.OK
+    assert here.delivered_afterwards == here.witnesses[Word.HEARD] > 1
+    assert here.longest_delay > 4 * world.HOUR
