@@ -8,6 +8,7 @@ a measurement.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import accumulate, pairwise
@@ -143,12 +144,14 @@ async def verdicts_on(
 ) -> dict[int, Verdict]:
     """Verdict by arrival number of some measurements (service, round, arrival); what was not
     judged is missing."""
-    wanted = {arrival for _, _, arrival in measurements}
+    wanted: dict[ServiceRound, list[int]] = {}
+    for name, at, arrival in measurements:
+        wanted.setdefault((name, at), []).append(arrival)
     found: dict[int, Verdict] = {}
-    async for _, _, judged in read(connection, {(name, at) for name, at, _ in measurements}):
-        found |= {
-            arrival: judged.said[number]
-            for arrival, number in zip(judged.arrivals, judged.which, strict=True)
-            if arrival in wanted
-        }
+    async for name, at, judged in read(connection, wanted):
+        arrivals = judged.arrivals  # in order, thousands of a large fleet
+        for arrival in wanted[name, at]:
+            place = bisect_left(arrivals, arrival)
+            if place < len(arrivals) and arrivals[place] == arrival:
+                found[arrival] = judged.said[judged.which[place]]
     return found

@@ -29,12 +29,13 @@ NOT_KNOWN = NetworkCondition(condition=Condition.UNKNOWN, witnesses=dict.fromkey
 
 
 async def network_conditions(
-    site: Site, present: Present
+    site: Site, present: Present, asn: int | None = None
 ) -> Mapping[tuple[str, int], NetworkCondition]:
-    """The condition of each network with vantages, by country and AS number. Of the past it is
-    known when each was heard, not what its status messages said. Raises StoreUnavailableError."""
+    """The condition of each network with vantages, or of those with one AS number, by country and
+    AS number. Of the past it is known when each was heard, not what its status messages said.
+    Raises StoreUnavailableError."""
     standing = [row for row in present.vantages if row.revoked is None]
-    vantages = [row for row in standing if row.role == Role.VANTAGE]
+    vantages = [row for row in standing if row.role == Role.VANTAGE and asn in (None, row.asn)]
     messages = await _last_messages(site, vantages) if site.as_of is None else {}
     delays = await _delays(site, vantages) if site.as_of is None else {}
     networks: dict[tuple[str, int], list[LastKnown]] = defaultdict(list)

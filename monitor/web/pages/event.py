@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import NEVER, OWN_SOURCE, Event, State
 from monitor.store.engines import ReadTransaction
+from monitor.store.reading.breakdown import Period, named, within_limit
 from monitor.store.reading.counts import (
     ServiceHour,
     StateCount,
@@ -107,6 +108,7 @@ async def page(request: web.Request) -> web.Response:
         "headline": headline,
         "scope": event_evidence.scope(event, site.clock()),
         "how": event_evidence.manner(event),
+        "techniques": await techniques(site, event),
         "ended": event_state.ended(event),
         "near": near,
         "drawn": drawn,
@@ -154,6 +156,23 @@ async def signed_of(connection: ReadTransaction, witnesses: Sequence[Witness]) -
     since = await signing_since(connection, oldest)
     signing = [probe for probe, started in oldest.items() if since.get(probe, NEVER) <= started]
     return len(signing), len(oldest)
+
+
+async def techniques(site: Site, event: Event) -> Sequence[tuple[str, int]]:
+    """Techniques and how many measurements of the event name each, the commonest first; empty
+    where its networks name one alone."""
+    if len({evidence.technique for evidence in event.networks if evidence.technique}) < 2:
+        return ()
+    series = [(target, event.country, asn) for target in event.targets for asn in event.asns]
+    end = event_state.ended(event) or event_state.data_end(event) or site.clock()
+    since, until = event.onset - event.onset % HOUR_MS, end - end % HOUR_MS + HOUR_MS
+    period = within_limit(series, Period(since, until, HOUR_MS, daily=False))
+    counted: Counter[str] = Counter()
+    async with site.database.reading() as connection:
+        found = await named(connection, series, period, "country", "technique")
+    for (technique, _column), n in found.counts.items():
+        counted[technique] += n
+    return counted.most_common()
 
 
 async def others_reached(

@@ -152,8 +152,7 @@ async def network(request: web.Request) -> web.Response:
         if span
         else [
             network_condition.sentence(condition, label(asn))
-            for place, condition in sorted((await network_conditions(site, present)).items())
-            if place[1] == asn
+            for _place, condition in sorted((await network_conditions(site, present, asn)).items())
         ],
         "layers": layers,
         "rows": layer_table(verdicts, layers, opened, asn, site.service_names),

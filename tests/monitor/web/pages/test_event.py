@@ -252,3 +252,19 @@ def test_failures_of_an_import_have_the_colour_of_its_event_while_it_lasted() ->
         State.OK,
         State.INCONCLUSIVE,
     ]
+
+
+async def test_several_techniques_are_told_by_their_share(site: Site) -> None:
+    async with site.database.reading() as connection:
+        (known,) = [e for e in await list_events(connection) if e.id == world.CONFIRMED]
+    assert await page.techniques(site, known) == ()
+    (evidence,) = known.networks
+    several = msgspec.structs.replace(
+        known,
+        asns=(64501, 64502),
+        targets=("wechat/web", "signal/messaging"),
+        networks=(evidence, msgspec.structs.replace(evidence, technique="dns.nxdomain")),
+    )
+    found = await page.techniques(site, several)
+    assert [name for name, _ in found] == ["tls.reset.sni", "tcp.timeout"]
+    assert found[0][1] == 36 > found[1][1] > 0
