@@ -26,12 +26,18 @@ class PastReader(PresentReader):
             return
         places: dict[int, Where] = {}
         services: dict[str, ServicePresent] = {}
-        heard = dict(await last_heard(connection, self._at))
+        received = await last_heard(connection, self._at)
+        judged: dict[str, int] = {}
         for name in await revisions(connection):
             verdicts = await newest_verdicts(connection, name, self._first, places, self._at)
             services[name] = service_present(1, verdicts)
             for verdict in verdicts:
-                heard[verdict.probe] = max(heard.get(verdict.probe, 0), verdict.round)
+                judged[verdict.probe] = max(judged.get(verdict.probe, 0), verdict.round)
+        # Between two rounds nothing is kept of a probe: who took part in a recent one was there.
+        heard = {
+            probe: self._at if last >= self._first else last
+            for probe, last in {**judged, **received}.items()
+        }
         published = await published_events(connection, self._at)
         self._present = Present(
             revision=1,
