@@ -420,6 +420,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     new_owners: int = 0
     """Owners of the agreeing and silent vantages: those that the monitor has known for long
     (`Policy.known_seconds`), and the others."""
+    new_deniers: int = 0
+    """Voting vantages that do not agree and whose owners are not known for long."""
     contrasts: Contrasts = NO_CONTRASTS
     """Of the failures of all vantages that saw the block."""
     signs: tuple[tuple[str, int, int, int], ...] = ()

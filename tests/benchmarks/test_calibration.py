@@ -14,6 +14,8 @@ from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, MOST, TERMS
 from monitor.detection.model import Tier
 
 NONE = (0,) * len(TERMS)
+SHOWN = {"signatures": 1, "on_the_way": 1}
+"""A signature, and a sign that the cause is on the way."""
 
 
 def said(tier: Tier = Tier.CONFIRMED, **terms: int) -> Said:
@@ -55,7 +57,8 @@ def test_the_regression_is_calibrated_on_what_it_was_fitted_to() -> None:
 def test_what_is_said_is_what_the_product_says() -> None:
     assert chance(said(), {Tier.CONFIRMED: (-99_999, *NONE)}) == LEAST / 1000
     by = {Tier.CONFIRMED: (99_999, *NONE), Tier.LIKELY: (99_999, *NONE)}
-    assert chance(said(signatures=1), by) == MOST / 1000
+    assert chance(said(**SHOWN), by) == MOST / 1000
+    assert chance(said(signatures=1), by) == DOUBTED_MOST / 1000
     assert chance(said(), by) == DOUBTED_MOST / 1000
     assert chance(said(Tier.LIKELY, signatures=1), by) == DOUBTED_MOST / 1000
     assert 0 < chance(said(signatures=1, signatures_all=1), WEIGHTS) < 1
@@ -71,13 +74,13 @@ def test_an_event_counts_once_when_it_is_first_sure() -> None:
     by = {Tier.LIKELY: (9000, *NONE), Tier.CONFIRMED: (0, *NONE)}
     place = 1 + TERMS.index("signatures")
     by[Tier.CONFIRMED] = tuple(9000 if n == place else 0 for n in range(1 + len(TERMS)))
-    likely, unsure, certain = said(Tier.LIKELY), said(), said(signatures=1)
+    likely, unsure, certain = said(Tier.LIKELY), said(), said(**SHOWN)
     stories = [
         Story(0.5, "block", [(likely, True, 3), (unsure, True, 1), (certain, True, 2)]),
         Story(0.5, "block", [(certain, True, 4), (certain, False, 1)]),
         Story(0.25, "peering", [(likely, False, 3), (unsure, False, 9)]),
         Story(0.25, "peering", [(certain, False, 1)]),
-        Story(4.0, "path", [(said(signatures=1, inhibited=1), False, 1)]),
+        Story(4.0, "path", [(said(**SHOWN, inhibited=1), False, 1)]),
     ]
     found = sure(stories, by)
     assert (found.true, found.trues, found.false, found.falses) == (1.0, 2, 0.25, 1)

@@ -18,6 +18,7 @@ import msgspec
 
 from monitor.detection.events import hypotheses
 from monitor.detection.events.contrasts import OTHERS
+from monitor.detection.events.hypotheses import KNOWN_WEIGHT, NEW_WEIGHT
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
 
@@ -101,12 +102,14 @@ def probability(event: Event) -> int | None:
 
 def most_sure(tier: Tier, terms: Sequence[int]) -> int:
     """The most that can be said, per mille, of an event with these values of TERMS: less than a
-    page takes while it is not confirmed, while an explanation other than a block fits, and of
-    silence in its first hour."""
+    page takes while it is not confirmed, while an explanation other than a block fits, of silence
+    in its first hour, and of one network in which no sign tells the path from the server, whatever
+    signature its failures have: a fault at the service's edge has one as well."""
     value = dict(zip(TERMS, terms, strict=True))
     signed = value["signature"] or value["signatures"] or value["on_the_way"]
+    told = value["on_the_way"] or value["others_answer"] or value["networks"]
     early = not signed and not value["held_path"]
-    doubted = tier is not Tier.CONFIRMED or value["doubted"] or early
+    doubted = tier is not Tier.CONFIRMED or value["doubted"] or early or not told
     return DOUBTED_MOST if doubted else MOST
 
 
@@ -208,17 +211,22 @@ def _properties(event: Event) -> _Properties:
     surest = hypotheses.surest_networks(event)
     seen = hypotheses.NetworksEvidence(surest)
     # Silence is no evidence: who saw the block and fell silent counts with what it saw last.
+    # Who is new weighs half of one who is known for long, also where it says that all is well.
     votes = [
-        (evidence.agreeing + evidence.silent, evidence.voting + evidence.silent)
+        (
+            KNOWN_WEIGHT * (evidence.agreeing + evidence.silent),
+            KNOWN_WEIGHT * (evidence.voting + evidence.silent)
+            - (KNOWN_WEIGHT - NEW_WEIGHT) * evidence.new_deniers,
+        )
         for evidence in surest
     ]
-    votes = votes or [(event.agreeing, event.total)]
+    votes = votes or [(KNOWN_WEIGHT * event.agreeing, KNOWN_WEIGHT * event.total)]
     risen = {network.asn for network in event.networks if hypotheses.tells_of_networks(network)}
     return _Properties(
         signature="untyped" not in event.against and not seen.signature,
         signatures=seen.signature,
         held=_held(event, surest),
-        agree=max(agreeing for agreeing, _ in votes),
+        agree=max(agreeing for agreeing, _ in votes) // KNOWN_WEIGHT,
         share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
         networks=len(set(event.asns) if event.tier is Tier.UNCONFIRMED else risen),
         dense=max((evidence.dense_per_mille for evidence in surest), default=0) >= DENSE_PER_MILLE,

@@ -175,6 +175,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         owners=len(summary.tally.owners),
         known_owners=len(known),
         new_owners=len({network.members[probe].owner for probe in saw} - known),
+        new_deniers=_new_deniers(summary, round, policy),
         contrasts=contrasts.together(held.contrasts for held in summary.held),
         signs=contrasts.signs(
             (
@@ -207,6 +208,12 @@ def _known_owners(
     oldest = round - policy.ms(policy.quorum.known_seconds)
     members = (network.members[probe] for probe in probes)
     return {member.owner for member in members if member.enrolled <= oldest}
+
+
+def _new_deniers(summary: SeriesSummary, round: int, policy: Policy) -> int:
+    deny = sorted(set(summary.tally.voting) - set(summary.tally.agreeing))
+    known = _known_owners(summary.network, deny, round, policy)
+    return sum(summary.network.members[probe].owner not in known for probe in deny)
 
 
 def _dense_per_mille(held: Sequence[Suspicion]) -> int:

@@ -244,6 +244,25 @@ def test_what_is_not_confirmed_is_never_sure(tier: Tier) -> None:
     assert sure(event(*networks, tier=tier, held=10_000)) <= DOUBTED_MOST
 
 
+def test_a_signature_in_one_network_wakes_nobody_unless_a_sign_tells_the_path_from_the_server() -> (
+    None
+):
+    page = Policy().alerting.page_per_mille
+    one_owner = {"signature": False, "agreeing": 2, "contrasts": PROVEN}
+    assert DOUBTED_MOST == sure(event(network(**one_owner))) < page
+    assert sure(event(network(**one_owner, signs=BY_NAME))) >= page
+    assert sure(event(network(contrasts=PROVEN), held=10_000)) < page
+
+
+def test_a_stranger_who_denies_weighs_half_of_one_who_is_known() -> None:
+    place = TERMS.index("signatures_all")
+    denied = {"agreeing": 2, "voting": 3, "known_owners": 2}
+    assert not values(event(network(**denied)))[place]
+    assert values(event(network(**denied, new_deniers=1)))[place] == 1
+    strangers = {"agreeing": 1, "voting": 3, "known_owners": 1, "new_deniers": 2}
+    assert not values(event(network(**strangers)))[place]
+
+
 def test_silence_holds_after_an_hour_of_the_policy_and_no_longer_says_more() -> None:
     place, untyped = TERMS.index("held_path"), {"against": ("untyped",)}
     assert not values(event(silent(), held=59, **untyped))[place]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.detection.events.gates import TargetHealth
@@ -27,6 +29,7 @@ from tests.monitor.detection.worlds import (
     Vantage,
     World,
     blocked,
+    by_probe,
     in_network,
     ok,
     standard,
@@ -126,6 +129,16 @@ def test_evidence_of_a_network_for_the_pages() -> None:
     assert (shown.asn, shown.layer, shown.technique) == (64501, "tls", "tls.reset.sni")
     assert (shown.tier, shown.agreeing, shown.voting, shown.owners) == (Tier.CONFIRMED, 3, 3, 3)
     assert [nats for _, nats in shown.nats] == [POLICY.evidence.clip_micronats] * 3
+
+
+@pytest.mark.parametrize(("enrolled", "expected"), [(START - 7 * 86_400_000, 1), (0, 0)])
+def test_those_who_deny_it_and_are_new_are_counted(enrolled: int, expected: int) -> None:
+    *two, third = vantages(3)
+    here = World([*two, replace(third, enrolled=enrolled)]).quiet()
+    here.run(6, by_probe({vantage.probe: blocked() for vantage in two}))
+    (summary,) = seen(here)
+    shown = network_evidence(summary, here.state.round, POLICY)
+    assert (shown.agreeing, shown.voting, shown.new_deniers) == (2, 3, expected)
 
 
 @pytest.mark.parametrize(
