@@ -52,6 +52,8 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     key: str = ""
     """Id of the key that it signs with; empty for none."""
+    mark: str = ""
+    """Recognises it in requests for retests (`probes.wire.retest.name`)."""
 
 
 class EnrolmentRefusal(msgspec.Struct, frozen=True):
@@ -124,7 +126,7 @@ async def enrol(
     Raises StoreUnavailableError.
     """
     name = probe or f"p-{secrets.token_hex(8)}"
-    mqtt_secret = secrets.token_urlsafe(32)
+    mqtt_secret, mark = secrets.token_urlsafe(32), secrets.token_hex(8)
     record = Probe(id=name, owner="", role="", enrolled=now, seen_country=seen[0], seen_asn=seen[1])
     key = (
         ProbeKey(probe=name, id=key_id(public_key), public_key=public_key, since=now)
@@ -132,7 +134,7 @@ async def enrol(
         else None
     )
     hashed = hash_secret(mqtt_secret)
-    used = await registry.enrol(token_id, _sha256(secret), record, hashed, now, key)
+    used = await registry.enrol(token_id, _sha256(secret), record, hashed, now, key, mark)
     if used is None:
         return EnrolmentRefusal("the token is unknown, used up, expired or revoked")
     return Enrolled(
@@ -142,6 +144,7 @@ async def enrol(
         role=used.role,
         owner=used.owner,
         key=key.id if key is not None else "",
+        mark=mark,
     )
 
 
@@ -266,9 +269,9 @@ async def enrol_answer(
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in, and the key
     that the probe signs with as "public_key" and "key_signature"; out come
     {"probe", "user", "secret", "broker": [URLs], "ways": [URLs], "role", "owner", "catalogue_key",
-    "country", "asn", "key"} or {"error"}. What `limits` refuse to `address` leaves the token
-    unused. `catalogue_key` is the public key that signs catalogues, empty for none; country and
-    network are those of `seen`, for the volunteer to confirm."""
+    "country", "asn", "key", "mark"} or {"error"}. What `limits` refuse to `address` leaves the
+    token unused. `catalogue_key` is the public key that signs catalogues, empty for none; country
+    and network are those of `seen`, for the volunteer to confirm."""
     try:
         wanted = msgspec.json.decode(body, type=_EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

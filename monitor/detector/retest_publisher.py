@@ -222,7 +222,14 @@ class RetestPublisher:
             due = [await self._waiting.get()]
             while not self._waiting.empty():
                 due.append(self._waiting.get_nowait())
-            chosen = list(requests(dict(due), self._clock(), self._policy))
+            wanted = dict(due)
+            try:
+                whom = {probe for question in wanted.values() for probe in question.whom}
+                names = await self._store.names(whom)
+            except StoreUnavailableError as error:
+                log.warning("nobody is asked to measure again: %s", error)
+                continue
+            chosen = list(requests(wanted, self._clock(), self._policy, names))
             for topic, retest in chosen:
                 if not self._unsent.full():
                     self._unsent.put_nowait((topic, retest))
@@ -261,12 +268,17 @@ def _stored(topic: str, retest: Retest) -> OpenRetest:
     )
 
 
+NO_NAMES: Mapping[str, str] = {}
+
 _Asked = tuple[str, int, tuple[str, ...], bool]
 """Country, network, marks of those who are asked, and whether throughput is."""
 
 
-def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]:
-    """Topic and request for each network, as few as possible, all for the same round.
+def requests(
+    due: Due, now: int, policy: Policy, names: Mapping[str, str] = NO_NAMES
+) -> Iterator[tuple[str, Retest]]:
+    """Topic and request for each network, as few as possible, all for the same round. `names` are
+    what probes are recognised by (`probes.wire.retest.name`), where that is not their id.
 
     The round begins at a multiple of its length, possibly a little later than `now`.
     """
@@ -276,7 +288,7 @@ def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]
         round += length
     by_network: dict[_Asked, dict[str, tuple[FailedAddresses, ...]]] = defaultdict(dict)
     for (country, asn, target), question in due.items():
-        asked = marks(round, question.whom[:MOST_ASKED])
+        asked = marks(round, (names.get(probe, probe) for probe in question.whom[:MOST_ASKED]))
         by_network[country, asn, asked, question.throughput][target] = question.failed
     for (country, asn, asked, slow), targets in sorted(by_network.items()):
         for chosen, failed in _parts(targets):

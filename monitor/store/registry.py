@@ -76,11 +76,12 @@ class Registry:
         secret_hash: str,
         now: int,
         key: ProbeKey | None = None,
+        mark: str = "",
     ) -> Token | None:
-        """Use the token once and store the probe with the hash of its MQTT secret and its key,
-        atomically; the token's role and owner go to the probe. None when the token is unknown,
-        wrong, used up, expired or revoked, or when the probe's id is taken (the token is then not
-        used)."""
+        """Use the token once and store the probe with the hash of its MQTT secret, its key and its
+        mark, atomically; the token's role and owner go to the probe. None when the token is
+        unknown, wrong, used up, expired or revoked, or when the probe's id is taken (the token is
+        then not used)."""
         use = (
             sa.update(token_table)
             .where(
@@ -101,6 +102,7 @@ class Registry:
                 used = Token(**(await connection.execute(query)).one()._mapping)
                 values = {name: getattr(probe, name) for name in Probe.__struct_fields__}
                 values |= {"owner": used.owner, "role": used.role, "secret_hash": secret_hash}
+                values |= {"mark": mark}
                 known = sa.select(probe_table.c.id).where(
                     probe_table.c.owner == used.owner, probe_table.c.vouched
                 )

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from monitor.store.engines import Engines, writing
-from monitor.store.tables import open_retest
+from monitor.store.engines import Engines, reading, writing
+from monitor.store.statements import chunks
+from monitor.store.tables import open_retest, probe
+from probes.wire.retest import name
 
 
 class OpenRetest(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +31,16 @@ class RetestStore:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+
+    async def names(self, probes: Collection[str]) -> dict[str, str]:
+        """Return by probe what it is recognised by in requests. Raises StoreUnavailableError."""
+        p = probe.c
+        names: dict[str, str] = {}
+        async with reading(self._engines) as connection:
+            for some in chunks(sorted(probes)):
+                query = sa.select(p.id, p.mark).where(p.id.in_(some))
+                names |= {id: name(id, mark) for id, mark in await connection.execute(query)}
+        return names
 
     async def add(self, requests: Sequence[OpenRetest], now: int) -> None:
         """Store requests, and remove those that ended. Raises StoreUnavailableError."""

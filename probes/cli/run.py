@@ -87,6 +87,7 @@ def run(chosen: Namespace, log: Log) -> int:
             software=software(),
             probe=enrolled.probe if enrolled else enrolment.own_identity(chosen.state),
             system=system,
+            mark=enrolled.mark if enrolled else "",
         )
         config = _config(chosen, rhythm, enrolled, brokers, agreed)
         bound = round_bound_seconds(

@@ -17,6 +17,7 @@ from probes.rounds.retests import RetestRunner
 from probes.rounds.scheduler import NextRound
 from probes.rounds.traffic_budget import TrafficBudget
 from probes.wire.retest import Retest
+from probes.wire.retest import name as retest_name
 
 MOST_SLEEP_SECONDS = 30.0
 """The clock may be set meanwhile."""
@@ -58,7 +59,8 @@ class RoundLoop:
         """Measure again what the detector asks for, if that concerns this probe and costs nothing
         that the volunteer does not want to pay."""
         runner = self._runner
-        if self._hold.metered or self._hold.holds() or not request.concerns(runner.setup.probe):
+        own = retest_name(runner.setup.probe, runner.setup.mark)
+        if self._hold.metered or self._hold.holds() or not request.concerns(own):
             return
         runner.accept_failed(request.failed)
         affordable = self._budget.affordable_retests() - self.retests.waiting

@@ -60,6 +60,8 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     The volunteer decides whether that is right."""
     asn: ASN = 0
     """The network, as for the country; 0 if unknown."""
+    mark: Wire = ""
+    """What this probe is recognised by in requests for retests, beside its id."""
     key: Wire = ""
     """Id of this probe's key that the monitor verifies signatures with; empty if it has none."""
 

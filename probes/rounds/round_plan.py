@@ -29,6 +29,8 @@ class Setup:
     probe: str
     system: tuple[ResolverRoute, ...]
     """The machine's own nameservers (`probes.net.resolvers.system_routes`)."""
+    mark: str = ""
+    """What the probe is recognised by in requests for retests, beside its id."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     throughput_schedule: ThroughputSchedule = field(default_factory=ThroughputSchedule)
     """When each endpoint's speed was last measured, kept from round to round."""

@@ -62,19 +62,25 @@ class Retest(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     """Addresses to which a control connects as well, so that path and server can be told apart."""
 
-    def concerns(self, probe: str) -> bool:
-        """Whether a probe is asked."""
-        return not self.asked or _mark(self.round, probe) in self.asked
+    def concerns(self, name: str) -> bool:
+        """Whether the probe with this name is asked."""
+        return not self.asked or _mark(self.round, name) in self.asked
 
 
-def marks(round: int, probes: Iterable[str]) -> tuple[Mark, ...]:
+def name(probe: str, mark: str) -> str:
+    """Return what a probe is recognised by. `mark` is what it was given when it enrolled and nobody
+    else knows: ids are public, and who could compute a mark would know whom not to let pass."""
+    return f"{probe} {mark}" if mark else probe
+
+
+def marks(round: int, names: Iterable[str]) -> tuple[Mark, ...]:
     """The marks of probes in a request for a round. All probes of a network receive it: a mark
-    tells a probe that it is asked, and nobody the ids of the others."""
-    return tuple(sorted(_mark(round, probe) for probe in probes))
+    tells a probe that it is asked, and nobody who the others are."""
+    return tuple(sorted(_mark(round, name) for name in names))
 
 
-def _mark(round: int, probe: str) -> Mark:
-    return hashlib.sha256(f"{round} {probe}".encode()).hexdigest()[:8]
+def _mark(round: int, name: str) -> Mark:
+    return hashlib.sha256(f"{round} {name}".encode()).hexdigest()[:8]
 
 
 _decoder = msgspec.json.Decoder(Retest)

@@ -29,7 +29,13 @@ from monitor.store.database import Database, open_database
 from monitor.store.reading.retests import open_retests
 from monitor.web.reception import READ_AGAIN_MS, OpenRetests
 from probes.wire import topics
-from probes.wire.retest import MOST_TARGETS, FailedAddresses, decode_retest, encode_retest
+from probes.wire.retest import (
+    MOST_TARGETS,
+    FailedAddresses,
+    decode_retest,
+    encode_retest,
+    name,
+)
 from tests.monitor.detection.worlds import (
     INTERVAL,
     TARGET,
@@ -44,6 +50,7 @@ from tests.monitor.detection.worlds import (
 )
 from tests.monitor.detection.worlds import POLICY as WORLD_POLICY
 from tests.monitor.fleet import PEOPLE, rounds
+from tests.world.brokers import enrolled_probe
 from tests.world.mosquitto import running_mosquitto
 from tests.world.ports import free_port
 from tests.world.stores import migrated
@@ -151,6 +158,29 @@ async def test_who_is_not_connected_is_told_as_long_as_the_request_can_be_met(
         async with other.reading() as connection:
             assert await open_retests(connection, 0) == []
         running.cancel()
+
+
+async def test_a_probe_is_asked_by_what_it_alone_knows(store: Database) -> None:
+    """From its id, which is public, nobody computes whether it is asked."""
+    asked, other = [await enrolled_probe(store) for _ in range(2)]
+    publisher = RetestPublisher(store.retests, POLICY, lambda: NOON)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(publisher.run(f"mqtt://127.0.0.1:{free_port()}", "", ""))
+        await publisher.on_retest({("RU", 1, "wechat/web"): Question(whom=(asked.probe, "p-x"))})
+        bodies: list[bytes] = []
+
+        async def is_stored() -> bool:
+            async with store.reading() as connection:
+                bodies.extend(each.body for each in await open_retests(connection, 0))
+            return bool(bodies)
+
+        await eventually(is_stored)
+        running.cancel()
+    request = decode_retest(bodies[0])
+    assert request.concerns(name(asked.probe, asked.mark))
+    assert not request.concerns(asked.probe)
+    assert not request.concerns(name(other.probe, other.mark))
+    assert request.concerns("p-x"), "enrolled before there were marks"
 
 
 async def test_a_status_is_taken_while_the_store_is_away(store: Database, tmp_path: Path) -> None:

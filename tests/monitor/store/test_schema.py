@@ -81,7 +81,11 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
 
 UNFOLLOWED = ("DROP TABLE followed_file", "DROP TABLE followed_source")
 """To the schema before 0005."""
-UNSIGNED = ("DROP TABLE probe_key", "DROP TABLE arrival_chain")
+UNSIGNED = (
+    "DROP TABLE probe_key",
+    "DROP TABLE arrival_chain",
+    "ALTER TABLE probe DROP COLUMN mark",
+)
 """To the schema before 0006."""
 
 

@@ -18,6 +18,7 @@ from probes.wire.retest import (
     decode_retest,
     encode_retest,
     marks,
+    name,
 )
 
 SAMPLE = Retest(targets=("wechat/web",), round=120_000, interval_ms=60_000)
@@ -89,3 +90,12 @@ def test_any_bytes(payload: bytes) -> None:
         assert isinstance(decode_retest(payload), Retest)
     except WireError:
         pass
+
+
+def test_who_is_asked_is_not_computed_from_public_ids() -> None:
+    ids = [f"p-{n:016x}" for n in range(50)]
+    own = name(ids[0], "0123456789abcdef")
+    asked = msgspec.structs.replace(SAMPLE, asked=marks(SAMPLE.round, [own]))
+    assert asked.concerns(own)
+    assert not any(asked.concerns(name(id, "")) for id in ids)
+    assert not any(asked.concerns(name(id, "fedcba9876543210")) for id in ids)
