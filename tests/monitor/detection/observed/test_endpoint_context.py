@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from monitor.detection.layers.tcp import tcp_facts
 from monitor.detection.layers.tls import tls_facts
 from monitor.detection.observed.endpoint_context import (
-    EndpointContext,
     Reach,
-    endpoint_context,
     reach,
 )
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.liveness import vantage_status
-from monitor.detection.observed.view import view
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation
+from tests.monitor.detection.dns_scenes import case
 from tests.monitor.detection.scenes import (
     A1,
     A2,
     FORGED,
     INNOCUOUS,
-    TLS,
     alive,
     control,
     dns,
@@ -31,17 +24,6 @@ from tests.monitor.detection.scenes import (
     tcp,
     tls,
 )
-
-
-def case(*seen: AnyObservation, controls: Any = None, v6: bool = True) -> EndpointContext:
-    views = view(measured(*seen))
-    beyond = [control()] if controls is None else controls
-    return endpoint_context(
-        views[TLS.id],
-        tuple(views.values()),
-        [view(m)[TLS.id] for m, _ in beyond],
-        vantage_status(alive(v6=v6)),
-    )
 
 
 def test_reach() -> None:
