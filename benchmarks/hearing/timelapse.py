@@ -66,6 +66,7 @@ class Jumps:
             "seconds": self.played(),
             "rounds": self.reported_rounds,
             "own": own,
+            "saved": sum(account.saved() for account in self.accounts),
             "counted": carried(),
         }
         print(json.dumps(counts), file=sys.stderr, flush=True)

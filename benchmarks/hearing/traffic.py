@@ -101,19 +101,23 @@ class Count:
     """That have ended."""
     counted: int
     own: int
+    saved: float = 0.0
+    """What the probe's budget has left; negative for a debt, which later hours pay."""
 
 
 def later_rate(counts: Sequence[Count]) -> float:
     """MB an hour from the first round that ends in the second half to the last one: from the end of
-    a round to that of another, so that what is between is as many rounds as pauses. Without two
-    rounds there, of the whole half."""
+    a round to that of another, so that what is between is as many rounds as pauses; without two
+    rounds there, of the whole half. What was saved meanwhile will be spent, what was borrowed not:
+    else a few hours in which a debt is made or paid would stand for the month."""
     half = counts[-1].seconds / 2
     ends = [after for before, after in pairwise(counts) if after.rounds > before.rounds]
     later = [count for count in ends if count.seconds >= half]
     if len(later) < 2:
         later = [min(counts, key=lambda count: abs(count.seconds - half)), counts[-1]]
     first, last = later[0], later[-1]
-    return (last.counted - first.counted) / 1e6 / ((last.seconds - first.seconds) / 3600)
+    spent = last.counted - first.counted + last.saved - first.saved
+    return spent / 1e6 / ((last.seconds - first.seconds) / 3600)
 
 
 async def measure(scenario: Scenario, hidden: str, python: str) -> Day:

@@ -43,6 +43,10 @@ class TrafficAccount:
         """Return what has crossed the wire since the start."""
         return self._measuring.total() + self._delivery.total()
 
+    def saved(self) -> float:
+        """Return what the budget has left, negative for a debt."""
+        return self._budget.saved
+
     def add(self, line_bytes: int) -> None:
         """Note a measurement; `line_bytes` is its size when encoded."""
         self._lines += line_bytes

@@ -88,6 +88,11 @@ class TrafficBudget:
         counted = (1 - UNCOUNTED) * self._budget
         return max(0.0, (counted - CONNECTION_BYTES_PER_MONTH) / scheduler.MONTH_MS)
 
+    @property
+    def saved(self) -> float:
+        """What is left for rounds and retests as of the last charge; negative for a debt."""
+        return self._balance + self._reserve
+
     def interval_ms(self, *wanted_ms: int) -> int:
         """Return the shortest interval that the budget allows of those that these are lengthened
         to; see `scheduler.within_budget`."""

@@ -52,6 +52,8 @@ def test_the_rate_is_that_of_whole_rounds() -> None:
         counts.append(traffic.Count(3600.0 * hour - 1800, hour, spent - 50_000, 0))
         counts.append(traffic.Count(3600.0 * hour, hour, spent, 0))
     assert traffic.later_rate(counts) == pytest.approx(1.1)
+    borrowed = [replace(count, saved=-100_000.0 * count.rounds) for count in counts]
+    assert traffic.later_rate(borrowed) == pytest.approx(1.0)
     assert traffic.later_rate(counts[:3]) == pytest.approx((1.1 - 1.05) / 0.5)
 
 
