@@ -3,7 +3,8 @@
 
 Rows are written with the databases' own bulk paths, because the collector and the detector would
 take hours; every row has the form that they write. The last rounds are one interval apart, as a
-running fleet leaves them; the older ones are spread evenly over the days.
+running fleet leaves them; the older ones are spread evenly over the days. Neither database is
+analysed: no query may need to know how rows are distributed.
 """
 
 from __future__ import annotations
@@ -387,7 +388,6 @@ class SQLiteRows:
         for statement in statements:
             self._connection.execute(statement)
         self._connection.commit()
-        self._connection.execute("ANALYZE")
 
     async def close(self) -> None:
         """Let the store go; what is not finished is undone."""
@@ -423,7 +423,7 @@ class PostgreSQLRows:
                 f"FROM {table}"
             )
         await self._connection.execute("COMMIT")
-        await self._connection.execute("VACUUM ANALYZE")
+        await self._connection.execute("VACUUM")
 
     async def close(self) -> None:
         """Let the store go; what is not finished is undone."""

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from monitor.detection.model import State
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.series import Series, read_cells
+from monitor.store.reading.series import Grid, read_grid
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS, KINDS
 from probes.wire.measurement import Role
 
@@ -123,9 +123,7 @@ async def services(
     return found
 
 
-async def series_at(
-    connection: ReadTransaction, targets: Sequence[str], place: Place
-) -> Sequence[Series]:
+async def grid_at(connection: ReadTransaction, targets: Sequence[str], place: Place) -> Grid:
     """The series at a place of those of some targets that were ever measured."""
     v = t.vantage.c
     query = sa.select(v.country, v.asn).where(v.role == Role.VANTAGE.value).distinct()
@@ -135,19 +133,19 @@ async def series_at(
         query = query.where(v.asn.in_(place.asns))
     places = sorted((row.country, row.asn) for row in await connection.execute(query))
     known = set((await connection.execute(sa.select(t.target.c.id))).scalars())
-    return [(target, *where) for target in sorted(known.intersection(targets)) for where in places]
+    return Grid(tuple(sorted(known.intersection(targets))), tuple(places))
 
 
-def within_limit(series: Sequence[Series], period: Period) -> Period:
+def within_limit(grid: Grid, period: Period) -> Period:
     """The end of the period in which so many series have no more hours than are read."""
     unit = DAY_MS if period.daily else HOUR_MS
-    units = max(1, SERIES_HOURS * HOUR_MS // (max(1, len(series)) * unit))
+    units = max(1, SERIES_HOURS * HOUR_MS // (max(1, grid.size) * unit))
     since = period.until - period.until % -unit - units * unit
     return msgspec.structs.replace(period, since=max(period.since, since))
 
 
 async def functions(
-    connection: ReadTransaction, series: Sequence[Series], period: Period, across: Across
+    connection: ReadTransaction, grid: Grid, period: Period, across: Across
 ) -> Mapping[tuple[str, Column], FailedShare]:
     """By target and column, from the cells."""
     counts = ", ".join(
@@ -159,9 +157,9 @@ async def functions(
         )
     )
     found: dict[tuple[str, Column], FailedShare] = defaultdict(FailedShare)
-    rows = read_cells(
+    rows = read_grid(
         connection,
-        series,
+        grid,
         period.since,
         period.until,
         f"s.target, s.country, s.asn, s.hour, {counts}",
@@ -176,7 +174,7 @@ async def functions(
 
 async def named(
     connection: ReadTransaction,
-    series: Sequence[Series],
+    grid: Grid,
     period: Period,
     across: Across,
     by: Naming,
@@ -186,9 +184,9 @@ async def named(
     total: dict[Column, int] = defaultdict(int)
     skipped = f"s.state NOT IN ({_listed(State.OK, *FAILED)})"
     name = "s.technique" if by == "technique" else f"CASE WHEN {skipped} THEN s.rule END"
-    rows = read_cells(
+    rows = read_grid(
         connection,
-        series,
+        grid,
         period.since,
         period.until,
         f"{name}, {_columns(across, period, table='s.')}, sum(s.n)",

@@ -24,6 +24,7 @@ from monitor.store.reading.counts import (
 )
 from monitor.store.reading.explanation import explain
 from monitor.store.reading.measurements import Witness, list_witnesses
+from monitor.store.reading.series import Grid
 from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
@@ -163,13 +164,13 @@ async def techniques(site: Site, event: Event) -> Sequence[tuple[str, int]]:
     where its networks name one alone."""
     if len({evidence.technique for evidence in event.networks if evidence.technique}) < 2:
         return ()
-    series = [(target, event.country, asn) for target in event.targets for asn in event.asns]
+    grid = Grid(event.targets, tuple((event.country, asn) for asn in event.asns))
     end = event_state.ended(event) or event_state.data_end(event) or site.clock()
     since, until = event.onset - event.onset % HOUR_MS, end - end % HOUR_MS + HOUR_MS
-    period = within_limit(series, Period(since, until, HOUR_MS, daily=False))
+    period = within_limit(grid, Period(since, until, HOUR_MS, daily=False))
     counted: Counter[str] = Counter()
     async with site.database.reading() as connection:
-        found = await named(connection, series, period, "country", "technique")
+        found = await named(connection, grid, period, "country", "technique")
     for (technique, _column), n in found.counts.items():
         counted[technique] += n
     return counted.most_common()

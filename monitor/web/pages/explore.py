@@ -23,8 +23,8 @@ from monitor.store.reading.breakdown import (
     Period,
     Place,
     functions,
+    grid_at,
     named,
-    series_at,
     services,
     within_limit,
 )
@@ -186,13 +186,13 @@ async def read(
     targets = [target.id for service in wanted for target in service.targets]
     if choice.target is not None:
         targets = [choice.target]
-    series = await series_at(connection, targets, choice.place)
-    period = within_limit(series, period)
+    grid = await grid_at(connection, targets, choice.place)
+    period = within_limit(grid, period)
     if choice.by == "function":
-        shares = await functions(connection, series, period, choice.per)
+        shares = await functions(connection, grid, period, choice.per)
         return _shares(choice, shares, period), period
     by: Naming = "technique" if choice.by == "technique" else "rule"
-    found = await named(connection, series, period, choice.per, by)
+    found = await named(connection, grid, period, choice.per, by)
     return _names(choice, found, period), period
 
 

@@ -8,6 +8,7 @@ from monitor.detection.model import State
 from monitor.store.database import Database
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Across, Period, Place
+from monitor.store.reading.series import Grid
 from monitor.store.service_hours import EVERY_NETWORK
 from tests.monitor.store.samples import HOUR
 from tests.monitor.store.test_service_hours import MIDNIGHT, SAID, TARGETS, judge
@@ -28,7 +29,7 @@ async def filled(store: Database) -> Database:
 async def test_functions_add_up_to_their_services(filled: Database, across: Across) -> None:
     async with filled.reading() as connection:
         services = await breakdown.services(connection, ["wechat"], PERIOD, across)
-        series = await breakdown.series_at(connection, TARGETS, EVERYWHERE)
+        series = await breakdown.grid_at(connection, TARGETS, EVERYWHERE)
         functions = await breakdown.functions(connection, series, PERIOD, across)
     assert services
     columns = {column for _, column in services}
@@ -59,9 +60,9 @@ async def test_columns_are_places_or_slices(filled: Database) -> None:
 
 async def test_techniques_and_reasons_are_counted_by_name(filled: Database) -> None:
     async with filled.reading() as connection:
-        series = await breakdown.series_at(connection, TARGETS, Place(("FR",)))
+        series = await breakdown.grid_at(connection, TARGETS, Place(("FR",)))
         rules = await breakdown.named(connection, series, PERIOD, "network", "rule")
-        mine = await breakdown.series_at(connection, TARGETS, EVERYWHERE)
+        mine = await breakdown.grid_at(connection, TARGETS, EVERYWHERE)
         typed = await breakdown.named(connection, mine, PERIOD, "country", "technique")
     france = "FR", 64503
     skipped = [s for s in SAID[france] if s is not State.OK]
@@ -76,9 +77,9 @@ async def test_too_many_series_are_read_for_a_shorter_time(
 ) -> None:
     monkeypatch.setattr(breakdown, "SERIES_HOURS", 6 * 20)
     async with filled.reading() as connection:
-        series = await breakdown.series_at(connection, TARGETS, EVERYWHERE)
-    assert len(series) == 6
+        series = await breakdown.grid_at(connection, TARGETS, EVERYWHERE)
+    assert series.size == 6
     assert breakdown.within_limit(series, PERIOD).since == PERIOD.until - 20 * HOUR
-    assert breakdown.within_limit(series[:1], PERIOD) == PERIOD
+    assert breakdown.within_limit(Grid(series.targets[:1], series.places[:1]), PERIOD) == PERIOD
     days = Period(MIDNIGHT, MIDNIGHT + 9 * DAY - 1, DAY, daily=True)
     assert breakdown.within_limit(series, days).since == MIDNIGHT + 8 * DAY

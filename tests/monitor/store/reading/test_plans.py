@@ -21,6 +21,7 @@ from monitor.store.reading import (
     vantages,
 )
 from monitor.store.reading.breakdown import Period, Place
+from monitor.store.reading.series import Grid
 from monitor.store.records import Filter
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, NOON, admitted, event
@@ -30,6 +31,7 @@ LARGE = ("measurement", "verdict", "cell", "service_hour", "service_day", "round
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
 SERIES = [(target, "RU", 64501) for target in WECHAT]
+GRID = Grid(tuple(WECHAT), (("RU", 64501), ("FR", 64503)))
 DAYS = Period(NOON - 90 * 24 * HOUR, NOON, 24 * HOUR, daily=True)
 PROBE = "p-0000000000000001"
 READS: dict[str, Read] = {
@@ -63,8 +65,8 @@ READS: dict[str, Read] = {
     "services of a network by time": lambda c: breakdown.services(
         c, ["wechat"], DAYS, "time", Place((), (64501,))
     ),
-    "functions by network": lambda c: breakdown.functions(c, SERIES, DAYS, "network"),
-    "techniques by time": lambda c: breakdown.named(c, SERIES, DAYS, "time", "technique"),
+    "functions by network": lambda c: breakdown.functions(c, GRID, DAYS, "network"),
+    "techniques by time": lambda c: breakdown.named(c, GRID, DAYS, "time", "technique"),
     "networks watched": lambda c: counts.networks_watched(
         c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, "RU"
     ),
