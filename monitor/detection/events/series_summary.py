@@ -11,6 +11,7 @@ from monitor.detection.events import contrasts, cusum, gates, quorum, split
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
+from monitor.detection.events.releases import follows_release
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
@@ -66,8 +67,9 @@ def series_summaries(
             network := state.networks[key],
             layer,
             network.layers[layer],
-            strategy.tally(network, layer, round, policy),
+            tally := strategy.tally(network, layer, round, policy),
             strategy.reached_elsewhere(state, network, policy),
+            follows_release(state, network, tally.agreeing, round, policy),
         )
         for key, layer in ranked
     ]

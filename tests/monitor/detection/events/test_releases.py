@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from monitor.detection.events.fold import initial, step
 from monitor.detection.events.releases import follows_release
 from monitor.detection.events.state import Member, ServiceState, TargetNetwork, VantageOutcome
 from monitor.detection.policy import Policy
+from tests.monitor.detection.worlds import INTERVAL, START, blocked, fact, ok, vantages
 
-ROUND, INTERVAL = 1_800_000_000_000, 300_000
+ROUND = 1_800_000_000_000
 FAILING = ("p1", "p2")
 
 
@@ -63,3 +66,21 @@ def test_an_unknown_release_explains_nothing() -> None:
     )
     state = ServiceState(service="s", networks={"1": network}, open_events={})
     assert not follows_release(state, network, ["p1"], ROUND, Policy())
+
+
+@pytest.mark.parametrize(("theirs", "remarked"), [("3", True), ("2", False)])
+def test_an_event_of_those_who_run_a_faulty_release_says_so(theirs: str, remarked: bool) -> None:
+    people, state = vantages(5), initial("wechat")
+    faulty = {vantage.probe for vantage in people[:3]}
+    for n in range(12):
+        round = START + n * INTERVAL
+        facts = [
+            replace(
+                fact(vantage, round, blocked() if vantage.probe in faulty and n > 2 else ok()),
+                release=theirs if vantage.probe in faulty else "2",
+            )
+            for vantage in (*people, *vantages(3, asn=64502))
+        ]
+        state, _ = step(state, round, facts, Policy())
+    (event,) = (one.event for one in state.open_events.values())
+    assert ("one_release" in event.against) is remarked
