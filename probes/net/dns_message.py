@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import secrets
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from probes.wire.failure import Failure
@@ -29,6 +29,9 @@ _MAX_TTL = 2**31 - 1
 _QTYPES = {"A": 1, "AAAA": 28}
 _WIDTHS = {1: 4, 28: 16}
 _CNAME, _SOA, _OPT, _IN = 5, 6, 41, 1
+_EXTENDED_ERROR = 15
+_SAID = {15: "resolver_blocks", 16: "resolver_censors", 17: "resolver_filters"}
+"""What a resolver says of itself (RFC 8914, sections 4.16 to 4.18)."""
 _QR, _TC, _RD, _OPCODE = 0x8000, 0x0200, 0x0100, 0x7800
 """Flags of RFC 1035 section 4.1.1."""
 _EDNS = struct.pack("!BHHIH", 0, _OPT, UDP_PAYLOAD, 0, 0)
@@ -147,6 +150,8 @@ def parse_reply(payload: bytes, asked: Query, after_us: int) -> ParsedReply:
     if not answers and message.zones:
         own = any(_is_above(zone, asked, message.aliases) for zone in message.zones)
         evidence.append("authority_soa" if own else "other_zone_soa")
+    if not answers:
+        evidence += [_SAID[code] for code in dict.fromkeys(message.reasons) if code in _SAID]
     if message.damaged_tail:
         evidence.append("malformed_tail")
     reply = DNSReply(
@@ -166,6 +171,8 @@ class _Message:
     addresses: dict[_Name, tuple[list[str], int]] = field(default_factory=dict)
     zones: list[_Name] = field(default_factory=list)
     """Owners of SOA records in the authority section."""
+    reasons: list[int] = field(default_factory=list)
+    """Codes of RFC 8914 by which the resolver tells why there is no answer."""
     damaged_tail: bool = False
 
 
@@ -254,6 +261,7 @@ def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query)
         raise ValueError("a record ends after the message")
     if kind == _OPT:
         message.rcode |= ttl >> 24 << 4  # RFC 6891 section 6.1.3
+        message.reasons += _reasons(rdata)
     elif section == 1 and kind == _SOA:
         message.zones.append(owner)
     elif section == 0 and rdclass == _IN:
@@ -267,6 +275,16 @@ def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query)
             texts.append(_address_text(rdata))
             message.addresses[owner] = (texts, min(least, ttl))
     cursor.at = end
+
+
+def _reasons(options: bytes) -> Iterator[int]:
+    """The codes of Extended DNS Errors among the options of an OPT record, as far as it goes."""
+    at = 0
+    while at + 4 <= len(options):
+        option, length = struct.unpack_from("!2H", options, at)
+        if option == _EXTENDED_ERROR and length >= 2 and at + 4 + length <= len(options):
+            yield int.from_bytes(options[at + 4 : at + 6])
+        at += 4 + length
 
 
 def _resolve(

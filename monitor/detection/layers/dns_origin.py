@@ -27,6 +27,9 @@ send one, and resolvers keep it with the denial (RFC 2308, sections 3 and 5)."""
 ZONES_KEPT = "zones_kept"
 """Evidence beside it that the same resolver gives that record with other denials at the same time:
 who asked it does not drop the record, be it a device at home."""
+SAID = ("resolver_blocks", "resolver_censors", "resolver_filters")
+"""Evidence of the probe: the resolver itself says that its operator, an authority or its customer
+wants the name blocked (RFC 8914). Who stands on the way may say so as well."""
 
 
 def origin_remarks(
@@ -34,12 +37,15 @@ def origin_remarks(
 ) -> tuple[str, ...]:
     """Return what shows where the answer of the vantage's resolver was made. `bogon`: it has only
     addresses that no public service can have."""
+    queries = context.endpoint.name.queries.get(qtype, ())
+    said = tuple(word for word in SAID if any(word in query.evidence for query in queries))
     if not _others_answer(context, qtype):
-        return ()
+        return said
     made_up = forgery.on_path or forgery.below or bogon
     kept = _keeps_zones(context.endpoint.name, context.endpoint.ref.host)
     zoneless = kept is not False and _denied_without_zone(context.endpoint.name, qtype)
     return (
+        *said,
         OTHERS_ANSWER,
         *((MADE_UP,) if made_up else ()),
         *((NO_ZONE,) if zoneless else ()),

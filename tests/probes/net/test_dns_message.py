@@ -2,6 +2,7 @@ import ipaddress
 import struct
 import time
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.name
@@ -171,6 +172,25 @@ def test_negative_answer_with_the_authority_of_its_zone_is_remarked(zone, remark
         dns.rrset.from_text(zone, 1, "IN", "SOA", "ns.example. root.example. 1 2 3 4 5")
     )
     assert parse_reply(message.to_wire(), asked, 0).evidence == (remark,)
+
+
+@pytest.mark.parametrize(
+    ("code", "remarks"),
+    [
+        (15, ("resolver_blocks",)),
+        (16, ("resolver_censors",)),
+        (17, ("resolver_filters",)),
+        (22, ()),  # no reachable authority: a fault
+    ],
+)
+def test_what_a_resolver_says_of_its_own_denial_is_remarked(code, remarks):
+    asked = build_query("a.example", "A")
+    options = [dns.edns.EDEOption(code, "why"), dns.edns.GenericOption(10, b"12345678")]
+    message = answer(asked, rcode=dns.rcode.NXDOMAIN)
+    message.use_edns(0, options=options)
+    assert parse_reply(message.to_wire(), asked, 0).evidence == remarks
+    message.use_edns(0, options=[dns.edns.GenericOption(15, b"\0")])
+    assert parse_reply(message.to_wire(), asked, 0).evidence == ()
 
 
 def test_replies_to_other_questions_do_not_match():

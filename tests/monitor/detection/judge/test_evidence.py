@@ -12,6 +12,7 @@ import pytest
 
 from monitor import detection
 from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.layers.dns_origin import SAID
 from monitor.detection.layers.imported_run import IMPORT_RULES
 from monitor.detection.model import State, Technique, Verdict
 from monitor.text.words import EVIDENCE, PREFIXES
@@ -147,9 +148,10 @@ EARNED: dict[str, Row] = {
 }
 
 
-SHOWN_ELSEWHERE = {"blockpage_abroad", "only_listed"}
-"""Earned where lists of block pages are tested (`tests.monitor.detection.fingerprints`), and where
-the targets of a round are (`tests.monitor.detection.layers.test_udp`)."""
+SHOWN_ELSEWHERE = {"blockpage_abroad", "only_listed", *SAID}
+"""Earned where lists of block pages are tested (`tests.monitor.detection.fingerprints`), and in
+tests of the layers: the targets of a round (`test_udp`), a resolver's own word (`test_dns_origin`).
+"""
 
 
 def said(word: str) -> Verdict:

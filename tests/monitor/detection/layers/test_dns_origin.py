@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.judge.target import judge
+from monitor.detection.layers.dns_origin import SAID
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Vantage
 from probes.wire.observation import AnyObservation
@@ -88,6 +89,14 @@ def test_a_resolver_is_compared_with_its_other_denials(
     assert signs(*seen) == told | {"others_answer"}
     honest = dns(**DENIED, **ZONE), *seen[1:]
     assert signs(*honest) == {"others_answer"}, "this one has its zone"
+
+
+@pytest.mark.parametrize("word", SAID)
+def test_what_the_resolver_says_of_itself_is_quoted_and_judges_nothing(word: str) -> None:
+    quiet, loud = dns(**DENIED, **ZONE), dns(**DENIED, evidence=("authority_soa", word))
+    plain, told = (judge(measured(seen), alive(), [control()]) for seen in (quiet, loud))
+    assert (told.state, told.rule) == (plain.state, plain.rule)
+    assert set(told.evidence) - set(plain.evidence) == {word}
 
 
 @pytest.mark.parametrize("failure", [Failure.DNS_REFUSED, Failure.DNS_SERVFAIL])
