@@ -217,6 +217,9 @@ class EndingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     end_retest_most: int = 16
     """Times that a network is asked within the window whether a block has ended: as often as a
     probe accepts."""
+    end_retest_micronats: int = 2_000_000
+    """Evidence of an end below which only half of the requests may be used: a block that lets half
+    of the flows pass gives so little all the time, and what asks about its end must be left."""
     end_retest_asker_most: int = 48
     """Requests that the successes of one vantage may cause within a day, all targets together."""
     end_retest_vantages: int = 10

@@ -24,8 +24,14 @@ def wanted(
     state: ServiceState, policy: Policy, now: int, asked: Asked = NOTHING
 ) -> dict[Place, Question]:
     """The places to measure again at `now`, as `retest_requests.wanted`."""
-    questions = _open_questions(state, policy)
-    return retest_limits.allowed(questions, asked, retest_limits.for_ends(policy), now, policy)
+    limits, weak = retest_limits.for_ends(policy), retest_limits.for_weak_ends(policy)
+    sure, unsure = list[OpenQuestion](), list[OpenQuestion]()
+    for question in _open_questions(state, policy):
+        known = sum(nats for _, nats in question[1]) >= policy.ending.end_retest_micronats
+        (sure if known else unsure).append(question)
+    return retest_limits.allowed(unsure, asked, weak, now, policy) | retest_limits.allowed(
+        sure, asked, limits, now, policy
+    )
 
 
 def _open_questions(state: ServiceState, policy: Policy) -> Iterator[OpenQuestion]:

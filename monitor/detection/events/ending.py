@@ -7,6 +7,10 @@ successes included: no share of failures is taken for known, so a block of half 
 happened to fail ten times takes more successes than a full one, and each further success says less.
 Failures and successes of other vantages count half, because blocks differ from line to line.
 
+A block may become weaker instead. Then its failures so far say nothing of how many connections it
+lets pass now. So the same is counted from the first success on, as if no share had been known
+before, and both counts must be enough: what fails more often than it naturally does goes on.
+
 A failure of a kind that the block's failures are not (without the signature that they have) is
 rather a natural one, and takes away little.
 
@@ -23,7 +27,14 @@ from msgspec.structs import replace
 
 from monitor.detection.events import baseline
 from monitor.detection.events.cusum import DENSEST_PER_MILLE, block_counts, log
-from monitor.detection.events.state import EndEvidence, Member, Series, Suspicion, Track
+from monitor.detection.events.state import (
+    EndEvidence,
+    Member,
+    PresentShare,
+    Series,
+    Suspicion,
+    Track,
+)
 from monitor.detection.policy import BaselinePolicy, EndingPolicy, Policy
 
 CHOSEN = 2
@@ -31,6 +42,12 @@ CHOSEN = 2
 witness of the block at another."""
 THINNEST_PER_MILLE = 100
 """No share of failures below this is told from the natural ones."""
+SUPPOSED = 3
+"""Failures and successes each that stand for what is not known of a share: a third of the flows is
+told from an end by some sixteen successes, a tenth is not in so short a time."""
+AS_BEFORE = 6
+"""Failures in a row after which a block that let connections pass is as strong as before: one that
+lets half pass seldom fails so often in a row."""
 
 
 def after_success(
@@ -46,7 +63,10 @@ def after_success(
     gain = log((below - above) * 1000, below * (1000 - share))
     nats = {**ending.nats, probe: ending.nats.get(probe, 0) + gain}
     ending = replace(ending, nats=nats, last=round, passed=ending.passed + 1)
-    return replace(series, ending=ending)
+    now = series.present or PresentShare()
+    gain = log((below - above) * 1000, below * (1000 - _present_share(now, above, below)))
+    now = PresentShare(now.failed, now.passed + 1, 0, max(0, now.nats + gain))
+    return replace(series, ending=ending, present=now)
 
 
 def after_failure(
@@ -55,11 +75,18 @@ def after_failure(
     """The series with its evidence, if any is left, after a vantage failed. `track`: before
     that."""
     held, ending = track.suspicion, series.ending
-    if ending is None or held is None or not held.alarmed:
+    if held is None or not held.alarmed:
         return series
     above, below = baseline.rate(track.baseline, policy.baseline)
+    kind = _kind(held, is_signed, policy.ending)
+    if (now := series.present) is not None:
+        loss = max(0, log(_present_share(now, above, below) * below, 1000 * above) + kind)
+        now = PresentShare(now.failed + 1, now.passed, now.in_a_row + 1, max(0, now.nats - loss))
+        series = replace(series, present=now if now.in_a_row < AS_BEFORE else None)
+    if ending is None:
+        return series
     share = _share(ending, held, above, below)
-    loss = log(share * below, 1000 * above) + _kind(held, is_signed, policy.ending)
+    loss = log(share * below, 1000 * above) + kind
     nats = {**ending.nats, probe: ending.nats.get(probe, 0) - max(0, loss)}
     if sum(nats.values()) <= 0:
         return replace(series, ending=None)
@@ -92,6 +119,17 @@ def _share(ending: EndEvidence, held: Suspicion, above: int, below: int) -> int:
     others_passed = max(0, ending.passed - passed)
     samples = 2 * (2 + failed + passed) + others_failed + others_passed
     share = 1000 * (2 * (1 + failed) + others_failed) // samples
+    return _bounded(share, above, below)
+
+
+def _present_share(now: PresentShare, above: int, below: int) -> int:
+    """The share of failures, per mille, that is expected if a block goes on as it is now; bounded
+    as that of `_share`."""
+    share = 1000 * (now.failed + SUPPOSED) // (now.failed + now.passed + 2 * SUPPOSED)
+    return _bounded(share, above, below)
+
+
+def _bounded(share: int, above: int, below: int) -> int:
     return min(DENSEST_PER_MILLE, max(THINNEST_PER_MILLE, 2000 * above // below, share))
 
 
@@ -127,9 +165,10 @@ def _needed(failed: int, policy: EndingPolicy) -> int:
 
 def is_enough(series: Series, members: Mapping[str, Member], policy: Policy) -> bool:
     """Whether all together say that the block has ended: for long enough, that a pause of a block
-    is none, and half of what it takes without the owner who says most of it."""
-    ending = series.ending
-    if ending is None:
+    is none, and half of what it takes without the owner who says most of it; and that it is not
+    only weaker."""
+    ending, now = series.ending, series.present
+    if ending is None or now is None or now.nats < _needed(now.failed, policy.ending):
         return False
     owned: dict[str, int] = {}
     for probe, nats in ending.nats.items():

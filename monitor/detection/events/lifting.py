@@ -182,4 +182,6 @@ def clear_alarms(network: TargetNetwork, layer: str, *, wholly: bool = False) ->
         held = track.suspicion
         if held is not None and (wholly or held.alarmed):
             series.tracks[probe] = replace(track, suspicion=None)
-    network.layers[layer] = replace(series, likely_since=0, known_since=0, rank=0, ending=None)
+    network.layers[layer] = replace(
+        series, likely_since=0, known_since=0, rank=0, ending=None, present=None
+    )

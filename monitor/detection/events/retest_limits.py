@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.policy import Policy
 from probes.wire.retest import FailedAddresses
@@ -80,6 +81,13 @@ def for_ends(policy: Policy) -> AskLimits:
         pause=policy.ms(policy.ending.end_retest_pause_seconds),
         asker_most=policy.ending.end_retest_asker_most,
     )
+
+
+def for_weak_ends(policy: Policy) -> AskLimits:
+    """The limits on retests because of a few successes, as a block that lets half of the flows pass
+    has all the time: half of what may be asked is left for more."""
+    limits = for_ends(policy)
+    return replace(limits, most=limits.most // 2, pause=2 * limits.pause)
 
 
 def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy: Policy) -> Asked:

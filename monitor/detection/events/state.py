@@ -117,6 +117,18 @@ class EndEvidence(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Failures and successes of the vantages that saw the block, before and since."""
 
 
+class PresentShare(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the vantages that saw the block of a series have seen since it began to let connections
+    pass: whether it is weaker now, or over (`monitor.detection.events.ending`)."""
+
+    failed: int = 0
+    passed: int = 0
+    in_a_row: int = 0
+    """Failures since the latest success."""
+    nats: int = 0
+    """Micro-nats for an end, against any share of failures."""
+
+
 class Series(msgspec.Struct, array_like=True, frozen=True):
     """One layer of one target in one network."""
 
@@ -131,6 +143,8 @@ class Series(msgspec.Struct, array_like=True, frozen=True):
     """Round at which the failures before it were retracted by an operator; 0 if never."""
     ending: EndEvidence | None = None
     """None while nothing says that its block has ended."""
+    present: PresentShare | None = None
+    """None while its block lets nothing pass."""
 
     @property
     def is_likely(self) -> bool:

@@ -166,11 +166,11 @@ def test_a_target_that_recovers_leaves_the_event() -> None:
 
     feed(4, {TARGET, OTHER})
     counts = dict(world.only.rule_counts)
-    feed(4, {TARGET})
+    feed(6, {TARGET})
     assert (world.only.state, world.only.targets) == (EventState.OPEN, (TARGET,))
     assert world.only.history[-1].difference == Difference(targets_removed=(OTHER,))
     assert dict(world.only.rule_counts)["tls.reset.sni"] > counts["tls.reset.sni"]
-    feed(4, set())
+    feed(6, set())
     assert world.only.state is EventState.CLOSED
     assert world.only.targets == (TARGET,)
 
@@ -184,7 +184,7 @@ def test_confirmed_event_ends_when_its_best_networks_have_lifted() -> None:
         return blocked() if who.asn == 64501 or who.probe == uncorroborated else ok()
 
     world.run(4, both)  # type: ignore[arg-type]
-    world.run(6, by_probe({uncorroborated: blocked()}))
+    world.run(7, by_probe({uncorroborated: blocked()}))
     first, second = sorted(world.events.values(), key=lambda event: event.opened)
     assert (first.state, first.tier, first.asns) == (EventState.CLOSED, Tier.CONFIRMED, (64501,))
     assert (second.state, second.tier, second.asns) == (

@@ -70,7 +70,7 @@ def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough()
     world = World(standard()).quiet().run(4, in_network(64501, blocked()))
     world.quiet(1)
     assert world.only.state is EventState.CLEARING
-    world.quiet(4)
+    world.quiet(6)
     assert (world.only.state, world.only.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert world.kinds() == ["opened", "likely", "confirmed", "clearing", "closed"]
     assert world.only.closed == world.state.round - INTERVAL
@@ -82,7 +82,7 @@ def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough()
 
 
 def test_a_second_block_is_a_second_event() -> None:
-    world = World(standard()).quiet().run(4, in_network(64501, blocked())).quiet(4)
+    world = World(standard()).quiet().run(4, in_network(64501, blocked())).quiet(6)
     world.run(4, in_network(64501, blocked()))
     assert [e.state for e in world.events.values()] == [EventState.CLOSED, EventState.OPEN]
 
