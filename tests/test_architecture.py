@@ -201,10 +201,10 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor/detection/events": (
         {"state", "life", "contrasts", "retest_limits"},
-        {"baseline", "hypotheses", "state_change"},
-        {"cusum"},
+        {"baseline", "standing", "state_change"},
+        {"cusum", "hypotheses"},
         {"ending", "onset", "gates", "other_hosts", "usual_hours"},
-        {"split", "series"},
+        {"split", "series", "outages"},
         {"lifting", "quorum", "releases"},
         {"imported"},
         {"sources"},

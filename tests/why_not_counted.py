@@ -114,7 +114,7 @@ def lines() -> Iterator[str]:
     yield from table(("reason", "the vantage"), ((f"`{w}`", words.NO_VOTES[w]) for w in NO_VOTE))
     yield "\n## Gates"
     yield "\nA closed gate lets no failure of a network count, whoever measured it"
-    yield "(`monitor/detection/events/gates.py`).\n"
+    yield "(`monitor/detection/events/outages.py`).\n"
     yield from table(("gate", "why"), ((f"`{g}`", text) for g, text in words.GATES.items()))
     yield "\n## Limits"
     yield "\nThe default values of `monitor/detection/policy.py`.\n"

@@ -248,6 +248,20 @@ async def test_one_stranger_does_not_end_a_block_while_the_others_are_silent(
 NEW = (Person(21, 64701, "KZ"), Person(22, 64701, "KZ"))
 
 
+async def test_three_owners_in_three_claimed_countries_hide_no_block(tmp_path: Path) -> None:
+    """They begin to fail live with the block, and fail in every round."""
+    places = (("JP", 65001), ("BR", 65002), ("IN", 65003))
+    liars = [Person(20 + n, asn, country) for n, (country, asn) in enumerate(places)]
+    people = [*HONEST, *liars]
+    async with town("embedded", tmp_path, {}, people) as here:
+        await here.live(range(8), people)
+        await here.live(range(8, 20), people, [*HONEST[:3], *liars])
+        found = await here.event("RU", 64501)
+        assert found is not None
+        assert found.tier is Tier.CONFIRMED
+        await same_by_replay(here)
+
+
 @pytest.mark.parametrize("vouched", [False, True], ids=["new", "vouched for"])
 async def test_two_tokens_in_an_empty_network_page_nobody_unless_the_operator_knows_them(
     tmp_path: Path, vouched: bool

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates, life, lifting, series, series_summary
+from monitor.detection.events import gates, life, lifting, outages, series, series_summary
 from monitor.detection.events.description import (
     EventRound,
     announced,
@@ -70,7 +70,7 @@ def update_events(
     round's own copy) and return those that changed. `retractions`: what operators retracted, by id
     of an event."""
     # Once per round, not once per event: it reads every vantage of every country.
-    health = functools.cache(lambda target: gates.TargetHealth(state, target, round, policy))
+    health = functools.cache(lambda target: outages.TargetHealth(state, target, round, policy))
     now = EventRound(state, round, touched, closed_gates, health, policy)
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from monitor.detection.events import contrasts
+from monitor.detection.events import contrasts, standing
 from monitor.detection.model import Contrasts, Event, NetworkEvidence, Technique, Tier
 
 NEW_VANTAGES = "new_vantages"
@@ -18,9 +18,6 @@ ENOUGH_REFUSED = 5
 """Vantages of one network that a service does not suspect all at once."""
 LEAST_ANSWERS = 2
 """Answers from elsewhere from which they show anything."""
-KNOWN_WEIGHT, NEW_WEIGHT, TRUSTED_WEIGHT = 2, 1, 3
-"""An owner whom the monitor has known for long counts as much as two new ones. Two new ones are too
-few for a page: a stranger enrols twice within a minute."""
 LEAST_OWNERS = 2
 """Owners whose vantages show a sign."""
 LONGEST_DENIAL_MS = 3 * 3_600_000
@@ -75,7 +72,7 @@ class NetworksEvidence:
         those who might, have vantages that show this sign."""
         return any(
             known + others >= LEAST_OWNERS
-            and _weight(known, others) >= TRUSTED_WEIGHT
+            and standing.together(known, others) >= standing.TRUSTED
             and 2 * (known + others) >= able
             for network in self.networks
             for shown, known, others, able in network.signs
@@ -107,10 +104,6 @@ class Hypothesis:
     """In `Event.against`. Append-only."""
     fits: Callable[[NetworksEvidence], bool]
     comment: str
-
-
-def _weight(known: int, others: int) -> int:
-    return KNOWN_WEIGHT * known + NEW_WEIGHT * others
 
 
 def _all(condition: Callable[[NetworkEvidence], bool]) -> Callable[[NetworksEvidence], bool]:
@@ -212,7 +205,11 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     ),
     Hypothesis(
         NEW_VANTAGES,
-        _all(lambda network: _weight(network.known_owners, network.new_owners) < TRUSTED_WEIGHT),
+        _all(
+            lambda network: (
+                standing.together(network.known_owners, network.new_owners) < standing.TRUSTED
+            )
+        ),
         "Too few owners agree whom the monitor has known for long.",
     ),
 )

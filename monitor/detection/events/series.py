@@ -52,6 +52,7 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
             if (track := series.tracks.get(probe)) is not None
         )
         usual = other_hosts.learnt(usual, fact, frozen, policy.other_hosts)
+    failing, cause = gates.failing_since(before, fact)
     network.members[probe] = Member(
         owner=fact.owner,
         enrolled=fact.enrolled,
@@ -68,6 +69,8 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
             before.hours, before.round, before.interval, fact.round, policy
         ),
         release=fact.release,
+        failing=failing,
+        cause=cause,
     )
 
 

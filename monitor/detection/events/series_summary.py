@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.detection.events import contrasts, cusum, gates, quorum, split
+from monitor.detection.events import contrasts, cusum, outages, quorum, split, standing
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
@@ -20,7 +20,7 @@ from monitor.detection.model import NetworkEvidence
 from monitor.detection.policy import Policy
 
 MAX_WITNESSES = 20
-Health = Callable[[str], gates.TargetHealth]
+Health = Callable[[str], outages.TargetHealth]
 """How the countries reach a target after this round."""
 
 
@@ -207,9 +207,8 @@ def _known_owners(
     network: TargetNetwork, probes: Sequence[str], round: int, policy: Policy
 ) -> set[str]:
     """The owners of these vantages whom the monitor has known for long."""
-    oldest = round - policy.ms(policy.quorum.known_seconds)
     members = (network.members[probe] for probe in probes)
-    return {member.owner for member in members if member.enrolled <= oldest}
+    return {member.owner for member in members if standing.is_known(member, round, policy)}
 
 
 def _new_deniers(summary: SeriesSummary, round: int, policy: Policy) -> int:

@@ -11,7 +11,7 @@ of a cycle, and the garbage collector need not visit them.
 from __future__ import annotations
 
 from copy import copy
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TypeVar
 
 import msgspec
@@ -186,6 +186,16 @@ class VantageOutcome(StrEnum):
     """Nothing is known: too few observations, or the vantage itself is at fault."""
 
 
+class PathSign(IntEnum):
+    """What a failure says of where its cause is, the surest sign."""
+
+    NONE = 0
+    ANSWERED = 1
+    """Its addresses answered elsewhere at the same time. Another machine may have."""
+    ON_THE_WAY = 2
+    """It shows that the cause is not the service."""
+
+
 class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The latest report of a vantage on one target."""
 
@@ -206,6 +216,10 @@ class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """At which hours of the day it usually measures (`monitor.detection.events.usual_hours`)."""
     release: str = ""
     """Version of the program that it runs."""
+    failing: int = 0
+    """Round since which it has not reached the target; 0 when it reached it last."""
+    cause: PathSign = PathSign.NONE
+    """What its newest failure says of where the cause is."""
 
 
 class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates
+from monitor.detection.events import outages
 from monitor.detection.events.imported import WHOLE, alarms, elsewhere, evidence, incident
 from monitor.detection.events.imported.suspicions import dense, densest
 from monitor.detection.events.life import SeriesEvidence
@@ -63,7 +63,7 @@ class ImportedStrategy(SourceStrategy):
     ) -> dict[str, ClosedGate]:
         """Networks of other countries are compared. Our own vantages may see that the service is
         down, too."""
-        closed = gates.inhibitions(state, touched, round, policy)
+        closed = outages.inhibitions(state, touched, round, policy)
         return closed | elsewhere.inhibitions(state, touched, round, policy)
 
     def missing(self, network: TargetNetwork, round: int, policy: Policy) -> str:

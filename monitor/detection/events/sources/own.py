@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import cusum, gates, lifting, quorum, series
+from monitor.detection.events import cusum, gates, lifting, outages, quorum, series
 from monitor.detection.events.life import NOTHING, SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
@@ -54,7 +54,7 @@ class OwnStrategy(SourceStrategy):
         self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
     ) -> dict[str, ClosedGate]:
         """Vantages of other countries and of the same network are compared."""
-        return gates.inhibitions(state, touched, round, policy)
+        return outages.inhibitions(state, touched, round, policy)
 
     def missing(self, network: TargetNetwork, round: int, policy: Policy) -> str:
         """Vantages that may vote, of enough owners."""

@@ -144,14 +144,28 @@ def test_beginnings_and_ends_use_up_nothing_of_each_other() -> None:
     assert end_requests.wanted(world.state, few, at) == {}
 
 
-def test_an_end_is_asked_about_again_after_a_shorter_pause() -> None:
-    world = confirmed(3)
-    world.feed([fact(vantages(1)[0], world.round, ok(), interval=SLOW)])
+@pytest.mark.parametrize(
+    ("successes", "pauses"), [(1, 2), (3, 1)], ids=["one may be chance", "three hardly"]
+)
+def test_an_end_is_asked_about_again_the_sooner_the_surer_it_is(
+    successes: int, pauses: int
+) -> None:
+    world = reaching(confirmed(3), *range(successes))
     first = question(world)
     assert first is not None
     asked = remembered(NOTHING, {NET: first}, world.state.round + 2 * MINUTE, POLICY)
-    assert question(world, asked, 1000 * POLICY.ending.end_retest_pause_seconds - 1) is None
-    assert question(world, asked, 1000 * POLICY.ending.end_retest_pause_seconds) is not None
+    pause = 1000 * pauses * POLICY.ending.end_retest_pause_seconds
+    assert question(world, asked, pause - 1) is None
+    assert question(world, asked, pause) is not None
+
+
+def test_what_one_success_asks_leaves_half_of_the_hour_for_more() -> None:
+    """A block that lets half of the flows pass gives one all the time."""
+    world, at = reaching(confirmed(3), 0), 0
+    used = Asked({NET: tuple(at - n for n in range(POLICY.ending.end_retest_most // 2))})
+    long = replace(used, places={NET: tuple(world.state.round - 900_000 for _ in used.places[NET])})
+    assert question(world, long) is None
+    assert question(reaching(world, 1, 2), replace(long)) is not None
 
 
 @pytest.mark.parametrize("technique", [Technique.TLS_RESET_SNI, Technique.THROTTLE_SNI])

@@ -1,22 +1,13 @@
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
 
 from monitor.detection.events import gates
 from monitor.detection.events.fold import step
-from monitor.detection.events.gates import (
-    TargetHealth,
-    fails_in_other_countries,
-    fresh,
-    health_by_country,
-    inhibitions,
-    may_vote,
-    outcome,
-    uncorroborated,
-)
+from monitor.detection.events.gates import fresh, may_vote, outcome, uncorroborated
+from monitor.detection.events.outages import inhibitions, reports_of
 from monitor.detection.events.state import (
     Baseline,
     Member,
@@ -270,36 +261,7 @@ def test_lone_only_after_long_and_without_agreement() -> None:
 
 
 def test_elsewhere_of_an_unknown_target_is_empty() -> None:
-    assert health_by_country(ServiceState(service="a"), "a/b", START, POLICY) == {}
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_countries_are_counted_whenever_it_matters(seed: int) -> None:
-    rng = random.Random(seed)
-    share = max(rng.random(), rng.random())
-    state = ServiceState(service="a", round=START, networks={})
-    for number in range(rng.randrange(2, 9)):
-        country = rng.choice(["RU", "KZ", "TR"])
-        outcomes = [*gates.FAILING, VantageOutcome.OFFLINE]
-        members = {
-            f"p-{number}-{n}": Member(
-                rng.choice("abcdefgh"),
-                START - rng.choice([HOUR, *3 * [100 * 24 * HOUR]]),
-                INTERVAL,
-                START - rng.choice([0, 0, INTERVAL, 9 * HOUR]),
-                rng.choice(outcomes) if rng.random() < share else VantageOutcome.GOOD,
-            )
-            for n in range(rng.randrange(1, 5))
-        }
-        state.networks[str(number)] = TargetNetwork("a/b", country, number + 1, "probe", members)
-    counts = health_by_country(state, "a/b", START, POLICY)
-    for country in ("RU", "KZ", "TR", "FR"):
-        health = TargetHealth(state, "a/b", START, POLICY)
-        assert health.fails_outside(country) is any(
-            counted.failed for other, counted in counts.items() if other != country
-        )
-        closed = fails_in_other_countries(counts, country, POLICY.gates)
-        assert health.fails_in_other_countries(country) is closed
+    assert list(reports_of(ServiceState(service="a"), "a/b", START, POLICY)) == []
 
 
 def test_one_owner_in_a_third_of_all_networks_closes_no_gate() -> None:

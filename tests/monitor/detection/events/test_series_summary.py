@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.detection.events.gates import TargetHealth
 from monitor.detection.events.onset import Onset
+from monitor.detection.events.outages import TargetHealth
 from monitor.detection.events.series_summary import (
     MAX_WITNESSES,
     Health,
