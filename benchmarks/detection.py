@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -80,6 +81,8 @@ TURNS = (300, 900, 1800, 3600)
 TURNS_BLOCKS = [
     replace(each, horizon_hours=4) for each in (blocks.FULL, blocks.BLACKHOLE, blocks.PEERING)
 ]
+USUAL_INTERVAL = 1800
+Result = TypeVar("Result")
 TurnsJob = tuple[int, int, int, int | None]
 """Interval in seconds, vantages, seed, and how many other services are blocked for probes with
 traffic budgets; None for probes without."""
@@ -206,6 +209,36 @@ def fleet(job: tuple[int, int, int, int]) -> tuple[str, crowd.Outcomes]:
 def lifted(job: ends.Job) -> tuple[ends.Place, Mapping[str, ends.Ends]]:
     interval, size, *_ = job
     return (size, interval), ends.ended(job, POLICY, STEADY)
+
+
+def ends_jobs(
+    sizes: Sequence[int] | None, intervals: Sequence[int] | None, seed: int, tries: int
+) -> list[ends.Job]:
+    """Which ends of blocks are measured, in pieces of one world each."""
+    places: Sequence[ends.Place] = ends.PLACES
+    if sizes or intervals:
+        usual = sorted({size for size, _ in ends.PLACES})
+        places = [(n, every) for n in sizes or usual for every in intervals or (USUAL_INTERVAL,)]
+    worlds_of_ends = range(seed, seed + max(1, round(tries / TRIES_A_WORLD)))
+    return [
+        (interval, size, world, min(tries, TRIES_A_WORLD))
+        for world in worlds_of_ends
+        for size, interval in places
+    ]
+
+
+def with_progress(jobs: Sequence[ends.Job], results: Iterable[Result]) -> Iterator[Result]:
+    """The results of jobs as they come, each with a line."""
+    began = time.monotonic()
+    for number, (job, result) in enumerate(zip(jobs, results, strict=True), 1):
+        interval, size, seed, _ = job
+        print(
+            f"{number} of {len(jobs)}: N = {size}, {interval} s, seed {seed}, after "
+            f"{time.monotonic() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        yield result
 
 
 def parts_of(
@@ -357,15 +390,8 @@ def main() -> int:
             worlds.told(found, goals, by)
             missed = [line for line in goals.lines[before:] if line.startswith("MISSED")]
         if "ends" in parts:
-            sizes = given.vantages or ends.SIZES
-            worlds_of_ends = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
-            plan = [
-                (interval, size, each, min(given.tries, TRIES_A_WORLD))
-                for each in worlds_of_ends
-                for size in sizes
-                for interval in given.interval or (ends.INTERVAL,)
-            ]
-            lines, late = ends.table(ends.gathered(every(lifted, plan)))
+            plan = ends_jobs(given.vantages, given.interval, seed, given.tries)
+            lines, late = ends.table(ends.gathered(with_progress(plan, pool.map(lifted, plan))))
             print("\n" + "\n".join(lines))
             goals.lines += late
             missed += late

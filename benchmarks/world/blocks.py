@@ -32,6 +32,8 @@ class Block:
     """No block but a fault: its failures look like others that are none."""
     pause: int = 0
     """Ms at the end of each of its hours in which it lets everything pass."""
+    weaker: tuple[int, float] | None = None
+    """From when on it blocks another share, and which."""
     look: Look | None = None
     """What its failures look like; None: by name with a signature, else silence."""
     signs: Signs = NO_SIGNS
@@ -46,6 +48,8 @@ class Block:
             return 0.0
         if (started - self.onset) % HOUR_MS >= HOUR_MS - self.pause:
             return 0.0
+        if self.weaker is not None and started >= self.weaker[0]:
+            return self.weaker[1]
         if self.ramp:
             return self.share * min(1.0, (started - self.onset) / self.ramp)
         return self.share
@@ -65,6 +69,8 @@ class Scenario:
     """A fault and no block."""
     pause_minutes: int = 0
     """Minutes of each hour in which it lets everything pass."""
+    weakens_to: float | None = None
+    """After its first hour it blocks this share."""
 
     def block(self, asn: int, onset: int) -> Block:
         """This kind of block, somewhere."""
@@ -75,6 +81,7 @@ class Scenario:
             self.signature,
             self.ramp_hours * HOUR_MS,
             pause=self.pause_minutes * 60_000,
+            weaker=None if self.weakens_to is None else (onset + HOUR_MS, self.weakens_to),
         )
 
 
@@ -85,6 +92,7 @@ STRONG = Scenario("60 % of flows, with signature", share=0.6)
 MOST = Scenario("70 % of flows, without signature", share=0.7, signature=False)
 THIRD = Scenario("30 % of flows, with signature", share=0.3)
 FLAPPING = Scenario("full, with signature, pauses for 10 min an hour", pause_minutes=10)
+WEAKENS = Scenario("full, with signature, after an hour 30 % of flows", weakens_to=0.3)
 HALF = Scenario("50 % of flows, with signature", share=0.5)
 HALF_BARE = Scenario("50 % of flows, without signature", share=0.5, signature=False)
 TENTH = Scenario("10 % of flows, with signature", share=0.1)
