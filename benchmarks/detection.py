@@ -83,9 +83,9 @@ TURNS_BLOCKS = [
 ]
 USUAL_INTERVAL = 1800
 Result = TypeVar("Result")
-TurnsJob = tuple[int, int, int, int | None]
-"""Interval in seconds, vantages, seed, and how many other services are blocked for probes with
-traffic budgets; None for probes without."""
+TurnsJob = tuple[int, int, int, int | None, bool]
+"""Interval in seconds, vantages, seed, how many other services are blocked for probes with traffic
+budgets (None for probes without), and whether it is night there, when two thirds are off."""
 Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates, Policy]
 BRIEF_HOURS = 7
 """With `--brief` blocks are followed for so long."""
@@ -149,7 +149,7 @@ def delay_jobs(
 
 
 def taking_turns(job: TurnsJob) -> Found:
-    interval, size, seed, blocked = job
+    interval, size, seed, blocked, night = job
     return saved(
         town(size),
         TURNS_BLOCKS,
@@ -157,8 +157,9 @@ def taking_turns(job: TurnsJob) -> Found:
         tries=TRIES_A_WORLD,
         policy=POLICY,
         interval=interval * 1000,
-        rates=STEADY,
+        rates=CHURN if night else STEADY,
         blocked=blocked,
+        night=night,
     )
 
 
@@ -179,7 +180,7 @@ def resumed(
         if into is not None:
             with into.open("a") as file:
                 file.write(json.dumps({"job": job, **asdict(found)}) + "\n")
-        interval, size, seed, _ = job
+        interval, size, seed, *_ = job
         print(
             f"{number} of {len(left)}: {interval} s, N = {size}, seed {seed}, after "
             f"{time.monotonic() - began:.0f} s",
@@ -303,6 +304,9 @@ def main() -> int:
         help="delays: probes have the default traffic budget, and N other services are blocked",
     )
     parser.add_argument(
+        "--night", action="store_true", help="delays: at night, when two thirds of vantages are off"
+    )
+    parser.add_argument(
         "--into", type=Path, help="file for results of the part delays, to resume from"
     )
     parser.add_argument(
@@ -345,7 +349,7 @@ def main() -> int:
         if "delays" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             jobs = [
-                (interval, size, each, given.blocked)
+                (interval, size, each, given.blocked, given.night)
                 for interval in given.interval or TURNS
                 for size in given.vantages or (3, 5, 10)
                 for each in tried_in

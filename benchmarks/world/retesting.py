@@ -25,6 +25,9 @@ from monitor.detection.events.fold import initial, step
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
 
+DAY_MS = 24 * HOUR_MS
+NIGHT_BEGINS, NIGHT_MS = 2, 3 * HOUR_MS
+"""Hour of the day at which the quietest hours begin, and how long they last."""
 TIERS = (LIKELY, CONFIRMED, PAGE)
 FAULT_MINUTES = (20, 90)
 """How long a peering fault lasts."""
@@ -94,13 +97,14 @@ def saved(
     interval: int = 300_000,
     rates: Rates = RATES,
     blocked: int | None = None,
+    night: bool = False,
 ) -> Found:
     """Try blocks, and faults where a scenario is one, at `tries` moments of one world, always in
-    its first network. `blocked`: as in `Live`."""
+    its first network. `blocked`: as in `Live`; `night`: once a day, in the hours at which most
+    vantages there are off."""
     horizon = max(scenario.horizon_hours for scenario in scenarios)
-    scene = SpreadScene(
-        networks, seed=seed, interval=interval, days=days(tries, horizon), rates=rates
-    )
+    length = days(tries, horizon, DAY_MS if night else BETWEEN_MS)
+    scene = SpreadScene(networks, seed=seed, interval=interval, days=length, rates=rates)
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     warm = START + WARM_DAYS * 86_400_000
     live, found = learnt(scene, warm - HOUR_MS, policy, rng, blocked), Found()
@@ -120,7 +124,10 @@ def saved(
     live.on_change = note
     at = float(warm)
     for _ in range(tries):
-        at += rng.uniform(0.5, 1.5) * BETWEEN_MS
+        if night:
+            at = next_night(at, scene.people[0].zone) + rng.uniform(0, NIGHT_MS)
+        else:
+            at += rng.uniform(0.5, 1.5) * BETWEEN_MS
         live.run(int(at))
         if any(one.event.tier is not Tier.UNCONFIRMED for one in live.state.open_events.values()):
             continue
@@ -137,6 +144,13 @@ def saved(
         alarms={tier: len(events) for tier, events in reached.items()},
     )
     return found
+
+
+def next_night(at: float, zone: int) -> float:
+    """When the next night begins after a moment (Unix ms) whose night is over, for people whose
+    clocks are so many hours ahead."""
+    begins = (NIGHT_BEGINS - zone) * HOUR_MS
+    return math.ceil((at - begins) / DAY_MS) * DAY_MS + begins
 
 
 def learnt(

@@ -413,6 +413,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Agreeing or silent vantages of enough owners have a signature."""
     dense_per_mille: int = 0
     """Share of the alarmed vantages' samples since their suspicion that failed."""
+    present_per_mille: int | None = None
+    """Share of the samples of those who saw the block that have failed since it began to let
+    connections pass; None while it lets nothing pass, or too little is known of that."""
     watch: tuple[tuple[str, int], ...] = ()
     """(probe, round since which it fails) of vantages on watch: they have failed for long while
     others of the network see the service."""

@@ -6,6 +6,7 @@ Pure. Every remark of the detector has its text here, which a test checks.
 
 from __future__ import annotations
 
+from monitor.detection.events.hypotheses import surest_networks
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.text.event_state import data_end, ended, gate, length, reopened, tier_word
@@ -95,6 +96,20 @@ def manner(event: Event) -> str:
             return _("Retracted because %(why)s. What had been seen: %(how)s.", why=why, how=how)
         return _("Retracted. What had been seen: %(how)s.", how=how)
     return f"{sentence(how)}."
+
+
+def weaker(event: Event) -> str:
+    """That a block lets more pass than at first, in a sentence; empty where it does not."""
+    shares = [
+        (network.present_per_mille, network.dense_per_mille) for network in surest_networks(event)
+    ]
+    told = [now for now, all_of_it in shares if now is not None and 3 * now < 2 * all_of_it]
+    if not event.ongoing or not told or len(told) < len(shares):
+        return ""
+    return _(
+        "Weaker than at first: %(share)s %% of the measurements of those who saw it fail now.",
+        share=round(max(told) / 10),
+    )
 
 
 def end_range(event: Event) -> str:

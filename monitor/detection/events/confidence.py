@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.events import hypotheses
+from monitor.detection.events import hypotheses, standing
 from monitor.detection.events.contrasts import OTHERS
-from monitor.detection.events.hypotheses import KNOWN_WEIGHT, NEW_WEIGHT
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
 
@@ -214,19 +213,19 @@ def _properties(event: Event) -> _Properties:
     # Who is new weighs half of one who is known for long, also where it says that all is well.
     votes = [
         (
-            KNOWN_WEIGHT * (evidence.agreeing + evidence.silent),
-            KNOWN_WEIGHT * (evidence.voting + evidence.silent)
-            - (KNOWN_WEIGHT - NEW_WEIGHT) * evidence.new_deniers,
+            standing.KNOWN * (evidence.agreeing + evidence.silent),
+            standing.KNOWN * (evidence.voting + evidence.silent)
+            - (standing.KNOWN - standing.NEW) * evidence.new_deniers,
         )
         for evidence in surest
     ]
-    votes = votes or [(KNOWN_WEIGHT * event.agreeing, KNOWN_WEIGHT * event.total)]
+    votes = votes or [(standing.KNOWN * event.agreeing, standing.KNOWN * event.total)]
     risen = {network.asn for network in event.networks if hypotheses.tells_of_networks(network)}
     return _Properties(
         signature="untyped" not in event.against and not seen.signature,
         signatures=seen.signature,
         held=_held(event, surest),
-        agree=max(agreeing for agreeing, _ in votes) // KNOWN_WEIGHT,
+        agree=max(agreeing for agreeing, _ in votes) // standing.KNOWN,
         share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
         networks=len(set(event.asns) if event.tier is Tier.UNCONFIRMED else risen),
         dense=max((evidence.dense_per_mille for evidence in surest), default=0) >= DENSE_PER_MILLE,

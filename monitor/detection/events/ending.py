@@ -45,6 +45,8 @@ THINNEST_PER_MILLE = 100
 SUPPOSED = 3
 """Failures and successes each that stand for what is not known of a share: a third of the flows is
 told from an end by some sixteen successes, a tenth is not in so short a time."""
+LEAST_FAILED, LEAST_SAMPLES = 3, 12
+"""Failures, and measurements, from which the present share of a block is told."""
 AS_BEFORE = 6
 """Failures in a row after which a block that let connections pass is as strong as before: one that
 lets half pass seldom fails so often in a row."""
@@ -127,6 +129,15 @@ def _present_share(now: PresentShare, above: int, below: int) -> int:
     as that of `_share`."""
     share = 1000 * (now.failed + SUPPOSED) // (now.failed + now.passed + 2 * SUPPOSED)
     return _bounded(share, above, below)
+
+
+def present_per_mille(series: Series) -> int | None:
+    """The share of failures since the block of a series began to let connections pass, where enough
+    of both is known to tell it from a block that lets none pass and from its end."""
+    now = series.present
+    if now is None or now.failed < LEAST_FAILED or now.failed + now.passed < LEAST_SAMPLES:
+        return None
+    return 1000 * now.failed // (now.failed + now.passed)
 
 
 def _bounded(share: int, above: int, below: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.detection.events import contrasts, cusum, outages, quorum, split, standing
+from monitor.detection.events import contrasts, cusum, ending, outages, quorum, split, standing
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
@@ -191,6 +191,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         seen=max(held[probe].last_bad for probe in alarmed(summary.series)),
         signature=quorum.signed(network, layer, saw, policy),
         dense_per_mille=_dense_per_mille(summary.held),
+        present_per_mille=ending.present_per_mille(summary.series),
         nats=tuple(
             (probe, nats)
             for probe, track in sorted(held.items())

@@ -151,3 +151,18 @@ def test_the_end_is_told_with_its_range_where_that_is_known() -> None:
     assert said == f"It ended between {when(first)} and {when(last)}."
     assert event_evidence.end_range(replace(ended, ended_earliest=None)) == ""
     assert event_evidence.end_range(CONFIRMED) == ""
+
+
+def test_a_block_that_lets_more_pass_than_at_first_says_so() -> None:
+    def with_shares(now: int | None, all_of_it: int) -> str:
+        networks = tuple(
+            replace(network, tier=CONFIRMED.tier, present_per_mille=now, dense_per_mille=all_of_it)
+            for network in CONFIRMED.networks
+        )
+        return event_evidence.weaker(replace(CONFIRMED, networks=networks))
+
+    assert with_shares(303, 800).startswith("Weaker than at first: 30 % of ")
+    assert with_shares(None, 980) == ""
+    assert with_shares(500, 520) == "", "it has let half pass all the time"
+    closed = replace(EVENTS[world.CLOSED], networks=())
+    assert event_evidence.weaker(closed) == ""

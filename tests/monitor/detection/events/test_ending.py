@@ -209,6 +209,17 @@ def test_what_a_block_is_now_is_forgotten_once_all_fail_again() -> None:
     assert block.successes() <= Block(2, "F" * 8).successes() + 1
 
 
+@pytest.mark.parametrize(
+    ("said", "share"),
+    [("", None), ("F.FF", None), ("F..F..F", 333), ("F..F..F....F", 272), (".........", None)],
+    ids=["full", "little is known", "a third", "a quarter", "it ends"],
+)
+def test_what_share_is_left_of_a_block(said: str, share: int | None) -> None:
+    block = Block(2, "F" * 8)
+    block.all_see(said)
+    assert ending.present_per_mille(block.series) == share
+
+
 def test_an_end_takes_more_where_the_block_has_let_connections_pass_of_late() -> None:
     """However long it failed throughout before."""
     block = Block(3, "F" * 60)

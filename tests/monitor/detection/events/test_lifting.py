@@ -180,5 +180,8 @@ def test_a_block_that_weakens_to_half_of_the_flows_goes_on(seed: int, liars: int
     people = [*vantages(size), *vantages(3, "DE", 64504)]
     world = World(people, interval=180_000).quiet(10).run(14, in_network(64501, blocked()))
     first = world.only
+    assert [each.present_per_mille for each in first.networks] == [None]
     world.run(120, weaker)
-    assert world.events[first.id].ongoing
+    now = world.events[first.id]
+    assert now.ongoing
+    assert all(250 <= (each.present_per_mille or 0) <= 600 for each in now.networks)
