@@ -68,6 +68,8 @@ def failing_since(member: Member | None, fact: Fact) -> tuple[int, PathSign]:
         return 0, PathSign.NONE
     if result not in FAILING:
         return since, cause
+    if result is not VantageOutcome.BAD:
+        return since or fact.round, cause  # without its control nothing tells where the cause is
     counts = contrasts.of_failure(fact)
     if any(contrasts.SIGNS[sign](counts) for sign in contrasts.ON_THE_WAY):
         cause = PathSign.ON_THE_WAY

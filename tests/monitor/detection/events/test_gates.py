@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from monitor.detection.events import gates
 from monitor.detection.events.fold import step
@@ -41,6 +42,7 @@ from tests.monitor.detection.worlds import (
 
 HOUR = 3_600_000
 UNKNOWN = says(State.INCONCLUSIVE, "no_control", "no_liveness")
+SIGNED = structs.replace(blocked(), evidence=("name_fails_anywhere",))
 
 
 @pytest.mark.parametrize(
@@ -372,3 +374,26 @@ def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
 )
 def test_why_a_measurement_is_no_evidence(verdict: Verdict, reason: str) -> None:
     assert gates.not_counted(verdict) == reason
+
+
+@pytest.mark.parametrize(
+    ("said", "since", "cause"),
+    [
+        ([ok()], 0, 0),
+        ([SIGNED], 1, 2),
+        ([SIGNED, BLACKHOLE], 1, 0),
+        ([SIGNED, UNCONTROLLED], 1, 2),
+        ([SIGNED, OFFLINE, BLACKHOLE], 1, 0),
+        ([SIGNED, ok()], 0, 0),
+        ([SIGNED, ok(), SIGNED], 3, 2),
+    ],
+    ids=["none", "one", "another", "uncontrolled", "offline between", "reached", "again"],
+)
+def test_since_when_a_vantage_fails_and_what_that_shows(
+    said: list[Verdict], since: int, cause: int
+) -> None:
+    world = World(vantages(1)).run(len(said), lambda n, who: said[n])
+    (network,) = world.state.networks.values()
+    (member,) = network.members.values()
+    assert member.failing == (since and START + (since - 1) * INTERVAL)
+    assert int(member.cause) == cause
