@@ -11,6 +11,10 @@ page asked again tells nothing about the others:
 - `median`, `p95`: bursts of twenty requests at once over these addresses. Before each burst the
   detector's conclusions of a service are saved anew, so that no answer is still valid.
 
+Last, `clients`: twenty clients at once, each of which asks for pages that nobody asked for before
+(services, countries, networks, vantages, events, lists, Explore, at ranges of all lengths), so that
+no answer is shared.
+
 Prints whether each kind reaches its goal (`first` and `p95` within the time, 60 kB compressed);
 exit 1 when one is missed and `--strict` is given.
 
@@ -24,6 +28,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -44,6 +49,7 @@ from benchmarks.size.fill import Fleet, Size, fill
 from benchmarks.world.figures import percentile
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
+from monitor.text import words
 from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 
@@ -52,6 +58,24 @@ ADDRESSES = 5
 """Addresses of one kind that are asked for: what is looked at now is looked at by many."""
 HOPELESS_MS = 10_000
 """A kind with an address this slow is not asked twenty times at once."""
+UNSEEN_MS = 100.0
+UNSEEN = (
+    "/s/{service}?range={range}",
+    "/c/{country}?range={range}",
+    "/as/{asn}",
+    "/as/{asn}?range={range}",
+    "/v/{vantage}",
+    "/m/{measurement}",
+    "/e/{event}?range={range}",
+    "/m?service={service}&country={country}&until={ago}",
+    "/m?asn={asn}&counted=no&until={ago}",
+    "/m?event={event}",
+    "/explore?service={service}&by={by}&per={per}&range={range}",
+    "/explore?country={country}&by={by}&per={per}&range={range}",
+    "/api/v1/events?service={service}&country={country}&since={ago}",
+    "/api/v1/measurements?service={service}&until={ago}",
+    "/api/v1/timeline?service={service}&country={country}&since={ago}",
+)
 Conclude = Callable[[], Awaitable[None]]
 LARGEST_BYTES = 60_000
 PATIENCE_SECONDS = 300.0
@@ -124,6 +148,29 @@ def kinds(fleet: Fleet) -> list[Kind]:
         all_of("/e/{}", events),
         all_of("/e/{}/rounds", events, goal_ms=1000),
     ]
+
+
+def unseen(fleet: Fleet, count: int, rng: random.Random) -> list[str]:
+    """Addresses of which none is like another, of every kind in turn."""
+    services = sorted({service_of(target) for target in fleet.targets[1:]})
+    countries = sorted({country for country, _ in fleet.asns} & set(words.COUNTRIES))
+    values: dict[str, Sequence[object]] = {
+        "service": services,
+        "country": countries,
+        "asn": [asn for _, asn in fleet.asns],
+        "vantage": [probe for probe, *_ in fleet.probes[2:]],
+        "event": [event.id for event in fleet.events()],
+        "measurement": fleet.witnesses(min(count, len(fleet.probes) - 2)),
+        "range": ["24h", "7d", "30d", "90d", "1y"],
+        "by": ["function", "technique", "rule"],
+        "per": ["country", "network", "time"],
+        "ago": [f"{hours}h" for hours in range(1, 24 * fleet.size.days)],
+    }
+    found: dict[str, None] = {}
+    while len(found) < count:
+        for form in UNSEEN:
+            found[form.format_map({name: rng.choice(some) for name, some in values.items()})] = None
+    return list(found)[:count]
 
 
 @contextmanager
@@ -207,6 +254,29 @@ async def measure(base: str, server: int, kind: Kind, bursts: int, conclude: Con
     return found
 
 
+async def clients(base: str, server: int, paths: Sequence[str]) -> tuple[list[float], float]:
+    """Ask for all of these, AT_ONCE at a time; how long each took, and the server's processor time
+    for all, in milliseconds."""
+    took: list[float] = []
+    left = iter(paths)
+    limit = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    async with aiohttp.ClientSession(timeout=limit) as session:
+
+        async def client() -> None:
+            for path in left:
+                began = time.perf_counter()
+                async with session.get(base + path) as answer:
+                    await answer.read()
+                    if answer.status != 200:
+                        raise RuntimeError(f"{path}: status {answer.status}")
+                took.append((time.perf_counter() - began) * 1000)
+
+        await quiet(server)
+        before = processor_ms(server)
+        await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+    return took, processor_ms(server) - before
+
+
 async def ready(base: str) -> float:
     """Seconds until `/readyz` says so."""
     began = time.perf_counter()
@@ -222,7 +292,7 @@ async def ready(base: str) -> float:
     raise RuntimeError("the server did not become ready")
 
 
-async def run(url: str, size: Size, bursts: int) -> bool:
+async def run(url: str, size: Size, bursts: int, pages: int) -> bool:
     """Fill (unless it is full), serve, ask; True when every goal was reached."""
     began = time.perf_counter()
     fleet = await fill(url, size, int(time.time() * 1000))
@@ -260,6 +330,14 @@ async def run(url: str, size: Size, bursts: int) -> bool:
                     f"{'reached' if good else 'MISSED'} {found.wrong}",
                     flush=True,
                 )
+            took, cpu = await clients(base, process, unseen(fleet, pages, random.Random(1)))
+            high = percentile(took, 0.95)
+            reached &= high <= UNSEEN_MS
+            print(
+                f"{f'{AT_ONCE} clients, {pages} pages that nobody asked for':<52} {'':>8} "
+                f"{cpu / pages:>7.1f} {statistics.median(took):>8.1f} {high:>8.1f} "
+                f"{UNSEEN_MS:>5.0f} {'':>8} {'reached' if high <= UNSEEN_MS else 'MISSED'}"
+            )
     finally:
         await database.close()
     return reached
@@ -273,6 +351,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=400)
     parser.add_argument("--countries", type=int, default=40)
     parser.add_argument("--bursts", type=int, default=10, help="of twenty requests, each page")
+    parser.add_argument("--pages", type=int, default=200, help="that nobody asked for")
     parser.add_argument("--data", metavar="DIR", type=Path, help="keep the store there")
     parser.add_argument("--postgres", action="store_true", help="a PostgreSQL server of its own")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a goal is missed")
@@ -287,12 +366,12 @@ def main() -> int:
             postgres.start()
             try:
                 url = postgres.url("reach1") if postgres.kept else postgres.fresh()
-                reached = asyncio.run(run(url, size, given.bursts))
+                reached = asyncio.run(run(url, size, given.bursts, given.pages))
             finally:
                 postgres.stop()
         else:
             url = f"sqlite+aiosqlite:///{directory / 'store.db'}"
-            reached = asyncio.run(run(url, size, given.bursts))
+            reached = asyncio.run(run(url, size, given.bursts, given.pages))
     return 1 if given.strict and not reached else 0
 
 
