@@ -20,7 +20,7 @@ from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, id_of
 from tests.monitor.store.test_facts import held
 
-SIGNED = BatchHeader(boot="b", sequence=3, key="k", signature="s")
+SIGNED = BatchHeader(boot="b", sequence=3, key="k", signature="5e" * 64)
 
 
 def arrived(
