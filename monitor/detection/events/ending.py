@@ -174,12 +174,18 @@ def _needed(failed: int, policy: EndingPolicy) -> int:
     return policy.end_micronats + log(max(1, failed), 1)
 
 
+def may_be_weaker(series: Series, policy: Policy) -> bool:
+    """Whether too little says that the block of a series is over and not only weaker."""
+    now = series.present
+    return now is None or now.nats < _needed(now.failed, policy.ending)
+
+
 def is_enough(series: Series, members: Mapping[str, Member], policy: Policy) -> bool:
     """Whether all together say that the block has ended: for long enough, that a pause of a block
     is none, and half of what it takes without the owner who says most of it; and that it is not
     only weaker."""
-    ending, now = series.ending, series.present
-    if ending is None or now is None or now.nats < _needed(now.failed, policy.ending):
+    ending = series.ending
+    if ending is None or may_be_weaker(series, policy):
         return False
     owned: dict[str, int] = {}
     for probe, nats in ending.nats.items():

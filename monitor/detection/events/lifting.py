@@ -97,8 +97,10 @@ def _reached_since(series: Series, probe: str) -> bool:
 def _sure_alone(series: Series, well: set[str], saw: Sequence[str], policy: Policy) -> set[str]:
     """Those who are each sure that the block has ended, while all others who saw it have failed
     throughout: for faults of their own. Where these reach the service at times, all together
-    decide."""
+    decide; and where all do, whether the block may only be weaker."""
     sure = {probe for probe in well if ending.is_enough_alone(series.tracks[probe], policy)}
+    if len(sure) == len(saw) > 1 and ending.may_be_weaker(series, policy):
+        return set()
     since = min(
         (held.good_since for probe in sure if (held := series.tracks[probe].suspicion) is not None),
         default=0,

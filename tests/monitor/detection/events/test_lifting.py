@@ -67,6 +67,20 @@ def test_of_two_vantages_one_alone_ends_no_block() -> None:
         assert lifted(place, "tls", START + n * INTERVAL, POLICY) is (n >= 4 + day)
 
 
+def test_of_two_vantages_that_both_reach_it_each_is_not_sure_alone() -> None:
+    """Six successes each are as many as chance gives where the block lets most connections pass."""
+    place = network()
+    for n in range(6):
+        say(place, n, blocked(), blocked())
+        rise(place, n)
+    for n in range(6, 12):
+        say(place, n, ok(), ok())
+        assert not lifted(place, "tls", START + n * INTERVAL, POLICY)
+    for n in range(12, 16):
+        say(place, n, ok(), ok())
+    assert lifted(place, "tls", START + 15 * INTERVAL, POLICY)
+
+
 @pytest.mark.parametrize(
     ("after", "range_of_end"),
     [
