@@ -75,7 +75,7 @@ class Day:
             missed.append("own figure")
         if scenario.services and self.rounds_kept < GOAL_ROUNDS:
             missed.append("interval")
-        if self.asked and self.answered < GOAL_RETESTS * self.asked:
+        if scenario.services and self.answered < GOAL_RETESTS * self.asked:
             missed.append("retests")
         return missed
 

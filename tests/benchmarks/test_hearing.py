@@ -39,6 +39,12 @@ def test_a_day_is_held_against_the_goals(changes: dict[str, Any], missed: list[s
     assert ("MISSED" in day.line(scenario)) == bool(missed)
 
 
+def test_retests_are_a_goal_where_services_are_blocked() -> None:
+    few = replace(QUIET, asked=10, answered=7)
+    assert few.misses(Scenario("line", flapping=True)) == []
+    assert few.misses(Scenario("block", SIX)) == ["retests"]
+
+
 def test_a_month_goes_on_as_the_second_half_of_what_was_played() -> None:
     assert QUIET.month_mb == pytest.approx(32 + 1.25 * (720 - 24))
     assert replace(QUIET, rounds=20).misses(Scenario("x")) == [], "the budget may lengthen them"
