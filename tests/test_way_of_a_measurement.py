@@ -27,7 +27,7 @@ HOLDERS = (
     "detection.observed.view.AddressView",
     "detection.model.Fact",
 )
-SUMMARIES = {"monitor/detection/events/life.py", "monitor/web/pages/event.py"}
+SUMMARIES = {"monitor/detection/events/life.py", "monitor/text/event_headlines.py"}
 SUMMARY_TYPES = {"monitor.detection.events.state.ServiceState", "monitor.detection.model.Event"}
 
 

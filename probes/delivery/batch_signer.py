@@ -12,6 +12,7 @@ from probes.delivery.signing_key import SigningKey, SigningKeyError
 from probes.log import Log
 from probes.wire.codec import BatchHeader
 
+NOT_ENROLLED = "this probe is not enrolled"
 NO_KEY = "the monitor has no key of this probe: `reachprobe key --renew` gives it one"
 
 
@@ -34,7 +35,7 @@ class BatchSigner:
         """Read the key, which may have been renewed. Return whether it is another one."""
         before, reason = self.key, self.unsigned
         self._key, self.unsigned = self._read()
-        if self.unsigned not in ("", reason):
+        if self.unsigned not in ("", reason, NOT_ENROLLED):
             self._log("measurements are sent unsigned", reason=self.unsigned)
         return self.key != before
 
@@ -46,7 +47,7 @@ class BatchSigner:
         try:
             enrolled = enrolment.load(self._directory)
             if enrolled is None:
-                return None, "this probe is not enrolled"
+                return None, NOT_ENROLLED
             if not enrolled.key:
                 return None, NO_KEY
             key = signing_key.load(self._directory)

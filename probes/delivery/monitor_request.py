@@ -78,6 +78,8 @@ def exchange(
     followed, because the body contains a secret. `family` restricts the connection to that of the
     addresses, if it is not 0. Raises EnrolmentError."""
     scheme, host, port, base = _parts(url)
+    if " " in host:
+        raise EnrolmentError(f"collector {host!r}: not a host name")
     way = Broker(scheme=scheme, host=host, port=port or WEB_PORTS[scheme], proxy=proxy)
     content = b"" if body is None else msgspec.json.encode(body)
     try:

@@ -82,6 +82,7 @@ async def test_a_condition_is_retained_changed_and_cleared(tmp_path: Path) -> No
             "country": "RU",
             "asn": 64501,
             "condition": "unheard",
+            "delivered_afterwards": 0,
             "onset": "2027-01-15T08:00:00Z",
             "tier": "unconfirmed",
             "witnesses": {"no_word": 2},

@@ -9,7 +9,7 @@ from monitor.store.database import Database, open_database
 from monitor.store.days import DAY_MS
 from monitor.store.engines import StoreRefusedError, writing
 from monitor.store.followed import FollowedNews
-from monitor.store.records import Quarantined, StoreUnavailableError
+from monitor.store.records import ProbeKey, Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
 from monitor.store.retests import OpenRetest
 from monitor.store.tables import metadata, service_day
@@ -46,6 +46,7 @@ async def filled(url: str) -> Database:
     await store.facts.add(rows, [bad])
     await store.registry.add_token(token())
     await enrol(store)
+    await store.registry.replace_key(ProbeKey(probe="p-1", id="k", public_key="k", since=1), [])
     await store.lease.lead("me", 10, NOON)
     await store.conclusions.save(
         [

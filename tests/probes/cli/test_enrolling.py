@@ -14,7 +14,8 @@ import pytest
 
 from probes.cli import consent
 from probes.cli.main import main
-from probes.delivery import enrolment
+from probes.delivery import enrolment, monitor_request
+from probes.runtime.broker_url import Broker
 from probes.wire import codec
 from probes.wire.enrolment_token import EnrolmentToken, encode_token
 from tests.probes.delivery.test_spool import PROBE
@@ -143,11 +144,11 @@ def test_no_token_leaves_the_machine_in_the_clear(
     """Whoever is on the path could enrol in the volunteer's place, and read the credentials."""
     connected: list[tuple[str, int]] = []
 
-    def refuse(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
-        connected.append(address)
+    def refuse(way: Broker, *_: object) -> socket.socket:
+        connected.append((way.host, way.port))
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
-    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(monitor_request, "dial", refuse)
     token = encode_token(EnrolmentToken(url=f"http://{host}:1", id="a", secret="hush"))
     words = ["join", token, "--state", str(tmp_path / "state"), "--accept-risks", consent.digest()]
     assert main(words) == 2

@@ -22,6 +22,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "catalogue_key": ("a" * 64, "a" * 64),
     "certificate": ("c.pem", Path("c.pem")),
     "check": ("true", True),
+    "renew": ("true", True),
     "country": ("ru", "RU"),
     "except": ("line,zalo", ("line", "zalo")),
     "force": ("true", True),
