@@ -30,14 +30,16 @@ def pyarrow(purpose: str) -> tuple[Any, Any]:
 class ParquetWriter:
     """Writes rows to a stream; without `close` the file is incomplete."""
 
-    def __init__(self, out: BinaryIO, row_group: int = ROW_GROUP) -> None:
+    def __init__(
+        self, out: BinaryIO, row_group: int = ROW_GROUP, licence_url: str = LICENCE_URL
+    ) -> None:
         """At most `row_group` rows are in memory. Raises ParquetMissingError."""
         self._arrow, parquet = pyarrow("export parquet")
         arrow = self._arrow
         # Dictionaries: most columns have few words, repeated a million times.
         kind = arrow.dictionary(arrow.int32(), arrow.string())
         self._schema = arrow.schema(
-            [(name, kind) for name in COLUMNS], metadata={"licence": LICENCE_URL}
+            [(name, kind) for name in COLUMNS], metadata={"licence": licence_url}
         )
         self._row_group = row_group
         self._writer: Any = parquet.ParquetWriter(out, self._schema, compression="zstd")

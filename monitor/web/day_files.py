@@ -4,7 +4,9 @@ manifest of their SHA-256.
 
     DIR/2026-11-27/measurements.jsonl.gz     one measurement a line, as OONI's JSON
     DIR/2026-11-27/measurements.parquet      one observation a row, OONI's columns (extra `parquet`)
-    DIR/2026-11-27/manifest.json             counts; bytes and SHA-256 of the two
+    DIR/2026-11-27/ooni.jsonl.gz             the same of what was imported from OONI, and
+    DIR/2026-11-27/ooni.parquet              under its licence
+    DIR/2026-11-27/manifest.json             counts; licence, bytes and SHA-256 of each
 
 Files are made when they are first asked for, one day at a time, a batch of measurements at a time,
 and are kept until measurements of their day arrive or room is needed. Days that were archived and
@@ -31,10 +33,12 @@ import msgspec
 
 import monitor
 from monitor.detection.judge.known_verdicts import read_line
+from monitor.detection.model import Stored
 from monitor.interop.archive import Archive, ArchiveError, stored_line
 from monitor.interop.files import sha256_of
 from monitor.interop.flat import rows
 from monitor.interop.forms import LICENCE
+from monitor.interop.licences import OTHERS, Licence, licence_of
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
 from monitor.store.database import Database
@@ -52,8 +56,10 @@ from monitor.web.background import Background
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-LINES, TABLE, MANIFEST = "measurements.jsonl.gz", "measurements.parquet", "manifest.json"
-VERSION = 1
+OWN = "measurements"
+"""What names of files of our own measurements begin with; those of others, with their source."""
+LINES, TABLE, MANIFEST = f"{OWN}.jsonl.gz", f"{OWN}.parquet", "manifest.json"
+VERSION = 2
 REMAKE_MS = 600_000
 """Files of a day that still receives measurements are made again after this time at the earliest,
 Unix ms."""
@@ -226,7 +232,12 @@ class DayFiles:
             "reachwatch": monitor.__version__,
             "made_ms": self._clock(),
             "files": [
-                {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+                {
+                    "name": path.name,
+                    "licence": licence_of(path.name.partition(".")[0]).id,
+                    "bytes": path.stat().st_size,
+                    "sha256": sha256_of(path),
+                }
                 for path in sorted(folder.iterdir())
             ],
         }
@@ -266,20 +277,31 @@ async def _to_its_end(function: Callable[[_T], _R], argument: _T) -> _R:
         await asyncio.wait((running,))
 
 
+class _Files:
+    """The two files of what comes under one licence."""
+
+    def __init__(self, folder: Path, name: str, stack: contextlib.ExitStack) -> None:
+        packed: IO[bytes] = stack.enter_context((folder / f"{name}.jsonl.gz").open("wb"))
+        self._lines = stack.enter_context(
+            gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0, compresslevel=LEVEL)
+        )
+        self._table = stack.enter_context(_table(folder / f"{name}.parquet", licence_of(name)))
+
+    def write(self, read: Sequence[Stored]) -> None:
+        self._lines.writelines(line(one) + b"\n" for one in read)
+        if self._table is not None:
+            self._table.write([row for one in read for row in rows(one)])
+
+
 class _Writers:
-    """Writes measurements to the files of a day."""
+    """Writes measurements to the files of a day, those of each licence apart."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._stack = folder, contextlib.ExitStack()
+        self._files: dict[str, _Files] = {}
 
     def __enter__(self) -> _Writers:
-        with contextlib.ExitStack() as stack:
-            packed: IO[bytes] = stack.enter_context((self._folder / LINES).open("wb"))
-            self._lines = stack.enter_context(
-                gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0, compresslevel=LEVEL)
-            )
-            self._table = stack.enter_context(_table(self._folder / TABLE))
-            self._stack = stack.pop_all()
+        self._of(OWN)  # a day without a measurement of ours has files without a line
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -288,19 +310,26 @@ class _Writers:
     def write(self, some: Sequence[DayMeasurement]) -> int:
         """Write what can be read; return how many that is."""
         read = [one for row in some if (one := read_line(stored_line(row))) is not None]
-        self._lines.writelines(line(one) + b"\n" for one in read)
-        if self._table is not None:
-            self._table.write([row for one in read for row in rows(one)])
+        apart: dict[str, list[Stored]] = {}
+        for one in read:
+            apart.setdefault(one.source if one.source in OTHERS else OWN, []).append(one)
+        for name, mine in apart.items():
+            self._of(name).write(mine)
         return len(read)
+
+    def _of(self, name: str) -> _Files:
+        if name not in self._files:
+            self._files[name] = _Files(self._folder, name, self._stack)
+        return self._files[name]
 
 
 @contextlib.contextmanager
-def _table(path: Path) -> Iterator[ParquetWriter | None]:
+def _table(path: Path, licence: Licence) -> Iterator[ParquetWriter | None]:
     """A Parquet file; None where pyarrow is not installed."""
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(path.open("wb"))
         try:
-            writer = ParquetWriter(out, ROW_GROUP)
+            writer = ParquetWriter(out, ROW_GROUP, licence.url)
         except ParquetMissingError:
             path.unlink()
             yield None

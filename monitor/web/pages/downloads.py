@@ -6,17 +6,19 @@ means. Addresses are stable: `/data/2026-11-27/measurements.jsonl.gz`.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 from aiohttp import web
 
 from monitor.interop import dictionary
 from monitor.interop.forms import LICENCE, LICENCE_URL
+from monitor.interop.licences import OTHERS, licence_of
 from monitor.store.days import date_of, day_from
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.api import endpoints as api
-from monitor.web.day_files import LINES, MANIFEST, TABLE, Day, DayFiles, NotNowError
+from monitor.web.day_files import MANIFEST, OWN, Day, DayFiles, NotNowError
 from monitor.web.moment import site_of
 from monitor.web.render import render
 from monitor.web.site import Site
@@ -24,7 +26,7 @@ from monitor.web.site import Site
 SHOWN_DAYS = 60
 """Days on the page; the manifest has all."""
 RETRY_SECONDS = "60"
-KINDS = {LINES: "application/gzip", TABLE: "application/vnd.apache.parquet"}
+KINDS = {".jsonl.gz": "application/gzip", ".parquet": "application/vnd.apache.parquet"}
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
@@ -34,8 +36,9 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/data/dictionary", columns)
     router.add_get(f"/data/{MANIFEST}", all_days)
     router.add_get(f"/data/{day}/{MANIFEST}", one_day)
-    for name in KINDS:
-        router.add_get(f"/data/{day}/{{name:{name}}}", file)
+    names = "|".join((OWN, *OTHERS))
+    for ending in KINDS:
+        router.add_get(f"/data/{day}/{{name:(?:{names}){re.escape(ending)}}}", file)
 
 
 async def page(request: web.Request) -> web.Response:
@@ -70,11 +73,11 @@ def _files(request: web.Request) -> DayFiles:
     return files
 
 
-def _headers(site: Site) -> dict[str, str]:
+def _headers(site: Site, licence: str = LICENCE_URL) -> dict[str, str]:
     return {
         **PUBLIC,
         "Cache-Control": "no-cache",
-        "Link": f'<{LICENCE_URL}>; rel="license", <{site.public_url}/data/dictionary>; '
+        "Link": f'<{licence}>; rel="license", <{site.public_url}/data/dictionary>; '
         'rel="describedby"',
     }
 
@@ -145,8 +148,9 @@ async def file(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound(reason="This server does not make this kind of file.")
     site = site_of(request)
     saved = f"reachwatch-{site.file_prefix}{manifest['day']}-{name}"
-    headers = _headers(site) | {
-        "Content-Type": KINDS[name],
+    source, dot, ending = name.partition(".")
+    headers = _headers(site, licence_of(source).url) | {
+        "Content-Type": KINDS[dot + ending],
         "Content-Disposition": f'attachment; filename="{saved}"',
     }
     return web.FileResponse(_files(request).path(day, name), headers=headers)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -206,3 +207,30 @@ async def test_a_full_disk_is_a_refusal(
         ]
     finally:
         await database.close()
+
+
+async def test_what_was_imported_is_in_files_of_its_own_under_its_licence(tmp_path: Path) -> None:
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
+    own = [admitted(n, at=NOON + n * 60_000) for n in range(3)]
+    theirs = [
+        msgspec.structs.replace(one, stored=msgspec.structs.replace(one.stored, source="ooni"))
+        for one in (admitted(n, probe=2, at=NOON + n * 60_000) for n in range(5))
+    ]
+    await database.facts.add([*own, *theirs], [])
+    try:
+        files = DayFiles(database, tmp_path / "files", tmp_path / "none", lambda: NOON + DAY_MS)
+        manifest = await files.manifest(DAY, Background())
+    finally:
+        await database.close()
+    assert manifest is not None
+    assert [(each["name"], each["licence"]) for each in manifest["files"]] == [
+        ("measurements.jsonl.gz", "CC-BY-4.0"),
+        ("measurements.parquet", "CC-BY-4.0"),
+        ("ooni.jsonl.gz", "CC-BY-NC-SA-4.0"),
+        ("ooni.parquet", "CC-BY-NC-SA-4.0"),
+    ]
+    for name, rows in (("measurements", 3), ("ooni", 5)):
+        lines = gzip.decompress(files.path(DAY, f"{name}.jsonl.gz").read_bytes()).splitlines()
+        assert len(lines) == rows
+    table = pq.read_table(files.path(DAY, "ooni.parquet"))
+    assert b"by-nc-sa/4.0" in table.schema.metadata[b"licence"]
