@@ -148,3 +148,51 @@ async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
         names = {(name, reason) for name, reason, _ in await ingest_counters(connection)}
     if kind == "strange names":
         assert ("quarantined", "unknown_country") in names
+
+
+FLOODERS = 6
+FULL = 512
+"""Measurements of a batch, as many as it may have."""
+
+
+async def flood(made: Monitor, who: Enrolled, stop: asyncio.Event, sent: list[int]) -> None:
+    """Send valid full batches, as fast as the broker takes them."""
+    number = 0
+    async with aiomqtt.Client(
+        "127.0.0.1", made.mqtt, username=who.user, password=who.secret, timeout=HANG_SECONDS
+    ) as client:
+        while not stop.is_set():
+            lines = range(number * FULL, (number + 1) * FULL)
+            payload = batch(who.probe, lines, number=number)
+            await client.publish(topics.measurements(who.probe), payload, qos=1)
+            sent.append(number)
+            number += 1
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+async def test_valid_batches_of_six_probes_delay_nobody_else(monitor: Monitor) -> None:
+    flooders = [await enrolled_probe(monitor.database) for _ in range(FLOODERS)]
+    others = [await enrolled_probe(monitor.database) for _ in range(OTHERS)]
+    stop = asyncio.Event()
+    took: list[float] = []
+    sent: list[int] = []
+    async with asyncio.TaskGroup() as group:
+        for who in others:
+            group.create_task(send(monitor, who, stop, took))
+        await asyncio.sleep(QUIET_SECONDS)
+        await eventually(lambda: len(took) >= OTHERS)
+        quiet = max(took)
+        took.clear()
+        for who in flooders:
+            group.create_task(flood(monitor, who, stop, sent))
+        await asyncio.sleep(2 * SECONDS)
+        stop.set()
+    assert len(sent) > 100, "it was a flood"
+    p99 = statistics.quantiles(took, n=100)[98]
+    print(
+        f"{FLOODERS} probes: {len(sent)} full batches; {len(took)} of others acknowledged, "
+        f"median {statistics.median(took):.2f} s, p99 {p99:.2f} s, most {max(took):.2f} s, "
+        f"{quiet:.2f} s without the flood"
+    )
+    assert p99 <= max(P99_SECONDS, MOST_RATIO * quiet)
