@@ -115,7 +115,11 @@ async def test_a_batch_that_waits_too_long_is_to_be_sent_again(
     writer.rate_limits = RateLimits(rate=0.5, burst=1)  # 3 measurements: acknowledged after 4 s
     answer = await desk.post(BATCHES, batch(desk.who.probe, (0, 1, 2)))
     assert (answer.status, answer.headers["Retry-After"]) == (503, delivery.RETRY_SECONDS)
-    assert len(await arrivals(desk.database)) == 3
+
+    async def is_stored() -> bool:
+        return len(await arrivals(desk.database)) == 3
+
+    await eventually(is_stored)
 
 
 async def test_a_poll_takes_the_status_and_tells_what_is_wanted(desk: Desk) -> None:
