@@ -29,8 +29,8 @@ def read_published(path: Path) -> PublishedChain:
 def faults(parts: Iterable[CheckedPart]) -> list[str]:
     """Return what is wrong in the store, a line for each part of a day."""
     return [
-        f"{date_of(each.part.day)}: {each.integrity}: {each.found} batches of rounds of "
-        f"{date_of(each.part.round_day)} are stored, and {each.part.batches} arrived"
+        f"{date_of(each.part.day)}: {each.integrity}: of the batches of rounds of "
+        f"{date_of(each.part.round_day)}, {each.part.batches} arrived and {each.found} are stored"
         for each in parts
         if each.integrity in BAD
     ]
@@ -41,9 +41,9 @@ def summary(parts: Sequence[CheckedPart]) -> str:
     counts = dict.fromkeys(Integrity, 0)
     for each in parts:
         counts[each.integrity] += each.part.batches
-    said = [f"{counts[Integrity.UNALTERED]:,} batches are stored as they arrived"]
+    said = [f"batches stored as they arrived: {counts[Integrity.UNALTERED]:,}"]
     if bad := sum(counts[each] for each in BAD):
-        said.append(f"{bad:,} are in days that were altered")
+        said.append(f"in days that were altered: {bad:,}")
     if counts[Integrity.PRUNED]:
-        said.append(f"{counts[Integrity.PRUNED]:,} were dropped with their day, and not checked")
+        said.append(f"dropped with their day, and not checked: {counts[Integrity.PRUNED]:,}")
     return "; ".join(said)

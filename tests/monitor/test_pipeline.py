@@ -168,6 +168,19 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     assert "Traceback" not in said + (tmp_path / "detect.log").read_text()
 
 
+def enrolled_at(url: str, *store: str) -> dict[str, Any]:
+    """The credentials of a probe that a running monitor enrolled; `store` names its store."""
+    made = subprocess.run(
+        [*(sys.executable, "-m", "monitor.commands.main"),
+         *("token", "new"), *store, *("--owner", "us", "--public-url", url)],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    token = parse_token(made.stdout.decode())
+    wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
+    credentials: dict[str, Any] = json.loads(fetch(f"{url}/api/v1/enrol", wanted)[1])
+    return credentials
+
+
 def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
     """No broker and no collector: the probe posts its batch, and the answer acknowledges it."""
     database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
@@ -176,14 +189,7 @@ def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
     words = ("serve", *database, "--http", url[7:], "--broker", "mqtts://127.0.0.1:1")
     with reachwatch(log, *words) as process:
         wait(f"{url}/readyz", process, log)
-        made = subprocess.run(
-            [*(sys.executable, "-m", "monitor.commands.main"),
-             *("token", "new"), *database, *("--owner", "us", "--public-url", url)],
-            capture_output=True, check=True,
-        )  # fmt: skip
-        token = parse_token(made.stdout.decode())
-        wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
-        credentials = json.loads(fetch(f"{url}/api/v1/enrol", wanted)[1])
+        credentials = enrolled_at(url, *database)
         assert credentials["ways"] == [f"ws{url[4:]}/mqtt"]
         probe = credentials["probe"]
         asked = urllib.request.Request(
@@ -255,14 +261,7 @@ def test_hundreds_of_clients_over_websocket_do_not_delay_the_end(tmp_path: Path)
         log, "up", "--no-local-probe", *data, "--http", url[7:], "--mqtt", "127.0.0.1:0"
     ) as process:
         wait(f"{url}/readyz", process, log)
-        made = subprocess.run(
-            [*(sys.executable, "-m", "monitor.commands.main"),
-             *("token", "new"), *data, *("--owner", "us", "--public-url", url)],
-            capture_output=True, check=True,
-        )  # fmt: skip
-        token = parse_token(made.stdout.decode())
-        wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
-        given = json.loads(fetch(f"{url}/api/v1/enrol", wanted)[1])
+        given = enrolled_at(url, *data)
         seconds = asyncio.run(_end_under_clients(int(url.rpartition(":")[2]), given, process))
         assert seconds < 5.0
     assert "Traceback" not in log.read_text()

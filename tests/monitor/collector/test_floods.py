@@ -103,6 +103,20 @@ async def send(made: Monitor, who: Enrolled, stop: asyncio.Event, took: list[flo
             await asyncio.sleep(0.05)
 
 
+async def begin(
+    group: asyncio.TaskGroup, made: Monitor, stop: asyncio.Event, took: list[float]
+) -> float:
+    """Let other probes send until `stop`, and return the longest that one waited without a flood.
+    `took` gets how long each waits from then on."""
+    for _ in range(OTHERS):
+        group.create_task(send(made, await enrolled_probe(made.database), stop, took))
+    await asyncio.sleep(QUIET_SECONDS)
+    await eventually(lambda: len(took) >= OTHERS)
+    quiet = max(took)
+    took.clear()
+    return quiet
+
+
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize(
@@ -115,16 +129,10 @@ async def send(made: Monitor, who: Enrolled, stop: asyncio.Event, took: list[flo
 )  # fmt: skip
 async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
     flooder = await enrolled_probe(monitor.database)
-    others = [await enrolled_probe(monitor.database) for _ in range(OTHERS)]
     stop = asyncio.Event()
     took: list[float] = []
     async with asyncio.TaskGroup() as group:
-        for who in others:
-            group.create_task(send(monitor, who, stop, took))
-        await asyncio.sleep(QUIET_SECONDS)
-        await eventually(lambda: len(took) >= OTHERS)
-        quiet = max(took)
-        took.clear()
+        quiet = await begin(group, monitor, stop, took)
         before = monitor.memory
         port = monitor.http if kind == "slow heads" else monitor.mqtt
         flood = await asyncio.create_subprocess_exec(
@@ -173,17 +181,11 @@ async def flood(made: Monitor, who: Enrolled, stop: asyncio.Event, sent: list[in
 @pytest.mark.alone
 async def test_valid_batches_of_six_probes_delay_nobody_else(monitor: Monitor) -> None:
     flooders = [await enrolled_probe(monitor.database) for _ in range(FLOODERS)]
-    others = [await enrolled_probe(monitor.database) for _ in range(OTHERS)]
     stop = asyncio.Event()
     took: list[float] = []
     sent: list[int] = []
     async with asyncio.TaskGroup() as group:
-        for who in others:
-            group.create_task(send(monitor, who, stop, took))
-        await asyncio.sleep(QUIET_SECONDS)
-        await eventually(lambda: len(took) >= OTHERS)
-        quiet = max(took)
-        took.clear()
+        quiet = await begin(group, monitor, stop, took)
         for who in flooders:
             group.create_task(flood(monitor, who, stop, sent))
         await asyncio.sleep(2 * SECONDS)

@@ -317,7 +317,7 @@ async def test_an_acknowledged_measurement_that_is_not_there_is_lost(
     out, said = capsys.readouterr()
     assert out.splitlines()[0].startswith("probe")
     assert "1-5" in out
-    assert said == "3 measurements arrived; 2 lost\n1 batches are stored as they arrived\n"
+    assert said == "3 measurements arrived; 2 lost\nbatches stored as they arrived: 1\n"
     with pytest.raises(OptionError, match="probe p-0: not found"):
         await run(build().read(["audit", "--database", url, "--probe", "p-0"]))
 

@@ -30,11 +30,11 @@ def test_a_day_is_named_with_what_is_wrong() -> None:
         CheckedPart(part(20_002, 19_000, 7), Integrity.PRUNED, 0),
     ]
     assert faults(parts) == [
-        "2024-10-05: missing: 1 batches of rounds of 2024-10-04 are stored, and 2 arrived"
+        "2024-10-05: missing: of the batches of rounds of 2024-10-04, 2 arrived and 1 are stored"
     ]
     assert summary(parts) == (
-        "3 batches are stored as they arrived; 2 are in days that were altered; "
-        "7 were dropped with their day, and not checked"
+        "batches stored as they arrived: 3; in days that were altered: 2; "
+        "dropped with their day, and not checked: 7"
     )
 
 
@@ -57,7 +57,7 @@ async def test_one_changed_byte_in_an_old_batch_is_found_by_day(
         await writer.execute(change, {"body": bytes(body)})
     capsys.readouterr()
     assert await run(build().read(words)) == 1
-    line = "2026-09-22: altered: 3 batches of rounds of 2026-09-22 are stored, and 3 arrived"
+    line = "2026-09-22: altered: of the batches of rounds of 2026-09-22, 3 arrived and 3 are stored"
     assert line in capsys.readouterr().out.splitlines()
     async with store.engines.write.begin() as writer:
         await writer.execute(sa.text("UPDATE arrival_chain SET hash = :h"), {"h": bytes(32)})
