@@ -322,3 +322,21 @@ def test_long_texts_are_not_remembered():
     assert own_patterns.all_clean((long, *long))
     assert not own_patterns._clean.intersection((long, *long))
     assert "n" in own_patterns._clean
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ", ".join(V4.split(".")),
+        "".join(f"&#{ord(each)};" for each in V4),
+        "2002:5102:458e::1",
+        "kall&#105;sto",
+    ],
+)
+def test_what_holds_an_own_word_in_another_form_goes_whole(form: str) -> None:
+    (seen,) = scrubbed(
+        page(f"for {form}", location=f"http://b.test/?u={form}", excerpt=form.encode())
+    ).observations
+    assert isinstance(seen, HTTPExchange)
+    assert (seen.title, seen.location) == ("[scrubbed]", "[scrubbed]")
+    assert seen.excerpt[:10] == b"[scrubbed]"
