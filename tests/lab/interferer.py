@@ -326,13 +326,18 @@ def _meant(client: socket.socket, order: dict[str, Any]) -> bool:
 
 
 _BEGAN = time.monotonic()
+_asked_for: set[str] = set()
+
+
+def _waits(names: set[str], order: dict[str, Any]) -> bool:
+    """An order that begins later, and by one of some names at the latest, has not begun."""
+    _asked_for.update(names.intersection(order.get("at_latest_with", ())))
+    return not _asked_for and time.monotonic() - _BEGAN < order.get("after_seconds", 0)
 
 
 def _spared(names: set[str], order: dict[str, Any]) -> bool:
     """A name that is let through, or any as long as the order has not begun."""
-    return not names.isdisjoint(order.get("spared", ())) or (
-        time.monotonic() - _BEGAN < order.get("after_seconds", 0)
-    )
+    return not names.isdisjoint(order.get("spared", ())) or _waits(names, order)
 
 
 _counted: Counter[str] = Counter()

@@ -111,7 +111,11 @@ CASES: tuple[Case, ...] = (
     Case(
         "everyday.logs_out",
         "vantage_offline",
-        ("vantage.captive_portal", "vantage.went_offline", *CHANCE),
+        (
+            *("vantage.captive_portal", "vantage.went_offline"),
+            *("tls.http_any_host", "http.any_host"),
+            *CHANCE,
+        ),
         None,
         ANY,
         or_state="inconclusive",

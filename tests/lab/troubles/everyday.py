@@ -29,7 +29,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             clear = {"act": ("away", act if act != "eof" else "reset")[plan.seed // 3 % 2]}
             world.interfere({"http": order | clear, "tls": order | {"act": act}})
         case "logs_out":
-            after = {"after_seconds": 2 + plan.seed % 4}
+            # By the victim at the latest: what was measured before it is reachable, rightly.
+            named = [host.name for host in victim.hosts]
+            after = {"after_seconds": 2 + plan.seed % 4, "at_latest_with": named}
             page = {"name": EVERY, "act": "page"} | after
             world.interfere({"http": page, "tls": page})
         case "flaps":
