@@ -7,7 +7,8 @@ all ways take turns in one run, because a machine is faster at one moment than a
 
     raw      a client that writes decoded rows of 15 columns with the JSON line, unique by id, 1,000
              in a transaction: `executemany` on SQLite, COPY and merge on PostgreSQL
-    store    batches from the collector's queue: unpacked, admitted, committed, to be acknowledged
+    store    signed batches from the collector's queue: unpacked, verified, admitted, committed, to
+             be acknowledged
     pipe     `mosquitto_sub | psql COPY` into one jsonb column: nothing is decoded, compared or
              acknowledged after storing
     broker   the same batches through mosquitto, the collector and its acknowledgements
@@ -48,7 +49,9 @@ from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.subscriber import run_collector
 from monitor.metrics.counters import Counters
 from monitor.store.database import Database, open_database
-from monitor.store.records import Admitted
+from monitor.store.records import Admitted, ProbeKey
+from probes.delivery import signing_key
+from probes.delivery.signing_key import SigningKey
 from probes.wire import topics
 from probes.wire.codec import BatchHeader, encode_batch
 from tests.world.mosquitto import Mosquitto, running_mosquitto
@@ -77,6 +80,8 @@ class Load:
     batches: list[Received]
     owners: dict[str, tuple[str, str, int]]
     """Probe -> (owner, role, enrolled)."""
+    keys: dict[str, SigningKey]
+    """Of each probe: what it signs its batches with."""
 
     @property
     def observations(self) -> int:
@@ -113,14 +118,17 @@ def make_load(count: int) -> Load:
     measurements: list[Admitted] = []
     batches: list[Received] = []
     owners = {}
+    keys: dict[str, SigningKey] = {}
     for number in range(20):
         for sent in fleet.made(number):
             if len(measurements) >= count:
-                return Load(measurements, batches, owners)
+                return Load(measurements, batches, owners, keys)
             stored = sent[0].stored
             probe = stored.measurement.probe
-            header = BatchHeader(boot="bench", sequence=number)
-            payload = encode_batch(header, [one.line for one in sent])
+            lines = [one.line for one in sent]
+            key = keys.setdefault(probe, signing_key.make())
+            header = key.signed(BatchHeader(boot="bench", sequence=number), lines)
+            payload = encode_batch(header, lines)
             measurements += sent
             batches.append(Received(probe=probe, payload=payload, received=now))
             owners[probe] = (stored.owner, stored.role.value, stored.enrolled)
@@ -184,6 +192,9 @@ async def prepared(url: str, load: Load) -> AsyncIterator[Database]:
         driver = await asyncpg.connect(url.replace("+asyncpg", ""))
         await driver.copy_records_to_table("probe", records=rows, columns=names)
         await driver.close()
+    for probe, key in load.keys.items():
+        kept = ProbeKey(probe=probe, id=key.id, public_key=key.public, since=0)
+        await store.registry.replace_key(kept, ())
     try:
         yield store
     finally:
