@@ -56,6 +56,7 @@ _MODULES = {
     "audit": "monitor.commands.audit",
     "broker": "monitor.commands.broker",
     "catalogue": "monitor.commands.catalogue",
+    "compare": "monitor.commands.compare",
     "judge": "monitor.commands.judge",
     "replay": "monitor.commands.replay",
     "explain": "monitor.commands.explain",

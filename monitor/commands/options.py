@@ -8,6 +8,7 @@ import re
 import monitor
 from monitor.commands.broker_options import add_broker
 from monitor.commands.catalogue_options import add_catalogue
+from monitor.commands.compare_options import add_compare
 from monitor.commands.follow_options import add_selection
 from monitor.store.shard import shard
 from probes.runtime.broker_url import broker_url, way_url
@@ -286,6 +287,7 @@ def _add_exchange(top: Parser) -> None:
             "hour as it is published; goes on where it was when it is started again",
         )
     )
+    add_compare(top, _judged_store)
     export = top.group("export", "export stored measurements; they contain no volunteer's address")
     for name, text in (
         ("ooni", "measurements as OONI JSON (data_format_version 0.2.0), one per line"),
@@ -461,6 +463,11 @@ def _store(parser: Parser) -> None:
         read=path,
     )
     parser.option("--database URL", "SQLAlchemy URL (default: SQLite in the data directory)")
+
+
+def _judged_store(parser: Parser) -> None:
+    _store(parser)
+    _fingerprints(parser)
 
 
 def _site(parser: Parser, demo: str = "") -> None:
