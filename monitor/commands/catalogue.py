@@ -20,6 +20,10 @@ async def run(given: argparse.Namespace) -> int:
             _sign(given)
         case "catalogue publish":
             await _publish(given)
+        case "catalogue drift":
+            from monitor.commands import drift
+
+            return await drift.run(given)
         case _:
             return lint(given.directory)
     return 0

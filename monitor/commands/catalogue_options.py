@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from monitor.commands.compare_options import add_format
 from probes.runtime.broker_url import way_url
-from probes.runtime.options import Parser, path
+from probes.runtime.options import Parser, moment, path
 
 
-def add_catalogue(top: Parser, connection: Callable[[Parser], None]) -> None:
-    """Add the commands; `connection` adds the options of a broker."""
+def add_catalogue(
+    top: Parser, connection: Callable[[Parser], None], store: Callable[[Parser], None]
+) -> None:
+    """Add the commands; `connection` adds the options of a broker, `store` those of a store and of
+    the catalogue."""
     catalogue = top.group("catalogue", "check, sign or publish a catalogue of services")
     lint = catalogue.command(
         "lint", "print the errors in a catalogue; exit with status 1 if there are any"
@@ -58,6 +62,22 @@ def add_catalogue(top: Parser, connection: Callable[[Parser], None]) -> None:
         "trust that key keep what they have",
     )
     connection(publish)
+    drift = catalogue.command(
+        "drift",
+        "show which endpoints OONI's tests contact that the catalogue lacks, which it has that "
+        "they do not contact, and in how many countries each works",
+    )
+    store(drift)
+    drift.option("--since T", "only rounds from then on, e.g. 2026-05-04", read=moment)
+    drift.option("--until T", "only rounds up to then", read=moment)
+    add_format(drift, "endpoints that need a look; csv and jsonl have all")
+    drift.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="OONI's measurements (as for `import ooni`) to use instead of the store, which keeps "
+        "only what belongs to the catalogue; - is standard input",
+    )
 
 
 def _serial(text: str) -> int:

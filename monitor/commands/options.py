@@ -243,7 +243,7 @@ def _add_printed_files(top: Parser) -> None:
     schema.option(
         "--markdown DIR", "write the pages of the data dictionary into DIR instead", read=path
     )
-    add_catalogue(top, _broker)
+    add_catalogue(top, _broker, _listed_store)
 
 
 def _seconds(text: str) -> int:
@@ -468,6 +468,11 @@ def _store(parser: Parser) -> None:
 def _judged_store(parser: Parser) -> None:
     _store(parser)
     _fingerprints(parser)
+
+
+def _listed_store(parser: Parser) -> None:
+    _store(parser)
+    _catalogue(parser)
 
 
 def _site(parser: Parser, demo: str = "") -> None:
