@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 30.0
 """How often conditions are looked at, before division by the pace: a vantage is silent after
 minutes."""
-STANDBY_SECONDS, RECONNECT_SECONDS, READ_SECONDS = 1.0, 5.0, 30.0
+STANDBY_SECONDS, RECONNECT_SECONDS, READ_SECONDS = 1.0, 15.0, 30.0
 Place = tuple[str, int]
 """Country and AS number."""
 Conditions = Callable[[], Awaitable[Mapping[Place, NetworkCondition]]]

@@ -44,8 +44,8 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     probe: ProbeId
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=_VISIBLE)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=_VISIBLE)]
-    broker: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=16)]
-    """Broker URLs, in the order to try them."""
+    broker: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)]
+    """Broker URLs, in the order to try them; none where the monitor has its web server alone."""
     ways: Annotated[tuple[str, ...], msgspec.Meta(max_length=32)] = ()
     """Further URLs at which the monitor is reached: brokers, its web server, or addresses of them.
     """
@@ -89,7 +89,8 @@ def enrol(
         fields["broker"] = fields["broker"].split(",")
     try:
         enrolled = msgspec.convert(fields, Enrolment)
-        in_order(urls_of(enrolled))
+        if not in_order(urls_of(enrolled)):
+            raise ValueError("it names no way to deliver measurements")
         return enrolled
     except ValueError as error:  # msgspec.ValidationError is one
         raise EnrolmentError(

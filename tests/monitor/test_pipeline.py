@@ -100,7 +100,7 @@ def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
         assert credentials["owner"] == "us"
         assert credentials["broker"][0].startswith("mqtt://127.0.0.1:")
         assert credentials["catalogue_key"] == public
-        assert credentials["ways"] == [f"ws{url[4:]}/mqtt"]
+        assert credentials["broker"] == credentials["ways"] == []
         assert asyncio.run(read_catalogue(credentials)) == catalogue.read_bytes()
         over_the_web = {**credentials, "broker": credentials["ways"]}
         assert asyncio.run(read_catalogue(over_the_web)) == catalogue.read_bytes()
@@ -186,11 +186,11 @@ def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
     database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
     url = f"http://127.0.0.1:{free_port()}"
     log = tmp_path / "serve.log"
-    words = ("serve", *database, "--http", url[7:], "--broker", "mqtts://127.0.0.1:1")
+    words = ("serve", *database, "--http", url[7:])
     with reachwatch(log, *words) as process:
         wait(f"{url}/readyz", process, log)
         credentials = enrolled_at(url, *database)
-        assert credentials["ways"] == [f"ws{url[4:]}/mqtt"]
+        assert credentials["broker"] == credentials["ways"] == []
         probe = credentials["probe"]
         asked = urllib.request.Request(
             f"{url}{BATCHES}",

@@ -12,7 +12,7 @@ import pytest
 from monitor.broker import certificates
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment
-from probes.delivery.monitor_request import EnrolmentError
+from probes.delivery.monitor_request import EnrolmentError, MonitorReply
 from probes.runtime.monitor_tls import monitor_tls
 from probes.wire.enrolment_token import EnrolmentToken
 from tests.monitor.broker.test_certificates import without_key_usage
@@ -73,7 +73,6 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
         (404, b"[" * 9999, "something else answers there"),
         (200, b"<html>Welcome to the hotel", "log in"),
         (200, {"probe": "p-1"}, "answer is invalid"),
-        (201, {**GIVEN, "broker": []}, "answer is invalid"),
         (201, {**GIVEN, "ways": ["mqtts://b?address=name"]}, "answer is invalid"),
         (201, {**GIVEN, "user": "\r\nFLUSHALL\r\n"}, "answer is invalid"),
         (201, {**GIVEN, "secret": "a b"}, "answer is invalid"),
@@ -92,6 +91,18 @@ def test_refusals_are_one_line(status: int, body: object, words: str) -> None:
     assert str(caught.value).isprintable()
     assert "once" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_the_web_server_alone_is_a_way_unless_others_could_read_the_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = MonitorReply(201, {**GIVEN, "broker": []})
+    monkeypatch.setattr(enrolment, "post", lambda *_: answer)
+    token = EnrolmentToken(url="https://reach.example", id="a", secret="once")
+    assert enrolment.urls_of(enrolment.enrol(token, "x")) == ("https://reach.example",)
+    token = EnrolmentToken(url="http://reach.example", id="a", secret="once")
+    with pytest.raises(EnrolmentError, match="it names no way to deliver measurements"):
+        enrolment.enrol(token, "x")
 
 
 def test_an_unreachable_collector_is_one_line() -> None:
