@@ -211,6 +211,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"series_summary", "watch_coverage", "retest_requests", "end_requests", "confidence"},
         {"description"},
         {"event_update", "explain", "present"},
+        {"shortfalls"},
         {"fold"},
         {"history"},
     ),

@@ -20,7 +20,7 @@ from msgspec.structs import asdict
 
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
-from monitor.commands.terminal import table, time_text
+from monitor.commands.terminal import nats, table, time_text
 from monitor.detection.events.description import event_id
 from monitor.detection.events.explain import (
     SeriesRound,
@@ -201,11 +201,6 @@ def _vantage(vantage: VantageEvidence | None) -> str:
     outcome = vantage.technique or vantage.rule if vantage.outcome == "failed" else vantage.outcome
     no_vote = f" [no vote: {vantage.no_vote}]" if vantage.no_vote else ""
     return f"{nats(vantage.holds)}{added} {outcome or 'no measurement'}{no_vote}"
-
-
-def nats(micro: int) -> str:
-    """Micro-nats as nats with one digit."""
-    return f"{micro / 1e6:.1f}"
 
 
 async def _explain_stored(

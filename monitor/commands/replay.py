@@ -22,9 +22,11 @@ import msgspec
 
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay_processes import ProgressBar, in_processes, shares
+from monitor.commands.shortfall_text import shortfall_lines
 from monitor.commands.terminal import table, time_text
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding, sort_events
+from monitor.detection.events.shortfalls import SeriesShortfall, Shortfalls
 from monitor.detection.events.watch_coverage import NetworkCoverage, network_coverage
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, NetworkEvidence, Stored
@@ -88,12 +90,15 @@ class Folded(NamedTuple):
     events: list[Event]
     coverage: list[NetworkCoverage]
     """The networks that were measured, and what is missing there."""
+    shortfalls: list[SeriesShortfall]
+    """What the series lacked that failed and opened nothing."""
 
 
-def _folded(foldings: Collection[Folding], policy: Policy) -> Folded:
+def _folded(foldings: Collection[Folding], shortfalls: Shortfalls, policy: Policy) -> Folded:
     return Folded(
         [event for folding in foldings for event in folding.events.values()],
         [each for folding in foldings for each in network_coverage(folding.state, policy)],
+        list(shortfalls.found()),
     )
 
 
@@ -109,12 +114,18 @@ def fold_files(
     for one in stored:
         if one.measurement.target not in LIVENESS_TARGETS and one.measurement.round <= until:
             services[one.measurement.service].append(one)
-    foldings = []
+    foldings, shortfalls = [], Shortfalls(policy)
     for service, mine in sorted(services.items()):
-        folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
+        folding = Folding(
+            initial(service),
+            policy,
+            keep=False,
+            fingerprints=fingerprints,
+            observe=shortfalls.observe,
+        )
         folding.fold(sorted({one.measurement.round for one in mine}), [*mine, *liveness])
         foldings.append(folding)
-    return _folded(foldings, policy)
+    return _folded(foldings, shortfalls, policy)
 
 
 async def fold_store(
@@ -141,12 +152,14 @@ async def fold_store(
     for service in services:
         there = await facts.rounds(-1, service)
         counts[service] = {one.round: one.measurements for one in there if one.round <= until}
+    shortfalls = Shortfalls(policy)
     foldings = {
         service: Folding(
             initial(service),
             policy,
             keep=False,
             fingerprints=fingerprints,
+            observe=shortfalls.observe,
             retractions=retractions,
         )
         for service in services
@@ -162,7 +175,7 @@ async def fold_store(
         await reader.fold(foldings, part, pause)
         done += sum(counts[service][round] for service, some in part.items() for round in some)
     await pause()
-    return _folded(foldings.values(), policy)
+    return _folded(foldings.values(), shortfalls, policy)
 
 
 FoldStore = Callable[[Database, int, Policy, Fingerprints], Awaitable[Folded]]
@@ -196,6 +209,7 @@ async def fold_in_processes(
         return Folded(
             [event for each in found for event in each.events],
             [network for each in found for network in each.coverage],
+            [series for each in found for series in each.shortfalls],
         )
     finally:
         bar.end()
@@ -243,11 +257,13 @@ async def replay(
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
     if isinstance(source, Database):
-        events, coverage = await fold(source, until, policy, fingerprints)
+        events, coverage, shortfalls = await fold(source, until, policy, fingerprints)
     else:
-        events, coverage = fold_files(source, until, policy, fingerprints)
+        events, coverage, shortfalls = fold_files(source, until, policy, fingerprints)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
-    reasons = coverage_text(coverage) if networks or not events else ""
+    reasons = ""
+    if networks or not events:
+        reasons = coverage_text(coverage, shortfalls if networks else ())
     if not shown and events:
         reasons = "the events are older than --from\n"
     text = _event_table(shown, networks) + ("" if as_json else reasons)
@@ -257,12 +273,17 @@ async def replay(
         err.write(f"no events: {reasons}")
 
 
-def coverage_text(coverage: Sequence[NetworkCoverage]) -> str:
+def coverage_text(
+    coverage: Sequence[NetworkCoverage], shortfalls: Sequence[SeriesShortfall] = ()
+) -> str:
     """Which networks could be judged and what was missing in the others, a line for each target in
-    a country."""
+    a country; below it what the series lacked that failed there and opened no event."""
     if not coverage:
         return "no measurement of a service was found\n"
     lines = []
+    lacking: dict[tuple[str, str], list[SeriesShortfall]] = defaultdict(list)
+    for one in shortfalls:
+        lacking[one.target, one.country].append(one)
     for (target, country), some in groupby(
         sorted(coverage), lambda each: (each.target, each.country)
     ):
@@ -274,6 +295,7 @@ def coverage_text(coverage: Sequence[NetworkCoverage]) -> str:
         more = len(uncovered) - len(names)
         names += [f"and {more} more"] if more else []
         lines.append(f"{line}; {', '.join(names)}\n" if names else f"{line}\n")
+        lines += [f"    {line}\n" for line in shortfall_lines(lacking[target, country], MAX_NAMED)]
     return "".join(lines)
 
 

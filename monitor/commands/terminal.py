@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several commands print: tables with aligned columns, and times."""
+"""What several commands print: tables with aligned columns, times and evidence."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def time_text(milliseconds: int) -> str:
     """Unix milliseconds as RFC 3339 in UTC, to the second."""
     return dt.datetime.fromtimestamp(milliseconds / 1000, tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def nats(micro: int) -> str:
+    """Micro-nats as nats with one digit."""
+    return f"{micro / 1e6:.1f}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -40,6 +41,16 @@ _HALVE_ABOVE = 8
 _NO_RUN = (0, 0, 0)
 EarlierFailures = Callable[[int], int]
 """Failures of the whole target at earlier steps since a time (Unix ms)."""
+
+
+class AlarmEvidence(NamedTuple):
+    """What one vantage's failures in a series have of what an alarm needs."""
+
+    holds: int
+    needs: int
+    """Micro-nats, both."""
+    lacks: str
+    """The first condition that is not met; empty when all are. `evidence` is that of the nats."""
 
 
 class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):

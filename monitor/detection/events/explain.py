@@ -228,7 +228,7 @@ def _series_round(
                 measurement="" if fact is None else fact.id,
                 added=added,
                 holds=holds,
-                no_vote=_no_vote(network, member, series, track, round, policy),
+                no_vote=no_vote(network, member, series, track, round, policy),
             )
         )
     vantages.sort(key=lambda vantage: (-vantage.holds, vantage.probe))
@@ -262,7 +262,7 @@ _OUTCOMES = {
 }
 
 
-def _no_vote(
+def no_vote(
     network: TargetNetwork,
     member: Member,
     series: Series,
@@ -270,6 +270,7 @@ def _no_vote(
     round: int,
     policy: Policy,
 ) -> str:
+    """Why a vantage's evidence does not count, one of NO_VOTE; empty when it does."""
     if not gates.reports(member, track, round, policy):
         return "silent"
     if not gates.eligible(network, member, round, policy):

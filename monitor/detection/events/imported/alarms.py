@@ -14,6 +14,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, quorum
+from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.imported import elsewhere, memory
 from monitor.detection.events.imported.suspicions import alarmed, densest
 from monitor.detection.events.life import SeriesEvidence
@@ -42,7 +43,7 @@ def weigh(
         # A success raises no alarm, whatever evidence is left.
         if held is None or inhibited or track.last_bad != round:
             continue
-        if not _is_enough(track, held, joins, policy):
+        if _lacking(track, held, joins, policy):
             continue
         onset = held.onsets[densest(held)]
         sure = elsewhere.reached_since(state, network, onset, policy)
@@ -59,16 +60,35 @@ def weigh(
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
 
 
-def _is_enough(track: Track, held: Suspicion, joins: bool, policy: Policy) -> bool:
-    """Whether a suspicion is enough for an alarm. `joins`: others of a known block fail with it."""
-    needs = policy.evidence.threshold_micronats if joins else policy.imported.imported_micronats
-    if max(held.sums) < needs or not (joins or _dense_enough(held, policy.imported)):
-        return False
+def alarm_evidence(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> AlarmEvidence:
+    """What the runs of a network have of what an alarm needs."""
+    track = network.layers[layer].tracks[probe]
+    joins = memory.fails_together(network.runs, policy.imported)
+    if (held := track.suspicion) is None:
+        return AlarmEvidence(0, _needed(joins, policy), "evidence")
+    lacks = _lacking(track, held, joins, policy)
+    if not lacks and cusum.technique_of(held).startswith(_CERTIFICATE):
+        lacks = "certificate"
+    return AlarmEvidence(max(held.sums), _needed(joins, policy), lacks)
+
+
+def _needed(joins: bool, policy: Policy) -> int:
+    """Micro-nats of an alarm. `joins`: others of a known block fail with it."""
+    return policy.evidence.threshold_micronats if joins else policy.imported.imported_micronats
+
+
+def _lacking(track: Track, held: Suspicion, joins: bool, policy: Policy) -> str:
+    """What a suspicion lacks for an alarm; empty when it is enough."""
+    if max(held.sums) < _needed(joins, policy):
+        return "evidence"
+    if not (joins or _dense_enough(held, policy.imported)):
+        return "density"
     member = densest(held)
     if not held.befores[member] or not _worked_before(track, policy):
-        return False
+        return "history"
     # In a shorter time it was perhaps one volunteer who tried several times.
-    return track.last_bad - held.onsets[member] >= policy.ms(policy.imported.imported_span_seconds)
+    span = policy.ms(policy.imported.imported_span_seconds)
+    return "" if track.last_bad - held.onsets[member] >= span else "span"
 
 
 def _outlasts_outages(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from msgspec.structs import replace
 
 from monitor.detection.events import outages
+from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.imported import WHOLE, alarms, elsewhere, evidence, incident
 from monitor.detection.events.imported.suspicions import dense, densest
 from monitor.detection.events.life import SeriesEvidence
@@ -79,6 +80,12 @@ class ImportedStrategy(SourceStrategy):
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""
         return alarms.tally(network, layer, round, policy)
+
+    def alarm_evidence(
+        self, network: TargetNetwork, layer: str, probe: str, policy: Policy
+    ) -> AlarmEvidence:
+        """Much evidence, where the target used to work."""
+        return alarms.alarm_evidence(network, layer, probe, policy)
 
     def weigh(
         self,

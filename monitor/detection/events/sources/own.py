@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from msgspec.structs import replace
 
 from monitor.detection.events import cusum, gates, lifting, outages, quorum, series
+from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.life import NOTHING, SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
@@ -80,6 +81,14 @@ class OwnStrategy(SourceStrategy):
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """Vantages of several owners vote."""
         return quorum.tally(network, layer, round, policy)
+
+    def alarm_evidence(
+        self, network: TargetNetwork, layer: str, probe: str, policy: Policy
+    ) -> AlarmEvidence:
+        """Evidence alone: who counts and when is common to all sources."""
+        nats = cusum.evidence(network.layers[layer].tracks[probe], policy.evidence)
+        needs = policy.evidence.threshold_micronats
+        return AlarmEvidence(nats, needs, "" if nats >= needs else "evidence")
 
     def weigh(
         self,

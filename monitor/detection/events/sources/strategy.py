@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
+from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
@@ -84,6 +85,12 @@ class SourceStrategy(ABC):
     @abstractmethod
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """Count the votes of a series."""
+
+    @abstractmethod
+    def alarm_evidence(
+        self, network: TargetNetwork, layer: str, probe: str, policy: Policy
+    ) -> AlarmEvidence:
+        """What the failures of a vantage have of what its alarm needs."""
 
     @abstractmethod
     def weigh(
