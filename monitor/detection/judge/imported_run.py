@@ -26,6 +26,7 @@ from monitor.detection.observed.imported_endings import (
     ending,
 )
 from monitor.detection.observed.imported_run import VPN, Helper, RunRecord, record_of
+from monitor.detection.observed.relay_networks import is_relay
 from monitor.detection.rule import first
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
@@ -59,7 +60,7 @@ CONTRADICTED = "answer_contradicted"
 def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict:
     """The verdict on one imported measurement. Never raises."""
     record = record_of(measurement.observations)
-    if record.network_type == VPN:
+    if record.network_type == VPN or is_relay(measurement.vantage.asn):
         # Its traffic leaves from another network than the one that the run names, or from a
         # tunnel inside it: whatever it saw is not what the network does.
         return Verdict(

@@ -192,3 +192,9 @@ def test_a_name_that_is_only_resolved() -> None:
     assert stun(lookup("198.41.0.4")) is State.OK
     assert stun(lookup(failure="dns_nxdomain_error")) is State.INCONCLUSIVE
     assert web(lookup(GOOD)).state is State.INSUFFICIENT
+
+
+def test_what_leaves_from_a_relay_says_nothing_of_that_network() -> None:
+    for failed in (0, 6):
+        verdict = judge(measurement(dc(failed), asn=13335))
+        assert (verdict.state, verdict.rule) == (State.INSUFFICIENT, "imported.vpn")
