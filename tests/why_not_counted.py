@@ -99,7 +99,7 @@ def lines() -> Iterator[str]:
         ),
     )
     yield "\nThe rules of imported measurements (`imported.…`) never accuse on their own: imports"
-    yield "have no control ([ooni.md](ooni.md))."
+    yield "have no control ([ooni-events.md](ooni-events.md))."
     yield "\n## Control and liveness"
     yield "\nWhat a verdict means for the gates and for the evidence"
     yield "(`monitor/detection/events/gates.py`). Only `bad` adds evidence.\n"

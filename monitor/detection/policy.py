@@ -288,6 +288,13 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_together: int = 3
     """Failing runs in the same hours as other networks of an open event from which a network needs
     less evidence."""
+    imported_changes_seconds: int = 18 * 3600
+    """Within how long of each other networks begin to fail when a service changes or goes down: it
+    does so by regions, in a working day."""
+    imported_spread_seconds: int = 7 * 86400
+    imported_spread_countries: int = 3
+    """Where so many countries have begun to fail in so long, and too large a share of what is
+    measured, a service leaves an endpoint behind: states do not follow each other so."""
     imported_history: int = 8
     """Runs of an imported network that must have worked before any failure there may alarm."""
 

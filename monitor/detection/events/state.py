@@ -235,6 +235,8 @@ class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
     """Successes since the last failure: (the first of them, how many)."""
     together: tuple[int, int] = (0, 0)
     """Runs in hours in which other networks of an open event failed: (failures, successes)."""
+    since: dict[str, int] = {}
+    """By test and version that fails: its first failure since its last success."""
 
 
 class TargetNetwork(msgspec.Struct, array_like=True):

@@ -94,11 +94,13 @@ def _lacking(track: Track, held: Suspicion, joins: bool, policy: Policy) -> str:
 def _outlasts_outages(
     state: ServiceState, network: TargetNetwork, onset: int, round: int, policy: Policy
 ) -> bool:
-    """Whether several functions of the service have failed for longer than outages last."""
+    """Whether several functions of the service have failed for longer than outages last, in a
+    country that nobody's runs can be compared with."""
     # After an outage some networks recover later than others.
     since = max(onset, elsewhere.recovery(state, network, onset))
     return (
         round - since >= policy.ms(policy.gates.outage_seconds)
+        and not elsewhere.compared(state, network, round, policy)
         and elsewhere.several_targets(state, network)
         and not elsewhere.moved(state, network, onset)
     )

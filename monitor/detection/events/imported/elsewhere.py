@@ -9,6 +9,7 @@ has reached the target since the onset shows that the service works.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from monitor.detection.events.imported import memory
 from monitor.detection.events.imported.suspicions import alarmed, densest
@@ -17,20 +18,54 @@ from monitor.detection.model import ClosedGate
 from monitor.detection.policy import EvidencePolicy, GatesPolicy, Policy
 
 
+class RunCourse(NamedTuple):
+    """How the runs of one test, or of all tests, have gone in one network. Times are rounds."""
+
+    worked: int
+    """The last success; 0 when there is none."""
+    failing: int
+    """The first failure since; 0 when the latest run worked."""
+
+    def began_with(self, other: RunCourse, slack: int) -> bool:
+        """Whether both may have begun to fail at the same time: each between two of its runs."""
+        return self.failing >= other.worked - slack and other.failing >= self.worked - slack
+
+
+def course(network: TargetNetwork, method: str | None) -> RunCourse | None:
+    """The course of one test, or of all together (`None`); None when it has not run. A failure
+    that a gate did not let count stays until that test works again."""
+    if network.runs is None:
+        return None
+    methods, since = network.runs.methods, network.runs.since
+    names = methods if method is None else {method} & set(methods)
+    if not names:
+        return None
+    worked = max(methods[name][0] for name in names)
+    failing = (
+        max(worked, since.get(name, methods[name][1]))
+        for name in names
+        if methods[name][1] > worked
+    )
+    return RunCourse(worked, min(failing, default=0))
+
+
 def inhibitions(
     state: ServiceState, touched: Collection[str], round: int, policy: Policy
 ) -> dict[str, ClosedGate]:
-    """`service_down` for the touched imported networks whose target fails in several networks of
-    other countries, and in too large a share of them: for all tests together, or for each test that
-    fails here. A moved service fails for old versions of a test alone, wherever they still run.
-    And for those where the tests that fail have not worked since that was so. A block that is older
-    than any outage is not unsaid by another one that begins in other countries."""
+    """`service_down` for the touched imported networks whose failures are no sign of a block there:
+    for all tests together, or for each test that fails here. A moved service fails for old versions
+    of a test alone, wherever they still run.
+
+    The target began to fail in several networks of other countries at about the same time, and in
+    too large a share of them; however long that lasts, it does not become several blocks. What
+    began at another time is another matter, and what works there speaks for a block; but if country
+    follows country within days, it is the service, for those that follow. Or no network reaches the
+    target at all, and several fail in other countries. Or the tests that fail have not worked here
+    since one of these was so."""
     closed: dict[str, ClosedGate] = {}
     for key in touched:
         network = state.networks[key]
         if network.runs is None:
-            continue
-        if _long_blocked(network, round, policy):
             continue
         failing = [name for name, (_, bad, _) in network.runs.methods.items() if bad == round]
         if not failing:
@@ -42,49 +77,78 @@ def inhibitions(
             other
             for other in state.networks.values()
             if (other.source, other.target) == (network.source, network.target)
-            and other.country != network.country
-            and not _long_blocked(other, round, policy)
+            and other is not network
         ]
-        if _fail_there([_latest(other, round, policy) for other in others], policy.gates) or all(
-            _fail_there([_latest(other, round, policy, name) for other in others], policy.gates)
-            for name in failing
+        if _fails_there(network, others, None, round, policy) or all(
+            _fails_there(network, others, name, round, policy) for name in failing
         ):
             closed[key] = ClosedGate.SERVICE_DOWN
     return closed
 
 
-def _fail_there(outcomes: Collection[bool | None], policy: GatesPolicy) -> bool:
-    failed = sum(works is False for works in outcomes)
-    known = sum(works is not None for works in outcomes)
-    return failed >= policy.elsewhere_min_networks and (
-        failed * 1000 > policy.elsewhere_per_mille * known
+def _fails_there(
+    network: TargetNetwork,
+    others: Collection[TargetNetwork],
+    method: str | None,
+    round: int,
+    policy: Policy,
+) -> bool:
+    """Whether a failing test, or all tests together, fail elsewhere as they do in a network."""
+    mine = course(network, method)
+    if mine is None or not mine.failing:
+        return False
+    gates, imported = policy.gates, policy.imported
+    recent = min(mine.failing, round - policy.ms(gates.outage_seconds))
+    before = mine.failing - policy.ms(imported.imported_spread_seconds)
+    together: list[str] = []  # the country of each network that began to fail with this one
+    earlier: list[str] = []  # … in the days before
+    works = older = 0
+    reached = False
+    for other in others:
+        theirs = course(other, method)
+        if theirs is None:
+            continue
+        reached |= not theirs.failing and theirs.worked >= recent
+        if other.country == network.country:
+            continue
+        if not theirs.failing:
+            works += theirs.worked >= recent
+        elif mine.began_with(theirs, policy.ms(imported.imported_changes_seconds)):
+            together.append(other.country)
+        elif before <= theirs.failing < mine.failing:
+            earlier.append(other.country)
+        else:
+            # What reached the target after this network failed has seen it work, whatever came.
+            works += theirs.worked >= mine.failing
+            older += 1
+    if len(together) >= gates.elsewhere_min_networks and _many(together, works, gates):
+        return True
+    if alarmed(network):
+        return False
+    spread = together + earlier
+    if len(set(spread)) >= imported.imported_spread_countries and _many(spread, works, gates):
+        return True
+    return not reached and len(spread) + older >= gates.elsewhere_min_networks
+
+
+def _many(failing: Collection[str], works: int, policy: GatesPolicy) -> bool:
+    return len(failing) * 1000 > policy.elsewhere_per_mille * (len(failing) + works)
+
+
+def compared(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
+    """Whether networks of other countries measure the target with a test that fails here, so that
+    they could show whether the service works."""
+    tests = network.runs.methods if network.runs is not None else {}
+    failing = {name for name, (good, bad, _) in tests.items() if bad > good}
+    oldest = round - policy.ms(policy.baseline.baseline_seconds)
+    return any(
+        max(other.runs.methods[name][:2]) >= oldest
+        for other in state.networks.values()
+        if (other.source, other.target) == (network.source, network.target)
+        and other.country != network.country
+        and other.runs is not None
+        for name in failing & set(other.runs.methods)
     )
-
-
-def _latest(
-    network: TargetNetwork, round: int, policy: Policy, method: str | None = None
-) -> bool | None:
-    """Whether the latest run worked, of one test or of all; None when it is too old. A failure that
-    a gate did not let count stays until that test works again."""
-    runs = network.runs
-    if runs is None:
-        return None
-    if method is None:
-        good = max((good for good, _, _ in runs.methods.values()), default=0)
-        bad = max((bad for _, bad, _ in runs.methods.values()), default=0)
-    else:
-        good, bad, vetoed = runs.methods.get(method, (0, 0, 0))
-        if vetoed > good and round - vetoed <= policy.ms(policy.baseline.baseline_seconds):
-            return False
-    if round - max(good, bad) > policy.ms(policy.gates.outage_seconds):
-        return None
-    return good >= bad
-
-
-def _long_blocked(network: TargetNetwork, round: int, policy: Policy) -> bool:
-    """Whether a block here is older than any outage: its failures say nothing of the service."""
-    outage = policy.ms(policy.gates.outage_seconds)
-    return any(round - held.alarmed > outage for _, held in alarmed(network))
 
 
 def reached_since(state: ServiceState, network: TargetNetwork, since: int, policy: Policy) -> bool:

@@ -35,10 +35,16 @@ def note_method(runs: ImportedRuns, fact: Fact, failed: bool) -> ImportedRuns:
     recently is forgotten."""
     good, bad, vetoed = runs.methods.get(fact.method, (0, 0, 0))
     now = (good, fact.round, vetoed) if failed else (fact.round, bad, vetoed)
-    methods = {**runs.methods, fact.method: now}
+    methods, since = {**runs.methods, fact.method: now}, dict(runs.since)
+    if failed:
+        since.setdefault(fact.method, fact.round)
+    else:
+        since.pop(fact.method, None)
     if len(methods) > MAX_METHODS:
-        del methods[min(methods, key=lambda name: (max(methods[name][:2]), name))]
-    return replace(runs, methods=methods)
+        oldest = min(methods, key=lambda name: (max(methods[name][:2]), name))
+        del methods[oldest]
+        since.pop(oldest, None)
+    return replace(runs, methods=methods, since=since)
 
 
 def veto(runs: ImportedRuns, method: str, round: int) -> ImportedRuns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -151,3 +151,92 @@ def test_who_recovers_last_from_an_outage_of_six_hours_is_not_likely_blocked() -
     world = World(targets=(TARGET, WEB)).run(QUIET)
     world.run(12, lambda hour, asn: 6 if hour - QUIET < ends[asn] else 0)
     assert {event.tier for event in world.events.values()} == {Tier.UNCONFIRMED}
+
+
+_CODES = ("KE", "TZ", "UG", "ET", "RW", "BI", "SD", "EG", "NG")
+NINE = tuple((country, 64500 + n) for n, country in enumerate(_CODES))
+
+
+def world_of_nine(
+    fails: Callable[[float, str, str], bool],
+    gaps: Sequence[int] = (3, 24, 12, 1, 8),
+    hours: int = 12 * 24,
+    targets: Sequence[str] = (TARGET, "telegram/links"),
+    networks: Sequence[tuple[str, int]] = NINE,
+) -> World:
+    """Networks with a run every so many hours; `fails` by hour, country and target."""
+    world = World(networks=networks, targets=tuple(targets))
+    for hour in range(hours):
+        found = [
+            stored(
+                measurement(
+                    [*dc(6 if fails(hour, country, target) else 0), record(9, **of_test())],
+                    START + hour * HOUR + n * 1000,
+                    asn,
+                    country,
+                    target,
+                )
+            )
+            for n, (country, asn) in enumerate(networks)
+            if (hour + 5 * n) % gaps[n % len(gaps)] == 0
+            for target in targets
+        ]
+        if found:
+            world.update(found)
+    return world
+
+
+DAYS = 8 * 24
+
+
+def accused(world: World) -> set[str]:
+    """The countries in which a block is likely."""
+    return {
+        event.country
+        for event in world.events.values()
+        if event.tier is Tier.LIKELY and event.state != "retracted"
+    }
+
+
+@pytest.mark.parametrize("gaps", [(3, 24, 12, 1, 8), (1, 24, 24), (24, 24, 8)])
+@pytest.mark.parametrize("targets", [(TARGET,), (TARGET, "telegram/links")])
+def test_a_retired_endpoint_accuses_nobody_however_seldom_others_measure(
+    gaps: tuple[int, ...], targets: tuple[str, ...]
+) -> None:
+    assert accused(world_of_nine(lambda hour, *_: hour >= DAYS, gaps, targets=targets)) == set()
+
+
+@pytest.mark.parametrize(("hours", "first"), [(7, 1), (24, 3)])
+def test_what_changes_country_by_country_accuses_no_more_than_the_first(
+    hours: int, first: int
+) -> None:
+    """Each country follows so many hours after the one before. The first may look blocked, while
+    nearly all others work."""
+    order = {country: n for n, (country, _) in enumerate(NINE)}
+    world = world_of_nine(
+        lambda hour, country, _: hour >= DAYS + hours * order[country], (2,), DAYS + 7 * 24
+    )
+    assert accused(world) <= set(_CODES[:first])
+
+
+def test_old_blocks_elsewhere_hide_no_new_one() -> None:
+    begins = {"SD": 48, "EG": 100, "KE": DAYS}
+    world = world_of_nine(lambda hour, country, _: hour >= begins.get(country, 9999), (1, 3))
+    assert accused(world) == set(begins)
+
+
+@pytest.mark.parametrize("second", [48, 100])
+def test_what_is_blocked_in_two_countries_and_then_retired_stays_their_event_alone(
+    second: int,
+) -> None:
+    old = {"SD": 48, "EG": second}
+    world = world_of_nine(lambda hour, country, _: hour >= old.get(country, DAYS), (1, 3))
+    assert accused(world) == set(old)
+
+
+def test_who_is_compared_with_nobody_may_be_accused_of_several_functions_alone() -> None:
+    """Unknown elsewhere is not failing elsewhere."""
+    alone = world_of_nine(lambda hour, *_: hour >= DAYS, (1,), networks=NINE[:1])
+    assert accused(alone) == {"KE"}
+    beside = world_of_nine(lambda hour, *_: hour >= DAYS, (1, 12), networks=NINE[:2])
+    assert accused(beside) == set()
