@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests for retests that can still be met: written by whoever detects, read by every web server
-(`monitor.store.reading.retests`)."""
+"""Requests for retests that can still be met, or ended lately: written by whoever detects, read by
+every web server (`monitor.store.reading.retests`)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from monitor.store.engines import Engines, reading, writing
 from monitor.store.statements import chunks
 from monitor.store.tables import open_retest, probe
 from probes.wire.retest import name
+
+LATELY_MS = 600_000
+"""So long after it ended, a request still says that more are likely."""
 
 
 class OpenRetest(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +46,10 @@ class RetestStore:
         return names
 
     async def add(self, requests: Sequence[OpenRetest], now: int) -> None:
-        """Store requests, and remove those that ended. Raises StoreUnavailableError."""
+        """Store requests, and remove those that ended long ago. Raises StoreUnavailableError."""
         async with writing(self._engines) as connection:
-            await connection.execute(sa.delete(open_retest).where(open_retest.c.ends <= now))
+            old = open_retest.c.ends <= now - LATELY_MS
+            await connection.execute(sa.delete(open_retest).where(old))
             rows = [msgspec.structs.asdict(request) for request in requests]
             if rows:
                 await connection.execute(sa.insert(open_retest), rows)

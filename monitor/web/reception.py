@@ -27,9 +27,9 @@ class OpenRetests:
         self._open: Sequence[OpenRetest] = ()
         self._turn = asyncio.Lock()
 
-    async def of(self, country: str, asn: int) -> Sequence[bytes]:
-        """The requests to a network that can still be met, the newest first; none while the store
-        is away: a status is taken all the same."""
+    async def of(self, country: str, asn: int) -> tuple[Sequence[bytes], bool]:
+        """The requests to a network that can still be met, the newest first, and whether there were
+        any lately; none while the store is away: a status is taken all the same."""
         async with self._turn:
             now = self._clock()
             if not 0 <= now - self._read_ms < READ_AGAIN_MS:
@@ -37,11 +37,8 @@ class OpenRetests:
                     async with self._database.reading() as connection:
                         self._open = await open_retests(connection, now)
                 self._read_ms = now
-        return [
-            request.body
-            for request in self._open
-            if (request.country, request.asn) == (country, asn) and request.ends > now
-        ]
+        here = [each for each in self._open if (each.country, each.asn) == (country, asn)]
+        return [request.body for request in here if request.ends > now], bool(here)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -93,10 +93,9 @@ class HTTPSSession:
 
     async def _send(self) -> None:
         outbox, finish, loop = self._outbox, self._finish, asyncio.get_running_loop()
-        next_poll = loop.time() + outbox.times.poll
         while (ending := finish.ending(is_empty=outbox.is_empty)) is SessionEnd.NOT_YET:
             outbox.changed.clear()
-            polls = loop.time() >= next_poll
+            polls = outbox.polls.seconds_left() <= 0
             try:
                 is_idle = await self._send_what_is_due(polls)
             except BrokerError as error:
@@ -106,9 +105,8 @@ class HTTPSSession:
                 outbox.bound(self._size.batch_bytes)
                 outbox.reconnected(spool_changed=False)
                 continue  # at once, in smaller parts
-            if polls:
-                next_poll = loop.time() + outbox.times.poll
             if is_idle and finish.ending(is_empty=outbox.is_empty) is SessionEnd.NOT_YET:
+                next_poll = loop.time() + outbox.polls.seconds_left()
                 until = () if finish.wanted() else (next_poll, outbox.next_end())
                 await outbox.wait(finish.next_end(), *until)
         if ending is SessionEnd.FINISH:
@@ -146,6 +144,7 @@ class HTTPSSession:
             target += f"&catalogue={self._told.catalogue}"
         status = codec.encode_message(daemon.status(state))
         body = await self._post(target, status, https_delivery.MOST_ANSWER_BYTES)
+        self._outbox.polls.polled()
         try:
             answer = https_delivery.decode_answer(body)
         except codec.WireError as error:
@@ -153,6 +152,8 @@ class HTTPSSession:
         if answer.catalogue and daemon.on_catalogue is not None:
             self._told.catalogue = hashlib.sha256(answer.catalogue).hexdigest()
             daemon.on_catalogue(answer.catalogue)
+        if answer.asked_lately:
+            self._outbox.polls.suspect()
         for raw in map(bytes, answer.retests):
             if not self._told.is_new(raw):
                 continue

@@ -20,6 +20,7 @@ from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.batcher import REPEAT_LOG_SECONDS, Batcher, OutgoingBatch
 from probes.delivery.clock_correction import ClockCorrection
 from probes.delivery.open_round import OpenRound
+from probes.delivery.poll_rhythm import PollRhythm
 from probes.delivery.spool import Spool
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
@@ -49,6 +50,8 @@ class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: float = 60.0
     poll: float = 120.0
     """The same without a broker, where each is a request."""
+    poll_early: float = 20.0
+    """The same while something is suspected."""
     backoff: float = 2.0
     """Longest first wait before connecting again."""
     backoff_early: float = 25.0
@@ -116,6 +119,7 @@ class Outbox:
         self.boot, self.times, self.stats = boot, times, DeliveryStats()
         self.changed = asyncio.Event()
         """Set when there may be something to send."""
+        self.polls = PollRhythm(times.poll, times.poll_early)
         self._spool, self._now_ms, self._rng, self._log = spool, now_ms, rng, log
         self._clock = ClockCorrection(now_ms)
         self._open_round = OpenRound(times.linger, times.hurry)
@@ -138,6 +142,7 @@ class Outbox:
         """Send soon what is stored of the round in progress: something that worked before fails,
         and other vantages may be asked to measure it as well."""
         self._open_round.hurry()
+        self.polls.suspect()
         self.changed.set()
 
     def round_closed(self) -> None:

@@ -30,6 +30,8 @@ class PollAnswer(msgspec.Struct, frozen=True, kw_only=True):
     retests: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MOST_RETESTS)] = ()
     """Requests for this network that can still be met, each as on MQTT; a probe is told one several
     times."""
+    asked_lately: bool = False
+    """Whether there were any in the last minutes: more are likely."""
     catalogue: bytes = b""
     """The signed catalogue, if the probe has asked for it and has another; else empty."""
 

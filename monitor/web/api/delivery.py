@@ -48,9 +48,10 @@ async def poll(request: web.Request) -> web.Response:
     reception.intake.put(probe, await _body(request, STATUS_BYTES), status=True)
     has = request.query.get("catalogue")
     document = reception.catalogue() if has is not None else b""
-    retests = await reception.retests.of(*place)
+    retests, asked_lately = await reception.retests.of(*place)
     answer = PollAnswer(
         retests=tuple(map(msgspec.Raw, retests[:MOST_RETESTS])),
+        asked_lately=asked_lately,
         catalogue=b"" if hashlib.sha256(document).hexdigest() == has else document,
     )
     return json_answer(encode_answer(answer))

@@ -22,6 +22,7 @@ from probes.delivery.broker_session import DaemonSide, Finish
 from probes.delivery.connection_size import ConnectionSize
 from probes.delivery.https_session import MOST_REMEMBERED, HTTPSSession, Told
 from probes.delivery.outbox import DeliveryTimes, Outbox
+from probes.delivery.poll_rhythm import PollRhythm
 from probes.delivery.spool import Spool
 from probes.delivery.way_failure import NotStoredError, NotTheMonitorError
 from probes.log import Log
@@ -37,7 +38,7 @@ from tests.world.narrow_path import narrow_path
 from tests.world.waiting import HANG_SECONDS, eventually
 from tests.world.web_monitor import WebMonitor, web_monitor
 
-TIMES = DeliveryTimes(ack=0.3, ack_most=0.6, linger=0.1, heartbeat=0.2, poll=0.2)
+TIMES = DeliveryTimes(ack=0.3, ack_most=0.6, linger=0.1, heartbeat=0.2, poll=0.2, poll_early=0.1)
 RETEST = Retest(targets=("wechat/web",), round=60_000, interval_ms=60_000)
 
 
@@ -165,6 +166,23 @@ async def test_what_the_monitor_wants_is_told_once(tmp_path: Path) -> None:
             assert probe.told.catalogue == hashlib.sha256(b"the first").hexdigest()
             monitor.catalogue = b"the second"
             await eventually(lambda: probe.catalogues == [b"the first", b"the second"])
+        await probe.spool.close()
+
+
+@pytest.mark.parametrize("by_monitor", [False, True])
+async def test_it_asks_early_while_something_is_suspected(tmp_path: Path, by_monitor: bool) -> None:
+    async with web_monitor(tmp_path / "monitor") as monitor:
+        probe = enrolled(tmp_path, monitor)
+        probe.outbox.polls = PollRhythm(3600.0, 0.05)
+        if by_monitor:
+            ended = OpenRetest(country="RU", asn=64501, ends=now_ms() - 1, body=b"{}")
+            await monitor.database.retests.add([ended], now_ms())
+        async with delivering(probe):
+            if not by_monitor:
+                await asyncio.sleep(0.2)
+                assert probe.states == ["hello"]
+                probe.outbox.hurry()
+            await eventually(lambda: probe.states.count("heartbeat") > 2)
         await probe.spool.close()
 
 

@@ -125,19 +125,21 @@ async def test_a_batch_that_waits_too_long_is_to_be_sent_again(
 async def test_a_poll_takes_the_status_and_tells_what_is_wanted(desk: Desk) -> None:
     status = encode_message(Status(state="heartbeat", version="9", clock_ms=1))
 
-    async def told(query: str) -> tuple[list[bytes], bytes]:
+    async def told(query: str) -> tuple[list[bytes], bool, bytes]:
         answer = await desk.post(POLL + query, status)
         assert answer.status == 200
         said = decode_answer(await answer.read())
-        return [bytes(raw) for raw in said.retests], said.catalogue
+        return [bytes(raw) for raw in said.retests], said.asked_lately, said.catalogue
 
     now = wall_clock()
-    request = OpenRetest(country="RU", asn=64501, ends=now + 60_000, body=RETEST)
-    await desk.database.retests.add([request], now)
-    assert await told("") == ([], b"")
-    assert await told("?country=RU&asn=64501&catalogue=") == ([RETEST], DOCUMENT)
+    opened = OpenRetest(country="RU", asn=64501, ends=now + 60_000, body=RETEST)
+    ended = OpenRetest(country="RU", asn=64502, ends=now - 60_000, body=RETEST)
+    await desk.database.retests.add([opened, ended], now)
+    assert await told("") == ([], False, b"")
+    assert await told("?country=RU&asn=64501&catalogue=") == ([RETEST], True, DOCUMENT)
+    assert await told("?country=RU&asn=64502") == ([], True, b"")
     digest = hashlib.sha256(DOCUMENT).hexdigest()
-    assert await told(f"?country=FR&asn=64501&catalogue={digest}") == ([], b"")
+    assert await told(f"?country=FR&asn=64501&catalogue={digest}") == ([], False, b"")
     answer = await desk.post(f"{POLL}?country=nowhere", status)
     assert answer.status == 400
 
