@@ -96,6 +96,8 @@ async def _reach_address(run: EndpointRun, address: str) -> Connection:
             await _examine_foreign_certificate(run, connection.tls)
             if innocuous_passes is None:
                 await _innocuous_once(run, address)
+            if not run.course.brief:
+                await _show_both_again(run, address)
             await _who_answers(run)
     else:
         return await _contrast(run, connection, innocuous_passes)
@@ -227,6 +229,14 @@ async def _trace(run: EndpointRun, connection: Connection) -> None:
         hop=run.timeouts.hop,
     )
     run.observations.append(seen)
+
+
+async def _show_both_again(run: EndpointRun, address: str) -> None:
+    """Show the service's name and an innocuous one once more: servers behind one address may have
+    different certificates, which follow no name."""
+    (await reconnect(run, address, Contrast.NO_VERIFY, verify=False)).close()
+    if _has_innocuous(run):
+        await _innocuous(run, address)
 
 
 async def _examine_foreign_certificate(run: EndpointRun, seen: TLSHandshake) -> None:

@@ -76,7 +76,7 @@ def _reduce_bytes(
                 for certificate in observation.chain:
                     size = len(certificate.der)
                     if certificate.sha256 in carried or size > certificate_bytes:
-                        chain.append(Certificate(sha256=certificate.sha256))
+                        chain.append(msgspec.structs.replace(certificate, der=b""))
                         continue
                     certificate_bytes -= size
                     carried.add(certificate.sha256)

@@ -31,6 +31,8 @@ PublicKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Signature = Annotated[str, Meta(pattern=r"^([0-9a-f]{128})?\Z")]
 """An Ed25519 signature, hex; empty for none."""
 Hash = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+ShortHash = Annotated[bytes, Meta(max_length=8)]
+"""The beginning of a hash, base64 in JSON: enough to tell a few things apart."""
 Millis = Annotated[int, Meta(ge=0, le=32_503_680_000_000)]
 """Unix time in milliseconds, up to the year 3000."""
 Micros = Annotated[int, Meta(ge=0, le=10**15)]

@@ -12,7 +12,17 @@ from typing import Annotated, get_args
 
 import msgspec
 
-from probes.wire.bounds import Address, Count, Hash, Micros, Port, Small, Text, Token
+from probes.wire.bounds import (
+    Address,
+    Count,
+    Hash,
+    Micros,
+    Port,
+    ShortHash,
+    Small,
+    Text,
+    Token,
+)
 
 
 class Purpose(StrEnum):
@@ -152,6 +162,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Hex digest of the DER form."""
     der: Annotated[bytes, msgspec.Meta(max_length=16384)] = b""
     """DER form (base64 in JSON); empty if the chain was valid."""
+    key: ShortHash = b""
+    """First 8 bytes of the SHA-256 of a leaf's public key (SubjectPublicKeyInfo)."""
+    authority: ShortHash = b""
+    """The same of the name of its issuer; empty if that is its own."""
 
 
 class TLSHandshake(AtAddress, frozen=True, kw_only=True, tag="tls"):

@@ -97,13 +97,15 @@ def _tls(context: EndpointContext, address: AddressView, forged: bool) -> Outcom
     if tls is None:
         return None
     certificate = tls.certificate
+    dies_anywhere = name_fails_anywhere(context, tls.contrasts)
     remarks = (
         *(("system_root",) if certificate.system_root else ()),
         *((f"blockpage:{certificate.page}",) if certificate.page else ()),
         *path_remarks(tls.kind, address.paths),
         *nearer_remarks(address, tls.kind, address.tls.ended(tls.kind)),
         *(("residual_possible",) if tls.contrasts.residual_possible else ()),
-        *((NAME_FAILS_ANYWHERE,) if name_fails_anywhere(context, tls.contrasts) else ()),
+        *((NAME_FAILS_ANYWHERE,) if certificate.our_name_alone or dies_anywhere else ()),
+        *((UNSEEN,) if certificate.unseen and certificate.is_untold else ()),
     )
     return outcome_of(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, remarks, tls.some_flows)
 

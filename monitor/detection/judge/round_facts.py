@@ -133,7 +133,7 @@ class RoundJudge:
         for accusing in self._accusing:
             self._judge_again(accusing)
         self._accusing = []
-        certificates.tell(self._untold, self._policy.gates)
+        certificates.tell(self._untold, self._policy)
         self._untold = []
         for failing in self._failing:
             self._look_elsewhere(failing)

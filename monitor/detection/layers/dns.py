@@ -21,6 +21,8 @@ from monitor.detection.observed.view import ENCRYPTED, NameView
 from monitor.detection.rule import Rule, background_fails
 from probes.wire.observation import Contrast
 
+FOREIGN_CERTIFICATE = "dns.foreign_certificate"
+
 
 class LookupFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One name and query type at the vantage's own resolver."""
@@ -210,7 +212,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         evidence=("blockpage_abroad",),
     ),
     Rule(
-        "dns.foreign_certificate",
+        FOREIGN_CERTIFICATE,
         lambda lookup: (
             lookup.unvouched
             and lookup.answer.others_known

@@ -29,6 +29,7 @@ from probes.wire.observation import Contrast
 
 OWN_CERTIFICATE = "tls.own_certificate"
 UNTOLD = "tls.certificate_untold"
+SELF_SIGNED, CA_SIGNED = MITM = ("tls.mitm.self_signed", "tls.mitm.ca_signed")
 GAP = "gap"
 """Evidence of the probe: segments of the answer arrived beyond one that is missing."""
 
@@ -245,8 +246,8 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         OWN_CERTIFICATE,
         lambda handshake: handshake.kind in CERTIFICATE_KINDS and handshake.certificate.at_control,
         State.INCONCLUSIVE,
-        "The control was shown the same certificate, so it is the service's own: this machine does "
-        "not trust it, or not for this name.",
+        "The control was shown the same certificate, or another of the same key, so it is the "
+        "service's own: this machine does not trust it, or not for this name.",
         evidence=("own_certificate",),
     ),
     Rule(
@@ -261,7 +262,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         evidence=("tls_interception",),
     ),
     Rule(
-        "tls.mitm.self_signed",
+        SELF_SIGNED,
         lambda handshake: handshake.kind is Kind.SELF_SIGNED and handshake.certificate.foreign,
         State.BLOCKED,
         "A self-signed certificate for this name alone, where the control sees a valid one: our "
@@ -272,7 +273,11 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.other_name",
-        lambda handshake: handshake.certificate.other_edge and not handshake.certificate.foreign,
+        lambda handshake: (
+            handshake.kind is Kind.OTHER_NAME
+            and handshake.certificate.unseen
+            and not handshake.certificate.foreign
+        ),
         State.INCONCLUSIVE,
         "A trusted authority's certificate for another name, at an address that no control saw. A "
         "server for this region that has none for this name yet shows such a one; who intercepts "
@@ -281,7 +286,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         evidence=("unseen_address",),
     ),
     Rule(
-        "tls.mitm.ca_signed",
+        CA_SIGNED,
         lambda handshake: handshake.kind in CERTIFICATE_KINDS and handshake.certificate.foreign,
         State.BLOCKED,
         "A certificate of an unknown authority or for another name, for this name alone, where the "

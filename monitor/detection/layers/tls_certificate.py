@@ -3,16 +3,17 @@
 somebody else's for this name alone.
 
 A service may change its certificates or its authority region by region, and then shows what no
-control has seen yet: that a certificate is not the control's proves nothing. Three comparisons
-tell. The server shows another name what the control gets for ours; our own host, where nobody else
-should answer, shows this authority for our name; or it shows it for a name that is on no list
-either, or an unrelated host does.
+control has seen yet: that a certificate is not the control's proves nothing. Comparisons tell. What
+a control is shown as well, by its hash or its key, is the service's own. An interceptor is whom our
+own host, where nobody else should answer, shows for our name; at the vantage alone, if for a name
+that is on no list either, or if an unrelated host does. A server that shows another name what the
+control gets for ours accuses somebody as well, unless it is a server for this region, or one of
+several that differ, or the authority is one that the control accepts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -27,25 +28,33 @@ class ShownCertificate(msgspec.Struct, frozen=True, gc=False):
     """What is known of the certificate that a server showed."""
 
     at_control: bool = False
-    """The control saw the same certificate."""
+    """The control saw the same certificate, or another of the same key."""
     system_root: bool = False
     """It is valid under a root of the vantage's system alone."""
     page: str | None = None
     """Fingerprint of the block page behind it."""
-    for_this_name: bool = False
-    """Another name gets from this server what the control gets for ours, or our own host shows it
-    for our name as well."""
+    at_our_host: bool = False
+    """Our own host shows it for our name as well, or another of the same authority."""
+    our_name_alone: bool = False
+    """Beside it, a name that nobody has is shown another certificate there."""
+    another_passes: bool = False
+    """Another name gets from this server what the control gets for ours, and nothing else explains
+    this."""
     for_any_name: bool = False
     """A liveness host, or our own host for a name that nobody has, shows the same authority, or
     answers in clear text as well."""
-    other_edge: bool = False
-    """A trusted authority's certificate for another name, shown at addresses alone that no control
-    saw, and no known block page behind it."""
+    unseen: bool = False
+    """It was shown at addresses alone that no control saw."""
 
     @property
     def foreign(self) -> bool:
         """A comparison shows that it is not the service's own."""
-        return self.for_this_name or self.page is not None
+        return self.at_our_host or self.another_passes or self.page is not None
+
+    @property
+    def is_untold(self) -> bool:
+        """No comparison shows whose it is."""
+        return not (self.foreign or self.at_control or self.for_any_name)
 
 
 NO_CERTIFICATE = ShownCertificate()
@@ -58,38 +67,69 @@ def shown_certificate(
     there: Sequence[AddressView],
 ) -> ShownCertificate:
     """Compare what a handshake was shown. `there`: the addresses at which controls shook hands."""
-    leaf, kind = leaf_of(address), tls_kind(handshake)
-    page = context.page(address.unverified) if address.unverified else None
-    theirs = {leaf_of(other) for other in there} - {""}
+    kind = tls_kind(handshake)
     refused = kind in CERTIFICATE_KINDS
+    if not refused and kind is not Kind.PLAIN_HTTP:
+        mine = _subject(address)
+        return ShownCertificate(
+            at_control=any(mine.same(_subject(other), authority=False) for other in there),
+            system_root="system_root" in handshake.evidence,
+        )
+    mine, theirs = shown_by(handshake.chain), [_subject(other) for other in there]
+    at_control = any(mine.same(other, authority=False) for other in theirs)
+    at_our_host = refused and _at_our_host(context, handshake)
+    for_any_name = _for_any_name(context, handshake)
+    unlisted = [shown_by(other.chain) for other in context.unlisted_at_reflector if other.chain]
+    unseen = refused and all(
+        context.unseen(other)
+        for other in context.endpoint.addresses.values()
+        if _subject(other).leaf == mine.leaf
+    )
     return ShownCertificate(
-        at_control=leaf in theirs,
+        at_control=at_control,
         system_root="system_root" in handshake.evidence,
-        page=page,
-        for_this_name=refused and _for_this_name(context, handshake, theirs - {leaf}),
-        for_any_name=(refused or kind is Kind.PLAIN_HTTP) and _for_any_name(context, handshake),
-        other_edge=kind is Kind.OTHER_NAME
-        and page is None
-        and all(
-            context.unseen(other)
-            for other in context.endpoint.addresses.values()
-            if leaf_of(other) == leaf
-        ),
+        page=context.page(address.unverified) if address.unverified else None,
+        at_our_host=at_our_host,
+        our_name_alone=at_our_host and bool(unlisted) and not for_any_name,
+        another_passes=refused
+        and not (at_control or unseen)
+        and not _by_their_authority(handshake, there)
+        and _another_passes(context, handshake, theirs),
+        for_any_name=for_any_name,
+        unseen=unseen,
     )
 
 
-def _for_this_name(
-    context: EndpointContext, handshake: TLSHandshake, theirs: AbstractSet[str]
-) -> bool:
-    """`theirs`: hashes of the certificates that controls alone got for our name. Another name may
-    have been shown at another address of the endpoint, which is intercepted alike."""
-    if any(
-        _leaf(other.tls.innocuous) in theirs and _same_showed(handshake, _subject(other))
-        for other in context.endpoint.addresses.values()
-    ):
-        return True
+def _at_our_host(context: EndpointContext, handshake: TLSHandshake) -> bool:
     ours = context.endpoint.reflector.tls
     return ours is not None and _same_showed(handshake, shown_by(ours.chain))
+
+
+def _another_passes(
+    context: EndpointContext, handshake: TLSHandshake, theirs: Collection[ShownBy]
+) -> bool:
+    """Whether another name is shown what controls get for ours (`theirs`), each time, and our name
+    never: the servers behind an address may differ. It may have been at another address of the
+    endpoint, which is intercepted alike."""
+    alike = [
+        other
+        for other in context.endpoint.addresses.values()
+        if _same_showed(handshake, _subject(other))
+    ]
+    ours = [_is_theirs(again, theirs) for other in alike for again in other.looked_past]
+    others = [
+        _is_theirs(another, theirs) for other in alike for another in other.tls.every_innocuous
+    ]
+    return not any(ours) and any(others) and all(others)
+
+
+def _by_their_authority(handshake: TLSHandshake, there: Sequence[AddressView]) -> bool:
+    """Whether an authority signed it that a control accepts for the service and that is private:
+    one that everybody trusts signs for everybody."""
+    mine = shown_by(handshake.chain)
+    return tls_kind(handshake) is Kind.CA_SIGNED and any(
+        mine.same_authority(_subject(other)) for other in there if other.tls.kind is Kind.OK
+    )
 
 
 def _for_any_name(context: EndpointContext, handshake: TLSHandshake) -> bool:
@@ -107,6 +147,11 @@ def _same_showed(handshake: TLSHandshake, other: ShownBy) -> bool:
     return shown_by(handshake.chain).same(other, authority=is_private)
 
 
+def _is_theirs(handshake: TLSHandshake, theirs: Collection[ShownBy]) -> bool:
+    mine = shown_by(handshake.chain)
+    return any(mine.same(other, authority=False) for other in theirs)
+
+
 def _subject(address: AddressView) -> ShownBy:
     handshake = address.tls.subject
     return NOBODY if handshake is None else shown_by(handshake.chain)
@@ -114,9 +159,4 @@ def _subject(address: AddressView) -> ShownBy:
 
 def leaf_of(address: AddressView) -> str:
     """The hash of the certificate that an address shows; empty where that was not seen."""
-    return _leaf(address.tls.subject)
-
-
-def _leaf(handshake: TLSHandshake | None) -> str:
-    """The hash of the certificate that a handshake was shown; empty where that was not seen."""
-    return handshake.chain[0].sha256 if handshake is not None and handshake.chain else ""
+    return _subject(address).leaf

@@ -56,8 +56,10 @@ class AddressView(msgspec.Struct):
     app: Attempts[AppExchange] = field(default_factory=lambda: Attempts(app_kind))
     classical: bool = False
     """The smaller ClientHello got a valid certificate."""
+    looked_past: list[TLSHandshake] = field(default_factory=list)
+    """Handshakes that look past a bad certificate."""
     unverified: HTTPExchange | None = None
-    """The request that looked past a bad certificate."""
+    """The request over one of them."""
     transfers: list[Transfer] = field(default_factory=list)
     """In the order made; `contrast` distinguishes the service's name from an innocuous one."""
     paths: list[PathTrace] = field(default_factory=list)
@@ -234,6 +236,8 @@ def _add_tls(endpoint: EndpointView, handshake: TLSHandshake) -> None:
     if handshake.contrast is Contrast.CLASSICAL_HELLO:
         address.classical = address.classical or tls_kind(handshake) is Kind.OK
         address.tls.every.append(handshake)
+    elif handshake.contrast is Contrast.NO_VERIFY:
+        address.looked_past.append(handshake)
     else:
         address.tls.add(handshake)
 

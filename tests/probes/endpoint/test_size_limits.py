@@ -54,6 +54,14 @@ def test_an_ordinary_measurement_is_left_alone():
     assert fit_size_limits(whole) == whole
 
 
+def test_a_certificate_without_its_bytes_still_tells_its_key():
+    leaf = Certificate(sha256="a" * 64, der=b"leaf", key=b"of leaf", authority=b"of it")
+    shake = TLSHandshake(endpoint="e", address="192.0.2.1", port=443, sni="a", chain=(leaf,))
+    kept = fit_size_limits(measurement(shake, shake)).observations
+    assert [o.chain[0].der for o in kept] == [b"leaf", b""]
+    assert [(o.chain[0].key, o.chain[0].authority) for o in kept] == [(b"of leaf", b"of it")] * 2
+
+
 def test_the_same_certificate_is_carried_once():
     kept = fit_size_limits(
         measurement(tls_handshake(b"a", b"root"), tls_handshake(b"b", b"root"))

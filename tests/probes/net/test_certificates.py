@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from probes.net.certificates import MAX_CHAIN, MAX_DER_BYTES, observed
+from probes.wire.certificate_identity import identity_of
+from tests.world.pki import Authority
 
 LEAF, ROOT = b"leaf", b"root"
 
@@ -27,3 +29,11 @@ def test_bounds() -> None:
     (only,) = observed([large], whole=True)
     assert (only.sha256, only.der) == (hashlib.sha256(large).hexdigest(), b"")
     assert len(observed([LEAF] * 99, whole=True)) == MAX_CHAIN
+
+
+def test_of_the_leaf_its_key_and_authority_are_told() -> None:
+    leaf = Authority("Stranger").issue("a.test").der
+    (good,) = observed([leaf, ROOT], whole=False)
+    refused, above = observed([leaf, leaf], whole=True)
+    assert (good.key, good.authority) == (refused.key, refused.authority) == identity_of(leaf)
+    assert (above.key, above.authority) == (b"", b"")
