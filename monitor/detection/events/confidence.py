@@ -210,12 +210,12 @@ def _properties(event: Event) -> _Properties:
     surest = hypotheses.surest_networks(event)
     seen = hypotheses.NetworksEvidence(surest)
     # Silence is no evidence: who saw the block and fell silent counts with what it saw last.
-    # Who is new weighs half of one who is known for long, also where it says that all is well.
+    # Who is new weighs less than one who is known for long where it says that all is well.
     votes = [
         (
             standing.KNOWN * (evidence.agreeing + evidence.silent),
-            standing.KNOWN * (evidence.voting + evidence.silent)
-            - (standing.KNOWN - standing.NEW) * evidence.new_deniers,
+            standing.KNOWN * (evidence.voting + evidence.silent - evidence.new_deniers)
+            + standing.of_deniers(evidence.known_owners, evidence.new_deniers),
         )
         for evidence in surest
     ]

@@ -123,7 +123,7 @@ def described(
         networks=tuple(
             series_summary.network_evidence(summary, round, policy) for summary in series
         ),
-        against=series_summary.against(surest, now.health, policy),
+        against=series_summary.against(surest, now.health, round, policy),
     )
     event = replace(event, **_measured(now, event))
     if strategy_of(old.source).has_confidence:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from monitor.detection.events import cusum, gates, retest_limits
+from monitor.detection.events import cusum, gates, retest_limits, standing
 from monitor.detection.events.retest_limits import NOTHING, Asked, OpenQuestion, Place, Question
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
@@ -62,18 +62,19 @@ def _has_lasted(series: Series) -> bool:
 
 def _affected(network: TargetNetwork, series: Series, round: int, policy: Policy) -> list[str]:
     """The vantages that saw the block and report: first those that did not reach the service last,
-    then others in each round, so that the retests are shared."""
-
-    def order(probe: str) -> tuple[bool, bytes]:
-        track = series.tracks[probe]
-        chance = hashlib.sha256(f"{round} {probe}".encode()).digest()
-        return track.last_good > track.last_bad, chance
-
-    reporting = (
+    and of owners with standing, then others in each round, so that the retests are shared."""
+    reporting = [
         probe
         for probe in alarmed(series)
         if gates.reports(network.members[probe], series.tracks[probe], round, policy)
-    )
+    ]
+    known = standing.with_standing(network, reporting, round, policy)
+
+    def order(probe: str) -> tuple[bool, bool, bytes]:
+        track = series.tracks[probe]
+        chance = hashlib.sha256(f"{round} {probe}".encode()).digest()
+        return track.last_good > track.last_bad, probe not in known, chance
+
     return sorted(reporting, key=order)
 
 

@@ -21,7 +21,7 @@ probability that it is ever told to have ended stays bounded (Ville's inequality
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from msgspec.structs import replace
 
@@ -180,25 +180,32 @@ def may_be_weaker(series: Series, policy: Policy) -> bool:
     return now is None or now.nats < _needed(now.failed, policy.ending)
 
 
-def is_enough(series: Series, members: Mapping[str, Member], policy: Policy) -> bool:
+def is_enough(
+    series: Series,
+    members: Mapping[str, Member],
+    policy: Policy,
+    known: Set[str] = frozenset(),
+) -> bool:
     """Whether all together say that the block has ended: for long enough, that a pause of a block
     is none, and half of what it takes without the owner who says most of it; and that it is not
-    only weaker."""
+    only weaker. `known`: the vantages of owners with standing; where there are any, what strangers
+    say counts as much as what these do at most."""
     ending = series.ending
     if ending is None or may_be_weaker(series, policy):
         return False
+    saw = {probe for probe, track in series.tracks.items() if _saw(track)}
+    told = {probe: nats for probe, nats in ending.nats.items() if probe in saw}
     owned: dict[str, int] = {}
-    for probe, nats in ending.nats.items():
-        track = series.tracks.get(probe)
-        if track is not None and _saw(track):
-            owned[members[probe].owner] = owned.get(members[probe].owner, 0) + nats
-    enough = _needed(ending.failed, policy.ending)
-    total = sum(owned.values())
-    shared = {members[probe].owner for probe, track in series.tracks.items() if _saw(track)}
+    for probe, nats in told.items():
+        owned[members[probe].owner] = owned.get(members[probe].owner, 0) + nats
+    enough, total = _needed(ending.failed, policy.ending), sum(owned.values())
+    if saw & known:
+        total = min(total, 2 * sum(nats for probe, nats in told.items() if probe in known))
+    shared = {members[probe].owner for probe in saw}
     return (
         ending.last - ending.since >= policy.ms(policy.ending.close_good_seconds)
         and total >= enough
-        and (len(shared) < 2 or 2 * (total - max(owned.values())) >= enough)
+        and (len(shared) < 2 or 2 * (sum(owned.values()) - max(owned.values())) >= enough)
     )
 
 

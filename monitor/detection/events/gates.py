@@ -7,9 +7,9 @@ gate.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from monitor.detection.events import baseline, contrasts
+from monitor.detection.events import baseline, contrasts, standing
 from monitor.detection.events.state import (
     Member,
     PathSign,
@@ -168,18 +168,33 @@ def is_located(network: TargetNetwork) -> bool:
 
 
 def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> bool:
-    """Whether most vantages of these networks are offline."""
+    """Whether most vantages of these networks are offline, and most of those of owners with
+    standing."""
     if not any(m.outcome in CUT_OFF for network in networks for m in network.members.values()):
         return False
-    owned: dict[str, list[bool]] = {}
+    everybody: dict[str, list[bool]] = {}
+    known: dict[str, list[bool]] = {}
     for network in networks:
-        for member in network.members.values():
-            if fresh(member, round, policy) and eligible(network, member, round, policy):
-                owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
+        here = [
+            probe
+            for probe, member in network.members.items()
+            if fresh(member, round, policy) and eligible(network, member, round, policy)
+        ]
+        with_standing = standing.with_standing(network, here, round, policy)
+        for probe in here:
+            member = network.members[probe]
+            everybody.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
+            if probe in with_standing:
+                known.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
+    return _mostly(everybody, policy) and (not known or _mostly(known, policy))
+
+
+def _mostly(cut_off: Mapping[str, list[bool]], policy: Policy) -> bool:
+    """Whether most vantages are cut off. `cut_off`: those of each owner."""
     # Only a few vantages of one owner count, online ones first: one owner alone cannot close it.
     now = [
         is_cut_off
-        for all_of in owned.values()
+        for all_of in cut_off.values()
         for is_cut_off in sorted(all_of)[: policy.quorum.owner_vantages]
     ]
     return sum(now) * 1000 > policy.gates.dark_per_mille * len(now)

@@ -112,7 +112,9 @@ def _all(condition: Callable[[NetworkEvidence], bool]) -> Callable[[NetworksEvid
 
 def _may_be_suspected(network: NetworkEvidence) -> bool:
     """Whether the service may have chosen those who fail."""
-    return network.agreeing < max(network.voting, ENOUGH_REFUSED)
+    heeded = standing.of_deniers(network.known_owners, network.new_deniers) > 0
+    voting = network.voting if heeded else network.voting - network.new_deniers
+    return network.agreeing < max(voting, ENOUGH_REFUSED)
 
 
 def _of_name(technique: str) -> bool:
@@ -205,11 +207,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     ),
     Hypothesis(
         NEW_VANTAGES,
-        _all(
-            lambda network: (
-                standing.together(network.known_owners, network.new_owners) < standing.TRUSTED
-            )
-        ),
+        _all(lambda network: not standing.may_page(network.known_owners, network.new_owners)),
         "Too few owners agree whom the monitor has known for long.",
     ),
 )

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether those who saw a block reach the service again: what seems to end, what has ended, when,
-and who of them is silent.
+and who of them is silent. Owners with standing among them decide (`_most`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 
 from msgspec.structs import replace
 
-from monitor.detection.events import cusum, ending, gates
+from monitor.detection.events import cusum, ending, gates, standing
 from monitor.detection.events.quorum import quorum_owners
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.state import Series, TargetNetwork
@@ -24,21 +24,52 @@ def clearing(network: TargetNetwork, layer: str, round: int, policy: Policy) -> 
     return _most(network, series, well, round, policy)
 
 
+def only_strangers_reach_it(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+    """Whether the block would seem to end if the words of strangers counted like others."""
+    series = network.layers[layer]
+    well = {p for p in alarmed(series) if cusum.turned(series.tracks[p], policy)}
+    return _most_of(network, series, alarmed(series), well, round, policy) and not _most(
+        network, series, well, round, policy
+    )
+
+
 def _most(
     network: TargetNetwork, series: Series, well: Set[str], round: int, policy: Policy
 ) -> bool:
-    """Whether `well` are more than those who still fail, and of as many owners as confirm a block:
-    one alone must not end what others saw while these are silent for a night."""
+    """Whether `well` are most of those who saw the block: of the vantages of owners with standing,
+    where there are any; of all as well, unless these are enough."""
+    saw, lately = alarmed(series), _saw_lately(series, round, policy)
+    known = standing.with_standing(network, lately, round, policy)
+    if len(known) in (0, len(lately)):
+        return _most_of(network, series, saw, well, round, policy)
+    if not _most_of(network, series, sorted(known), well, round, policy):
+        return False
+    owners = {network.members[probe].owner for probe in known}
+    return len(owners) >= standing.ENOUGH or _most_of(network, series, saw, well, round, policy)
+
+
+def _most_of(
+    network: TargetNetwork,
+    series: Series,
+    asked: Collection[str],
+    well: Set[str],
+    round: int,
+    policy: Policy,
+) -> bool:
+    """Whether of those `asked` more are `well` than still fail, and of as many owners as confirm a
+    block: one alone must not end what others saw while these are silent for a night."""
     failing = [
         probe
-        for probe in alarmed(series)
+        for probe in asked
         if probe not in well
         and gates.reports(network.members[probe], series.tracks[probe], round, policy)
     ]
-    saw = {network.members[probe].owner for probe in _saw_lately(series, round, policy)}
-    owners = {network.members[probe].owner for probe in well}
+    lately = _saw_lately(series, round, policy)
+    saw = {network.members[probe].owner for probe in lately if probe in asked}
+    again = well & set(asked)
+    owners = {network.members[probe].owner for probe in again}
     needed = min(len(saw), quorum_owners(len(saw), policy))
-    return len(well) > len(failing) and len(owners) >= needed
+    return len(again) > len(failing) and len(owners) >= needed
 
 
 def _saw_lately(series: Series, round: int, policy: Policy) -> Sequence[str]:
@@ -73,7 +104,8 @@ def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bo
     saw = _saw_lately(series, round, policy)
     if not saw:
         return _outlived(network, series, round, policy)
-    if ending.is_enough(series, network.members, policy):
+    known = standing.with_standing(network, saw, round, policy)
+    if ending.is_enough(series, network.members, policy, known):
         again = {probe for probe in saw if _reached_since(series, probe)}
         if _most(network, series, again, round, policy):
             return True
@@ -115,36 +147,45 @@ def _may_end(
     network: TargetNetwork, series: Series, well: Set[str], round: int, policy: Policy
 ) -> bool:
     """Whether some vantages may end a block that one other still sees: those of several owners,
-    with those that never saw it and reach the service, or one that has reached it for a day."""
-    owners = {network.members[probe].owner for probe in well}
-    if well and len(owners.union(_unaffected(network, series, round, policy))) >= (
-        policy.confirmation.confirm_min_owners
-    ):
+    with those that never saw it and reach the service, or one that has reached it for a day. Where
+    an owner with standing saw it, one with standing is among them."""
+    others = _unaffected(network, series, round, policy)
+    known = standing.with_standing(network, _saw_lately(series, round, policy), round, policy)
+    if known:
+        others_known = standing.with_standing(network, others, round, policy)
+        if not (well & known or others_known):
+            return False
+    owners = {network.members[probe].owner for probe in (*well, *others)}
+    if well and len(owners) >= policy.confirmation.confirm_min_owners:
         return True
-    held = [series.tracks[probe].suspicion for probe in well]
+    held = [series.tracks[probe].suspicion for probe in (well & known if known else well)]
     lone = policy.ms(policy.quorum.lone_seconds)
     return any(each is not None and round - each.good_since >= lone for each in held)
 
 
 def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy) -> bool:
     """Whether the vantages that saw the block have long been gone and enough others there reach the
-    service: volunteers leave, and an event must not stay open because of that."""
-    saw = [series.tracks[probe] for probe in alarmed(series)]
-    last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
+    service: volunteers leave, and an event must not stay open because of that. Where owners with
+    standing saw it, others with standing must."""
+    saw = alarmed(series)
+    tracks = [series.tracks[probe] for probe in saw]
+    last = max((max(track.last_good, track.last_bad) for track in tracks), default=round)
     if round - last <= policy.ms(policy.quorum.lone_seconds):
         return False
-    owners = _unaffected(network, series, round, policy)
-    enough = len(owners) >= policy.quorum.quorum_min_vantages
-    return enough and len(set(owners)) >= policy.confirmation.confirm_min_owners
+    others = _unaffected(network, series, round, policy)
+    if standing.with_standing(network, saw, round, policy):
+        others = sorted(standing.with_standing(network, others, round, policy))
+    enough = len(others) >= policy.quorum.quorum_min_vantages
+    owners = {network.members[probe].owner for probe in others}
+    return enough and len(owners) >= policy.confirmation.confirm_min_owners
 
 
 def _unaffected(
     network: TargetNetwork, series: Series, round: int, policy: Policy
 ) -> Sequence[str]:
-    """The owner of each vantage that reports, may vote, reaches the service and suspects
-    nothing."""
+    """The vantages that report, may vote, reach the service and suspect nothing."""
     return [
-        network.members[probe].owner
+        probe
         for probe, track in series.tracks.items()
         if track.suspicion is None
         and track.last_good > track.last_bad

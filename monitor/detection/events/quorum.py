@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many vantages, of how many owners, must agree: the votes of a series, and what they show. A
 few who lie make no quorum. What a quorum leads to is decided in `life`.
+
+Owners with standing (`monitor.detection.events.standing`) decide by themselves where they can, and
+else together with strangers. Strangers alone count where nobody else is expected to measure.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline, cusum, gates, other_hosts, split, usual_hours
+from monitor.detection.events import (
+    baseline,
+    cusum,
+    gates,
+    other_hosts,
+    split,
+    standing,
+    usual_hours,
+)
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.series import DEPTH
 from monitor.detection.events.state import Series, TargetNetwork
@@ -51,6 +62,10 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Innocuous hosts fail beside the target (`monitor.detection.events.other_hosts`)."""
     aftermath: bool = False
     """Too few of the agreeing owners have reached the target since it failed for others too."""
+    strangers_only: bool = False
+    """No owner with standing agrees, though some are expected to measure."""
+    contradicted: bool = False
+    """So it is, and one of these measures and does not agree."""
 
 
 class Ballot(NamedTuple):
@@ -87,11 +102,55 @@ def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ba
 
 def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
     """Count the votes of a series."""
-    series = network.layers[layer]
-    voting, agreeing, nats = ballot(network, layer, round, policy)
-    owners_needed = _owners_needed(network, series, voting, nats, round, policy)
+    votes = ballot(network, layer, round, policy)
+    everybody = _tally(network, layer, votes, network.members, round, policy)
+    expected = _expected(network, network.layers[layer], votes.voting, round, policy)
+    known = standing.with_standing(network, expected, round, policy)
+    if len(known) in (0, len(expected)):
+        return everybody
+    ways = [everybody] if not known.isdisjoint(everybody.agreeing) else []
+    if len(_owners(network, known)) >= standing.ENOUGH:
+        among = Ballot(
+            [probe for probe in votes.voting if probe in known],
+            [probe for probe in votes.agreeing if probe in known],
+            votes.nats,
+        )
+        alone = _tally(network, layer, among, known, round, policy)
+        if alone.likely and len(alone.owners) >= alone.owners_needed:
+            # Everybody is shown, and they decide.
+            ways.append(replace(alone, voting=everybody.voting, agreeing=everybody.agreeing))
+    if ways:
+        series = network.layers[layer]
+        return max(ways, key=lambda way: _sureness(series, way, round, policy))
+    contradicted = not known.isdisjoint(votes.voting)
+    return replace(everybody, strangers_only=True, contradicted=contradicted)
+
+
+def _sureness(series: Series, tally: Tally, round: int, policy: Policy) -> tuple[bool, ...]:
+    """How far a tally leads, to be compared: of two ways to count, one is enough."""
+    explained = bool(tally.divided) or tally.others_fail or tally.aftermath
+    return (
+        tally.likely and not explained and _has_held(series, tally, round, policy),
+        tally.likely and len(tally.supported) >= tally.owners_needed,
+        tally.likely and not explained,
+        tally.likely,
+    )
+
+
+def _tally(
+    network: TargetNetwork,
+    layer: str,
+    votes: Ballot,
+    among: Collection[str],
+    round: int,
+    policy: Policy,
+) -> Tally:
+    """Count some votes. `among`: the vantages of whom these are."""
+    series, (voting, agreeing, nats) = network.layers[layer], votes
+    owners_needed = _owners_needed(network, series, votes, among, round, policy)
     on_watch = split.on_watch(network, series, round, policy)
-    part = split.divided(network, series, on_watch, len(voting), round, policy)
+    watched = [probe for probe in on_watch if probe in among]
+    part = split.divided(network, series, watched, len(voting), round, policy)
     rest = [probe for probe in voting if probe not in part]
     if part and rest:
         fair, enough = _quorum(network, layer, rest, nats, owners_needed, policy)
@@ -161,20 +220,31 @@ def quorum_owners(owners: int, policy: Policy) -> int:
 def _owners_needed(
     network: TargetNetwork,
     series: Series,
-    voting: Sequence[str],
-    nats: Mapping[str, int],
+    votes: Ballot,
+    among: Collection[str],
     round: int,
     policy: Policy,
 ) -> int:
     """How many owners must agree for a confirmation. By day a quorum of all who could vote. At an
     hour at which others are usually off, fewer are enough, as far as all who measure agree: those
     who wait for the night gain nothing, because one who is awake contradicts them."""
-    by_day = quorum_owners(_expected(network, series, voting, round, policy), policy)
-    all_agree = all(nats[probe] >= policy.evidence.sample_clip_micronats for probe in voting)
+    expected = _expected(network, series, votes.voting, round, policy)
+    by_day = quorum_owners(_most_counted(network, expected, among, policy), policy)
+    clip = policy.evidence.sample_clip_micronats
+    all_agree = all(votes.nats[probe] >= clip for probe in votes.voting)
     if by_day <= policy.confirmation.night_owners or not all_agree:
         return by_day
-    awake = _expected(network, series, voting, round, policy, awake=True)
-    return max(policy.confirmation.night_owners, quorum_owners(awake, policy))
+    awake = _expected(network, series, votes.voting, round, policy, awake=True)
+    at_night = quorum_owners(_most_counted(network, awake, among, policy), policy)
+    return max(policy.confirmation.night_owners, at_night)
+
+
+def _most_counted(
+    network: TargetNetwork, expected: Iterable[str], among: Collection[str], policy: Policy
+) -> int:
+    """How many of the expected vantages count, after the limit on one owner's."""
+    owned = Counter(network.members[probe].owner for probe in expected if probe in among)
+    return sum(min(count, policy.quorum.owner_vantages) for count in owned.values())
 
 
 def _expected(
@@ -185,13 +255,13 @@ def _expected(
     policy: Policy,
     *,
     awake: bool = False,
-) -> int:
-    """How many vantages of a network could vote: those that do, and those that were heard within a
+) -> Sequence[str]:
+    """The vantages of a network that could vote: those that do, and those that were heard within a
     day and would; `awake`: and that usually measure at this hour. One that fails at all times would
     raise how many of the others must agree."""
     counting = set(voting)
-    owned = Counter(
-        member.owner
+    return [
+        probe
         for probe, member in network.members.items()
         if probe in counting
         or (
@@ -203,8 +273,7 @@ def _expected(
                 and baseline.chronic(track.baseline, policy.baseline)
             )
         )
-    )
-    return sum(min(count, policy.quorum.owner_vantages) for count in owned.values())
+    ]
 
 
 def _quorum(
@@ -311,12 +380,15 @@ def weigh(
     network: TargetNetwork, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
 ) -> SeriesEvidence:
     """Raise the alarms of the agreeing vantages and note since when the quorum has held; return
-    what the tally shows."""
+    what the tally shows. Strangers whom an owner with standing contradicts begin nothing."""
     series = network.layers[layer]
     if inhibited:
         if not series.is_confirmed:
             network.layers[layer] = replace(series, likely_since=0, known_since=0)
         return SeriesEvidence(gate_closed=True)
+    if tally.contradicted and not series.rank:
+        network.layers[layer] = replace(series, likely_since=0, known_since=0)
+        return SeriesEvidence()
     for probe in tally.agreeing:
         held = split.suspicion_of(series, probe)
         if not held.alarmed:
@@ -325,10 +397,11 @@ def weigh(
     series = replace(series, likely_since=likely_since, known_since=known_since)
     network.layers[layer] = series
     part = {network.members[probe].owner for probe in tally.divided if probe in tally.agreeing}
+    least = policy.confirmation.confirm_min_owners
     return SeriesEvidence(
         agreeing=len(tally.agreeing),
-        quorum=tally.likely,
-        part_agrees=len(part) >= policy.confirmation.confirm_min_owners,
+        quorum=tally.likely and not tally.strangers_only,
+        part_agrees=len(part) >= least and not tally.strangers_only,
         held=_has_held(series, tally, round, policy),
         divided=bool(tally.divided),
         others_fail=tally.others_fail,

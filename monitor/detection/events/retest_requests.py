@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 
-from monitor.detection.events import cusum, gates, quorum, retest_limits
+from monitor.detection.events import cusum, gates, quorum, retest_limits, standing
 from monitor.detection.events.retest_limits import NOTHING, Asked, OpenQuestion, Place, Question
 from monitor.detection.events.series import suspected
 from monitor.detection.events.sources import strategy_of
@@ -82,8 +82,8 @@ def _down_alone(network: TargetNetwork, now: int, policy: Policy) -> Sequence[st
 def _a_few(
     network: TargetNetwork, reasons: Collection[str], round: int, policy: Policy
 ) -> tuple[str, ...]:
-    """A few vantages that report, of as many other owners as possible; none when there are too few
-    of them."""
+    """A few vantages that report, of as many other owners as possible, first of those with
+    standing; none when there are too few of them."""
     owners = {network.members[probe].owner for probe in reasons}
     candidates = [
         probe
@@ -92,14 +92,15 @@ def _a_few(
     ]
     # Others in each round, so that the retests are shared.
     candidates.sort(key=lambda probe: hashlib.sha256(f"{round} {probe}".encode()).digest())
+    known = standing.with_standing(network, candidates, round, policy)
     by_owner: dict[str, int] = {}
     ranked = []
     for probe in candidates:
         owner = network.members[probe].owner
         by_owner[owner] = by_owner.get(owner, 0) + 1
-        ranked.append((by_owner[owner], probe))
-    ranked.sort(key=lambda candidate: candidate[0])
-    chosen = tuple(probe for _, probe in ranked[: policy.retests.retest_vantages])
+        ranked.append((by_owner[owner], probe not in known, probe))
+    ranked.sort(key=lambda candidate: candidate[:2])
+    chosen = tuple(probe for _, _, probe in ranked[: policy.retests.retest_vantages])
     return chosen if len(chosen) == policy.retests.retest_vantages else ()
 
 

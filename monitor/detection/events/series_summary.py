@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.detection.events import contrasts, cusum, ending, outages, quorum, split, standing
+from monitor.detection.events import (
+    contrasts,
+    cusum,
+    ending,
+    outages,
+    quorum,
+    split,
+    standing,
+)
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
@@ -223,7 +231,9 @@ def _dense_per_mille(held: Sequence[Suspicion]) -> int:
     return 1000 * hits // max(1, sum(suspicion.misses for suspicion in held) + hits)
 
 
-def against(summaries: Sequence[SeriesSummary], health: Health, policy: Policy) -> tuple[str, ...]:
+def against(
+    summaries: Sequence[SeriesSummary], health: Health, round: int, policy: Policy
+) -> tuple[str, ...]:
     """What speaks against an event, as machine-readable words, sorted."""
     best = max(summaries, key=lambda summary: len(summary.tally.agreeing))
     network, tally = best.network, best.tally
@@ -236,6 +246,10 @@ def against(summaries: Sequence[SeriesSummary], health: Health, policy: Policy) 
         "few_vantages": len(tally.voting) < policy.gates.country_min_vantages,
         "no_other_network": not elsewhere,
         "network_divided": all(summary.tally.divided for summary in summaries),
+        "only_new_reach_it": any(
+            summary.strategy.only_strangers_reach_it(summary.network, summary.layer, round, policy)
+            for summary in summaries
+        ),
         "others_fail": any(summary.tally.others_fail for summary in summaries),
         "one_network": len({summary.network.asn for summary in summaries}) == 1,
         "one_owner": len(tally.owners) < policy.confirmation.confirm_min_owners,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much the word of an owner weighs where strangers could speak for others: in gates, in the
-confidence of an event, and in what is asked because of it. One table for all of them.
+quorum, in the confidence of an event, at its end, and in who is asked. One table for all of them.
 
 | what is known of an owner | weight |
 |---|---|
@@ -12,9 +12,14 @@ Weeks cannot be had sooner, and a companion in the same network costs one more o
 whoever claims to be in three countries alone is contradicted by nobody, and confirmed by nobody.
 Weights are compared with each other, never with a fixed number: where all are strangers, as at a
 monitor that begins, all count alike.
+
+Where owners with standing measure, these decide. Strangers help them, and neither open, confirm or
+end anything without one of them, nor do they take anything away that several of them agree on.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Set
 
 from monitor.detection.events.state import Member, TargetNetwork
 from monitor.detection.policy import Policy
@@ -26,6 +31,8 @@ TRUSTED = 3
 """Weight of owners, without corroboration, who are enough for a page together: two who are known
 for long, or one of them and a new one. Two new ones are too few: a stranger enrols twice within a
 minute."""
+ENOUGH = 2
+"""Owners with standing who decide by themselves, whatever strangers say."""
 UNRELIABLE_PER_MILLE = 160
 LEAST_SAMPLES = 20
 """Measurements from which a vantage can be called unreliable."""
@@ -39,6 +46,39 @@ def is_known(member: Member, round: int, policy: Policy) -> bool:
 def together(known: int, others: int) -> int:
     """The weight of so many owners."""
     return KNOWN * known + NEW * others
+
+
+def may_page(known: int, new: int) -> bool:
+    """Whether so many owners are enough for a page; strangers alone never are."""
+    return known > 0 and together(known, new) >= TRUSTED
+
+
+def of_deniers(known: int, new: int) -> int:
+    """The weight of so many new owners who say that all is well, against so many known ones who
+    see a block."""
+    return 0 if known >= ENOUGH else NEW * new
+
+
+def with_standing(
+    network: TargetNetwork, probes: Iterable[str], round: int, policy: Policy
+) -> Set[str]:
+    """Those of some vantages whose owners have standing. An owner has it in a network by any
+    vantage there."""
+    asked = set(probes)
+    strangers = {p for p in asked if not _has_standing(network, p, round, policy)}
+    if not strangers:
+        return asked
+    wanted = {network.members[probe].owner for probe in strangers}
+    owners = {
+        member.owner
+        for probe, member in network.members.items()
+        if member.owner in wanted and _has_standing(network, probe, round, policy)
+    }
+    return {p for p in asked if p not in strangers or network.members[p].owner in owners}
+
+
+def _has_standing(network: TargetNetwork, probe: str, round: int, policy: Policy) -> bool:
+    return of_vantage(network, probe, False, round, policy) >= KNOWN
 
 
 def of_vantage(

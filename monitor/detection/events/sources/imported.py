@@ -109,6 +109,12 @@ class ImportedStrategy(SourceStrategy):
         """Runs are too rare for that."""
         return False
 
+    def only_strangers_reach_it(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> bool:
+        """Whoever runs it has no name."""
+        return False
+
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> None:

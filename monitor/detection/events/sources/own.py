@@ -118,6 +118,12 @@ class OwnStrategy(SourceStrategy):
         """Most of the vantages that saw the block reach the service in their latest rounds."""
         return lifting.clearing(network, layer, round, policy)
 
+    def only_strangers_reach_it(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> bool:
+        """Those with standing still fail, and the others reach it."""
+        return lifting.only_strangers_reach_it(network, layer, round, policy)
+
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> None:

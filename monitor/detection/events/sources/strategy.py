@@ -118,6 +118,12 @@ class SourceStrategy(ABC):
         """Whether a block seems to end, and it is too early to say that it has."""
 
     @abstractmethod
+    def only_strangers_reach_it(
+        self, network: TargetNetwork, layer: str, round: int, policy: Policy
+    ) -> bool:
+        """Whether a block would seem to end if the words of strangers counted like others."""
+
+    @abstractmethod
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> None:

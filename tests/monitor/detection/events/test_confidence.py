@@ -254,11 +254,13 @@ def test_a_signature_in_one_network_wakes_nobody_unless_a_sign_tells_the_path_fr
     assert sure(event(network(contrasts=PROVEN), held=10_000)) < page
 
 
-def test_a_stranger_who_denies_weighs_half_of_one_who_is_known() -> None:
+def test_a_stranger_who_denies_weighs_half_of_one_who_is_known_and_nothing_against_two() -> None:
     place = TERMS.index("signatures_all")
     denied = {"agreeing": 2, "voting": 3, "known_owners": 2}
     assert not values(event(network(**denied)))[place]
     assert values(event(network(**denied, new_deniers=1)))[place] == 1
+    many = {"agreeing": 2, "voting": 12, "known_owners": 2, "new_deniers": 10}
+    assert values(event(network(**many)))[place] == 1
     strangers = {"agreeing": 1, "voting": 3, "known_owners": 1, "new_deniers": 2}
     assert not values(event(network(**strangers)))[place]
 

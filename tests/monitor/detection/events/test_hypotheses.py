@@ -54,6 +54,7 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("one_release", {"one_release": True}),
         ("new_vantages", {"known_owners": 0, "new_owners": 2}),
         ("new_vantages", {"known_owners": 1}),
+        ("new_vantages", {"known_owners": 0, "new_owners": 9}),
     ],
 )
 def test_what_fits(remark: str, more: dict[str, Any]) -> None:
@@ -64,7 +65,7 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
     "more",
     [
         {"known_owners": 1, "new_owners": 1},
-        {"known_owners": 0, "new_owners": 3},
+        {"known_owners": 1, "new_owners": 2},
         SILENT | {"contrasts": PROVEN, "dense_per_mille": 950},
         {"technique": "tcp.refused", "agreeing": 5, "voting": 5, "contrasts": PROVEN},
         {"contrasts": Contrasts(failures=9, answered=9, ipv6=4)},

@@ -153,10 +153,10 @@ def test_those_who_deny_it_and_are_new_are_counted(enrolled: int, expected: int)
 )
 def test_against(people: list[Vantage], verdict: object, expected: tuple[str, ...]) -> None:
     here = World(people).quiet().run(3, lambda n, who: verdict)  # type: ignore[arg-type,return-value]
-    assert against(seen(here), health(here), POLICY) == expected
+    assert against(seen(here), health(here), here.state.round, POLICY) == expected
 
 
 def test_against_says_when_somebody_abroad_fails_too() -> None:
     here = World([*standard(), *vantages(3, "DE", 64504)]).quiet()
     here.run(3, lambda n, who: blocked() if who.asn in (64501, 64504) else ok())
-    assert "failing_elsewhere" in against(seen(here), health(here), POLICY)
+    assert "failing_elsewhere" in against(seen(here), health(here), here.state.round, POLICY)
