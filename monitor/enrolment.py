@@ -16,7 +16,7 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -200,7 +200,7 @@ class Credentials:
 
     The broker asks again for every connected probe every few seconds, so a secret that was right
     is remembered (as SHA-256), and all revocations are read in one query, at most once in
-    `seconds`.
+    `seconds`; with them, where each probe is.
     """
 
     def __init__(
@@ -213,6 +213,7 @@ class Credentials:
         self._registry, self._seconds, self._clock = registry, seconds, clock
         self._verified: dict[str, str] = {}
         self._active: frozenset[str] = frozenset()
+        self._places: Mapping[str, tuple[str, int]] = {}
         self._refreshed_at: float | None = None
 
     async def __call__(self, user: str, secret: str) -> bool:
@@ -231,11 +232,22 @@ class Credentials:
         self._active |= {user}
         return True
 
+    def place_of(self, user: str) -> tuple[str, int] | None:
+        """The country and network of a probe's latest measurements; None when it has none, or
+        claims another place than it enrolled from."""
+        return self._places.get(user)
+
     async def _refresh(self) -> None:
         now = self._clock()
         if self._refreshed_at is None or now - self._refreshed_at >= self._seconds:
             probes = await self._registry.probes()
-            self._active = frozenset(probe.id for probe in probes if probe.revoked is None)
+            active = [probe for probe in probes if probe.revoked is None]
+            self._active = frozenset(probe.id for probe in active)
+            self._places = {
+                probe.id: (probe.country, probe.asn)
+                for probe in active
+                if probe.asn and not probe.is_elsewhere(probe.country, probe.asn)
+            }
             self._refreshed_at = now
 
 

@@ -27,7 +27,7 @@ from prometheus_client.metrics_core import Metric
 
 from monitor import http_server, logs
 from monitor.available_store import StoppedError, open_available
-from monitor.broker import mosquitto
+from monitor.broker import access, mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.relay import relay
 from monitor.demo import WORDS
@@ -296,6 +296,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     public_url, joined = _public_url(given), _joined(given.broker or ())
     async with await _opened(given, stop, "--http", given.http) as database:
         intake = Intake(database, Counters(), stop, known_targets=_target_ids(catalogue))
+        credentials = Credentials(database.registry)
         site = Site(
             database=database,
             policy=policy,
@@ -314,10 +315,11 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             ways=(*(given.way or ()), *(mqtt_stream.way_of(public_url) if joined else ())),
             reception=Reception(
                 intake,
-                Credentials(database.registry),
+                credentials,
                 OpenRetests(database, wall_clock),
                 catalogue=_catalogue_document(given),
                 stream=None if joined is None else lambda address: relay(joined),
+                place_of=credentials.place_of,
             ),
         )
         async with (
@@ -454,6 +456,7 @@ async def everything(
                     OpenRetests(database, wall_clock),
                     _catalogue_document(given),
                     broker.side,
+                    credentials.place_of,
                 ),
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
@@ -541,8 +544,9 @@ async def _broker(
     wanted: tuple[str, int] | None, credentials: Credentials, secret: str
 ) -> EmbeddedBroker:
     """The embedded broker at the given address; without one, on the usual port if it is free."""
+    near_it = access.near(credentials.place_of)
     if wanted is not None:
-        return EmbeddedBroker(*wanted, credentials, MONITOR_USER, secret)
+        return EmbeddedBroker(*wanted, credentials, MONITOR_USER, secret, may_receive=near_it)
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -550,7 +554,7 @@ async def _broker(
             port = DEFAULT_MQTT_PORT
         except OSError:
             port = 0
-    return EmbeddedBroker("127.0.0.1", port, credentials, MONITOR_USER, secret)
+    return EmbeddedBroker("127.0.0.1", port, credentials, MONITOR_USER, secret, may_receive=near_it)
 
 
 def _broker_secret(given: argparse.Namespace) -> str:

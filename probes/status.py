@@ -80,6 +80,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How it is connected to the broker; empty when it is not."""
     failing_ways: tuple[codec.FailingWay, ...] = ()
     """The ways to the monitor that do not work in this network, the best first."""
+    sent_status: str = ""
+    """The last status message to the monitor, as it was sent."""
     announced_ways: AnnouncedWays = AnnouncedWays()
     """Addresses of the monitor that a catalogue named."""
     last_ack_ms: int = 0
@@ -183,7 +185,7 @@ def message(
 def after_restart(earlier: ProbeStatus | None) -> dict[str, Any]:
     """What a restart does not change, as fields of the new status."""
     names = ("measured_ms", "last_round_took_ms", "last_round_failed", "last_ack_ms", "revoked",
-             "month", "month_spent_bytes", "contributions")  # fmt: skip
+             "month", "month_spent_bytes", "contributions", "sent_status")  # fmt: skip
     return {} if earlier is None else {name: getattr(earlier, name) for name in names}
 
 

@@ -8,6 +8,8 @@ checked here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from probes.wire import topics
 
 RETESTS = f"{topics.PREFIX}/retest/"
@@ -24,9 +26,30 @@ def may_subscribe(user: str, topic_filter: str) -> bool:
     """A probe reads its own acknowledgements, the catalogue, retests, events and conditions of
     networks.
 
-    The last three may be narrowed or taken whole (`events/#`). A wildcard above them would
-    include what is not for this probe and is refused, as are `$share` and `$SYS`.
+    The last three may be narrowed or taken whole (`events/#`); of retests it receives those that
+    `near` allows. A wildcard above them would include what is not for this probe and is
+    refused, as are `$share` and `$SYS`.
     """
     if topic_filter in (topics.ack(user), topics.CATALOGUE):
         return True
     return topic_filter.startswith((RETESTS, EVENTS, NETWORKS))
+
+
+def anybody_may_receive(user: str, topic: str) -> bool:
+    """The answer of a broker that does not know where probes are: whoever may subscribe to a topic
+    may read it."""
+    return True
+
+
+def near(place_of: Callable[[str], tuple[str, int] | None]) -> Callable[[str, str], bool]:
+    """Whether a probe gets a message to which it has subscribed: it reads the retests of its own
+    network alone, so that nobody learns what is suspected elsewhere. `place_of`: the country and
+    network of a probe's latest measurements, None when there are none."""
+
+    def may_receive(user: str, topic: str) -> bool:
+        if not topic.startswith(RETESTS):
+            return True
+        place = place_of(user)
+        return place is not None and topic == topics.retest(*place)
+
+    return may_receive

@@ -19,10 +19,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from monitor.broker import access
 from monitor.broker.connection import ServerConnection
 from monitor.broker.packets import Connect, Publish
 from monitor.broker.properties import PacketError, Reason
-from monitor.broker.router import Client, Router
+from monitor.broker.router import Client, MayReceive, Router
 from monitor.listener import Ended, Listener, connection_limit, one_address
 from monitor.seldom_log import SeldomLog
 from monitor.store.records import StoreUnavailableError
@@ -220,8 +221,10 @@ class EmbeddedBroker:
         *,
         max_connections: int = MAX_CONNECTIONS,
         recheck_seconds: float = RECHECK_SECONDS,
+        may_receive: MayReceive = access.anybody_may_receive,
     ) -> None:
         self.host, self.port = host, port
+        self._may_receive = may_receive
         self._ask = authenticate
         self._monitor_user, self._monitor_secret = monitor_user, monitor_secret
         self.log = SeldomLog(logging.getLogger("reachwatch.broker"))
@@ -251,7 +254,12 @@ class EmbeddedBroker:
             )
         clock = asyncio.get_running_loop().time
         self.router = Router(
-            self._monitor_user, self._changed.add, self._end_client, clock, self.log
+            self._monitor_user,
+            self._changed.add,
+            self._end_client,
+            clock,
+            self.log,
+            self._may_receive,
         )
         self._listener = Listener(
             "broker",

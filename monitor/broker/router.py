@@ -29,6 +29,8 @@ from monitor.seldom_log import SeldomLog
 MAX_SUBSCRIPTIONS = 64
 """Of one client."""
 MAX_RETAINED = 20_000
+MayReceive = Callable[[str, str], bool]
+"""Whether a probe gets a message on a topic to which it has subscribed."""
 
 
 class Client:
@@ -49,7 +51,7 @@ class Router:
     """The clients of a broker, their subscriptions, and the retained messages.
 
     `changed` is called for each client whose connection has output, and `close` for one whose
-    connection is to end.
+    connection is to end. Retained messages are for all who may subscribe to them.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Router:
         close: Callable[[Client], None],
         clock: Callable[[], float],
         log: SeldomLog,
+        may_receive: MayReceive = access.anybody_may_receive,
     ) -> None:
         self._monitor_user, self._changed, self._close = monitor_user, changed, close
+        self._may_receive = may_receive
         self._log = log
         self._clients: dict[str, Client] = {}
         self._subscriptions: Subscriptions[Client] = Subscriptions()
@@ -191,6 +195,8 @@ class Router:
         if message.retain:
             self._retained.put(message)
         for client, subscription in self._subscriptions.receivers(message.topic, sender).items():
+            if not client.trusted and not self._may_receive(client.user, message.topic):
+                continue
             retain = message.retain and subscription.retain_as_published
             self._deliver(client, message, subscription, retain=retain)
 

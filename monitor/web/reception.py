@@ -54,3 +54,6 @@ class Reception:
     stream: Callable[[str], asyncio.Protocol | None] | None = None
     """Makes the broker's side of a connection of MQTT from the client's address, None for one too
     many; None where no broker is joined to the web server."""
+    place_of: Callable[[str], tuple[str, int] | None] | None = None
+    """The country and network of a probe's latest measurements, whose retests it may read; None
+    where nobody knows."""

@@ -103,9 +103,12 @@ def show_last(directory: Path, last: int, *, as_json: bool, out: TextIO) -> bool
 
 
 def show_payload(directory: Path, *, out: TextIO) -> bool:
-    """Print the lines of the last cycle as they leave this machine, byte for byte; a batch is
-    these lines after a header line, compressed. False if there are none. Raises DiskError."""
-    found = [line for row_state, line in read_lines(directory) if row_state != QUARANTINED]
-    for line in found:
-        out.write(line.decode() + "\n")
-    return bool(found)
+    """Print the lines of the last cycle as they leave this machine, byte for byte, and then the
+    last status message; a batch is these lines after a header line, compressed. False if there is
+    nothing. Raises DiskError."""
+    lines = [line.decode() for row_state, line in read_lines(directory) if row_state != QUARANTINED]
+    if (saved := load_status(directory)) is not None and saved.sent_status:
+        lines.append(saved.sent_status)
+    for line in lines:
+        out.write(line + "\n")
+    return bool(lines)

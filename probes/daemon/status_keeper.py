@@ -101,9 +101,10 @@ class StatusKeeper:
         return status.problem(self.present(), self._now_ms())
 
     def message(self, state: str, boot: str, consent: str) -> codec.Status:
-        """The status message to the monitor."""
+        """The status message to the monitor. The last one is kept for `reachprobe payload`; `lost`
+        is sent by the broker, and says no more."""
         self.copy_delivery()
-        return status.message(
+        message = status.message(
             self.status,
             self._spool.counts,
             state=state,
@@ -114,6 +115,9 @@ class StatusKeeper:
             transport=self._stats.transport,
             clock_ms=0 if state == "lost" else self._now_ms(),  # the broker sends that one later
         )
+        if state != "lost":
+            self.set(sent_status=codec.encode_message(message).decode())
+        return message
 
     def metrics(self, *, rounds: int, retests: int) -> dict[str, float]:
         """The values of the metrics; `rounds` and `retests` were measured since the start."""

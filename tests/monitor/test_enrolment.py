@@ -18,7 +18,7 @@ from monitor import enrolment
 from monitor.enrolment import Credentials, Enrolled, EnrolmentRefusal
 from monitor.enrolment_limits import PROBES_A_DAY, EnrolmentLimits
 from monitor.store.database import open_database
-from monitor.store.records import StoreUnavailableError
+from monitor.store.records import Seen, StoreUnavailableError
 from monitor.store.registry import Registry
 from probes.wire.enrolment_token import EnrolmentToken, parse_token
 from tests.world.stores import migrated
@@ -155,8 +155,13 @@ async def test_credentials_are_cheap_and_notice_revocation(registry: Registry) -
         assert await ask(enrolled.user, enrolled.secret)
     assert not await ask(enrolled.user, "wrong")
     assert counting.lists == 1
-    await registry.revoke_probe(enrolled.probe, NOW)
+    assert ask.place_of(enrolled.user) is None, "it has sent nothing"
+    await registry.record_seen([Seen(probe=enrolled.probe, at=NOW, country="RU", asn=64501)])
     time[0] = 3.0
+    assert await ask(enrolled.user, enrolled.secret)
+    assert ask.place_of(enrolled.user) == ("RU", 64501)
+    await registry.revoke_probe(enrolled.probe, NOW)
+    time[0] = 6.0
     assert not await ask(enrolled.user, enrolled.secret)
     assert not await ask(enrolled.user, enrolled.secret)
     counting.away = True

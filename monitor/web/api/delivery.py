@@ -48,7 +48,8 @@ async def poll(request: web.Request) -> web.Response:
     reception.intake.put(probe, await _body(request, STATUS_BYTES), status=True)
     has = request.query.get("catalogue")
     document = reception.catalogue() if has is not None else b""
-    retests, asked_lately = await reception.retests.of(*place)
+    is_there = reception.place_of is None or reception.place_of(probe) == place
+    retests, asked_lately = await reception.retests.of(*place) if is_there else ((), False)
     answer = PollAnswer(
         retests=tuple(map(msgspec.Raw, retests[:MOST_RETESTS])),
         asked_lately=asked_lately,

@@ -4,10 +4,11 @@ test_access, on real brokers."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import pytest
 
-from monitor.broker import packets, router
+from monitor.broker import access, packets, router
 from monitor.broker.connection import Disconnect, ServerConnection
 from monitor.broker.packets import V5, AppMessage, Connect, Publish, Subscribe, Subscription
 from monitor.broker.properties import PacketError, Reason
@@ -19,10 +20,13 @@ P, Q = "p-0000000000000001", "p-0000000000000002"
 
 
 class House:
-    def __init__(self) -> None:
+    def __init__(self, places: Mapping[str, tuple[str, int]] | None = None) -> None:
         self.closed: list[Client] = []
         log = SeldomLog(logging.getLogger("test"))
-        self.router = Router("monitor", lambda client: None, self.closed.append, lambda: 0.0, log)
+        may = access.anybody_may_receive if places is None else access.near(places.get)
+        self.router = Router(
+            "monitor", lambda client: None, self.closed.append, lambda: 0.0, log, may
+        )
 
     def join(self, user: str, will: AppMessage | None = None, id: str = "") -> Client:
         connect = Connect(level=V5, user=user, secret="s", will=will, client_id=id)
@@ -76,6 +80,21 @@ def test_qos_2_is_granted_as_1_and_bad_filters_are_refused_one_by_one() -> None:
         Reason.NOT_AUTHORIZED,
         Reason.INVALID_TOPIC_FILTER,
         Reason.NOT_AUTHORIZED,
+    ]
+
+
+@pytest.mark.parametrize("wanted", ["#", "+/+", "RU/+", "RU/64501"])
+def test_retests_are_read_in_their_own_network_alone(wanted: str) -> None:
+    house = House({P: ("RU", 64501), Q: ("RU", 64502)})
+    monitor, *probes = (house.join(user) for user in ("monitor", P, Q, "p-of-no-measurement"))
+    for probe in probes:
+        assert house.subscribe(probe, Subscription(f"{access.RETESTS}{wanted}", 1)) == [1]
+    for topic in (topics.retest("RU", 64501), topics.retest("FR", 64503)):
+        house.publish(monitor, topic)
+    assert [[message.topic for message in heard(probe)] for probe in probes] == [
+        [topics.retest("RU", 64501)],
+        [],
+        [],
     ]
 
 

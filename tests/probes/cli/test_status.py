@@ -161,6 +161,10 @@ async def test_show_and_payload(tmp_path: Path) -> None:
     assert status.show_payload(tmp_path, out=out)
     lines = out.getvalue().splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
+    save(tmp_path, probe_status(sent_status='{"state":"heartbeat"}'))
+    out = io.StringIO()
+    assert status.show_payload(tmp_path, out=out)
+    assert out.getvalue().splitlines() == [*lines, '{"state":"heartbeat"}']
 
 
 async def test_a_retest_is_labelled(tmp_path: Path) -> None:

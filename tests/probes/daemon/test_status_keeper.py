@@ -10,6 +10,7 @@ from probes import status
 from probes.config import AgentConfig
 from probes.daemon.status_keeper import keeper_of_last_run
 from probes.delivery.sqlite_file import DiskError
+from probes.wire.codec import encode_message
 from tests.probes.daemon.in_process import Desk, agent_here
 from tests.probes.delivery.test_spool import PROBE, draft
 from tests.probes.test_status import NOW, probe_status
@@ -58,6 +59,8 @@ async def test_the_message_and_the_metrics_are_of_now(tmp_path: Path) -> None:
     message = desk.keeper.message("hello", "b", "c")
     assert (message.state, message.boot, message.consent, message.taken) == ("hello", "b", "c", 1)
     assert message.transport == "mqtt+5"
+    desk.keeper.message("lost", "b", "c")
+    assert desk.keeper.status.sent_status.encode() == encode_message(message)
     values = desk.keeper.metrics(rounds=2, retests=3)
     assert (values["reachprobe_rounds_total"], values["reachprobe_retests_total"]) == (2, 3)
     oldest = desk.spool.counts.oldest_ms

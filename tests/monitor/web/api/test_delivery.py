@@ -42,6 +42,7 @@ class Desk:
     who: Enrolled
     database: Database
     intake: Intake
+    place: tuple[str, int] = ("RU", 64501)
 
     async def post(self, path: str, body: bytes, secret: str = "") -> ClientResponse:
         value = authorization(self.who.user, secret or self.who.secret)
@@ -57,13 +58,15 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             Credentials(bare.database.registry),
             OpenRetests(bare.database, wall_clock),
             lambda: DOCUMENT,
+            place_of=lambda probe: made.place,
         )
         async with (
             client(site_of(bare.database, reception=reception)) as web,
             asyncio.TaskGroup() as group,
         ):
             group.create_task(intake.run())
-            yield Desk(web, await enrolled_probe(bare.database), bare.database, intake)
+            made = Desk(web, await enrolled_probe(bare.database), bare.database, intake)
+            yield made
             intake.stop.set()
 
 
@@ -137,9 +140,12 @@ async def test_a_poll_takes_the_status_and_tells_what_is_wanted(desk: Desk) -> N
     await desk.database.retests.add([opened, ended], now)
     assert await told("") == ([], False, b"")
     assert await told("?country=RU&asn=64501&catalogue=") == ([RETEST], True, DOCUMENT)
-    assert await told("?country=RU&asn=64502") == ([], True, b"")
+    assert await told("?country=RU&asn=64502") == ([], False, b""), "it is not there"
     digest = hashlib.sha256(DOCUMENT).hexdigest()
     assert await told(f"?country=FR&asn=64501&catalogue={digest}") == ([], False, b"")
+    desk.place = ("RU", 64502)
+    assert await told("?country=RU&asn=64502") == ([], True, b"")
+    assert await told("?country=RU&asn=64501") == ([], False, b"")
     answer = await desk.post(f"{POLL}?country=nowhere", status)
     assert answer.status == 400
 
