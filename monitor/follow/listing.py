@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
 import msgspec
 
 from monitor.follow.layout import Listed
+
+_SIZE = re.compile("[0-9]{1,15}")
+"""Bytes of an object: more digits are no size."""
 
 
 class ListingError(Exception):
@@ -53,7 +57,7 @@ def page_of(body: bytes) -> Page:
         Listed(
             key=text(node, "Key"),
             version=text(node, "ETag").strip('"'),
-            size=int(size) if (size := text(node, "Size")).isdigit() else 0,
+            size=int(size) if _SIZE.fullmatch(size := text(node, "Size")) else 0,
         )
         for node in root.findall(f"{inside}Contents")
     )

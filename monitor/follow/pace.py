@@ -45,7 +45,7 @@ def asked_seconds(retry_after: str, now: datetime) -> float | None:
         return float(words[:9])
     try:
         until = email.utils.parsedate_to_datetime(words)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
 

@@ -115,17 +115,24 @@ def country_code(words: str) -> str:
 def as_number(words: str, column: str = "probe_asn") -> int:
     """An autonomous system's number from `AS123`, `123` or `123.0`. Raises RowError."""
     digits = words.removeprefix("AS").removesuffix(".0")
-    if not (digits.isascii() and digits.isdigit()) or int(digits) > 4_294_967_295:
+    number = _number(digits)
+    if number is None or number > 4_294_967_295:
         raise RowError(f"{column}: {words[:40]!r} is not an AS number")
-    return int(digits)
+    return number
 
 
 @lru_cache(maxsize=4096)
 def _port(words: str) -> int:
-    digits = words.removesuffix(".0")
-    if not (digits.isascii() and digits.isdigit()) or int(digits) > 65535:
+    number = _number(words.removesuffix(".0"))
+    if number is None or number > 65535:
         raise RowError(f"port: {words[:40]!r} is not a port")
-    return int(digits)
+    return number
+
+
+def _number(digits: str) -> int | None:
+    """A number of ASCII digits; None for anything else, or for more than Python converts."""
+    good = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+    return int(digits) if good else None
 
 
 @lru_cache(maxsize=65536)
@@ -138,6 +145,7 @@ def is_address(words: str) -> bool:
     return True
 
 
+_MOST_DIGITS = 20
 _TRUTHS = {"": None, "1": True, "1.0": True, "0": False, "0.0": False, "t": True, "f": False}
 _TRUTHS |= {"true": True, "false": False, "True": True, "False": False}
 

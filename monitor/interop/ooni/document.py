@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -191,7 +192,7 @@ def address_of(authority: str | None) -> tuple[str, int]:
     """Address and port of `192.0.2.1:443`; ("", 443) when there are none."""
     address, _, port = (authority or "").rpartition(":")
     address = address.strip("[]")
-    if is_address(address) and port.isascii() and port.isdigit() and int(port[:6]) <= 65535:
+    if is_address(address) and re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535:
         return address, int(port)
     return "", 443
 
