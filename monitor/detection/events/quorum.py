@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -103,8 +103,8 @@ def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ba
 def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
     """Count the votes of a series."""
     votes = ballot(network, layer, round, policy)
-    everybody = _tally(network, layer, votes, network.members, round, policy)
     expected = _expected(network, network.layers[layer], votes.voting, round, policy)
+    everybody = _tally(network, layer, votes, expected, round, policy)
     known = standing.with_standing(network, expected, round, policy)
     if len(known) in (0, len(expected)):
         return everybody
@@ -141,15 +141,15 @@ def _tally(
     network: TargetNetwork,
     layer: str,
     votes: Ballot,
-    among: Collection[str],
+    expected: Collection[str],
     round: int,
     policy: Policy,
 ) -> Tally:
-    """Count some votes. `among`: the vantages of whom these are."""
+    """Count some votes. `expected`: those who could vote."""
     series, (voting, agreeing, nats) = network.layers[layer], votes
-    owners_needed = _owners_needed(network, series, votes, among, round, policy)
+    owners_needed = _owners_needed(network, votes, expected, round, policy)
     on_watch = split.on_watch(network, series, round, policy)
-    watched = [probe for probe in on_watch if probe in among]
+    watched = [probe for probe in on_watch if probe in expected]
     part = split.divided(network, series, watched, len(voting), round, policy)
     rest = [probe for probe in voting if probe not in part]
     if part and rest:
@@ -219,31 +219,32 @@ def quorum_owners(owners: int, policy: Policy) -> int:
 
 def _owners_needed(
     network: TargetNetwork,
-    series: Series,
     votes: Ballot,
-    among: Collection[str],
+    expected: Collection[str],
     round: int,
     policy: Policy,
 ) -> int:
     """How many owners must agree for a confirmation. By day a quorum of all who could vote. At an
     hour at which others are usually off, fewer are enough, as far as all who measure agree: those
     who wait for the night gain nothing, because one who is awake contradicts them."""
-    expected = _expected(network, series, votes.voting, round, policy)
-    by_day = quorum_owners(_most_counted(network, expected, among, policy), policy)
+    by_day = quorum_owners(_most_counted(network, expected, policy), policy)
     clip = policy.evidence.sample_clip_micronats
     all_agree = all(votes.nats[probe] >= clip for probe in votes.voting)
     if by_day <= policy.confirmation.night_owners or not all_agree:
         return by_day
-    awake = _expected(network, series, votes.voting, round, policy, awake=True)
-    at_night = quorum_owners(_most_counted(network, awake, among, policy), policy)
+    voting = set(votes.voting)
+    awake = [
+        probe
+        for probe in expected
+        if probe in voting or not usual_hours.is_asleep(network.members[probe], round, policy)
+    ]
+    at_night = quorum_owners(_most_counted(network, awake, policy), policy)
     return max(policy.confirmation.night_owners, at_night)
 
 
-def _most_counted(
-    network: TargetNetwork, expected: Iterable[str], among: Collection[str], policy: Policy
-) -> int:
+def _most_counted(network: TargetNetwork, expected: Iterable[str], policy: Policy) -> int:
     """How many of the expected vantages count, after the limit on one owner's."""
-    owned = Counter(network.members[probe].owner for probe in expected if probe in among)
+    owned = Counter(network.members[probe].owner for probe in expected)
     return sum(min(count, policy.quorum.owner_vantages) for count in owned.values())
 
 
@@ -253,27 +254,23 @@ def _expected(
     voting: Sequence[str],
     round: int,
     policy: Policy,
-    *,
-    awake: bool = False,
-) -> Sequence[str]:
+) -> Set[str]:
     """The vantages of a network that could vote: those that do, and those that were heard within a
-    day and would; `awake`: and that usually measure at this hour. One that fails at all times would
-    raise how many of the others must agree."""
+    day and would. One that fails at all times would raise how many of the others must agree."""
     counting = set(voting)
-    return [
+    return {
         probe
         for probe, member in network.members.items()
         if probe in counting
         or (
-            not (awake and usual_hours.is_asleep(member, round, policy))
-            and round - member.round <= policy.ms(policy.confirmation.expected_voters_seconds)
+            round - member.round <= policy.ms(policy.confirmation.expected_voters_seconds)
             and gates.eligible(network, member, round, policy)
             and not (
                 (track := series.tracks.get(probe))
                 and baseline.chronic(track.baseline, policy.baseline)
             )
         )
-    ]
+    }
 
 
 def _quorum(
