@@ -59,7 +59,7 @@ def fuzz(boundary: Boundary, seconds: float, seed: int, keep: bool) -> tuple[int
 
 
 def _keep(boundary: Boundary, given: bytes) -> Path:
-    path = CORPUS / boundary.name / hashlib.sha256(given).hexdigest()[:12]
+    path = CORPUS / boundary.name / f"{hashlib.sha256(given).hexdigest()[:12]}.bin"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(given)
     return path

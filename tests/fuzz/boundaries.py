@@ -73,7 +73,7 @@ class Boundary:
 
     def corpus(self) -> Iterator[Path]:
         """Its kept inputs, in a fixed order."""
-        return iter(sorted((CORPUS / self.name).glob("*")))
+        return iter(sorted((CORPUS / self.name).glob("*.bin")))
 
 
 def _words(error: Exception) -> bytes:
