@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER, ZONES_KEPT
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
-from monitor.detection.model import Answer, Contrasts, Fact
+from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Fact
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
@@ -75,7 +75,11 @@ def _is_known_page(evidence: Sequence[str]) -> bool:
 
 def together(every: Iterable[Contrasts]) -> Contrasts:
     """The counts of several vantages or networks."""
-    counts = tuple(every)
+    counts = [contrasts for contrasts in every if contrasts != NO_CONTRASTS]
+    if not counts:
+        return NO_CONTRASTS
+    if len(counts) == 1 and len(counts[0].answers) < 2:  # the usual case, in one step
+        return counts[0]
     return Contrasts(
         **{name: sum(getattr(contrasts, name) for contrasts in counts) for name in _COUNTS},
         answers=_newest(answer for contrasts in counts for answer in contrasts.answers),

@@ -336,7 +336,7 @@ def has_signature(
 ) -> bool:
     """Whether enough of its failures, in number and in share, have a signature that natural
     failures lack."""
-    return any(
+    return suspicion.signatures > 0 and any(
         run[1] >= SIGNATURES_ENOUGH and _signed(run, policy, earlier(since))
         for run, since in _telling_runs(suspicion, policy)
     )
@@ -348,7 +348,7 @@ def signature_share_reached(
     """Whether a larger share of the failures than by chance has a signature, and whether it is the
     name that matters: a device that resets connections at random lets some innocuous names pass.
     `earlier`: failures at earlier steps, at which such a block lets everything pass."""
-    return any(
+    return suspicion.signatures > 0 and any(
         _signed(run, policy, earlier(since)) for run, since in _telling_runs(suspicion, policy)
     )
 

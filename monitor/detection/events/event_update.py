@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates, life, lifting, outages, series, series_summary
+from monitor.detection.events import gates, life, lifting, outages, series_summary
 from monitor.detection.events.description import (
     EventRound,
     announced,
@@ -104,8 +104,7 @@ def _forms(
         forms.append((current.event, _retracted_by_operator(now, current, retraction)))
         current = None
     before = None if current is None else current.event
-    current = _after_lifts(now, current, country, source)
-    summaries = series_summary.series_summaries(now.state, country, source, now.at, now.policy)
+    current, summaries = _after_lifts(now, current, country, source)
     concerned = [summary for summary in summaries if not summary.series.is_retracted]
     if (after := _after(now, current, country, source, concerned)) is not None:
         forms.append((before, after))
@@ -131,18 +130,21 @@ def _retracted_by_operator(
 
 def _after_lifts(
     now: EventRound, current: OpenEvent | None, country: str, source: str
-) -> OpenEvent | None:
-    """Clear the alarms of series whose block has ended; their counts stay with the event."""
+) -> tuple[OpenEvent | None, Sequence[SeriesSummary]]:
+    """Clear the alarms of series whose block has ended, and return the series whose block goes on.
+    The counts of those that ended stay with the event."""
     state, round, policy, strategy = now.state, now.at, now.policy, strategy_of(source)
-    lifted = []
-    for summary in series_summary.series_summaries(state, country, source, round, policy):
+    lifted, is_changed = [], False
+    summaries = series_summary.series_summaries(state, country, source, round, policy)
+    for summary in summaries:
         if summary.key not in now.touched:
             continue
         network, layer = summary.network, summary.layer
         evidence = SeriesEvidence(lifted=strategy.lifted(state, network, layer, round, policy))
         if life.rank_after(summary.series.rank, evidence):
-            strategy.drop_recovered(network, layer, round, policy)
+            is_changed |= strategy.drop_recovered(network, layer, round, policy)
             continue
+        is_changed = True
         if current is not None and not summary.series.is_retracted:
             lifted.append(summary)
             ends = strategy.ended(network, current.event)
@@ -160,7 +162,9 @@ def _after_lifts(
                 witnesses=series_summary.witnesses([summary], current.witnesses),
             )
         lifting.clear_alarms(network, layer)
-    return current
+    if is_changed:
+        summaries = series_summary.series_summaries(state, country, source, round, policy)
+    return current, summaries
 
 
 def _after(
@@ -221,7 +225,7 @@ def _common_gate(
 
 def _down(summary: SeriesSummary, round: int) -> ClosedGate | None:
     """`service_down` when the control fails too for most vantages that saw the block."""
-    members = [summary.network.members[probe] for probe in series.alarmed(summary.series)]
+    members = [summary.network.members[probe] for probe in summary.saw]
     now = [member.outcome for member in members if member.round == round]
     return ClosedGate.SERVICE_DOWN if 2 * sum(word in DOWN for word in now) > len(now) else None
 

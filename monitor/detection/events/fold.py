@@ -65,11 +65,13 @@ def step(
         return new, ()
     new.networks, new.open_events = dict(state.networks), dict(state.open_events)
     catalogue = _newest_catalogue(facts)
-    ordered = sorted(facts, key=_by_start)
     _sweep(new, round, policy)
     touched: dict[str, TargetNetwork] = {}
-    for fact in ordered:
-        key = network_key(fact.target, fact.country, fact.asn, fact.source)
+    keyed = [
+        (network_key(fact.target, fact.country, fact.asn, fact.source), fact)
+        for fact in sorted(facts, key=_by_start)
+    ]
+    for key, fact in keyed:
         if key not in touched:
             if key not in new.networks:
                 place = fact.target, fact.country, fact.asn, fact.source
@@ -79,8 +81,7 @@ def step(
     closed = _inhibitions(new, touched, policy)
     if closed_gates is not None:
         closed_gates.update(closed)
-    for fact in ordered:
-        key = network_key(fact.target, fact.country, fact.asn, fact.source)
+    for key, fact in keyed:
         strategy_of(fact.source).update(new, touched[key], fact, closed.get(key), policy)
     for key, network in sorted(touched.items()):
         strategy = strategy_of(network.source)

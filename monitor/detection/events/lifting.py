@@ -206,15 +206,16 @@ def end_range(network: TargetNetwork, layer: str) -> tuple[int, int] | None:
     return (last, latest) if last and latest else None
 
 
-def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> None:
-    """End the alarms of vantages that have recovered, while no other vantage agrees."""
+def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+    """End the alarms of vantages that have recovered, while no other vantage agrees; whether there
+    were any."""
     series = network.layers[layer]
     if series.is_likely:
-        return
-    for probe in alarmed(series):
-        track = series.tracks[probe]
-        if cusum.recovered(track, round, policy):
-            series.tracks[probe] = replace(track, suspicion=None)
+        return False
+    recovered = [p for p in alarmed(series) if cusum.recovered(series.tracks[p], round, policy)]
+    for probe in recovered:
+        series.tracks[probe] = replace(series.tracks[probe], suspicion=None)
+    return bool(recovered)
 
 
 def clear_alarms(network: TargetNetwork, layer: str, *, wholly: bool = False) -> None:

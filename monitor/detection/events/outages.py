@@ -109,17 +109,22 @@ def reports_of(
 ) -> Sequence[NetworkReports]:
     """What vantages of a source say of a target, by network."""
     same = watched(state, target, source)
-    places, gathered = _latest_rounds(same), []
-    for network in same:
-        reports = [
-            report
-            for probe, member in network.members.items()
-            if places[probe] == (member.round, 1)
-            and (report := _report(network, probe, round, policy)) is not None
-        ]
-        if reports:
-            gathered.append(NetworkReports(network, reports))
-    return gathered
+    places = _latest_rounds(same)
+    gathered = (_reports_in(network, places, round, policy) for network in same)
+    return [reported for reported in gathered if reported.reports]
+
+
+def _reports_in(
+    network: TargetNetwork, places: Mapping[str, tuple[int, int]], round: int, policy: Policy
+) -> NetworkReports:
+    """What the vantages of a network say of its target. `places`: of `_latest_rounds`."""
+    reports = [
+        report
+        for probe, member in network.members.items()
+        if places[probe] == (member.round, 1)
+        and (report := _report(network, probe, round, policy)) is not None
+    ]
+    return NetworkReports(network, reports)
 
 
 def _speaks_of(report: TargetReport, onset: int, round: int, policy: Policy) -> bool | None:
@@ -246,9 +251,10 @@ class TargetHealth:
     ) -> None:
         self._round, self._policy = round, policy
         self._gather = partial(reports_of, state, target, round, policy, source)
+        self._watched = watched(state, target, source)
         self._failing = {
             (network.country, member.owner)
-            for network in watched(state, target, source)
+            for network in self._watched
             for member in network.members.values()
             if member.outcome in FAILING
         }
@@ -257,6 +263,10 @@ class TargetHealth:
     @cached_property
     def _gathered(self) -> Sequence[NetworkReports]:
         return self._gather()
+
+    @cached_property
+    def _places(self) -> Mapping[str, tuple[int, int]]:
+        return _latest_rounds(self._watched)
 
     def _owners_failing_outside(self, country: str) -> int:
         return len({owner for other, owner in self._failing if other != country})
@@ -271,14 +281,18 @@ class TargetHealth:
 
     def fails_outside(self, country: str) -> bool:
         """Whether the target has begun to fail lately for most in a network of another country."""
-        return self._owners_failing_outside(country) > 0 and any(
-            _mostly_fails(reported, self._round, self._policy)
-            for reported in self._gathered
-            if reported.network.country != country
+        return any(
+            _mostly_fails(network, self._places, self._round, self._policy)
+            for network in self._watched
+            if network.country != country
+            and any(member.outcome in FAILING for member in network.members.values())
         )
 
 
-def _mostly_fails(reported: NetworkReports, round: int, policy: Policy) -> bool:
+def _mostly_fails(
+    network: TargetNetwork, places: Mapping[str, tuple[int, int]], round: int, policy: Policy
+) -> bool:
+    reported = _reports_in(network, places, round, policy)
     voices = _voices(reported, round, round, policy).values()
     return sum(voice.failing for voice in voices) > sum(voice.reaching for voice in voices)
 

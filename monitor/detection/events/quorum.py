@@ -360,17 +360,15 @@ def signature_owners(
 
 def may_rise(series: Series, policy: Policy) -> bool:
     """Whether there is enough evidence for anything but a tally that changes nothing."""
+    held = [track.suspicion for track in series.tracks.values() if track.suspicion is not None]
+    if not held or series.rank > 0 or series.likely_since > 0:
+        return bool(held)
     least = min(
         policy.evidence.threshold_micronats,
         policy.quorum.signature_quorum_micronats,
         policy.quorum.quorum_min_vantages * policy.evidence.signature_clip_micronats,
     )
-    held = [track.suspicion for track in series.tracks.values() if track.suspicion is not None]
-    return bool(held) and (
-        series.rank > 0
-        or series.likely_since > 0
-        or sum(max(suspicion.sums) for suspicion in held) >= least
-    )
+    return sum(max(suspicion.sums) for suspicion in held) >= least
 
 
 def weigh(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from monitor.detection.events.gates import fresh
-from monitor.detection.events.series import alarmed
+from monitor.detection.events.series import is_alarmed
 from monitor.detection.events.state import ServiceState, TargetNetwork, VantageOutcome
 from monitor.detection.policy import Policy
 
@@ -29,12 +29,11 @@ def follows_release(
     for other in state.networks.values():
         if (other.target, other.source) != (network.target, network.source):
             continue
-        # Who reaches it by chance while it mostly fails speaks for no release.
-        seeing = {probe for layer in other.layers.values() for probe in alarmed(layer)}
         for probe, member in other.members.items():
-            if probe in seeing or member.outcome is not VantageOutcome.GOOD:
+            if member.outcome is not VantageOutcome.GOOD or not fresh(member, round, policy):
                 continue
-            if fresh(member, round, policy):
+            # Who reaches it by chance while it mostly fails speaks for no release.
+            if not any(is_alarmed(layer, probe) for layer in other.layers.values()):
                 if member.release in failing:
                     return False
                 passing += other.country == network.country

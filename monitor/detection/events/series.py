@@ -78,15 +78,18 @@ def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy
     """Fold one fact into every layer that it concerns. `closed`: the network's gate."""
     probe, outcome, inhibited = fact.probe, gates.outcome(fact), closed is not None
     member = network.members[probe]
-    if (shared := gates.shared(member, fact, closed)) != member.shared:
-        network.members[probe] = replace(member, shared=shared)
-        if outcome is VantageOutcome.GOOD and member.shared > 0:
+    if outcome is VantageOutcome.GOOD:
+        if member.shared:
+            network.members[probe] = replace(member, shared=0)
+        if member.shared > 0:
             _forget(network, probe)
-    if gates.unsupported(fact, inhibited):
-        _doubt(network, probe)
-    elif outcome is VantageOutcome.GOOD:
         for layer in sorted(_layers(fact.verdict.findings) | _tracked(network, probe)):
             _good(network, layer, probe, fact.round, policy)
+        return
+    if (shared := gates.shared(member, fact, closed)) != member.shared:
+        network.members[probe] = replace(member, shared=shared)
+    if gates.unsupported(fact, inhibited):
+        _doubt(network, probe)
     elif outcome is VantageOutcome.BAD and fact.verdict.state in FAILED:
         _mixed(network, probe, fact, inhibited, policy)
 
@@ -219,10 +222,12 @@ def suspected(series: Series) -> bool:
     return any(track.suspicion is not None for track in series.tracks.values())
 
 
+def is_alarmed(series: Series, probe: str) -> bool:
+    """Whether a vantage saw the block of a series."""
+    track = series.tracks.get(probe)
+    return track is not None and track.suspicion is not None and track.suspicion.alarmed > 0
+
+
 def alarmed(series: Series) -> tuple[str, ...]:
-    """The alarmed vantages: those that saw the block."""
-    return tuple(
-        probe
-        for probe, track in sorted(series.tracks.items())
-        if track.suspicion is not None and track.suspicion.alarmed
-    )
+    """The alarmed vantages, sorted: those that saw the block."""
+    return tuple(sorted([probe for probe in series.tracks if is_alarmed(series, probe)]))

@@ -39,6 +39,8 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     network: TargetNetwork
     layer: str
     series: Series
+    saw: Sequence[str]
+    """The vantages that saw the block, sorted."""
     tally: Tally
     reached_elsewhere: bool = True
     """The target has been reached elsewhere since the onset."""
@@ -53,7 +55,7 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     @property
     def held(self) -> list[Suspicion]:
         """The suspicions of the vantages that saw the block."""
-        tracks = (self.series.tracks[probe] for probe in alarmed(self.series))
+        tracks = (self.series.tracks[probe] for probe in self.saw)
         return [track.suspicion for track in tracks if track.suspicion is not None]
 
 
@@ -63,11 +65,11 @@ def series_summaries(
     """Every alarmed series of a country, in a fixed order."""
     strategy = strategy_of(source)
     ranked = sorted(
-        (key, layer)
+        (key, layer, saw)
         for key, network in state.networks.items()
         if network.country == country and network.source == source
         for layer, series in network.layers.items()
-        if series.rank > 0 and alarmed(series)
+        if series.rank > 0 and (saw := alarmed(series))
     )
     return [
         SeriesSummary(
@@ -75,11 +77,12 @@ def series_summaries(
             network := state.networks[key],
             layer,
             network.layers[layer],
+            saw,
             tally := strategy.tally(network, layer, round, policy),
             strategy.reached_elsewhere(state, network, policy),
             follows_release(state, network, tally.agreeing, round, policy),
         )
-        for key, layer in ranked
+        for key, layer, saw in ranked
     ]
 
 
@@ -88,7 +91,7 @@ def supported(summaries: Sequence[SeriesSummary], round: int, policy: Policy) ->
     longer reached stops giving the technique."""
     support: dict[str, int] = {}
     for summary in summaries:
-        for probe in alarmed(summary.series):
+        for probe in summary.saw:
             track = summary.series.tracks[probe]
             held, member = track.suspicion, summary.network.members[probe]
             recent = max(policy.ms(policy.rounds.silent_seconds), 3 * member.interval)
@@ -132,7 +135,7 @@ def onset_of(summaries: Sequence[SeriesSummary], round: int) -> Onset:
         (
             (summary.series.tracks[probe], summary.network.members[probe].interval)
             for summary in summaries
-            for probe in alarmed(summary.series)
+            for probe in summary.saw
         ),
         round,
         summaries[0].strategy.leading_member,
@@ -196,7 +199,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
             known,
         ),
         silent=len(silent),
-        seen=max(held[probe].last_bad for probe in alarmed(summary.series)),
+        seen=max(held[probe].last_bad for probe in summary.saw),
         signature=quorum.signed(network, layer, saw, policy),
         dense_per_mille=_dense_per_mille(summary.held),
         present_per_mille=ending.present_per_mille(summary.series),
@@ -255,8 +258,7 @@ def against(
         "one_owner": len(tally.owners) < policy.confirmation.confirm_min_owners,
         "since_outage": any(summary.tally.aftermath for summary in summaries),
         "untyped": not any(
-            quorum.has_signature(network, best.layer, probe, policy.evidence)
-            for probe in alarmed(best.series)
+            quorum.has_signature(network, best.layer, probe, policy.evidence) for probe in best.saw
         ),
     }
     words = (word for word, holds in remarks.items() if holds)

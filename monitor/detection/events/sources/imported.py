@@ -117,8 +117,9 @@ class ImportedStrategy(SourceStrategy):
 
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
-    ) -> None:
+    ) -> bool:
         """A series has only one alarm."""
+        return False
 
     def ended(self, network: TargetNetwork, event: Event) -> int:
         """An event ended when the service was reached again, which may be noticed days later."""

@@ -126,9 +126,9 @@ class OwnStrategy(SourceStrategy):
 
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
-    ) -> None:
+    ) -> bool:
         """A vantage that was alone with its alarm has recovered."""
-        lifting.drop_recovered(network, layer, round, policy)
+        return lifting.drop_recovered(network, layer, round, policy)
 
     def ended(self, network: TargetNetwork, event: Event) -> None:
         """An event ends when vantages agree that it has."""

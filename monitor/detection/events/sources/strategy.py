@@ -126,8 +126,8 @@ class SourceStrategy(ABC):
     @abstractmethod
     def drop_recovered(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
-    ) -> None:
-        """End single alarms of a series that lasts."""
+    ) -> bool:
+        """End single alarms of a series that lasts; whether there were any."""
 
     @abstractmethod
     def ended(self, network: TargetNetwork, event: Event) -> int | None:
