@@ -205,7 +205,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"cusum", "hypotheses"},
         {"ending", "onset", "gates", "other_hosts", "usual_hours"},
         {"split", "series", "outages"},
-        {"lifting", "quorum", "releases"},
+        {"drift", "lifting", "quorum", "releases"},
         {"imported"},
         {"sources"},
         {"series_summary", "watch_coverage", "retest_requests", "end_requests", "confidence"},

@@ -85,8 +85,7 @@ def lines() -> Iterator[str]:
         ("reason", "a measurement"),
         ((f"`{reason}`", QUARANTINE[reason]) for reason in QuarantineReason),
     )
-    yield "\nA batch in a newer version of the format stays at its probe until the collector knows"
-    yield "that version."
+    yield "\nA batch in a newer format stays at its probe until the collector knows it."
     yield "\n## Rules"
     yield "\nRules of each layer are tried in order, and the first that matches decides. These"
     yield "accuse nobody:\n"

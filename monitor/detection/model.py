@@ -398,6 +398,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     one_release: bool = False
     """Nobody anywhere reaches the target with the release of the probe that those who see it run,
     and others of the country reach it with other releases."""
+    countries_alike: int = 0
+    """Other countries in which a network began to fail in the same way within two weeks of it, as
+    far as it is likely at least."""
     agreeing: int
     """Voting vantages whose evidence reached the threshold."""
     voting: int

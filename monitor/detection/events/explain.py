@@ -43,8 +43,8 @@ class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     probe: str
     owner: str
     outcome: str
-    """`failed`, `worked`, `unproven` (no control, or it failed too), `offline`, `unseen` (no
-    liveness), or empty when it said nothing in this round."""
+    """`failed`, `worked`, `untold` (nothing tells the cause), `unproven` (no control, or it failed
+    too), `offline`, `unseen` (no liveness), or empty when it said nothing in this round."""
     rule: str = ""
     """The rule that decided its measurement."""
     technique: str = ""
@@ -254,6 +254,7 @@ def _series_round(
 _OUTCOMES = {
     VantageOutcome.GOOD: "worked",
     VantageOutcome.BAD: "failed",
+    VantageOutcome.UNTOLD: "untold",
     VantageOutcome.UNSUPPORTED: "unproven",
     VantageOutcome.DOWN: "unproven",
     VantageOutcome.OFFLINE: "offline",

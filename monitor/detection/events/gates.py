@@ -22,7 +22,9 @@ from monitor.detection.lateness import LATE
 from monitor.detection.model import ClosedGate, Fact, State, Verdict
 from monitor.detection.policy import Policy
 
-FAILING = frozenset((VantageOutcome.BAD, VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN))
+WITH_CONTROL = frozenset((VantageOutcome.BAD, VantageOutcome.UNTOLD))
+"""It fails, and the control reaches it."""
+FAILING = WITH_CONTROL | {VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN}
 """It fails, and the vantage was online."""
 CUT_OFF = frozenset((VantageOutcome.OFFLINE, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN))
 """In its own network a vantage without liveness counts as offline."""
@@ -55,7 +57,7 @@ def outcome(fact: Fact) -> VantageOutcome:
                 return VantageOutcome.SILENT
             if not fact.control:
                 return VantageOutcome.UNKNOWN if unseen else VantageOutcome.UNSUPPORTED
-            return VantageOutcome.UNSEEN if unseen else VantageOutcome.BAD
+            return VantageOutcome.UNSEEN if unseen else VantageOutcome.UNTOLD
         case State.INSUFFICIENT:
             return VantageOutcome.SILENT
 
@@ -68,7 +70,7 @@ def failing_since(member: Member | None, fact: Fact) -> tuple[int, PathSign]:
         return 0, PathSign.NONE
     if result not in FAILING:
         return since, cause
-    if result is not VantageOutcome.BAD:
+    if result not in WITH_CONTROL:
         return since or fact.round, cause  # without its control nothing tells where the cause is
     counts = contrasts.of_failure(fact)
     if any(contrasts.SIGNS[sign](counts) for sign in contrasts.ON_THE_WAY):
@@ -79,8 +81,8 @@ def failing_since(member: Member | None, fact: Fact) -> tuple[int, PathSign]:
 
 
 def not_counted(verdict: Verdict) -> str:
-    """Why a measurement is no evidence whatever others say: a remark on its verdict, or its state;
-    empty when it counts."""
+    """Why a measurement is no evidence of a block whatever others say: a remark on its verdict, or
+    its state; empty when it counts. A failure may still count for a gate, against a block."""
     if LATE in verdict.evidence:
         return LATE
     if verdict.state in (State.OK, State.BLOCKED, State.IMPAIRED, State.THROTTLED):
@@ -106,7 +108,7 @@ def shared(member: Member, fact: Fact, closed: ClosedGate | None) -> int:
     result = outcome(fact)
     if result is VantageOutcome.GOOD:
         return 0
-    if result not in (VantageOutcome.BAD, VantageOutcome.DOWN) or member.shared < 0:
+    if result not in (*WITH_CONTROL, VantageOutcome.DOWN) or member.shared < 0:
         return member.shared
     if closed in PROVES_WRONG:
         return member.round if member.cause is not PathSign.ON_THE_WAY else member.shared

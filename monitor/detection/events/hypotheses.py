@@ -20,6 +20,8 @@ LEAST_ANSWERS = 2
 """Answers from elsewhere from which they show anything."""
 LEAST_OWNERS = 2
 """Owners whose vantages show a sign."""
+LEAST_COUNTRIES = 2
+"""Other countries in which it fails alike: one other government may do as the first did."""
 LONGEST_DENIAL_MS = 3 * 3_600_000
 """A resolver keeps a denial for at most so long, whatever the zone asks for: BIND's
 max-ncache-ttl, three hours, is the longest of the usual limits (RFC 2308 advises one to three)."""
@@ -204,6 +206,15 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         _all(lambda network: network.one_release),
         "Nobody reaches it with the release of the probe that all of them run, and others reach it "
         "with other releases: a fault of the program looks so.",
+    ),
+    Hypothesis(
+        "moves_between_countries",
+        lambda seen: (
+            not seen.on_the_way
+            and _all(lambda network: network.countries_alike >= LEAST_COUNTRIES)(seen)
+        ),
+        "Networks of several other countries have begun to fail in the same way within two weeks: "
+        "a change of the service's own moves so.",
     ),
     Hypothesis(
         NEW_VANTAGES,

@@ -36,8 +36,6 @@ from monitor.detection.policy import Policy
 
 DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Layer)}
 """How far a connection gets before a failure at this layer."""
-FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
-"""States of verdicts that accuse."""
 
 
 def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
@@ -90,7 +88,7 @@ def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy
         network.members[probe] = replace(member, shared=shared)
     if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
-    elif outcome is VantageOutcome.BAD and fact.verdict.state in FAILED:
+    elif outcome is VantageOutcome.BAD:
         _mixed(network, probe, fact, inhibited, policy)
 
 

@@ -7,15 +7,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.detection.events import (
-    contrasts,
-    cusum,
-    ending,
-    outages,
-    quorum,
-    split,
-    standing,
-)
+from monitor.detection.events import contrasts, cusum, ending, outages, quorum, split, standing
+from monitor.detection.events.drift import countries_alike
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
 from monitor.detection.events.quorum import Tally
@@ -46,6 +39,8 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     """The target has been reached elsewhere since the onset."""
     one_release: bool = False
     """It follows a release of the probe."""
+    countries_alike: int = 0
+    """Other countries in which a network fails alike (`monitor.detection.events.drift`)."""
 
     @property
     def strategy(self) -> SourceStrategy:
@@ -81,6 +76,9 @@ def series_summaries(
             tally := strategy.tally(network, layer, round, policy),
             strategy.reached_elsewhere(state, network, policy),
             follows_release(state, network, tally.agreeing, round, policy),
+            countries_alike(state, network, layer, saw, round, policy)
+            if strategy.has_confidence and network.layers[layer].is_likely
+            else 0,
         )
         for key, layer, saw in ranked
     ]
@@ -183,6 +181,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         onset=began.at,
         half_onset=began.half,
         one_release=summary.one_release,
+        countries_alike=summary.countries_alike,
         agreeing=len(summary.tally.agreeing),
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),

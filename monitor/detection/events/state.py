@@ -172,6 +172,8 @@ class VantageOutcome(StrEnum):
     """It reaches the target."""
     BAD = "bad"
     """It fails, and the control and the liveness say that this counts."""
+    UNTOLD = "untold"
+    """It fails, the control reaches it, and nothing tells the cause: no evidence of a block."""
     UNSUPPORTED = "unsupported"
     """It fails, and there is no control."""
     DOWN = "down"

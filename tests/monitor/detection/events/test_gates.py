@@ -55,7 +55,7 @@ SIGNED = structs.replace(blocked(), evidence=("name_fails_anywhere",))
         (blocked(state=State.IMPAIRED), True, VantageOutcome.BAD),
         (DOWN, True, VantageOutcome.DOWN),
         (OFFLINE, True, VantageOutcome.OFFLINE),
-        (says(State.INCONCLUSIVE), True, VantageOutcome.BAD),
+        (says(State.INCONCLUSIVE), True, VantageOutcome.UNTOLD),
         (says(State.INCONCLUSIVE), False, VantageOutcome.UNSUPPORTED),
         (says(State.INCONCLUSIVE, "no_liveness"), True, VantageOutcome.UNSEEN),
         (says(State.INCONCLUSIVE, "no_liveness"), False, VantageOutcome.UNKNOWN),
@@ -374,6 +374,26 @@ def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
 )
 def test_why_a_measurement_is_no_evidence(verdict: Verdict, reason: str) -> None:
     assert gates.not_counted(verdict) == reason
+
+
+@pytest.mark.parametrize("state", State, ids=lambda state: state.value)
+@pytest.mark.parametrize("control", [True, False], ids=["control", "none"])
+def test_a_failure_that_is_called_no_evidence_is_none(state: State, control: bool) -> None:
+    """Only one that counts adds to a vantage's evidence; the gates count others as well."""
+    verdict = structs.replace(blocked(), state=state)
+    world = World(vantages(1)).quiet()
+    folded, _ = step(
+        world.state,
+        world.round,
+        [fact(world.people[0], world.round, verdict, control=control)],
+        POLICY,
+    )
+    (network,) = folded.networks.values()
+    tracks = [track for layer in network.layers.values() for track in layer.tracks.values()]
+    counts = any(track.suspicion is not None for track in tracks)
+    assert counts is (control and state is not State.OK and not gates.not_counted(verdict))
+    if counts:
+        assert outcome(fact(vantages(1)[0], START, verdict)) is VantageOutcome.BAD
 
 
 @pytest.mark.parametrize(

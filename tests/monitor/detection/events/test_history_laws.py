@@ -15,7 +15,6 @@ from monitor.detection.events import gates
 from monitor.detection.events import state as states
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding
-from monitor.detection.events.series import FAILED
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Fact, State, Stored, Tier
 from monitor.detection.policy import Policy, RoundsPolicy
@@ -26,6 +25,7 @@ from tests.monitor.fleet import INTERVAL, PEOPLE, START, TARGET, Person, one
 
 POLICY = Policy(rounds=RoundsPolicy(checkpoint_seconds=300))
 """Checkpoints every five rounds, so that late facts find one within these short worlds."""
+ACCUSING = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 WARM, LONGEST = 3, 12
 VICTIMS = [who for who in PEOPLE if who.asn == 64501]
@@ -165,7 +165,7 @@ def test_losing_controls_and_liveness_never_moves_a_verdict_towards_blocked(
     assert had.keys() == has.keys()
     for id, fact in has.items():
         before = had[id]
-        assert fact.verdict.state not in FAILED or before.verdict.state in FAILED
+        assert fact.verdict.state not in ACCUSING or before.verdict.state in ACCUSING
         assert fact.verdict.state is not State.BLOCKED or before.verdict.state is State.BLOCKED
         for words in (gates.FAILING, gates.CUT_OFF, gates.UNPROVEN):
             assert (
