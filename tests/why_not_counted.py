@@ -97,8 +97,8 @@ def lines() -> Iterator[str]:
             for state in states
         ),
     )
-    yield "\nThe rules of imported measurements (`imported.…`) never accuse on their own: imports"
-    yield "have no control ([ooni-events.md](ooni-events.md))."
+    yield "\nImports have no control, so their rules (`imported.…`) never accuse on their own"
+    yield "([ooni-events.md](ooni-events.md))."
     yield "\n## Control and liveness"
     yield "\nWhat a verdict means for the gates and for the evidence"
     yield "(`monitor/detection/events/gates.py`). Only `bad` adds evidence.\n"
