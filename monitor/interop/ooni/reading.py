@@ -16,7 +16,7 @@ import msgspec
 
 from monitor.interop.ooni import csvrows, keys
 from monitor.interop.ooni.csvrows import ObservationRow, RowError
-from monitor.interop.ooni.document import document_of
+from monitor.interop.ooni.document import document_of, shallow
 from monitor.interop.ooni.run import Run, UnsupportedTestError, measurements
 from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.codec import WireError, decode, encode
@@ -252,7 +252,7 @@ def _read_document(
 def line_items(line: bytes, number: int, targets_by_name: TargetIndex) -> Iterator[Item]:
     """The items of a line that holds one measurement."""
     try:
-        value = msgspec.json.decode(line)
+        value = shallow(line) or msgspec.json.decode(line)
     except _NOT_JSON as error:
         yield Refusal(number, f"not JSON: {error}")
         return
@@ -268,5 +268,8 @@ def _document(value: object, number: int, targets_by_name: TargetIndex) -> Itera
             continue
         except UnsupportedTestError as error:
             yield Unsupported(number, str(error), error.reason())
+            continue
+        except _NOT_JSON as error:  # in a part that only now is decoded
+            yield Refusal(number, f"not JSON: {error}")
             continue
         yield _taken(run, number, max(1, run.steps), targets_by_name)

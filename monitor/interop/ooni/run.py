@@ -150,7 +150,6 @@ def _record(
     run: Run, target: str, targets_by_name: TargetIndex, left: dict[str, Any]
 ) -> Unrecognised:
     record: dict[str, Any] = {
-        "step": RUN_STEP,
         "passed": run.passed,
         "steps": run.steps,
         "report_id": run.report,
@@ -167,7 +166,8 @@ def _record(
     raw = _encoder.encode({**record, "left": left} if left else record)
     if len(raw) > _LONGEST_RECORD:
         raw = _encoder.encode({**record, "left_out": len(raw)})
-    return Unrecognised(step=RUN_STEP, raw=raw)
+    # First, as in every observation: `decode` looks for it there.
+    return Unrecognised(step=RUN_STEP, raw=b'{"step":"%b",%b' % (RUN_STEP.encode(), raw[1:]))
 
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

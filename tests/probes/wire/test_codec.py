@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.wire import codec
-from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES
+from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES, MAX_OBSERVATIONS
 from probes.wire.codec import BatchHeader, TooNewError, WireError
 from probes.wire.measurement import EndpointRef, Measurement, Vantage
 from probes.wire.observation import (
@@ -262,6 +262,67 @@ def test_a_step_that_is_unknown_changes_nothing_beside_it(place: int) -> None:
     broken = line.replace(b'"port":2', b'"port":-2')
     with pytest.raises(WireError, match=rf"observations\[{1 + (place <= 1)}\].*port"):
         codec.decode(broken)
+
+
+UNKNOWN_END = codec.encode(
+    msgspec.structs.replace(
+        SAMPLE,
+        endpoints=(EndpointRef(id="a:1/tcp", protocol="tcp"),),
+        observations=(
+            *SAMPLE.observations,
+            Unrecognised(step="new", raw=b'{"step":"new","x":[1]}'),
+        ),
+    )
+)
+"""As an import writes it: the last step alone is unknown."""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"x":[1]', b'"x":{"step":"new"}'),
+        (b'"x":[1]', b'"x":"\\"observations\\":["'),
+        (b'"x":[1]', b'"observations":[]'),
+        (b'"x":[1]', b'"step":"tcp"'),
+        (b'"x":[1]}]}', b'"x":[1]}],"endpoints":[{"step":"new","id":"b:1/tcp","protocol":"tcp"}]}'),
+        (b'"x":[1]}]}', b'"x":[1]}],"later":[{"observations":[{"step":"tcp"}]}]}'),
+        (b'"observations":[', b'"observations":[{"step":"new","observations":[]},'),
+        (b'"observations":[', b'"later":{"observations":[]},"observations":['),
+        (b'"endpoints":[', b'"observations":[{"step":"new"}],"endpoints":['),
+        (b'"port":443},', b'"port":443}'),
+        (b'"observations":[', b'"observations":[,'),
+        (b'"port":443', b'"port":-1'),
+        (b"a:1/tcp", b"a\\u0000"),
+        (b'"x":[1]}', b'"x":[1}'),
+        (b'"v":1', b'"v":2'),
+        (b'"step":"new"', b'"step":"tcp"'),
+        (b'"step":"new"', b'"step":"a b"'),
+    ],
+)
+def test_the_quick_way_reads_what_the_slow_one_does(
+    old: bytes, new: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert old in UNKNOWN_END
+    line = UNKNOWN_END.replace(old, new, 1)
+
+    def read() -> Measurement | str:
+        try:
+            return codec.decode(line)
+        except WireError as error:
+            return str(error)
+
+    quick = read()
+    monkeypatch.setattr(codec, "_with_unknown_end", lambda line: None)
+    assert read() == quick
+
+
+def test_the_quick_way_is_taken_and_keeps_to_the_most_observations() -> None:
+    assert codec._with_unknown_end(UNKNOWN_END) == codec.decode(UNKNOWN_END)
+    unknown = Unrecognised(step="new", raw=b'{"step":"new"}')
+    many = (*SAMPLE.observations * MAX_OBSERVATIONS, unknown)
+    line = codec.encode(msgspec.structs.replace(SAMPLE, observations=many))
+    with pytest.raises(WireError, match="length"):
+        codec.decode(line)
 
 
 def test_an_observation_that_names_two_steps_is_read_as_ever() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from monitor.interop.ooni.document import (
     host_of,
     micros,
     resolver_asn,
+    shallow,
 )
 from monitor.interop.ooni.keys import run_of
 from monitor.interop.ooni.run import UnsupportedTestError, measurements
@@ -70,6 +72,32 @@ def test_any_document_gives_measurements_or_a_refusal(keys: dict[str, Any]) -> N
                 decode(encode(each))
         except (RowError, WireError):
             continue
+
+
+def outcome(given: object) -> list[bytes] | str:
+    """The measurements of a document as lines, or why it is refused."""
+    try:
+        run = run_of(document_of(given), targets_by_name())
+        return [encode(each) for each in measurements(run, targets_by_name())]
+    except (RowError, WireError) as error:
+        return str(error)
+
+
+@example({"queries": [{"failure": []}, {"hostname": "t.me", "t": 1}]})
+@example({"requests": [], "later": {"b": 1, "a": [2]}, "client_resolver": "192.0.2.1"})
+@given(st.dictionaries(st.sampled_from(KEYS), st.lists(values, max_size=3) | values))
+def test_what_is_decoded_late_is_decoded_the_same(keys: dict[str, Any]) -> None:
+    for more in ({}, {"report_id": None}, {"annotations": 5}):
+        line = msgspec.json.encode(document("telegram", **keys) | more)
+        late = shallow(line)
+        assert late is not None
+        assert isinstance(late["test_keys"], dict)
+        assert outcome(late) == outcome(msgspec.json.decode(line))
+
+
+@pytest.mark.parametrize("line", [b"[]", b"5", b'{"a": 1}', b'{"test_keys": 5}', b'{"body": {}}'])
+def test_what_holds_no_measurement_is_decoded_at_once(line: bytes) -> None:
+    assert shallow(line) is None
 
 
 @pytest.mark.parametrize(

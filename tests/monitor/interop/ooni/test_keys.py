@@ -114,6 +114,7 @@ def test_what_ooni_concluded_is_kept_and_not_read() -> None:
             facebook_b_api_dns_consistent=False,
             facebook_dns_blocking=True,
             client_resolver="192.0.2.53",
+            network_events=[{"operation": "read", "num_bytes": 517, "t": 0.25}],
         ),
         targets_by_name(),
     )
