@@ -11,12 +11,14 @@ from aiohttp import web
 
 
 class FaultyBucket:
-    """Passes requests on to `url`; as an async context manager it listens, at `self.url`."""
+    """Passes requests on to `url`; as an async context manager it listens, at `self.url`.
+    `broken`: keys of files that always get 500."""
 
     def __init__(self, url: str, seed: int, busy: float = 0.03, cut: float = 0.03) -> None:
         self._behind, self._chance = url, random.Random(seed)
         self._busy, self._cut = busy, cut
         self.url = ""
+        self.broken: set[str] = set()
         self.faults = 0
 
     async def __aenter__(self) -> FaultyBucket:
@@ -34,6 +36,8 @@ class FaultyBucket:
         await self._client.close()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path.lstrip("/") in self.broken:
+            return web.Response(status=500)
         if self._chance.random() < self._busy:
             self.faults += 1
             asked = {"Retry-After": "1"} if self._chance.random() < 0.5 else {}

@@ -2,7 +2,8 @@
 """A public bucket over HTTP: listings and files, as patiently as its server asks for.
 
 What may pass (no connection, 429, 5xx, an answer that breaks off) is tried again for ever, after a
-rest that all requests share. What will not pass is a SourceError.
+rest that all requests share. What will not pass is a SourceError. A file that fails again and again
+while the server answers otherwise is a FailingFileError: the others need not wait for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ LONGEST_LISTING = 8 << 20
 CONNECT_SECONDS, SILENT_SECONDS = 30.0, 60.0
 AT_ONCE = 4
 """Requests at a time."""
+FILE_ATTEMPTS = 5
+"""Failures of one file in a row after which the server is asked for something else."""
 _T = TypeVar("_T")
 
 
@@ -34,6 +37,10 @@ class SourceError(Exception):
 
 class MissingFileError(Exception):
     """A file that was listed is not there."""
+
+
+class FailingFileError(Exception):
+    """A file that the server cannot give, while it gives others; how it fails."""
 
 
 class _PassingError(Exception):
@@ -95,8 +102,9 @@ class Bucket:
             raise SourceError(f"{self.url}: {error}: is it the URL of a bucket?") from None
 
     async def fetch(self, file: SourceFile, into: IO[bytes]) -> None:
-        """Write a file. Raises MissingFileError and SourceError."""
-        await self._patiently(partial(self._fetch, file, into))
+        """Write a file. Raises MissingFileError, FailingFileError and SourceError."""
+        folder = query(file.key.rpartition("/")[0] + "/", folders=True)
+        await self._patiently(partial(self._fetch, file, into), partial(self._page, folder))
 
     async def _fetch(self, file: SourceFile, into: IO[bytes]) -> None:
         into.seek(0)
@@ -126,27 +134,44 @@ class Bucket:
             raise _PassingError(reason, text, asked)
         raise SourceError(f"{self.url}: {text} for {response.url.path_qs[:200]}")
 
-    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+    async def _patiently(
+        self,
+        ask: Callable[[], Awaitable[_T]],
+        ask_otherwise: Callable[[], Awaitable[object]] | None = None,
+    ) -> _T:
+        """Ask until there is an answer. After some failures in a row the server is asked otherwise,
+        if a way is given: when it answers that, FailingFileError is raised."""
         loop = asyncio.get_running_loop()
+        failed, how = 0, ""
         while True:
             async with self._turn:
                 if (left := self._rest_until - loop.time()) > 0:
                     await asyncio.sleep(left)
                     continue  # another request may have prolonged it
                 try:
+                    if failed >= FILE_ATTEMPTS and ask_otherwise is not None:
+                        await ask_otherwise()
+                        self._answered()
+                        raise FailingFileError(how)
                     answer = await ask()
                 except _PassingError as error:
+                    failed, how = failed + 1, str(error)
                     self._rest(error)
                 except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                     named = str(error) or type(error).__name__
                     broken = isinstance(error, aiohttp.ClientPayloadError)
                     reason = "broken_off" if broken else "unavailable"
-                    self._rest(_PassingError(reason, named.splitlines()[0][:200]))
+                    failed, how = failed + 1, named.splitlines()[0][:200]
+                    self._rest(_PassingError(reason, how))
                 else:
-                    if self._in_a_row:
-                        self._in_a_row = 0
-                        self._on_wait("")
+                    self._answered()
                     return answer
+
+    def _answered(self) -> None:
+        """Nothing is waited for any more."""
+        if self._in_a_row:
+            self._in_a_row = 0
+            self._on_wait("")
 
     def _rest(self, error: _PassingError) -> None:
         self.failures[error.reason] += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from monitor.follow import schedule
-from monitor.follow.bucket import Bucket, MissingFileError
+from monitor.follow.bucket import Bucket, FailingFileError, MissingFileError
 from monitor.follow.contents import Portion, portions
 from monitor.follow.layout import (
     DAY_MS,
@@ -38,6 +38,7 @@ from monitor.store.followed import (
     SourceProgress,
     files_of_hour,
     progress_of,
+    unfinished_hours,
 )
 from monitor.store.records import Admitted, StoreUnavailableError
 
@@ -63,6 +64,16 @@ class _Fetched(NamedTuple):
     before: FollowedFile | None
     """What was read of it."""
     contents: asyncio.Task[IO[bytes] | None]
+
+
+class FailingFile(NamedTuple):
+    """A file that the server fails to give."""
+
+    hour: int
+    again: int
+    """When it is tried again, Unix milliseconds."""
+    text: str
+    """Which it is, and how it fails."""
 
 
 class _HourEnd(NamedTuple):
@@ -91,6 +102,10 @@ class Follower:
     _admitted: list[Admitted] = field(default_factory=list)
     _files: list[FollowedFile] = field(default_factory=list)
     _listed: dict[int, int] = field(default_factory=dict)
+    _failing: dict[str, FailingFile] = field(default_factory=dict)
+    """By name: what is left out and tried again."""
+    _again: set[int] = field(default_factory=set)
+    """Hours of an earlier process with a file that is not read to its end."""
     _through: int = 0
     _done: int = 0
     _all: int = 0
@@ -106,7 +121,7 @@ class Follower:
         async with asyncio.TaskGroup() as group:
             saving = group.create_task(self._keep_saving())
             while True:
-                await self._pass(schedule.due(first, self.now(), self._listed))
+                await self._pass(self._due(first))
                 self._caught_up = True
                 await self._save()
                 if once:
@@ -115,6 +130,15 @@ class Follower:
                 first = max(first, schedule.hour_of(self.now() - schedule.LATE_MS))
                 self._listed = {hour: at for hour, at in self._listed.items() if hour >= first}
             saving.cancel()
+
+    def _due(self, first: int) -> list[int]:
+        """The hours to list now, ascending: of the schedule, and of files that failed."""
+        now = self.now()
+        again = {
+            failing.hour for failing in self._failing.values() if now >= failing.again
+        } | self._again
+        self._again = set()
+        return sorted(again | set(schedule.due(first, now, self._listed)))
 
     async def _first_hour(self) -> int:
         async with self.database.reading() as connection:
@@ -126,6 +150,8 @@ class Follower:
         first = schedule.first_hour(self.since, self.selection.text, saved)
         if first > schedule.hour_of(self.since):
             self._through, self.since = before.through, before.since
+            async with self.database.reading() as connection:
+                self._again = set(await unfinished_hours(connection, SOURCE))
         return first
 
     async def _pass(self, hours: list[int]) -> None:
@@ -214,7 +240,14 @@ class Follower:
         try:
             await self.bucket.fetch(file, into)
         except MissingFileError:
+            self._failing.pop(file.name, None)
             self._fail("missing", f"{file.key} was listed and is not there")
+            into.close()
+            return None
+        except FailingFileError as error:
+            again = self.now() + schedule.FAILING_AGAIN_MS
+            self._failing[file.name] = FailingFile(file.hour, again, f"{file.key}: {error}")
+            self._fail("unreadable", f"{file.key} fails: {error}; it is tried again in an hour")
             into.close()
             return None
         except BaseException:
@@ -225,9 +258,11 @@ class Follower:
     async def _read(self, turn: _Fetched) -> None:
         contents = await turn.contents
         self._fetched(-turn.file.size)
-        if contents is None:
-            return
         file, before = turn.file, turn.before
+        if contents is None:
+            self._leave_out(file, before)
+            return
+        self._failing.pop(file.name, None)
         skipped = before.lines if before is not None and before.version == file.version else 0
         runs = before.runs if before is not None and skipped else 0
         refused = 0
@@ -244,23 +279,18 @@ class Follower:
         if refused > MOST_REFUSALS:
             self.report.line(f"{file.key}: and {refused - MOST_REFUSALS:,} more refused")
 
+    def _leave_out(self, file: SourceFile, before: FollowedFile | None) -> None:
+        """Keep in the store that a file fails, so that another process comes back to it."""
+        if file.name in self._failing and before is None:
+            self._files.append(_followed(file, 0, 0, ended=False))
+
     def _keep(self, file: SourceFile, portion: Portion, runs: int) -> None:
         now = self._admitted[0].received if self._admitted else self.now()
         self._admitted += [
             Admitted(stored=stored(measurement), line=line, received=now)
             for measurement, line in portion.measurements
         ]
-        self._files.append(
-            FollowedFile(
-                source=SOURCE,
-                name=file.name,
-                hour=file.hour,
-                version=file.version,
-                lines=portion.lines,
-                runs=runs,
-                ended=portion.ended,
-            )
-        )
+        self._files.append(_followed(file, portion.lines, runs, ended=portion.ended))
 
     def _tell(self, file: SourceFile, portion: Portion, before: int) -> int:
         """Report what could not be read; return how many lines were refused."""
@@ -317,6 +347,12 @@ class Follower:
             else:
                 return
 
+    def _failing_text(self) -> str:
+        if not self._failing:
+            return ""
+        first, more = next(iter(self._failing.values())), len(self._failing) - 1
+        return f"{first.text}" + (f", and {more} more files" if more else "")
+
     def _progress(self) -> SourceProgress:
         return SourceProgress(
             source=SOURCE,
@@ -327,9 +363,21 @@ class Follower:
             hours_done=self._done,
             hours_all=self._all,
             caught_up=self._caught_up,
-            waits=self.report.waits,
+            waits=self.report.waits or self._failing_text(),
             updated=self.now(),
         )
+
+
+def _followed(file: SourceFile, lines: int, runs: int, *, ended: bool) -> FollowedFile:
+    return FollowedFile(
+        source=SOURCE,
+        name=file.name,
+        hour=file.hour,
+        version=file.version,
+        lines=lines,
+        runs=runs,
+        ended=ended,
+    )
 
 
 def _next(read: Iterator[Portion]) -> Portion | None:

@@ -12,6 +12,8 @@ LOOKS_SECONDS = 600.0
 """Between two looks at the newest hours: OONI's uploader runs once an hour."""
 AGAIN = ((6 * HOUR_MS, 0), (2 * DAY_MS, HOUR_MS), (7 * DAY_MS, 6 * HOUR_MS))
 """(age, time between two listings): hours up to that age are listed again after that time."""
+FAILING_AGAIN_MS = HOUR_MS
+"""After that a file that failed alone is asked for again."""
 LATE_MS = AGAIN[-1][0]
 """Files that appear later than this are read after a restart with `--since`, or imported."""
 

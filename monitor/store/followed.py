@@ -125,6 +125,13 @@ async def files_of_hour(
     return {row.name: FollowedFile(**row._mapping) for row in rows}
 
 
+async def unfinished_hours(connection: ReadTransaction, source: str) -> Sequence[int]:
+    """The hours of files that are not read to their end, ascending."""
+    f = followed_file.c
+    query = sa.select(f.hour).where(f.source == source, f.ended.is_(False)).distinct()
+    return (await connection.execute(query.order_by(f.hour))).scalars().all()
+
+
 async def progress_of(connection: ReadTransaction) -> tuple[SourceProgress, ...]:
     """How far each source has been followed, ordered by its name."""
     query = sa.select(followed_source.c.body).order_by(followed_source.c.source)

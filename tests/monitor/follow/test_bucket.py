@@ -10,7 +10,14 @@ import pytest
 from aiohttp import web
 
 from monitor.follow import pace
-from monitor.follow.bucket import Bucket, MissingFileError, SourceError, session
+from monitor.follow.bucket import (
+    FILE_ATTEMPTS,
+    Bucket,
+    FailingFileError,
+    MissingFileError,
+    SourceError,
+    session,
+)
 from monitor.follow.layout import Listed, SourceFile, file_of
 from monitor.follow.pace import RateLimit
 from tests.world.bucket import key
@@ -105,3 +112,35 @@ async def test_a_file_that_breaks_off_is_fetched_again_and_a_missing_one_is_not(
 
     bucket, _ = await asked(handler, fetch)
     assert dict(bucket.failures) == {"broken_off": 1}
+
+
+async def test_a_file_that_fails_alone_is_given_up_and_named() -> None:
+    async def handler(request: web.Request) -> web.Response:
+        listing = "list-type" in request.query
+        return web.Response(status=200 if listing else 500, body=EMPTY)
+
+    async def fetch(bucket: Bucket) -> None:
+        with pytest.raises(FailingFileError, match="HTTP 500"):
+            await bucket.fetch(FILE, io.BytesIO())
+
+    bucket, waits = await asked(handler, fetch)
+    assert dict(bucket.failures) == {"unavailable": FILE_ATTEMPTS}
+    assert waits[-1] == ""
+
+
+async def test_a_server_that_fails_altogether_is_waited_for() -> None:
+    answers = iter([500] * (FILE_ATTEMPTS + 3))
+
+    async def handler(request: web.Request) -> web.Response:
+        status = next(answers, 200)
+        return web.Response(status=status, body=EMPTY if "list-type" in request.query else b"x")
+
+    async def fetch(bucket: Bucket) -> None:
+        with pytest.raises(FailingFileError):  # it answers a listing first
+            await bucket.fetch(FILE, io.BytesIO())
+        into = io.BytesIO()
+        await bucket.fetch(FILE, into)
+        assert into.getvalue() == b"x"
+
+    bucket, _ = await asked(handler, fetch)
+    assert dict(bucket.failures) == {"unavailable": FILE_ATTEMPTS + 3}

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.follow.layout import HOUR_MS, FileSelection, LayoutError
+from benchmarks.following.faulty import FaultyBucket
+from monitor.follow import pace
+from monitor.follow.layout import DAY_MS, HOUR_MS, FileSelection, LayoutError
 from monitor.store.database import Database, open_database
 from monitor.store.followed import progress_of
 from monitor.store.reading.progress import ingest_counters
@@ -102,6 +104,28 @@ async def test_a_line_that_is_no_run_costs_no_other(
     await followed(database, public_bucket.url)
     assert await stored_runs(database) == names(1, 2)
     assert (await counted(database))["follow_failures ooni refused"] == 1
+
+
+async def test_a_file_that_always_fails_holds_up_no_other_and_is_come_back_to(
+    database: Database, public_bucket: PublicBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FIRST_REST_SECONDS", 0.001)
+    later = NEW_YEAR + 10 * DAY_MS
+    for number, hour in enumerate(("2026010103", "2026010104", "2026011000")):
+        public_bucket.put(key(hour), runs([number], hour=number))
+    async with FaultyBucket(public_bucket.url, 1, busy=0, cut=0) as faulty:
+        faulty.broken.add(key("2026010103"))
+        await followed(database, faulty.url, now=later)
+        assert await stored_runs(database) == names(1, 2)
+        assert (await counted(database))["follow_failures ooni unreadable"] == 1
+        async with database.reading() as connection:
+            (progress,) = await progress_of(connection)
+        assert progress.waits == f"{key('2026010103')}: HTTP 500 Internal Server Error"
+        # Another process, which lists only the last week by itself.
+        faulty.broken.clear()
+        await followed(database, faulty.url, now=later)
+    assert await stored_runs(database) == names(0, 1, 2)
+    assert (await counted(database))["follow_runs ooni"] == 3
 
 
 async def test_a_changed_layout_is_one_clear_error(
