@@ -40,6 +40,9 @@ THOROUGH = 0.3
 it costs twice as much once more."""
 RESERVED, RESERVE_MS = 0.15, scheduler.DAY_MS
 """Part of the income that goes to the reserve for retests until it holds that of so long."""
+RESERVED_IN_DEBT = 1 / 3
+"""Part of that reserve up to which it is filled over a debt: rounds that are due come before retests
+that nobody has asked for."""
 _NEWEST_WEIGHT = 0.2
 """Weight of the latest round in the expected cost: recent rounds say more than a guess, and one
 unusual round little."""
@@ -173,7 +176,8 @@ class TrafficBudget:
         if math.isinf(self.income):
             self._balance = 0.0
             return
-        reserved = min(RESERVED * passed * self.income, self._most_reserved() - self._reserve)
+        most = self._most_reserved() * (1.0 if self._balance >= 0 else RESERVED_IN_DEBT)
+        reserved = min(RESERVED * passed * self.income, max(0.0, most - self._reserve))
         self._reserve += reserved
         earned = passed * self.income - reserved
         self._balance = min(self._balance + earned, HOUR_MS * self.income)

@@ -17,6 +17,7 @@ from probes.rounds.traffic_budget import (
     MAX_DEBT_PART,
     RESERVE_MS,
     RESERVED,
+    RESERVED_IN_DEBT,
     THOROUGH,
     TrafficBudget,
     least_budget,
@@ -118,8 +119,26 @@ def test_retests_have_a_reserve_that_rounds_cannot_spend() -> None:
     assert budget.affordable_retests() == pytest.approx(reserve / cost)
     budget.spend_retest(reserve, int(reserve / cost))
     assert budget.affordable_retests() == 0
-    clock_ms[0] += scheduler.DAY_MS / 2
-    assert budget.affordable_retests() == pytest.approx(reserve / 2 / cost, rel=0.01)
+    clock_ms[0] += scheduler.DAY_MS / 4
+    assert budget.affordable_retests() == pytest.approx(reserve / 4 / cost, rel=0.01)
+    clock_ms[0] += scheduler.DAY_MS
+    most = RESERVED_IN_DEBT * reserve
+    assert budget.affordable_retests() == pytest.approx(most / cost, rel=0.01), "rounds are due"
+
+
+def test_where_everything_fails_rounds_keep_their_interval_over_a_reserve_in_part() -> None:
+    """What such rounds cost, next to what comes in, is that of docs/evaluation/heard.md."""
+    clock_ms, interval = [0.0], 1_800_000
+    budget = _budget(1e9, clock_ms)
+    budget.spend(0.7 * MAX_DEBT_PART * 1e9)
+    budget.spend_retest(RESERVED * RESERVE_MS * budget.income, 60)
+    begun = 0
+    for _ in range(48):
+        clock_ms[0] += interval
+        if not budget.overdrawn(interval):
+            budget.spend_round(1.02 * budget.income * interval, failing=True)
+            begun += 1
+    assert begun >= 0.95 * 48
 
 
 def test_what_retests_cost_is_learned() -> None:
