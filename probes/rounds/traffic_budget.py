@@ -41,8 +41,8 @@ it costs twice as much once more."""
 RESERVED, RESERVE_MS = 0.15, scheduler.DAY_MS
 """Part of the income that goes to the reserve for retests until it holds that of so long."""
 RESERVED_IN_DEBT = 1 / 3
-"""Part of that reserve up to which it is filled over a debt: rounds that are due come before retests
-that nobody has asked for."""
+"""Part of that reserve up to which it is filled over a debt: rounds that are due come before
+retests that nobody has asked for."""
 _NEWEST_WEIGHT = 0.2
 """Weight of the latest round in the expected cost: recent rounds say more than a guess, and one
 unusual round little."""
