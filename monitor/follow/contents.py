@@ -17,14 +17,15 @@ import msgspec
 
 from monitor.follow.layout import SourceFile
 from monitor.interop.ooni import reading
+from monitor.interop.ooni.run import WEB
 from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.measurement import Measurement
 
 AT_ONCE = 100
 """Lines of a portion: a few megabytes, and a tenth of a second."""
 LONGEST_POST = 32 << 20
-_WEB = "webconnectivity"
-_INPUT = re.compile(rb'"input": ?"https?://([^/"?#]+)')
+_WEB = WEB.replace("_", "")
+_INPUT = re.compile(rb'"input": ?"([^"]*)"')
 """Stands before the test's own keys: OONI's programs write keys in the order of their format."""
 
 
@@ -96,7 +97,7 @@ def _read(
 
 
 class _Wanted:
-    """Which runs of web_connectivity are decoded: those of a site of the catalogue. Most of a day's
+    """Which runs of web_connectivity are decoded: those that an import would keep. Most of a day's
     bytes are other sites."""
 
     def __init__(self, targets_by_name: TargetIndex) -> None:
@@ -106,8 +107,8 @@ class _Wanted:
         named = _INPUT.search(line)
         if named is None:
             return True
-        host = named[1].decode("ascii", "replace").rpartition("@")[2]
-        return self._targets_by_name.place(host.partition(":")[0]) is not None
+        url = named[1].decode("utf-8", "replace").replace("\\/", "/")
+        return self._targets_by_name.has_site(url)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:

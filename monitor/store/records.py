@@ -205,6 +205,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Any of these; none accepts everything. Lists of measurements alone look at it."""
     asns: tuple[int, ...] = ()
     """The same of networks."""
+    source: str | None = None
+    """Who measured: `probe` for our own. Lists of events and of measurements look at it."""
     state: str | None = None
     technique: str | None = None
     rule: str | None = None

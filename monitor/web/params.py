@@ -11,7 +11,8 @@ from aiohttp import web
 from msgspec.structs import replace
 from yarl import URL
 
-from monitor.detection.model import State
+from monitor.detection.judge.sources import SOURCES
+from monitor.detection.model import OWN_SOURCE, State
 from monitor.store.records import Filter
 from monitor.web.site import SITE
 from probes.runtime.options import OptionError, duration, moment
@@ -20,6 +21,8 @@ MAX_LIMIT = 1000
 OF_VERDICT = ("state", "technique", "rule", "counted")
 """Parameters by which lists of measurements choose what verdicts say."""
 _COUNTED = {"yes": True, "no": False}
+NAMED_SOURCES = {"own": OWN_SOURCE} | {name: name for name in SOURCES}
+"""Values of the parameter `source`: as events name them, and `own` for our own."""
 
 
 YEAR_9999_MS = 253_402_300_800_000
@@ -68,6 +71,7 @@ def chosen(request: web.Request) -> Filter:
         target=_word(query, "target"),
         country=country.upper() if country else None,
         asn=int(asn.removeprefix("AS")) if asn else None,
+        source=_source(query),
         since=since,
         until=until,
     )
@@ -111,6 +115,13 @@ def _word(query: Mapping[str, str], name: str) -> str | None:
     if value is not None and not re.fullmatch(r"[a-z0-9/-]{1,90}", value):
         raise BadParameterError(f"{name}: must be an id such as wechat, not {value[:40]!r}")
     return value
+
+
+def _source(query: Mapping[str, str]) -> str | None:
+    value = query.get("source")
+    if value is not None and value not in NAMED_SOURCES:
+        raise BadParameterError(f"source: must be {' or '.join(NAMED_SOURCES)}, not {value[:40]!r}")
+    return None if value is None else NAMED_SOURCES[value]
 
 
 def _id(query: Mapping[str, str], name: str) -> str | None:

@@ -174,6 +174,7 @@ async def record(
             ("service", chosen.service),
             ("country", chosen.country),
             ("asn", chosen.asn),
+            ("source", chosen.source),
             ("as_of", rfc3339(site.as_of)),
         )
         if value is not None

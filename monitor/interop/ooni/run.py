@@ -35,6 +35,7 @@ SOURCE = "ooni"
 TESTS = ("facebook_messenger", "signal", "telegram", "web_connectivity", "whatsapp")
 """OONI's tests that are read. Others (speed, middleboxes, circumvention tools) measure no service,
 or not as its app does."""
+WEB = "web_connectivity"
 MAX_ENDPOINTS = 128
 _LONGEST_RECORD = MAX_LINE_BYTES // 2
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -105,6 +106,8 @@ def stored(measurement: Measurement) -> Stored:
 
 def measurements(run: Run, targets_by_name: TargetIndex) -> list[Measurement]:
     """The run as Measurements, ordered by target; empty without a service of the catalogue."""
+    if run.name == WEB and not targets_by_name.has_site(run.input):
+        return []
     vantage = Vantage(
         country=run.country,
         asn=run.asn,

@@ -7,6 +7,8 @@ contain: former host names of services, and web sites that no app dials but OONI
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from probes.runtime.options import authority
@@ -56,6 +58,7 @@ _SITES = {
     "www.imo.im": "imo/site",
     "imo.im": "imo/site",
 }
+_SITE = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:@]+)", re.IGNORECASE)
 _PROTOCOLS = {443: "https", 80: "http"}
 
 
@@ -105,6 +108,12 @@ class TargetIndex:
         if key not in self._answers:
             self._answers[key] = self._look(name.lower().rstrip("."), port)
         return self._answers[key]
+
+    def has_site(self, url: str) -> bool:
+        """Whether a run of OONI's web test is read: its site is a host of the catalogue. What other
+        sites load from such a host on the way is no test of it."""
+        named = _SITE.match(url)
+        return named is not None and TargetIndex.place(self, named[1].lower()) is not None
 
     def dials(self, name: str, port: int) -> bool:
         """Whether the catalogue has an endpoint of this name and port."""

@@ -66,9 +66,9 @@ async def list_events(
     if chosen.until is not None:
         query = query.where(e.onset < chosen.until)
     found: list[Event] = []
-    columns_suffice = chosen.target is None and chosen.asn is None
-    # Targets and networks are in the body. These filters are rare, so they are applied here,
-    # chunk by chunk, until the page is full or no event is left.
+    columns_suffice = chosen.target is None and chosen.asn is None and chosen.source is None
+    # Targets, networks and sources are in the body. These filters are rare, so they are applied
+    # here, chunk by chunk, until the page is full or no event is left.
     while True:
         page = query
         if after is not None:
@@ -81,6 +81,7 @@ async def list_events(
             for each in rows
             if (chosen.target is None or chosen.target in each.targets)
             and (chosen.asn is None or chosen.asn in each.asns)
+            and chosen.source in (None, each.source)
         ]
         if columns_suffice or len(found) >= limit or len(rows) < CHUNK:
             return found[:limit]

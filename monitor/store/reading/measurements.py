@@ -165,6 +165,10 @@ async def _list(
         service = own
     list_of = _List(connection, service, chosen, after, limit + 1, most)
     if chosen.country is None and chosen.asn is None and not chosen.asns:
+        if chosen.source is not None:
+            p = t.vantage.c
+            theirs = sa.select(p.number).where(p.source == chosen.source)
+            list_of.vantages = set((await connection.execute(theirs)).scalars())
         await list_of.read(chosen.since or 0, until)
     else:
         await _read_place(list_of, chosen, until)
@@ -276,7 +280,10 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     connection = wanted.connection
     c, v, p = t.cell.c, t.verdict.c, t.vantage.c
     here = where_equal(
-        sa.select(p.number, p.country, p.asn), (p.country, chosen.country), (p.asn, chosen.asn)
+        sa.select(p.number, p.country, p.asn),
+        (p.country, chosen.country),
+        (p.asn, chosen.asn),
+        (p.source, chosen.source),
     )
     if chosen.asns:
         here = here.where(p.asn.in_(chosen.asns))

@@ -76,6 +76,7 @@ async def published_events(
         for event in events
         if (chosen.target is None or chosen.target in event.targets)
         and (chosen.asn is None or chosen.asn in event.asns)
+        and chosen.source in (None, event.source)
     ]
     wanted.sort(key=lambda event: (event.onset, event.id), reverse=True)
     return PublishedEvents(wanted, frozenset(event.id for event, _ in old))

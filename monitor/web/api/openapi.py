@@ -14,7 +14,7 @@ from monitor.web import notes
 from monitor.web.answers import json_answer
 from monitor.web.api import delivery
 from monitor.web.api import endpoints as api
-from monitor.web.params import MAX_LIMIT
+from monitor.web.params import MAX_LIMIT, NAMED_SOURCES
 from monitor.web.site import SITE
 from probes.wire import https_delivery
 
@@ -42,8 +42,15 @@ _AS_OF: Mapping[str, Described] = {
     )
 }
 _ID = {"type": "string", "pattern": "^[a-z0-9_.-]{1,90}$"}
+_SOURCE: Mapping[str, Described] = {
+    "source": (
+        "Who measured: `own` (also `probe`, as events name it) or `ooni`.",
+        {"type": "string", "enum": [*NAMED_SOURCES]},
+    )
+}
 _EXTRA: Mapping[str, Mapping[str, Described]] = {
     "measurements": {
+        **_SOURCE,
         "event": (
             "Id of an event: all measurements of its functions in its networks while it lasted.",
             {"type": "string", "pattern": "^[0-9a-f]{16}$"},
@@ -61,6 +68,7 @@ _EXTRA: Mapping[str, Mapping[str, Described]] = {
     "networks": _AS_OF,
     "events": {
         **_AS_OF,
+        **_SOURCE,
         "state": (
             "Only events in this state.",
             {"type": "string", "enum": ["open", "clearing", "closed", "retracted"]},

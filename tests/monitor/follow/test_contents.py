@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
 
 from monitor.follow.contents import AT_ONCE, Portion, portions
 from monitor.follow.layout import Listed, file_of
+from monitor.interop.ooni.reading import ImportedRun, line_items
 from tests.monitor.follow.samples import runs
 from tests.monitor.interop.samples import document, query, targets_by_name
 from tests.world.bucket import key, lines_file, posts_file
@@ -59,6 +61,15 @@ def test_of_the_web_test_only_sites_of_the_catalogue_are_decoded() -> None:
 
     sites = ["https://example.org/", "https://t.me/x", "http://WEB.telegram.org:80/", "ftp://t.me"]
     (portion,) = read(lines_file(map(web, sites)), test="webconnectivity")
-    assert portion.runs == 3
+    assert portion.runs == 2
+    # An import keeps the same ones.
+    imported = [
+        found
+        for site in sites
+        for item in line_items(json.dumps(web(site)).encode(), 1, targets_by_name())
+        if isinstance(item, ImportedRun)
+        for found in item.found
+    ]
+    assert imported == portion.measurements
     (whole,) = read(lines_file([web("https://example.org/")]), test="signal")
     assert whole.runs == 1

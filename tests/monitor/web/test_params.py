@@ -49,6 +49,8 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
         ("services?state=open", "state: is no parameter here"),
         ("events/0000000000000000?format=csv", "format: is no parameter here"),
         ("openapi.json?x=1", "x: is no parameter here"),
+        ("measurements?source=ooney", "source: must be own or probe or ooni, not 'ooney'"),
+        ("timeline?source=ooni", "source: is no parameter here"),
         ("events?country=RU&country=FR", "country: given more than once"),
         ("events?service=wehcat", "service: wehcat is not in the catalogue; did you mean wechat?"),
         ("timeline?target=wechat/mesaging", "did you mean wechat/messaging?"),

@@ -17,7 +17,8 @@ DC = "149.154.167.51"
 
 
 def run(name: str, **keys: Any) -> list[Measurement]:
-    return measurements(run_of(document(name, **keys), targets_by_name()), targets_by_name())
+    made = document(name, **keys) | {"input": "https://web.telegram.org/"}
+    return measurements(run_of(made, targets_by_name()), targets_by_name())
 
 
 def telegram(**flags: Any) -> list[Measurement]:

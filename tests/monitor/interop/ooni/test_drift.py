@@ -40,9 +40,13 @@ def index() -> EveryEndpoint:
 
 
 def made(
-    name: str = "signal", country: str = "KE", minute: int = 0, **keys: Any
+    name: str = "signal", country: str = "KE", minute: int = 0, site: str = "", **keys: Any
 ) -> Sequence[Measurement]:
-    more = {"probe_cc": country, "measurement_start_time": f"2026-01-01 00:{minute:02}:00"}
+    more = {
+        "probe_cc": country,
+        "input": site or None,
+        "measurement_start_time": f"2026-01-01 00:{minute:02}:00",
+    }
     return measurements(run_of(document(name, **keys) | more, index()), index())
 
 
@@ -121,9 +125,10 @@ def test_what_the_catalogue_lacks() -> None:
 
 
 def test_sites_of_other_services_are_no_drift() -> None:
-    site = made("web_connectivity", requests=[request("https://site.example/")])
-    assert site
-    assert uses(site) == {}
+    steps = [request("https://t.me/"), request("https://cdn.example/")]
+    assert made("web_connectivity", requests=steps) == []
+    site = made("web_connectivity", site="https://t.me/", requests=steps)
+    assert list(uses(site)) == ["t.me:443/https"]
 
 
 def test_the_reverse_is_told_of_measured_services_alone() -> None:

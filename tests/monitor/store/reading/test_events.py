@@ -57,6 +57,8 @@ async def test_a_rare_filter_looks_through_all_events(
     assert await ids(store, Filter(asn=2), limit=2) == wanted[:2]
     assert await ids(store, Filter(asn=2), after=(NOON + 3, f"{12:016x}")) == wanted[-2:]
     assert await ids(store, Filter(asn=99)) == []
+    assert await ids(store, Filter(source="ooni")) == []
+    assert len(await ids(store, Filter(source="probe"), limit=99)) == 23
     assert await ids(store, Filter(target="wechat/nothing")) == []
 
 

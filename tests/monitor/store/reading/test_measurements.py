@@ -83,6 +83,24 @@ async def test_a_list_of_a_place_goes_back_in_time_as_far_as_it_must(store: Data
         assert await list_judged(connection, Filter(country="DE")) == []
 
 
+async def test_who_measured_may_be_chosen_with_the_place_or_without(store: Database) -> None:
+    rows = [admitted(10 * p + n, probe=p, at=NOON + n * HOUR) for n in range(2) for p in (1, 2)]
+    theirs = [
+        replace(row, stored=replace(row.stored, source="ooni"))
+        if row.stored.measurement.probe == rows[1].stored.measurement.probe
+        else row
+        for row in rows
+    ]
+    await store.facts.add(theirs, [])
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], len(rows))
+    async with store.reading() as connection:
+        for place in (Filter(), Filter(country="RU")):
+            for source, probe in (("probe", rows[0]), ("ooni", rows[1])):
+                found = await list_judged(connection, replace(place, source=source))
+                assert [each.probe for each in found] == [probe.stored.measurement.probe] * 2
+        assert await list_judged(connection, Filter(source="other")) == []
+
+
 @pytest.mark.parametrize("place", [Filter(), Filter(country="RU")], ids=["anywhere", "a place"])
 async def test_a_search_for_what_is_rare_ends_and_goes_on(
     store: Database, monkeypatch: pytest.MonkeyPatch, place: Filter

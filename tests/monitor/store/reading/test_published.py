@@ -89,7 +89,10 @@ async def test_an_event_that_a_refold_removed_was_published(clocked: Clocked) ->
 
 async def test_filters_choose_and_the_newest_onset_comes_first(clocked: Clocked) -> None:
     for number, country in enumerate(("RU", "FR", "RU")):
-        made = event(f"{number:016x}", country=country, asns=(number,), onset=NOON + number)
+        source = "ooni" if number == 1 else "probe"
+        made = event(
+            f"{number:016x}", country=country, asns=(number,), onset=NOON + number, source=source
+        )
         await clocked.publish(number, made, "opened")
 
     async def ids(**chosen: object) -> list[str]:
@@ -98,4 +101,6 @@ async def test_filters_choose_and_the_newest_onset_comes_first(clocked: Clocked)
     assert await ids() == ["2", "1", "0"]
     assert await ids(country="RU") == ["2", "0"]
     assert await ids(asn=1) == ["1"]
+    assert await ids(source="ooni") == ["1"]
+    assert await ids(source="probe") == ["2", "0"]
     assert await ids(service="signal") == []

@@ -118,6 +118,9 @@ async def test_an_event_has_the_fields_of_the_interface(web: Client) -> None:
         ("asn=64503", {world.SINGLE, world.INHIBITED}),
         ("asn=AS64503&state=open", {world.SINGLE, world.INHIBITED}),
         ("asn=1", set()),
+        ("source=ooni", set()),
+        ("source=own&state=closed", {world.CLOSED}),
+        ("source=probe&state=closed", {world.CLOSED}),
     ],
 )
 async def test_filters_of_events(web: Client, query: str, ids: set[str]) -> None:
@@ -149,6 +152,9 @@ async def test_measurements_between_two_rounds(web: Client) -> None:
     rows = await walk(web, "measurements", 50, since=_rfc(since), until=_rfc(until))
     assert {row["round"] for row in rows} == {_rfc(since), _rfc(since + world.INTERVAL)}
     assert len(rows) == 2 * 7 * 3
+    assert await walk(web, "measurements", 50, source="ooni") == []
+    own = await walk(web, "measurements", 50, source="own", since=_rfc(since), until=_rfc(until))
+    assert own == rows
     mine = await walk(web, "measurements", 50, target="wechat/web", asn="64501", country="RU")
     assert len(mine) == 3 * world.ROUNDS
     assert {row["target"] for row in mine} == {"wechat/web"}

@@ -94,7 +94,7 @@ async def test_every_described_parameter_is_understood(
         "since": "24h", "until": "2030-01-01", "format": "json", "limit": "5", "after": "",
         "state": "open", "as_of": "2027-01-15T10:00:09Z",
         "by": "state", "event": CONFIRMED,
-        "technique": "tls.reset.sni", "rule": "tls.ok", "counted": "no",
+        "technique": "tls.reset.sni", "rule": "tls.ok", "counted": "no", "source": "own",
     }  # fmt: skip
     if path == "/api/v1/measurements":
         good["state"] = "blocked"
