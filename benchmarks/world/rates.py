@@ -146,7 +146,8 @@ class Blocking:
     """Share of those by name that answer sooner than the server: it is farther away than twice
     whatever blocks."""
     before: float = 0.5
-    """Share of those by name whose hop can be found some hops before the server: routers tell."""
+    """Share of those by name, or by refusing connections, whose hop can be found some hops before
+    the server: routers tell."""
     zoneless: float = 0.6
     """Share of the resolvers' denials that have no zone."""
     on_path: float = 0.3

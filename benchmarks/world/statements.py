@@ -223,6 +223,8 @@ def _signs(look: Look, rng: random.Random, prior: Blocking) -> Signs:
     first, second, others = (rng.random() for _ in range(3))
     if look is Look.NAMED:
         return Signs(sooner=first < prior.sooner, before=second < prior.before)
+    if look is Look.RESET:
+        return Signs(before=second < prior.before)
     if others >= prior.shown:
         return NO_SIGNS
     if look is Look.FORGED:

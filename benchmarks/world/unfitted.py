@@ -26,6 +26,8 @@ def _moved_edges(rng: random.Random) -> Hazard:
         reach=Reach.COUNTRY,
         answers=0.2,
         spread_minutes=rng.uniform(60, 360),
+        # The old hoster's border refuses, some hops before where the servers were.
+        shows=(("before", rng.uniform(0.0, 0.05)),),
     )
 
 
@@ -83,6 +85,7 @@ def _closed_port(rng: random.Random) -> Hazard:
         # Open for other countries still, or shut for the controls as well.
         answers=0.7,
         spread_minutes=rng.choice((0.0, rng.uniform(5, 240))),
+        shows=(("before", rng.uniform(0.0, 0.05)),),
     )
 
 

@@ -119,13 +119,16 @@ class Signs:
     def drawn(self, rng: random.Random, at_home: bool) -> tuple[str, ...]:
         """The remarks on one failure of a vantage. `at_home`: its resolver is a device at home."""
         shown = [remark for holds, remark in self._remarks if holds and rng.random() < SHOWN]
-        if self.before and rng.random() < TRACED:
-            shown.append(HOPS_BEFORE)
+        shown += self.hop(rng)
         if not self.sooner and rng.random() < MISTIMED:
             shown.append(SOONER)
         if at_home and self.others and MADE_UP not in shown:
             shown.append(LOCAL_RESOLVER)
         return tuple(sorted(shown))
+
+    def hop(self, rng: random.Random) -> tuple[str, ...]:
+        """What the search for the hop shows, of a failure whose cause reads no name too."""
+        return (HOPS_BEFORE,) if self.before and rng.random() < TRACED else ()
 
     @property
     def _remarks(self) -> tuple[tuple[bool, str], ...]:
@@ -181,6 +184,8 @@ def looking(
     if look is Look.NAMED and rng.random() >= signature:
         return UNTOLD
     verdict = NAMED_ANYWHERE if look is Look.NAMED and named else _LOOKS[look]
+    if look is Look.RESET:
+        return _with(verdict, signs.hop(rng))
     return _with(verdict, signs.drawn(rng, at_home)) if look in _READ_NAMES else verdict
 
 

@@ -181,15 +181,14 @@ def _app(seen: AppExchange) -> str:
 
 
 def _path(seen: PathTrace) -> str:
-    hops = [
-        f"{hop.ttl}: {hop.hello or _('not sent')}" + (f" ({hop.router})" if hop.router else "")
+    nothing = _("not sent") if seen.sni else _("no answer in time")
+    hops = "; ".join(
+        f"{hop.ttl}: {hop.syn or hop.hello or nothing}" + (f" ({hop.router})" if hop.router else "")
         for hop in seen.hops
-    ]
-    return _(
-        "TTL-limited ClientHello for %(name)s: %(hops)s",
-        name=safe_text(seen.sni),
-        hops="; ".join(hops) or _("none sent"),
-    )
+    ) or _("none sent")
+    if not seen.sni:
+        return _("TTL-limited connections: %(hops)s", hops=hops)
+    return _("TTL-limited ClientHello for %(name)s: %(hops)s", name=safe_text(seen.sni), hops=hops)
 
 
 def _http(seen: HTTPExchange) -> str:

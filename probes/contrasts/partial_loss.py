@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from probes.contrasts import same_port
+from probes.contrasts import refusing_hop, same_port
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, TCPConnect
@@ -55,12 +55,13 @@ async def repeat(
 
 async def connect(run: EndpointRun, address: str) -> Connection:
     """Open TCP as the app does. Where that fails, and at a control, innocuous hosts are connected
-    to at the same port."""
+    to at the same port; where it is refused, it is looked for who refuses."""
     if run.course.control:
         await same_port.connect_beside(run, address)
     connection = await _connect_repeatedly(run, address)
     if connection.stream is None and not _is_final(connection.tcp):
         await same_port.connect_beside(run, address)
+        await refusing_hop.find(run, connection)
     return connection
 
 

@@ -92,8 +92,11 @@ class Network(Protocol):
         """The kernel's estimate of an open stream's round trip in microseconds; 0 where it has
         none, as after a SYN that was sent again to a server without timestamps (RFC 7323)."""
 
-    async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
-        """Open UDP to one address. Raises OSError or DestinationRefusedError.
+    async def datagrams(
+        self, address: str, port: int, *, icmp: bool = False, hops: int | None = None
+    ) -> Datagrams:
+        """Open UDP to one address. Raises OSError or DestinationRefusedError. `hops` is the TTL of
+        what is sent.
 
         With `icmp` every ICMP error ends `send` and `receive` as a ConnectError with its type,
         code and sender; without it, only port-unreachable does, as a plain OSError.

@@ -112,12 +112,16 @@ class SocketNetwork:
         """The kernel's estimate of an open stream's round trip in microseconds; 0 for none."""
         return stream.round_trip_us() if isinstance(stream, SocketStream) else 0
 
-    async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
+    async def datagrams(
+        self, address: str, port: int, *, icmp: bool = False, hops: int | None = None
+    ) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""
         sock, family, destination = self._socket(address, port, _DATAGRAM)
         try:
             if icmp:
                 sock.setsockopt(*RECVERR[family], 1)
+            if hops is not None:
+                sock.setsockopt(*HOPS[family], hops)
             sock.connect(destination)  # sends nothing: it only sets the destination
         except OSError:
             sock.close()

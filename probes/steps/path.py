@@ -15,7 +15,8 @@ import errno
 from collections.abc import Sequence
 
 from probes.net import tls
-from probes.net.network import ConnectError, DestinationRefusedError, Network
+from probes.net.network import DestinationRefusedError, Network
+from probes.net.short_life import ACCEPTED, send_syn
 from probes.steps.context import StepContext
 from probes.wire.observation import PathHop, PathTrace
 
@@ -27,7 +28,6 @@ QUIET = 3
 interference, or when connections fail."""
 PROFILE = "classical"
 """Its ClientHello fits into one packet."""
-_TIME_EXCEEDED = (11, 3)  # ICMP (RFC 792), ICMPv6 (RFC 4443)
 _ALERT_RECORD = 21
 _ICMP_ERRNOS = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
 _RESET_ERRNOS = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
@@ -56,7 +56,8 @@ async def trace(
                     quiet = 0
                     hops.append(PathHop(ttl=ttl, hello=response))
                     continue
-                router, arrived = await _send_syn(network, address, port, ttl, hop)
+                router, answer = await send_syn(network, address, port, ttl, hop)
+                arrived = answer == ACCEPTED
                 hops.append(PathHop(ttl=ttl, router=router, hello=response))
                 quiet += 1
                 ended = arrived or response not in (None, SILENCE)
@@ -80,8 +81,8 @@ async def _look_beyond(
     servers, but not some routers before them."""
     first = hops[-1].ttl + 1
     for ttl in range(first, first + BEYOND):
-        router, arrived = await _send_syn(network, address, port, ttl, wait)
-        if arrived:
+        router, answer = await send_syn(network, address, port, ttl, wait)
+        if answer == ACCEPTED:
             return
         hops.append(PathHop(ttl=ttl, router=router))
 
@@ -111,18 +112,3 @@ async def _send_hello(
     if not received:
         return "eof"
     return "alert" if received[0] == _ALERT_RECORD else "answer"
-
-
-async def _send_syn(
-    network: Network, address: str, port: int, ttl: int, wait: float
-) -> tuple[str | None, bool]:
-    """Return the router that reports an expired SYN, and whether the SYN was answered."""
-    try:
-        async with asyncio.timeout(wait):
-            (await network.connect(address, port, hops=ttl)).close()
-    except ConnectError as error:
-        expired = error.icmp_type in _TIME_EXCEEDED and error.icmp_from is not None
-        return (error.icmp_from if expired else None), False
-    except (OSError, DestinationRefusedError):
-        return None, False
-    return None, True

@@ -101,6 +101,12 @@ HANDED_OVER = "handed_over"
 because it failed elsewhere."""
 
 
+INNOCUOUS_EXPIRES = "innocuous_expires"
+"""Evidence of a trace where connections are refused: SYNs with the TTL at which one was refused
+went to innocuous hosts as well, and nobody answered them. So no proxy answers in everybody's
+name."""
+
+
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One datagram or message that answered a query."""
 
@@ -337,17 +343,22 @@ class PathHop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ttl: Small
     """Hops after which routers drop the packet."""
     router: Address | None = None
-    """Sender of ICMP time-exceeded for a SYN with this TTL (`IP_RECVERR`); removed if it is inside
-    the volunteer's network."""
+    """Sender of ICMP time-exceeded for a SYN with this TTL (`IP_RECVERR`), or for a datagram from
+    where a SYN was refused on; removed if it is inside the volunteer's network."""
+    syn: Token | None = None
+    """Response to a SYN with this TTL, where connections are refused: `reset` or `answer`; null if
+    none came."""
     hello: Token | None = None
     """Response to a ClientHello with this TTL on an open connection: `silence`, `reset`, `eof`,
     `alert`, `answer` or `icmp`; null if none was sent."""
 
 
 class PathTrace(AtAddress, frozen=True, kw_only=True, tag="path"):
-    """The distance of interference in hops: the same trigger with increasing TTL."""
+    """The distance of interference in hops: the same trigger with increasing TTL, which is a
+    ClientHello, or a SYN where connections are refused."""
 
     sni: Text
+    """Empty where no ClientHello was sent."""
     hops: Annotated[tuple[PathHop, ...], msgspec.Meta(max_length=64)] = ()
     """By increasing TTL."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from monitor.detection.judge.beside_control import STRONG, Outcome, inconclusive, outcome_of
 from monitor.detection.layers.app import APP_RULES, app_facts, over_udp, page_facts
 from monitor.detection.layers.http import HTTP_RULES, http_facts
-from monitor.detection.layers.nearer import nearer_remarks
+from monitor.detection.layers.nearer import nearer_remarks, refusal_remarks
 from monitor.detection.layers.quic import QUIC_RULES, quic_facts
 from monitor.detection.layers.tcp import TCP_RULES, tcp_facts
 from monitor.detection.layers.throttle import THROTTLE_RULES, transfer_facts
@@ -89,7 +89,8 @@ def _tcp(context: EndpointContext, address: AddressView, forged: bool) -> Outcom
     tcp = tcp_facts(context, address, forged)
     if tcp is None:
         return None
-    return outcome_of(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, tcp.icmp, tcp.some_flows)
+    remarks = (*tcp.icmp, *refusal_remarks(tcp.kind, address.paths))
+    return outcome_of(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, remarks, tcp.some_flows)
 
 
 def _tls(context: EndpointContext, address: AddressView, forged: bool) -> Outcome | None:

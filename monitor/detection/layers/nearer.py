@@ -5,7 +5,8 @@ owns the server.
 Two things tell. A reset that comes back in less than half of the time in which the server answers
 the SYN was sent from nearer. So was one that answers a ClientHello whose life is so short that a
 router still reports an expired SYN with the same life. A firewall beside the server shows neither
-the first nor, unless routers stand between the two, the second.
+the first nor, unless routers stand between the two, the second. Where already the SYN is refused, a
+SYN of short life shows where, and datagrams show how much farther the server is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,20 @@ from collections.abc import Iterable, Sequence
 
 from monitor.detection.observed.background import SENT_AGAIN
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.path import hop_before_server, hops_beyond
+from monitor.detection.observed.path import (
+    hop_before_server,
+    hop_remarks,
+    hops_beyond,
+    refusing_hop,
+    routers_behind,
+)
 from monitor.detection.observed.view import AddressView
-from probes.wire.observation import HTTPExchange, TLSHandshake
+from probes.wire.observation import (
+    INNOCUOUS_EXPIRES,
+    HTTPExchange,
+    PathTrace,
+    TLSHandshake,
+)
 
 SOONER = "sooner_than_server"
 """Evidence that it ended in less than half of the server's round trip."""
@@ -27,6 +39,10 @@ HOPS_BEFORE = "hops_before_server"
 LEAST_HOPS = 2
 """Routers behind the hop that still report an expired SYN. A service has firewalls of its own a hop
 before its servers."""
+LEAST_HOPS_REFUSED = 4
+"""The same where a SYN is refused: the border of a data centre refuses in its servers' name."""
+LEAST_ROUTERS = 2
+"""So many must report it: datagrams may take another way than the SYN."""
 _ANSWERED = (Kind.RESET, Kind.EOF, Kind.ALERT)
 """Ends that somebody sent."""
 LEAST_CONNECTS = 2
@@ -49,6 +65,17 @@ def nearer_remarks(
         if any(hops_beyond(kind, trace) >= LEAST_HOPS for trace in address.paths):
             remarks.append(HOPS_BEFORE)
     return tuple(remarks)
+
+
+def refusal_remarks(kind: Kind, traces: Iterable[PathTrace]) -> tuple[str, ...]:
+    """Return what the traces at one address say of a SYN that ended in this way. Where an innocuous
+    host's SYN was not seen to expire there, a proxy may have handed on what the server said."""
+    for trace in traces if kind is Kind.RESET else ():
+        if (refusing := refusing_hop(trace)) is not None:
+            behind = routers_behind(trace, refusing, LEAST_HOPS_REFUSED) >= LEAST_ROUTERS
+            nearer = behind and INNOCUOUS_EXPIRES in trace.evidence
+            return (*hop_remarks(refusing), *((BEFORE, HOPS_BEFORE) if nearer else ()))
+    return ()
 
 
 def _sooner(address: AddressView, waits_us: Iterable[int]) -> bool:

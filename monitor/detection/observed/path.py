@@ -2,9 +2,9 @@
 """The number of hops at which interference acts, according to a trace: evidence that a verdict
 quotes, never a reason for one. The detector reads whether that was before the server.
 
-`acts_at_hop:N`: a ClientHello with a TTL below N had no effect, one with TTL N ended as the full
-handshake does. The interfering device is the N-th router or stands before it. `hop:ADDRESS` is the
-address that this router gives.
+`acts_at_hop:N`: a ClientHello, or a SYN, with a TTL below N had no effect, one with TTL N ended as
+the full handshake, or the connection, does. The interfering device is the N-th router or stands
+before it. `hop:ADDRESS` is the address that this router gives.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _HELLO = {
     Kind.PLAIN_HTTP: "answer",
 }
 _DIED, _SILENT = "icmp", "silence"
+_REFUSED = "reset"
 _SURE = 2
 """Silence counts when so many routers in a row report an expired SYN and no expired ClientHello:
 routers limit how many errors a second they report."""
@@ -34,9 +35,14 @@ def path_remarks(kind: Kind, traces: Iterable[PathTrace]) -> tuple[str, ...]:
     for trace in traces:
         hop = _acting(kind, trace)
         if hop is not None:
-            router = (f"hop:{hop.router}",) if _public(hop.router) else ()
-            return (f"acts_at_hop:{hop.ttl}", *router)
+            return hop_remarks(hop)
     return ()
+
+
+def hop_remarks(hop: PathHop) -> tuple[str, ...]:
+    """What is said of the hop at which something acts."""
+    router = (f"hop:{hop.router}",) if _public(hop.router) else ()
+    return (f"acts_at_hop:{hop.ttl}", *router)
 
 
 def hop_before_server(kind: Kind, trace: PathTrace) -> PathHop | None:
@@ -52,6 +58,16 @@ def hops_beyond(kind: Kind, trace: PathTrace) -> int:
     acting = _acting(kind, trace)
     reported = [hop.ttl for hop in trace.hops if hop.router is not None]
     return 0 if acting is None else max(0, max(reported, default=0) - acting.ttl)
+
+
+def refusing_hop(trace: PathTrace) -> PathHop | None:
+    """The hop at which a SYN was refused."""
+    return next((hop for hop in trace.hops if hop.syn == _REFUSED), None)
+
+
+def routers_behind(trace: PathTrace, refusing: PathHop, hops: int) -> int:
+    """How many routers, at least so many hops behind the one that refuses, reported a datagram."""
+    return sum(hop.router is not None and hop.ttl >= refusing.ttl + hops for hop in trace.hops)
 
 
 def _acting(kind: Kind, trace: PathTrace) -> PathHop | None:

@@ -50,6 +50,10 @@ SAID: tuple[tuple[Known, str], ...] = (
         PathTrace(**AT, sni=HOST, hops=(PathHop(ttl=2, router=A1, hello="silence"),)),
         f"TTL-limited ClientHello for {HOST}: 2: silence ({A1})",
     ),
+    (
+        PathTrace(**AT, sni="", hops=(PathHop(ttl=1), PathHop(ttl=2, router=A1, syn="reset"))),
+        f"TTL-limited connections: 1: no answer in time; 2: reset ({A1})",
+    ),
 )
 
 

@@ -12,7 +12,7 @@ from probes.net.guard import Guard
 from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
 from probes.protocols import tcp
-from probes.wire.observation import LIVENESS_HOST, Contrast, Purpose, TCPConnect
+from probes.wire.observation import LIVENESS_HOST, Contrast, PathTrace, Purpose, TCPConnect
 from probes.wire.target import Endpoint
 from tests.world import tls_server
 from tests.world.dns_server import Address
@@ -32,11 +32,12 @@ async def test_a_refused_connection_is_tried_once_more_from_a_fresh_port():
             free.bind(("127.0.0.1", 0))
             run = net.run(endpoint(free.getsockname()[1]))
             await partial_loss.connect(run, "127.0.0.1")
-            kinds = [(o.purpose, o.contrast, o.failure) for o in run.observations]
-            assert kinds == [
+            *connects, trace = run.observations
+            assert [(o.purpose, o.contrast, o.failure) for o in connects] == [
                 (Purpose.SUBJECT, None, "connection_refused"),
                 (Purpose.CONTRAST, Contrast.REPEAT, "connection_refused"),
             ]
+            assert isinstance(trace, PathTrace)
             retest = net.run(endpoint(free.getsockname()[1]), repeats=False)
             await partial_loss.connect(retest, "127.0.0.1")
             assert len(retest.observations) == 1
@@ -140,4 +141,5 @@ async def test_beside_a_repeat_after_a_refusal_they_are_as_well_when_it_is_new(b
         await tcp.measure(run)
     beside = [seen for seen in run.observations if LIVENESS_HOST in seen.evidence]
     assert len(beside) == (0 if brief else 2)
-    assert len(run.observations) - len(beside) == 2
+    connects = [seen for seen in run.observations if isinstance(seen, TCPConnect)]
+    assert len(connects) - len(beside) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from probes.protocols import tcp
-from probes.wire.observation import Contrast, TCPConnect
+from probes.wire.observation import Contrast, PathTrace, TCPConnect
 from probes.wire.target import Endpoint
 from tests.world.dns_server import Address
 from tests.world.loopback import internet
@@ -35,8 +35,9 @@ async def test_a_closed_port_is_tried_twice_and_an_address_needs_no_name():
             port = free.getsockname()[1]
             run = net.run(Endpoint(address="127.0.0.1", port=port, protocol="tcp"))
             await tcp.measure(run)
-            seen = await net.finish(run)
+            *seen, trace = await net.finish(run)
     assert [type(o) for o in seen] == [TCPConnect, TCPConnect]
+    assert isinstance(trace, PathTrace)
     assert [o.contrast for o in seen] == [None, Contrast.REPEAT]
     assert {o.failure for o in seen} == {"connection_refused"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from monitor.detection.judge.target import judge
@@ -111,3 +112,40 @@ def test_a_server_some_hops_farther_away_has_no_firewall_there(
     seen = [dns(A1), tcp(A1), tls(A1, Failure.RESET), tls(A1, **INNOCUOUS), trace]
     said = judge(measured(*seen), alive(), [control()])
     assert ("hops_before_server" in said.evidence) is told
+
+
+REFUSES = PathHop(ttl=3, router=A1, syn="reset")
+EXPIRES = ("innocuous_expires",)
+
+
+@pytest.mark.parametrize(
+    ("hops", "evidence", "told"),
+    [
+        ((REFUSES, PathHop(ttl=7, router=A1), PathHop(ttl=8, router=A1)), EXPIRES, True),
+        ((REFUSES, PathHop(ttl=7, router=A1), PathHop(ttl=9, router=A1)), EXPIRES, True),
+        ((REFUSES, PathHop(ttl=7, router=A1), PathHop(ttl=8, router=A1)), (), False),
+        ((REFUSES, PathHop(ttl=7, router=A1), PathHop(ttl=8)), EXPIRES, False),
+        ((REFUSES, PathHop(ttl=5, router=A1), PathHop(ttl=6, router=A1)), EXPIRES, False),
+        ((PathHop(ttl=1, router=A1), PathHop(ttl=2), REFUSES), EXPIRES, False),
+        ((PathHop(ttl=3, router=A1), PathHop(ttl=7, router=A1)), EXPIRES, False),
+    ],
+    ids=[
+        *("routers far behind", "one of them silent", "a proxy may answer"),
+        *("another way may be longer", "a data centre", "nothing behind", "nobody refuses"),
+    ],
+)
+def test_who_refuses_connections_hops_before_the_server_is_on_the_way(
+    hops: tuple[PathHop, ...], evidence: tuple[str, ...], told: bool
+) -> None:
+    trace = msgspec.structs.replace(traced(*hops), sni="", evidence=evidence)
+    seen = [dns(A1), tcp(A1, Failure.REFUSED, errno=111), trace]
+    said = judge(measured(*seen), alive(), [control()])
+    assert (said.state, said.technique) == ("blocked", "tcp.reset")
+    assert ("hops_before_server" in said.evidence) is told
+    assert ("acts_at_hop:3" in said.evidence) is (REFUSES in hops)
+
+
+def test_a_trace_of_refusals_says_nothing_of_silence() -> None:
+    trace = traced(REFUSES, PathHop(ttl=7, router=A1), PathHop(ttl=8, router=A1))
+    seen = [dns(A1), tcp(A1, Failure.TIMEOUT), msgspec.structs.replace(trace, evidence=EXPIRES)]
+    assert "hops_before_server" not in judge(measured(*seen), alive(), [control()]).evidence
