@@ -313,6 +313,13 @@ def main() -> int:
         "--world", action="append", choices=worlds.NAMES, help="worlds: this one, in place of all"
     )
     parser.add_argument(
+        "--quiet",
+        type=int,
+        default=WORLD_SEEDS,
+        metavar="N",
+        help="worlds: N worlds for false pages",
+    )
+    parser.add_argument(
         "--fit", action="store_true", help="worlds: fit the weights of the confidence anew first"
     )
     parser.add_argument(
@@ -389,7 +396,8 @@ def main() -> int:
                 for name, *row in zip(("tier", *TERMS), *by.values(), strict=True):
                     print(f'    "{name}": {tuple(row)},')
             judged = range(seed, seed + WORLD_SEEDS)
-            found = worlds.gathered(pool.map, names, judged, given.tries)
+            quiet = range(seed, seed + max(WORLD_SEEDS, given.quiet))
+            found = worlds.gathered(pool.map, names, judged, given.tries, quiet)
             before = len(goals.lines)
             worlds.told(found, goals, by)
             missed = [line for line in goals.lines[before:] if line.startswith("MISSED")]

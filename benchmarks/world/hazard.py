@@ -69,6 +69,8 @@ class Hazard:
     """How likely its failures show each of these signs (`verdicts.Signs`)."""
     spread_minutes: float = 0.0
     """Within which it reaches the networks one after the other, uniform; 0: all at once."""
+    spread_days: float = 0.0
+    """Within which it reaches one country after the other, uniform."""
     release: str = ""
     """Of the probe with which it comes, for whom it befalls; empty where it does not."""
     hosts: float = 0.0
@@ -78,7 +80,7 @@ class Hazard:
         """Draw one of them that begins at `at` (Unix ms): a spell of all whom it befalls, or one of
         each network that it reaches in its turn."""
         whole = self.spell(people, at, rng)
-        if not self.spread_minutes:
+        if not self.spread_minutes and not self.spread_days:
             return [whole]
         networks: dict[int, set[int]] = {}
         for person in people:
@@ -86,6 +88,14 @@ class Hazard:
                 networks.setdefault(person.asn, set()).add(person.index)
         first, *others = rng.sample(sorted(networks), len(networks))
         later = {asn: rng.uniform(0, self.spread_minutes) * MINUTE_MS for asn in others}
+        if self.spread_days:
+            country_of = {person.asn: person.country for person in people}
+            days = {
+                country: rng.uniform(0, self.spread_days) if country != country_of[first] else 0.0
+                for country in sorted(set(country_of.values()))
+            }
+            for asn in others:
+                later[asn] += days[country_of[asn]] * DAY_MINUTES * MINUTE_MS
         return [
             replace(
                 whole,
@@ -141,6 +151,8 @@ class World:
     """Blocks of the service, a year and country."""
     blocks: Blocking = BLOCKING
     """What they look like."""
+    countries: int = 1
+    """More than one where a fault moves between them; every one has networks of these sizes."""
     strangers: int = 0
     """Of the first network's vantages, so many are of unknown owners who lie together at times."""
 

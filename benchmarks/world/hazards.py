@@ -214,14 +214,14 @@ WORLDS: dict[str, Draw] = {
     "mixture": _mixed,
 }
 """Those that the weights are fitted to."""
-MIXTURE = "mixture"
+MIXTURE, NOMINAL = "mixture", "nominal"
 _BACKGROUNDS = ("owners of several vantages", "15 % of failures look signed", STRANGERS)
 """Worlds that differ from the nominal one in more than what befalls whole networks."""
 
 
 def quiet_as(name: str) -> str:
     """The world whose days without faults of networks are those of this one."""
-    return name if name in _BACKGROUNDS else "nominal"
+    return name if name in _BACKGROUNDS else NOMINAL
 
 
 def world(name: str, seed: int) -> World:

@@ -14,6 +14,7 @@ import functools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from string import ascii_uppercase
 
 from benchmarks.world.alarms import WARM_DAYS, behind
 from benchmarks.world.blocks import HOUR_MS, Block
@@ -150,8 +151,10 @@ def fault_ones(
 
 
 def hazard_ones(seed: int, tries: int, policy: Policy, world: World) -> list[Story]:
-    """What is said of a country during and shortly after what befalls the networks of a world."""
+    """What is said of countries during and shortly after what befalls the networks of a world."""
     stories: list[Story] = []
+    days_more = max(each.spread_days for each in world.hazards)
+    longest = 24 * (days_more + 1) if days_more else LONGEST_HOURS
     scene, found = _moments(
         "hazard",
         seed,
@@ -159,8 +162,9 @@ def hazard_ones(seed: int, tries: int, policy: Policy, world: World) -> list[Sto
         policy,
         _calm(world.rates),
         world.sizes,
-        LONGEST_HOURS,
+        longest,
         world.strangers,
+        world.countries,
     )
     yearly = sum(each.often(scene.people) for each in world.hazards)
     for at, n, state in found:
@@ -168,9 +172,9 @@ def hazard_ones(seed: int, tries: int, policy: Policy, world: World) -> list[Sto
         faults = hazard(world, scene.people, rng).spells(scene.people, at, rng)
         if world.strangers:
             faults = [replace(each, whom=frozenset(range(world.strangers))) for each in faults]
-        ear = _Ear(yearly / tries, _open(scene, state))
+        ear = _Ear(yearly / tries / world.countries, _open(scene, state))
         end = max(fault.end for fault in faults)
-        until = min(end, at + int(LONGEST_HOURS * HOUR_MS)) + AFTER_MS
+        until = min(end, at + int(longest * HOUR_MS)) + AFTER_MS
         _played(scene, state, n, rng, policy, until, ear, faults=faults)
         stories += ear.stories
     return stories
@@ -285,10 +289,11 @@ def _moments(
     sizes: Sequence[int],
     hours: float,
     strangers: int = 0,
+    countries: int = 1,
 ) -> tuple[Scene, Sequence[tuple[int, int, ServiceState]]]:
-    """A world of one country, and moments in it. Kinds of worlds that differ only in what is tried
-    share them."""
-    first, *others = settled(sizes, ("AA",))
+    """A world of one country or several, and moments in it. Kinds of worlds that differ only in
+    what is tried share them."""
+    first, *others = settled(sizes, [2 * letter for letter in ascii_uppercase[:countries]])
     scene = Scene(
         [replace(first, strangers=strangers), *others],
         seed=seed,
@@ -301,8 +306,12 @@ def _moments(
 
 
 def _open(scene: Scene, state: ServiceState) -> Sequence[Event]:
-    there = state.open_events.get(f"{scene.people[0].country} probe")
-    return () if there is None else (there.event,)
+    countries = dict.fromkeys(person.country for person in scene.people)
+    return [
+        there.event
+        for country in countries
+        if (there := state.open_events.get(f"{country} probe")) is not None
+    ]
 
 
 def _played(
@@ -317,7 +326,7 @@ def _played(
     blocks: Sequence[Block] = (),
     faults: Sequence[Spell] = (),
 ) -> None:
-    """Listen to the first country's events until nothing more comes of a block or a fault."""
+    """Listen to the countries' events until nothing more comes of a block or a fault."""
     over = until - AFTER_MS
     cause = _name(faults[0]) if faults else "block"
     while scene.round(n) < until and n < scene.rounds:

@@ -89,6 +89,20 @@ def _closed_port(rng: random.Random) -> Hazard:
     )
 
 
+def _moving_port(rng: random.Random) -> World:
+    """The same port, closed in one country after the other."""
+    port = replace(
+        _closed_port(rng),
+        name="a service closes an old port country by country",
+        looks=Look.SILENT,
+        minutes=(30 * DAY_MINUTES, 0.0),
+        longest=30 * DAY_MINUTES,
+        spread_minutes=rng.uniform(60, 720),
+        spread_days=rng.uniform(2, 10),
+    )
+    return World(CALM, (port,), sizes=(3, 3), countries=4)
+
+
 def _power_cut(rng: random.Random) -> Hazard:
     return Hazard(
         "a power cut in a city",
@@ -121,6 +135,7 @@ UNFITTED: dict[str, Draw] = {
     "a faulty release of the probe": of(_faulty_release),
     "a NAT without ports": of(_ports_of_a_nat),
     "an old port is closed": of(_closed_port),
+    "an old port is closed by country": _moving_port,
     "power cuts": of(_power_cut),
     "blocks by subscriber plan": _by_plan,
 }

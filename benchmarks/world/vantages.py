@@ -67,8 +67,11 @@ KNOWN_DAYS = 180.0
 """For how long the other vantages have been enrolled."""
 
 
+COUNTRIES = ("AA", "BB", "CC")
+
+
 def settled(
-    sizes: Sequence[int], countries: Sequence[str] = ("AA", "BB", "CC"), share_lying: float = 0.0
+    sizes: Sequence[int], countries: Sequence[str] = COUNTRIES, share_lying: float = 0.0
 ) -> list[Settlement]:
     """In every country one network of each size; `share_lying` of each (rounded) lies."""
     return [

@@ -86,6 +86,24 @@ def test_one_that_spreads_reaches_the_networks_one_after_the_other() -> None:
     assert len(replace(spreading, spread_minutes=0.0).spells(PEOPLE, START, rng)) == 1
 
 
+def test_one_that_moves_reaches_the_countries_in_days_and_their_networks_in_turn() -> None:
+    people = populate(settled((2, 2)), CALM, random.Random(1))
+    moving = replace(ALWAYS, reach=Reach.COUNTRY, spread_minutes=60.0, spread_days=9.0)
+    countries = {person.asn: person.country for person in people}
+    apart = []
+    for n in range(20):
+        starts: dict[str, list[int]] = {}
+        for each in moving.spells(people, START, random.Random(n)):
+            (asn,) = {people[index].asn for index in each.whom}
+            starts.setdefault(countries[asn], []).append(each.start - START)
+        assert [len(some) for some in starts.values()] == [2, 2, 2]
+        assert all(max(some) - min(some) <= HOUR_MS for some in starts.values())
+        first, *others = sorted(min(some) for some in starts.values())
+        assert first == 0
+        apart += others
+    assert 6 * 24 * HOUR_MS < max(apart) <= (9 * 24 + 1) * HOUR_MS
+
+
 def test_one_of_the_line_concerns_other_hosts_as_well() -> None:
     states = {fact.verdict.state for fact in day_under(replace(ALWAYS, hosts=1.0))}
     assert states == {State.VANTAGE_OFFLINE}
