@@ -255,14 +255,18 @@ _ID = r"^[!-~]+\Z"
 """Ids go into database queries, and text in PostgreSQL holds no NUL."""
 
 
-class _EnrolBody(msgspec.Struct, frozen=True, kw_only=True):
+class EnrolBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST /api/v1/enrol`."""
+
     token_id: Annotated[str, msgspec.Meta(max_length=128, pattern=_ID)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     public_key: PublicKey | None = None
     key_signature: Signature = ""
 
 
-class _LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
+class LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST /api/v1/leave`."""
+
     probe: Annotated[str, msgspec.Meta(max_length=64, pattern=_ID)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
@@ -285,7 +289,7 @@ async def enrol_answer(
     token unused. `catalogue_key` is the public key that signs catalogues, empty for none; country
     and network are those of `seen`, for the volunteer to confirm."""
     try:
-        wanted = msgspec.json.decode(body, type=_EnrolBody)
+        wanted = msgspec.json.decode(body, type=EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return 400, _error(f"enrol: {error}")
     key = wanted.public_key or ""
@@ -320,7 +324,7 @@ async def enrol_answer(
 async def leave_answer(registry: Registry, body: bytes, now: int) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/leave`: {"probe", "secret"} in."""
     try:
-        wanted = msgspec.json.decode(body, type=_LeaveBody)
+        wanted = msgspec.json.decode(body, type=LeaveBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return 400, _error(f"leave: {error}")
     try:

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 import monitor
 from monitor.detection.model import State
+from monitor.enrolment import EnrolBody, LeaveBody
 from monitor.web import notes
 from monitor.web.answers import json_answer
 from monitor.web.api import delivery
@@ -17,6 +19,7 @@ from monitor.web.api import endpoints as api
 from monitor.web.params import MAX_LIMIT, NAMED_SOURCES
 from monitor.web.site import SITE
 from probes.wire import https_delivery
+from probes.wire.batch_signature import NewKey
 
 Described = tuple[str, Mapping[str, Any]]
 """A parameter in words, and its schema."""
@@ -151,28 +154,28 @@ def describe(base: str) -> dict[str, Any]:
         ("chain", api.chain, 0),
     ):
         found = {"200": _answer("The object.", _OBJECT)}
-        missing = ("404",) if digits else ()
         moment = _described(parameters_of_one(path))
-        operation = _operation(endpoint, _id(digits) + moment, found, (*missing, "503"))
+        refused = (*(("400",) if moment else ()), *(("404",) if digits else ()), "503")
+        operation = _operation(endpoint, _id(digits) + moment, found, refused)
         paths[f"/api/v1/{path}"] = {"get": operation}
-    for path, endpoint, digits, done in (
-        ("events/{id}/notes", notes.from_api, 16, "201"),
-        ("enrol", api.enrol_probe, 0, "201"),
-        ("key", api.renew_key, 0, "200"),
-        ("leave", api.leave, 0, "200"),
+    for path, endpoint, kind, done, also in (
+        ("events/{id}/notes", notes.from_api, notes.NoteBody, "201", ("404", "409")),
+        ("enrol", api.enrol_probe, EnrolBody, "201", ("429",)),
+        ("key", api.renew_key, NewKey, "200", ()),
+        ("leave", api.leave, LeaveBody, "200", ()),
     ):
-        refused = ("400", "403", *(("404", "409") if digits else ()))
         found = {done: _answer("Done.", _OBJECT)}
-        operation = _operation(endpoint, _id(digits), found, (*refused, "503"))
-        body = {"required": True, "content": _OBJECT}
+        digits = 16 if "{id}" in path else 0
+        operation = _operation(endpoint, _id(digits), found, ("400", "403", *also, "503"))
+        body = {"required": True, "content": {"application/json": {"schema": _schema_of(kind)}}}
         paths[f"/api/v1/{path}"] = {"post": operation | {"requestBody": body}}
-    for path, endpoint, kind, parameters in (
+    for path, endpoint, media, parameters in (
         (https_delivery.BATCHES, delivery.batches, "application/zstd", []),
         (https_delivery.POLL, delivery.poll, "application/json", _POLLED),
     ):
         refused = ("400", "401", "404", "413", "429", "503")
         operation = _operation(endpoint, parameters, {"200": _answer("Done.", _OBJECT)}, refused)
-        body = {"required": True, "content": {kind: {"schema": {"type": "string"}}}}
+        body = {"required": True, "content": {media: {"schema": {"type": "string"}}}}
         paths[path] = {"post": operation | {"requestBody": body}}
     return {
         "openapi": "3.1.0",
@@ -210,6 +213,13 @@ def _id(digits: int) -> list[dict[str, Any]]:
     """The id in a path, of so many digits; nothing without."""
     schema = {"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"}
     return [{"name": "id", "in": "path", "required": True, "schema": schema}] if digits else []
+
+
+def _schema_of(kind: type) -> dict[str, Any]:
+    """The schema of a body. Python's end of a text in its patterns is not that of JSON Schema."""
+    _, parts = msgspec.json.schema_components((kind,))
+    text = msgspec.json.encode(parts[kind.__name__])
+    return msgspec.json.decode(text.replace(rb"\\Z", b"$"), type=dict[str, Any])
 
 
 async def document(request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -51,6 +52,24 @@ def test_its_shape_is_openapi_3_1() -> None:
             assert parameter["in"] in ("path", "query")
             assert parameter["schema"]["type"] in ("string", "integer")
             assert parameter["in"] == "query" or parameter["required"]
+
+
+def test_bodies_have_schemas_that_any_validator_can_read() -> None:
+    bodies = {
+        path: content["schema"]
+        for path, _, operation in operations()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        if content["schema"].get("properties")
+    }
+    required = {path.rpartition("/")[2]: schema["required"] for path, schema in bodies.items()}
+    assert required == {
+        "notes": ["text"],
+        "enrol": ["token_id", "secret"],
+        "key": ["probe", "secret", "public_key", "signature"],
+        "leave": ["probe", "secret"],
+    }
+    assert "\\\\Z" not in json.dumps(bodies)
+    assert "$ref" not in json.dumps(bodies)
 
 
 async def test_it_names_every_route_of_the_api_and_no_other(site: Site) -> None:
