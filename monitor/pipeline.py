@@ -50,6 +50,7 @@ from monitor.paths import (
     data_directory,
     database_url,
     ensure_secret,
+    network_table,
     read_secret,
 )
 from monitor.store.database import Database, StoreRefusedError
@@ -365,9 +366,10 @@ def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None
 
 
 def _geo(given: argparse.Namespace) -> GeoTable | None:
-    """The table of `--geo`. Raises OptionError."""
+    """The table that enrolments are compared with. Raises OptionError."""
+    path = network_table(given)
     try:
-        return None if given.geo is None else GeoTable(given.geo)
+        return None if path is None else GeoTable(path)
     except GeoError as error:
         raise OptionError(f"--geo: {error}") from None
 
