@@ -288,6 +288,8 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_together: int = 3
     """Failing runs in the same hours as other networks of an open event from which a network needs
     less evidence."""
+    imported_helped: int = 4
+    """Failures beside which OONI's helper reached the site, in place of other networks."""
     imported_changes_seconds: int = 18 * 3600
     """Within how long of each other networks begin to fail when a service changes or goes down: it
     does so by regions, in a working day."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -35,8 +35,8 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     saw: Sequence[str]
     """The vantages that saw the block, sorted."""
     tally: Tally
-    reached_elsewhere: bool = True
-    """The target has been reached elsewhere since the onset."""
+    reached_by: Collection[str] = ()
+    """Who has reached the target elsewhere since the onset."""
     one_release: bool = False
     """It follows a release of the probe."""
     countries_alike: int = 0
@@ -74,7 +74,7 @@ def series_summaries(
             network.layers[layer],
             saw,
             tally := strategy.tally(network, layer, round, policy),
-            strategy.reached_elsewhere(state, network, policy),
+            strategy.reached_by(state, network, policy),
             follows_release(state, network, tally.agreeing, round, policy),
             countries_alike(state, network, layer, saw, round, policy)
             if strategy.has_confidence and network.layers[layer].is_likely
@@ -239,14 +239,14 @@ def against(
     """What speaks against an event, as machine-readable words, sorted."""
     best = max(summaries, key=lambda summary: len(summary.tally.agreeing))
     network, tally = best.network, best.tally
-    elsewhere = any(summary.reached_elsewhere for summary in summaries)
+    reached_by = {who for summary in summaries for who in summary.reached_by}
     remarks = {
         "failing_elsewhere": any(
             health(target).fails_outside(network.country)
             for target in {summary.network.target for summary in summaries}
         ),
         "few_vantages": len(tally.voting) < policy.gates.country_min_vantages,
-        "no_other_network": not elsewhere,
+        "no_other_network": not reached_by,
         "network_divided": all(summary.tally.divided for summary in summaries),
         "only_new_reach_it": any(
             summary.strategy.only_strangers_reach_it(summary.network, summary.layer, round, policy)
@@ -261,4 +261,4 @@ def against(
         ),
     }
     words = (word for word, holds in remarks.items() if holds)
-    return tuple(sorted({*words, *best.strategy.remarks(elsewhere)}))
+    return tuple(sorted({*words, *best.strategy.remarks(reached_by)}))

@@ -239,6 +239,9 @@ class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
     """Runs in hours in which other networks of an open event failed: (failures, successes)."""
     since: dict[str, int] = {}
     """By test and version that fails: its first failure since its last success."""
+    helped: tuple[int, int] = (0, 0)
+    """Failures since the suspicion began: (those beside which OONI's helper reached the site and
+    the device was online, all)."""
 
 
 class TargetNetwork(msgspec.Struct, array_like=True):

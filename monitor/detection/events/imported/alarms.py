@@ -3,10 +3,10 @@
 
 An alarm needs much more evidence than that of one of our vantages (at least four failing runs in a
 row), because no other vantage can agree, and a history of the target working there. `likely` needs
-another network that has reached the same target since the onset. Without one the service may be
-down: the event stays `unconfirmed` until several functions of the service have failed for longer
-than outages last. A block that is on for some hours of each day is one block: it ends after days
-without failures.
+another network that has reached the same target since the onset, or OONI's helper that reached it
+beside the failures. Without either the service may be down: the event stays `unconfirmed` until
+several functions of the service have failed for longer than outages last. A block that is on for
+some hours of each day is one block: it ends after days without failures.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ def weigh(
             raised = replace(held, alarmed=round, onsets=onsets)
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
-        supported |= sure or _outlasts_outages(state, network, onset, round, policy)
+        supported |= (
+            sure
+            or memory.helper_reaches(network.runs, policy.imported)
+            or _outlasts_outages(state, network, onset, round, policy)
+        )
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
 
 

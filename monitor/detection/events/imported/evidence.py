@@ -25,7 +25,7 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.judge.imported_run import ALONE
+from monitor.detection.judge.imported_run import ALONE, HELPER
 from monitor.detection.model import Fact, State
 from monitor.detection.policy import Policy
 
@@ -85,7 +85,9 @@ def update(
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
     else:
+        told = fact.verdict.evidence
         runs = memory.fails(runs, fact.round)
+        runs = memory.note_helped(runs, HELPER in told and ALONE not in told)
         track = _failed(network, track, fact, together, policy)
     if together:
         runs = memory.note_together(runs, result is VantageOutcome.BAD)

@@ -94,6 +94,18 @@ def fails_together(runs: ImportedRuns | None, policy: ImportedPolicy) -> bool:
     return bad >= policy.imported_together and bad > good
 
 
+def note_helped(runs: ImportedRuns, helped: bool) -> ImportedRuns:
+    """With a failure. `helped`: OONI's helper reached the site beside it."""
+    reached, failures = runs.helped
+    return replace(runs, helped=(reached + helped, failures + 1))
+
+
+def helper_reaches(runs: ImportedRuns | None, policy: ImportedPolicy) -> bool:
+    """Whether OONI's helper is a control of these failures: it reached the site beside most."""
+    reached, failures = runs.helped if runs else (0, 0)
+    return reached >= policy.imported_helped and 4 * reached >= 3 * failures
+
+
 def forget(runs: ImportedRuns) -> ImportedRuns:
     """After a suspicion was dropped: what belonged to it."""
-    return replace(runs, spans=(), together=(0, 0))
+    return replace(runs, spans=(), together=(0, 0), helped=(0, 0))

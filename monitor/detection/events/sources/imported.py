@@ -12,7 +12,14 @@ from msgspec.structs import replace
 
 from monitor.detection.events import outages
 from monitor.detection.events.cusum import AlarmEvidence
-from monitor.detection.events.imported import WHOLE, alarms, elsewhere, evidence, incident
+from monitor.detection.events.imported import (
+    WHOLE,
+    alarms,
+    elsewhere,
+    evidence,
+    incident,
+    memory,
+)
 from monitor.detection.events.imported.suspicions import dense, densest
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
@@ -21,6 +28,9 @@ from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedS
 from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
+
+OTHER_NETWORKS, HELPER = "other_networks", "helper"
+"""What stands in for a control."""
 
 
 class ImportedStrategy(SourceStrategy):
@@ -71,11 +81,15 @@ class ImportedStrategy(SourceStrategy):
         """Runs that worked, of a test that has worked since the service failed everywhere."""
         return alarms.missing(network, policy)
 
-    def reached_elsewhere(
+    def reached_by(
         self, state: ServiceState, network: TargetNetwork, policy: Policy
-    ) -> bool:
-        """Another network of the same source has reached it, with a test that fails here."""
-        return elsewhere.reached_since_onset(state, network, policy)
+    ) -> Collection[str]:
+        """Other networks of the same source, with a test that fails here; and OONI's helper."""
+        who = {
+            OTHER_NETWORKS: elsewhere.reached_since_onset(state, network, policy),
+            HELPER: memory.helper_reaches(network.runs, policy.imported),
+        }
+        return tuple(name for name, reached in who.items() if reached)
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""
@@ -153,9 +167,9 @@ class ImportedStrategy(SourceStrategy):
         """Since the onset."""
         return incident.spans_since(network.runs, held)
 
-    def remarks(self, reached_elsewhere: bool) -> Collection[str]:
+    def remarks(self, reached_by: Collection[str]) -> Collection[str]:
         """There is neither a control nor a quorum."""
-        instead = ("control_by_other_networks",) if reached_elsewhere else ()
+        instead = (f"control_by_{who}" for who in reached_by)
         return ("no_control", "no_quorum_for_imports", *instead)
 
     def id_words(self, source: str) -> tuple[str, ...]:

@@ -72,11 +72,11 @@ class OwnStrategy(SourceStrategy):
             else "vantages of one owner only"
         )
 
-    def reached_elsewhere(
+    def reached_by(
         self, state: ServiceState, network: TargetNetwork, policy: Policy
-    ) -> bool:
-        """The control has reached it: without one no failure counts."""
-        return True
+    ) -> Collection[str]:
+        """The control: without one no failure counts."""
+        return ("control",)
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """Vantages of several owners vote."""
@@ -162,7 +162,7 @@ class OwnStrategy(SourceStrategy):
         """Not recorded: the event's history tells it."""
         return ()
 
-    def remarks(self, reached_elsewhere: bool) -> Collection[str]:
+    def remarks(self, reached_by: Collection[str]) -> Collection[str]:
         """Nothing."""
         return ()
 

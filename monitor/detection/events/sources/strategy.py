@@ -77,10 +77,10 @@ class SourceStrategy(ABC):
         can."""
 
     @abstractmethod
-    def reached_elsewhere(
+    def reached_by(
         self, state: ServiceState, network: TargetNetwork, policy: Policy
-    ) -> bool:
-        """Whether the target of an alarmed network has been reached elsewhere since the onset."""
+    ) -> Collection[str]:
+        """Who has reached the target of an alarmed network elsewhere since the onset."""
 
     @abstractmethod
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
@@ -165,7 +165,7 @@ class SourceStrategy(ABC):
         """When a network failed (`NetworkEvidence.spans`)."""
 
     @abstractmethod
-    def remarks(self, reached_elsewhere: bool) -> Collection[str]:
+    def remarks(self, reached_by: Collection[str]) -> Collection[str]:
         """What speaks against every event of such a source."""
 
     @abstractmethod

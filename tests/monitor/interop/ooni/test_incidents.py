@@ -321,3 +321,41 @@ def test_a_block_that_creeps_is_found_before_it_becomes_normal(
     (found,) = events(tmp_path, world(24 * 12, version, nxdomain, creeps))
     assert found.startswith("64500 dns.nxdomain likely open ")
     assert 0 < float(found.split()[4].partition("..")[0]) < 160
+
+
+def lone(version: str, fault: Fault, control: Keys | None = None) -> Iterator[Keys]:
+    """One network, which nobody's runs can be compared with."""
+    for hour in range(HISTORY + 12):
+        failing = hour >= HISTORY
+        yield run(hour, SUBJECT, version, fault if failing else good, control if failing else None)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_helper_is_a_control_where_no_other_network_measures(
+    tmp_path: Path, version: str
+) -> None:
+    assert events(tmp_path, lone(version, reset)) == [
+        "64500 tls.reset.other likely open 0..-: 64500 0-11--"
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_helper_that_was_not_asked_is_no_control(tmp_path: Path, version: str) -> None:
+    (found,) = events(tmp_path, lone(version, reset, control={}))
+    assert " unconfirmed open " in found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_helper_in_another_part_of_the_world_accuses_no_region(
+    tmp_path: Path, version: str
+) -> None:
+    """In three countries of four the service is down; the helper reaches it from elsewhere."""
+    region = {SUBJECT, ABROAD, ("UG", 64520)}
+
+    def regional() -> Iterator[Keys]:
+        for hour in range(HISTORY + 30):
+            for place in (*sorted(region), ("ET", 64530)):
+                failing = hour >= HISTORY and place in region
+                yield run(hour, place, version, reset if failing else good)
+
+    assert events(tmp_path, regional()) == []
