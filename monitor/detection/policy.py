@@ -288,6 +288,14 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_together: int = 3
     """Failing runs in the same hours as other networks of an open event from which a network needs
     less evidence."""
+    imported_always_per_mille: int = 900
+    """Share of the latest runs (`imported_lag`) that fail where something has been blocked for so
+    long that the history shows no other time."""
+    imported_always_seconds: int = 86400
+    """For so long at least."""
+    imported_peers: int = 4
+    """Networks that reach a target, by the same test, from which on they show what is usual. They
+    lie in several countries."""
     imported_helped: int = 4
     """Failures beside which OONI's helper reached the site, in place of other networks."""
     imported_changes_seconds: int = 18 * 3600
@@ -297,8 +305,14 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_spread_countries: int = 3
     """Where so many countries have begun to fail in so long, and too large a share of what is
     measured, a service leaves an endpoint behind: states do not follow each other so."""
+    imported_pooled_micronats: int = 15_000_000
+    """Evidence that two networks of one country that fail in the same hours need together: more
+    than one alone (five failing runs), because there are several of them to choose from."""
+    imported_pooled_least: int = 5_000_000
+    """Of that, what each of them needs: two failing runs."""
     imported_history: int = 8
-    """Runs of an imported network that must have worked before any failure there may alarm."""
+    """Runs of an imported network that must have worked before any failure there may alarm. Half of
+    them are enough where those of the service's functions together are more than as many."""
 
 
 class AlertingPolicy(msgspec.Struct, frozen=True, kw_only=True):

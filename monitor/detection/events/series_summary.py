@@ -253,6 +253,7 @@ def against(
             for summary in summaries
         ),
         "others_fail": any(summary.tally.others_fail for summary in summaries),
+        "onset_unknown": any(summary.strategy.never_worked(summary.held) for summary in summaries),
         "one_network": len({summary.network.asn for summary in summaries}) == 1,
         "one_owner": len(tally.owners) < policy.confirmation.confirm_min_owners,
         "since_outage": any(summary.tally.aftermath for summary in summaries),

@@ -242,6 +242,8 @@ class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
     helped: tuple[int, int] = (0, 0)
     """Failures since the suspicion began: (those beside which OONI's helper reached the site and
     the device was online, all)."""
+    latest: bytes = b""
+    """The latest outcomes, a byte each (1: it failed), without runs in which nothing answered."""
 
 
 class TargetNetwork(msgspec.Struct, array_like=True):

@@ -11,12 +11,14 @@ some hours of each day is one block: it ends after days without failures.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, quorum
 from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.imported import elsewhere, memory
-from monitor.detection.events.imported.suspicions import alarmed, densest
+from monitor.detection.events.imported.suspicions import PooledEvidence, alarmed, densest, pooled
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
@@ -24,6 +26,45 @@ from monitor.detection.model import Event
 from monitor.detection.policy import ImportedPolicy, Policy
 
 _CERTIFICATE = "tls.mitm"
+
+
+class Company(NamedTuple):
+    """What others say that bears on the alarm of a network."""
+
+    joins: bool
+    """It fails in the hours of a known block in other networks."""
+    pooled: PooledEvidence = PooledEvidence()
+    """Evidence of another network of the country."""
+    always: bool = False
+    """Nearly every run fails here, and elsewhere they work."""
+    worked: int = 0
+    """Runs of all functions of the service that worked here."""
+
+    def needs(self, policy: Policy) -> int:
+        """Micro-nats that the network needs itself."""
+        imported = policy.imported
+        if self.joins:
+            return policy.evidence.threshold_micronats
+        if not self.pooled.nats:
+            return imported.imported_micronats
+        rest = imported.imported_pooled_micronats - self.pooled.nats
+        return min(imported.imported_micronats, max(imported.imported_pooled_least, rest))
+
+
+def _company(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> Company:
+    return Company(
+        joins=memory.fails_together(network.runs, policy.imported),
+        pooled=pooled(state, network, round, policy),
+        always=elsewhere.fails_here_alone(state, network, round, policy),
+        worked=sum(
+            _runs_that_worked(track.baseline)
+            for other in state.networks.values()
+            if (other.source, other.country, other.asn)
+            == (network.source, network.country, network.asn)
+            for series in other.layers.values()
+            for track in series.tracks.values()
+        ),
+    )
 
 
 def weigh(
@@ -36,14 +77,13 @@ def weigh(
 ) -> SeriesEvidence:
     """Raise the alarm of a series whose evidence is enough; return what it shows."""
     series, agreeing, supported = network.layers[layer], 0, False
-    # In the hours of a known block in other networks, less is needed.
-    joins = memory.fails_together(network.runs, policy.imported)
     for probe, track in list(series.tracks.items()):
         held = track.suspicion
         # A success raises no alarm, whatever evidence is left.
         if held is None or inhibited or track.last_bad != round:
             continue
-        if _lacking(track, held, joins, policy):
+        company = _company(state, network, round, policy)
+        if _lacking(track, held, company, policy):
             continue
         onset = held.onsets[densest(held)]
         sure = elsewhere.reached_since(state, network, onset, policy)
@@ -51,8 +91,12 @@ def weigh(
             continue  # a root that the run's software did not know yet looks the same
         if not held.alarmed:
             # What joins a block did not begin before it: an older failure is another matter.
-            first = _first_span(state, network) if joins else 0
+            first = _first_span(state, network) if company.joins else 0
             onsets = tuple(max(left, first) for left in held.onsets)
+            if company.always and not held.befores[densest(held)]:
+                # It never worked: it has failed for as long as the network is known.
+                began = min(network.runs.since.values(), default=onset) if network.runs else onset
+                onsets = tuple(min(left, began) for left in onsets)
             raised = replace(held, alarmed=round, onsets=onsets)
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
@@ -67,32 +111,31 @@ def weigh(
 def alarm_evidence(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> AlarmEvidence:
     """What the runs of a network have of what an alarm needs."""
     track = network.layers[layer].tracks[probe]
-    joins = memory.fails_together(network.runs, policy.imported)
+    company = Company(memory.fails_together(network.runs, policy.imported))
     if (held := track.suspicion) is None:
-        return AlarmEvidence(0, _needed(joins, policy), "evidence")
-    lacks = _lacking(track, held, joins, policy)
+        return AlarmEvidence(0, company.needs(policy), "evidence")
+    lacks = _lacking(track, held, company, policy)
     if not lacks and cusum.technique_of(held).startswith(_CERTIFICATE):
         lacks = "certificate"
-    return AlarmEvidence(max(held.sums), _needed(joins, policy), lacks)
+    return AlarmEvidence(max(held.sums), company.needs(policy), lacks)
 
 
-def _needed(joins: bool, policy: Policy) -> int:
-    """Micro-nats of an alarm. `joins`: others of a known block fail with it."""
-    return policy.evidence.threshold_micronats if joins else policy.imported.imported_micronats
-
-
-def _lacking(track: Track, held: Suspicion, joins: bool, policy: Policy) -> str:
+def _lacking(track: Track, held: Suspicion, company: Company, policy: Policy) -> str:
     """What a suspicion lacks for an alarm; empty when it is enough."""
-    if max(held.sums) < _needed(joins, policy):
+    if max(held.sums) < company.needs(policy):
         return "evidence"
-    if not (joins or _dense_enough(held, policy.imported)):
+    if not (company.joins or _dense_enough(held, policy.imported)):
         return "density"
     member = densest(held)
-    if not held.befores[member] or not _worked_before(track, policy):
-        return "history"
     # In a shorter time it was perhaps one volunteer who tried several times.
     span = policy.ms(policy.imported.imported_span_seconds)
-    return "" if track.last_bad - held.onsets[member] >= span else "span"
+    if not held.befores[member] or not _worked_before(track, held, company.worked, policy):
+        if not company.always:
+            return "history"
+        span = policy.ms(policy.imported.imported_always_seconds)
+    # Who fails in another network is somebody else.
+    since = min(held.onsets[member], company.pooled.since or held.onsets[member])
+    return "" if track.last_bad - since >= span else "span"
 
 
 def _outlasts_outages(
@@ -149,12 +192,18 @@ def _runs_that_worked(history: Baseline) -> int:
     return history.total + history.recent_total - history.failed - history.recent_failed
 
 
-def _worked_before(track: Track, policy: Policy) -> bool:
-    """Whether the target used to work in this network, often enough and mostly."""
+def _worked_before(track: Track, held: Suspicion, functions: int, policy: Policy) -> bool:
+    """Whether the target used to work in this network, often enough and mostly. `functions`: runs
+    of all functions of the service that worked here."""
     history = track.baseline
     total, failed = history.total + history.recent_total, history.failed + history.recent_failed
-    enough = _runs_that_worked(history) >= policy.imported.imported_history
-    return enough and failed * 1000 <= policy.baseline.chronic_per_mille * total
+    worked, needed = _runs_that_worked(history), policy.imported.imported_history
+    if worked < needed:
+        if 2 * worked < needed or functions <= needed:
+            return False
+        # While it is short, the failures in it are mostly the present ones.
+        failed -= min(held.hits, history.recent_failed)
+    return failed * 1000 <= policy.baseline.chronic_per_mille * total
 
 
 def _dense_enough(held: Suspicion, policy: ImportedPolicy) -> bool:

@@ -171,6 +171,41 @@ def reached_since(state: ServiceState, network: TargetNetwork, since: int, polic
     )
 
 
+def fails_here_alone(
+    state: ServiceState, network: TargetNetwork, round: int, policy: Policy
+) -> bool:
+    """Whether nearly every run fails here, and the target is usually reached elsewhere: a block
+    that is older than what is known of the network, or that has crept into its history."""
+    runs = network.runs
+    always = runs is not None and memory.fails_nearly_always(runs, policy.imported)
+    return always and usually_reached(state, network, round, policy)
+
+
+def usually_reached(
+    state: ServiceState, network: TargetNetwork, round: int, policy: Policy
+) -> bool:
+    """Whether nearly all other networks reach the target with a test that fails here: what is usual
+    is known from them where a network's own history does not tell."""
+    tests = network.runs.methods if network.runs is not None else {}
+    failing = [name for name, (_, bad, _) in tests.items() if bad == round]
+    oldest = round - policy.ms(policy.baseline.baseline_seconds)
+    works, fails = set(), 0
+    for other in state.networks.values():
+        if (other.source, other.target) != (network.source, network.target) or other is network:
+            continue
+        courses = [known for name in failing if (known := course(other, name)) is not None]
+        if any(known.worked >= oldest and not known.failing for known in courses):
+            works.add((other.country, other.asn))
+        elif courses:
+            fails += 1
+    countries = {country for country, _ in works if country != network.country}
+    return (
+        len(works) >= policy.imported.imported_peers
+        and len(countries) >= policy.gates.elsewhere_min_networks
+        and fails * 1000 <= policy.gates.elsewhere_per_mille * (fails + len(works))
+    )
+
+
 def reached_since_onset(state: ServiceState, network: TargetNetwork, policy: Policy) -> bool:
     """Whether another network has reached the target since the onset of an alarmed network."""
     onsets = [held.onsets[densest(held)] for _, held in alarmed(network)]

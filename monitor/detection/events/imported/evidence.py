@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, gates
 from monitor.detection.events.cusum import CountedFailure
-from monitor.detection.events.imported import WHOLE, memory
+from monitor.detection.events.imported import WHOLE, elsewhere, memory
 from monitor.detection.events.imported.suspicions import alarmed
 from monitor.detection.events.state import (
     Baseline,
@@ -76,6 +76,9 @@ def update(
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())
     together = _others_fail(state, network, fact.round, policy)
+    if not inhibited and ALONE not in fact.verdict.evidence:
+        runs = memory.note_outcome(runs, result is VantageOutcome.BAD, policy.imported)
+        network.runs = runs
     if result is VantageOutcome.GOOD:
         runs = memory.works(runs, fact.round, policy.ending)
         judged, strict = _worse_baseline(track, together, policy)
@@ -88,7 +91,7 @@ def update(
         told = fact.verdict.evidence
         runs = memory.fails(runs, fact.round)
         runs = memory.note_helped(runs, HELPER in told and ALONE not in told)
-        track = _failed(network, track, fact, together, policy)
+        track = _failed(state, network, track, fact, together, policy)
     if together:
         runs = memory.note_together(runs, result is VantageOutcome.BAD)
     network.runs = runs if track.suspicion is not None else memory.forget(runs)
@@ -99,12 +102,19 @@ def update(
 
 
 def _failed(
-    network: TargetNetwork, track: Track, fact: Fact, together: bool, policy: Policy
+    state: ServiceState,
+    network: TargetNetwork,
+    track: Track,
+    fact: Fact,
+    together: bool,
+    policy: Policy,
 ) -> Track:
     verdict, round = fact.verdict, fact.round
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     member = network.members[fact.source]
-    if not alarmed and not gates.may_vote(network, member, track, round, policy):
+    always = elsewhere.fails_here_alone(state, network, round, policy)
+    counts = gates.eligible if always else functools.partial(gates.may_vote, track=track)
+    if not alarmed and not counts(network, member, round=round, policy=policy):
         return replace(track, last_bad=round, suspicion=None)
     blocked = [finding for finding in verdict.findings if finding.blocked]
     lead = max(blocked, key=lambda finding: finding.weight, default=None)
@@ -120,6 +130,9 @@ def _failed(
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
     judged, strict = _worse_baseline(track, together, policy)
+    if always:
+        # What is usual is known from other networks: here nothing else was ever seen.
+        judged, strict = replace(track, baseline=Baseline()), policy
     after = _with_baseline_of(cusum.fail(judged, round, failure, strict), track)
     return _halved(track, after) if ALONE in verdict.evidence else after
 

@@ -94,6 +94,22 @@ def fails_together(runs: ImportedRuns | None, policy: ImportedPolicy) -> bool:
     return bad >= policy.imported_together and bad > good
 
 
+def note_outcome(runs: ImportedRuns, failed: bool, policy: ImportedPolicy) -> ImportedRuns:
+    """With the outcome of a run of a device that was online."""
+    latest = (runs.latest + bytes([failed]))[-policy.imported_lag :]
+    return replace(runs, latest=latest)
+
+
+def fails_nearly_always(runs: ImportedRuns, policy: ImportedPolicy) -> bool:
+    """Whether so many of the latest runs failed that no bad line explains it: all that are known,
+    or nearly all of many."""
+    known, failed = len(runs.latest), sum(runs.latest)
+    if failed == known:
+        return known >= policy.imported_history
+    enough = known >= policy.imported_lag
+    return enough and failed * 1000 >= policy.imported_always_per_mille * known
+
+
 def note_helped(runs: ImportedRuns, helped: bool) -> ImportedRuns:
     """With a failure. `helped`: OONI's helper reached the site beside it."""
     reached, failures = runs.helped

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from monitor.detection.events.state import Suspicion, TargetNetwork, Track
+from typing import NamedTuple
+
+from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, Track
+from monitor.detection.policy import Policy
 
 
 def alarmed(network: TargetNetwork) -> list[tuple[Track, Suspicion]]:
@@ -14,6 +17,36 @@ def alarmed(network: TargetNetwork) -> list[tuple[Track, Suspicion]]:
         for track in series.tracks.values()
         if track.suspicion is not None and track.suspicion.alarmed
     ]
+
+
+class PooledEvidence(NamedTuple):
+    """What another network of the country adds."""
+
+    nats: int = 0
+    """Micro-nats."""
+    since: int = 0
+    """Its onset."""
+
+
+def pooled(
+    state: ServiceState, network: TargetNetwork, round: int, policy: Policy
+) -> PooledEvidence:
+    """The evidence of the other network of the country that fails most, at any function of the
+    service, in the same hours or still when it was last measured; none where it is too little to
+    be more than chance."""
+    recent = round - policy.ms(policy.gates.outage_seconds)
+    evidence = (
+        PooledEvidence(max(held.sums), held.onsets[densest(held)])
+        for other in state.networks.values()
+        if (other.source, other.country) == (network.source, network.country)
+        and other.asn != network.asn
+        for series in other.layers.values()
+        for track in series.tracks.values()
+        if (held := track.suspicion) is not None
+        and (track.last_bad >= recent or track.last_bad > track.last_good)
+    )
+    best = max(evidence, default=PooledEvidence())
+    return best if best.nats >= policy.imported.imported_pooled_least else PooledEvidence()
 
 
 def densest(held: Suspicion) -> int:

@@ -147,6 +147,10 @@ class ImportedStrategy(SourceStrategy):
         """The densest: an isolated failure days before is no part of the block."""
         return densest(held)
 
+    def never_worked(self, held: Collection[Suspicion]) -> bool:
+        """No run had worked when it began to fail."""
+        return any(not suspicion.befores[densest(suspicion)] for suspicion in held)
+
     def silent(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy
     ) -> Sequence[str]:

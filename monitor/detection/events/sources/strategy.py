@@ -144,6 +144,10 @@ class SourceStrategy(ABC):
     def leading_member(self, held: Suspicion) -> int:
         """The member of the bank whose path begins with the block."""
 
+    def never_worked(self, held: Collection[Suspicion]) -> bool:
+        """Whether the block is older than what is known of the target in the network."""
+        return False
+
     @abstractmethod
     def silent(
         self, network: TargetNetwork, layer: str, round: int, policy: Policy

@@ -183,3 +183,61 @@ def test_each_network_has_its_spans_and_the_event_ends_with_the_last() -> None:
     days = [(at(24 * d + 5), at(24 * d + 14.5), at(24 * d + 15)) for d in range(3)]
     assert spans == {BLOCKED: tuple(days), 64501: ((at(0), at(47.5), at(48)),)}
     assert event.closed == at(48 + 15)
+
+
+@pytest.mark.parametrize(
+    ("failures", "opens"),
+    [
+        ({64500: 3, 64501: 2}, True),
+        ({64500: 2, 64501: 2}, False),
+        ({64500: 3, 64501: 1}, False),
+        ({64500: 3}, False),
+    ],
+)
+def test_evidence_adds_up_over_the_networks_of_a_country(
+    failures: dict[int, int], opens: bool
+) -> None:
+    world = quiet()
+    runs = sorted(
+        (n / 2 + asn % 10 / 10, asn) for asn, many in failures.items() for n in range(many)
+    )
+    for hour, asn in runs:
+        single(world, QUIET + hour, asn=asn)
+    single(world, QUIET + 2, *dc(0), asn=64502)
+    assert bool(world.events) is opens
+    if opens:
+        assert world.only.onset == round_of(QUIET)
+
+
+def test_networks_of_two_countries_do_not_add_up() -> None:
+    world = World(networks=(("KE", 64500), ("TZ", 64501), ("UG", 64502))).run(QUIET)
+    for n in range(3):
+        single(world, QUIET + n / 2, asn=64500, country="KE")
+        single(world, QUIET + n / 2 + 0.2, asn=64501, country="TZ")
+    assert world.events == {}
+
+
+@pytest.mark.parametrize(
+    ("runs", "functions", "opens"), [(6, 3, True), (6, 1, False), (3, 3, False)]
+)
+def test_a_short_history_of_several_functions_is_enough(
+    runs: int, functions: int, opens: bool
+) -> None:
+    names = ("telegram/dc", "telegram/links", "telegram/site")[:functions]
+    world = World(networks=(("ET", 64500), ("KE", 64501), ("UG", 64502)), targets=names)
+    for hour in range(runs + 8):
+        found = [
+            stored(
+                measurement(
+                    [*dc(6 if asn == 64500 and hour >= runs else 0), record(9, **of_test())],
+                    START + hour * HOUR + n,
+                    asn,
+                    country,
+                    target,
+                )
+            )
+            for n, (country, asn) in enumerate(world.networks)
+            for target in names
+        ]
+        world.update(found)
+    assert bool(world.events) is opens

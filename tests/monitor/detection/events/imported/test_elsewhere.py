@@ -240,3 +240,30 @@ def test_who_is_compared_with_nobody_may_be_accused_of_several_functions_alone()
     assert accused(alone) == {"KE"}
     beside = world_of_nine(lambda hour, *_: hour >= DAYS, (1, 12), networks=NINE[:2])
     assert accused(beside) == set()
+
+
+def test_what_is_blocked_since_before_the_data_is_found_where_others_work() -> None:
+    world = world_of_nine(lambda hour, country, _: country == "KE", (3,), 72, (TARGET,))
+    assert accused(world) == {"KE"}
+    assert world.only.onset <= START + 3 * HOUR
+    assert "onset_unknown" in world.only.against
+
+
+def test_what_never_worked_anywhere_is_nobodys_block() -> None:
+    assert world_of_nine(lambda *_: True, (3,), 96, (TARGET,)).events == {}
+
+
+def test_what_never_worked_in_a_region_is_nobodys_block() -> None:
+    region = {"KE", "TZ", "UG", "ET"}
+    world = world_of_nine(lambda hour, country, _: country in region, (3,), 96, (TARGET,))
+    assert world.events == {}
+
+
+def test_a_block_that_creeps_over_weeks_is_found_where_others_work() -> None:
+    """From a few to nine tenths of the runs within forty days: the history creeps with it."""
+
+    def creeps(hour: float, country: str, _: str) -> bool:
+        return country == "KE" and hour * 0.618034 % 1 < min(0.93, 0.05 + hour / 1000)
+
+    world = world_of_nine(creeps, (4,), 55 * 24, (TARGET,))
+    assert accused(world) == {"KE"}
