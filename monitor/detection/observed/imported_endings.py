@@ -340,14 +340,17 @@ def _lookup(name: NameObservations, context: RunContext) -> str | None:
     service's, DOWN when the helper's resolver fails it too."""
     answers, helper = name.answers, context.helper
     expected = helper.name == name.lookups[0].name
+    nowhere = expected and helper.dns_failure and not helper.addresses and not name.proven
     if not answers:
-        if expected and helper.dns_failure and not helper.addresses and not name.proven:
+        if nowhere:
             return DOWN
         return _commonest([_resolver(lookup) for lookup in name.lookups])
     if answers & name.proven or (expected and answers & set(helper.addresses)):
         return None
     if (kind := _forged(answers, context)) is not None:
         return kind
+    if nowhere:
+        return DOWN  # a resolver that answers for names that do not exist reaches no service
     # The helper sees the site at other addresses, or another resolver's address proves itself.
     elsewhere = bool(name.proven) or (expected and bool(helper.addresses) and helper.reaches())
     stranger = answers & name.strangers and elsewhere and not context.own_authority

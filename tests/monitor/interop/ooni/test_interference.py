@@ -220,3 +220,20 @@ def test_a_run_over_a_vpn_does_not_speak_for_the_network() -> None:
     told["annotations"]["network_type"] = "vpn"
     (one,) = measurements(run_of(told, targets_by_name()), targets_by_name())
     assert short(judge(one)) == ("insufficient", None, "imported.vpn")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_resolver_that_answers_for_a_name_that_does_not_exist_reaches_no_service(
+    version: str,
+) -> None:
+    """Its page is neither the service's nor a block's, unless it is known as one."""
+    nowhere = helper(http=False, dns="dns_nxdomain_error", seen=(), version=version)
+    for answer, state in ((FALSE, "down"), ("0.0.0.0", "inconclusive")):
+        found = judged(
+            version,
+            nowhere,
+            queries=[system(answer)],
+            tcp_connect=[connect(answer, 443)],
+            requests=[request(URL, "ssl_invalid_hostname")],
+        )
+        assert found.state == state, answer
