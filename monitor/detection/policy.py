@@ -289,8 +289,10 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Failing runs in the same hours as other networks of an open event from which a network needs
     less evidence."""
     imported_always_per_mille: int = 900
-    """Share of the latest runs (`imported_lag`) that fail where something has been blocked for so
-    long that the history shows no other time."""
+    """Share of the latest runs that fail where something has been blocked for so long that the
+    history shows no other time."""
+    imported_always_runs: int = 48
+    """The latest runs: so many that even a line that loses two thirds hardly fails so often."""
     imported_always_seconds: int = 86400
     """For so long at least."""
     imported_peers: int = 4

@@ -18,10 +18,17 @@ from msgspec.structs import replace
 from monitor.detection.events import baseline, cusum, quorum
 from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.imported import elsewhere, memory
-from monitor.detection.events.imported.suspicions import PooledEvidence, alarmed, densest, pooled
+from monitor.detection.events.imported.suspicions import (
+    PooledEvidence,
+    alarmed,
+    densest,
+    pooled,
+    runs_that_worked,
+    usually_works,
+)
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.quorum import Tally
-from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
+from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, Track
 from monitor.detection.model import Event
 from monitor.detection.policy import ImportedPolicy, Policy
 
@@ -57,7 +64,7 @@ def _company(state: ServiceState, network: TargetNetwork, round: int, policy: Po
         pooled=pooled(state, network, round, policy),
         always=elsewhere.fails_here_alone(state, network, round, policy),
         worked=sum(
-            _runs_that_worked(track.baseline)
+            runs_that_worked(track.baseline)
             for other in state.networks.values()
             if (other.source, other.country, other.asn)
             == (network.source, network.country, network.asn)
@@ -122,6 +129,9 @@ def alarm_evidence(network: TargetNetwork, layer: str, probe: str, policy: Polic
 
 def _lacking(track: Track, held: Suspicion, company: Company, policy: Policy) -> str:
     """What a suspicion lacks for an alarm; empty when it is enough."""
+    usual = usually_works(track, policy)
+    if not usual:
+        company = company._replace(pooled=PooledEvidence())
     if max(held.sums) < company.needs(policy):
         return "evidence"
     if not (company.joins or _dense_enough(held, policy.imported)):
@@ -129,7 +139,8 @@ def _lacking(track: Track, held: Suspicion, company: Company, policy: Policy) ->
     member = densest(held)
     # In a shorter time it was perhaps one volunteer who tried several times.
     span = policy.ms(policy.imported.imported_span_seconds)
-    if not held.befores[member] or not _worked_before(track, held, company.worked, policy):
+    known = usual or _short_history(track, held, company.worked, policy)
+    if not held.befores[member] or not known:
         if not company.always:
             return "history"
         span = policy.ms(policy.imported.imported_always_seconds)
@@ -176,7 +187,7 @@ def missing(network: TargetNetwork, policy: Policy) -> str:
     histories = [
         track.baseline for series in network.layers.values() for track in series.tracks.values()
     ]
-    worked = sum(map(_runs_that_worked, histories))
+    worked = sum(map(runs_that_worked, histories))
     if network.runs is None or not network.runs.methods:
         return "no run that shows anything"
     if worked < policy.imported.imported_history:
@@ -188,22 +199,16 @@ def missing(network: TargetNetwork, policy: Policy) -> str:
     return ""
 
 
-def _runs_that_worked(history: Baseline) -> int:
-    return history.total + history.recent_total - history.failed - history.recent_failed
-
-
-def _worked_before(track: Track, held: Suspicion, functions: int, policy: Policy) -> bool:
-    """Whether the target used to work in this network, often enough and mostly. `functions`: runs
-    of all functions of the service that worked here."""
-    history = track.baseline
-    total, failed = history.total + history.recent_total, history.failed + history.recent_failed
-    worked, needed = _runs_that_worked(history), policy.imported.imported_history
-    if worked < needed:
-        if 2 * worked < needed or functions <= needed:
-            return False
-        # While it is short, the failures in it are mostly the present ones.
-        failed -= min(held.hits, history.recent_failed)
-    return failed * 1000 <= policy.baseline.chronic_per_mille * total
+def _short_history(track: Track, held: Suspicion, functions: int, policy: Policy) -> bool:
+    """Whether a target has worked in half as many runs as a history needs, and all functions of the
+    service together in more, and in none since it fails. `functions`: their runs that worked."""
+    history, needed = track.baseline, policy.imported.imported_history
+    worked = runs_that_worked(history)
+    if held.misses or 2 * worked < needed or functions <= needed:
+        return False
+    # The failures in it are mostly the present ones.
+    failed = history.failed + history.recent_failed - min(held.hits, history.recent_failed)
+    return failed * 1000 <= policy.baseline.chronic_per_mille * (worked + failed)
 
 
 def _dense_enough(held: Suspicion, policy: ImportedPolicy) -> bool:

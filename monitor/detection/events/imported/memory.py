@@ -96,7 +96,7 @@ def fails_together(runs: ImportedRuns | None, policy: ImportedPolicy) -> bool:
 
 def note_outcome(runs: ImportedRuns, failed: bool, policy: ImportedPolicy) -> ImportedRuns:
     """With the outcome of a run of a device that was online."""
-    latest = (runs.latest + bytes([failed]))[-policy.imported_lag :]
+    latest = (runs.latest + bytes([failed]))[-policy.imported_always_runs :]
     return replace(runs, latest=latest)
 
 
@@ -106,7 +106,7 @@ def fails_nearly_always(runs: ImportedRuns, policy: ImportedPolicy) -> bool:
     known, failed = len(runs.latest), sum(runs.latest)
     if failed == known:
         return known >= policy.imported_history
-    enough = known >= policy.imported_lag
+    enough = known >= policy.imported_always_runs
     return enough and failed * 1000 >= policy.imported_always_per_mille * known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, Track
+from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
 from monitor.detection.policy import Policy
 
 
@@ -43,10 +43,24 @@ def pooled(
         for series in other.layers.values()
         for track in series.tracks.values()
         if (held := track.suspicion) is not None
+        and usually_works(track, policy)
         and (track.last_bad >= recent or track.last_bad > track.last_good)
     )
     best = max(evidence, default=PooledEvidence())
     return best if best.nats >= policy.imported.imported_pooled_least else PooledEvidence()
+
+
+def runs_that_worked(history: Baseline) -> int:
+    """Runs in a history that worked."""
+    return history.total + history.recent_total - history.failed - history.recent_failed
+
+
+def usually_works(track: Track, policy: Policy) -> bool:
+    """Whether a target used to work in a network, often enough and mostly."""
+    history = track.baseline
+    total, failed = history.total + history.recent_total, history.failed + history.recent_failed
+    enough = runs_that_worked(history) >= policy.imported.imported_history
+    return enough and failed * 1000 <= policy.baseline.chronic_per_mille * total
 
 
 def densest(held: Suspicion) -> int:

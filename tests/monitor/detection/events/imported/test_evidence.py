@@ -29,7 +29,7 @@ from tests.monitor.detection.imported_runs import (
 
 
 @pytest.mark.parametrize(
-    "share", [0.03, 0.35, *(pytest.param(each, marks=pytest.mark.rest) for each in (0.1, 0.2))]
+    "share", [0.03, 0.35, *(pytest.param(each, marks=pytest.mark.rest) for each in (0.1, 0.2, 0.6))]
 )
 def test_bad_networks_are_not_blocked_by_chance(share: float) -> None:
     chance = random.Random(f"{share}")
