@@ -146,7 +146,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"commands", "pipeline"},
     ),
     "monitor/store": (
-        {"records", "service_hours", "shard", "tables"},
+        {"records", "service_hours", "shard", "sqlite_engine", "tables"},
         {"days", "engines", "migrations", "quarantine", "statements"},
         {
             "arrival_chain",

@@ -16,6 +16,7 @@ from monitor.store.engines import (
     connect,
     parse,
     reading,
+    together,
 )
 from monitor.store.facts import FactStore
 from monitor.store.lease import Lease
@@ -49,6 +50,11 @@ class Database:
         """A transaction for the queries of `monitor.store.reading`; on SQLite all of them see the
         same moment. Raises StoreUnavailableError."""
         return reading(self.engines, self._read_seconds)
+
+    def together(self) -> AbstractAsyncContextManager[ReadTransaction]:
+        """The same, in whose block everything that the task reads is read in this transaction: it
+        is of one moment, and sees nothing that is written meanwhile."""
+        return together(self.engines, self._read_seconds)
 
     async def close(self) -> None:
         """Close every connection."""

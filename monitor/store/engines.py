@@ -19,6 +19,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from monitor.store.records import StoreUnavailableError
+from monitor.store.sqlite_engine import sqlite_engine, watch_of
 
 LOCK_SECONDS = 10.0
 """How long a writer waits for another process's transaction before it reports `locked`."""
@@ -36,17 +38,6 @@ CLOSE_SECONDS = 2.0
 """Longest time that closing waits for transactions."""
 STATEMENT_SECONDS = 300.0
 """Longest single statement on PostgreSQL: pruning and clearing take minutes, not hours."""
-WATCH_STEPS = 10_000
-"""Steps of SQLite's virtual machine, some 0.1 ms, between two looks at the task."""
-_WATCH = "cancellation"
-_SQLITE_OPEN = {
-    # FULL: with WAL, NORMAL may lose the last commits on power loss, after their
-    # acknowledgement was sent.
-    "synchronous": "FULL",
-    "foreign_keys": "ON",
-    "cache_size": "-32768",
-    "journal_size_limit": "67108864",
-}
 _UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "42P01", "53", "55P03", "57", "58", "XX")
 """Classes of SQLSTATE caused by the server or the network: connection, read-only, authorisation, no
 such database, rolled back, no such table, resources, a lock not given in time, operator, system,
@@ -117,6 +108,8 @@ class Engines(msgspec.Struct, frozen=True):
     file: _File | None = None
     """Of SQLite."""
     transactions: _Transactions = msgspec.field(default_factory=_Transactions)
+    shared: dict[asyncio.Task[Any] | None, AsyncConnection] = msgspec.field(default_factory=dict)
+    """The transactions of tasks that are in a block of `together`."""
 
     @property
     def sqlite(self) -> bool:
@@ -189,8 +182,9 @@ def connect(url: str, **pragmas: str) -> Engines:
         return Engines(engine, read, place)
     path = Path(str(parsed.database))
     _make_private(path)
-    write = _sqlite_engine(parsed, "BEGIN IMMEDIATE", connections=1, **pragmas)
-    read = _sqlite_engine(parsed, "BEGIN", connections=5, query_only="ON")
+    made = partial(sqlite_engine, parsed, lock_seconds=LOCK_SECONDS)
+    write = made("BEGIN IMMEDIATE", connections=1, pragmas=pragmas)
+    read = made("BEGIN", connections=5, at_once=True, pragmas={"query_only": "ON"})
     return Engines(write, read, place, _File(path))
 
 
@@ -202,76 +196,6 @@ def _make_private(path: Path) -> None:
         reason = f"{path}: {error.strerror}"
         kind = StoreUnavailableError if path.parent.is_dir() else StoreRefusedError
         raise kind(reason) from None
-
-
-class RollbackConnection(sqlite3.Connection):
-    """A connection that rolls back before it closes.
-
-    SQLite's own close waits for statements that are still referenced, for example by the
-    traceback of a cancelled writer, and keeps the write lock meanwhile.
-    """
-
-    def close(self) -> None:
-        """Roll back an open transaction, then close."""
-        with contextlib.suppress(sqlite3.Error):
-            if self.in_transaction:
-                self.rollback()
-        super().close()
-
-
-class _CancellationWatch:
-    """Ends a statement of SQLite when the task that waits for it is cancelled.
-
-    Otherwise the statement goes on in its thread, and closing the connection waits for it.
-    """
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[Any] | None = None
-        self._before = 0
-
-    def begin(self) -> None:
-        """From now on the statements are those of the current task."""
-        self._task = asyncio.current_task()
-        self._before = self._task.cancelling() if self._task else 0
-
-    def end(self) -> None:
-        """The task needs the connection no more."""
-        self._task = None
-
-    def cancelled(self) -> bool:
-        """SQLite asks every WATCH_STEPS steps, in the thread of the connection."""
-        task = self._task
-        return task is not None and task.cancelling() > self._before
-
-
-def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=3 * LOCK_SECONDS,
-        # isolation_level None: Python's sqlite3 begins nothing by itself.
-        connect_args={
-            "timeout": LOCK_SECONDS,
-            "isolation_level": None,
-            "factory": RollbackConnection,
-        },
-    )
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def _on_connect(connection: Any, record: Any) -> None:
-        watch = record.info[_WATCH] = _CancellationWatch()
-        connection.run_async(lambda raw: raw.set_progress_handler(watch.cancelled, WATCH_STEPS))
-        cursor = connection.cursor()
-        for name, value in (_SQLITE_OPEN | pragmas).items():
-            cursor.execute(f"PRAGMA {name}={value}")
-        cursor.close()
-
-    @sa.event.listens_for(engine.sync_engine, "begin")
-    def _on_begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
 
 
 def unavailable_reason(error: BaseException) -> str | None:
@@ -325,11 +249,38 @@ async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
 
 @contextlib.asynccontextmanager
 async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
-    """One read transaction; all its statements see the same moment.
+    """One read transaction; all its statements see the same moment. In a block of `together` it is
+    that of the block.
 
     A statement ends when its task is cancelled, also in the database. `seconds` limits the whole
     transaction: StoreUnavailableError when they are over.
     """
+    shared = engines.shared.get(asyncio.current_task())
+    if shared is None:
+        async with _reading(engines, seconds) as connection:
+            yield connection
+    else:
+        async with translated_errors(engines.place):
+            yield shared
+
+
+@contextlib.asynccontextmanager
+async def together(
+    engines: Engines, seconds: float | None = None
+) -> AsyncIterator[AsyncConnection]:
+    """One read transaction, which in its block is that of whatever the task reads."""
+    task = asyncio.current_task()
+    assert task not in engines.shared
+    async with _reading(engines, seconds) as connection:
+        engines.shared[task] = connection
+        try:
+            yield connection
+        finally:
+            del engines.shared[task]
+
+
+@contextlib.asynccontextmanager
+async def _reading(engines: Engines, seconds: float | None) -> AsyncIterator[AsyncConnection]:
     if engines.file is not None:
         engines.file.check()
     with engines.transactions:
@@ -337,16 +288,11 @@ async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterat
             async with (
                 asyncio.timeout(seconds) as limit,
                 translated_errors(engines.place),
-                engines.read.begin() as connection,
+                engines.read.connect() as connection,
             ):
-                watch = (await connection.get_raw_connection()).info.get(_WATCH)
-                if watch is not None:
-                    watch.begin()
-                try:
+                # It begins with its first statement, and is rolled back: one trip less than commit.
+                with await watch_of(connection):
                     yield connection
-                finally:
-                    if watch is not None:
-                        watch.end()
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -15,6 +15,7 @@ from monitor.store import engines
 from monitor.store.database import Database, open_database
 from monitor.store.engines import StoreRefusedError
 from monitor.store.records import Added, StoreUnavailableError
+from monitor.store.sqlite_engine import RollbackConnection
 from monitor.store.tables import measurement
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted, id_of
@@ -211,6 +212,25 @@ def test_a_full_disk_is_said_and_recovers(tmp_path: Path) -> None:
     assert (again, held) == (50, promised + 50)
 
 
+async def test_what_is_read_together_is_of_one_moment_for_its_task_alone(store: Database) -> None:
+    async def count() -> int:
+        async with store.reading() as connection:
+            return int(await connection.scalar(sa.select(sa.func.count()).select_from(measurement)))
+
+    async with store.together():
+        assert await count() == 0
+        await store.facts.add([admitted(1)], [])
+        assert await count() == 0
+        assert await asyncio.create_task(count()) == 1
+    assert await count() == 1
+    async with store.together(), store.reading() as connection:
+        with pytest.raises(StoreUnavailableError):
+            async with store.reading():
+                raise sqlite3.OperationalError("disk I/O error")
+        assert await connection.scalar(sa.text("SELECT 1")) == 1
+    assert store.engines.shared == {}
+
+
 async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -226,7 +246,7 @@ async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
 
 def test_a_closed_connection_holds_no_lock_whoever_holds_its_statements(tmp_path: Path) -> None:
     file = tmp_path / "store.sqlite"
-    first = sqlite3.connect(file, isolation_level=None, factory=engines.RollbackConnection)
+    first = sqlite3.connect(file, isolation_level=None, factory=RollbackConnection)
     first.execute("CREATE TABLE kept (n)")
     first.execute("BEGIN IMMEDIATE")
     held = first.execute("INSERT INTO kept VALUES (1) RETURNING n")

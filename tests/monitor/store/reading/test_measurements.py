@@ -136,6 +136,7 @@ async def test_where_nobody_measures_the_past_is_not_read(store: Database) -> No
         def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
             asked.append(statement)
 
+        await connection.execute(sa.select(1))
         sa.event.listen(connection.sync_connection, "before_cursor_execute", note)
         assert await list_judged(connection, Filter(asn=4)) == []
         assert len(asked) == 1
