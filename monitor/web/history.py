@@ -7,6 +7,7 @@ A week is drawn from hours, a longer range from days (UTC); no range reads measu
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -67,6 +68,7 @@ class TimeRange(msgspec.Struct, frozen=True):
         return strips.Window(*self.exact)
 
 
+@functools.lru_cache(maxsize=256)
 def fixed_query(since: int, until: int) -> str:
     """The query of exactly this time."""
     return f"since={_rfc3339(since)}&until={_rfc3339(until)}"

@@ -9,6 +9,7 @@ series (a target in a network) times hours is limited: who asks for more gets th
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -35,7 +36,7 @@ UNPROVEN = (State.DOWN, State.INCONCLUSIVE)
 _COLUMNS: Mapping[Across, str] = {
     "country": f"{{0}}country, {EVERY_NETWORK}",
     "network": "{0}country, {0}asn",
-    "time": "'', {0}{1} - ({0}{1} - {2}) % {3}",
+    "time": "'', {0}{1} - ({0}{1} - :first) % :slice",
 }
 
 
@@ -79,8 +80,13 @@ class Named(msgspec.Struct, frozen=True):
     """All verdicts."""
 
 
-def _columns(across: Across, period: Period, at: str = "hour", table: str = "") -> str:
-    return _COLUMNS[across].format(table, at, period.since, period.slice_ms)
+def _columns(across: Across, at: str = "hour", table: str = "") -> str:
+    return _COLUMNS[across].format(table, at)
+
+
+def _slices(across: Across, period: Period) -> Mapping[str, int]:
+    """The values of `_columns`."""
+    return {"first": period.since, "slice": period.slice_ms} if across == "time" else {}
 
 
 async def services(
@@ -96,31 +102,41 @@ async def services(
     parts = [("hour", max(since, latest), until)]
     if period.daily:
         parts.append(("day", since - since % DAY_MS, min(until, latest)))
-    wanted = ["service IN :names"]
-    values: dict[str, object] = {"names": list(names)}
+    lists: dict[str, object] = {"names": list(names)}
     if place.asns:
-        wanted.append("asn IN :asns")
-        values["asns"] = list(place.asns)
-    else:
-        wanted.append(f"asn {'>' if across == 'network' else '='} {EVERY_NETWORK}")
+        lists["asns"] = list(place.asns)
     if place.countries:
-        wanted.append("country IN :countries")
-        values["countries"] = list(place.countries)
-    bit = 1 << KINDS.index("blocked")
+        lists["countries"] = list(place.countries)
     found: dict[tuple[str, Column], FailedShare] = defaultdict(FailedShare)
     for unit, begin, end in parts:
-        query = sa.text(
-            f"SELECT service, {_columns(across, period, unit)}, sum(failing), sum(judged), "
-            f"max(kinds & {bit}) FROM service_{unit} WHERE {' AND '.join(wanted)} "
-            f"AND {unit} >= {begin} AND {unit} < {end} GROUP BY 1, 2, 3"
-        ).bindparams(*(sa.bindparam(name, expanding=True) for name in values))
+        query = _sums(unit, across, bool(place.asns), bool(place.countries))
+        times = {"begin": begin, "end": end, **_slices(across, period)}
         for service, country, part, failing, judged, seen in await connection.execute(
-            query, values
+            query, lists | times
         ):
             found[service, (country, int(part))] += FailedShare(
                 int(failing), int(judged), bool(seen)
             )
     return found
+
+
+@functools.cache
+def _sums(unit: str, across: Across, by_asn: bool, by_country: bool) -> sa.TextClause:
+    lists = ["names"]
+    wanted = ["service IN :names", f"{unit} >= :begin", f"{unit} < :end"]
+    if by_asn:
+        wanted.append("asn IN :asns")
+        lists.append("asns")
+    else:
+        wanted.append(f"asn {'>' if across == 'network' else '='} {EVERY_NETWORK}")
+    if by_country:
+        wanted.append("country IN :countries")
+        lists.append("countries")
+    bit = 1 << KINDS.index("blocked")
+    return sa.text(
+        f"SELECT service, {_columns(across, unit)}, sum(failing), sum(judged), "
+        f"max(kinds & {bit}) FROM service_{unit} WHERE {' AND '.join(wanted)} GROUP BY 1, 2, 3"
+    ).bindparams(*(sa.bindparam(name, expanding=True) for name in lists))
 
 
 async def grid_at(connection: ReadTransaction, targets: Sequence[str], place: Place) -> Grid:
@@ -164,8 +180,9 @@ async def functions(
         period.until,
         f"s.target, s.country, s.asn, s.hour, {counts}",
         "s.target, s.country, s.asn, s.hour",
-        f"target, {_columns(across, period)}, sum(failing), sum(judged), max(CASE WHEN judged > 0 "
+        f"target, {_columns(across)}, sum(failing), sum(judged), max(CASE WHEN judged > 0 "
         "AND blocked * 4 >= judged * 3 THEN 1 ELSE 0 END) FROM counted GROUP BY 1, 2, 3",
+        _slices(across, period),
     )
     async for target, country, part, failing, judged, seen in rows:
         found[target, (country, int(part))] += FailedShare(int(failing), int(judged), bool(seen))
@@ -189,8 +206,9 @@ async def named(
         grid,
         period.since,
         period.until,
-        f"{name}, {_columns(across, period, table='s.')}, sum(s.n)",
+        f"{name}, {_columns(across, table='s.')}, sum(s.n)",
         "1, 2, 3",
+        more=_slices(across, period),
     )
     async for word, country, part, n in rows:
         column = country, int(part)

@@ -6,20 +6,17 @@ or does not know of how its rows are distributed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import functools
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from monitor.store.engines import ReadTransaction
-from monitor.store.statements import chunks
 
 Series = tuple[str, str, int]
 """Target, country, network."""
-SERIES_CHUNK = 100
-"""Series in one statement: three parameters each."""
-PLACES_CHUNK = 400
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -39,6 +36,23 @@ _SEEK = (
     "s.target = w.target AND s.country = w.country AND s.asn = w.asn "
     "AND s.hour >= :since AND s.hour < :until"
 )
+# What is wanted is one value in JSON, so that a statement has the same text however much it is:
+# neither SQLAlchemy nor the database takes it apart again.
+_SQLITE = {
+    "series": "wanted (target, country, asn) AS (SELECT json_extract(value, '$[0]'), "
+    "json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:series))",
+    "grid": "wanted (target, country, asn) AS MATERIALIZED (SELECT t.value, "
+    "json_extract(p.value, '$[0]'), json_extract(p.value, '$[1]') "
+    "FROM json_each(:targets) t CROSS JOIN json_each(:places) p)",
+}
+_POSTGRESQL = {
+    "series": "wanted (target, country, asn) AS (SELECT value ->> 0, value ->> 1, "
+    "CAST(value ->> 2 AS BIGINT) FROM json_array_elements(CAST(:series AS JSON)))",
+    "grid": "wanted (target, country, asn) AS (SELECT t.value, p.value ->> 0, "
+    "CAST(p.value ->> 1 AS BIGINT) FROM json_array_elements_text(CAST(:targets AS JSON)) t "
+    "CROSS JOIN json_array_elements(CAST(:places AS JSON)) p)",
+}
+_WANTED = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 _JOIN = {
     # SQLite takes tables in the order of a CROSS JOIN.
     "sqlite": f"wanted w CROSS JOIN cell s WHERE {_SEEK}",
@@ -55,20 +69,13 @@ async def read_cells(
     until: int,
     columns: str,
     keys: str,
-    sums: str = "* FROM counted",
 ) -> AsyncIterator[Sequence[Any]]:
     """`SELECT columns … GROUP BY keys` over the cells `s` of the series, of hours from `since`
-    until before `until`; or `SELECT sums`, of which these are the table `counted`. A row may come
-    more than once."""
-    for chunk in chunks(series, SERIES_CHUNK):
-        # As text: SQLAlchemy takes longer to compile a hundred rows than the database to read.
-        rows = ", ".join(f"(:t{n}, :c{n}, CAST(:a{n} AS BIGINT))" for n in range(len(chunk)))
-        values: dict[str, object] = {"since": since, "until": until}
-        for n, (target, country, asn) in enumerate(chunk):
-            values |= {f"t{n}": target, f"c{n}": country, f"a{n}": asn}
-        wanted = f"wanted (target, country, asn) AS (VALUES {rows})"
-        for row in await _read(connection, wanted, values, columns, keys, sums):
-            yield row
+    until before `until`."""
+    query = _query(connection.dialect.name, "series", columns, keys, "* FROM counted")
+    values = {"since": since, "until": until, "series": _json(series)}
+    for row in (await connection.execute(query, values)).all() if series else ():
+        yield row
 
 
 async def read_grid(
@@ -79,33 +86,24 @@ async def read_grid(
     columns: str,
     keys: str,
     sums: str = "* FROM counted",
+    more: Mapping[str, int] = {},
 ) -> AsyncIterator[Sequence[Any]]:
-    """The same of every target in every place, of which there may be thousands."""
-    targets = {f"t{n}": target for n, target in enumerate(grid.targets)}
-    names = ", ".join(f"(:{name})" for name in targets)
-    for chunk in chunks(grid.places, PLACES_CHUNK) if targets else ():
-        rows = ", ".join(f"(:c{n}, CAST(:a{n} AS BIGINT))" for n in range(len(chunk)))
-        values: dict[str, object] = {"since": since, "until": until, **targets}
-        for n, (country, asn) in enumerate(chunk):
-            values |= {f"c{n}": country, f"a{n}": asn}
-        wanted = (
-            f"targets (target) AS (VALUES {names}), places (country, asn) AS (VALUES {rows}), "
-            "wanted AS (SELECT target, country, asn FROM targets CROSS JOIN places)"
-        )
-        for row in await _read(connection, wanted, values, columns, keys, sums):
-            yield row
+    """The same of every target in every place, of which there may be thousands; or `SELECT sums`,
+    of which those are the table `counted`. `more` are further values of the text."""
+    query = _query(connection.dialect.name, "grid", columns, keys, sums)
+    values = {"since": since, "until": until, **more}
+    wanted = {"targets": _json(grid.targets), "places": _json(grid.places)}
+    for row in (await connection.execute(query, values | wanted)).all() if grid.size else ():
+        yield row
 
 
-async def _read(
-    connection: ReadTransaction,
-    wanted: str,
-    values: dict[str, object],
-    columns: str,
-    keys: str,
-    sums: str,
-) -> Sequence[Any]:
-    join = _JOIN[connection.dialect.name]
-    query = sa.text(
+def _json(values: object) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+@functools.lru_cache(maxsize=64)
+def _query(dialect: str, kind: str, columns: str, keys: str, sums: str) -> sa.TextClause:
+    wanted, join = _WANTED[dialect][kind], _JOIN[dialect]
+    return sa.text(
         f"WITH {wanted}, counted AS (SELECT {columns} FROM {join} GROUP BY {keys}) SELECT {sums}"
     )
-    return (await connection.execute(query, values)).all()

@@ -232,7 +232,9 @@ def _address(choice: Selection, row: str, column: Column, period: Period) -> str
     since, until = period.since, period.until
     if choice.per == "time":
         since, until = column[1], min(until, column[1] + period.slice_ms)
-    return f"/m?{urlencode(query, safe='/')}&{fixed_query(since, until)}"
+    # All of these are ids, which an address takes as they are.
+    chosen = "&".join(f"{name}={value}" for name, value in query.items())
+    return f"/m?{chosen}&{fixed_query(since, until)}"
 
 
 def order(cells: Mapping[tuple[str, Column], Cell], part: int, most: int) -> Sequence[Any]:
