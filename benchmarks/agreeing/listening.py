@@ -13,7 +13,7 @@ import msgspec
 from benchmarks.agreeing.claims import Events, sources
 from benchmarks.agreeing.contradictions import Comparison, Findings, Heard, Reference, Retained
 from monitor.broker.client import connected, read_retained
-from monitor.web.moment import CONCLUSIONS
+from monitor.web.answers import CONCLUSIONS
 from probes.wire import topics
 
 READ_SECONDS = 30.0

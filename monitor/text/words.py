@@ -6,6 +6,7 @@ journalists; pages show the id beside them.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -215,6 +216,7 @@ def machine(milliseconds: int) -> str:
     return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+@functools.lru_cache(maxsize=8192)
 def exactly(milliseconds: int | None) -> str:
     """`2026-05-04 08:10:00 UTC`, for tables and on hover."""
     if milliseconds is None:

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
-PUBLIC: Mapping[str, str] = {"Access-Control-Allow-Origin": "*"}
+CONCLUSIONS = "Reachwatch-Conclusions"
+"""Header of every answer that reads the store: how often something was concluded until then."""
+NEXT = "X-Next"
+"""Header of a list in CSV that goes on: the key of its next page."""
+PUBLIC: Mapping[str, str] = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": f"{CONCLUSIONS}, Link, {NEXT}",
+}
 """Headers of what scripts of other sites may read."""
 
 

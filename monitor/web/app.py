@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,9 +21,9 @@ from monitor.web import assets, mqtt_stream, pages
 from monitor.web.answers import PUBLIC
 from monitor.web.api import delivery, openapi
 from monitor.web.api import endpoints as api
-from monitor.web.moment import CONCLUSIONS, name_moment
+from monitor.web.moment import name_moment, one_moment, reading
 from monitor.web.params import BadParameterError
-from monitor.web.response_cache import CACHE, ResponseCache
+from monitor.web.response_cache import CACHE, ResponseCache, is_public
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
 from probes.wire import https_delivery
@@ -89,10 +90,10 @@ def make_app(site: Site) -> web.Application:
 
 async def _metrics(request: web.Request) -> web.Response:
     site = request.app[SITE]
-    scraped = await snapshot(site)
+    async with reading(request) as (connection, present):
+        scraped = await snapshot(site, connection, present)
     body, content_type = expose(scraped, site.lags, request.headers.get("Accept", ""))
-    headers = {"Content-Type": content_type, CONCLUSIONS: str(scraped.conclusions)}
-    return web.Response(body=body, headers=headers)
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 async def _healthz(request: web.Request) -> web.Response:
@@ -188,8 +189,10 @@ def _language(request: web.Request) -> str:
 
 
 async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:
+    moment = one_moment if is_public(request) else contextlib.nullcontext
     try:
-        return await handler(request)
+        async with moment(request):
+            return await handler(request)
     except BadParameterError as error:
         return await _failure(request, 400, str(error))
     except web.HTTPException as error:

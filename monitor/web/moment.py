@@ -17,14 +17,16 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from monitor.store.engines import ReadTransaction
+from monitor.store.records import StoreUnavailableError
+from monitor.web.answers import CONCLUSIONS
 from monitor.web.params import BadParameterError, time_of
 from monitor.web.present import Present
 from monitor.web.site import SITE, Site
 
-CONCLUSIONS = "Reachwatch-Conclusions"
-"""How often something was concluded until the moment of an answer."""
 _NUMBER: web.RequestKey[int] = web.RequestKey("conclusions", int)
 _MOMENT: web.RequestKey[Site] = web.RequestKey("moment", Site)
+_UNREADABLE: web.RequestKey[bool] = web.RequestKey("unreadable", bool)
+_READ: web.RequestKey[tuple[ReadTransaction, Present]] = web.RequestKey("read", tuple)
 
 
 def site_of(request: web.Request) -> Site:
@@ -44,12 +46,37 @@ def site_of(request: web.Request) -> Site:
 
 @contextlib.asynccontextmanager
 async def reading(request: web.Request) -> AsyncIterator[tuple[ReadTransaction, Present]]:
-    """A transaction of the moment that the request asks about, and the present as it was then.
-    Raises BadParameterError, StoreUnavailableError."""
+    """A transaction of the moment that the request asks about, and the present as it was then. In
+    the block of the first one of a request, everything is read in it. Raises BadParameterError,
+    StoreUnavailableError."""
+    if _READ in request:
+        yield request[_READ]
+        return
     async with site_of(request).present.reading() as (connection, present):
         if present.conclusions is not None:
             request[_NUMBER] = present.conclusions
-        yield connection, present
+        request[_READ] = connection, present
+        try:
+            yield connection, present
+        finally:
+            del request[_READ]
+
+
+@contextlib.asynccontextmanager
+async def one_moment(request: web.Request) -> AsyncIterator[None]:
+    """A block in which everything that the request reads is of one moment. A store that cannot be
+    read is told by what reads it: some pages do not need it. Raises BadParameterError."""
+    async with contextlib.AsyncExitStack() as block:
+        try:
+            await block.enter_async_context(reading(request))
+        except StoreUnavailableError:
+            request[_UNREADABLE] = True
+        yield
+
+
+def is_unreadable(request: web.Request) -> bool:
+    """Whether `one_moment` found that the store cannot be read: to try again may take long."""
+    return _UNREADABLE in request
 
 
 async def present_of(request: web.Request) -> Present:

@@ -193,10 +193,11 @@ class PresentReader:
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[tuple[ReadTransaction, Present]]:
-        """A transaction, and the present that it sees. Raises StoreUnavailableError."""
+        """A transaction, and the present that it sees; in the block, whatever the task reads is of
+        this moment. Raises StoreUnavailableError."""
         async with contextlib.AsyncExitStack() as stack:
             async with self._turn:
-                connection = await stack.enter_async_context(self._database.reading())
+                connection = await stack.enter_async_context(self._database.together())
                 # The first that the transaction reads, and so its moment.
                 await self._refresh(connection)
                 present = self._present

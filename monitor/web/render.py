@@ -36,8 +36,8 @@ from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.web import template_text
 from monitor.web.assets import address
-from monitor.web.draw import strips, time_axis
-from monitor.web.moment import site_of
+from monitor.web.draw import strip_text, strips, time_axis
+from monitor.web.moment import is_unreadable, present_of, site_of
 from monitor.web.press_history import reported
 from monitor.web.site import Site
 
@@ -74,6 +74,7 @@ def environment() -> jinja2.Environment:
         extensions=[template_text.Texts],
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     made.globals[template_text.CALL] = language.text_of_template
     made.globals["_"] = language._
@@ -87,6 +88,7 @@ def environment() -> jinja2.Environment:
     for module in (event_evidence, event_headlines, event_state, event_subject):
         made.globals[module.__name__.rpartition(".")[2]] = module
     made.globals["strips"] = strips
+    made.globals["strip_text"] = strip_text
     made.globals["ticks"] = time_axis.ticks
     made.globals["network"] = network
     made.globals["network_list"] = network_names.network_list
@@ -118,8 +120,12 @@ async def render(
 ) -> web.Response:
     """Return a page. `values` go to the template, together with those that all pages use."""
     site = site_of(request)
-    fresh = await freshness(site) if site.as_of is None else Freshness("")
-    reconstructed = 0 if site.as_of is None else len((await site.present.get()).reconstructed)
+    fresh = Freshness("")
+    if is_unreadable(request):
+        fresh = Freshness(_("The store cannot be read at the moment."), True)
+    elif site.as_of is None:
+        fresh = await freshness(site)
+    reconstructed = 0 if site.as_of is None else len((await present_of(request)).reconstructed)
     canonical = request.url.without_query_params("lang").relative()
     chosen = language.current()
     shared = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +34,8 @@ OWN_AT_ONCE = 2
 """New answers that are made at the same time for one caller."""
 WITHOUT_QUERY = ("/metrics",)
 """Addresses whose answer does not depend on the query."""
+STREAMED = re.compile("/e/[0-9a-f]{16}/measurements[.]")
+"""Addresses whose answer is sent in parts while it is made, however long a reader takes."""
 PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami", "/live/", "/mqtt")
 """What depends on the caller, must be true at this moment, or is kept elsewhere."""
 
@@ -50,6 +53,15 @@ class _Entry:
     """Monotonic seconds."""
     took: float
     """Seconds."""
+
+
+def is_public(request: web.Request) -> bool:
+    """Whether the answer is the same for everybody, and made as a whole."""
+    return (
+        request.method == "GET"
+        and not request.path.startswith(PRIVATE)
+        and not STREAMED.match(request.path)
+    )
 
 
 class ResponseCache:
@@ -82,11 +94,7 @@ class ResponseCache:
 
     def covers(self, request: web.Request) -> bool:
         """Whether answers to such a request may be shared."""
-        return (
-            self._max_seconds > 0
-            and request.method == "GET"
-            and not request.path.startswith(PRIVATE)
-        )
+        return self._max_seconds > 0 and is_public(request)
 
     async def answer(
         self,

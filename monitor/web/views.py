@@ -46,6 +46,7 @@ from monitor.web.fleet import active, fleet, ways_in_use
 from monitor.web.history import TimeRange, sums
 from monitor.web.network_conditions import network_conditions
 from monitor.web.params import BadParameterError
+from monitor.web.present import Present
 from monitor.web.site import Site
 from probes.wire.target import Service
 
@@ -287,24 +288,23 @@ async def no_measurement(site: Site) -> web.HTTPNotFound:
     return web.HTTPNotFound(reason=reason)
 
 
-async def snapshot(site: Site) -> Snapshot:
+async def snapshot(site: Site, connection: ReadTransaction, present: Present) -> Snapshot:
     """Everything for one scrape."""
-    async with site.present.reading() as (connection, present):
-        published = await opened_in_journal(connection, [event.id for event in present.opened])
-        transitions = await count_transitions(connection)
-        tallies = await ingest_counters(connection)
-        last = await last_received(connection)
-        newest = await newest_of_last_arrived(connection)
-        concluded = await last_folded_round(connection)
-        enrolled = await probes_enrolled(connection)
-        followed = await progress_of(connection)
-        # Twice as long as the counters' own window in the rules, which this one must outlast.
-        span = 2 * site.policy.ms(site.policy.rounds.silent_seconds)
-        ended = await list_ended_events(
-            connection,
-            site.clock() - max(span, MIN_ENDED_MS),
-            site.clock() - site.policy.ms(LAST_ENDED_SECONDS),
-        )
+    published = await opened_in_journal(connection, [event.id for event in present.opened])
+    transitions = await count_transitions(connection)
+    tallies = await ingest_counters(connection)
+    last = await last_received(connection)
+    newest = await newest_of_last_arrived(connection)
+    concluded = await last_folded_round(connection)
+    enrolled = await probes_enrolled(connection)
+    followed = await progress_of(connection)
+    # Twice as long as the counters' own window in the rules, which this one must outlast.
+    span = 2 * site.policy.ms(site.policy.rounds.silent_seconds)
+    ended = await list_ended_events(
+        connection,
+        site.clock() - max(span, MIN_ENDED_MS),
+        site.clock() - site.policy.ms(LAST_ENDED_SECONDS),
+    )
     conditions = await network_conditions(site, present)
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}

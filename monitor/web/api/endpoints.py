@@ -38,7 +38,7 @@ from monitor.store.reading.proof import proof_of
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text.network_names import registered_name
-from monitor.web.answers import PUBLIC, csv_file, json_answer
+from monitor.web.answers import NEXT, PUBLIC, csv_file, json_answer
 from monitor.web.fleet import fleet, watchlist
 from monitor.web.moment import present_of, reading, site_of
 from monitor.web.network_conditions import NOT_KNOWN, network_conditions
@@ -92,7 +92,7 @@ def answer(
     site = site_of(request)
     match request.query.get("format", "json"):
         case "csv":
-            more = {"X-Next": following} if following else {}
+            more = {NEXT: following} if following else {}
             text = as_csv(columns or name, rows)
             return csv_file(f"{site.file_prefix}{name}", text, {**PUBLIC, **more})
         case "json":

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
@@ -198,8 +198,10 @@ def window(
 class _Slice:
     """What is known of one slice: kinds of its series, verdicts, conclusive and failing ones."""
 
+    __slots__ = ("failing", "judged", "kinds", "n")
+
     def __init__(self) -> None:
-        self.kinds: set[str] = set()
+        self.kinds: frozenset[str] = frozenset()
         self.n = self.judged = self.failing = 0
 
     def look(self, *, coarse: bool) -> _Look | None:
@@ -207,7 +209,7 @@ class _Slice:
         measurements that failed."""
         if not coarse or not self.failing:
             kind = _slice_kind(self.kinds)
-            return None if kind is None else _Look(kind)
+            return None if kind is None else _PLAIN[kind]
         failing = self.kinds & {"blocked", "impaired", "mixed"}
         share = self.failing / self.judged
         kind = "impaired" if "impaired" in failing and "blocked" not in failing else "blocked"
@@ -225,7 +227,8 @@ class _Look(msgspec.Struct, frozen=True):
     below: str = ""
 
 
-_NOTHING = _Look("none")
+_PLAIN = {kind: _Look(kind) for kind in _WORD}
+_NOTHING = _PLAIN["none"]
 
 
 Row = StateCount | ServiceHour
@@ -249,8 +252,9 @@ def strip(
     what was measured, for the summary."""
     slices = [_Slice() for _ in range(window.slices)]
     series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in slices]
+    width = window.width
     for row in rows:
-        if (index := _index(window, row.begin)) is None:
+        if (index := _index(window, width, row.begin)) is None:
             continue
         one = slices[index]
         one.n += row.n
@@ -264,7 +268,8 @@ def strip(
             one.judged += row.n * (kind != "none")
             one.failing += row.n * (kind in ("blocked", "impaired"))
     for one, counted in zip(slices, series, strict=True):
-        one.kinds |= {_series_kind(count) for count in counted.values()}
+        if counted:
+            one.kinds |= {_series_kind(count) for count in counted.values()}
     drawn = _drawn(slices, window, interval, events, what)
     measured = [(run.begin, run.end) for run in drawn.runs if run.kind != "none"]
     marks = event_marks.event_marks(events, window.since, window.until, measured, breadth)
@@ -305,6 +310,7 @@ def control_strip(
     not. Of several services (`names` by id) the summary names those that were down."""
     slices = [_Slice() for _ in range(window.slices)]
     seen: list[dict[str, set[str]]] = [{} for _ in slices]
+    width = window.width
     for row in rows:
         kinds, judged = (
             (_kinds(row.kinds), row.judged)
@@ -312,13 +318,13 @@ def control_strip(
             else (frozenset((_KIND[row.state],)), row.n)
         )
         kinds &= _CONCLUSIVE
-        if kinds and (index := _index(window, row.begin)) is not None:
+        if kinds and (index := _index(window, width, row.begin)) is not None:
             seen[index].setdefault(row.service, set()).update(kinds)
             slices[index].n += judged
     down: set[str] = set()
     for one, services in zip(slices, seen, strict=True):
         failed = {service for service, kinds in services.items() if kinds == {"down"}}
-        one.kinds = {"down"} if failed else {"ok"} if services else set()
+        one.kinds = frozenset(("down",) if failed else ("ok",) if services else ())
         down |= failed
     drawn = _drawn(slices, window, interval)
     if not any(seen):
@@ -338,10 +344,10 @@ def _kinds(bits: int) -> frozenset[str]:
     return frozenset(kind for bit, kind in enumerate(KINDS) if bits >> bit & 1)
 
 
-def _index(window: Window, at: int) -> int | None:
+def _index(window: Window, width: int, at: int) -> int | None:
     if not window.since <= at < window.until:
         return None
-    return min(window.slices - 1, (at - window.since) // window.width)
+    return min(window.slices - 1, (at - window.since) // width)
 
 
 def _drawn(
@@ -351,22 +357,23 @@ def _drawn(
     events: Collection[Event] = (),
     what: str = "",
 ) -> Strip:
-    coarse = window.width >= HOUR_MS
-    looks = _fill_gaps([one.look(coarse=coarse) for one in slices], window, interval)
+    width, since = window.width, window.since
+    looks = _fill_gaps([one.look(coarse=width >= HOUR_MS) for one in slices], width, interval)
     last = window.until if window.last is None else window.last
-    runs: list[StripRun] = []
+    pieces: list[_Piece] = []
     for index, (look, one) in enumerate(zip(looks, slices, strict=True)):
-        begin = window.since + index * window.width
-        end = begin + window.width
+        begin = since + index * width
+        end = begin + width
         if look.kind in _UNCONFIRMED and _only_likely(events, begin, end):
             look = replace(look, kind=_UNCONFIRMED[look.kind])
         if begin < last < end:
             # What is in this slice was measured before its end.
-            share = (last - begin) / window.width
-            _append(runs, look, index, share, begin, last, one.n)
-            _append(runs, _NOTHING, index + share, 1 - share, last, end, 0)
+            share = (last - begin) / width
+            _append(pieces, _Piece(look, index, share, begin, last, one.n))
+            _append(pieces, _Piece(_NOTHING, index + share, 1 - share, last, end, 0))
         else:
-            _append(runs, look if begin < last else _NOTHING, index, 1, begin, end, one.n)
+            shown = look if begin < last else _NOTHING
+            _append(pieces, _Piece(shown, index, 1, begin, end, one.n))
     total = sum(one.judged for one in slices)
     failing = sum(one.failing for one in slices)
     summary = _summary(failing, total, what)
@@ -375,7 +382,7 @@ def _drawn(
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
     return Strip(
-        runs=tuple(runs),
+        runs=tuple(map(_run, pieces)),
         slices=window.slices,
         since=window.since,
         until=window.until,
@@ -385,16 +392,41 @@ def _drawn(
     )
 
 
-def _append(
-    runs: list[StripRun], look: _Look, x: float, width: float, begin: int, end: int, n: int
-) -> None:
-    """Add a piece to the last run when they look the same, else as a run of its own."""
-    last = runs[-1] if runs else None
-    if last is not None and (last.kind, last.height, last.below) == astuple(look):
-        runs[-1] = replace(last, width=last.width + width, end=end, n=last.n + n)
+class _Piece(msgspec.Struct):
+    """Of a strip, while it is put together."""
+
+    look: _Look
+    x: float
+    width: float
+    begin: int
+    end: int
+    n: int
+
+
+def _append(pieces: list[_Piece], piece: _Piece) -> None:
+    """Add a piece to the last one when they look the same."""
+    if not pieces or pieces[-1].look != piece.look:
+        pieces.append(piece)
         return
-    word = _(_WORD[look.kind])
-    runs.append(StripRun(look.kind, word, x, width, begin, end, n, look.height, look.below))
+    last = pieces[-1]
+    last.width += piece.width
+    last.end = piece.end
+    last.n += piece.n
+
+
+def _run(piece: _Piece) -> StripRun:
+    look = piece.look
+    return StripRun(
+        look.kind,
+        _(_WORD[look.kind]),
+        piece.x,
+        piece.width,
+        piece.begin,
+        piece.end,
+        piece.n,
+        look.height,
+        look.below,
+    )
 
 
 def _summary(failing: int, total: int, what: str) -> str:
@@ -425,12 +457,12 @@ def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
     )
 
 
-def _fill_gaps(looks: Sequence[_Look | None], window: Window, interval: int) -> list[_Look]:
+def _fill_gaps(looks: Sequence[_Look | None], width: int, interval: int) -> list[_Look]:
     """Empty slices look as the one before them for as long as a round counts: the usual distance
     between rounds in this strip, at least one interval, plus a slice for jitter."""
     seen = [index for index, look in enumerate(looks) if look is not None]
     gaps = [b - a for a, b in pairwise(seen)]
-    own = -(-interval // window.width)
+    own = -(-interval // width)
     usual = int(statistics.median(gaps)) if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
@@ -443,11 +475,10 @@ def _fill_gaps(looks: Sequence[_Look | None], window: Window, interval: int) -> 
     return filled
 
 
-def _slice_kind(found: Collection[str]) -> str | None:
+@functools.cache
+def _slice_kind(found: frozenset[str]) -> str | None:
     """The kind of a slice from those of its series; None where nothing was measured."""
-    kinds = set(found)
-    if len(kinds) > 1:
-        kinds.discard("none")
+    kinds = found - {"none"} if len(found) > 1 else found
     if len(kinds) <= 1:
         return next(iter(kinds), None)
     if kinds & {"blocked", "part"}:

@@ -47,7 +47,7 @@ from monitor.web.draw.event_marks import Breadth, extents
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.history import TimeRange, chosen_range, fixed_query, sums
-from monitor.web.moment import reading, site_of
+from monitor.web.moment import present_of, reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
@@ -123,7 +123,7 @@ async def page(request: web.Request) -> web.Response:
         "pair": pair,
         "witnesses": witnesses,
         "signed": signed,
-        "owners": owners(await site.present.get()),
+        "owners": owners(await present_of(request)),
         "picture": await first_picture(site, event),
         "terms": event_evidence.terms(event),
         "confidence": confidence_text.percentage(event),

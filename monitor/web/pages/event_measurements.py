@@ -21,7 +21,7 @@ from monitor.interop.parquet import ParquetMissingError, pyarrow
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Filter
 from monitor.web.answers import PUBLIC
-from monitor.web.moment import site_of
+from monitor.web.moment import name_moment, reading, site_of
 from monitor.web.site import Site
 from monitor.web.views import known_event, measurements_of
 
@@ -43,7 +43,7 @@ def has_tables() -> bool:
 async def file(request: web.Request) -> web.StreamResponse:
     """One of the files."""
     site, kind = site_of(request), request.match_info["kind"]
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, _present):
         event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
@@ -56,6 +56,7 @@ async def file(request: web.Request) -> web.StreamResponse:
             "Content-Disposition": f'attachment; filename="{name}"',
         }
     )
+    name_moment(request, response)
     if kind == "parquet":
         with tempfile.TemporaryFile() as table:
             try:

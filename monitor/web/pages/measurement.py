@@ -21,7 +21,7 @@ from monitor.text.network_names import network
 from monitor.text.words import rule_comment as comment
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
-from monitor.web.moment import site_of
+from monitor.web.moment import present_of, site_of
 from monitor.web.params import after_of, chosen_verdicts
 from monitor.web.render import render
 from monitor.web.site import Site
@@ -55,7 +55,7 @@ async def page(request: web.Request) -> web.Response:
         "title": _("Measurement of %(target)s", target=measurement.target),
         "state": words.measurement_mark(verdict.state if verdict else None),
         "stored": stored,
-        "owner": owners(await site.present.get()).get(measurement.probe, ""),
+        "owner": owners(await present_of(request)).get(measurement.probe, ""),
         "measurement": measurement,
         "signed": signs.get(measurement.probe, stored.received + 1) <= stored.received,
         "service": service.name if service else measurement.service,

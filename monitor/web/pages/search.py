@@ -17,6 +17,7 @@ from monitor.text.language import _, country_names, current
 from monitor.text.words import COUNTRIES
 from monitor.web.draw.matrix import RANK
 from monitor.web.moment import present_of, site_of
+from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.site import Site
 from probes.wire.target import Service
@@ -71,7 +72,8 @@ async def page(request: web.Request) -> web.Response:
     for pattern, address in _ADDRESSES:
         if re.fullmatch(pattern, low):
             raise web.HTTPFound(address.format(low))
-    found = with_state(site, await matches(site, low), (await present_of(request)).opened)
+    present = await present_of(request)
+    found = with_state(site, matches(site, low, present), present.opened)
     networks = [match for match in found if match.address.startswith("/as/")]
     cut = networks[MOST:]
     found = [match for match in found if match not in cut]
@@ -97,7 +99,7 @@ def with_state(site: Site, found: Sequence[Match], opened: Sequence[Event]) -> S
     return [replace(match, state=states.get(match.address, "")) for match in found]
 
 
-async def matches(site: Site, word: str) -> Sequence[Match]:
+def matches(site: Site, word: str, present: Present) -> Sequence[Match]:
     """What a word in small letters may mean, nothing if it is empty: countries, services,
     techniques, then networks; those that nobody measures only where nothing else is meant."""
     if not word:
@@ -125,7 +127,6 @@ async def matches(site: Site, word: str) -> Sequence[Match]:
         asn = int(number[1])
         return [*found, Match(f"/as/{asn}", network_names.network(asn), _("network"))]
     if len(word) > 2:
-        present = await site.present.get()
         known = {state.asn for state in present.states()} | {row.asn for row in present.vantages}
         found += [
             Match(

@@ -25,7 +25,7 @@ from monitor.web.fleet import (
     watchlist,
     ways_in_use,
 )
-from monitor.web.moment import site_of
+from monitor.web.moment import present_of, site_of
 from monitor.web.render import render
 from monitor.web.site import Site
 
@@ -43,7 +43,7 @@ async def listing(request: web.Request) -> web.Response:
     """Render all vantages, those who have left last."""
     site = site_of(request)
     probes = sorted(
-        fleet(site, await site.present.get()),
+        fleet(site, await present_of(request)),
         key=lambda each: (
             each[1] == "revoked", each[0].role, each[0].country, each[0].asn, each[0].id
         ),
@@ -76,7 +76,7 @@ async def page(request: web.Request) -> web.Response:
     """Render one vantage."""
     site = site_of(request)
     id = request.match_info["vantage"]
-    present = await site.present.get()
+    present = await present_of(request)
     found = next((each for each in fleet(site, present) if each[0].id == id), None)
     if found is None:
         raise web.HTTPNotFound(reason="No vantage has this id.")

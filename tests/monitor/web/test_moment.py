@@ -7,15 +7,20 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState
 from monitor.interop.forms import rfc3339
+from monitor.store import engines
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
+from monitor.web.answers import CONCLUSIONS
+from monitor.web.response_cache import STREAMED
 from monitor.web.site import Site
+from tests.monitor.web.browsing import OTHERS, PAGES
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.scenery import MINUTE, NOW
@@ -141,3 +146,75 @@ async def test_the_future_is_refused(ended: Site) -> None:
             assert answer.status == 400
             assert "must not be in the future" in await answer.text()
             assert (await web.get(path, params={"as_of": "yesterday"})).status == 400
+
+
+READS = (
+    *dict.fromkeys(path.partition("#")[0] for path in (*PAGES.values(), *OTHERS.values())),
+    "/api/v1/openapi.json",
+    "/api/v1/chain",
+    "/api/v1/timeline",
+    "/api/v1/measurements",
+    "/api/v1/vantages",
+    "/api/v1/events/0000000000000000",
+    "/api/v1/events?service=nobody",
+    "/feed.atom",
+    "/badge/wechat.svg",
+    "/metrics",
+    "/picture.svg?service=wechat",
+    "/history.json?service=wechat",
+    "/status.json",
+    f"/e/{world.CONFIRMED}/measurements.csv",
+)
+
+
+async def test_every_answer_names_its_moment(web: Client) -> None:
+    named = {}
+    for path in READS:
+        answer = await web.get(path)
+        named[path] = answer.headers.get(CONCLUSIONS)
+        if path.startswith("/api/"):
+            exposed = answer.headers["Access-Control-Expose-Headers"]
+            assert CONCLUSIONS in exposed.split(", "), path
+    assert set(named.values()) == {named["/"]}, {p: n for p, n in named.items() if n != named["/"]}
+    assert named["/"] is not None
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/api/v1/whoami"])
+async def test_an_answer_about_something_else_names_none(web: Client, path: str) -> None:
+    assert CONCLUSIONS not in (await web.get(path)).headers
+
+
+async def test_whatever_a_request_reads_is_of_one_transaction(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 0
+    plain = engines._reading
+
+    def counted(*args: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        return plain(*args)
+
+    async with client(site) as web:
+        await web.get("/")
+        monkeypatch.setattr(engines, "_reading", counted)
+        for path in READS:
+            begun = 0
+            await web.get(path)
+            assert begun <= 2 or STREAMED.match(path), path  # one more to say that there is nothing
+
+
+async def test_pages_that_need_no_store_are_there_without_it(site: Site) -> None:
+    async with client(site) as web:
+        assert site.database.engines.file is not None
+        path = Path(site.database.engines.place.partition("///")[2])
+        path.rename(path.with_suffix(".away"))
+        runbook = await web.get(
+            "/runbooks/ServiceBlockConfirmed.md", headers={"Accept": "text/html"}
+        )
+        assert runbook.status == 200
+        assert CONCLUSIONS not in runbook.headers
+        assert "The store cannot be read at the moment." in await runbook.text()
+        assert (await web.get("/s")).status == 503
+        path.with_suffix(".away").rename(path)
+        assert (await web.get("/s")).status == 200

@@ -6,14 +6,20 @@ import dataclasses
 
 from msgspec.structs import replace
 
+from monitor.metrics.exposition import Snapshot
 from monitor.store.records import Conclusions
 from monitor.web import views
 from monitor.web.site import Site
 from tests.world import site as world
 
 
+async def snapshot(site: Site) -> Snapshot:
+    async with site.present.reading() as (connection, present):
+        return await views.snapshot(site, connection, present)
+
+
 async def test_a_snapshot_leaves_out_who_was_revoked(site: Site) -> None:
-    made = await views.snapshot(site)
+    made = await snapshot(site)
     assert len(made.vantages) == 9
     assert made.countries == ["DE", "FR", "RU"]
     assert {event.state for event in made.open_events} == {"open"}
@@ -37,11 +43,11 @@ async def test_strips_of_an_event(site: Site) -> None:
 
 
 async def test_metrics_name_only_targets_of_our_catalogue(site: Site) -> None:
-    named = {row.target for row in (await views.snapshot(site)).present}
+    named = {row.target for row in (await snapshot(site)).present}
     assert "wechat/web" in named
     fewer = tuple(each for each in site.catalogue.services if each.id != "wechat")
     other = dataclasses.replace(site, catalogue=replace(site.catalogue, services=fewer))
-    left = {row.target for row in (await views.snapshot(other)).present}
+    left = {row.target for row in (await snapshot(other)).present}
     assert left == {target for target in named if not target.startswith("wechat/")}
 
 
@@ -57,5 +63,5 @@ async def test_the_end_of_a_block_is_shown_for_longer_than_alertmanager_is_away(
     await site.database.conclusions.save([ended], 0)
     for hours, shown in ((0.4, 1), (1, 1), (5.9, 1), (6.1, 0)):
         later = site.clock() + round(hours * 3_600_000)
-        made = await views.snapshot(dataclasses.replace(site, clock=lambda at=later: at))  # type: ignore[misc]
+        made = await snapshot(dataclasses.replace(site, clock=lambda at=later: at))  # type: ignore[misc]
         assert len(made.ended) == shown, hours
