@@ -47,6 +47,7 @@ from monitor.store.reading.explanation import (
 )
 from monitor.store.reading.progress import list_origins, list_services
 from monitor.store.records import StoreUnavailableError
+from probes.catalogue.load import load as shipped
 from probes.runtime.options import OptionError
 from probes.wire.measurement import LIVENESS_TARGETS
 
@@ -159,8 +160,11 @@ def explanation_json(explanation: Explanation) -> str:
 def explanation_text(explanation: Explanation) -> str:
     """The explanation as text for a terminal: one table a series."""
     event = explanation.event
+    names = {service.id: service.name for service in shipped().services}
+    known = names.get(event.service)
+    named = event.service if known is None else f"{known} ({event.service})"
     lines = [
-        f"event {event.id}: {event.service} in {event.country}, "
+        f"event {event.id}: {named} in {event.country}, "
         f"{event.technique or 'cause unknown'}, {event.state}, {event.tier}",
         f"onset {time_text(event.onset)} ({time_text(event.onset_earliest)} to "
         f"{time_text(event.onset_latest)}), rules {event.rules_version}, pace {event.pace}",

@@ -42,7 +42,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 async def test_as_text(store: Database) -> None:
     explanation = await explain(store, await only(store))
     text = explanation_text(explanation)
-    assert "wechat in RU, tls.reset.sni, closed, confirmed" in text
+    assert "WeChat (wechat) in RU, tls.reset.sni, closed, confirmed" in text
+    elsewhere = replace(explanation, event=replace(explanation.event, service="own-server"))
+    assert ": own-server in RU" in explanation_text(elsewhere)
     assert "AS64501  wechat/messaging  tls" in text
     table = text.split("tls\n")[1].splitlines()
     assert table[0].split()[0] == "ROUND"
