@@ -304,6 +304,8 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Within how long of each other networks begin to fail when a service changes or goes down: it
     does so by regions, in a working day."""
     imported_spread_seconds: int = 7 * 86400
+    """Within how long countries begin to fail one after another where a service leaves an endpoint
+    behind."""
     imported_spread_countries: int = 3
     """Where so many countries have begun to fail in so long, and too large a share of what is
     measured, a service leaves an endpoint behind: states do not follow each other so."""
