@@ -3,9 +3,9 @@
     pytest -p tests.lanes --lanes 6
 
 Each lane takes the next file when it has ended one, those with most tests first, so a file's tests
-share its fixtures, and a long file keeps no other waiting and is not the last. Session fixtures are per lane. pytest-xdist collects in every worker
-(6 s each, 20 s where nothing is compiled yet) and gives a worker its second file before it has
-ended the first, however long that takes.
+share its fixtures, and a long file keeps no other waiting and is not the last. Session fixtures are
+per lane. pytest-xdist collects in every worker (6 s each, 20 s where nothing is compiled yet) and
+gives a worker its second file before it has ended the first, however long that takes.
 """
 
 from __future__ import annotations
