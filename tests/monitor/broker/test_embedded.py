@@ -6,15 +6,19 @@ import asyncio
 import contextlib
 import logging
 import socket
+from copy import copy
 
 import aiomqtt
 import pytest
 
+from monitor.broker import access, packets
 from monitor.broker import embedded as embedded_module
-from monitor.broker import packets
 from monitor.broker.connection import MAX_EVENTS, Event, Housekeeping, ServerConnection
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.properties import field
+from monitor.enrolment import Credentials
+from monitor.store.records import Seen
+from probes.runtime.clock import wall_clock
 from probes.wire import topics
 from tests.world.brokers import MONITOR_SECRET, House, until
 from tests.world.waiting import HANG_SECONDS, eventually
@@ -61,6 +65,36 @@ async def test_a_stranger_with_a_probes_id_does_not_end_its_session(embedded: Ho
                 pass
         await monitor.publish(topics.ack(embedded.one.user), b"stored", qos=1)
         assert await until(client, topics.ack(embedded.one.user)) == []
+
+
+async def test_retests_reach_the_probes_of_their_network_and_nobody_else(embedded: House) -> None:
+    """As in `reachwatch up`: where a probe is, is what it has measured last."""
+    here, there = embedded.one, embedded.two
+    registry = embedded.database.registry
+    await registry.record_seen(
+        [
+            Seen(probe=here.probe, at=wall_clock(), country="RU", asn=64501),
+            Seen(probe=there.probe, at=wall_clock(), country="FR", asn=64503),
+        ]
+    )
+    credentials = Credentials(registry, seconds=0.1)
+    marker = topics.events("marker", "FR")
+    async with EmbeddedBroker(
+        *("127.0.0.1", 0, credentials, "monitor", MONITOR_SECRET),
+        recheck_seconds=0.1,
+        may_receive=access.near(credentials.place_of),
+    ) as running:
+        house = copy(embedded)
+        house.probes_port = house.monitor_port = running.port
+        async with house.client() as monitor, house.client(here) as a, house.client(there) as b:
+            for client in (a, b):
+                await client.subscribe([(f"{access.RETESTS}#", 1), (marker, 1)])
+            users = here.user, there.user
+            await eventually(lambda: None not in map(credentials.place_of, users))
+            for topic in (topics.retest("RU", 64501), topics.retest("FR", 64503), marker):
+                await monitor.publish(topic, b"x", qos=1)
+            assert await until(a, marker) == [(topics.retest("RU", 64501), b"x")]
+            assert await until(b, marker) == [(topics.retest("FR", 64503), b"x")]
 
 
 async def test_takeover_by_itself_says_lost_before_the_new_hello(embedded: House) -> None:
