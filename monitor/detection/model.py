@@ -258,6 +258,8 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     address."""
     at_home: int = 0
     """Those of a resolver at home that is not seen to pass on the zone with a denial."""
+    port: int = 0
+    """Those of one port of hosts that all answer at another one."""
 
 
 NO_CONTRASTS = Contrasts()

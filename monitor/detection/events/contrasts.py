@@ -22,13 +22,13 @@ from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Fact
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
-PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
+PARTIAL_IPV4, PARTIAL_IPV6, PARTIAL_PORT = "partial:ipv4", "partial:ipv6", "partial:port"
 LOCAL_RESOLVER = "local_resolver"
 """Evidence that a device at home answers: many drop the zone from a denial."""
 _KNOWN_PAGE, _PAGE_ABROAD = "blockpage:", "blockpage_abroad"
 _COUNTS = (
     *("failures", "answered", "dead", "named", "ipv4", "ipv6"),
-    *("sooner", "before", "forged", "zoneless", "others_answer", "at_home"),
+    *("sooner", "before", "forged", "zoneless", "others_answer", "at_home", "port"),
 )
 NAMED, NEARER, BEYOND, FORGED, ZONELESS, OTHERS = (
     *("named", "nearer", "server_beyond", "forged", "zoneless", "others_answer"),
@@ -64,6 +64,7 @@ def of_failure(fact: Fact) -> Contrasts:
         zoneless=int(NO_ZONE in evidence),
         others_answer=int(OTHERS_ANSWER in evidence),
         at_home=int(LOCAL_RESOLVER in evidence and ZONES_KEPT not in evidence),
+        port=int(PARTIAL_PORT in evidence),
     )
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from monitor.detection.events import cusum, gates, standing
+from monitor.detection.events import contrasts, cusum, gates, split, standing
 from monitor.detection.events.outages import watched
 from monitor.detection.events.state import (
     Member,
     PathSign,
     Series,
     ServiceState,
+    Suspicion,
     TargetNetwork,
     VantageOutcome,
 )
@@ -39,17 +40,11 @@ def countries_alike(
     policy: Policy,
 ) -> int:
     """In how many other countries a network fails as this one does: the same target at the same
-    layer with the same technique, without a success since it began, within two weeks of the
-    failures of these vantages. 0 where half of them reach it now and then."""
-    series = network.layers[layer]
-    since = sorted(network.members[probe].failing for probe in saw)
-    if not since or not (onset := since[len(since) // 2]):
-        return 0
-    techniques = {
-        cusum.technique_of(held)
-        for probe in saw
-        if (held := series.tracks[probe].suspicion) is not None
-    }
+    layer with the same technique, beginning within two weeks of the failures of these
+    vantages."""
+    held = [split.suspicion_of(network.layers[layer], probe) for probe in saw]
+    onset = sorted(_onset(suspicion) for suspicion in held)[len(held) // 2]
+    techniques = {cusum.technique_of(suspicion) for suspicion in held}
     return len(
         {
             other.country
@@ -74,15 +69,14 @@ def _fails_alike(
         return False
     failing, reaching, known = set[str](), set[str](), set[str]()
     for probe, member in other.members.items():
-        if not gates.fresh(member, round, policy) or not gates.eligible(
-            other, member, round, policy
-        ):
+        if not _is_heard(other, member, round, policy):
             continue
-        if member.outcome is VantageOutcome.GOOD:
-            reaching.add(member.owner)
-        elif _is_alike(series, probe, member, techniques, onset, policy):
+        since = _failing_since(series, probe, member, techniques)
+        if since and abs(since - onset) <= policy.ms(DRIFT_SECONDS):
             failing.add(member.owner)
             known |= {member.owner} if standing.is_known(member, round, policy) else set()
+        elif member.outcome is VantageOutcome.GOOD:
+            reaching.add(member.owner)
     return (
         len(failing) >= LEAST_OWNERS
         and len(failing) > len(reaching)
@@ -90,20 +84,27 @@ def _fails_alike(
     )
 
 
-def _is_alike(
-    series: Series,
-    probe: str,
-    member: Member,
-    techniques: Collection[str],
-    onset: int,
-    policy: Policy,
-) -> bool:
+def _is_heard(network: TargetNetwork, member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage counts: it was heard within a day, for many are off at night."""
+    day = policy.ms(policy.confirmation.expected_voters_seconds)
+    return round - member.round <= day and gates.eligible(network, member, round, policy)
+
+
+def _failing_since(series: Series, probe: str, member: Member, techniques: Collection[str]) -> int:
+    """Since when a vantage fails in one of these ways; 0 when it does not. One that saw the block
+    does so until the block ends, whatever passes by chance. Where a gate lets no failure count,
+    nobody has seen one, and its latest failures tell."""
     track = series.tracks.get(probe)
-    if track is None or not member.failing or member.cause is PathSign.ON_THE_WAY:
-        return False
-    held = track.suspicion  # none where a gate let its failures not count
-    return (
-        track.last_bad >= member.failing
-        and abs(member.failing - onset) <= policy.ms(DRIFT_SECONDS)
-        and (held is None or cusum.technique_of(held) in techniques)
-    )
+    if track is None:
+        return 0
+    held = track.suspicion
+    if held is not None and held.alarmed:
+        told = any(contrasts.SIGNS[sign](held.contrasts) for sign in contrasts.ON_THE_WAY)
+        alike = cusum.technique_of(held) in techniques and not told
+        return _onset(held) if alike else 0
+    told = member.cause is PathSign.ON_THE_WAY
+    return member.failing if track.last_bad >= member.failing and not told else 0
+
+
+def _onset(held: Suspicion) -> int:
+    return held.onsets[cusum.leading_member(held)] or held.alarmed

@@ -165,6 +165,14 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         "block does.",
     ),
     Hypothesis(
+        "partial_port",
+        lambda seen: (
+            not seen.signature and not seen.on_the_way and seen.mostly(seen.contrasts.port)
+        ),
+        "Only one port fails, and the same hosts answer at another: a service that closes an old "
+        "port, network by network, looks so.",
+    ),
+    Hypothesis(
         "overloaded",
         _all(
             lambda network: (

@@ -2,7 +2,8 @@
 """Which part of a target is blocked: the evidence `partial:...` of a verdict that accuses.
 
 `partial:endpoints` with `endpoint:ID` for each that is blocked, `partial:protocol` with
-`protocol:NAME` when the same host answers over others, `partial:addresses` with `address:ADDRESS`,
+`protocol:NAME` when the same host answers over others, `partial:port` when every blocked host
+answers at another port, `partial:addresses` with `address:ADDRESS`,
 `partial:ipv4` or `partial:ipv6` when it is all of one family and the other works, `partial:flows`
 when some connections pass and others die.
 """
@@ -59,7 +60,26 @@ def _endpoints(judged: Sequence[Judged]) -> set[str]:
         ref.host for ref in working
     }:
         remarks |= {"partial:protocol", *(f"protocol:{protocol}" for protocol in over)}
+    if _one_port(blocked, working):
+        remarks.add("partial:port")
     return remarks
+
+
+def _one_port(blocked: Sequence[EndpointRef], working: Sequence[EndpointRef]) -> bool:
+    """Whether what is blocked is one port of hosts that all answer at another one, in the same
+    protocol."""
+    ports = {_port(ref) for ref in blocked}
+    hosts, answering = ({(_host(ref), ref.protocol) for ref in some} for some in (blocked, working))
+    return len(ports) == 1 and ports.isdisjoint(map(_port, working)) and hosts <= answering
+
+
+def _host(ref: EndpointRef) -> str:
+    """Host or address of an endpoint."""
+    return ref.id.rpartition("/")[0].rpartition(":")[0]
+
+
+def _port(ref: EndpointRef) -> str:
+    return ref.id.rpartition("/")[0].rpartition(":")[2]
 
 
 def _addresses(endpoint: EndpointJudgement) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from msgspec.structs import replace as changed
 
@@ -29,10 +31,10 @@ FAILING = [
 ]
 
 
-def event(begins: Begins, people: list[Vantage] = FAILING) -> Event:
+def event(begins: Begins, people: list[Vantage] = FAILING, passing: Collection[str] = ()) -> Event:
     """The event here when it has failed for half a day. `begins`: on which day each country begins
     to fail, and how; its second network follows some hours later. Measured is in the hours after
-    each beginning."""
+    each beginning. `passing`: countries in which all reach it now and then."""
     world = World([*people, *WELL], interval=INTERVAL).quiet(8)
     first = world.round
     while world.round < first + (begins[HERE][0] + 0.5) * DAY:
@@ -43,6 +45,7 @@ def event(begins: Begins, people: list[Vantage] = FAILING) -> Event:
         for who in world.people:
             day, verdict = begins.get(who.country, (999.0, ok()))
             fails = world.round >= first + (day + 0.1 * (who.asn % 2)) * DAY
+            fails &= not (who.country in passing and world.number % 5 == 0)
             made = fact(who, world.round, verdict if fails else ok())
             facts.append(changed(made, interval=INTERVAL, elsewhere=ANSWERS) if fails else made)
         world.feed(facts)
@@ -93,6 +96,12 @@ def test_a_block_that_spreads_in_its_own_country_or_in_another_way_moves_nowhere
     begins: Begins,
 ) -> None:
     assert REMARK not in event(begins).against
+
+
+def test_what_passes_by_chance_ends_no_drift() -> None:
+    begins = {"FR": (0.0, BLACKHOLE), "DE": (2.0, BLACKHOLE), HERE: (4.0, BLACKHOLE)}
+    moving = event(begins, passing=("FR", "DE"))
+    assert REMARK in moving.against
 
 
 def test_new_owners_in_other_countries_say_nothing() -> None:

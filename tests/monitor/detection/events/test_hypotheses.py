@@ -39,6 +39,7 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("dead_elsewhere", {"contrasts": Contrasts(failures=9, answered=2, dead=6)}),
         ("partial_ipv6", {"contrasts": Contrasts(failures=9, answered=9, ipv6=8)}),
         ("partial_ipv4", {"contrasts": Contrasts(failures=9, answered=9, ipv4=8)}),
+        ("partial_port", SILENT | {"contrasts": replace(PROVEN, port=PROVEN.failures)}),
         ("overloaded", SILENT | {"contrasts": PROVEN, "dense_per_mille": 500}),
         ("refused_by_service", {"technique": "tcp.refused", "contrasts": PROVEN}),
         (
@@ -75,6 +76,8 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         DENIED | {"signature": False, "seen": AT + LONGEST_DENIAL_MS},
         {"technique": "dns.refused"},
         {"countries_alike": 1},
+        SILENT | {"contrasts": replace(PROVEN, port=PROVEN.failures // 2)},
+        {"contrasts": replace(PROVEN, port=PROVEN.failures)},
         {"countries_alike": 5, "signs": (("server_beyond", 2, 0, 3),)},
         REFUSED | {"technique": "tls.reset.other", "signs": (("nearer", 3, 0, 3),)},
         SILENT | {"signs": (("server_beyond", 2, 0, 3),)},

@@ -128,6 +128,37 @@ def test_one_protocol_of_the_same_host() -> None:
     )
 
 
+OLD = endpoint("tls", port=5222)
+"""The same host as ONE's, at another port."""
+
+
+def gone(*refs):  # type: ignore[no-untyped-def]
+    return [o for ref in refs for o in cut(ref, A1, A2, V6)]
+
+
+def test_one_port_of_hosts_that_answer_at_another() -> None:
+    assert "partial:port" in said(*gone(OLD), *good(ONE), endpoints=(OLD, ONE)).evidence
+    third = endpoint("tls", host="other.example", port=5222)
+    both = said(*gone(OLD, third), *good(ONE), *good(TWO), endpoints=(OLD, third, ONE, TWO))
+    assert "partial:port" in both.evidence
+
+
+@pytest.mark.parametrize(
+    ("blocked", "working"),
+    [
+        ((ONE,), (TWO,)),
+        ((OLD,), (TWO,)),
+        ((OLD, endpoint("tls", host="other.example", port=5222)), (ONE,)),
+        ((OLD,), (ONE, endpoint("tls", host="other.example", port=5222))),
+        ((OLD, ONE), (endpoint("tls", port=8080),)),
+    ],
+    ids=["another host", "no other port", "one host of two", "a host still answers", "two ports"],
+)
+def test_what_is_no_closed_port(blocked, working) -> None:  # type: ignore[no-untyped-def]
+    seen = [*gone(*blocked), *(o for ref in working for o in good(ref))]
+    assert "partial:port" not in said(*seen, endpoints=(*blocked, *working)).evidence
+
+
 def test_all_of_it_is_no_part() -> None:
     assert said(*cut(ONE, A1, A2, V6)).evidence == ()
     assert said(*good(ONE)).evidence == ()
