@@ -4,10 +4,10 @@ farther?
 
 A SYN may live for one hop, then for one more each time. Where it expires, a router reports this;
 where it is refused, whoever refuses stands there or nearer. Who reads addresses and ports of TCP
-lets datagrams pass, so routers some hops farther report that these expire. Whether a transparent
-proxy refuses in the name of every server, SYNs of the same life to innocuous hosts tell: they
-expire, unless a proxy answers them. No privilege is needed, and failures of the network never
-raise.
+lets datagrams pass, so routers some hops farther report that these expire. Whether a proxy answers
+in the name of every server, or a port is refused whatever the host, SYNs of the same life to
+innocuous hosts tell: where these are not concerned, they expire. No privilege is needed, and
+failures of the network never raise.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from probes.net.network import Network
 from probes.net.short_life import REFUSED, send_datagram, send_syn
 from probes.steps.context import StepContext
-from probes.wire.observation import INNOCUOUS_EXPIRES, PathHop, PathTrace
+from probes.wire.observation import INNOCUOUS_EXPIRES, INNOCUOUS_REFUSED, PathHop, PathTrace
 
 FARTHER = (0, 4, 5, 6)
 """Hops, from where connections are refused, at which a datagram is sent. The border, the spine and
@@ -28,26 +27,31 @@ HostPort = tuple[str, int]
 
 
 async def trace(
-    step: StepContext, *, innocuous: Sequence[HostPort] = (), hop: float = 1.0
+    step: StepContext,
+    *,
+    innocuous: Sequence[HostPort] = (),
+    farthest: int = MAX_HOPS,
+    hop: float = 1.0,
 ) -> PathTrace:
-    """Return what answered SYNs with TTL 1, 2, ..., until one was refused or accepted; where it was
-    refused, the routers at which datagrams expire there and some hops farther as well.
+    """Return what answered SYNs with TTL 1, 2, ..., `farthest` at most, until one was refused or
+    accepted; where it was refused, the routers at which datagrams expire there and some hops
+    farther as well.
 
-    `innocuous`: hosts that are known to answer. `hop` limits the wait for one answer, in seconds.
+    `innocuous`: hosts, with a port at which each is known to answer. `hop` limits the wait for one
+    answer, in seconds.
     """
     network, begin = step.network, step.network.clock_us()
     hops: list[PathHop] = []
     evidence: tuple[str, ...] = ()
     try:
         async with asyncio.timeout(step.timeout):
-            for ttl in range(1, MAX_HOPS + 1):
+            for ttl in range(1, farthest + 1):
                 router, answer = await send_syn(network, step.address, step.port, ttl, hop)
                 hops.append(PathHop(ttl=ttl, router=router, syn=answer))
                 if answer is not None:
                     break
             if hops[-1].syn == REFUSED:
-                expire = await _all_expire(network, innocuous, hops[-1].ttl, hop)
-                evidence = (INNOCUOUS_EXPIRES,) if expire else ()
+                evidence = await _compare(step, innocuous, hops[-1].ttl, hop)
                 hops[-1:] = await _look_farther(step, hops[-1].ttl, hop)
     except TimeoutError:
         pass  # the hops so far are kept
@@ -55,12 +59,26 @@ async def trace(
     return PathTrace(**step.fields(begin, took), sni="", evidence=evidence, hops=tuple(hops))
 
 
-async def _all_expire(network: Network, hosts: Sequence[HostPort], ttl: int, wait: float) -> bool:
-    """Whether there are hosts, and none of them answers a SYN with this TTL."""
+async def _compare(
+    step: StepContext, hosts: Sequence[HostPort], ttl: int, wait: float
+) -> tuple[str, ...]:
+    """What SYNs with this TTL to innocuous hosts show, at a port that each serves and at the
+    service's. An open port refuses nobody, and a host at whose open port they expire is farther
+    away."""
+
+    async def answer(host: str, port: int) -> str | None:
+        return (await send_syn(step.network, host, port, ttl, wait))[1]
+
     async with asyncio.TaskGroup() as group:
-        sent = [group.create_task(send_syn(network, *host, ttl, wait)) for host in hosts]
-    answers = [syn.result()[1] for syn in sent]
-    return bool(answers) and set(answers) == {None}
+        pairs = [
+            (group.create_task(answer(host, port)), group.create_task(answer(host, step.port)))
+            for host, port in hosts
+        ]
+    answers = [(served.result(), ours.result()) for served, ours in pairs]
+    if any(REFUSED in (served, served or ours) for served, ours in answers):
+        return (INNOCUOUS_REFUSED,)
+    is_silent = answers and set(answers) == {(None, None)}
+    return (INNOCUOUS_EXPIRES,) if is_silent else ()
 
 
 async def _look_farther(step: StepContext, refused: int, wait: float) -> list[PathHop]:

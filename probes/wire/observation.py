@@ -103,8 +103,10 @@ because it failed elsewhere."""
 
 INNOCUOUS_EXPIRES = "innocuous_expires"
 """Evidence of a trace where connections are refused: SYNs with the TTL at which one was refused
-went to innocuous hosts as well, and nobody answered them. So no proxy answers in everybody's
-name."""
+went to innocuous hosts as well, at ports that they serve and at the service's, and nobody answered
+them. So no proxy answers in everybody's name."""
+INNOCUOUS_REFUSED = "innocuous_refused"
+"""Evidence of such a trace: one of them was refused, which its host is too far away to do."""
 
 
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -25,11 +25,13 @@ from tests.lab.apart import settle
 
 ROUTERS = 8
 SPACES = ("probe", *(f"r{n}" for n in range(1, ROUTERS + 1)), "server")
-SERVICE, HARMLESS, PORT = "203.0.113.5", "203.0.113.9", 443
-_REJECT = (
-    "add table ip c; add chain ip c f {{ type filter hook forward priority 0; }}; "
-    f"add rule ip c f ip daddr {SERVICE} tcp dport {PORT} reject with tcp reset"
+SERVICE, HARMLESS = "203.0.113.5", "203.0.113.9"
+PORT, OPEN_PORT = 5222, 443
+_CHAIN = (
+    "add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f "
 )
+_REJECT = f"{_CHAIN} ip daddr {SERVICE} tcp dport {PORT} reject with tcp reset"
+_OFFICE = f"{_CHAIN} tcp dport {PORT} reject with tcp reset"
 _PROXY = (
     "add table ip c; add chain ip c d { type nat hook prerouting priority -100; }; "
     "add rule ip c d meta l4proto tcp redirect to :9"
@@ -37,6 +39,7 @@ _PROXY = (
 PLACES: dict[str, tuple[str, str]] = {
     "a device on the way": ("r2", _REJECT),
     "a firewall beside the server": ("r7", _REJECT),
+    "an office that lets few ports out": ("r2", _OFFICE),
     "a proxy that answers for everybody": ("r2", _PROXY),
     "the server": ("server", ""),
 }
@@ -84,7 +87,7 @@ async def trace() -> None:
     """Print the trace of a refusal."""
     network = SocketNetwork(guard=Guard(allow_private=True))
     step = StepContext(network, "e", SERVICE, PORT, network.clock_us(), timeout=15.0)
-    seen = await refusal.trace(step, innocuous=[(HARMLESS, PORT)], hop=1.0)
+    seen = await refusal.trace(step, innocuous=[(HARMLESS, OPEN_PORT)], hop=1.0)
     sys.stdout.write(msgspec.json.encode(seen).decode())
 
 
@@ -92,11 +95,13 @@ def main() -> None:
     """Build the way, and trace who refuses at each of the places."""
     settle()
     build()
+    serve = (sys.executable, "-m", "http.server", str(OPEN_PORT), "--bind", HARMLESS)
+    subprocess.Popen(["ip", "netns", "exec", "server", *serve])
     record = {}
     for name, (space, rules) in PLACES.items():
         _run(space, "nft", "flush", "ruleset")
         if rules:
-            _run(space, "nft", "-f", "-", stdin=rules.replace("{{", "{").replace("}}", "}"))
+            _run(space, "nft", "-f", "-", stdin=rules)
         said = subprocess.run(
             ["ip", "netns", "exec", "probe", sys.executable, "-m", "tests.lab.refusing"],
             capture_output=True,

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.detection.layers.nearer import HOPS_BEFORE, refusal_remarks
 from monitor.detection.observed.kinds import Kind
-from probes.wire.observation import PathTrace
+from probes.wire.observation import INNOCUOUS_REFUSED, PathTrace
 from tests.lab.apart import record_of
 from tests.lab.conftest import need
 from tests.lab.refusing import PLACES
@@ -27,9 +27,14 @@ def test_who_refuses_is_told_by_hops(tmp_path: Path) -> None:
         # A router decrements before it filters, so what filters at the second acts at the third.
         "a device on the way": "acts_at_hop:3",
         "a firewall beside the server": "acts_at_hop:8",
+        "an office that lets few ports out": "acts_at_hop:3",
         "a proxy that answers for everybody": "acts_at_hop:2",
         "the server": "acts_at_hop:9",
     }
     assert {name for name, remarks in said.items() if HOPS_BEFORE in remarks} == {
         "a device on the way"
+    }
+    assert {name for name, trace in traces.items() if INNOCUOUS_REFUSED in trace.evidence} == {
+        "an office that lets few ports out",
+        "a proxy that answers for everybody",
     }

@@ -12,6 +12,7 @@ from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.kinds import Kind, app_kind, tcp_kind
 from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import AddressView
+from probes.wire.observation import INNOCUOUS_REFUSED
 
 _ANSWERS = (Kind.OK, Kind.RESET)
 
@@ -20,7 +21,10 @@ def port_shut(context: EndpointContext, address: AddressView, kind: Kind) -> boo
     """Whether the connect failed in the way (`kind`) in which innocuous hosts of this address
     family fail here at the same port, each of which answers a control there otherwise. Where
     liveness hosts pass at this port, only our own host tells something: in a network that lets only
-    listed hosts through, no other service is reached either."""
+    listed hosts through, no other service is reached either. Machines answer by RST as well at a
+    port that they do not serve: there it tells that their SYNs are refused before they arrive."""
+    if kind is Kind.RESET and _refused_alike(context):
+        return True
     vantage = context.vantage
     is_open = (address.family, address.port) in vantage.passage.tcp
     if is_open and not vantage.background.only_listed:
@@ -35,6 +39,15 @@ def port_shut(context: EndpointContext, address: AddressView, kind: Kind) -> boo
         return kind in told  # a liveness host is on the list, whatever the port
     passes = any(here is Kind.OK or (here in _ANSWERS and here is not kind) for here, _ in pairs)
     return told == {kind} and not passes
+
+
+def _refused_alike(context: EndpointContext) -> bool:
+    """Whether innocuous hosts are refused at the hop at which this endpoint is."""
+    return any(
+        INNOCUOUS_REFUSED in trace.evidence
+        for address in context.endpoint.addresses.values()
+        for trace in address.paths
+    )
 
 
 def any_bytes_end(context: EndpointContext, kind: Kind) -> bool:

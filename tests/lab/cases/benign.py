@@ -77,6 +77,7 @@ CASES: tuple[Case, ...] = (
         for policy, protocols in (
             ("office", ("whatsapp",)),
             ("refusing_office", ("whatsapp",)),
+            ("resetting_office", ("whatsapp",)),
             ("secure_only", ("http",)),
         )
     ),

@@ -54,6 +54,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "refusing_office":
             how = ("admin-prohibited", "port-unreachable", "host-unreachable")[plan.seed % 3]
             _let_out(world, (22, 53, 80, 443, 993), (53, 123, 443), f"reject with icmpx type {how}")
+        case "resetting_office":
+            _let_out(world, (22, 53, 80, 443, 993), (53, 123, 443), "reject")
+            # By RST, as machines answer at a port that they do not serve.
+            world.nft("insert rule inet c f iifname pr1 tcp dport 5222 reject with tcp reset")
         case "secure_only":
             _let_out(world, (53, 443), (53, 443), "drop")
         case "notice":

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from probes.contrasts import partial_loss
-from probes.wire.observation import AnyObservation, PathTrace, Purpose
+from probes.steps import refusal
+from probes.steps.context import StepContext
+from probes.wire.observation import INNOCUOUS_REFUSED, AnyObservation, PathTrace, Purpose
 from probes.wire.target import Endpoint
 from tests.world.dns_server import Address
 from tests.world.loopback import internet
@@ -33,15 +35,31 @@ async def test_who_refuses_is_looked_for_once_an_endpoint():
     (trace,) = traces
     assert (trace.address, trace.port, trace.purpose) == (SERVICE, port, Purpose.CONTRAST)
     assert (trace.hops[0].ttl, trace.hops[0].syn) == (1, "reset")
-    # The innocuous host refuses at the same hop, as all do here.
-    assert trace.evidence == ()
+    # The innocuous host refuses at the same hop, as all do here, at a port that it never served.
+    assert trace.evidence == (INNOCUOUS_REFUSED,)
 
 
 @pytest.mark.parametrize(
     "course",
-    [{"control": True}, {"failed_last_round": True}, {"brief": True}, {"repeats": False}],
+    [{"control": True}, {"contrasts": False}, {"repeats": False}],
     ids=lambda course: "".join(course),
 )
 async def test_nor_is_it_at_other_times(course: dict[str, Any]):
     _, seen = await measured(**course)
     assert not any(isinstance(o, PathTrace) for o in seen)
+
+
+@pytest.mark.parametrize("failed_last_round", [False, True])
+async def test_later_it_is_looked_for_near_the_vantage_alone(
+    failed_last_round: bool, monkeypatch: pytest.MonkeyPatch
+):
+    asked: dict[str, Any] = {}
+
+    async def trace(step: StepContext, **options: Any) -> PathTrace:
+        asked.update(options)
+        return PathTrace(**step.fields(0, 0), sni="")
+
+    monkeypatch.setattr(refusal, "trace", trace)
+    await measured(failed_last_round=failed_last_round, alive=[("127.0.0.4", 443)] * 4)
+    assert asked["farthest"] == (4 if failed_last_round else 16)
+    assert asked["innocuous"] == [("127.0.0.4", 443)] * 3

@@ -10,7 +10,7 @@ from probes.net.network import ConnectError, Datagrams, Stream
 from probes.net.socket_network import SocketNetwork
 from probes.steps.context import StepContext
 from probes.steps.refusal import FARTHER, trace
-from probes.wire.observation import INNOCUOUS_EXPIRES, PathHop, PathTrace
+from probes.wire.observation import INNOCUOUS_EXPIRES, INNOCUOUS_REFUSED, PathHop, PathTrace
 
 SERVICE, HOST = "198.51.100.1", "198.51.100.9"
 BEYOND = FARTHER[1:]
@@ -24,12 +24,12 @@ def expired(hops: int) -> ConnectError:
 
 
 class Way(SocketNetwork):
-    """A way of some routers to servers, on which a device refuses connections to the service, or as
-    a proxy those to anybody."""
+    """A way of some routers to servers, on which a device refuses connections to the service, and
+    those to some ports of anybody."""
 
-    def __init__(self, refuses: int, server: int, *, proxy: bool = False) -> None:
+    def __init__(self, refuses: int, server: int, *ports: int) -> None:
         super().__init__()
-        self.refuses, self.server, self.proxy = refuses, server, proxy
+        self.refuses, self.server, self.ports = refuses, server, ports
         self.sent: list[tuple[str, int | None]] = []
 
     async def connect(
@@ -37,7 +37,7 @@ class Way(SocketNetwork):
     ) -> Stream:
         assert hops is not None
         self.sent.append((address, hops))
-        if hops >= self.refuses and (self.proxy or address == SERVICE):
+        if hops >= self.refuses and (port in self.ports or address == SERVICE):
             raise ConnectError(errno.ECONNREFUSED, "refused")
         raise expired(hops)
 
@@ -90,18 +90,20 @@ async def test_datagrams_show_how_much_farther_the_server_is(
     assert (seen.sni, seen.evidence) == ("", (INNOCUOUS_EXPIRES,))
 
 
-async def test_a_proxy_refuses_in_the_name_of_every_server():
-    assert (await traced(Way(3, 20, proxy=True), HOST)).evidence == ()
+@pytest.mark.parametrize("ports", [(443, 5222), (5222,), (443,)])
+async def test_innocuous_hosts_may_be_refused_as_well(ports: tuple[int, ...]):
+    """At every port by a proxy, at the service's by an office, at theirs by a list of hosts."""
+    assert (await traced(Way(3, 20, *ports), HOST)).evidence == (INNOCUOUS_REFUSED,)
 
 
-async def test_without_an_innocuous_host_nothing_is_said_of_proxies():
+async def test_without_an_innocuous_host_nothing_is_said_of_others():
     assert (await traced(Way(3, 20))).evidence == ()
 
 
 async def test_the_service_is_asked_no_further_once_it_refused():
     way = Way(3, 20)
     await traced(way, HOST)
-    assert way.sent == [(SERVICE, 1), (SERVICE, 2), (SERVICE, 3), (HOST, 3)]
+    assert way.sent == [(SERVICE, 1), (SERVICE, 2), (SERVICE, 3), (HOST, 3), (HOST, 3)]
 
 
 async def test_who_refuses_nobody_is_not_found():

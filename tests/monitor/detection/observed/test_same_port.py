@@ -10,7 +10,14 @@ from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique
 from monitor.detection.observed.background import RoundBackground
 from probes.wire.failure import Failure
-from probes.wire.observation import SAME_PORT, AnyObservation, Contrast, Purpose
+from probes.wire.observation import (
+    SAME_PORT,
+    AnyObservation,
+    Contrast,
+    PathHop,
+    PathTrace,
+    Purpose,
+)
 from tests.monitor.detection.app_scenes import CHAT, PAGE, app, chat, foreign, twice
 from tests.monitor.detection.scenes import (
     A1,
@@ -158,3 +165,29 @@ def test_a_page_for_whatever_bytes(
     said = verdict(*chat(*page, *([here] if here else [])), endpoints=(CHAT,), beside=[works])
     assert (said.rule == "http.blockpage") is blocked
     assert ("any_bytes" in said.evidence) is not blocked
+
+
+@pytest.mark.parametrize(
+    ("how", "evidence", "rule"),
+    [
+        (CLOSED, ("innocuous_refused",), "tcp.port_shut"),
+        (CLOSED, ("innocuous_expires",), "tcp.reset"),
+        (CLOSED, (), "tcp.reset"),
+        (SILENT, ("innocuous_refused",), "tcp.timeout"),
+    ],
+    ids=["refused as well", "not refused", "not compared", "another failure"],
+)
+def test_hosts_that_would_refuse_themselves_are_refused_on_the_way(
+    how: Any, evidence: tuple[str, ...], rule: str
+) -> None:
+    trace = PathTrace(
+        endpoint=XMPP.id,
+        address=A1,
+        port=5222,
+        sni="",
+        evidence=evidence,
+        hops=(PathHop(ttl=2, syn="reset"),),
+    )
+    hosts = [beside(HOST, **CLOSED)]
+    said = judged(how, [*hosts, trace], hosts)
+    assert (said.rule, said.technique is None) == (rule, rule == "tcp.port_shut")
