@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -268,7 +267,10 @@ class Follower:
         refused = 0
         with contents:
             read = portions(file, contents, self.targets_by_name, skipped)
-            while (portion := await asyncio.to_thread(_next, read)) is not None:
+            ended = False
+            while not ended:
+                portion = await asyncio.to_thread(next, read)
+                ended = portion.ended
                 runs += portion.runs
                 self.runs += portion.runs
                 self._keep(file, portion, runs)
@@ -378,9 +380,3 @@ def _followed(file: SourceFile, lines: int, runs: int, *, ended: bool) -> Follow
         runs=runs,
         ended=ended,
     )
-
-
-def _next(read: Iterator[Portion]) -> Portion | None:
-    with suppress(StopIteration):
-        return next(read)
-    return None

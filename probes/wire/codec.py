@@ -300,10 +300,9 @@ def encode(measurement: Measurement) -> bytes:
     if not any(type(o) is Unrecognised for o in measurement.observations):
         return _encoder.encode(measurement)
     values: dict[str, Any] = {name: getattr(measurement, name) for name in _FIELDS}
-    values["observations"] = tuple(
-        msgspec.Raw(o.raw if isinstance(o, Unrecognised) else _encoder.encode(o))
-        for o in measurement.observations
-    )
+    values["observations"] = [
+        msgspec.Raw(o.raw) if type(o) is Unrecognised else o for o in measurement.observations
+    ]
     return _encoder.encode(Undecoded(**values))
 
 

@@ -33,15 +33,11 @@ class OONIEntry(msgspec.Struct):
     t0: float | None = None
     t: float | None = None
 
-    @property
-    def at_us(self) -> int:
-        """Start, in microseconds."""
-        return micros(self.t if self.t0 is None else self.t0)
-
-    @property
-    def took_us(self) -> int:
-        """Duration, in microseconds."""
-        return max(0, micros(self.t) - self.at_us)
+    def span_us(self) -> tuple[int, int]:
+        """Start and duration, in microseconds."""
+        end = micros(self.t)
+        start = end if self.t0 is None else micros(self.t0)
+        return start, max(0, end - start)
 
 
 class OONIAnswer(msgspec.Struct):
@@ -221,7 +217,7 @@ def failure_of(value: Failure) -> str | None:
 
 def micros(seconds: object) -> int:
     """Seconds as microseconds; 0 for an invalid time."""
-    if not isinstance(seconds, int | float) or not 0 <= seconds < 1e6:
+    if not isinstance(seconds, (int, float)) or not 0 <= seconds < 1e6:
         return 0
     return int(seconds * 1e6)
 

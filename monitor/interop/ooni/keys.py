@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -96,6 +97,8 @@ class _Names:
         names = self._answered.get(address)
         if not names:
             return address
+        if len(names) == 1:
+            return names[0]
         meant = [name for name in names if self._targets_by_name.dials(name, port)] or names
         return min(meant, key=lambda name: self._taken.get((name, address, port), 0))
 
@@ -206,8 +209,9 @@ def _lookup(run: Run, query: OONIQuery, targets_by_name: TargetIndex) -> None:
     if place is None:
         return
     system = engine in ENGINES_OF_THE_SYSTEM
+    at_us, took_us = query.span_us()
     reply = DNSReply(
-        after_us=query.took_us,
+        after_us=took_us,
         rcode=0,
         answers=tuple(answers[:64]),
         cnames=tuple(filter(None, aliases))[:16],
@@ -221,8 +225,8 @@ def _lookup(run: Run, query: OONIQuery, targets_by_name: TargetIndex) -> None:
         # The address of a volunteer's own resolver is not kept.
         resolver="system" if system else token(host_of(query.resolver_address or "")),
         transport=token(engine) if engine in ("tcp", "doh", "dot") else "udp",
-        at_us=query.at_us,
-        took_us=query.took_us,
+        at_us=at_us,
+        took_us=took_us,
         failure=failure,
         replies=(reply,) if failure is None or (failure == _BOGON and answers) else (),
     )
@@ -241,12 +245,13 @@ def _connect(run: Run, connect: OONIConnect, names: _Names, targets_by_name: Tar
         failure = "unknown_failure"
     seen: Known | None = None
     if place is not None:
+        at_us, took_us = connect.span_us()
         seen = TCPConnect(
             endpoint=place.endpoint,
             address=address,
             port=port,
-            at_us=connect.at_us,
-            took_us=connect.took_us,
+            at_us=at_us,
+            took_us=took_us,
             failure=failure,
         )
     run.add_step(place, seen, failure is None)
@@ -262,13 +267,14 @@ def _handshake(run: Run, tls: OONIHandshake, names: _Names, targets_by_name: Tar
     place = targets_by_name.place(name, port) if name else None
     seen: Known | None = None
     if place is not None:
+        at_us, took_us = tls.span_us()
         seen = TLSHandshake(
             endpoint=place.endpoint,
             address=address,
             port=port,
             sni=text(sni),
-            at_us=tls.at_us,
-            took_us=tls.took_us,
+            at_us=at_us,
+            took_us=took_us,
             failure=failure,
             version=token(tls.tls_version) or None,
             cipher=token(tls.cipher_suite) or None,
@@ -282,14 +288,22 @@ def _handshake(run: Run, tls: OONIHandshake, names: _Names, targets_by_name: Tar
 def _chain(tls: OONIHandshake, whole: bool) -> Iterator[Certificate]:
     """All certificates of a failed handshake, only the hash of the leaf of a good one."""
     for each in (tls.peer_certificates or [])[: _MOST_CERTIFICATES if whole else 1]:
-        if der := from_base64(each.data):
-            kept = der if whole and len(der) <= _LONGEST_DER else b""
-            yield Certificate(sha256=hashlib.sha256(der).hexdigest(), der=kept)
+        if (certificate := _certificate(each.data, whole)) is not None:
+            yield certificate
+
+
+@lru_cache(maxsize=256)
+def _certificate(data: str, whole: bool) -> Certificate | None:
+    """A certificate from its base64: a service shows the same one everywhere."""
+    if not (der := from_base64(data)):
+        return None
+    kept = der if whole and len(der) <= _LONGEST_DER else b""
+    return Certificate(sha256=hashlib.sha256(der).hexdigest(), der=kept)
 
 
 def _request(run: Run, exchange: OONIExchange, names: _Names, targets_by_name: TargetIndex) -> None:
     request, response = exchange.request, exchange.response or HTTPResponse()
-    url, failure = split_url(request.url), failure_of(exchange.failure)
+    url, failure = _url(request.url), failure_of(exchange.failure)
     if url is None or (request.tor or {}).get("is_tor"):
         return
     scheme, host, port, path = url
@@ -302,6 +316,7 @@ def _request(run: Run, exchange: OONIExchange, names: _Names, targets_by_name: T
         body = body_of(response)
         headers = {name.lower(): value for name, value in headers_of(response)}
         title = _TITLE.search(body.decode("utf-8", "replace"))
+        at_us, took_us = exchange.span_us()
         seen = HTTPExchange(
             endpoint=place.endpoint,
             address=address,
@@ -310,8 +325,8 @@ def _request(run: Run, exchange: OONIExchange, names: _Names, targets_by_name: T
             path=text(path),
             tls=scheme == "https",
             protocol="h2" if exchange.alpn == "h2" else "http/1.1",
-            at_us=exchange.at_us,
-            took_us=exchange.took_us,
+            at_us=at_us,
+            took_us=took_us,
             failure=failure,
             status=response.code if response.code and 0 < response.code < 1000 else None,
             location=text(headers.get("location")) or None,
@@ -322,6 +337,11 @@ def _request(run: Run, exchange: OONIExchange, names: _Names, targets_by_name: T
             excerpt=body[:_EXCERPT] if scheme == "http" and body else b"",
         )
     run.add_step(place, seen, failure is None)
+
+
+@lru_cache(maxsize=1024)
+def _url(words: str) -> tuple[str, str, int, str] | None:
+    return split_url(words)
 
 
 def _left(annotations: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:

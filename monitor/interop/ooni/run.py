@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -179,9 +180,18 @@ _NO_TOKEN = re.compile(r"[^A-Za-z0-9._:+-]")
 
 def text(value: object, most: int = 1024) -> str:
     """A string within the limits of the wire format: printable and short enough."""
-    return _UNPRINTABLE.sub("\ufffd", value)[:most] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    if value.isascii() and value.isprintable():
+        return value[:most]
+    return _UNPRINTABLE.sub("\ufffd", value)[:most]
 
 
 def token(value: object) -> str:
     """A token within the limits of the wire format."""
-    return _NO_TOKEN.sub("-", value)[:64] if isinstance(value, str) else ""
+    return _token(value[:64]) if isinstance(value, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _token(words: str) -> str:
+    return _NO_TOKEN.sub("-", words)

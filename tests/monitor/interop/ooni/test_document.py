@@ -154,8 +154,8 @@ def test_what_fields_mean() -> None:
     assert resolver_asn({"resolver_asn": "AS\u00b2"}) == 0
     assert [micros(v) for v in (1.5, -1, "x", float("nan"), 1e9)] == [1_500_000, 0, 0, 0, 0]
     both, end = OONIEntry(t0=1, t=3), OONIEntry(t=3)
-    assert (both.at_us, both.took_us) == (1_000_000, 2_000_000)
-    assert (end.at_us, end.took_us) == (3_000_000, 0)
+    assert both.span_us() == (1_000_000, 2_000_000)
+    assert end.span_us() == (3_000_000, 0)
     assert list(headers_of(HTTPResponse(headers={"A": "b", "C": 3}))) == [("A", "b")]
     assert list(headers_of(HTTPResponse(headers_list=[["A", "b"], [1], 5]))) == [("A", "b")]
     assert body_of(HTTPResponse(body={"format": "base64", "data": "AAE="})) == b"\x00\x01"
