@@ -25,13 +25,13 @@ TIMEOUT, RESET = "generic_timeout_error", "connection_reset"
 
 
 def _address(name: str) -> str:
-    """An address of documentation for a name, the same every time."""
-    return f"198.51.100.{sum(name.encode()) % 250 + 1}"
+    """An address for a name, the same every time. Those of documentation read as forged answers."""
+    return f"203.0.114.{sum(name.encode()) % 250 + 1}"
 
 
 def _query(name: str) -> dict[str, Any]:
     answer = {"asn": 64500, "as_org_name": "Documentation", "answer_type": "A", "ttl": None}
-    answers = [{**answer, "ipv4": _address(name)}, {**answer, "ipv4": "198.51.100.254"}]
+    answers = [{**answer, "ipv4": _address(name)}, {**answer, "ipv4": "203.0.114.254"}]
     return {
         "answers": answers, "engine": "system", "failure": None, "hostname": name,
         "query_type": "A", "resolver_address": "", "t0": 0.01, "t": 0.05, "transaction_id": 1,
