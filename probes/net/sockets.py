@@ -39,6 +39,8 @@ _TWICE = slice(216, 220)
 """Of `struct tcp_info`: tcpi_dsack_dups."""
 _OUT_OF_ORDER = slice(224, 228)
 """Of `struct tcp_info`: tcpi_rcv_ooopack (include/uapi/linux/tcp.h, since Linux 5.4)."""
+_ICMP_ERRNOS = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
+"""How an ICMP error ends a datagram."""
 _DATAGRAM_BYTES = 65535
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -173,7 +175,7 @@ class SocketDatagrams:
         try:
             payload = await self._received()
         except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
+            if error.errno in _ICMP_ERRNOS:
                 self._meter.add(ICMP_ERROR_BYTES)
             self._explain(error)
             raise

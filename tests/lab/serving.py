@@ -54,6 +54,8 @@ class Twist:
     """Whoever asks from the vantage's network is given servers of its own, by every resolver."""
     edge: str = ""
     """As `regional`, and the servers there have no certificate for its name."""
+    new_authority: str = ""
+    """As `regional`, and their certificates are of an authority that nobody trusts."""
     retired: str = ""
     """The last of its endpoints is closed."""
     no_quic: str = ""
@@ -98,7 +100,8 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
         )
     refused = {h.name for h in hosts(plan, twist.refused_there)}
     refusals = "".join(f'  local-zone: "{name}" always_refuse\n' for name in sorted(refused))
-    near = [*hosts(plan, twist.regional), *hosts(plan, twist.edge)]
+    ids = (twist.regional, twist.edge, twist.new_authority)
+    near = [host for id in ids for host in hosts(plan, id)]
     regional = _local_data(near, lambda host: _records(host, False))
     view = there = ""
     if (refused or regional) and far is not None:  # as who serves the name would, to one network
@@ -161,7 +164,7 @@ def nginx(
     ]
     blocks = []
     edge = hosts(plan, twist.edge)
-    near = [*edge, *hosts(plan, twist.expired_near)]
+    near = [*edge, *hosts(plan, twist.expired_near), *hosts(plan, twist.new_authority)]
     for host in near:
         shown = issue(plan.domestic, False) if host in edge else issue(host, True)
         listen = [f"[{a}]" if ":" in a else a for a in (*host.v4, *host.v6)]

@@ -54,6 +54,7 @@ _TWISTS = {
     "benign.near_silent": "regional",
     "benign.near_broken": "regional",
     "benign.near_default": "edge",
+    "benign.near_authority": "new_authority",
     "trap.near_name": "regional",
     "trap.near_residual": "regional",
     "partial.retired": "retired",

@@ -144,6 +144,8 @@ class World:
         far.write_text(unbound(plan, twist, folder, certified))
 
         def issue(host: Host, expired: bool) -> tuple[Path, Path]:
+            if expired and twist.new_authority:
+                return self.stranger_certificate(host.name)
             stem = f"{host.name}-old" if expired and twist.expired_near else host.name
             return self._issue(self.ca, [host.name], stem, expired)
 

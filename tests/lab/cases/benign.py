@@ -279,6 +279,14 @@ CASES: tuple[Case, ...] = (
         evidence=("unseen_address",),
     ),
     Case(
+        "benign.near_authority",
+        "inconclusive",
+        ("tls.certificate_untold",),
+        None,
+        geographic=True,
+        evidence=("certificate_untold", "unseen_address"),
+    ),
+    Case(
         "benign.moved",
         "inconclusive",
         ("tcp.reset",),
