@@ -15,7 +15,7 @@ import msgspec
 
 from monitor.detection.events.explain import no_vote
 from monitor.detection.events.sources import strategy_of
-from monitor.detection.events.state import ServiceState, TargetNetwork, network_key
+from monitor.detection.events.state import ServiceState, network_key
 from monitor.detection.model import ClosedGate, Fact
 from monitor.detection.policy import Policy
 
@@ -81,11 +81,10 @@ class Shortfalls:
                 if series.rank:
                     self._opened.add((key, layer))
                 elif any(track.last_bad == round for track in series.tracks.values()):
-                    self._look(key, network, layer, round, closed.get(key))
+                    self._look(after, key, layer, closed.get(key))
 
-    def _look(
-        self, key: str, network: TargetNetwork, layer: str, round: int, gate: ClosedGate | None
-    ) -> None:
+    def _look(self, state: ServiceState, key: str, layer: str, gate: ClosedGate | None) -> None:
+        network, round = state.networks[key], state.round
         near = self._nearest.setdefault((key, layer), _Nearest())
         near.failed += 1
         if gate is not None:
@@ -94,7 +93,7 @@ class Shortfalls:
         for probe, track in series.tracks.items():
             if track.last_bad != round:
                 continue
-            shown = strategy.alarm_evidence(network, layer, probe, self._policy)
+            shown = strategy.alarm_evidence(state, network, layer, probe, self._policy)
             if shown.holds * near.needs <= near.holds * shown.needs:
                 continue
             member = network.members[probe]

@@ -115,10 +115,14 @@ def weigh(
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
 
 
-def alarm_evidence(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> AlarmEvidence:
-    """What the runs of a network have of what an alarm needs."""
+def alarm_evidence(
+    state: ServiceState, network: TargetNetwork, layer: str, probe: str, policy: Policy
+) -> AlarmEvidence:
+    """What the runs of a network have of what an alarm needs, in the state's round."""
     track = network.layers[layer].tracks[probe]
-    company = Company(memory.fails_together(network.runs, policy.imported))
+    company = _company(state, network, state.round, policy)
+    if not usually_works(track, policy):
+        company = company._replace(pooled=PooledEvidence())
     if (held := track.suspicion) is None:
         return AlarmEvidence(0, company.needs(policy), "evidence")
     lacks = _lacking(track, held, company, policy)

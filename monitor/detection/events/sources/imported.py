@@ -96,10 +96,15 @@ class ImportedStrategy(SourceStrategy):
         return alarms.tally(network, layer, round, policy)
 
     def alarm_evidence(
-        self, network: TargetNetwork, layer: str, probe: str, policy: Policy
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        layer: str,
+        probe: str,
+        policy: Policy,
     ) -> AlarmEvidence:
         """Much evidence, where the target used to work."""
-        return alarms.alarm_evidence(network, layer, probe, policy)
+        return alarms.alarm_evidence(state, network, layer, probe, policy)
 
     def weigh(
         self,

@@ -83,7 +83,12 @@ class OwnStrategy(SourceStrategy):
         return quorum.tally(network, layer, round, policy)
 
     def alarm_evidence(
-        self, network: TargetNetwork, layer: str, probe: str, policy: Policy
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        layer: str,
+        probe: str,
+        policy: Policy,
     ) -> AlarmEvidence:
         """Evidence alone: who counts and when is common to all sources."""
         nats = cusum.evidence(network.layers[layer].tracks[probe], policy.evidence)

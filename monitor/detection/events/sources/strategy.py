@@ -88,9 +88,14 @@ class SourceStrategy(ABC):
 
     @abstractmethod
     def alarm_evidence(
-        self, network: TargetNetwork, layer: str, probe: str, policy: Policy
+        self,
+        state: ServiceState,
+        network: TargetNetwork,
+        layer: str,
+        probe: str,
+        policy: Policy,
     ) -> AlarmEvidence:
-        """What the failures of a vantage have of what its alarm needs."""
+        """What the failures of a vantage have of what its alarm needs, in the state's round."""
 
     @abstractmethod
     def weigh(

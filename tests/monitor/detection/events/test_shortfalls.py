@@ -141,3 +141,10 @@ def test_of_ours_it_tells_who_has_no_vote() -> None:
         folding.fold_facts(at, [worlds.fact(each, at, worlds.blocked()) for each in (old, young)])
     (found,) = [each for each in shortfalls.found() if each.asn == 2]
     assert (found.layer, found.lacked) == ("tls", "young")
+
+
+def test_what_another_network_adds_is_in_what_is_needed() -> None:
+    usual = lacking([*QUIET, *runs([48, 48.25], 6, MINE)])[0].needs
+    both = lacking([*QUIET, *runs([48, 48.25], 6)])
+    assert [shortfall.lacked for shortfall in both] == ["evidence", "evidence"]
+    assert min(shortfall.needs for shortfall in both) < usual
