@@ -91,10 +91,11 @@ def technique(id: str | None) -> str:
     return _(TECHNIQUES[id]) if id in TECHNIQUES else id or ""
 
 
-def rule_comment(id: str) -> str:
-    """A rule in words; empty for an unknown rule."""
+def rule_comment(id: str, *, control: bool = True) -> str:
+    """A rule in words; empty for an unknown rule, and where no `control` passed for one whose words
+    say that one did."""
     found = rule_named(id)
-    if found is None:
+    if found is None or (not control and "control" in found.comment):
         return ""
     text = _SOURCE.sub("", found.comment).strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -105,6 +105,6 @@ def _row(row: PresentState, names: Mapping[str, str], signed: bool) -> LoneRow:
         name=names.get(service, service),
         function=function,
         mark=words.state_mark(row.state),
-        seen=f"{cause}{words.rule_comment(row.rule)}".strip(),
+        seen=f"{cause}{words.rule_comment(row.rule, control=False)}".strip(),
         told=told,
     )

@@ -9,7 +9,7 @@ from aiohttp import web
 from yarl import URL
 
 from monitor.detection.events.gates import not_counted
-from monitor.detection.model import Stored
+from monitor.detection.model import Stored, Verdict
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import get_verdict, newest_of_controls, search_judged
 from monitor.store.reading.signing import signing_since
@@ -18,7 +18,6 @@ from monitor.text import words
 from monitor.text.certificates import escape_control_characters
 from monitor.text.language import _
 from monitor.text.network_names import network
-from monitor.text.words import rule_comment as comment
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.moment import present_of, site_of
@@ -34,6 +33,8 @@ ROWS = 100
 """Measurements a page of the list."""
 AFTER = "[0-9]{1,18}"
 NOT_FILTERS = ("after", "lang")
+WITHOUT_CONTROL = frozenset(("no_control", "control_fails"))
+"""With these a verdict names a rule that would accuse if a control had passed."""
 
 
 async def page(request: web.Request) -> web.Response:
@@ -62,7 +63,7 @@ async def page(request: web.Request) -> web.Response:
         "verdict": verdict,
         "reason": not_counted(verdict) if verdict else "",
         "events": events,
-        "comment": comment(verdict.rule) if verdict else "",
+        "comment": comment_on(verdict) if verdict else "",
         "steps": endpoint_steps(measurement),
         "control": control,
         "control_steps": endpoint_steps(control.measurement) if control else [],
@@ -70,6 +71,11 @@ async def page(request: web.Request) -> web.Response:
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)
+
+
+def comment_on(verdict: Verdict) -> str:
+    """What its rule says, as far as it is known."""
+    return words.rule_comment(verdict.rule, control=WITHOUT_CONTROL.isdisjoint(verdict.evidence))
 
 
 def _same_place(measurement: Measurement) -> Filter:

@@ -54,6 +54,13 @@ def test_failures_with_a_signature_come_first_and_need_no_control() -> None:
     )
 
 
+def test_nothing_is_said_of_a_control() -> None:
+    found = lone([CUT, SILENT], {}, POLICY.evidence)
+    assert found is not None
+    assert "an innocuous name" in found.rows[0].seen
+    assert found.rows[1].seen == "No reply from the service’s addresses."
+
+
 @pytest.mark.parametrize("row", [CUT, SILENT])
 def test_nothing_is_called_blocked(row: PresentState) -> None:
     found = lone([row], {}, POLICY.evidence)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+import pytest
 from msgspec.structs import replace
 
 from monitor.store.days import PRUNED
+from monitor.store.reading.measurements import get_verdict
 from monitor.web.pages import measurement as page
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -45,6 +47,20 @@ async def test_other_measurements_show_their_state(web: Client) -> None:
     assert "Liveness: innocuous hosts" in await text(web, id_of(0, "liveness/international"))
     assert "the vantage’s clock was 45 s ahead" in await text(web, id_of(4))
     assert "vantage offline" in await text(web, id_of(6))
+
+
+@pytest.mark.parametrize("remark", ["no_control", "control_fails"])
+async def test_nothing_is_said_of_a_control_that_did_not_pass(site: Site, remark: str) -> None:
+    found = await site.database.facts.measurement(id_of(0))
+    assert found is not None
+    async with site.database.reading() as connection:
+        verdict = await get_verdict(connection, id_of(0))
+    assert verdict is not None
+    silent = replace(verdict, rule="tcp.timeout", evidence=())
+    assert "while the control connects" in page.comment_on(silent)
+    assert page.comment_on(replace(silent, evidence=(remark,))) == ""
+    cut = replace(silent, rule="tls.reset.sni", evidence=(remark,))
+    assert "for the service's name only" in page.comment_on(cut)
 
 
 async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) -> None:
