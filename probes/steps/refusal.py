@@ -5,7 +5,7 @@ farther?
 A SYN may live for one hop, then for one more each time. Where it expires, a router reports this;
 where it is refused, whoever refuses stands there or nearer. Who reads addresses and ports of TCP
 lets datagrams pass, so routers some hops farther report that these expire. Whether a proxy answers
-in the name of every server, or a port is refused whatever the host, SYNs of the same life to
+in the name of every server, or the port is refused whatever the host, SYNs of the same life to
 innocuous hosts tell: where these are not concerned, they expire. No privilege is needed, and
 failures of the network never raise.
 """
@@ -63,8 +63,8 @@ async def _compare(
     step: StepContext, hosts: Sequence[HostPort], ttl: int, wait: float
 ) -> tuple[str, ...]:
     """What SYNs with this TTL to innocuous hosts show, at a port that each serves and at the
-    service's. An open port refuses nobody, and a host at whose open port they expire is farther
-    away."""
+    service's. A host at whose open port they expire is farther away. One that is refused there may
+    be blocked itself."""
 
     async def answer(host: str, port: int) -> str | None:
         return (await send_syn(step.network, host, port, ttl, wait))[1]
@@ -75,7 +75,7 @@ async def _compare(
             for host, port in hosts
         ]
     answers = [(served.result(), ours.result()) for served, ours in pairs]
-    if any(REFUSED in (served, served or ours) for served, ours in answers):
+    if (None, REFUSED) in answers:
         return (INNOCUOUS_REFUSED,)
     is_silent = answers and set(answers) == {(None, None)}
     return (INNOCUOUS_EXPIRES,) if is_silent else ()

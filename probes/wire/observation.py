@@ -106,7 +106,8 @@ INNOCUOUS_EXPIRES = "innocuous_expires"
 went to innocuous hosts as well, at ports that they serve and at the service's, and nobody answered
 them. So no proxy answers in everybody's name."""
 INNOCUOUS_REFUSED = "innocuous_refused"
-"""Evidence of such a trace: one of them was refused, which its host is too far away to do."""
+"""Evidence of such a trace: one of them was refused at the service's port, which its host, at whose
+own port nobody answered, is too far away to do."""
 
 
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,7 @@ import pytest
 from probes.contrasts import partial_loss
 from probes.steps import refusal
 from probes.steps.context import StepContext
-from probes.wire.observation import INNOCUOUS_REFUSED, AnyObservation, PathTrace, Purpose
+from probes.wire.observation import AnyObservation, PathTrace, Purpose
 from probes.wire.target import Endpoint
 from tests.world.dns_server import Address
 from tests.world.loopback import internet
@@ -35,8 +35,8 @@ async def test_who_refuses_is_looked_for_once_an_endpoint():
     (trace,) = traces
     assert (trace.address, trace.port, trace.purpose) == (SERVICE, port, Purpose.CONTRAST)
     assert (trace.hops[0].ttl, trace.hops[0].syn) == (1, "reset")
-    # The innocuous host refuses at the same hop, as all do here, at a port that it never served.
-    assert trace.evidence == (INNOCUOUS_REFUSED,)
+    # The innocuous host refuses at the same hop, as all do here.
+    assert trace.evidence == ()
 
 
 @pytest.mark.parametrize(
