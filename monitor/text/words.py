@@ -212,6 +212,7 @@ def _at(milliseconds: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
+@functools.lru_cache(maxsize=8192)
 def machine(milliseconds: int) -> str:
     """RFC 3339, for the attribute of a `time` element."""
     return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -183,12 +183,23 @@ async def judged_rounds(
 ) -> tuple[int | None, int | None]:
     """Oldest and newest judged round of a service (None: of any) in a period; None when there is
     none."""
-    v = t.verdict.c
-    query = where_equal(sa.select(v.round), (v.service, service))
-    query = query.where(v.round >= since, v.round < until)
-    ends = [query.order_by(order).limit(1).scalar_subquery() for order in (v.round, v.round.desc())]
-    row = (await connection.execute(sa.select(*ends))).one()
+    values = {"service": service, "since": since, "until": until}
+    row = (await connection.execute(_ENDS[service is not None], values)).one()
     return row[0], row[1]
+
+
+def _ends(of_service: bool) -> sa.Select[Any]:
+    v = t.verdict.c
+    query = sa.select(v.round).where(
+        v.round >= sa.bindparam("since"), v.round < sa.bindparam("until")
+    )
+    if of_service:
+        query = query.where(v.service == sa.bindparam("service"))
+    parts = (query.order_by(order).limit(1) for order in (v.round, v.round.desc()))
+    return sa.select(*(part.scalar_subquery() for part in parts))
+
+
+_ENDS = {of_service: _ends(of_service) for of_service in (False, True)}
 
 
 async def count_states(
@@ -342,15 +353,32 @@ async def service_hours(
 ) -> Sequence[ServiceHour]:
     """Hours that begin between `since` and `until` (excluded), oldest first. Without `asns`, of
     whole countries. Kept are KEPT_HOURS."""
-    c = t.service_hour.c
-    query = (
-        sa.select(*(c[name] for name in ServiceHour.__struct_fields__))
-        .where(c.service.in_(services), c.asn.in_(asns or (EVERY_NETWORK,)))
-        .where(c.hour >= since, c.hour < until)
-        .order_by(c.hour, c.service, c.country, c.asn)
-    )
-    rows = await connection.execute(where_equal(query, (c.country, country)))
+    values = _values(services, since, until, country, asns)
+    rows = await connection.execute(_hours("hour", country is not None), values)
     return [ServiceHour(*row) for row in rows]
+
+
+def _values(
+    services: Sequence[str], since: int, until: int, country: str | None, asns: Sequence[int]
+) -> dict[str, object]:
+    """The values of `_hours`."""
+    wanted: dict[str, object] = {"services": list(services), "asns": list(asns or (EVERY_NETWORK,))}
+    wanted |= {"since": since, "until": until}
+    return wanted if country is None else wanted | {"country": country}
+
+
+@functools.cache
+def _hours(unit: str, of_country: bool) -> sa.Select[Any]:
+    """The rows of `service_hour` or `service_day`, as ServiceHour has them."""
+    c = (t.service_hour if unit == "hour" else t.service_day).c
+    query = (
+        sa.select(*(c[unit if name == "hour" else name] for name in ServiceHour.__struct_fields__))
+        .where(c.service.in_(sa.bindparam("services", expanding=True)))
+        .where(c.asn.in_(sa.bindparam("asns", expanding=True)))
+        .where(c[unit] >= sa.bindparam("since"), c[unit] < sa.bindparam("until"))
+        .order_by(c[unit], c.service, c.country, c.asn)
+    )
+    return query.where(c.country == sa.bindparam("country")) if of_country else query
 
 
 async def service_days(
@@ -364,18 +392,10 @@ async def service_days(
 ) -> Sequence[ServiceHour]:
     """Days (UTC) as `service_hours` gives hours: complete ones from the sums by day, those of
     yesterday and today from their hours. `hour` is the first millisecond of the day."""
-    d = t.service_day.c
     latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS
-    query = (
-        sa.select(*(d["day" if n == "hour" else n] for n in ServiceHour.__struct_fields__))
-        .where(d.service.in_(services), d.asn.in_(asns or (EVERY_NETWORK,)))
-        .where(d.day >= since - since % DAY_MS, d.day < min(until, latest))
-        .order_by(d.day, d.service, d.country, d.asn)
-    )
-    days = [
-        ServiceHour(*row)
-        for row in await connection.execute(where_equal(query, (d.country, country)))
-    ]
+    values = _values(services, since - since % DAY_MS, min(until, latest), country, asns)
+    rows = await connection.execute(_hours("day", country is not None), values)
+    days = [ServiceHour(*row) for row in rows]
     hours = await service_hours(
         connection, services, max(since, latest), until, country=country, asns=asns
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -16,13 +17,19 @@ from monitor.store.notes import NOTE, Note, has_notes, is_retracted, noted, note
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
 
-_event = msgspec.json.Decoder(Event)
+_decoder = msgspec.json.Decoder(Event)
 ONGOING = (EventState.OPEN, EventState.CLEARING)
 _COLUMNS = (t.event.c.body, has_notes(t.event.c.id))
 _NOTES = f"{NOTE} %"
 """Transitions in the journal that are notes."""
 CHUNK = 500
 """Events decoded at once when a filter needs their body."""
+
+
+@functools.lru_cache(maxsize=1000)
+def _event(body: bytes) -> Event:
+    # Pages read the same few hundred again and again, and an event in memory never changes.
+    return _decoder.decode(body)
 
 
 async def list_events(
@@ -100,7 +107,7 @@ async def _read(connection: ReadTransaction, query: sa.Select[Any]) -> list[Even
 
 async def _read_rows(connection: ReadTransaction, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
     """(event, further columns...) of such a query."""
-    rows = [(_event.decode(row[0]), row[1], *row[2:]) for row in await connection.execute(query)]
+    rows = [(_event(row[0]), row[1], *row[2:]) for row in await connection.execute(query)]
     ids = {event.id for event, has, *_ in rows if has}
     notes = await read_notes(connection, ids) if ids else {}
     return [(noted(event, notes.get(event.id, ())), *more) for event, _, *more in rows]

@@ -16,13 +16,13 @@ from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
 from monitor.store.verdicts import RoundVerdicts, newest_frames, unpack
 
+_REVISIONS = sa.select(t.revision.c.service, t.revision.c.number)
+
 
 async def revisions(connection: ReadTransaction) -> Mapping[str, int]:
     """A number for each service that was ever judged; it grows whenever the conclusions about the
     service change."""
-    r = t.revision.c
-    rows = await connection.execute(sa.select(r.service, r.number))
-    return {row.service: row.number for row in rows}
+    return dict((await connection.execute(_REVISIONS)).all())
 
 
 async def newest_verdicts(

@@ -21,6 +21,16 @@ from probes.wire.measurement import LIVENESS
 MAX_ARRIVALS = 5_000
 """Newest measurements that rates and lags are computed from."""
 LAST_ARRIVED = 200
+# Every page asks these: they are made once.
+_LAST_RECEIVED = sa.select(t.batch.c.received).order_by(t.batch.c.first_arrival.desc()).limit(1)
+_LAST_FOLDED = sa.select(sa.func.max(t.detector_state.c.round))
+_LAST_ROUNDS = (
+    sa.select(t.measurement.c.round)
+    .order_by(t.measurement.c.arrival.desc())
+    .limit(LAST_ARRIVED)
+    .subquery()
+)
+_NEWEST_ARRIVED = sa.select(sa.func.max(_LAST_ROUNDS.c.round))
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -69,8 +79,7 @@ async def _received(
 
 async def last_received(connection: ReadTransaction) -> int | None:
     """When the newest measurement arrived; None when there is none."""
-    query = sa.select(t.batch.c.received).order_by(t.batch.c.first_arrival.desc()).limit(1)
-    value = await connection.scalar(query)
+    value = await connection.scalar(_LAST_RECEIVED)
     return None if value is None else int(value)
 
 
@@ -82,9 +91,7 @@ async def probes_enrolled(connection: ReadTransaction) -> int:
 async def newest_of_last_arrived(connection: ReadTransaction) -> int | None:
     """The newest round (Unix ms) among the measurements that arrived last; None when there are
     none. Some of them may be old: a probe sends what it kept, or old measurements are imported."""
-    m = t.measurement.c
-    last = sa.select(m.round).order_by(m.arrival.desc()).limit(LAST_ARRIVED).subquery()
-    value = await connection.scalar(sa.select(sa.func.max(last.c.round)))
+    value = await connection.scalar(_NEWEST_ARRIVED)
     return None if value is None else int(value)
 
 
@@ -128,7 +135,7 @@ async def folded_rounds(connection: ReadTransaction) -> Sequence[tuple[str, int]
 
 async def last_folded_round(connection: ReadTransaction) -> int | None:
     """The newest round that the detector has folded, of any service."""
-    value = await connection.scalar(sa.select(sa.func.max(t.detector_state.c.round)))
+    value = await connection.scalar(_LAST_FOLDED)
     return None if value is None else int(value)
 
 
