@@ -183,7 +183,7 @@ async def shared_values(
             overlapping(past, window),
             site.service_names,
             here.name,
-            words.between(window.since, window.until),
+            words.between(window.since, min(window.until, site.clock())),
             measured=bool(rows),
         ),
         "by_service": service_strips(

@@ -74,7 +74,7 @@ async def page(request: web.Request) -> web.Response:
             overlapping(past, chosen),
             site.service_names,
             service.name,
-            words.between(chosen.since, chosen.until),
+            words.between(chosen.since, min(chosen.until, site.clock())),
             measured=bool(measured),
         ),
         "countries": countries,

@@ -11,6 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from monitor.store.reading.counts import ServiceHour
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KINDS
+from monitor.text import words
 from monitor.web.draw import strips
 from monitor.web.history import (
     MAX_SLICES,
@@ -21,7 +22,9 @@ from monitor.web.history import (
 )
 from monitor.web.params import BadParameterError
 from monitor.web.site import SITE, Site
+from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
+from tests.world.site import Client
 
 
 def chosen(query: str) -> TimeRange | None:
@@ -81,3 +84,23 @@ def test_lines_of_a_chart_are_by_place_the_worst_first() -> None:
     russia, france = series(rows, window, "country", {"RU": "Russia"})
     assert (russia.name, russia.judged, russia.failing) == ("Russia", [20, 0], [4, 0])
     assert (france.name, france.judged) == ("FR", [0, 10])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/s/wechat?range=30d",
+        "/c/RU?range=1y",
+        "/as/64501?range=30d",
+        f"/e/{world.CONFIRMED}?range=30d",
+        "/compare?country=RU&range=30d",
+        "/explore?range=30d",
+        "/explore?by=rule&range=30d&service=wechat",
+    ],
+)
+async def test_no_sentence_is_about_a_time_to_come(web: Client, path: str) -> None:
+    """The last slice of a range of days ends at midnight."""
+    said = text_of(await (await web.get(path)).text())
+    today, tomorrow = (words.day(world.NOW + days * DAY_MS) for days in (0, 1))
+    assert f"to {today}" in said
+    assert tomorrow not in said
