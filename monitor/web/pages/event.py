@@ -119,7 +119,9 @@ async def page(request: web.Request) -> web.Response:
         "others": others,
         "doubts": event_evidence.doubts(event, others),
         "history": event_history.history(event),
-        "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
+        "rules": [
+            (rule, n, comment(rule, control=event.control == "ok")) for rule, n in event.rule_counts
+        ],
         "pair": pair,
         "witnesses": witnesses,
         "signed": signed,

@@ -215,12 +215,16 @@ async def test_an_imported_event_counts_no_vantages_and_owners(site: Site) -> No
     )  # fmt: skip
     own = msgspec.structs.replace(EVENTS[world.CONFIRMED], networks=(network,))
     async with client(site) as web:
-        for source, columns in (("probe", True), ("ooni", False)):
-            told = msgspec.structs.replace(own, source=source)
+        for source, control, columns in (("probe", "ok", True), ("ooni", "none", False)):
+            told = msgspec.structs.replace(
+                own, source=source, control=control, rule_counts=(("tcp.timeout", 40),)
+            )
             await site.database.conclusions.save([concluded(events=(told,))], 0)
             said = await text(web, world.CONFIRMED)
             assert ("Onset Vantages now Owners AS64501" in said) is columns
             assert ("Onset AS64501 web client" in said) is not columns
+            assert "tcp.timeout 40" in said
+            assert ("while the control connects" in said) is columns
 
 
 async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -> None:
