@@ -183,7 +183,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"fleet", "moment", "mqtt_stream", "params", "render"},
         {"history", "network_conditions", "notes"},
         {"views"},
-        {"returns"},
+        {"both_sources", "returns"},
         {"api"},
         {"pages"},
         {"app", "extract"},

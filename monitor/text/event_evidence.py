@@ -9,6 +9,7 @@ from __future__ import annotations
 from monitor.detection.events.hypotheses import surest_networks
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
+from monitor.text.event_sources import in_networks, is_imported, seen, witnesses
 from monitor.text.event_state import data_end, ended, gate, length, reopened, tier_word
 from monitor.text.event_subject import OtherFunctions, functions, of_a_part
 from monitor.text.language import _, grouped, n_
@@ -33,7 +34,6 @@ AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
 
 def scope(event: Event, now: int) -> str:
     """Share of vantages, sureness and time: the first line together with the headline."""
-    votes = event.now if event.ongoing and event.now.total else Votes(event.agreeing, event.total)
     tier = sentence(_(TIERS[event.tier]))
     if event.state is EventState.CLEARING:
         tier = _("Clearing (was %(state)s)", state=_(TIERS[event.tier]))
@@ -49,7 +49,7 @@ def scope(event: Event, now: int) -> str:
         return _(
             "%(state)s: %(seen)s, %(control)s; %(time)s (%(length)s).",
             state=tier,
-            seen=seen(votes.agreeing, votes.total),
+            seen=witnesses(event),
             control=_control(event),
             time=between(event.onset, end),
             length=length(event),
@@ -58,14 +58,14 @@ def scope(event: Event, now: int) -> str:
         return _(
             "%(state)s: %(seen)s, %(control)s; open at the end of the data (%(time)s).",
             state=tier,
-            seen=seen(votes.agreeing, votes.total),
+            seen=witnesses(event),
             control=_control(event),
             time=when(last),
         )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",
         state=tier,
-        seen=seen(votes.agreeing, votes.total),
+        seen=witnesses(event),
         control=_control(event),
         time=when(event.onset),
         length=duration_text(now - event.onset),
@@ -74,13 +74,6 @@ def scope(event: Event, now: int) -> str:
 
 def _retracted(event: Event) -> str:
     return _("retracted (was %(state)s)", state=_(TIERS[event.tier]))
-
-
-def seen(agreeing: int, total: int) -> str:
-    """`3 of 4 vantages`."""
-    return n_(
-        "%(agreeing)s of %(n)s vantage", "%(agreeing)s of %(n)s vantages", total, agreeing=agreeing
-    )
 
 
 def _control(event: Event) -> str:
@@ -208,15 +201,7 @@ def _unconfirmed(event: Event) -> str:
 
 def reasons(event: Event) -> list[str]:
     """Reasons for the event, in sentences."""
-    sentences = [
-        n_(
-            "%(seen)s in %(n)s network saw it.",
-            "%(seen)s in %(n)s networks saw it.",
-            len(event.asns),
-            n=number(len(event.asns)),
-            seen=seen(event.agreeing, event.total),
-        )
-    ]
+    sentences = [in_networks(event)]
     owners = max((network.owners for network in event.networks), default=0)
     if owners > 1:
         sentences.append(
@@ -253,8 +238,9 @@ def terms(event: Event) -> list[tuple[str, str, int]]:
     """(term, words, tenths) of the bars beside the confidence."""
     share = round(10 * event.agreeing / event.total) if event.total else 0
     total = sum(n for _, n in event.rule_counts)
+    agreement = [(_("agreement"), seen(event.agreeing, event.total), share)]
     return [
-        (_("agreement"), seen(event.agreeing, event.total), share),
+        *(() if is_imported(event) else agreement),
         (
             _("control"),
             _("fine") if event.control == "ok" else _("none"),
@@ -274,8 +260,9 @@ def confidence_summary(event: Event) -> str:
     tier = _(TIERS[event.tier])
     if event.state is EventState.RETRACTED:
         tier = _retracted(event)
-    votes = seen(event.agreeing, event.total)
-    if event.ongoing and event.now.total and event.now != Votes(event.agreeing, event.total):
+    votes = witnesses(event) if is_imported(event) else seen(event.agreeing, event.total)
+    differs = event.ongoing and event.now != Votes(event.agreeing, event.total)
+    if differs and event.now.total and not is_imported(event):
         votes = _(
             "%(seen)s at the peak, %(n)s of %(total)s now",
             seen=votes,

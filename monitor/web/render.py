@@ -26,6 +26,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.text import (
     event_evidence,
     event_headlines,
+    event_sources,
     event_state,
     event_subject,
     language,
@@ -85,7 +86,7 @@ def environment() -> jinja2.Environment:
     made.globals["mark"] = mark
     made.globals["header_pages"] = HEADER_PAGES
     made.globals["all_pages"] = ALL_PAGES
-    for module in (event_evidence, event_headlines, event_state, event_subject):
+    for module in (event_evidence, event_headlines, event_sources, event_state, event_subject):
         made.globals[module.__name__.rpartition(".")[2]] = module
     made.globals["strips"] = strips
     made.globals["strip_text"] = strip_text

@@ -18,6 +18,7 @@ import msgspec
 
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.vantages import VantageRow
+from monitor.text.event_sources import is_imported
 from monitor.text.language import _, n_
 from monitor.text.words import country as name_of
 from monitor.text.words import plural, sentence
@@ -45,6 +46,8 @@ class MapPlace(msgspec.Struct, frozen=True):
     """Of a blocked country: 1 to SHADES, by the share of its watched networks."""
     thin: bool = False
     """Few watch there."""
+    imported: bool = False
+    """What is open there rests on volunteers of others alone."""
 
 
 class MapShape(msgspec.Struct, frozen=True):
@@ -217,14 +220,18 @@ def _with_share(
             of,
             blocked=blocked,
         )
-    if thin:
+    mine = [event for event in opened if event.country == place.country]
+    imported = not vantages and bool(mine) and all(map(is_imported, mine))
+    if imported:
+        label += "; " + _("measured by volunteers of OONI alone")
+    elif thin:
         label += "; " + n_(
             "%(vantages)s online in %(n)s network",
             "%(vantages)s online in %(n)s networks",
             watched,
             vantages=plural(len(here), "vantage"),
         )
-    return MapPlace(place.country, place.kind, label, shade, thin)
+    return MapPlace(place.country, place.kind, label, shade, thin, imported)
 
 
 def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, MapPlace]:

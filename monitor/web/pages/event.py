@@ -33,6 +33,7 @@ from monitor.text import (
     event_evidence,
     event_headlines,
     event_history,
+    event_sources,
     event_state,
     event_subject,
 )
@@ -41,15 +42,17 @@ from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.text.words import country
 from monitor.text.words import rule_comment as comment
+from monitor.web.both_sources import beside_of
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth, extents
 from monitor.web.draw.step_table import endpoint_steps
-from monitor.web.fleet import owners
+from monitor.web.fleet import active, fleet, owners
 from monitor.web.history import TimeRange, chosen_range, fixed_query, sums
 from monitor.web.moment import present_of, reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
+from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
@@ -95,7 +98,9 @@ async def page(request: web.Request) -> web.Response:
         mine = Filter(service=event.service, country=event.country)
         cited = await record(site, connection, mine)
         near = await neighbours_of(site, connection, event)
+        other = await beside_of(site, connection, event)
     drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
+    present = await present_of(request)
     headline = event_headlines.headline(event, name)
     others = event_subject.other_functions(
         event, service, await others_reached(site, event, service)
@@ -112,6 +117,8 @@ async def page(request: web.Request) -> web.Response:
         "techniques": await techniques(site, event),
         "ended": event_state.ended(event),
         "near": near,
+        "beside": other,
+        "rests_on": event_sources.rests_on(event, other, vantages_there(site, present, event)),
         "drawn": drawn,
         "control": control,
         "chosen": span,
@@ -125,7 +132,7 @@ async def page(request: web.Request) -> web.Response:
         "pair": pair,
         "witnesses": witnesses,
         "signed": signed,
-        "owners": owners(await present_of(request)),
+        "owners": owners(present),
         "picture": await first_picture(site, event),
         "terms": event_evidence.terms(event),
         "confidence": confidence_text.percentage(event),
@@ -136,6 +143,14 @@ async def page(request: web.Request) -> web.Response:
         "around": around(event, site.clock()),
     }
     return await render(request, "event.html", values)
+
+
+def vantages_there(site: Site, present: Present, event: Event) -> int:
+    """How many vantages of ours are in the networks of an event now."""
+    return sum(
+        (probe.country, probe.asn) in {(event.country, asn) for asn in event.asns}
+        for probe, _status in active(fleet(site, present), "vantage")
+    )
 
 
 def around(event: Event, now: int) -> Mapping[str, str]:

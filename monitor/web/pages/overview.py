@@ -15,6 +15,7 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, words
 from monitor.text.language import _
+from monitor.web.both_sources import one_picture
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
@@ -35,7 +36,8 @@ async def page(request: web.Request) -> web.Response:
         opened, probes = present.opened, fleet(site, present)
         latest = await known_events(site, connection, Filter())
         last = await last_received(connection)
-        shown = sorted(opened, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
+        listed, pairs = one_picture(opened)
+        shown = sorted(listed, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
         chosen = await common_window(site, connection)
         cited = await record(site, connection, Filter(), "open")
         strip_of = await event_strips(site, connection, shown[:STRIPS], chosen)
@@ -44,7 +46,8 @@ async def page(request: web.Request) -> web.Response:
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
     names = site.service_names
-    ended = [event for event in latest if not event.ongoing]
+    past, past_pairs = one_picture(latest)
+    ended = [event for event in past if not event.ongoing]
     table = country_matrix(site.catalogue.services, present.kinds(), opened)
     values = {
         "title": _("What is blocked now"),
@@ -60,6 +63,7 @@ async def page(request: web.Request) -> web.Response:
         if last
         else _("No measurements yet."),
         "events": drawn + [(event, None) for event in shown[STRIPS:]],
+        "beside": {**past_pairs, **pairs},
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
         "matrix": table,
         "world": worldmap.world(worldmap.places(*table, active(probes, "vantage"), opened)),

@@ -24,8 +24,8 @@ from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
 from monitor.store.records import Filter
 from monitor.text import (
-    event_evidence,
     event_headlines,
+    event_sources,
     event_state,
     event_subject,
     network_condition,
@@ -34,6 +34,7 @@ from monitor.text import (
 from monitor.text.language import _, n_
 from monitor.text.network_names import network as label
 from monitor.text.network_names import registered_name
+from monitor.web.both_sources import one_picture
 from monitor.web.draw import coverage, strips
 from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.matrix import network_matrix
@@ -177,6 +178,7 @@ async def shared_values(
     asn = here.asns[0] if here.asns else None
     then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
     past = await known_events(site, connection, then) if span else ()
+    listed, pairs = one_picture(events)
     return {
         "record": await record(site, connection, Filter(country=here.country, asn=asn)),
         "past": event_headlines.in_range(
@@ -196,7 +198,8 @@ async def shared_values(
         "chosen": span,
         "watched": await vantage_coverage(site, connection, rows, window, here),
         "members": members,
-        "events": sorted(events, key=lambda event: (not event.ongoing, -event.onset)),
+        "events": sorted(listed, key=lambda event: (not event.ongoing, -event.onset)),
+        "beside": pairs,
         "names": site.service_names,
     }
 
@@ -398,8 +401,8 @@ def layer_cell(
         return None
     failing = [finding for finding in here if finding.blocked]
     if not failing:
-        return LayerCell("ok", _("works"), event_evidence.seen(len(here), len(here)))
-    base = event_evidence.seen(len(failing), len(here))
+        return LayerCell("ok", _("works"), event_sources.seen(len(here), len(here)))
+    base = event_sources.seen(len(failing), len(here))
     rules = tuple(sorted({finding.rule for finding in failing}))
     for event in opened:
         if _is_about(event, asn, layer):

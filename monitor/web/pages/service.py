@@ -14,6 +14,7 @@ from monitor.detection.model import Event
 from monitor.store.records import Filter
 from monitor.text import event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
+from monitor.web.both_sources import one_picture
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.history import chosen_range
@@ -64,6 +65,7 @@ async def page(request: web.Request) -> web.Response:
         for country in sorted(drawn.keys() | places.keys() | opened.keys())
     ]
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
+    listed, pairs = one_picture(events)
     values = {
         "title": service.name,
         "record": cited,
@@ -80,7 +82,8 @@ async def page(request: web.Request) -> web.Response:
         "countries": countries,
         "present": [(row, state_mark(row, opened.get(row.country))) for row in rows],
         "hidden": len(now) - len(rows),
-        "events": sorted(events, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
+        "events": sorted(listed, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
+        "beside": pairs,
         "window": chosen,
         "chosen": span,
         "control": strips.control_strip(measured, chosen, site.interval_ms) if measured else None,

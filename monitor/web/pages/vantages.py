@@ -11,7 +11,7 @@ from aiohttp import web
 
 from monitor.store.reading.measurements import list_measurements_of_probe
 from monitor.store.reading.vantages import VantageRow, liveness_lines, liveness_of_probe
-from monitor.text import event_evidence, words
+from monitor.text import event_sources, words
 from monitor.text.language import _, n_
 from monitor.web.draw import strips
 from monitor.web.fleet import (
@@ -126,7 +126,7 @@ def headline(probes: Probes) -> str:
     online_controls = sum(status == "online" for _probe, status in controls)
     countries = len({probe.country for probe in online})
     values = {
-        "vantages": event_evidence.seen(len(online), len(vantages)),
+        "vantages": event_sources.seen(len(online), len(vantages)),
         "controls": words.counted(online_controls, "control"),
     }
     if not online:

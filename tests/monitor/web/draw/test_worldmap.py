@@ -140,3 +140,15 @@ def test_a_country_is_as_dark_as_the_share_of_its_watched_networks() -> None:
     (thin,) = worldmap.places(["RU"], rows, watchers[:1], [event])
     assert thin.thin
     assert thin.label.endswith("1 vantage online in 1 network")
+
+
+def test_a_country_that_others_alone_watch_is_drawn_as_such() -> None:
+    event = replace(EVENTS[world.LIKELY], source="ooni")
+    rows = [("a", "Alpha", [cell("likely", "likely blocked", 1)])]
+    (place,) = worldmap.places(["RU"], rows, [], [event])
+    assert place.imported
+    assert place.label.endswith("measured by volunteers of OONI alone")
+    (ours,) = worldmap.places(["RU"], rows, [], [event, EVENTS[world.LIKELY]])
+    (there,) = worldmap.places(["RU"], rows, [(vantage("RU"), "silent")], [event])
+    assert not ours.imported
+    assert not there.imported

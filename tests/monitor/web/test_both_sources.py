@@ -1,0 +1,61 @@
+"""Two kinds of evidence for one block are one picture."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import EventState
+from monitor.store.records import Conclusions
+from monitor.web.both_sources import APART_MS, beside, one_picture
+from monitor.web.site import Site
+from tests.monitor.store.samples import event
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world.scenery import HOUR, NOW
+from tests.world.site import client
+
+OWN = event("0000000000000001", onset=NOW, state=EventState.CLOSED, closed=NOW + 5 * HOUR)
+OONI = replace(OWN, id="0000000000000002", source="ooni", onset=NOW - HOUR, control="none")
+
+
+def test_the_same_block_is_shown_once_with_both_kinds_of_evidence() -> None:
+    assert beside(OWN, [OONI, OWN]) is OONI
+    assert beside(OONI, [OONI, OWN]) is OWN
+    assert one_picture([OONI, OWN]) == ([OWN], {OWN.id: OONI})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"country": "FR"},
+        {"service": "telegram"},
+        {"source": "probe"},
+        {"state": EventState.RETRACTED},
+        {"onset": OWN.closed + APART_MS + 1},
+        {"onset": NOW - 9 * HOUR - APART_MS, "closed": NOW - 1 - APART_MS},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_another_block_stays_apart(changes: dict[str, object]) -> None:
+    other = replace(OONI, **changes)
+    assert one_picture([other, OWN]) == ([other, OWN], {})
+
+
+async def test_pages_say_on_which_witnesses_an_event_rests(site: Site) -> None:
+    alone = replace(OONI, id="0000000000000003", country="KE", asns=(64599,), service="telegram")
+    both = [replace(each, rule_counts=(("imported.tls_reset", 14),)) for each in (OONI, alone)]
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=NOW, state=b"", events=(OWN, *both))], 1
+    )
+    async with client(site) as web:
+        said = {
+            one.id: text_of(await (await web.get(f"/e/{one.id}")).text()) for one in (OWN, *both)
+        }
+        listed = text_of(await (await web.get("/s/wechat")).text())
+    assert "And 14 failed measurements of OONI in 6 h." in said[OWN.id]
+    assert "The same block in the data of OONI" in said[OWN.id]
+    assert "14 failed measurements of OONI in 6 h, without controls of ours." in said[OONI.id]
+    assert "The same block as our vantages saw it" in said[OONI.id]
+    assert "No vantage of ours is there." in said[alone.id]
+    assert "OONI shows it too" in listed
+    assert "rests on OONI alone" not in listed
