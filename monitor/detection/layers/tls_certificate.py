@@ -67,34 +67,31 @@ def shown_certificate(
     there: Sequence[AddressView],
 ) -> ShownCertificate:
     """Compare what a handshake was shown. `there`: the addresses at which controls shook hands."""
-    kind = tls_kind(handshake)
-    refused = kind in CERTIFICATE_KINDS
-    if not refused and kind is not Kind.PLAIN_HTTP:
-        mine = _subject(address)
-        return ShownCertificate(
-            at_control=any(mine.same(_subject(other), authority=False) for other in there),
-            system_root="system_root" in handshake.evidence,
-        )
-    mine, theirs = shown_by(handshake.chain), [_subject(other) for other in there]
-    at_control = any(mine.same(other, authority=False) for other in theirs)
-    at_our_host = refused and _at_our_host(context, handshake)
-    for_any_name = _for_any_name(context, handshake)
-    unlisted = [shown_by(other.chain) for other in context.unlisted_at_reflector if other.chain]
-    unseen = refused and all(
+    kind, mine = tls_kind(handshake), shown_by(handshake.chain)
+    theirs = [_subject(other) for other in there]
+    shown = ShownCertificate(
+        at_control=_is_theirs(mine, theirs), system_root="system_root" in handshake.evidence
+    )
+    page = context.page(address.unverified) if address.unverified else None
+    if kind is Kind.PLAIN_HTTP:
+        return msgspec.structs.replace(shown, page=page, for_any_name=context.anyone_answers)
+    if kind not in CERTIFICATE_KINDS:
+        return shown
+    at_our_host, for_any_name = _at_our_host(context, handshake), _for_any_name(context, handshake)
+    is_known = shown.at_control or _by_their_authority(handshake, there)
+    unseen = all(
         context.unseen(other)
         for other in context.endpoint.addresses.values()
         if _subject(other).leaf == mine.leaf
     )
-    return ShownCertificate(
-        at_control=at_control,
-        system_root="system_root" in handshake.evidence,
-        page=context.page(address.unverified) if address.unverified else None,
+    return msgspec.structs.replace(
+        shown,
+        page=page,
         at_our_host=at_our_host,
-        our_name_alone=at_our_host and bool(unlisted) and not for_any_name,
-        another_passes=refused
-        and not (at_control or unseen)
-        and not _by_their_authority(handshake, there)
-        and _another_passes(context, handshake, theirs),
+        our_name_alone=at_our_host
+        and not for_any_name
+        and any(other.chain for other in context.unlisted_at_reflector),
+        another_passes=not (is_known or unseen) and _another_passes(context, handshake, theirs),
         for_any_name=for_any_name,
         unseen=unseen,
     )
@@ -116,11 +113,11 @@ def _another_passes(
         for other in context.endpoint.addresses.values()
         if _same_showed(handshake, _subject(other))
     ]
-    ours = [_is_theirs(again, theirs) for other in alike for again in other.looked_past]
-    others = [
-        _is_theirs(another, theirs) for other in alike for another in other.tls.every_innocuous
-    ]
-    return not any(ours) and any(others) and all(others)
+    ours = [again for other in alike for again in other.looked_past]
+    others = [another for other in alike for another in other.tls.every_innocuous]
+    differ = any(_is_theirs(shown_by(again.chain), theirs) for again in ours)
+    passes = [_is_theirs(shown_by(another.chain), theirs) for another in others]
+    return not differ and any(passes) and all(passes)
 
 
 def _by_their_authority(handshake: TLSHandshake, there: Sequence[AddressView]) -> bool:
@@ -133,11 +130,8 @@ def _by_their_authority(handshake: TLSHandshake, there: Sequence[AddressView]) -
 
 
 def _for_any_name(context: EndpointContext, handshake: TLSHandshake) -> bool:
-    if tls_kind(handshake) is Kind.PLAIN_HTTP:
-        return context.anyone_answers
     beside = (shown_by(other.chain) for other in context.unlisted_at_reflector)
-    shown = (*context.vantage.shown_by, *beside)
-    return any(_same_showed(handshake, other) for other in shown)
+    return any(_same_showed(handshake, other) for other in (*context.vantage.shown_by, *beside))
 
 
 def _same_showed(handshake: TLSHandshake, other: ShownBy) -> bool:
@@ -147,8 +141,7 @@ def _same_showed(handshake: TLSHandshake, other: ShownBy) -> bool:
     return shown_by(handshake.chain).same(other, authority=is_private)
 
 
-def _is_theirs(handshake: TLSHandshake, theirs: Collection[ShownBy]) -> bool:
-    mine = shown_by(handshake.chain)
+def _is_theirs(mine: ShownBy, theirs: Collection[ShownBy]) -> bool:
     return any(mine.same(other, authority=False) for other in theirs)
 
 

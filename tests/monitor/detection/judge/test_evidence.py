@@ -74,7 +74,6 @@ EARNED: dict[str, Row] = {
         {"beside": [control(dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), tls(A2))]},
     ),
     "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
-    "certificate_untold": (State.INCONCLUSIVE, (dns(A1), tcp(A1), shown(A1)), {}),
     "own_certificate": (
         State.INCONCLUSIVE,
         (dns(A1), tcp(A1), shown(A1)),
