@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.model import Stored
 from monitor.store.days import PRUNED
 from monitor.store.reading.measurements import get_verdict
 from monitor.web.pages import measurement as page
@@ -74,24 +75,39 @@ async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) ->
     assert await page.nearest_control(site, own[0]) is None
 
 
-async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:
-    found = await site.database.facts.measurement(id_of(0))
-    assert found is not None
-    stored, verdict = found
+def showing(site: Site, stored: Stored, line: bytes) -> Site:
+    """The site, with this in place of every measurement."""
 
-    class Imported:
+    class Shown:
         async def measurement(self, id: str) -> object:
-            return replace(stored, source="ooni"), verdict
+            return stored, line
 
         def __getattr__(self, name: str) -> object:
             return getattr(site.database.facts, name)
 
     database = copy.copy(site.database)
-    database.facts = Imported()  # type: ignore[assignment]
-    async with client(dataclasses.replace(site, database=database)) as web:
+    database.facts = Shown()  # type: ignore[assignment]
+    return dataclasses.replace(site, database=database)
+
+
+async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:
+    found = await site.database.facts.measurement(id_of(0))
+    assert found is not None
+    stored, line = found
+    async with client(showing(site, replace(stored, source="ooni"), line)) as web:
         answer = await (await web.get(f"/m/{id_of(0)}")).text()
     assert "volunteers of ooni" in text_of(answer)
     assert f'href="/v/{stored.measurement.probe}"' not in answer
+
+
+async def test_it_says_that_nobody_stated_whence_the_place_is_known(site: Site) -> None:
+    found = await site.database.facts.measurement(id_of(0))
+    assert found is not None
+    stored, line = found
+    vantage = replace(stored.measurement.vantage, geo="none")
+    stored = replace(stored, measurement=replace(stored.measurement, vantage=vantage))
+    async with client(showing(site, stored, line)) as web:
+        assert "AS64501 , Russia source not stated" in await text(web, id_of(0))
 
 
 async def test_a_measurement_names_the_event_that_it_is_part_of(web: Client) -> None:
