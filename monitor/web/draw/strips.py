@@ -251,7 +251,7 @@ def strip(
     is drawn as likely, and events are drawn above it. `what` names
     what was measured, for the summary."""
     slices = [_Slice() for _ in range(window.slices)]
-    series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in slices]
+    series: dict[int, dict[tuple[int, str], Counter[str]]] = defaultdict(dict)
     width = window.width
     for row in rows:
         if (index := _index(window, width, row.begin)) is None:
@@ -267,9 +267,8 @@ def strip(
             series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
             one.judged += row.n * (kind != "none")
             one.failing += row.n * (kind in ("blocked", "impaired"))
-    for one, counted in zip(slices, series, strict=True):
-        if counted:
-            one.kinds |= {_series_kind(count) for count in counted.values()}
+    for index, counted in series.items():
+        slices[index].kinds |= {_series_kind(count) for count in counted.values()}
     drawn = _drawn(slices, window, interval, events, what)
     measured = [(run.begin, run.end) for run in drawn.runs if run.kind != "none"]
     marks = event_marks.event_marks(events, window.since, window.until, measured, breadth)
@@ -369,11 +368,10 @@ def _drawn(
         if begin < last < end:
             # What is in this slice was measured before its end.
             share = (last - begin) / width
-            _append(pieces, _Piece(look, index, share, begin, last, one.n))
-            _append(pieces, _Piece(_NOTHING, index + share, 1 - share, last, end, 0))
+            _append(pieces, look, index, share, begin, last, one.n)
+            _append(pieces, _NOTHING, index + share, 1 - share, last, end, 0)
         else:
-            shown = look if begin < last else _NOTHING
-            _append(pieces, _Piece(shown, index, 1, begin, end, one.n))
+            _append(pieces, look if begin < last else _NOTHING, index, 1, begin, end, one.n)
     total = sum(one.judged for one in slices)
     failing = sum(one.failing for one in slices)
     summary = _summary(failing, total, what)
@@ -403,15 +401,17 @@ class _Piece(msgspec.Struct):
     n: int
 
 
-def _append(pieces: list[_Piece], piece: _Piece) -> None:
+def _append(
+    pieces: list[_Piece], look: _Look, x: float, width: float, begin: int, end: int, n: int
+) -> None:
     """Add a piece to the last one when they look the same."""
-    if not pieces or pieces[-1].look != piece.look:
-        pieces.append(piece)
+    if not pieces or pieces[-1].look != look:
+        pieces.append(_Piece(look, x, width, begin, end, n))
         return
     last = pieces[-1]
-    last.width += piece.width
-    last.end = piece.end
-    last.n += piece.n
+    last.width += width
+    last.end = end
+    last.n += n
 
 
 def _run(piece: _Piece) -> StripRun:
