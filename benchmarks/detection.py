@@ -213,7 +213,11 @@ def lifted(job: ends.Job) -> tuple[ends.Place, Mapping[str, ends.Ends]]:
 
 
 def ends_jobs(
-    sizes: Sequence[int] | None, intervals: Sequence[int] | None, seed: int, tries: int
+    sizes: Sequence[int] | None,
+    intervals: Sequence[int] | None,
+    seed: int,
+    tries: int,
+    new: int,
 ) -> list[ends.Job]:
     """Which ends of blocks are measured, in pieces of one world each."""
     places: Sequence[ends.Place] = ends.PLACES
@@ -222,7 +226,7 @@ def ends_jobs(
         places = [(n, every) for n in sizes or usual for every in intervals or (USUAL_INTERVAL,)]
     worlds_of_ends = range(seed, seed + max(1, round(tries / TRIES_A_WORLD)))
     return [
-        (interval, size, world, min(tries, TRIES_A_WORLD))
+        (interval, size, world, min(tries, TRIES_A_WORLD), new)
         for world in worlds_of_ends
         for size, interval in places
     ]
@@ -232,7 +236,7 @@ def with_progress(jobs: Sequence[ends.Job], results: Iterable[Result]) -> Iterat
     """The results of jobs as they come, each with a line."""
     began = time.monotonic()
     for number, (job, result) in enumerate(zip(jobs, results, strict=True), 1):
-        interval, size, seed, _ = job
+        interval, size, seed, *_ = job
         print(
             f"{number} of {len(jobs)}: N = {size}, {interval} s, seed {seed}, after "
             f"{time.monotonic() - began:.0f} s",
@@ -284,6 +288,9 @@ def main() -> int:
     parser.add_argument("--years", type=float, default=36, help="series-years without a block")
     parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part")
+    parser.add_argument(
+        "--new", type=int, default=0, help="ends: so many vantages of the network are known briefly"
+    )
     parser.add_argument(
         "--vantages",
         action="append",
@@ -402,7 +409,7 @@ def main() -> int:
             worlds.told(found, goals, by)
             missed = [line for line in goals.lines[before:] if line.startswith("MISSED")]
         if "ends" in parts:
-            plan = ends_jobs(given.vantages, given.interval, seed, given.tries)
+            plan = ends_jobs(given.vantages, given.interval, seed, given.tries, given.new)
             lines, late = ends.table(ends.gathered(with_progress(plan, pool.map(lifted, plan))))
             print("\n" + "\n".join(lines))
             goals.lines += late

@@ -63,15 +63,18 @@ class Ends:
 
 PLACES = ((2, 1800), (3, 1800), (5, 1800), (10, 1800), (3, 300), (5, 300))
 """Vantages and interval in seconds, without others being asked for."""
-Job = tuple[int, int, int, int]
-"""Interval in seconds, vantages, seed, blocks of each kind."""
+Job = tuple[int, int, int, int, int]
+"""Interval in seconds, vantages, seed, blocks of each kind, and how many of the vantages are known
+for eight days alone."""
 
 
 def ended(job: Job, policy: Policy, rates: Rates) -> Mapping[str, Ends]:
     """Blocks that end, by kind, at moments of one world."""
-    interval, size, seed, tries = job
+    interval, size, seed, tries, new = job
+    here, *others = town(size)
+    networks = [replace(here, strangers=new), *others]
     scene = SpreadScene(
-        town(size), seed=seed, interval=1000 * interval, rates=rates, days=days(tries, 11)
+        networks, seed=seed, interval=1000 * interval, rates=rates, days=days(tries, 11)
     )
     rng, asn = random.Random(f"ends {seed}"), 64501
     warm = START + WARM_DAYS * 86_400_000
