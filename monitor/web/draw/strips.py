@@ -306,7 +306,8 @@ def control_strip(
 ) -> Strip:
     """Whether the services themselves worked, as far as the rows say: `down` where one failed from
     its controls as well, `ok` where all were reached, or a control reached them when vantages did
-    not. Of several services (`names` by id) the summary names those that were down."""
+    not, `unclear` where vantages failed and nothing tells. Of several services (`names` by id) the
+    summary names those that were down."""
     slices = [_Slice() for _ in range(window.slices)]
     seen: list[dict[str, set[str]]] = [{} for _ in slices]
     width = window.width
@@ -316,18 +317,27 @@ def control_strip(
             if isinstance(row, ServiceHour)
             else (frozenset((_KIND[row.state],)), row.n)
         )
-        kinds &= _CONCLUSIVE
+        kinds &= _CONCLUSIVE | {"unclear"}
         if kinds and (index := _index(window, width, row.begin)) is not None:
             seen[index].setdefault(row.service, set()).update(kinds)
             slices[index].n += judged
     down: set[str] = set()
+    works = untold = False
     for one, services in zip(slices, seen, strict=True):
-        failed = {service for service, kinds in services.items() if kinds == {"down"}}
-        one.kinds = frozenset(("down",) if failed else ("ok",) if services else ())
+        told = {service: kinds & _CONCLUSIVE for service, kinds in services.items()}
+        failed = {service for service, kinds in told.items() if kinds == {"down"}}
+        works |= any(told.values())
+        untold |= not all(told.values())
+        kind = "down" if failed else "ok" if any(told.values()) else "unclear"
+        one.kinds = frozenset((kind,) if services else ())
         down |= failed
     drawn = _drawn(slices, window, interval)
     if not any(seen):
         summary = _("nothing was measured")
+    elif not works:
+        summary = _("nothing tells whether it worked")
+    elif not down and untold:
+        summary = _("worked as far as can be told; at times nothing tells")
     elif not down:
         summary = _("worked whenever it was measured")
     elif names is None:

@@ -18,6 +18,7 @@ from monitor.detection.model import (
     Event,
     EventState,
     Layer,
+    State,
     layer_of,
 )
 from monitor.store.engines import ReadTransaction
@@ -360,7 +361,9 @@ def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
 
 def layers_of(verdicts: Iterable[LatestVerdict]) -> Sequence[Layer]:
     """The layers of the table, shallowest first."""
-    seen = {finding.layer for one in verdicts for finding in one.verdict.findings}
+    told = [one.verdict for one in verdicts]
+    seen = {verdict.layer for verdict in told}
+    seen |= {finding.layer for verdict in told for finding in verdict.findings}
     return [layer for layer in Layer if layer in seen or layer in USUAL]
 
 
@@ -394,15 +397,26 @@ def layer_table(
 def layer_cell(
     seen: Sequence[LatestVerdict], layer: Layer, opened: Sequence[Event], asn: int
 ) -> LayerCell | None:
-    """One cell; None where nobody saw this step, or nobody could judge it. What fails is called
-    blocked only as far as an event says so."""
+    """One cell; None where nobody saw this step. What fails is called blocked only as far as an
+    event says so, and what fails for a cause that cannot be told is not left out."""
     here = [finding for one in seen for finding in one.verdict.findings if finding.layer is layer]
-    if not here:
+    untold = [
+        one.verdict.rule
+        for one in seen
+        if one.verdict.layer is layer
+        and one.verdict.state is State.INCONCLUSIVE
+        and all(finding.layer is not layer for finding in one.verdict.findings)
+    ]
+    total = len(here) + len(untold)
+    if not total:
         return None
     failing = [finding for finding in here if finding.blocked]
+    if not failing and untold:
+        base = event_sources.seen(len(untold), total)
+        return LayerCell("inconclusive", _("cause unclear"), base, tuple(sorted({*untold})))
     if not failing:
-        return LayerCell("ok", _("works"), event_sources.seen(len(here), len(here)))
-    base = event_sources.seen(len(failing), len(here))
+        return LayerCell("ok", _("works"), event_sources.seen(total, total))
+    base = event_sources.seen(len(failing), total)
     rules = tuple(sorted({finding.rule for finding in failing}))
     for event in opened:
         if _is_about(event, asn, layer):

@@ -189,8 +189,17 @@ def test_the_control_row_says_whether_the_service_itself_worked() -> None:
     assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 2), ("down", 1), ("ok", 1)]
     assert drawn.summary == "down everywhere at times"
     unclear = control_strip([hour(0, {"unclear"})], window, HOUR_MS)
-    assert {run.kind for run in unclear.runs} == {"none"}
-    assert unclear.summary == "nothing was measured"
+    assert [run.kind for run in unclear.runs] == ["unclear", "none"]
+    assert unclear.summary == "nothing tells whether it worked"
+    assert control_strip([], window, HOUR_MS).summary == "nothing was measured"
+
+
+def test_what_worked_is_not_said_to_go_on_while_vantages_fail_for_an_unclear_cause() -> None:
+    window = Window(0, 4 * HOUR_MS, 4)
+    rows = [hour(0, {"ok"}), *(hour(n, {"unclear"}) for n in (1, 2, 3))]
+    drawn = control_strip(rows, window, HOUR_MS)
+    assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 1), ("unclear", 3)]
+    assert drawn.summary == "worked as far as can be told; at times nothing tells"
 
 
 def test_the_control_row_of_several_services_names_those_that_were_down() -> None:

@@ -172,7 +172,7 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     assert "Vantages, the last 3 h" in text
     assert "5 vantages measured; no measurements for 60 min" in text
     assert "36 of 240 measurements failed as blocked (15 %)" in text
-    assert "The services themselves, from the controls" in text
+    assert "The services themselves, by controls and vantages" in text
     assert page.count('<svg class="strip"') == 3
     assert "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC" in text
     assert "lasted 30 min" in text
@@ -276,6 +276,26 @@ def test_layers_have_separate_cells() -> None:
     assert tls.base == "1 of 2 vantages"
     assert http is None
     assert messaging.cells[1:] == (None, None, None)
+
+
+def test_what_fails_for_a_cause_that_cannot_be_told_is_seen() -> None:
+    finding = LayerFinding(layer=Layer.DNS, blocked=False, rule="dns.good")
+    verdict = Verdict(
+        target="wechat/web", state=State.INCONCLUSIVE, layer=Layer.QUIC, rule="quic.r",
+        evidence=("no_control",), findings=(finding,),
+    )  # fmt: skip
+    refused = replace(sight("a"), verdict=verdict)
+    layers = places.layers_of([refused])
+    assert Layer.QUIC in layers
+    told = sight("b", (Layer.DNS, False), (Layer.QUIC, False))
+    for seen, base in (([refused], "1 of 1 vantage"), ([refused, told], "1 of 2 vantages")):
+        (row,) = places.layer_table(seen, (Layer.DNS, Layer.QUIC), [], 64501, {})
+        dns, quic = row.cells
+        assert dns is not None
+        assert quic is not None
+        assert dns.word == "works"
+        assert (quic.kind, quic.word) == ("inconclusive", "cause unclear")
+        assert (quic.base, quic.rules) == (base, ("quic.r",))
 
 
 def test_only_an_event_of_this_network_and_step_calls_it_blocked() -> None:
