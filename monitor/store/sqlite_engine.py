@@ -21,6 +21,9 @@ WATCH_STEPS = 2_000
 """Steps of SQLite's virtual machine, some 0.02 ms, between two looks at the task."""
 ROWS = 20_000
 """Rows that are fetched at once: of a fleet's measurements there are millions."""
+FEW_ROWS = 16
+"""Rows that are fetched in the event loop before a look at the time: each may have to wait for the
+interpreter, where another thread computes."""
 AT_ONCE_SECONDS = 0.005
 """Longest time for which a statement keeps the event loop."""
 _OPEN = {
@@ -59,12 +62,24 @@ class _Statement(NamedTuple):
     """Has further rows."""
 
 
-def _execute(connection: sqlite3.Connection, many: bool, text: str, values: Any) -> _Statement:
+def _execute(
+    connection: sqlite3.Connection,
+    many: bool,
+    text: str,
+    values: Any,
+    deadline: float | None = None,
+) -> _Statement:
+    """Execute a statement and fetch its rows: the first ROWS, or those until a time (of
+    `perf_counter`)."""
     cursor, rest = connection.cursor(), None
     try:
         (cursor.executemany if many else cursor.execute)(text, values)
-        rows = cursor.fetchmany(ROWS) if cursor.description else []
-        rest = cursor if len(rows) == ROWS else None
+        size = ROWS if deadline is None else FEW_ROWS
+        part = cursor.fetchmany(size) if cursor.description else []
+        rows = [*part]
+        while deadline is not None and len(part) == size and time.perf_counter() < deadline:
+            rows += (part := cursor.fetchmany(size))
+        rest = cursor if len(part) == size else None
         return _Statement(cursor.description, cursor.rowcount, cursor.lastrowid, rows, rest)
     finally:
         if rest is None:
@@ -109,6 +124,7 @@ class _Cursor:
         rows, self._rows = self._rows, []
         if self._executed.rest is not None:
             rows = rows + await self._connection.trip(self._executed.rest.fetchall)
+            self._executed = self._executed._replace(rest=None)
         return rows
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:
@@ -152,11 +168,12 @@ class CancellationWatch:
         finally:
             self._task = None
 
-    def at_once(self, execute: Callable[[], _Statement]) -> _Statement:
-        """Execute a statement in the event loop. Raises _TooLongError."""
+    def at_once(self, execute: Callable[[float], _Statement]) -> _Statement:
+        """Execute a statement in the event loop; it gets the time at which it is to end. Raises
+        _TooLongError."""
         self._deadline = time.perf_counter() + AT_ONCE_SECONDS
         try:
-            return execute()
+            return execute(self._deadline)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname.startswith(("SQLITE_INTERRUPT", "SQLITE_BUSY")):
                 raise _TooLongError from error

@@ -90,7 +90,7 @@ async def test_many_rows_are_fetched_in_parts(
 ) -> None:
     monkeypatch.setattr(sqlite_engine, "ROWS", 30)
     hundred = sa.text(NUMBERS.format(" WHERE i < 100").replace("max(i)", "i"))
-    async with connect(sqlite_url) as engines, reading(engines) as connection:
+    async with connect(sqlite_url) as engines, engines.write.begin() as connection:
         assert (await connection.execute(hundred)).scalars().all() == [*range(1, 101)]
         trips.clear()
         result = await connection.stream(hundred)
@@ -103,6 +103,22 @@ async def test_many_rows_are_fetched_in_parts(
         await left.fetchone()
         await left.close()
         assert await connection.scalar(ONE) == 1
+
+
+async def test_rows_that_come_slowly_are_fetched_in_the_thread(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, trips: Counter[str]
+) -> None:
+    hundred = sa.text(NUMBERS.format(" WHERE i < 100").replace("max(i)", "i"))
+    async with connect(sqlite_url) as engines, reading(engines) as connection:
+        await connection.scalar(ONE)
+        trips.clear()
+        assert (await connection.execute(hundred)).scalars().all() == [*range(1, 101)]
+        assert not trips
+        # As where another thread computes: the time is over after the first few.
+        clock = iter((0.0, *[1.0] * 99))
+        monkeypatch.setattr(sqlite_engine.time, "perf_counter", lambda: next(clock))
+        assert (await connection.execute(hundred)).scalars().all() == [*range(1, 101)]
+        assert trips["trips"] == 1
 
 
 async def test_a_cancelled_statement_is_over_before_the_next_one_begins(sqlite_url: str) -> None:
