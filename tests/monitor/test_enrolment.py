@@ -215,9 +215,15 @@ async def test_bad_json_is_400_with_a_reason(registry: Registry, body: bytes) ->
         assert "\n" not in json.loads(answer[1])["error"]
 
 
-async def test_no_store_and_no_broker_is_503(registry: Registry) -> None:
+async def test_a_monitor_without_a_broker_enrols(registry: Registry) -> None:
+    told = await token(registry)
+    body = json.dumps({"token_id": told.id, "secret": told.secret}).encode()
+    status, answer = await enrolment.enrol_answer(registry, body, NOW, [])
+    assert (status, json.loads(answer)["broker"]) == (201, [])
+
+
+async def test_no_store_is_503(registry: Registry) -> None:
     body = json.dumps({"token_id": "a", "secret": "b"}).encode()
-    assert (await enrolment.enrol_answer(registry, body, NOW, []))[0] == 503
     away = Counting(registry)
     away.away = True
     assert (await enrolment.enrol_answer(away, body, NOW, ["x"]))[0] == 503  # type: ignore[arg-type]

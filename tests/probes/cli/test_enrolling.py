@@ -92,7 +92,9 @@ async def test_join_run_look_and_leave(tmp_path: Path) -> None:
         code, out, _ = await reachprobe(["show", "--json", *here])
         assert {json.loads(line)["probe"] for line in out.splitlines()} == {PROBE}
         code, out, _ = await reachprobe(["payload", *here])
-        assert len({codec.decode(line.encode()).round for line in out.splitlines()}) == 1
+        *lines, status = out.splitlines()
+        assert len({codec.decode(line.encode()).round for line in lines}) == 1
+        assert codec.decode_status(status.encode()).state == "goodbye"
         code, out, _ = await reachprobe(["leave", *here])
         assert (code, list(state.iterdir())) == (0, [])
         assert front.asked[-1] == (
