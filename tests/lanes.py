@@ -2,10 +2,10 @@
 
     pytest -p tests.lanes --lanes 6
 
-Each lane takes the next file when it has ended one, those with most tests first, so a file's tests
-share its fixtures, and a long file keeps no other waiting and is not the last. Session fixtures are
-per lane. pytest-xdist collects in every worker (6 s each, 20 s where nothing is compiled yet) and
-gives a worker its second file before it has ended the first, however long that takes.
+Each lane takes the next file when it has ended one, so a file's tests share its fixtures and a long
+file keeps no other waiting. Session fixtures are per lane. pytest-xdist collects in every worker
+(6 s each, 20 s where nothing is compiled yet) and gives a worker its second file before it has
+ended the first, however long that takes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     files: dict[Path, list[pytest.Item]] = {}
     for item in session.items:
         files.setdefault(item.path, []).append(item)
-    longest_first = sorted(files.values(), key=len, reverse=True)
     queue, feed = os.pipe()
     numbers = b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in range(len(files)))
     assert len(numbers) <= PIPE_BYTES
@@ -61,7 +60,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         for _ in range(min(count, len(files))):
             mine, its = Pipe(duplex=False)
             if not (pid := os.fork()):
-                _live(session, longest_first, queue, its)
+                _live(session, list(files.values()), queue, its)
             its.close()
             lanes[mine] = pid
         _report(session, lanes)
