@@ -69,7 +69,7 @@ class Walk:
         self._ask("Since when?", f"{row} span:nth-child(4)")
         self._ask("How sure?", f"{row} span.sure")
         self._follow(f"{row} a")
-        self._ask("When was it last different?", "dl.facts div:has(time):nth-of-type(5)")
+        self._ask("When was it last different?", "dl.facts div:has(time):nth-of-type(6)")
         self._ask("How do I cite it?", "section.cite .quote")
         tab.click("section.cite a[href*='format=csv']")
         self._clicks += 1
