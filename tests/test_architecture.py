@@ -208,7 +208,8 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"drift", "lifting", "quorum", "releases"},
         {"imported"},
         {"sources"},
-        {"series_summary", "watch_coverage", "retest_requests", "end_requests", "confidence"},
+        {"series_summary", "watch_coverage", "retest_requests", "end_requests", "confidence"}
+        | {"other_witnesses"},
         {"description"},
         {"event_update", "explain", "present"},
         {"shortfalls"},

@@ -17,6 +17,7 @@ CONFIDENCE = f"event:{families.EVENT_CONFIDENCE.name}:held"
 ONSET = f"event:{families.EVENT_ONSET.name}:held"
 VOTES = f"event:{families.EVENT_VANTAGES.name}:held"
 SCOPE = f"event:{families.EVENT_NETWORKS.name}:held"
+WITNESSES = f"event:{families.EVENT_WITNESSES.name}:held"
 FUNCTIONS = f"event:{families.EVENT_FUNCTIONS.name}:held"
 ENDED = f"event:{families.EVENT_ENDED.name}:held"
 SERVICE_NAMES = f"service:{families.SERVICE_INFO.name}:held"
@@ -28,8 +29,11 @@ NETWORKS = "service_country:reachwatch_block_event_networks:count"
 OWNERS = f"country:{families.OWNERS.name}:held"
 DOWN_RATIO = f"service:{families.SERVICE_TARGETS.name}:down_ratio"
 DOWN_NETWORKS = f"service:{families.TARGET_STATE.name}:down_networks"
-REPORTED = f'{CONFIDENCE}{{tier=~"likely|confirmed"}}'
-"""Events that somebody may have been told of."""
+UNTOLD = "event:reachwatch_block_event:untold"
+"""Events of which nobody is told: those of others' measurements, unless tickets for them are asked
+for and none of our vantages shows the same block."""
+REPORTED = f'({CONFIDENCE}{{tier=~"likely|confirmed"}} unless on (event_id) {UNTOLD})'
+"""Open events that somebody may have been told of."""
 PAGED = "event:reachwatch_block_event:paged"
 """Events that were sure enough for a page once, until they end."""
 EVENT = "service, country, event_id"
@@ -54,6 +58,12 @@ def paged(policy: AlertingPolicy) -> Recording:
     )
 
 
+def _untold(policy: AlertingPolicy) -> Recording:
+    of_others = f'{WITNESSES}{{role="rests_on", source!="own"}}'
+    shown_by_ours = f' and on (event_id) {WITNESSES}{{role="too", source="own"}}'
+    return Recording(name=UNTOLD, expr=of_others + (shown_by_ours if policy.import_tickets else ""))
+
+
 def recordings(policy: AlertingPolicy) -> Sequence[Recording]:
     """Series that several alerts, their texts and dashboards share, in the order of use."""
     vantages = f"max by (country, status) ({families.VANTAGES.name}{{%s}})"
@@ -67,6 +77,8 @@ def recordings(policy: AlertingPolicy) -> Sequence[Recording]:
         keep_while_down(VOTES, _largest(families.EVENT_VANTAGES)),
         keep_while_down(SCOPE, _largest(families.EVENT_NETWORKS)),
         keep_while_down(FUNCTIONS, _largest(families.EVENT_FUNCTIONS)),
+        keep_while_down(WITNESSES, _largest(families.EVENT_WITNESSES)),
+        _untold(policy),
         paged(policy),
         # Held as well, so that a restart of the monitor does not tell an end twice.
         keep_while_down(ENDED, _largest(families.EVENT_ENDED)),
@@ -149,7 +161,8 @@ def ended(transition: str) -> str:
     """Events whose end was published lately and of which somebody may have been told."""
     return (
         f"max by (service, country, event_id) "
-        f'({ENDED}{{transition="{transition}", tier!="unconfirmed"}})'
+        f'({ENDED}{{transition="{transition}", tier!="unconfirmed"}} '
+        f"unless on (event_id) {UNTOLD})"
     )
 
 

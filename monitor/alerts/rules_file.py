@@ -15,7 +15,7 @@ from typing import Any
 from monitor.alerts import blocking, health, routing, scraping
 from monitor.alerts.alert import Alert, as_yaml, duration
 from monitor.alerts.promql import recordings
-from monitor.detection.policy import Policy
+from monitor.detection.policy import AlertingPolicy, Policy
 from probes.runtime.options import OptionError
 
 RUNBOOKS = "/runbooks"
@@ -68,7 +68,8 @@ def render(policy: Policy, public_url: str, runbooks: str = "") -> str:
 
 def requested_file(given: argparse.Namespace) -> str:
     """The file that the options of `reachwatch rules` ask for. Raises OptionError."""
-    policy = Policy(pace=given.pace or 1)
+    alerting = AlertingPolicy(import_tickets=given.import_tickets)
+    policy = Policy(pace=given.pace or 1, alerting=alerting)
     if given.alertmanager and given.prometheus:
         raise OptionError("--alertmanager and --prometheus: give only one of them")
     if (given.webhook or given.heartbeat) and not given.alertmanager:

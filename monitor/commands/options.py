@@ -227,6 +227,10 @@ def _add_printed_files(top: Parser) -> None:
         "where the runbooks are published (default: /runbooks of --public-url)",
         read=http_url,
     )
+    rules.option(
+        "--import-tickets",
+        "a ticket also for blocks that measurements of others (OONI's) show and no vantage does",
+    )
     rules.option("--alertmanager", "print the configuration of Alertmanager")
     rules.option("--prometheus", "print the configuration of Prometheus")
     rules.option(

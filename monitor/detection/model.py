@@ -25,6 +25,11 @@ OWN_SOURCE = "probe"
 """The source of measurements of our own probes; others are imports, such as `ooni`."""
 
 
+def published_source(source: str) -> str:
+    """What a source is called outside: `own`, or the name of the import."""
+    return "own" if source == OWN_SOURCE else source
+
+
 class State(StrEnum):
     """What a verdict says."""
 
@@ -447,6 +452,19 @@ class Votes(msgspec.Struct, frozen=True):
     total: int = 0
 
 
+class OtherWitnesses(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event of another kind of source about the same block, as it was when it last changed while
+    both lasted."""
+
+    source: str
+    event: str
+    """Its id."""
+    tier: Tier
+    witnesses: int
+    """As in `Event.sources`."""
+    networks: int
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A service blocked in a country: the only thing that alerts anyone. Times are Unix
     milliseconds of rounds, never of arrival. `monitor.interop.forms` makes the API's form."""
@@ -505,6 +523,23 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Networks of the country in which its targets are measured."""
     targets_measured: int = 0
     """Targets of the service that are measured in the country."""
+    beside: tuple[OtherWitnesses, ...] = ()
+    """What other kinds of sources show of the same block."""
+
+    @property
+    def witness_count(self) -> int:
+        """How many of our vantages agree, or how many runs of an import failed."""
+        if self.source == OWN_SOURCE:
+            return self.agreeing
+        return sum(count for _, count in self.rule_counts)
+
+    @property
+    def sources(self) -> Mapping[str, int]:
+        """The kinds of sources that show the block, by the name that is published, the event's own
+        first, and how many witnesses each has: vantages of ours, failed runs of an import."""
+        return {published_source(self.source): self.witness_count} | {
+            published_source(other.source): other.witnesses for other in self.beside
+        }
 
     @property
     def ongoing(self) -> bool:

@@ -345,6 +345,8 @@ class AlertingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     page_per_mille: int = 900
     """A confirmed event with at least this confidence is a page, otherwise a ticket. Read by the
     alert rules alone."""
+    import_tickets: bool = False
+    """Whether a ticket is written for an event that others' measurements alone show."""
 
 
 class FleetPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ READ_SECONDS = 30.0
 """Time limit for reading what the broker retains."""
 STATE = (
     *("id", "state", "tier", "extent", "technique", "targets", "asns", "control"),
-    *("inhibited_by", "source", "notes"),
+    *("inhibited_by", "source", "same_block", "notes"),
 )
 """Fields of an event whose change is published."""
 

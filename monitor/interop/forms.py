@@ -69,6 +69,8 @@ def event_form(event: Event) -> dict[str, Any]:
         "path_proof": [answer_form(answer) for answer in event.path_proof],
         "inhibited_by": event.inhibited_by,
         "source": event.source,
+        "sources": dict(event.sources),
+        "same_block": [other.event for other in event.beside],
         "policy": {"name": event.policy_name, "pace": event.pace},
         "rules_version": event.rules_version,
         "catalogue_version": event.catalogue_version,
@@ -224,8 +226,8 @@ def as_csv(name: str, rows: Sequence[Mapping[str, Any]], *, heading: bool = True
 def _flattened(row: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     for name, value in row.items():
-        if name == "rule_counts":
-            counts = " ".join(f"{rule}={n}" for rule, n in value.items())
+        if name in ("rule_counts", "sources"):
+            counts = " ".join(f"{counted}={n}" for counted, n in value.items())
             found.append((prefix + name, counts))
         elif isinstance(value, Mapping):
             found.extend(_flattened(value, f"{prefix}{name}."))

@@ -241,6 +241,15 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
             )
         ),
     )
+    about = {event.id: event for event in (*(ended for ended, _ in snapshot.ended), *shown)}
+    yield family(
+        families.EVENT_WITNESSES,
+        (
+            ((id, source, "too" if place else "rests_on"), count)
+            for id, event in about.items()
+            for place, (source, count) in enumerate(event.sources.items())
+        ),
+    )
     yield family(
         families.EVENT_FUNCTIONS,
         (

@@ -53,6 +53,13 @@ EVENT_NETWORKS = MetricFamily(
     "Networks of an open event, and those of the country in which its targets are measured.",
     ("event_id", "kind"),
 )
+EVENT_WITNESSES = MetricFamily(
+    "reachwatch_block_event_witnesses",
+    "gauge",
+    "Who shows a block event: vantages that agree (source own) or failed runs of an import (ooni); "
+    "of the kind that the event rests on (role rests_on), and of others about the block (too).",
+    ("event_id", "source", "role"),
+)
 EVENT_FUNCTIONS = MetricFamily(
     "reachwatch_block_event_functions",
     "gauge",

@@ -62,6 +62,9 @@ def not_surer(event: Event) -> list[str]:
             )
         else:
             said.append(_("No more than %(n)s %% is said of such events.", n=f"{most:g}"))
+    if confidence.is_held_by_others(event):
+        least = f"{confidence.PAGE_LEAST / 10:g}"
+        said.append(_("Measurements of others raise it to less than %(n)s %% alone.", n=least))
     said += [
         _("Not seen so far: %(what)s.", what=_(TABLES["confidence"][name]))
         for name in confidence.missing(event)

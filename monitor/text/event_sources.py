@@ -46,6 +46,21 @@ def witnesses(event: Event) -> str:
     )
 
 
+def also_shown(event: Event) -> str:
+    """What runs of others show of an event of ours, in a sentence; empty where nothing."""
+    return " ".join(
+        n_(
+            "%(n)s failed measurement of %(source)s shows it too.",
+            "%(n)s failed measurements of %(source)s show it too.",
+            other.witnesses,
+            n=number(other.witnesses),
+            source=source_name(other.source),
+        )
+        for other in event.beside
+        if other.source != OWN_SOURCE
+    )
+
+
 def in_networks(event: Event) -> str:
     """Who saw an event in how many networks, in a sentence."""
     networks = len(event.asns)

@@ -5,14 +5,15 @@ event last changed, from the event alone.
 A logistic sum of properties of the event, in integer milli-logits, so that every machine and every
 replay gives the same. The weights were fitted to a simulation (benchmarks/world), whose rates and
 prior are assumptions: see docs/evaluation/confidence.md. Imports and retracted events have no
-confidence, because the simulation has none.
+confidence, because the simulation has none. What imports show raises that of our own events, but
+never over the line from which an event pages.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,11 +21,13 @@ from monitor.detection.events import hypotheses, standing
 from monitor.detection.events.contrasts import OTHERS
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
+from monitor.detection.policy import AlertingPolicy
 
 LEAST, MOST = 1, 995
 """Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
 DOUBTED_MOST = 890
 """Per mille, less than a page takes."""
+PAGE_LEAST = AlertingPolicy().page_per_mille
 SILENT_LEAST_MS = 3_600_000
 """For so long nearly all of three vantages or more must have failed without a signature: most
 outages of a service's own servers end sooner. Longer proves no more."""
@@ -73,6 +76,12 @@ WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
     for n, tier in enumerate((Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED))
 }
 """Milli-logits of the tier itself, then one for each of TERMS."""
+OTHERS_SHOW_IT = "others_show_it"
+"""A term beside those of TERMS: runs that others publish (OONI's) made an event of their own of the
+same block, which is likely, so its networks fail while others reach the service."""
+OTHERS_LOGITS = 1000
+"""What it adds, whatever the tier: less than the least of the contrasts. An assumption, as the
+simulation has no such runs: a fault of the service's servers for a region fails for both."""
 _STEPS = tuple(round(1000 * math.log((2 * p + 1) / (1999 - 2 * p))) for p in range(1000))
 """Milli-logits from which p + 1 per mille is nearer than p."""
 
@@ -81,7 +90,7 @@ class Term(msgspec.Struct, frozen=True):
     """One property of an event."""
 
     name: str
-    """One of TERMS, or `tier`."""
+    """One of TERMS, `tier`, or OTHERS_SHOW_IT."""
     value: int
     """0 or 1."""
     logits: int
@@ -94,9 +103,24 @@ def probability(event: Event) -> int | None:
     made_of = terms(event)
     if not made_of:
         return None
-    logits = sum(term.logits for term in made_of)
     most = most_sure(event.tier, values(event))
-    return min(most, max(LEAST, bisect.bisect_right(_STEPS, logits)))
+    alone = min(most, _per_mille(term for term in made_of if term.name != OTHERS_SHOW_IT))
+    together = min(most, _per_mille(made_of))
+    if alone < PAGE_LEAST:
+        together = min(together, max(alone, DOUBTED_MOST))
+    return together
+
+
+def is_held_by_others(event: Event) -> bool:
+    """Whether an event would be as sure as a page asks for if runs of others could make it so."""
+    sure = probability(event)
+    if sure is None or sure >= PAGE_LEAST:
+        return False
+    return min(most_sure(event.tier, values(event)), _per_mille(terms(event))) >= PAGE_LEAST
+
+
+def _per_mille(made_of: Iterable[Term]) -> int:
+    return max(LEAST, bisect.bisect_right(_STEPS, sum(term.logits for term in made_of)))
 
 
 def most_sure(tier: Tier, terms: Sequence[int]) -> int:
@@ -125,10 +149,16 @@ def terms(event: Event) -> tuple[Term, ...]:
         return ()
     tier, *weights = WEIGHTS[event.tier]
     rows = zip(TERMS, values(event), weights, strict=True)
+    others = [Term(OTHERS_SHOW_IT, 1, OTHERS_LOGITS)] if _others_show_it(event) else []
     return (
         Term("tier", 1, tier),
         *(Term(name, value, value * weight) for name, value, weight in rows if value),
+        *others,
     )
+
+
+def _others_show_it(event: Event) -> bool:
+    return any(other.tier is not Tier.UNCONFIRMED for other in event.beside)
 
 
 _MISSING = ("signature", "on_the_way", "others_answer", "path", "networks")
@@ -145,8 +175,7 @@ def missing(event: Event) -> tuple[str, ...]:
 
 def is_held_down(event: Event) -> bool:
     """Whether the terms say more than may be said of such an event."""
-    logits = sum(term.logits for term in terms(event))
-    return bisect.bisect_right(_STEPS, logits) > most_sure(event.tier, values(event))
+    return _per_mille(terms(event)) > most_sure(event.tier, values(event))
 
 
 class _Properties(msgspec.Struct, frozen=True):

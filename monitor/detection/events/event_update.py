@@ -33,6 +33,7 @@ from monitor.detection.events.life import (
     Stage,
     StageTransition,
 )
+from monitor.detection.events.other_witnesses import with_other_witnesses
 from monitor.detection.events.series_summary import SeriesSummary
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
@@ -90,7 +91,8 @@ def update_events(
                 state.open_events[place] = replace(after, event=event)
             else:
                 state.open_events.pop(place, None)
-    return tuple(changed)
+    countries = {country for country, _ in places}
+    return tuple(with_other_witnesses(state.open_events, changed, countries, round))
 
 
 def _forms(

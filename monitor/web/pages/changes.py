@@ -17,10 +17,10 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from monitor.detection.model import NEVER, ChangeKind, Event, Tier
-from monitor.interop.licences import OWN, licence_of
+from monitor.interop.licences import OWN, licences_of
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
-from monitor.text import event_evidence, event_headlines, words
+from monitor.text import event_evidence, event_headlines, event_sources, words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC
 from monitor.web.moment import reading, site_of
@@ -164,8 +164,9 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
     for row in rows:
         event, permalink = row.event, f"{site.public_url}/e/{row.event.id}"
         entry = _add(root, "entry")
-        if (licence := licence_of(event.source)) is not OWN:
-            _add(entry, "rights", f"{licence.name}: rests on data of {licence.holder}")
+        for licence in licences_of(event.sources):
+            if licence is not OWN:
+                _add(entry, "rights", f"{licence.name}: rests on data of {licence.holder}")
         _add(entry, "title", _title(site, row))
         _add(entry, "id", f"{permalink}#{_key(row)}")
         _add(entry, "updated", words.machine(row.at))
@@ -173,6 +174,8 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         _add(entry, "category", term=row.kind)
         _add(entry, "category", term=event.service, scheme=f"{site.public_url}/s")
         _add(entry, "category", term=event.country, scheme=f"{site.public_url}/c")
+        for source in event.sources:
+            _add(entry, "category", term=source, scheme=f"{site.public_url}/data")
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
         # Only the present form of an event is known, so only its newest entry shows that form.
@@ -181,7 +184,12 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
             name = site.service_names.get(event.service, event.service)
             present = _("Since then: %(event)s", event=event_headlines.headline(event, name))
         newest.add(event.id)
-        parts = present, event_evidence.manner(event), event_evidence.end_range(event)
+        parts = (
+            present,
+            event_sources.also_shown(event),
+            event_evidence.manner(event),
+            event_evidence.end_range(event),
+        )
         _add(entry, "summary", " ".join(part for part in parts if part))
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.alerts.blocking import alerts
 from monitor.alerts.routing import PAGE_GROUP_BY
-from monitor.detection.policy import Policy
+from monitor.detection.policy import AlertingPolicy, Policy
 from tests.alerting.promtool import (
     counter,
     ended,
@@ -354,4 +354,44 @@ def test_a_restart_after_a_closing_tells_it_once(tmp_path: Path) -> None:
             **{at: {"ServiceUnblocked": [EVENT]} for at in (31, 34, 36, 45, 54, 56, 59)},
             **{at: {"ServiceUnblocked": []} for at in (62, 90)},
         },
+    )
+
+
+def witnesses(**counts: float) -> dict[str, str]:
+    """Who shows the event, the kind that it rests on first."""
+    name = f'reachwatch_block_event_witnesses{{event_id="{ID}",source="%s",role="%s"}}'
+    return {
+        name % (source, "too" if place else "rests_on"): minutes(count, 0)
+        for place, (source, count) in enumerate(counts.items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "asked_for", "told"),
+    [
+        ({"own": 3}, False, True),
+        ({"own": 3, "ooni": 14}, False, True),
+        ({"ooni": 14}, False, False),
+        ({"ooni": 14}, True, True),
+        ({"ooni": 14, "own": 3}, False, False),
+        ({"ooni": 14, "own": 3}, True, False),
+    ],
+    ids=["ours", "ours and theirs", "theirs", "theirs, asked for", "ours beside", "beside, asked"],
+)
+def test_what_measurements_of_others_alone_show_is_a_ticket_on_request(
+    tmp_path: Path, counts: dict[str, float], asked_for: bool, told: bool
+) -> None:
+    """And its end is told where its beginning was. One block is one ticket."""
+    policy = Policy(alerting=AlertingPolicy(import_tickets=asked_for))
+    series = up() | event("likely", 0, 60, asns=(1, 2, 3)) | witnesses(**counts)
+    series |= ended("closed", 60, tier="likely") | counter("closed", (0, 0), (60, 1))
+    expected = [EVENT] if told else []
+    firing(
+        tmp_path,
+        series,
+        {
+            40: {"ServiceBlockLikely": expected, "BlockSpreading": [PLACE] if told else []},
+            70: {"ServiceUnblocked": expected},
+        },
+        policy,
     )

@@ -18,7 +18,9 @@ from monitor.detection.model import (
     ClosedGate,
     Contrasts,
     Difference,
+    OtherWitnesses,
     State,
+    Tier,
     Verdict,
 )
 from monitor.interop import forms
@@ -71,7 +73,10 @@ def test_columns_are_those_of_the_rows(name: str, row: dict[str, Any]) -> None:
 
 
 def test_lists_and_counts_are_one_cell() -> None:
-    (row,) = read(as_csv("events", [forms.event_form(world.events()[0])]))
+    beside = OtherWitnesses("ooni", "e", Tier.LIKELY, 14, 2)
+    event = replace(world.events()[0], beside=(beside,))
+    (row,) = read(as_csv("events", [forms.event_form(event)]))
+    assert (row["sources"], row["same_block"]) == ("own=3 ooni=14", "e")
     assert row["rule_counts"] == "tls.reset.sni=36"
     assert row["asns"] == "64501"
     assert row["vantages.agreeing"] == "3"

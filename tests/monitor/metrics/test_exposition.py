@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitor.detection.events.confidence import probability
 from monitor.detection.events.present import PresentState
-from monitor.detection.model import ClosedGate, Event, EventState, State, Tier
+from monitor.detection.model import ClosedGate, Event, EventState, OtherWitnesses, State, Tier
 from monitor.detection.network_condition import Condition
 from monitor.metrics import families
 from monitor.metrics.exposition import Snapshot, expose
@@ -122,6 +122,18 @@ def test_an_event_without_probability_pages_nobody() -> None:
     rows = samples(snapshot=Snapshot(open_events=[imported]))
     values = {v for k, v in rows.items() if k[0] == families.EVENT_CONFIDENCE.name}
     assert values == {0.5}
+
+
+def test_who_shows_an_event_is_counted() -> None:
+    beside = OtherWitnesses("ooni", "e" * 16, Tier.LIKELY, 14, 2)
+    both = event(beside=(beside,))
+    rows = samples(snapshot=Snapshot(open_events=[both]))
+    counts = {
+        (dict(labels)["source"], dict(labels)["role"]): value
+        for (name, labels), value in rows.items()
+        if name == families.EVENT_WITNESSES.name
+    }
+    assert counts == {("own", "rests_on"): both.agreeing, ("ooni", "too"): 14}
 
 
 def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:

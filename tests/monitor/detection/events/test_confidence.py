@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -11,13 +12,16 @@ from monitor.detection.events.confidence import (
     DOUBTED_MOST,
     LEAST,
     MOST,
+    OTHERS_SHOW_IT,
     TERMS,
     WEIGHTS,
+    is_held_by_others,
     probability,
     terms,
     values,
 )
 from monitor.detection.model import (
+    NO_CONTRASTS,
     Change,
     ChangeKind,
     Contrasts,
@@ -25,6 +29,7 @@ from monitor.detection.model import (
     EventState,
     Layer,
     NetworkEvidence,
+    OtherWitnesses,
     Technique,
     Tier,
     Verdict,
@@ -314,3 +319,35 @@ def test_time_in_which_nobody_fails_makes_nothing_surer() -> None:
     here = World(standard()).quiet().run(12, in_network(64501, BLACKHOLE))
     place = TERMS.index("held_path")
     assert values(here.only)[place] == values(here.run(1, lambda n, who: ok()).only)[place]
+
+
+SHOWN_BY_OONI = OtherWitnesses("ooni", "o", Tier.LIKELY, 14, 2)
+
+
+def test_runs_of_others_raise_the_figure_and_never_make_it_page() -> None:
+    page, held = Policy().alerting.page_per_mille, 0
+    for tier, signature, count, contrasts, signs, voting in itertools.product(
+        Tier, (True, False), (1, 2), (NO_CONTRASTS, PROVEN), ((), BY_NAME), (3, 4, 9)
+    ):
+        same: dict[str, Any] = {"tier": tier, "signature": signature, "contrasts": contrasts}
+        networks = (network(64501 + n, signs=signs, voting=voting, **same) for n in range(count))
+        alone = event(*networks, tier=tier)
+        both = replace(alone, beside=(SHOWN_BY_OONI,))
+        assert sure(alone) <= sure(both)
+        assert (sure(alone) < page) == (sure(both) < page)
+        assert sure(alone) < sure(both) or sure(alone) in (LEAST, DOUBTED_MOST, MOST)
+        assert not is_held_by_others(alone)
+        if is_held_by_others(both):
+            held += 1
+            assert sure(alone) < page
+            assert sure(both) == max(sure(alone), DOUBTED_MOST)
+    assert held
+
+
+def test_an_event_of_theirs_that_is_not_likely_raises_nothing() -> None:
+    alone = event(bare(voting=4))
+    unsure = OtherWitnesses("ooni", "o", Tier.UNCONFIRMED, 14, 2)
+    assert sure(replace(alone, beside=(unsure,))) == sure(alone)
+    both = replace(alone, beside=(SHOWN_BY_OONI,))
+    assert terms(both)[-1].name == OTHERS_SHOW_IT
+    assert sure(both) > sure(alone)

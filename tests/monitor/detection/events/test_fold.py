@@ -333,6 +333,18 @@ def test_imported_evidence_is_likely_at_most_and_says_why() -> None:
     assert event.total == 1
 
 
+def test_two_kinds_of_witnesses_of_one_block_open_events_that_name_each_other() -> None:
+    """And what one of them says of the other changes nothing else of its event."""
+    runs = [Vantage(f"p-{n}", "ooni", asn=n // 3 + 64501, source="ooni") for n in range(6)]
+    ours = World(standard()).quiet().run(30, in_network(64501, blocked()))
+    both = World([*standard(), *runs]).quiet().run(30, in_network(64501, blocked()))
+    own, theirs = sorted(both.events.values(), key=lambda event: event.source == "ooni")
+    (shown,) = own.beside
+    assert (shown.event, shown.source, shown.tier) == (theirs.id, "ooni", Tier.LIKELY)
+    assert [other.event for other in theirs.beside] == [own.id]
+    assert replace(own, beside=(), updated=0) == replace(ours.only, updated=0)
+
+
 def test_rounds_without_facts_change_nothing_but_the_round() -> None:
     world = World(standard()).quiet().run(2, in_network(64501, blocked()))
     later, touched = step(world.state, world.round, (), POLICY)

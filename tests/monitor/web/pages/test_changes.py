@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Change, ChangeKind
+from monitor.detection.model import Change, ChangeKind, OtherWitnesses, Tier
 from monitor.store.reading.events import Transition, get_event, list_transitions
 from monitor.store.records import Conclusions, Filter
 from monitor.text.words import when
@@ -141,6 +141,14 @@ async def test_an_entry_that_rests_on_data_of_others_has_their_licence(told: Sit
     own, imported_entry = root.findall(f"{ATOM}entry")
     assert own.find(f"{ATOM}rights") is None
     assert imported_entry.findtext(f"{ATOM}rights") == "CC BY-NC-SA 4.0: rests on data of OONI"
+    shown = OtherWitnesses("ooni", "e", Tier.LIKELY, 14, 2)
+    both = replace(row, event=replace(row.event, beside=(shown,)))
+    entry = ET.fromstring(changes.atom(told, Filter(), [both])).find(f"{ATOM}entry")
+    assert entry is not None
+    assert entry.findtext(f"{ATOM}rights") == "CC BY-NC-SA 4.0: rests on data of OONI"
+    assert "14 failed measurements of OONI show it too." in (entry.findtext(f"{ATOM}summary") or "")
+    terms = [category.get("term") for category in entry.findall(f"{ATOM}category")]
+    assert terms[-2:] == ["own", "ooni"]
 
 
 async def test_unknown_feeds_are_not_found(web: Client) -> None:
