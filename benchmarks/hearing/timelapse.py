@@ -73,7 +73,7 @@ class Jumps:
 
     def rounds(self) -> int:
         """Rounds that have ended."""
-        return sum(runner.rounds for runner in self.runners if not runner.measuring.locked())
+        return sum(runner.rounds for runner in self.runners if not runner.turns.busy)
 
     def stay(self, seconds: float) -> None:
         """Let time go on as it does for so long."""
@@ -81,7 +81,7 @@ class Jumps:
 
     def may_jump(self) -> bool:
         """Whether the daemon only waits for its clock."""
-        if self.threads or any(runner.measuring.locked() for runner in self.runners):
+        if self.threads or any(runner.turns.busy for runner in self.runners):
             return False
         if not self.accounts:
             return False

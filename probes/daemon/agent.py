@@ -232,7 +232,7 @@ def _retest_runner(
     return RetestRunner(
         RetestLimits(targets, pause_ms(config.interval_ms, setup.timeouts.residual)),
         runner.run_retest,
-        measuring=runner.measuring,
+        turns=runner.turns,
         unfinished=runner.unfinished,
         now_ms=setup.network.wall_ms,
         rng=rng,

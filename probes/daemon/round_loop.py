@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the daemon measures: its rounds, one after another, and which retests it accepts between
-them."""
+"""When the daemon measures: its rounds, one after another, and which retests it accepts."""
 
 from __future__ import annotations
 
@@ -78,11 +77,10 @@ class RoundLoop:
             if self._budget.overdrawn(coming.interval_ms):
                 self._log("round skipped: the traffic budget is used up", every=3600.0)
                 continue
-            async with self._runner.measuring:
-                self.retests.own_rounds = last, last + coming.interval_ms
-                thin = self._budget.thinning(coming.interval_ms)
-                thorough = self._budget.thorough_bytes(coming.interval_ms)
-                await self._runner.run(coming, thin, thorough)
+            self.retests.own_rounds = last, last + coming.interval_ms
+            thin = self._budget.thinning(coming.interval_ms)
+            thorough = self._budget.thorough_bytes(coming.interval_ms)
+            await self._runner.run(coming, thin, thorough)
             self.plan_interval()
 
     async def _wait_for_round(self, last: int | None) -> NextRound:
@@ -112,7 +110,7 @@ class RoundLoop:
         if taken is None:
             return
         catalogue = taken.catalogue
-        async with self._runner.measuring:
+        async with self._runner.turns.without_retests():
             self._runner.use(catalogue)
             self.retests.use(catalogue.targets)
             self._budget.expect(self._runner.profile, self._planner.interval_ms)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import math
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -22,10 +22,11 @@ from probes.rounds.handed_over import HandedOver
 from probes.rounds.last_failures import failed_endpoints, failing_targets
 from probes.rounds.profile import REST_MS, Profile
 from probes.rounds.retests import PlannedRetest
-from probes.rounds.round import measure_retest, measure_round
+from probes.rounds.round import measure_retest, measure_round, new_places
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.scheduler import NextRound
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
+from probes.rounds.turns import Turns
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage, service_of
 from probes.wire.retest import FailedAddresses
 from probes.wire.target import Catalogue, Target
 
@@ -34,7 +35,7 @@ MAX_HURRIED = 3
 
 
 class RoundRunner:
-    """Measures one round or retest at a time, and remembers what failed."""
+    """Measures one round at a time and retests, and remembers what failed."""
 
     def __init__(
         self,
@@ -53,8 +54,8 @@ class RoundRunner:
         """Rounds measured since the start."""
         self.unfinished: set[str] = set()
         """Targets that the round in progress has still to measure."""
-        self.measuring = asyncio.Lock()
-        """Held while anything is measured."""
+        self.turns = Turns()
+        """What is measured now."""
         self._recorder, self._account, self._outbox = recorder, account, outbox
         self._keeper, self._rng, self._log = keeper, rng, log
         self._history: dict[str, int] = {}
@@ -64,6 +65,7 @@ class RoundRunner:
         self._examined_ms: dict[str, int] = {}
         """The round in which each was last examined with repeats."""
         self._handed_over = HandedOver()
+        self._retest_places = new_places()
 
     @property
     def place(self) -> tuple[str, int]:
@@ -93,46 +95,61 @@ class RoundRunner:
         return failing_targets(self.setup.catalogue.targets, self._history)
 
     async def run(self, coming: NextRound, thin: int = 1, thorough_bytes: float = math.inf) -> None:
-        """Measure a round. `thin`: as in `Profile.due`; `thorough_bytes`: as in `RoundPlan`."""
-        began = time.monotonic()
+        """Measure a round, once the retests in progress have ended. `thin`: as in `Profile.due`;
+        `thorough_bytes`: as in `RoundPlan`."""
         # The first round shows everything, so that somebody who starts a probe need not wait.
         everything = self.profile.full or not self.rounds
-        plan = self._plan(coming, everything, thin, thorough_bytes)
+        with contextlib.ExitStack() as turn:
+            async with self.turns.without_retests():
+                plan = self._plan(coming, everything, thin, thorough_bytes)
+                self.unfinished.update(target.id for target in plan.targets)
+                turn.enter_context(self.turns.round())
+            await self._measure_round(plan, usual=self.profile.full or not everything, thin=thin)
+
+    async def _measure_round(self, plan: RoundPlan, *, usual: bool, thin: int) -> None:
+        """`usual`, `thin`: as in `TrafficAccount.close_round`."""
+        began, setup = time.monotonic(), self._metered_apart()
+        bill = self._account.open(setup.network.meter)
+        due = {target.id for target in plan.targets}
         # Without liveness hosts nothing shows that the machine is offline.
-        tally = RoundTally(online=not self.setup.catalogue.liveness)
+        tally = RoundTally(online=not setup.catalogue.liveness)
 
         async def emit(draft: Measurement) -> None:
+            fails_anew = plan.fails_anew(draft)
             tally.add(draft)
+            # At once, for requests to measure it again that come before the round has ended.
+            self._history.update(failed_endpoints(draft))
             if draft.target in LIVENESS_TARGETS:
                 self._keeper.set(clock_offset_ms=draft.clock_offset_ms or 0)
             self.unfinished.discard(draft.target)
-            await self._recorder.record(draft, self._account.add)
-            if plan.fails_anew(draft) and tally.new_failures < MAX_HURRIED:
+            if fails_anew and draft.target in due:
+                self.unfinished.update(_of_service(plan.reserve, draft.target))
+            await self._recorder.record(draft, bill.add)
+            if fails_anew and tally.new_failures < MAX_HURRIED:
                 tally.new_failures += 1
                 self._outbox.hurry()
 
         self._outbox.round_opened(plan.round_ms)
-        self.unfinished.update(target.id for target in plan.targets)
         try:
-            await measure_round(self.setup, plan, emit=emit, rng=self._rng)
+            await measure_round(setup, plan, emit=emit, rng=self._rng)
         finally:
             self.unfinished.clear()
-            self._outbox.round_closed()
-        self._history.update(tally.failed)
+            self._outbox.round_closed(plan.round_ms)
         self._dead = self._dead - tally.failed.keys() | tally.dead
         self._examined_ms.update(dict.fromkeys(tally.examined, plan.round_ms))
         self.rounds += 1
         # The rounds after one that shows everything cost less.
-        usual = self.profile.full or not everything
-        self._account.close_round(usual=usual, failing=bool(tally.broken), thin=thin)
+        self._account.close_round(bill, usual=usual, failing=bool(tally.broken), thin=thin)
         await self._note(plan, tally, time.monotonic() - began)
 
     async def run_retest(self, planned: PlannedRetest) -> None:
         """Measure a few targets again."""
+        setup = self._metered_apart()
+        bill = self._account.open(setup.network.meter)
 
         async def emit(draft: Measurement) -> None:
             self._history.update(failed_endpoints(draft))
-            await self._recorder.record(draft, self._account.add)
+            await self._recorder.record(draft, bill.add)
 
         plan = RoundPlan(
             targets=planned.targets,
@@ -145,10 +162,14 @@ class RoundRunner:
         )
         self._outbox.round_opened(planned.round_ms)
         try:
-            await measure_retest(self.setup, plan, emit=emit, rng=self._rng)
+            await measure_retest(setup, plan, emit=emit, rng=self._rng, shared=self._retest_places)
         finally:
-            self._outbox.round_closed()
-            self._account.close_retest(len(planned.targets))
+            self._outbox.round_closed(planned.round_ms)
+            self._account.close_retest(bill, len(planned.targets))
+
+    def _metered_apart(self) -> Setup:
+        """The setup of a round or retest that pays for itself: another may run beside it."""
+        return replace(self.setup, network=self.setup.network.metered_apart())
 
     def _plan(
         self, coming: NextRound, everything: bool, thin: int, thorough_bytes: float
@@ -198,3 +219,8 @@ class RoundRunner:
         )
         self._log("round", seconds=round(took, 1), targets=len(plan.targets), failing=failing)
         await self._keeper.save()
+
+
+def _of_service(targets: Iterable[Target], name: str) -> Iterator[str]:
+    """The ids of those targets that belong to the same service as this one."""
+    return (target.id for target in targets if service_of(target.id) == service_of(name))

@@ -17,8 +17,29 @@ def sent_bytes(line_bytes: int) -> int:
     return line_bytes // 5
 
 
+class Bill:
+    """What one round or retest costs: what its meter counts, and what sending its measurements
+    will."""
+
+    def __init__(self, meter: TrafficMeter, expect: Callable[[int], None]) -> None:
+        """`expect` is told the bytes that will be sent."""
+        self._meter, self._expect = meter, expect
+        self._sending = 0
+
+    def add(self, line_bytes: int) -> None:
+        """Note a measurement; `line_bytes` is its size when encoded."""
+        sending = sent_bytes(line_bytes)
+        self._sending += sending
+        self._expect(sending)
+
+    def total(self) -> int:
+        """Return the bytes so far."""
+        return self._meter.total() + self._sending
+
+
 class TrafficAccount:
-    """Charges what was measured when a round or a retest ends. What delivery carries beyond that,
+    """Charges what was measured when a round or a retest ends, each its own, for they may run
+    beside each other. What delivery carries beyond that,
     and beyond what the budget reserves for the connection, is charged with it, but no round is
     expected to cost it: whoever sends to this probe cannot make its rounds rarer by that."""
 
@@ -32,12 +53,8 @@ class TrafficAccount:
         """`clock` returns monotonic seconds."""
         self._budget, self._measuring, self._delivery = budget, measuring, delivery
         self._clock, self._begun = clock, clock()
-        self._measured = 0
-        """Bytes of measuring that are charged."""
         self._delivered = 0.0
-        """Bytes of delivery that are charged."""
-        self._lines = 0
-        """Size of the measurements that are not charged."""
+        """Bytes of delivery that are charged or on a bill."""
 
     def wire_bytes(self) -> int:
         """Return what has crossed the wire since the start."""
@@ -47,31 +64,26 @@ class TrafficAccount:
         """Return what the budget has left, negative for a debt."""
         return self._budget.saved
 
-    def add(self, line_bytes: int) -> None:
-        """Note a measurement; `line_bytes` is its size when encoded."""
-        self._lines += line_bytes
+    def open(self, meter: TrafficMeter) -> Bill:
+        """Open the bill of a round or retest whose traffic this meter counts."""
+        return Bill(meter, self._expect)
 
-    def close_round(self, *, usual: bool, failing: bool = False, thin: int = 1) -> None:
+    def close_round(self, bill: Bill, *, usual: bool, failing: bool = False, thin: int = 1) -> None:
         """Charge a round. `usual`: the next ones are expected to cost about the same; `failing`
         and `thin`: as in `TrafficBudget.spend_round`."""
-        spent = self._newly_spent()
         if usual:
-            self._budget.spend_round(spent, failing=failing, thin=thin)
+            self._budget.spend_round(bill.total(), failing=failing, thin=thin)
         else:
-            self._budget.spend(spent)
+            self._budget.spend(bill.total())
         self._charge_delivery()
 
-    def close_retest(self, targets: int) -> None:
+    def close_retest(self, bill: Bill, targets: int) -> None:
         """Charge a retest of so many targets."""
-        self._budget.spend_retest(self._newly_spent(), targets)
+        self._budget.spend_retest(bill.total(), targets)
         self._charge_delivery()
 
-    def _newly_spent(self) -> int:
-        """What measuring has carried since it was last charged, and what sending it will."""
-        before, self._measured = self._measured, self._measuring.total()
-        sending, self._lines = sent_bytes(self._lines), 0
+    def _expect(self, sending: int) -> None:
         self._delivered += sending
-        return self._measured - before + sending
 
     def _charge_delivery(self) -> None:
         reserved = CONNECTION_BYTES_PER_MONTH * (self._clock() - self._begun) * 1000 / MONTH_MS

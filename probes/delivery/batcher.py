@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
-from probes.delivery.open_round import OpenRound
+from probes.delivery.rounds_in_progress import RoundsInProgress
 from probes.delivery.spool import Spool, SpoolRow
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
@@ -45,12 +45,12 @@ class Batcher:
         self,
         spool: Spool,
         boot: str,
-        open_round: OpenRound,
+        in_progress: RoundsInProgress,
         log: Log,
         sign: Callable[[codec.BatchHeader, Sequence[bytes]], codec.BatchHeader],
     ) -> None:
         """`sign` returns the header of a batch with these lines, signed if this probe has a key."""
-        self._spool, self._boot, self._open_round, self._log = spool, boot, open_round, log
+        self._spool, self._boot, self._rounds_in_progress, self._log = spool, boot, in_progress, log
         self._sign, self._sequence = sign, 0
         self._last_batched = 0
         """Highest sequence that is in a batch."""
@@ -64,7 +64,7 @@ class Batcher:
         except DiskError as error:
             self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
             return None
-        if not rows or self._open_round.holds(rows[0].round):
+        if not rows or self._rounds_in_progress.holds(rows[0].round):
             return None
         chosen = _rows_of_one_round(rows)
         limit = self._limit

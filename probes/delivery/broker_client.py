@@ -81,7 +81,7 @@ class BrokerClient:
         """Send what is left, wait this long for acknowledgements, and publish `goodbye`; then `run`
         returns."""
         self._finish.by = asyncio.get_running_loop().time() + seconds
-        self._outbox.round_closed()
+        self._outbox.rounds_closed()
 
     def use(self, brokers: Sequence[Broker]) -> None:
         """Deliver over these ways from now on, the best first."""

@@ -19,8 +19,8 @@ import msgspec
 from probes.delivery.batch_signer import BatchSigner
 from probes.delivery.batcher import REPEAT_LOG_SECONDS, Batcher, OutgoingBatch
 from probes.delivery.clock_correction import ClockCorrection
-from probes.delivery.open_round import OpenRound
 from probes.delivery.poll_rhythm import PollRhythm
+from probes.delivery.rounds_in_progress import RoundsInProgress
 from probes.delivery.spool import Spool
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
@@ -122,9 +122,9 @@ class Outbox:
         self.polls = PollRhythm(times.poll, times.poll_early)
         self._spool, self._now_ms, self._rng, self._log = spool, now_ms, rng, log
         self._clock = ClockCorrection(now_ms)
-        self._open_round = OpenRound(times.linger, times.hurry)
+        self._rounds_in_progress = RoundsInProgress(times.linger, times.hurry)
         self._signer = signer
-        self._batcher = Batcher(spool, boot, self._open_round, log, signer)
+        self._batcher = Batcher(spool, boot, self._rounds_in_progress, log, signer)
         self._tell_key()
         self._batches: dict[int, OutgoingBatch] = {}
 
@@ -135,19 +135,24 @@ class Outbox:
 
     def round_opened(self, round_ms: int) -> None:
         """Let measurements of this round wait for the rest of it (at most `times.linger`)."""
-        self._open_round.begin(round_ms)
+        self._rounds_in_progress.begin(round_ms)
         self.changed.set()
 
     def hurry(self) -> None:
         """Send soon what is stored of the round in progress: something that worked before fails,
         and other vantages may be asked to measure it as well."""
-        self._open_round.hurry()
+        self._rounds_in_progress.hurry()
         self.polls.suspect()
         self.changed.set()
 
-    def round_closed(self) -> None:
-        """Send everything that is stored."""
-        self._open_round.end()
+    def round_closed(self, round_ms: int) -> None:
+        """Send everything that is stored; other rounds may still be in progress."""
+        self._rounds_in_progress.end(round_ms)
+        self.changed.set()
+
+    def rounds_closed(self) -> None:
+        """Send everything that is stored, and what is still to come at once."""
+        self._rounds_in_progress.end_all()
         self.changed.set()
 
     def bound(self, most: int | None) -> None:
@@ -201,7 +206,7 @@ class Outbox:
 
     def next_end(self) -> float | None:
         """Loop time until which measurements of the round in progress wait; None without one."""
-        return self._open_round.next_end()
+        return self._rounds_in_progress.next_end()
 
     async def wait(self, *until: float | None) -> None:
         """Wait until something changes, a batch is due, or until one of these loop times."""

@@ -17,6 +17,7 @@ import msgspec
 
 from probes.endpoint.address_choice import AddressChoice
 from probes.endpoint.dns_cache import DNSCache
+from probes.endpoint.silence import SilentWaits, Waits
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network, Stream
 from probes.net.tls import TLSClient
@@ -93,6 +94,7 @@ class RoundMeans(msgspec.Struct, frozen=True, kw_only=True):
 
     network: Network
     dns_cache: DNSCache
+    silence: SilentWaits = msgspec.field(default_factory=SilentWaits)
     timeouts: Timeouts = Timeouts()
     sni: SNIContrast = SNIContrast()
     alive: Sequence[tuple[str, int]] = ()
@@ -140,6 +142,7 @@ class EndpointRun:
 
     __slots__ = (
         "_once",
+        "_waits",
         "addresses",
         "begun",
         "course",
@@ -177,6 +180,7 @@ class EndpointRun:
         clear text."""
         self.begun = False
         self._once: set[str] = set()
+        self._waits = Waits(means.silence)
 
     @property
     def id(self) -> str:
@@ -291,7 +295,10 @@ class EndpointRun:
         is read, unless the connection is to be `roomy`."""
         step = self.step(address, port, contrast=contrast, purpose=purpose)
         step = replace(step, narrow=self.addresses.lean and not roomy)
-        seen, stream = await tcp.connect(step)
+        with self._waits.answer():
+            seen, stream = await tcp.connect(step)
+        if stream is not None:
+            self.means.silence.answered(seen.took_us / 1e6)
         self.observations.append(seen)
         return Connection(address, step.port, seen, stream)
 

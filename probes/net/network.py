@@ -65,6 +65,9 @@ class Network(Protocol):
     meter: TrafficMeter
     """Counts what crosses the wire. A connection is counted when it is closed."""
 
+    def metered_apart(self) -> Network:
+        """The same network with a meter of its own, which adds to this one's."""
+
     async def connect(
         self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
     ) -> Stream:

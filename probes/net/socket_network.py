@@ -8,6 +8,7 @@ that is dialled.
 from __future__ import annotations
 
 import asyncio
+import copy
 import socket
 import time
 
@@ -48,6 +49,12 @@ class SocketNetwork:
         self._guard = guard or Guard()
         self._bind = bind
         self._bind_family = None if bind is None else _family(bind)
+
+    def metered_apart(self) -> SocketNetwork:
+        """The same network with a meter of its own, which adds to this one's."""
+        apart = copy.copy(self)
+        apart.meter = TrafficMeter(self.meter)
+        return apart
 
     def refusal(self, address: str, port: int) -> str | None:
         """Why the guard would refuse this destination; None when it may be dialled."""

@@ -3,8 +3,9 @@
 
 The detector may ask for a target again, and so may whoever has taken over its broker. Therefore
 `RetestLimits` bounds what requests can cost, and accepts only what lies between two of the probe's
-own rounds, which cover the rest. `RetestRunner` measures what was accepted, never at the same time
-as a round of the probe and never after a round that covers the request has begun.
+own rounds, which cover the rest. `RetestRunner` measures what was accepted, beside a round if there
+is one: a request that waited for it would end meanwhile. It leaves to the round what that has still
+to measure.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import msgspec
 
 from probes.log import Log
+from probes.rounds.turns import Turns
 from probes.wire.retest import Retest
 from probes.wire.target import Target
 
@@ -136,28 +138,28 @@ class RetestLimits:
 
 
 class RetestRunner:
-    """Measures accepted retests, one after another."""
+    """Measures accepted retests, each when it is due."""
 
     def __init__(
         self,
         limits: RetestLimits,
         measure: Callable[[PlannedRetest], Awaitable[None]],
         *,
-        measuring: asyncio.Lock,
+        turns: Turns,
         unfinished: Collection[str] = (),
         now_ms: Callable[[], int],
         rng: random.Random,
         log: Log,
     ) -> None:
-        """`measuring` is the lock that rounds hold as well; `unfinished` holds the targets that the
-        round in progress has still to measure."""
+        """`turns` says when a retest may begin; `unfinished` holds the targets that the round in
+        progress has still to measure."""
         self.own_rounds = (0, 0)
         """The probe's last round and its next."""
         self.measured = 0
         """Targets measured again since the start."""
         self.waiting = 0
         """Targets that were accepted and are not measured yet."""
-        self._limits, self._measure, self._measuring = limits, measure, measuring
+        self._limits, self._measure, self._turns = limits, measure, turns
         self._unfinished = unfinished
         self._now_ms, self._rng, self._log = now_ms, rng, log
         self._planned: list[tuple[float, PlannedRetest]] = []
@@ -196,16 +198,26 @@ class RetestRunner:
 
     async def run(self) -> None:
         """Measure what was accepted, until cancelled."""
-        while True:
-            await self._wait()
-            async with self._measuring:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wait()
+                await self._turns.may_begin_retests()
                 due = self._take_due()
-                for each in _merged(self._in_time(due)):
-                    names = ",".join(target.id for target in each.targets)
-                    self._log("retest", targets=names)
-                    await self._measure(each)
-                    self.measured += len(each.targets)
-                self.waiting -= sum(len(each.targets) for each in due)
+                self.waiting -= sum(len(planned.targets) for planned in due)
+                for planned in _merged(self._in_time(due)):
+                    self.waiting += len(planned.targets)
+                    turn = contextlib.ExitStack()
+                    turn.enter_context(self._turns.retest())
+                    group.create_task(self._run(planned, turn))
+
+    async def _run(self, planned: PlannedRetest, turn: contextlib.ExitStack) -> None:
+        with turn:
+            self._log("retest", targets=",".join(target.id for target in planned.targets))
+            try:
+                await self._measure(planned)
+            finally:
+                self.waiting -= len(planned.targets)
+            self.measured += len(planned.targets)
 
     def _take_due(self) -> list[PlannedRetest]:
         """What is due, and what may begin as well."""
@@ -225,9 +237,13 @@ class RetestRunner:
                 async with asyncio.timeout_at(first):
                     await self._arrived.wait()
 
-    def _in_time(self, planned: Iterable[PlannedRetest]) -> list[PlannedRetest]:
+    def _in_time(self, planned: Iterable[PlannedRetest]) -> Iterator[PlannedRetest]:
+        """Those that are not too late, without what the round in progress covers."""
         now, last = self._now_ms(), self.own_rounds[0]
-        return [each for each in planned if now < each.until_ms and each.round_ms > last]
+        for retest in planned:
+            targets = tuple(t for t in retest.targets if t.id not in self._unfinished)
+            if targets and now < retest.until_ms and retest.round_ms > last:
+                yield msgspec.structs.replace(retest, targets=targets)
 
 
 def _merged(planned: Iterable[PlannedRetest]) -> list[PlannedRetest]:

@@ -12,17 +12,18 @@ import contextlib
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 
 from probes.endpoint.dns_cache import DNSCache
+from probes.endpoint.silence import SilentWaits
 from probes.endpoint.timeouts import Timeouts
 from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts, stun_hosts
+from probes.rounds.places import Places
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.target_measurement import (
     LivenessReport,
-    MeasuredTarget,
     Occasion,
     RoundContext,
     finish,
@@ -34,9 +35,10 @@ from probes.wire.target import Catalogue, Target
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
-"""Endpoints at once: with more, delays of the event loop would distort the times measured."""
+"""Endpoints at once, beside those that only wait in silence: with more, delays of the event loop
+would distort the times measured."""
 LISTENING = 2
-"""Targets in progress per endpoint slot, including those whose lookups still listen: each costs
+"""Targets in progress per endpoint, including those whose lookups still listen: each costs
 some 140 kB. With only one, the listening windows could exceed `round_bound_seconds`."""
 Emit = Callable[[Measurement], Awaitable[None] | None]
 
@@ -71,7 +73,7 @@ async def measure_round(setup: Setup, plan: RoundPlan, *, emit: Emit, rng: rando
             suspected.add(service_of(measurement.target))
         await _emit(measurement, emit)
 
-    async with _beginning(setup, plan) as this:
+    async with _beginning(setup, plan, new_places()) as this:
         for measurement in await _measure_liveness(this, rng):
             await _emit(measurement, emit)
         await _measure_all(this, plan.targets, notice, rng)
@@ -80,15 +82,23 @@ async def measure_round(setup: Setup, plan: RoundPlan, *, emit: Emit, rng: rando
             await _measure_all(this, further, notice, rng)
 
 
-async def measure_retest(setup: Setup, plan: RoundPlan, *, emit: Emit, rng: random.Random) -> None:
-    """Measure liveness and a few targets that the detector asked for, all at once.
+def new_places() -> Places:
+    """Return the places of a round, or of the retests that run beside each other."""
+    return Places(CONCURRENCY, SilentWaits())
+
+
+async def measure_retest(
+    setup: Setup, plan: RoundPlan, *, emit: Emit, rng: random.Random, shared: Places
+) -> None:
+    """Measure liveness and a few targets that the detector asked for, all at once. The places are
+    `shared` with other retests.
 
     Each is measured as a retest: the service's name is sent once to its addresses, from a new port,
     so that nothing measures the residual blocking that it triggers. Where it fails, contrasts with
     other names and with our reflector find the cause; before it where the history says that the
     endpoint failed in its last measurement.
     """
-    async with _beginning(setup, plan) as this:
+    async with _beginning(setup, plan, shared) as this:
         async with asyncio.TaskGroup() as group:
             alive = group.create_task(_measure_liveness(this, rng))
             tasks = [group.create_task(_measure(this, t, Occasion.RETEST)) for t in plan.targets]
@@ -99,7 +109,7 @@ async def measure_retest(setup: Setup, plan: RoundPlan, *, emit: Emit, rng: rand
 
 
 @contextlib.asynccontextmanager
-async def _beginning(setup: Setup, plan: RoundPlan) -> AsyncIterator[RoundContext]:
+async def _beginning(setup: Setup, plan: RoundPlan, places: Places) -> AsyncIterator[RoundContext]:
     """A round that begins now, and ends when its last lookup does."""
     lookups = asyncio.TaskGroup()
     cache = DNSCache(lookups, setup.network, setup.catalogue, setup.system, setup.timeouts)
@@ -110,10 +120,9 @@ async def _beginning(setup: Setup, plan: RoundPlan) -> AsyncIterator[RoundContex
                 setup,
                 plan,
                 cache,
-                asyncio.Semaphore(CONCURRENCY),
+                places,
                 closes_at=asyncio.get_running_loop().time() + limit,
                 begun_us=setup.network.clock_us(),
-                begun_bytes=setup.network.meter.total(),
             )
 
 
@@ -122,40 +131,28 @@ async def _measure_all(
 ) -> None:
     order = list(targets)
     rng.shuffle(order)
-    async with asyncio.TaskGroup() as workers:
-        crew = _Crew(this, iter(order), workers, emit, asyncio.Semaphore(CONCURRENCY * LISTENING))
-        for _ in range(min(CONCURRENCY, len(order))):
-            workers.create_task(crew.work())
+    silence = this.places.silence
+    in_progress = Places(CONCURRENCY, silence)
+    listening = Places(CONCURRENCY * LISTENING, silence)
 
+    async def measure(target: Target) -> None:
+        # The next target does not wait while the lookups of this one listen for second answers.
+        measured = await measure_target(this, target)
+        in_progress.give_back()
+        measurement = await finish(this, measured)
+        listening.give_back()
+        await _emit(measurement, emit)
 
-class _Crew(msgspec.Struct):
-    """The workers that share the targets of a round."""
-
-    this: RoundContext
-    remaining: Iterator[Target]
-    group: asyncio.TaskGroup
-    emit: Emit
-    listening: asyncio.Semaphore
-    """Targets that are being measured or whose lookups still listen for second answers."""
-
-    async def work(self) -> None:
-        """Take targets until none is left or the round's time is over. The next target does not
-        wait while the lookups of the last one still listen for second answers."""
-        for target in self.remaining:
-            if asyncio.get_running_loop().time() >= self.this.closes_at:
-                log.warning("%s: not measured, the time limit of the round was reached", target.id)
+    async with asyncio.TaskGroup() as group:
+        for target in order:
+            await listening.wait_for_one()
+            await in_progress.wait_for_one()
+            if asyncio.get_running_loop().time() < this.closes_at:
+                group.create_task(measure(target))
                 continue
-            await self.listening.acquire()
-            measured = await measure_target(self.this, target)
-            if any(endpoint.host for endpoint in target.endpoints):
-                self.group.create_task(self._finish(measured))
-            else:  # no lookup to wait for
-                await self._finish(measured)
-
-    async def _finish(self, measured: MeasuredTarget) -> None:
-        measurement = await finish(self.this, measured)
-        self.listening.release()
-        await _emit(measurement, self.emit)
+            log.warning("%s: not measured, the time limit of the round was reached", target.id)
+            in_progress.give_back()
+            listening.give_back()
 
 
 async def _emit(measurement: Measurement, emit: Emit) -> None:

@@ -51,8 +51,8 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     brief: bool = False
     """Endpoints that failed in their last measurement are measured with one contrast."""
     thorough_bytes: float = math.inf
-    """Once a round has carried so much, what fails in it is measured with one contrast and without
-    repeats: when much is blocked at once, a round must not cost the next ones."""
+    """Once the network's meter has counted so much, what fails is measured with one contrast and
+    without repeats: when much is blocked at once, a round must not cost the next ones."""
     dead: Collection[str] = ()
     """The endpoints (by id) of which nothing worked in their last measurement, and that need not be
     examined again: they are measured once, at one address and with one contrast, as long as that

@@ -22,6 +22,7 @@ from probes.endpoint.size_limits import fit_size_limits
 from probes.net.limits import within
 from probes.protocols import registry, stun
 from probes.rounds.last_failures import failed_endpoints, has_failed, is_own
+from probes.rounds.places import Places
 from probes.rounds.profile import lean_endpoints
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.wire.measurement import VERSION, Measurement, Role, named_interval_ms
@@ -62,20 +63,17 @@ class RoundContext(msgspec.Struct):
     setup: Setup
     plan: RoundPlan
     dns_cache: DNSCache
-    slots: asyncio.Semaphore
+    places: Places
     """One for each endpoint that is measured at the same time."""
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
     begun_us: int = 0
     """When the round began, by the network's clock."""
-    begun_bytes: int = 0
-    """What had crossed the wire when the round began."""
     liveness: LivenessReport = LivenessReport()
 
     def is_dear(self) -> bool:
         """Whether the round has carried more than it may for thorough measurements."""
-        carried = self.setup.network.meter.total() - self.begun_bytes
-        return carried > self.plan.thorough_bytes
+        return self.setup.network.meter.total() > self.plan.thorough_bytes
 
 
 class MeasuredTarget(msgspec.Struct, frozen=True):
@@ -153,6 +151,7 @@ def _runs(
     means = RoundMeans(
         network=this.setup.network,
         dns_cache=this.dns_cache,
+        silence=this.places.silence,
         timeouts=this.setup.timeouts,
         sni=this.setup.catalogue.sni,
         alive=this.liveness.alive,
@@ -288,7 +287,7 @@ async def _run_endpoint(this: RoundContext, run: EndpointRun, target: str) -> No
             endpoint.protocol,
         )
         return
-    async with this.slots:
+    async with this.places:
         left = this.closes_at - asyncio.get_running_loop().time()
         if left <= 0:
             log.warning(

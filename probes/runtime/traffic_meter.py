@@ -42,8 +42,9 @@ _ENOUGH = 208
 class TrafficMeter:
     """What has crossed the wire since it was made."""
 
-    def __init__(self) -> None:
-        self._closed = 0
+    def __init__(self, whole: TrafficMeter | None = None) -> None:
+        """What is added here is added to the `whole` as well."""
+        self._whole, self._closed = whole, 0
         self._open: list[Callable[[], int]] = []
 
     def total(self) -> int:
@@ -53,10 +54,12 @@ class TrafficMeter:
     def add(self, count: int) -> None:
         """Add bytes of packets."""
         self._closed += count
+        if self._whole is not None:
+            self._whole.add(count)
 
     def add_datagram(self, family: socket.AddressFamily, payload: int) -> None:
         """Add one datagram with so many bytes of payload."""
-        self._closed += _HEADERS[family] + _UDP_HEADER + payload
+        self.add(_HEADERS[family] + _UDP_HEADER + payload)
 
     def watch(self, bytes_now: Callable[[], int]) -> None:
         """Count a connection that lasts, until `unwatch`."""
@@ -65,7 +68,7 @@ class TrafficMeter:
     def unwatch(self, bytes_now: Callable[[], int]) -> None:
         """Add what the connection has carried, and ask it no more."""
         self._open.remove(bytes_now)
-        self._closed += bytes_now()
+        self.add(bytes_now())
 
 
 def stream_bytes(sock: OpenSocket) -> int:

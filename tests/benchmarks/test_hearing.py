@@ -120,8 +120,7 @@ def test_a_hostile_broker_sends_whole_packets(size: int) -> None:
 def _jumps(*, measuring: bool = False, empty: bool = True, transport: str = "mqtts+5"):
     jumps = timelapse.Jumps()
     jumps.accounts.append(object())
-    measures = SimpleNamespace(locked=lambda: measuring)
-    jumps.runners.append(SimpleNamespace(measuring=measures, rounds=0))
+    jumps.runners.append(SimpleNamespace(turns=SimpleNamespace(busy=measuring), rounds=0))
     jumps.outboxes.append(
         SimpleNamespace(is_empty=empty, stats=SimpleNamespace(transport=transport))
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace as setup_replace
 from pathlib import Path
@@ -11,10 +10,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from probes.catalogue.load import load
 from probes.rounds.retests import PlannedRetest
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.rounds.scheduler import NextRound
-from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement, Role, Vantage
+from probes.wire.measurement import (
+    LIVENESS_INTERNATIONAL,
+    Measurement,
+    Role,
+    Vantage,
+    service_of,
+)
 from probes.wire.observation import Contrast, Purpose
 from probes.wire.retest import FailedAddresses, Retest
 from probes.wire.target import Endpoint, Service, Target
@@ -34,9 +40,7 @@ class Rounds:
         for name in ("measure_round", "measure_retest"):
             monkeypatch.setattr(f"probes.daemon.round_runner.{name}", self._measure)
 
-    async def _measure(
-        self, setup: Setup, plan: RoundPlan, *, emit: Emit, rng: random.Random
-    ) -> None:
+    async def _measure(self, setup: Setup, plan: RoundPlan, *, emit: Emit, **_: object) -> None:
         self.plans.append(plan)
         for measurement in self.emits:
             await emit(measurement)
@@ -85,7 +89,11 @@ async def test_new_failures_hurry_a_few_times(
     agent = agent_here(tmp_path / "s")
     hurried: list[bool] = []
     monkeypatch.setattr(agent._runner._outbox, "hurry", lambda: hurried.append(True))
-    rounds.emits = [draft(failure="connection_refused")] * 5
+    failed = draft(failure="connection_refused")
+    (connect,) = failed.observations
+    rounds.emits = [
+        replace(failed, observations=(replace(connect, endpoint=f"e{n}"),)) for n in range(5)
+    ]
     await agent._runner.run(COMING)
     assert len(hurried) == 3
     await agent._runner.run(COMING)
@@ -187,4 +195,38 @@ async def test_whatever_a_broker_asks_only_a_control_tries_addresses_of_others(
     await runner.run_retest(PlannedRetest((target,), 60_000, 60_000, 0, 0, 60_000))
     expected = {key: ("192.0.2.1",)} if role is Role.CONTROL else {}
     assert [plan.handed_over for plan in rounds.plans] == [expected, expected]
+    await agent._spool.close()
+
+
+async def test_what_a_round_in_progress_has_shown_counts_for_requests_that_come_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = agent_here(tmp_path / "s")
+    runner = agent._runner
+    runner.use(load(None))
+    runner.rounds = 1  # so that not everything is due
+    told: list[tuple[set[str], dict[str, int]]] = []
+
+    async def measure(setup: Setup, plan: RoundPlan, *, emit: Emit, **_: object) -> None:
+        told.append((set(runner.unfinished), runner.failing()))
+        failed = draft(failure="connection_refused")
+        (connect,) = failed.observations
+        others = {service_of(target.id) for target in plan.reserve}
+        due = next(target for target in plan.targets if service_of(target.id) in others)
+        seen = replace(connect, endpoint=due.endpoints[0].id)
+        await emit(replace(failed, target=due.id, observations=(seen,)))
+        told.append((set(runner.unfinished), runner.failing()))
+
+    monkeypatch.setattr("probes.daemon.round_runner.measure_round", measure)
+    await runner.run(COMING)
+    (due, before), (unfinished, failing) = told
+    (failed,) = failing
+    assert before == {}
+    assert failed in due - unfinished
+    every = {target.id for target in runner.setup.catalogue.targets}
+    reserve = {id for id in every if service_of(id) == service_of(failed)} - due
+    assert reserve
+    assert unfinished - due == reserve, "they are measured next, for their service fails"
+    assert runner.unfinished == set()
+    assert not runner.turns.busy
     await agent._spool.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.daemon.traffic_account import TrafficAccount, sent_bytes
+from probes.daemon.traffic_account import Bill, TrafficAccount, sent_bytes
 from probes.rounds.scheduler import MONTH_MS
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 from probes.runtime.traffic_meter import TrafficMeter
@@ -40,38 +40,48 @@ class Books:
             lambda: self.now,
         )
 
+    def bill(self, carried: int) -> Bill:
+        """The bill of a round or retest that has carried so much."""
+        meter = TrafficMeter(self.measuring)
+        meter.add(carried)
+        return self.account.open(meter)
+
 
 def test_a_round_is_charged_what_crossed_the_wire_and_what_sending_it_takes() -> None:
     books = Books()
     for _ in range(2):
-        books.measuring.add(700)
-        books.account.add(LINE)
-        books.account.close_round(usual=True)
+        bill = books.bill(700)
+        bill.add(LINE)
+        books.account.close_round(bill, usual=True)
     assert books.budget.rounds == [700 + sent_bytes(LINE)] * 2
-    books.account.close_round(usual=False)
+    books.account.close_round(books.bill(0), usual=False)
     assert (books.budget.rounds[2:], books.budget.others) == ([], [0])
 
 
-def test_a_retest_is_paid_at_once_and_not_again_by_the_next_round() -> None:
+def test_a_retest_beside_a_round_is_paid_at_once_and_not_again_by_the_round() -> None:
     books = Books()
-    books.measuring.add(300)
-    books.account.add(LINE)
-    books.account.close_retest(2)
-    assert books.budget.others == [(300 + sent_bytes(LINE)) / 2]
-    books.account.close_round(usual=True)
-    assert books.budget.rounds == [0]
+    round_bill, retest_bill = books.bill(700), books.bill(300)
+    round_bill.add(LINE)
+    retest_bill.add(2 * LINE)
+    books.delivery.add(sent_bytes(3 * LINE))
+    books.account.close_retest(retest_bill, 2)
+    assert books.budget.others == [(300 + sent_bytes(2 * LINE)) / 2]
+    books.account.close_round(round_bill, usual=True)
+    assert books.budget.rounds == [700 + sent_bytes(LINE)]
+    assert books.account.wire_bytes() == 1000 + sent_bytes(3 * LINE)
 
 
 def test_delivery_is_charged_where_it_exceeds_what_is_reserved_and_changes_no_interval() -> None:
     books = Books()
     books.now = MONTH_MS / 1000 / 100
-    books.account.add(LINE)
+    bill = books.bill(0)
+    bill.add(LINE)
     paid = CONNECTION_BYTES_PER_MONTH // 100 + sent_bytes(LINE)
     books.delivery.add(paid)
-    books.account.close_round(usual=True)
+    books.account.close_round(bill, usual=True)
     assert books.budget.others == []
     books.delivery.add(5_000_000)  # of somebody else's making
-    books.account.close_round(usual=True)
+    books.account.close_round(books.bill(0), usual=True)
     assert books.budget.others == [pytest.approx(5_000_000)]
     assert books.budget.rounds == [sent_bytes(LINE), 0]
     assert books.account.wire_bytes() == paid + 5_000_000

@@ -12,7 +12,7 @@ from probes.delivery.batcher import (
     Batcher,
     OutgoingBatch,
 )
-from probes.delivery.open_round import OpenRound
+from probes.delivery.rounds_in_progress import RoundsInProgress
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.wire import codec
@@ -28,9 +28,9 @@ class Rig:
 
     def __init__(self, directory: Path) -> None:
         self.spool = Spool(directory, PROBE)
-        self.open_round = OpenRound(PATIENT, PATIENT)
+        self.in_progress = RoundsInProgress(PATIENT, PATIENT)
         self.batcher = Batcher(
-            self.spool, "boot", self.open_round, Log(sys.stderr), lambda header, lines: header
+            self.spool, "boot", self.in_progress, Log(sys.stderr), lambda header, lines: header
         )
 
     async def batches(self, packet_limit: int = 0) -> list[OutgoingBatch]:
@@ -49,11 +49,11 @@ async def test_a_batch_holds_one_round_and_no_row_is_in_two(tmp_path: Path) -> N
     assert [(batch.sequence, batch.rows) for batch in (first, second)] == [(0, (1, 2)), (1, (3,))]
     arrived = codec.decode_batch(second.payload)
     assert (arrived.header.boot, arrived.header.sequence, len(arrived.lines)) == ("boot", 1, 1)
-    rig.open_round.begin(4000)
+    rig.in_progress.begin(4000)
     await rig.spool.put(draft(3000))
     await rig.spool.put(draft(4000))
     assert [batch.rows for batch in await rig.batches()] == [(4,)], "the open round waits"
-    rig.open_round.end()
+    rig.in_progress.end(4000)
     assert [batch.rows for batch in await rig.batches()] == [(5,)]
     await rig.spool.close()
 

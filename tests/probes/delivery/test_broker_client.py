@@ -122,7 +122,7 @@ async def test_a_broker_that_is_killed_repeatedly_loses_nothing(tmp_path: Path) 
                     taken = await r.spool.put(draft(index))
                     assert taken is not None
                     ids.add(taken.id)
-                r.outbox.round_closed()
+                r.outbox.rounds_closed()
                 await asyncio.sleep(rng.uniform(0, 0.06))
                 if index % 8 == 5:
                     await asyncio.to_thread(server.kill)
@@ -160,7 +160,7 @@ async def test_too_large_is_split_and_the_impossible_is_set_apart(tmp_path: Path
             small = [await r.spool.put(heavy(1, 40_000)) for _ in range(8)]
             assert await r.spool.put(heavy(1, 400_000))
             after = await r.spool.put(draft(1))
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await r.drained()
             counts = await r.spool.counts()
             assert counts.quarantined == 1
@@ -179,7 +179,7 @@ async def test_our_own_limit_holds_where_the_broker_names_none(tmp_path: Path) -
             await collector.wait(lambda: collector.states)
             for _ in range(8):
                 await r.spool.put(heavy(1, 90_000))
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await r.drained()
             assert max(collector.sizes) <= MAX_PACKET_BYTES
             assert r.outbox.stats.transport == "mqtt+3.1.1"
@@ -193,7 +193,7 @@ async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> No
         ):
             await collector.wait(lambda: collector.states)
             taken = [await r.spool.put(heavy(1, 20_000)) for _ in range(8)]
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await r.drained()
             assert {t.id for t in taken if t} == set(collector.ids)
             assert (await r.spool.counts()).quarantined == 0
@@ -215,7 +215,7 @@ async def test_a_broker_of_3_1_1_only_is_found_by_trying(
         ):
             await collector.wait(lambda: collector.states)
             await r.spool.put(draft())
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await r.drained()
             assert r.outbox.stats.transport == "mqtt+3.1.1"
             assert "unreachable" not in r.log.getvalue()

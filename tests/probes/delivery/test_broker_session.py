@@ -30,7 +30,7 @@ async def test_a_round_is_one_batch_and_is_sent_after_the_acknowledgement(
             taken = [await r.spool.put(draft(7000)) for _ in range(20)]
             await asyncio.sleep(0.1)
             assert collector.batches == []
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await r.drained()
             assert {t.id for t in taken if t} == set(collector.ids)
             assert [len(b.lines) for b in collector.batches] == [20]
@@ -57,7 +57,7 @@ async def test_without_acknowledgement_it_is_sent_again_and_kept(tmp_path: Path)
             collector.acking = False
             for index in range(3):
                 await r.spool.put(draft(index))
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await collector.wait(lambda: len(collector.batches) >= 7)
             assert (await r.spool.counts()).pending == 3
             assert {b.header.sequence for b in collector.batches} == {0, 1, 2}
@@ -73,7 +73,7 @@ async def test_without_acknowledgements_one_batch_at_a_time_is_sent_again(tmp_pa
             collector.acking = False
             for index in range(4):
                 await r.spool.put(draft(index))
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await collector.wait(lambda: len(collector.batches) >= 4 * UNANSWERED_ATTEMPTS)
             await asyncio.sleep(2 * QUICK.ack_most)  # until the last batches sent together are due
             before, begun = len(collector.batches), asyncio.get_running_loop().time()
@@ -95,7 +95,7 @@ async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_pat
             await collector.wait(lambda: collector.states)
             collector.acking = False
             await r.spool.put(draft())
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await collector.wait(lambda: collector.batches)
             async with mqtt.connect(
                 parse_broker(server.url),
@@ -117,7 +117,7 @@ async def test_the_place_in_the_interval_comes_with_the_acknowledgement(tmp_path
             for place, expected in ((None, None), (250, 250), (None, 250)):
                 collector.place, collector.vantages = place, None if place is None else 4
                 await r.spool.put(draft())
-                r.outbox.round_closed()
+                r.outbox.rounds_closed()
                 await r.drained()
                 assert r.outbox.stats.place == expected
                 assert r.outbox.stats.vantages == (None if expected is None else 4)
@@ -129,7 +129,7 @@ async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) ->
             collector.acking = False
             await collector.wait(lambda: collector.states)
             await r.spool.put(draft())
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await collector.wait(lambda: len(collector.batches) > 1)
             async with mqtt.connect(
                 parse_broker(server.url),
@@ -140,7 +140,7 @@ async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) ->
                 await r.drained()
             collector.acking = True
             await r.spool.put(draft(7))
-            r.outbox.round_closed()
+            r.outbox.rounds_closed()
             await r.drained()
 
 

@@ -91,7 +91,7 @@ class Probe:
             place = Vantage(country="RU", asn=64501)
             made = measurement(self.probe, number, vantage=place, observations=evidence, at=at)
             assert await self.spool.put(made)
-        self.outbox.round_closed()
+        self.outbox.rounds_closed()
 
 
 @contextlib.asynccontextmanager

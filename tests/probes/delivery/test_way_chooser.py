@@ -70,7 +70,7 @@ class Rig:
             made = measurement(self.monitor.who.probe, self.taken, vantage=vantage)
             assert await self.spool.put(made)
             self.taken += 1
-        self.outbox.round_closed()
+        self.outbox.rounds_closed()
 
     async def drained(self, transport: str) -> None:
         """Wait until all that was taken is acknowledged, and this way is in use."""

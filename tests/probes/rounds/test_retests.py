@@ -25,6 +25,7 @@ from probes.rounds.retests import (
     RetestRunner,
     pause_ms,
 )
+from probes.rounds.turns import Turns
 from probes.wire.retest import Retest
 from probes.wire.target import Endpoint, Target
 from tests.world.waiting import HANG_SECONDS
@@ -203,14 +204,16 @@ class Probe:
     """A probe with a clock of its own that records what it measures."""
 
     def __init__(self) -> None:
-        self.now, self.done, self.measuring = NOW, list[PlannedRetest](), asyncio.Lock()
+        self.now, self.done, self.turns = NOW, list[PlannedRetest](), Turns()
         self.unfinished: set[str] = set()
+        self.takes: asyncio.Event | None = None
+        """Measuring lasts until this is set."""
         self.times: dict[str, float] = {}
         """By target: when it was measured, by the loop's clock."""
         self.runner = RetestRunner(
             RetestLimits(TARGETS),
             self._measure,
-            measuring=self.measuring,
+            turns=self.turns,
             unfinished=self.unfinished,
             now_ms=lambda: self.now,
             rng=random.Random(1),
@@ -219,10 +222,12 @@ class Probe:
         self.runner.own_rounds = (NOW - 2 * MINUTE, NOW + 3 * MINUTE)
 
     async def _measure(self, planned: PlannedRetest) -> None:
-        assert self.measuring.locked()
+        assert self.turns.busy
         self.done.append(planned)
         for target in planned.targets:
             self.times[target.id] = asyncio.get_running_loop().time()
+        if self.takes is not None:
+            await self.takes.wait()
 
     def submit(
         self,
@@ -251,14 +256,32 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_waits_for_the_round_in_progress() -> None:
+async def test_waits_for_a_round_to_begin_and_not_for_its_end() -> None:
     async with running() as probe:
-        async with probe.measuring:
+        async with probe.turns.without_retests():
             probe.submit("s1/web", "s2/web")
-            await until(lambda: bool(probe.measuring._waiters))
+            await until(lambda: bool(probe.turns._beginning._waiters))
             assert probe.done == []
+            round = probe.turns.round()
+            round.__enter__()
+            probe.unfinished.add("s2/web")
+        await until(lambda: probe.runner.measured == 1)
+        assert [target.id for target in probe.done[0].targets] == ["s1/web"]
+        assert probe.runner.waiting == 0
+        round.__exit__(None, None, None)
+
+
+async def test_a_request_does_not_wait_for_another_one() -> None:
+    async with running() as probe:
+        probe.takes = asyncio.Event()
+        for name in ("s1/web", "s2/web"):
+            probe.submit(name)
+            await until(lambda name=name: name in probe.times)  # type: ignore[misc]
+        assert (probe.runner.measured, probe.runner.waiting, probe.turns.busy) == (0, 2, True)
+        probe.takes.set()
         await until(lambda: probe.runner.measured == 2)
-        assert [target.id for target in probe.done[0].targets] == ["s1/web", "s2/web"]
+        await until(lambda: not probe.turns.busy)
+        assert probe.runner.waiting == 0
 
 
 async def test_requests_of_many_services_for_one_round_are_measured_together() -> None:
@@ -281,11 +304,11 @@ async def test_what_waits_for_residual_blocking_is_not_measured_with_the_others(
 
 async def test_dropped_when_too_late_or_covered_by_a_round_of_its_own() -> None:
     async with running() as probe:
-        async with probe.measuring:
+        async with probe.turns.without_retests():
             probe.submit("s1/web")
             probe.now += 1000
         await until(lambda: probe.runner.waiting == 0)
-        async with probe.measuring:
+        async with probe.turns.without_retests():
             probe.submit("s2/web")
             probe.runner.own_rounds = (NOW + 60_000, NOW + 360_000)
         await until(lambda: probe.runner.waiting == 0)

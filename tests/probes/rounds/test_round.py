@@ -18,7 +18,13 @@ from probes.net.guard import Guard
 from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
 from probes.rounds.last_failures import dead_endpoints, failed_endpoints, repeated_endpoints
-from probes.rounds.round import measure_retest, measure_round, round_bound_seconds
+from probes.rounds.round import (
+    CONCURRENCY,
+    measure_retest,
+    measure_round,
+    new_places,
+    round_bound_seconds,
+)
 from probes.rounds.round_plan import RoundPlan
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import (
@@ -130,6 +136,50 @@ class Silent(SocketNetwork):
         if port == self._port:
             raise TimeoutError  # as the time limit does
         return await super().connect(address, port, hops=hops)
+
+
+class Waiting(Silent):
+    """A network in which nothing answers at one port for a while."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.waiting, self.most = Counter[str](), 0
+        """By address; how many wait at once at most."""
+
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
+        if port == self._port:
+            self.waiting[address] += 1
+            self.most = max(self.most, len(+self.waiting))
+            await asyncio.sleep(0.3)
+            self.waiting[address] -= 1
+        return await super().connect(address, port, hops=hops)
+
+
+@pytest.mark.parametrize(
+    ("answers", "at_once"),
+    [
+        pytest.param(True, 2 * CONCURRENCY, id="others answer"),
+        pytest.param(False, CONCURRENCY, id="it is unknown what is slow"),
+    ],
+)
+async def test_more_is_measured_at_once_while_it_only_waits(
+    monkeypatch: pytest.MonkeyPatch, answers: bool, at_once: int
+) -> None:
+    for name in ("LEAST_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(f"probes.endpoint.silence.{name}", 0.05)
+    targets = [
+        target(f"wechat/{n}", Endpoint(address=f"127.0.0.{n}", port=9, protocol="tcp"))
+        for n in range(1, 1 + 2 * CONCURRENCY)
+    ]
+    network = Waiting(9)
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet(TABLE, liveness=alive(server.port) if answers else ()) as net,
+    ):
+        emitted = await run(net, targets, setup=net.setup(network=network))
+    assert (network.most, len(emitted)) == (at_once, 2 * CONCURRENCY + 2 * answers)
 
 
 async def test_no_measurement_tells_how_long_the_machine_has_run():
@@ -376,7 +426,8 @@ async def run_again(
         history=history or {},
         throughput=throughput,
     )
-    await measure_retest(net.setup(), plan, emit=emitted.append, rng=random.Random(1))
+    rng, shared = random.Random(1), new_places()
+    await measure_retest(net.setup(), plan, emit=emitted.append, rng=rng, shared=shared)
     return emitted
 
 

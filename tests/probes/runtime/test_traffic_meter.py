@@ -27,6 +27,14 @@ def test_a_connection_that_is_watched_counts_as_of_now_and_once() -> None:
     assert meter.total() == 75
 
 
+def test_a_meter_adds_to_that_of_the_whole() -> None:
+    whole = TrafficMeter()
+    one, other = TrafficMeter(whole), TrafficMeter(whole)
+    one.add(5)
+    other.add_datagram(socket.AF_INET, 100)
+    assert (one.total(), other.total(), whole.total()) == (5, 142, 147)
+
+
 def test_a_datagram_has_headers() -> None:
     meter = TrafficMeter()
     meter.add_datagram(socket.AF_INET, 100)
