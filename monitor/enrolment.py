@@ -281,13 +281,15 @@ async def enrol_answer(
     ways: Sequence[str] = (),
     limits: EnrolmentLimits | None = None,
     address: str = "",
+    excerpts: bool = False,
 ) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in, and the key
     that the probe signs with as "public_key" and "key_signature"; out come
     {"probe", "user", "secret", "broker": [URLs], "ways": [URLs], "role", "owner", "catalogue_key",
-    "country", "asn", "key", "mark"} or {"error"}. What `limits` refuse to `address` leaves the
-    token unused. `catalogue_key` is the public key that signs catalogues, empty for none; country
-    and network are those of `seen`, for the volunteer to confirm."""
+    "country", "asn", "key", "mark", "excerpts"} or {"error"}. What `limits` refuse to `address`
+    leaves the token unused. `catalogue_key` is the public key that signs catalogues, empty for
+    none; country and network are those of `seen`, for the volunteer to confirm; `excerpts` asks for
+    the beginnings of unexpected pages."""
     try:
         wanted = msgspec.json.decode(body, type=EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -315,6 +317,7 @@ async def enrol_answer(
                     "catalogue_key": catalogue_key,
                     "country": seen[0],
                     "asn": seen[1],
+                    "excerpts": excerpts,
                 }
                 return 201, msgspec.json.encode(answer)
     except StoreUnavailableError:

@@ -313,6 +313,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
             catalogue_key=catalogue_key,
+            excerpts=given.excerpts,
             ways=(*(given.way or ()), *(mqtt_stream.way_of(public_url) if joined else ())),
             reception=Reception(
                 intake,
@@ -451,6 +452,7 @@ async def everything(
                 webhooks=publishers.webhooks,
                 day_files=_day_files(given, database),
                 catalogue_key=catalogue_key,
+                excerpts=given.excerpts,
                 ways=(*(given.way or ()), *mqtt_stream.way_of(public_url)),
                 reception=Reception(
                     intake,

@@ -33,6 +33,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     metered: str = "thin"
     """What to do on a metered connection: one of `probes.metered.MODES`."""
     consent: str = ""
+    excerpts_asked: bool = False
+    """The operator asks for the beginnings of unexpected pages."""
     collector: str = ""
     """Base URL of the collector; empty for a probe that is not enrolled."""
     user: str = ""

@@ -93,22 +93,34 @@ def _locks(descriptor: int, kind: int) -> bool:
 
 PAUSED = "paused"
 """While this file exists the daemon measures nothing."""
+EXCERPTS = "excerpts"
+"""While this file exists the volunteer agrees to send the beginnings of unexpected pages."""
+
+
+def is_marked(directory: Path, mark: str) -> bool:
+    """Whether the file of one of the volunteer's choices exists: PAUSED or EXCERPTS."""
+    return (directory / mark).exists()
+
+
+def set_mark(directory: Path, mark: str, wanted: bool) -> None:
+    """Make or remove the file of a choice. Raises StateError."""
+    if wanted:
+        write(directory / mark, b"")
+        return
+    try:
+        (directory / mark).unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"{directory / mark}: {error.strerror or error}") from None
 
 
 def paused(directory: Path) -> bool:
     """Whether the volunteer has paused the probe."""
-    return (directory / PAUSED).exists()
+    return is_marked(directory, PAUSED)
 
 
 def set_paused(directory: Path, wanted: bool) -> None:
     """Pause the probe, or let it go on. Raises StateError."""
-    if wanted:
-        write(directory / PAUSED, b"")
-        return
-    try:
-        (directory / PAUSED).unlink(missing_ok=True)
-    except OSError as error:
-        raise StateError(f"{directory / PAUSED}: {error.strerror or error}") from None
+    set_mark(directory, PAUSED, wanted)
 
 
 def wipe(directory: Path, keep: str = "") -> None:
@@ -116,7 +128,7 @@ def wipe(directory: Path, keep: str = "") -> None:
     StateError."""
     names = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock",
             "catalogue.signed", "ways.json", "signing.key",
-            "reflector.pem", "reflector.key", PAUSED)  # fmt: skip
+            "reflector.pem", "reflector.key", PAUSED, EXCERPTS)  # fmt: skip
     try:
         for path in [*directory.iterdir()]:
             ours = path.name.lstrip(".").startswith((*names, "spool.db", "geo.table"))

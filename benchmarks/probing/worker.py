@@ -23,6 +23,7 @@ from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute
 from probes.net.socket_network import SocketNetwork
 from probes.privacy.scrub import scrub
+from probes.privacy.withheld import without_quotations
 from probes.rounds.round import measure_round
 from probes.rounds.round_plan import RoundPlan, Setup
 from probes.wire import codec
@@ -67,7 +68,7 @@ async def measure(setup: Setup, chosen: Sequence[Target], count: int) -> tuple[i
 
     def emit(draft: Measurement) -> None:
         nonlocal seen, failed
-        clean = scrub(draft, own)
+        clean = without_quotations(scrub(draft, own))
         codec.encode(clean)
         seen += len(clean.observations)
         failed += sum(o.failure is not None for o in clean.observations)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from monitor.commands import terminal
 from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint
-from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
+from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES
 from monitor.interop.fingerprints import directory, tables
 from probes.runtime.options import OptionError
+from probes.wire.block_pages import phrases
 
 MAX_LINES = 20
 """Malformed and skipped rows that are printed; the rest are counted."""
@@ -110,7 +111,7 @@ def _list(path: Path | None) -> int:
 
 
 def _own() -> Iterable[tuple[str, ...]]:
-    for phrase in PHRASES:
+    for phrase in phrases():
         yield (
             phrase.id, "nat", "accuses", "body", "own", _short(phrase.pattern.pattern), "all",
             phrase.source,

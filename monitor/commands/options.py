@@ -497,6 +497,11 @@ def _site(parser: Parser, demo: str = "") -> None:
         many=True,
     )
     parser.option(
+        "--excerpts",
+        "ask volunteers who enrol to send the titles and beginnings of unexpected pages, which "
+        "imported fingerprints need; each may refuse",
+    )
+    parser.option(
         "--proxy ADDRESS",
         "address or network of a reverse proxy whose X-Forwarded-For header is trusted "
         "(repeatable); one on this machine is always trusted",

@@ -46,6 +46,8 @@ class Site:
     """Further URLs at which probes reach the monitor."""
     catalogue_key: str = ""
     """Public key that signs catalogues, given to probes that enrol; empty for none."""
+    excerpts: bool = False
+    """Whether volunteers are asked to send the beginnings of unexpected pages."""
     demo: str = ""
     """Notice that everything is simulated; empty outside the demonstration."""
     interval_seconds: int = 300

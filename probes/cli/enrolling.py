@@ -10,7 +10,7 @@ from argparse import Namespace
 
 import probes
 from probes import state_directory
-from probes.cli import consent
+from probes.cli import consent, excerpts
 from probes.cli.terminal import say_waiting
 from probes.delivery import enrolment, monitor_request, signing_key
 from probes.delivery.monitor_ways import web_server
@@ -44,6 +44,7 @@ def join(chosen: Namespace, log: Log) -> int:
     if key is not None and enrolled.key == key.id:
         key.save(chosen.state)
     enrolment.save(chosen.state, enrolled)
+    excerpts.choose_at_join(chosen, enrolled)
     country, asn = enrolled.country or "CC", enrolled.asn or "N"
     told = "where this machine is"
     if enrolled.country:

@@ -20,7 +20,7 @@ from probes import state_directory
 from probes import status as probe_status
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
-from probes.cli import consent, enrolling, options, status
+from probes.cli import consent, enrolling, excerpts, options, status
 from probes.cli.once import once
 from probes.cli.run import run
 from probes.cli.stdout_report import discard_stdout
@@ -245,6 +245,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace, Log], int]] = {
     "show": _show,
     "payload": _payload,
     "consent": _consent,
+    "excerpts": excerpts.show_or_choose,
     "geo update": _geo_update,
     "key": enrolling.key,
     "leave": enrolling.leave,

@@ -21,6 +21,7 @@ from probes.net.guard import Guard
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.net.socket_network import SocketNetwork, has_address
 from probes.privacy.scrub import scrub
+from probes.privacy.withheld import without_quotations
 from probes.rounds.liveness import certificates_valid, liveness_targets, reached_hosts
 from probes.rounds.round import measure_round, round_bound_seconds
 from probes.rounds.round_plan import RoundPlan, Setup
@@ -74,8 +75,8 @@ async def once(
     service in words. On a machine that is offline the table ends with liveness.
 
     `own` are this machine's addresses and names. They are removed from what is printed, because
-    people share it. Raises probes.net.resolvers.ResolverError for a malformed `resolver`
-    (`ADDRESS[:PORT]`).
+    people share it, and so are quotations of pages. Raises probes.net.resolvers.ResolverError for a
+    malformed `resolver` (`ADDRESS[:PORT]`).
     """
     network, system = open_network(bind, resolver, allow_private)
     vantage = vantage or Vantage()
@@ -142,7 +143,7 @@ class _Report:
         """Print one measurement. Raises _OfflineError after the last of liveness."""
         self._sequence += 1
         measurement = msgspec.structs.replace(
-            scrub(measured, self._own),
+            without_quotations(scrub(measured, self._own)),
             id=measurement_id(self._setup.probe, self._epoch, self._sequence),
             epoch=self._epoch,
             sequence=self._sequence,

@@ -113,6 +113,14 @@ def _join(join: Parser) -> None:
         "your own, where nobody reads along",
     )
 
+    join.option(
+        "--excerpts CHOICE",
+        "whether to send the beginnings of unexpected pages, if the operator asks for them: yes or "
+        "no (default: you are asked on a terminal, else no)",
+        read=one_of("yes", "no"),
+        default="",
+    )
+
 
 def _proxy(parser: Parser) -> None:
     parser.option(
@@ -187,6 +195,15 @@ def _looking(command: Callable[..., Parser]) -> None:
     command("payload", "print exactly what is sent from this machine")
     command(
         "consent", "print the risks and their hash; with --accept-risks, agree to them", _consent
+    )
+
+    command(
+        "excerpts", "show whether the beginnings of unexpected pages are sent; allow or refuse it"
+    ).option(
+        "--send CHOICE",
+        "yes to send them if the operator asks for them, no to send none from now on",
+        read=one_of("yes", "no"),
+        default="",
     )
 
 

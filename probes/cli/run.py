@@ -179,6 +179,7 @@ def _config(
         local_page=chosen.local_page,
         metered=chosen.metered,
         consent=agreed,
+        excerpts_asked=enrolled is not None and enrolled.excerpts,
         collector=web_server(chosen.state, enrolled.url) if enrolled else "",
         user=enrolled.user if enrolled else "",
         secret=enrolled.secret if enrolled else "",

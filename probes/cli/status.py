@@ -19,6 +19,7 @@ import msgspec
 from probes import contributions
 from probes.catalogue.load import load
 from probes.cli import consent
+from probes.cli.excerpts import ExcerptChoice, choice
 from probes.cli.once import table_rows
 from probes.cli.status_lines import aligned, facts
 from probes.delivery.spool import PENDING, QUARANTINED, read_lines
@@ -60,12 +61,15 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
     if as_json:
         fields = {} if status is None else msgspec.to_builtins(status)
         answer = {"working": not why, "problem": why, "illness": why, "notices": told, **fields}
+        answer["excerpts"] = choice(directory) is ExcerptChoice.SENT
         out.write(msgspec.json.encode(answer).decode() + "\n")
         return why
     head = say(language, "no_because", why=why) if why else say(language, "yes")
     labelled = [("working", head), *(("note", line) for line in told)]
     if status is not None:
-        labelled += facts(status, now_ms, consent.recorded(directory), language).items()
+        labelled += facts(
+            status, now_ms, consent.recorded(directory), language, choice(directory)
+        ).items()
     texts = ((say(language, f"label_{key}"), text) for key, text in labelled)
     out.writelines(f"{line}\n" for line in aligned(texts))
     if status is not None and status.contributions:

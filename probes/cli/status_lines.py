@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from probes.cli.consent import Agreement
+from probes.cli.excerpts import ExcerptChoice
 from probes.delivery.announced_ways import WayStage
 from probes.rounds.scheduler import ENOUGH_VANTAGES
 from probes.status import ProbeStatus, month_end_bytes
@@ -28,7 +29,11 @@ def _cells(text: str) -> int:
 
 
 def facts(
-    status: ProbeStatus, now_ms: int, agreed: Agreement | None, language: str
+    status: ProbeStatus,
+    now_ms: int,
+    agreed: Agreement | None,
+    language: str,
+    excerpts: ExcerptChoice = ExcerptChoice.NOT_ASKED,
 ) -> Mapping[str, str]:
     """The texts by the key of their label."""
 
@@ -77,6 +82,7 @@ def facts(
         "consent": tell("agreed_on", hash=agreed.hash, day=f"{agreed.agreed:%Y-%m-%d}")
         if agreed
         else tell("nothing"),
+        "excerpts": tell(excerpts),
     }
 
 

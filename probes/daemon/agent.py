@@ -77,7 +77,7 @@ class Agent:
         )
         self._contributions = ContributionKeeper(setup.probe, self._spool, self._keeper, now_ms)
         self._hold = Hold(config, self._keeper, log, now_ms)
-        self._recorder = Recorder(self._spool, self._location, shown, report)
+        self._recorder = Recorder(config, self._spool, self._location, shown, report)
         self._runner = RoundRunner(
             setup,
             profile,
@@ -157,12 +157,14 @@ class Agent:
             await self._serving.open(stack)
             self._location.update()
             await self._spool.count()
+            await self._recorder.keep_choice()
             async with asyncio.TaskGroup() as group:
                 delivery = group.create_task(self._deliver())
                 others = [
                     group.create_task(self._measure()),
                     group.create_task(self._rounds.retests.run()),
                     group.create_task(self._keeper.save_regularly()),
+                    group.create_task(self._recorder.watch_choice()),
                     group.create_task(self._location.run(self._recorder.scrub_stored)),
                     group.create_task(self._hold.watch_metered(self._rounds.plan_interval)),
                 ]

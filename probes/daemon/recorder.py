@@ -4,16 +4,23 @@ as taken."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+from probes import state_directory
+from probes.config import AgentConfig
 from probes.daemon.shown_functions import ShownFunctions
 from probes.daemon.steady_spool import SteadySpool
 from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
+from probes.privacy.withheld import without_quotations
 from probes.rounds.last_failures import dead_endpoints, failed_endpoints, repeated_endpoints
 from probes.rounds.liveness import certificates_valid, reached_hosts
 from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
+
+LOOK_SECONDS = 2.0
+"""How often the daemon looks whether the volunteer chose otherwise about excerpts."""
 
 
 class Recorder:
@@ -21,18 +28,24 @@ class Recorder:
 
     def __init__(
         self,
+        config: AgentConfig,
         spool: SteadySpool,
         location: LocationTracker,
         shown: ShownFunctions,
         report: Callable[[Measurement], None],
     ) -> None:
         """`report` receives each measurement that is on disk."""
-        self._spool, self._location, self._shown, self._report = spool, location, shown, report
+        self._config, self._spool, self._location = config, spool, location
+        self._shown, self._report = shown, report
+        self._quoted = True
+        """Whether measurements that wait to be sent may have excerpts."""
 
     async def record(self, draft: Measurement, charge: Callable[[int], None]) -> None:
         """Record a measurement; `charge` receives its size when encoded."""
         self._shown.add(draft)
         clean = scrub(draft, self._location.own)
+        if not self._may_quote():
+            clean = without_quotations(clean)
         charge(len(codec.encode(clean)))
         stored = await self._spool.put(clean)
         if stored is not None:
@@ -42,6 +55,23 @@ class Recorder:
         """Remove our public address from measurements that were stored before it was known."""
         own = self._location.own
         await self._spool.rewrite(lambda measurement: scrub(measurement, own))
+
+    def _may_quote(self) -> bool:
+        agreed = state_directory.is_marked(self._config.directory, state_directory.EXCERPTS)
+        return self._config.excerpts_asked and agreed
+
+    async def keep_choice(self) -> None:
+        """Once the volunteer does not agree to send excerpts, remove them from what waits."""
+        may_quote, before = self._may_quote(), self._quoted
+        if before and not may_quote:
+            await self._spool.rewrite(without_quotations)
+        self._quoted = may_quote
+
+    async def watch_choice(self) -> None:
+        """Keep to the volunteer's choice whenever it changes."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.keep_choice()
 
 
 class RoundTally:

@@ -62,6 +62,8 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """The network, as for the country; 0 if unknown."""
     mark: Wire = ""
     """What this probe is recognised by in requests for retests, beside its id."""
+    excerpts: bool = False
+    """Whether the operator asks for the beginnings of unexpected pages."""
     key: Wire = ""
     """Id of this probe's key that the monitor verifies signatures with; empty if it has none."""
 

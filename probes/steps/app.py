@@ -21,6 +21,7 @@ from probes.net.limits import within
 from probes.net.network import LATE, SENT_AGAIN, Datagrams, DestinationRefusedError, Stream
 from probes.steps.context import StepContext, failure_fields, icmp_fields
 from probes.wire.observation import AppExchange
+from probes.wire.page_facts import page_head
 
 _MAX_EXCERPT = 256
 MAX_REPLY_BYTES: Final = 16384
@@ -231,6 +232,7 @@ def _completed(
     """Add to an observation what came back."""
     parsed = state.parsed
     reply = parsed if isinstance(parsed, Reply) else None
+    excerpt = state.head if reply is None and request.quotable else b""
     return msgspec.structs.replace(
         seen,
         **failure_fields(failed),
@@ -239,5 +241,7 @@ def _completed(
         reply=reply.kind if reply else None,
         sent_bytes=state.sent_bytes,
         received_bytes=state.received_bytes,
-        excerpt=state.head if reply is None and request.quotable else b"",
+        # Over TLS it comes from the service.
+        page=page_head(excerpt) if seen.transport == "tcp" else None,
+        excerpt=excerpt,
     )

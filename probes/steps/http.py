@@ -32,6 +32,7 @@ from probes.net.network import Stream
 from probes.net.page_shape import page_shape
 from probes.runtime.options import authority
 from probes.steps.context import StepContext, failure_fields
+from probes.wire.block_pages import phrases_in
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY, LEAN_BODY = 65536, 4096
@@ -251,16 +252,18 @@ def _completed(base: HTTPExchange, answer: _Response, *, unexpected: bool) -> HT
         or _leaves_domain(location or "", base.host)
     )
     body = bytes(answer.body)
+    title, excerpt = _title(body), body[:_MAX_EXCERPT] if odd else b""
     return msgspec.structs.replace(
         base,
         status=answer.status,
         location=location,
-        title=_title(body),
+        title=title,
         server=_clean(answer.header(b"server")),
         body_bytes=len(body),
         body_truncated=answer.truncated,
         body_sha256=hashlib.sha256(body).hexdigest() if body else None,
-        excerpt=body[:_MAX_EXCERPT] if odd else b"",
+        known_pages=phrases_in(title or "", excerpt) if title or excerpt else (),
+        excerpt=excerpt,
         shape=page_shape(answer.headers, body) if unexpected and answer.status else None,
     )
 

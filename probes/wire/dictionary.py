@@ -27,12 +27,14 @@ from probes.wire.observation import (
     DNSReply,
     HTTPExchange,
     Observation,
+    PageHead,
     PageShape,
     PathHop,
     PathTrace,
     Progress,
     QUICHandshake,
     TCPConnect,
+    TitleShape,
     TLSHandshake,
     Transfer,
 )
@@ -64,7 +66,10 @@ PAGES: Mapping[str, TypePage] = {
     "exchanges.md": TypePage(
         "Exchanges, transfers and paths",
         "The observations of the steps that use a connection, and of the path to it.",
-        (HTTPExchange, PageShape, Transfer, Progress, AppExchange, PathTrace, PathHop),
+        (
+            *(HTTPExchange, PageShape, TitleShape, Transfer, Progress),
+            *(AppExchange, PageHead, PathTrace, PathHop),
+        ),
     ),
     "delivery.md": TypePage(
         "Delivery",

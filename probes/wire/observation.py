@@ -217,6 +217,17 @@ class PageShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Hashes of the names of its uncommon headers."""
 
 
+class TitleShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A title as far as titles are compared."""
+
+    length: Count = 0
+    """Its characters."""
+    letters: Annotated[bytes, msgspec.Meta(max_length=4)] = b""
+    """Four-byte hash (CRC-32) of its words without digits; empty when it has none."""
+    words: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
+    """Hashes of its longer words, as in `PageShape`: at most eight."""
+
+
 class HTTPExchange(AtAddress, frozen=True, kw_only=True, tag="http"):
     """One HTTP request and its response. Redirects are not followed."""
 
@@ -231,20 +242,27 @@ class HTTPExchange(AtAddress, frozen=True, kw_only=True, tag="http"):
     status: Small | None = None
     """Status code of the response."""
     location: Text | None = None
-    """Location header of the response."""
+    """Location header of the response; by default its scheme and host alone."""
     title: Text | None = None
-    """Title of an HTML page, if it lies in what was read of the body."""
+    """Title of an HTML page, if it lies in what was read of the body; by default only of a known
+    block page."""
+    title_shape: TitleShape | None = None
+    """Shape of a title that is not sent."""
     server: Text | None = None
-    """Server header of the response."""
+    """Server header of the response; by default the name of the product alone."""
     body_bytes: Count = 0
     """Bytes of the body that were read."""
     body_truncated: bool = False
     """Reading ended at the probe's limit: length and hash are those of the beginning."""
     body_sha256: Hash | None = None
-    """Hex digest of what was read of the body; null if nothing was, or if its excerpt had to be
-    changed so that it shows no address of the volunteer."""
+    """Hex digest of what was read of the body; null if nothing was, if its excerpt had to be
+    changed so that it shows no address of the volunteer, and by default if no valid certificate
+    proves whose it is."""
+    known_pages: Annotated[tuple[Token, ...], msgspec.Meta(max_length=32)] = ()
+    """Ids of the phrases of block pages (`probes.wire.block_pages`) in title and beginning."""
     excerpt: Annotated[bytes, msgspec.Meta(max_length=2048)] = b""
-    """At most 2,048 bytes of the body, only if the response looked unexpected."""
+    """At most 2,048 bytes of the body, only if the response looked unexpected, the operator asks
+    for them, and the volunteer agreed to send them."""
     shape: PageShape | None = None
     """Of a response that no valid certificate proves to be the service's own."""
     errno: Small | None = None
@@ -319,6 +337,17 @@ class Transfer(AtAddress, frozen=True, kw_only=True, tag="transfer"):
     """Progress at some times; shows where a transfer froze."""
 
 
+class PageHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page in clear text that came in place of an app's answer, by its first bytes."""
+
+    status: Small | None = None
+    """Status code; null for a bare page."""
+    location: Text | None = None
+    """Scheme and host of its redirect."""
+    known_pages: Annotated[tuple[Token, ...], msgspec.Meta(max_length=32)] = ()
+    """As in `HTTPExchange`."""
+
+
 class AppExchange(AtAddress, frozen=True, kw_only=True, tag="app"):
     """The first exchange of an app's own protocol, without an account."""
 
@@ -336,8 +365,11 @@ class AppExchange(AtAddress, frozen=True, kw_only=True, tag="app"):
     icmp_type: Small | None = None
     icmp_code: Small | None = None
     icmp_from: Address | None = None
+    page: PageHead | None = None
+    """The page that came in place of the app's answer; null if none did."""
     excerpt: Annotated[bytes, msgspec.Meta(max_length=256)] = b""
-    """The first bytes received, only if they are not valid for this protocol."""
+    """The first bytes received, only if they are not valid for this protocol; sent as the excerpt
+    of an `HTTPExchange` is."""
 
 
 class PathHop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,18 @@ import msgspec
 import pytest
 
 from monitor.detection.judge.target import judge
-from probes.wire.observation import Contrast, PathTrace, TLSHandshake
+from probes.privacy.withheld import without_quotations
+from probes.wire.block_pages import phrases_in
+from probes.wire.measurement import Measurement
+from probes.wire.observation import (
+    AnyObservation,
+    AppExchange,
+    Contrast,
+    HTTPExchange,
+    PathTrace,
+    TLSHandshake,
+)
+from probes.wire.page_facts import page_head
 from tests.lab.cases import BY_NAME, label
 from tests.lab.golden import FOLDER, Stored, load, names, said, written
 from tests.lab.packing import pack, unpack
@@ -35,6 +46,45 @@ def test_it_is_what_the_case_promises(case: str) -> None:
     assert label(verdict["state"], verdict.get("technique")) == promised.promise
     assert verdict["rule"] in promised.rules
     assert set(verdict.get("evidence", ())).issuperset(promised.evidence)
+
+
+def _as_sent(measurement: Measurement) -> Measurement:
+    """The measurement as a probe of today sends it by default."""
+    told = [_with_page_facts(seen) for seen in measurement.observations]
+    return without_quotations(msgspec.structs.replace(measurement, observations=tuple(told)))
+
+
+def _with_page_facts(seen: AnyObservation) -> AnyObservation:
+    match seen:
+        case HTTPExchange():
+            known = phrases_in(seen.title or "", seen.excerpt)
+            return msgspec.structs.replace(seen, known_pages=known)
+        case AppExchange() if seen.transport == "tcp":
+            return msgspec.structs.replace(seen, page=page_head(seen.excerpt))
+    return seen
+
+
+def _quotes(measurement: Measurement) -> bool:
+    return any(
+        getattr(seen, "excerpt", b"") or getattr(seen, "title", None)
+        for seen in measurement.observations
+    )
+
+
+QUOTED = [case for case in names() if _quotes(load(case)[1].subject)]
+
+
+@pytest.mark.parametrize("case", QUOTED)
+def test_what_pages_say_is_not_needed(case: str) -> None:
+    """Each case of which a page is part, as sent by default: alone, and beside a control that sends
+    pages whole."""
+    stored = load(case)[1]
+    subject = _as_sent(stored.subject)
+    assert not any(getattr(seen, "excerpt", b"") for seen in subject.observations)
+    before = stored.verdict()
+    assert judge(subject, stored.liveness, stored.controls) == before
+    both = [(_as_sent(control), beyond) for control, beyond in stored.controls]
+    assert judge(subject, stored.liveness, both) == before
 
 
 def test_every_case_has_its_file_and_no_other() -> None:

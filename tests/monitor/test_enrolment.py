@@ -184,7 +184,7 @@ async def test_enrol_over_json(registry: Registry) -> None:
     fields = json.loads(answer)
     assert set(fields) == {
         *("probe", "user", "secret", "broker", "ways", "role", "owner"),
-        *("catalogue_key", "country", "asn", "key", "mark"),
+        *("catalogue_key", "country", "asn", "key", "mark", "excerpts"),
     }
     assert fields["broker"] == ["mqtts://b:8883"]
     assert fields["ways"] == ["mqtts://b:8883?address=192.0.2.1"]

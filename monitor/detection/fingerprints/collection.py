@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
 
 from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint, address_of, name_of
-from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES, Phrase
+from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES
 from monitor.detection.fingerprints.pattern import Found, found_by
+from probes.wire.block_pages import phrases, phrases_in
 from probes.wire.observation import HTTPExchange
 
 _VERSION_DIGITS = 12
@@ -106,21 +106,25 @@ class Fingerprints:
             and (id := self.host(redirect_host(exchange.location), country)) is not None
         ):
             return id
-        if exchange.title or exchange.excerpt:
-            for phrase in _phrases(exchange.title or "", exchange.excerpt):
-                if not phrase.countries or country in (*phrase.countries, ANYWHERE):
-                    return phrase.id
+        if phrases := _phrases(exchange):
+            return phrases[0]
         return _first(self._accusing, exchange, country)
 
     def _vetoed(self, exchange: HTTPExchange, country: str) -> bool:
         return _first(self._vetoes, exchange, country) is not None
 
 
-@lru_cache(maxsize=1024)
-def _phrases(title: str, excerpt: bytes) -> tuple[Phrase, ...]:
-    """The known phrases in the beginning of a page. Most pages are one of a few."""
-    text = f"{title}\n{excerpt.decode('utf-8', 'replace')}"
-    return tuple(phrase for phrase in PHRASES if phrase.pattern.search(text))
+def _phrases(exchange: HTTPExchange) -> tuple[str, ...]:
+    """Ids of the known phrases in a page: those that the probe found, else those in the part that
+    it sent."""
+    if told := tuple(id for id in exchange.known_pages if id in _PHRASES):
+        return told
+    if exchange.title or exchange.excerpt:
+        return phrases_in(exchange.title or "", exchange.excerpt)
+    return ()
+
+
+_PHRASES = frozenset(phrase.id for phrase in phrases())
 
 
 def _first(signs: dict[str, tuple[_Sign, ...]], exchange: HTTPExchange, country: str) -> str | None:

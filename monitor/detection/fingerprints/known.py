@@ -4,26 +4,12 @@
 Facts about providers are from two public collections, named by their rows:
 ooni = github.com/ooni/blocking-fingerprints, fingerprints_{http,dns}.csv at commit 01f6ac3d;
 cl = github.com/citizenlab/filtering-annotations, data/v1 at commits 08c7c1bc and 0610d7aa.
-Both were read on 2026-11-25. Phrases are our own generalisation of the rows that they name:
-regular expressions over the title and the first 2,048 bytes, without regard to case. They name
-the act of blocking by an authority or operator, not a mere refusal: "403 Forbidden" or "access
-denied" of a content network must not match.
+Both were read on 2026-11-25. Phrases of block pages are in `probes.wire.block_pages`.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """A text that only block pages show."""
-
-    id: str
-    pattern: re.Pattern[str]
-    source: str
-    countries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,80 +26,6 @@ class Known:
     name or address in a DNS answer only where it was observed."""
 
 
-def _phrase(id: str, pattern: str, source: str) -> Phrase:
-    return Phrase(id, re.compile(pattern, re.IGNORECASE | re.MULTILINE), source)
-
-
-PHRASES: tuple[Phrase, ...] = (
-    _phrase(
-        "en.blocked_by_order",
-        r"\b(?:blocked|restricted|banned|prohibited)\b.{0,80}\b(?:by|under|on|per|pursuant to)\b"
-        r".{0,60}\b(?:order|law|court|government|ministry|regulator|authorit(?:y|ies)"
-        r"|department of telecommunications)\b",
-        "after ooni.ca_1, cp.e_unk_report, cp.e_unk_competent_authority; 2026-11-25",
-    ),
-    _phrase(
-        "en.site_blocked",
-        r"\b(?:this |the requested |requested )(?:web ?site|site|resource|page|url|service)"
-        r"(?:\s\S{1,80})?\s(?:is|has been|was)\s(?:temporarily |currently )?"
-        r"(?:blocked|banned|prohibited|not allowed|not available in your country)\b",
-        "after ooni.in_0, cp.e_unk_nta_block, cp.e_unk_warn; 2026-11-25",
-    ),
-    _phrase(
-        "en.access_blocked",
-        r"\baccess to (?:this|the)\b.{0,60}\b(?:has been|is)\s(?:blocked|restricted|prohibited)\b",
-        "after ooni.ca_1, ooni.us_9, cp.f_gen_blocked_35; 2026-11-25",
-    ),
-    _phrase(
-        "en.blocked_title",
-        r"\A\s*(?:(?:access|web ?site|site|web ?page|page|content|url|domain|service)\s"
-        r"(?:is\s|has been\s)?)?(?:blocked|restricted|prohibited|banned)\s*[.!]?\s*$",
-        "after cp.f_gen_blocked_37, cp.f_gen_site_blocked_satellite, ooni.hu_1; 2026-11-25",
-    ),
-    _phrase(
-        "en.noun_blocked",
-        r"\b(?:web ?site|site|web ?page|page|resource|domain|url|content)\b"
-        r"(?:(?!\.\s)[^<>\n]){0,40}?"
-        r"\b(?:is|has been|was)\s(?:\w+\s)?(?:blocked|restricted|banned|prohibited)\b",
-        "after ooni.in_0, cp.f_gen_ru_15_satellite; 2026-11-25",
-    ),
-    _phrase(
-        "ru.access_restricted",
-        r"доступ\s(?:к\s.{0,80})?(?:ограничен|заблокирован|запрещ[её]н)|ресурс\sзаблокирован",
-        "after ooni.ru_0, cp.f_gen_ru_2, cp.f_gen_ru_8; 2026-11-25",
-    ),
-    _phrase(
-        "ru.registry",
-        r"eais\.rkn\.gov\.ru",
-        "Roskomnadzor's registry, linked from block pages: ooni.ru_5; 2026-11-25",
-    ),
-    _phrase(
-        "ir.frame",
-        r"<iframe[^>]+src=\"?https?://10\.10\.34\.3[4-6]",
-        "Iran, frame with an address in private space: ooni.ir_0, ooni.ir_4; 2026-11-25",
-    ),
-    _phrase(
-        "tr.order",
-        r"eri[sş]im\s?(?:e)?\s?engellenmi[sş]tir|5651\s(?:say[iı]l[iı])|law nr\. 5651",
-        "Turkey, wording of orders under Law 5651: after ooni.tr_2; 2026-11-25",
-    ),
-    _phrase(
-        "id.positif",
-        r"internet\s?positif|trust\s?positif",
-        "Indonesia: ooni.id_6, cp.f_gen_id_1_satellite; 2026-11-25",
-    ),
-    _phrase(
-        "it.monopoli",
-        r"accesso\sal\s(?:presente\s)?sito.{0,60}(?:inibito|interdetto)"
-        r"|sito\s(?:web\s)?sottoposto\sa\ssequestro",
-        "Italy: after cp.f_gen_it_4_satellite, cp.f_gen_it_7_satellite; 2026-11-25",
-    ),
-    _phrase(
-        "ar.blocked",
-        r"(?:تم|لقد تم)\s?(?:حجب|حظر)|هذا الموقع (?:محجوب|غير متاح)|محتوى محظور",
-        "Arabic, this content is blocked: after cp.f_gen_ir_1_satellite; 2026-11-25",
-    ),
-)
 HOSTS: tuple[Known, ...] = (
     Known("id.positif.host", "internet-positif.org", "nat", "ooni.id_0; 2026-11-25"),
     Known("id.uzone.host", "internetpositif.uzone.id", "nat", "ooni.id_1; 2026-11-25"),

@@ -9,7 +9,6 @@ so at our own host.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -24,13 +23,10 @@ from monitor.detection.observed.same_port import any_bytes_end
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import AppExchange, HTTPExchange
+from probes.wire.page_facts import clear_text
 
 UDP = "udp"
 QUIC_PORT = 443
-_HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_LOCATION = re.compile(rb"(?i)\nlocation:[ \t]*([!-~]{1,500})")
-_TITLE = re.compile(rb"(?i)<title>([^<]{1,200})</title")
-_PAGE_HEADS = (b"<html", b"<!doctype")
 
 
 class ClearPage(msgspec.Struct, frozen=True, gc=False):
@@ -155,24 +151,26 @@ def _udp_passes(context: EndpointContext, address: AddressView) -> bool:
 def clear_page(exchange: AppExchange, host: str) -> HTTPExchange | None:
     """Return the page that came in place of the app's answer, as an HTTP exchange; None when it is
     no page."""
-    if exchange.spoke or not exchange.excerpt or exchange.transport != "tcp":
+    if exchange.spoke or exchange.transport != "tcp":
         return None  # over TLS it comes from the service
-    head, _, body = exchange.excerpt.partition(b"\r\n\r\n")
-    status = _HEAD.match(head)
-    if status is None:
-        head, body = b"", exchange.excerpt
-        if not body.lstrip().lower().startswith(_PAGE_HEADS):
-            return None
-    location, title = _LOCATION.search(head), _TITLE.search(body)
-    return HTTPExchange(
+    here = HTTPExchange(
         endpoint=exchange.endpoint,
         address=exchange.address,
         port=exchange.port,
         host=host or exchange.address,
-        status=int(status[1]) if status else None,
-        location=location[1].decode("ascii") if location else None,
-        title=title[1].decode("utf-8", "replace").strip() if title else None,
-        excerpt=body,
+    )
+    if (sent := clear_text(exchange.excerpt)) is not None:
+        return msgspec.structs.replace(
+            here,
+            status=sent.status,
+            location=sent.location or None,
+            title=sent.title or None,
+            excerpt=sent.body,
+        )
+    if (page := exchange.page) is None:
+        return None
+    return msgspec.structs.replace(
+        here, status=page.status, location=page.location, known_pages=page.known_pages
     )
 
 

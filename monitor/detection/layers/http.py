@@ -18,7 +18,7 @@ from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.observed.liveness import foreign_host
-from monitor.detection.observed.pages import alike
+from monitor.detection.observed.pages import alike, same_title
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import HTTPExchange
@@ -177,7 +177,7 @@ def _redirects(answer: HTTPExchange) -> bool:
 def _differs(answer: HTTPExchange, control: HTTPExchange) -> bool:
     if answer.status == control.status:
         return not (_redirects(answer) or answer.tls or alike(answer, control))
-    return not (answer.title and control.title and answer.title == control.title)
+    return not same_title(answer, control)
 
 
 LEGAL = 451

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 
-from probes.wire.observation import HTTPExchange, PageShape
+from probes.wire.observation import HTTPExchange, PageShape, TitleShape
+from probes.wire.page_facts import title_shape
 
+_NO_TITLE = TitleShape()
 _LONG_WORD = re.compile(r"\w{5,}")
 _HASH_BYTES = 4
 _LEAST_SHARED = 3
@@ -24,7 +26,7 @@ def alike(page: HTTPExchange, other: HTTPExchange) -> bool:
     a, b = page.shape, other.shape
     if a is None or b is None:
         return True
-    if _titles_agree(page.title, other.title) or _hashes(a.headers) & _hashes(b.headers):
+    if _titles_agree(page, other) or _hashes(a.headers) & _hashes(b.headers):
         return True
     words = _resemblance(a, b)
     if words is not None:
@@ -32,12 +34,25 @@ def alike(page: HTTPExchange, other: HTTPExchange) -> bool:
     return min(a.size, b.size) * 10 > max(a.size, b.size) * _LEAST_LENGTH or a.size == b.size
 
 
-def _titles_agree(title: str | None, other: str | None) -> bool:
-    if not title or not other:
-        return False
-    if title == other:
+def same_title(page: HTTPExchange, other: HTTPExchange) -> bool:
+    """Whether both have a title, and it is the same."""
+    if page.title and other.title:
+        return page.title == other.title
+    a, b = _shape_of_title(page), _shape_of_title(other)
+    return bool(a.letters) and (a.length, a.letters) == (b.length, b.letters)
+
+
+def _titles_agree(page: HTTPExchange, other: HTTPExchange) -> bool:
+    if same_title(page, other):
         return True
-    return bool(set(_LONG_WORD.findall(title.lower())) & set(_LONG_WORD.findall(other.lower())))
+    if page.title and other.title:
+        mine, theirs = (set(_LONG_WORD.findall(p.title.lower())) for p in (page, other) if p.title)
+        return bool(mine & theirs)
+    return bool(_hashes(_shape_of_title(page).words) & _hashes(_shape_of_title(other).words))
+
+
+def _shape_of_title(page: HTTPExchange) -> TitleShape:
+    return title_shape(page.title) if page.title else page.title_shape or _NO_TITLE
 
 
 def _resemblance(page: PageShape, other: PageShape) -> bool | None:

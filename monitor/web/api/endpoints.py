@@ -421,6 +421,7 @@ async def enrol_probe(request: web.Request) -> web.Response:
         site.ways,
         site.enrolments,
         address,
+        site.excerpts,
     )
     _forget_vantages(request)
     return json_answer(body, status)

@@ -78,6 +78,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "way": ("https://reach.example,wss://b.example", ("https://reach.example", "wss://b.example")),
     "prometheus": ("true", True),
     "public_key": ("a" * 64, "a" * 64),
+    "excerpts": ("true", True),
     "public_url": ("https://w.example", "https://w.example"),
     "role": ("control", "control"),
     "runbooks": ("https://r.example", "https://r.example"),

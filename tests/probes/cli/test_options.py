@@ -24,6 +24,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "check": ("true", True),
     "renew": ("true", True),
     "country": ("ru", "RU"),
+    "excerpts": ("yes", "yes"),
+    "send": ("no", "no"),
     "except": ("line,zalo", ("line", "zalo")),
     "force": ("true", True),
     "from": ("t.csv", Path("t.csv")),

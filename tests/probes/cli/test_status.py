@@ -25,6 +25,7 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
         "problem": why,
         "illness": why,
         "notices": [],
+        "excerpts": False,
     }
     save(
         tmp_path,

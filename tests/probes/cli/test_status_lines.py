@@ -70,6 +70,7 @@ def test_english() -> None:
         "traffic": "44 MB this month so far, about 44 MB by its end (budget 1045 MB)",
         "signed": "not signed: x",
         "consent": "0123456789abcdef on 2026-11-05",
+        "excerpts": "not sent: the operator does not ask for them",
     }
 
 

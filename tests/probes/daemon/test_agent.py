@@ -25,6 +25,7 @@ from probes.daemon.agent import STOP_SECONDS
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment
 from probes.delivery.spool import FILE, read_lines
+from probes.state_directory import EXCERPTS, set_mark
 from probes.wire import codec, topics
 from probes.wire.retest import Retest, encode_retest
 from tests.probes.delivery.test_spool import PROBE
@@ -224,9 +225,10 @@ async def test_the_address_that_the_world_sees_never_leaves(tmp_path: Path) -> N
         front.answer("/api/v1/whoami", 200, {"address": "192.0.2.55"})
         given = enrolment.Enrolment(
             probe="p-0123456789abcdef", user="u", secret="hush", broker=("mqtt://x",),
-            url=front.url,
+            url=front.url, excerpts=True,
         )  # fmt: skip
         enrolment.save(state, given)
+        set_mark(state, EXCERPTS, True)
         async with running_probe(state, catalogue, nobody()) as process:
             await line_of(process.stderr, b'"round"')
             process.terminate()

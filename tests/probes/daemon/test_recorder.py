@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from probes.config import AgentConfig
 from probes.daemon.recorder import Recorder, RoundTally
 from probes.daemon.shown_functions import ShownFunctions
 from probes.delivery.spool import Spool, read_lines
 from probes.delivery.sqlite_file import DiskError
+from probes.state_directory import EXCERPTS, set_mark
 from probes.wire import codec
 from probes.wire.failure import Failure
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Measurement
@@ -31,13 +33,45 @@ def telling() -> Measurement:
     return replace(draft(), observations=(page,))
 
 
+def configured(directory: Path, asked: bool = False) -> AgentConfig:
+    return AgentConfig(directory=directory, interval_ms=1000, excerpts_asked=asked)
+
+
+async def test_excerpts_leave_only_where_asked_for_and_agreed_to(tmp_path: Path) -> None:
+    """And a no removes them from what waits to be sent."""
+    desk = Desk(tmp_path)
+    location: Any = SimpleNamespace(own=(OWN,))
+    asked, unasked = (
+        Recorder(
+            configured(tmp_path, wanted), desk.spool, location, ShownFunctions(), lambda _: None
+        )
+        for wanted in (True, False)
+    )
+
+    async def quoted(recorder: Recorder) -> bool:
+        await recorder.record(telling(), lambda _: None)
+        return b"You are" in read_lines(tmp_path, last=10)[-1][1]
+
+    assert not await quoted(asked), "not agreed"
+    set_mark(tmp_path, EXCERPTS, True)
+    await asked.keep_choice()
+    assert await quoted(asked)
+    assert not await quoted(unasked)
+    set_mark(tmp_path, EXCERPTS, False)
+    await asked.keep_choice()
+    assert not any(b"You are" in line for _, line in read_lines(tmp_path, last=10))
+    await desk.spool.close()
+
+
 async def test_only_what_is_on_disk_is_reported_and_nothing_tells_our_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk, reported = Desk(tmp_path), list[Measurement]()
     charged: list[int] = []
     location: Any = SimpleNamespace(own=(OWN,))
-    recorder = Recorder(desk.spool, location, ShownFunctions(), reported.append)
+    recorder = Recorder(
+        configured(tmp_path), desk.spool, location, ShownFunctions(), reported.append
+    )
 
     def charge(size: int) -> None:
         assert len(reported) == 0, "charged first"
@@ -62,7 +96,10 @@ async def test_only_what_is_on_disk_is_reported_and_nothing_tells_our_address(
 async def test_an_address_that_becomes_known_is_removed_from_what_waits(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     location: Any = SimpleNamespace(own=())
-    recorder = Recorder(desk.spool, location, ShownFunctions(), lambda _: None)
+    recorder = Recorder(
+        configured(tmp_path, asked=True), desk.spool, location, ShownFunctions(), lambda _: None
+    )
+    set_mark(tmp_path, EXCERPTS, True)
     await recorder.record(telling(), lambda *_: None)
     assert OWN.encode() in read_lines(tmp_path, last=1)[0][1]
     location.own = (OWN,)
