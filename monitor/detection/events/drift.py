@@ -7,11 +7,16 @@ Outages compare what began within a day (`monitor.detection.events.outages`), an
 compares what began within two weeks, and only says so: two governments may block the same service
 in the same way. What shows a cause on the way is no part of it, and nor is a network of owners who
 are too few or too new to be believed.
+
+Imported runs have no control beside them, so there it decides as well: while the failure moves, no
+network is likely to be blocked, and what was likely is taken back when a large share of all
+networks has followed without a break.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from monitor.detection.events import contrasts, cusum, gates, split, standing
 from monitor.detection.events.outages import watched
@@ -29,6 +34,11 @@ from monitor.detection.policy import Policy
 DRIFT_SECONDS = 14 * 86_400
 """Within which a change of the service's own reaches one country after the other."""
 LEAST_OWNERS = 2
+STEP_SECONDS = 84 * 3600
+"""Imported: longest time from one network to the next of the same change."""
+LEAST_PER_MILLE = 50
+"""Imported: share of the networks of other countries; where hundreds are measured, some fail by
+themselves, and some states block the same."""
 
 
 def countries_alike(
@@ -108,3 +118,43 @@ def _failing_since(series: Series, probe: str, member: Member, techniques: Colle
 
 def _onset(held: Suspicion) -> int:
     return held.onsets[cusum.leading_member(held)] or held.alarmed
+
+
+class Followers(NamedTuple):
+    """Networks of other countries in which imported runs fail as they do in one."""
+
+    began: Sequence[tuple[int, str]]
+    """(since which round, country), the oldest first."""
+    compared: int
+    """All networks of other countries in which the same test runs."""
+    onset: int
+    """Since when it fails in the one."""
+    least: int
+    """Countries from which on it is no chance, nor a second government."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether the failure moves from country to country."""
+        return self._are_many(self.began, LEAST_PER_MILLE)
+
+    def has_moved(self, policy: Policy) -> bool:
+        """Whether it has come to a large share of all networks, one after the other."""
+        near = self._without_a_break(policy)
+        return self._are_many(near, policy.gates.elsewhere_per_mille)
+
+    def _are_many(self, began: Sequence[tuple[int, str]], per_mille: int) -> bool:
+        countries = len({country for _, country in began})
+        return countries >= self.least and len(began) * 1000 > per_mille * self.compared
+
+    def _without_a_break(self, policy: Policy) -> Sequence[tuple[int, str]]:
+        step, kept = policy.ms(STEP_SECONDS), list[tuple[int, str]]()
+        before = [each for each in self.began if each[0] <= self.onset]
+        after = [each for each in self.began if each[0] > self.onset]
+        for way in (reversed(before), after):
+            last = self.onset
+            for since, country in way:
+                if abs(since - last) > step:
+                    break
+                kept.append((since, country))
+                last = since
+        return kept

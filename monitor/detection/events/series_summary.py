@@ -37,6 +37,8 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     tally: Tally
     reached_by: Collection[str] = ()
     """Who has reached the target elsewhere since the onset."""
+    doubts: Collection[str] = ()
+    """What else may explain its failures (`SourceStrategy.doubts_of`)."""
     one_release: bool = False
     """It follows a release of the probe."""
     countries_alike: int = 0
@@ -75,6 +77,7 @@ def series_summaries(
             saw,
             tally := strategy.tally(network, layer, round, policy),
             strategy.reached_by(state, network, policy),
+            strategy.doubts_of(state, network, round, policy),
             follows_release(state, network, tally.agreeing, round, policy),
             countries_alike(state, network, layer, saw, round, policy)
             if strategy.has_confidence and network.layers[layer].is_likely
@@ -261,5 +264,6 @@ def against(
             quorum.has_signature(network, best.layer, probe, policy.evidence) for probe in best.saw
         ),
     }
-    words = (word for word, holds in remarks.items() if holds)
+    words = {word for word, holds in remarks.items() if holds}
+    words |= set.intersection(*(set(summary.doubts) for summary in summaries))
     return tuple(sorted({*words, *best.strategy.remarks(reached_by)}))

@@ -15,6 +15,14 @@ from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import Rule
 
 _OPEN = State.INCONCLUSIVE
+_CONTRADICTED = "_contradicted"
+_IN_ITS_PLACE = (
+    Technique.DNS_INJECTION_BOGON,
+    Technique.DNS_INJECTION_BLOCKPAGE,
+    Technique.DNS_INJECTION_OTHER,
+    Technique.HTTP_BLOCKPAGE,
+)
+"""Techniques that put something in the place of the service."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def _family(
 
 def _contradicted(kind: str, technique: Technique | None, weight: int) -> Rule[RunFacts]:
     return Rule(
-        f"imported.dns_{kind}_contradicted",
+        f"imported.dns_{kind}{_CONTRADICTED}",
         lambda f: f.layer is Layer.DNS and f.kind == kind and f.contradicted,
         _OPEN,
         f"The resolver answers so ({kind}), and in the same run TLS passes at an address that "
@@ -205,3 +213,9 @@ IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
         0,
     ),
 )
+INTERFERENCE = frozenset(
+    rule.id
+    for rule in IMPORT_RULES
+    if rule.id.endswith(_CONTRADICTED) or rule.technique in _IN_ITS_PLACE
+)
+"""Rules after which no fault of the service explains the failure: something else answered."""

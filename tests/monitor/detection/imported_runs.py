@@ -61,6 +61,11 @@ def dc(failed: int, failure: str = "generic_timeout_error") -> list[AnyObservati
     ]
 
 
+def forged(failed: int) -> list[AnyObservation]:
+    """A run whose resolver answers with an address that no service can have."""
+    return [lookup("10.10.34.34")] if failed else dc(0)
+
+
 def lookup(*answers: str, failure: str | None = None) -> DNSLookup:
     reply = (DNSReply(after_us=0, rcode=0, answers=answers),) if failure is None else ()
     return DNSLookup(
@@ -134,6 +139,8 @@ class World:
     networks: Sequence[tuple[str, int]] = (("KE", 64500), ("KE", 64501), ("KE", 64502))
     targets: tuple[str, ...] = (TARGET,)
     policy: Policy = POLICY
+    seen: Callable[[int], list[AnyObservation]] = dc
+    """What a run sees when so many addresses fail."""
     state: ServiceState = field(default_factory=lambda: initial("telegram"))
     events: dict[str, Event] = field(default_factory=dict)
     hour: int = 0
@@ -144,7 +151,7 @@ class World:
                 found = [
                     stored(
                         measurement(
-                            [*dc(fails(hour, asn)), record(9, **of_test())],
+                            [*self.seen(fails(hour, asn)), record(9, **of_test())],
                             START + hour * HOUR + half * HOUR // 2 + n * 1000,
                             asn,
                             country,

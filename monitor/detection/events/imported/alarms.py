@@ -4,9 +4,10 @@
 An alarm needs much more evidence than that of one of our vantages (at least four failing runs in a
 row), because no other vantage can agree, and a history of the target working there. `likely` needs
 another network that has reached the same target since the onset, or OONI's helper that reached it
-beside the failures. Without either the service may be down: the event stays `unconfirmed` until
-several functions of the service have failed for longer than outages last. A block that is on for
-some hours of each day is one block: it ends after days without failures.
+beside the failures. Without either the service may be down, or have left its endpoints behind: the
+event stays `unconfirmed` unless something answered in the place of several functions of the service
+for longer than outages last. A block that is on for some hours of each day is one block: it ends
+after days without failures.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, quorum
 from monitor.detection.events.cusum import AlarmEvidence
-from monitor.detection.events.imported import elsewhere, memory
+from monitor.detection.events.imported import elsewhere, memory, moving
 from monitor.detection.events.imported.suspicions import (
     PooledEvidence,
     alarmed,
     densest,
     pooled,
     runs_that_worked,
+    shows_interference,
     usually_works,
 )
 from monitor.detection.events.life import SeriesEvidence
@@ -107,12 +109,20 @@ def weigh(
             raised = replace(held, alarmed=round, onsets=onsets)
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
-        supported |= (
-            sure
-            or memory.helper_reaches(network.runs, policy.imported)
-            or _outlasts_outages(state, network, onset, round, policy)
-        )
+        works = sure or _works_elsewhere(state, network, held, round, policy)
+        supported |= works and not moving.followers(state, network, held, round, policy).moves
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
+
+
+def _works_elsewhere(
+    state: ServiceState, network: TargetNetwork, held: Suspicion, round: int, policy: Policy
+) -> bool:
+    """Whether the service works, where no other network says so: OONI's helper reaches it, or
+    something has answered in its place for longer than outages last."""
+    return memory.helper_reaches(network.runs, policy.imported) or (
+        shows_interference(held)
+        and _outlasts_outages(state, network, held.onsets[densest(held)], round, policy)
+    )
 
 
 def alarm_evidence(

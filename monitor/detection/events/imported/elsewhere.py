@@ -9,44 +9,14 @@ has reached the target since the onset shows that the service works.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
 
-from monitor.detection.events.imported import memory
-from monitor.detection.events.imported.suspicions import alarmed, densest
+from monitor.detection.events import drift
+from monitor.detection.events.imported import memory, moving
+from monitor.detection.events.imported.course import course
+from monitor.detection.events.imported.suspicions import alarmed, densest, suspected
 from monitor.detection.events.state import ServiceState, TargetNetwork
 from monitor.detection.model import ClosedGate
 from monitor.detection.policy import EvidencePolicy, GatesPolicy, Policy
-
-
-class RunCourse(NamedTuple):
-    """How the runs of one test, or of all tests, have gone in one network. Times are rounds."""
-
-    worked: int
-    """The last success; 0 when there is none."""
-    failing: int
-    """The first failure since; 0 when the latest run worked."""
-
-    def began_with(self, other: RunCourse, slack: int) -> bool:
-        """Whether both may have begun to fail at the same time: each between two of its runs."""
-        return self.failing >= other.worked - slack and other.failing >= self.worked - slack
-
-
-def course(network: TargetNetwork, method: str | None) -> RunCourse | None:
-    """The course of one test, or of all together (`None`); None when it has not run. A failure
-    that a gate did not let count stays until that test works again."""
-    if network.runs is None:
-        return None
-    methods, since = network.runs.methods, network.runs.since
-    names = methods if method is None else {method} & set(methods)
-    if not names:
-        return None
-    worked = max(methods[name][0] for name in names)
-    failing = (
-        max(worked, since.get(name, methods[name][1]))
-        for name in names
-        if methods[name][1] > worked
-    )
-    return RunCourse(worked, min(failing, default=0))
 
 
 def inhibitions(
@@ -79,8 +49,13 @@ def inhibitions(
             if (other.source, other.target) == (network.source, network.target)
             and other is not network
         ]
-        if _fails_there(network, others, None, round, policy) or all(
-            _fails_there(network, others, name, round, policy) for name in failing
+        if (
+            _fails_there(network, others, None, round, policy)
+            or all(_fails_there(network, others, name, round, policy) for name in failing)
+            or any(
+                moving.followers(state, network, held, round, policy).has_moved(policy)
+                for held in suspected(network)
+            )
         ):
             closed[key] = ClosedGate.SERVICE_DOWN
     return closed
@@ -99,7 +74,7 @@ def _fails_there(
         return False
     gates, imported = policy.gates, policy.imported
     recent = min(mine.failing, round - policy.ms(gates.outage_seconds))
-    before = mine.failing - policy.ms(imported.imported_spread_seconds)
+    before = mine.failing - policy.ms(drift.DRIFT_SECONDS)
     together: list[str] = []  # the country of each network that began to fail with this one
     earlier: list[str] = []  # … in the days before
     works = older = 0

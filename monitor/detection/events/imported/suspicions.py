@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from monitor.detection.events.state import Baseline, ServiceState, Suspicion, TargetNetwork, Track
+from monitor.detection.layers.imported_run import INTERFERENCE
 from monitor.detection.policy import Policy
 
 
@@ -16,6 +17,16 @@ def alarmed(network: TargetNetwork) -> list[tuple[Track, Suspicion]]:
         for series in network.layers.values()
         for track in series.tracks.values()
         if track.suspicion is not None and track.suspicion.alarmed
+    ]
+
+
+def suspected(network: TargetNetwork) -> list[Suspicion]:
+    """The suspicions of a network, whether they are alarms or not."""
+    return [
+        track.suspicion
+        for series in network.layers.values()
+        for track in series.tracks.values()
+        if track.suspicion is not None
     ]
 
 
@@ -73,3 +84,9 @@ def densest(held: Suspicion) -> int:
 def dense(held: Suspicion) -> bool:
     """Whether nearly every run fails: only then is the beginning of the path precise."""
     return densest(held) == len(held.sums) - 1
+
+
+def shows_interference(held: Suspicion) -> bool:
+    """Whether most failures show by themselves that something answered in the service's place."""
+    shown = sum(count for rule, count in held.rules.items() if rule in INTERFERENCE)
+    return 2 * shown > sum(held.rules.values())

@@ -19,8 +19,9 @@ from monitor.detection.events.imported import (
     evidence,
     incident,
     memory,
+    moving,
 )
-from monitor.detection.events.imported.suspicions import dense, densest
+from monitor.detection.events.imported.suspicions import alarmed, dense, densest
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
@@ -29,6 +30,7 @@ from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwor
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
+ALONE, MOVES, NEVER = "measured_alone", "moves_between_countries", "failing_elsewhere"
 OTHER_NETWORKS, HELPER = "other_networks", "helper"
 """What stands in for a control."""
 
@@ -39,6 +41,7 @@ class ImportedStrategy(SourceStrategy):
     control = "none"
     keeps_peak = False
     is_asked = False
+    doubts = (ALONE, MOVES, NEVER)
     has_confidence = False
 
     def probe_of(self, fact: Fact) -> str:
@@ -90,6 +93,18 @@ class ImportedStrategy(SourceStrategy):
             HELPER: memory.helper_reaches(network.runs, policy.imported),
         }
         return tuple(name for name, reached in who.items() if reached)
+
+    def doubts_of(
+        self, state: ServiceState, network: TargetNetwork, round: int, policy: Policy
+    ) -> Collection[str]:
+        """Nobody in another country could tell, or others fail alike there."""
+        alone = () if elsewhere.compared(state, network, round, policy) else (ALONE,)
+        followed = {
+            MOVES if held.befores[densest(held)] else NEVER
+            for _, held in alarmed(network)
+            if moving.followers(state, network, held, round, policy).moves
+        }
+        return (*alone, *followed)
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""

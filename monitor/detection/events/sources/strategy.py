@@ -29,6 +29,8 @@ class SourceStrategy(ABC):
     """Whether a closed event shows the votes of its peak."""
     is_asked: bool
     """Whether its vantages can be asked to measure again."""
+    doubts: Collection[str] = ()
+    """Remarks that `doubts_of` may give."""
     has_confidence: bool
     """Whether the simulation that the confidence of an event is fitted to contains such events."""
 
@@ -62,6 +64,12 @@ class SourceStrategy(ABC):
         reaches back no further."""
         usual = policy.baseline
         return round - policy.ms(usual.baseline_seconds) - policy.ms(usual.baseline_lag_seconds)
+
+    def doubts_of(
+        self, state: ServiceState, network: TargetNetwork, round: int, policy: Policy
+    ) -> Collection[str]:
+        """What else may explain the failures of an alarmed network, as remarks."""
+        return ()
 
     # whose failures count, and what their evidence weighs
 

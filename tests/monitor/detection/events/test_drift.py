@@ -8,9 +8,18 @@ import pytest
 from msgspec.structs import replace as changed
 
 from monitor.detection.events.confidence import DOUBTED_MOST, probability
-from monitor.detection.events.drift import DRIFT_SECONDS
+from monitor.detection.events.drift import DRIFT_SECONDS, Followers
 from monitor.detection.model import Answer, Elsewhere, Event, Layer, Technique, Tier, Verdict
-from tests.monitor.detection.worlds import BLACKHOLE, Vantage, World, blocked, fact, ok, vantages
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    POLICY,
+    Vantage,
+    World,
+    blocked,
+    fact,
+    ok,
+    vantages,
+)
 
 DAY = 86_400_000
 INTERVAL = DAY // 24
@@ -117,3 +126,22 @@ def test_what_began_longer_ago_is_another_matter() -> None:
     days = DRIFT_SECONDS / 86_400
     begins = {"FR": (0.0, BLACKHOLE), "DE": (1.0, BLACKHOLE), HERE: (days + 0.7, BLACKHOLE)}
     assert REMARK not in event(begins).against
+
+
+def follow(*days: float, onset: float = 0, compared: int = 10) -> Followers:
+    """One country begins on each of these days."""
+    began = sorted((int(day * DAY), f"C{n}") for n, day in enumerate(days))
+    return Followers(began, compared, int(onset * DAY), 3)
+
+
+def test_a_change_of_the_service_comes_to_many_without_a_break() -> None:
+    assert follow(1, 2, 5, 8).has_moved(POLICY)
+    assert follow(-3, -1, 2, 4).has_moved(POLICY)
+    assert not follow(1, 2, 6, 8, 9).has_moved(POLICY)
+    assert not follow(1, 2, 5, 8, compared=20).has_moved(POLICY)
+
+
+def test_two_others_are_governments_and_few_of_many_are_chance() -> None:
+    assert follow(1, 2, 3).moves
+    assert not follow(1, 2).moves
+    assert not follow(1, 2, 3, compared=70).moves

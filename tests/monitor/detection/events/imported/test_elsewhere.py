@@ -18,6 +18,7 @@ from tests.monitor.detection.imported_runs import (
     WEB,
     World,
     dc,
+    forged,
     in_network,
     measurement,
     of_test,
@@ -36,13 +37,21 @@ def test_where_nobody_reaches_it_it_may_be_an_outage() -> None:
     assert "control_by_other_networks" not in event.against
 
 
-def test_several_functions_that_fail_for_longer_than_outages_last_are_a_block() -> None:
-    world = World(targets=("telegram/dc", "telegram/links")).run(QUIET)
+def test_several_functions_in_whose_place_another_answers_for_hours_are_a_block() -> None:
+    world = World(targets=("telegram/dc", "telegram/links"), seen=forged).run(QUIET)
     world.run(4, lambda hour, asn: 6)
     assert world.only.tier is Tier.UNCONFIRMED
     world.run(4, lambda hour, asn: 6)
     assert world.only.tier is Tier.LIKELY
     assert world.only.onset == START + QUIET * HOUR
+    assert "measured_alone" in world.only.against
+
+
+def test_bare_failures_of_a_country_that_is_measured_alone_are_never_likely() -> None:
+    world = World(targets=("telegram/dc", "telegram/links")).run(QUIET)
+    world.run(48, lambda hour, asn: 6)
+    assert world.only.tier is Tier.UNCONFIRMED
+    assert {"measured_alone", "no_other_network"} <= set(world.only.against)
 
 
 def test_what_fails_in_other_countries_too_is_the_service() -> None:
@@ -132,7 +141,7 @@ def test_what_fails_with_an_old_version_alone_has_moved(updated: bool) -> None:
         found = [
             stored(
                 measurement(
-                    [*dc(6 if version == "0.3.1" else 0), record(9, **of_test(version=version))],
+                    [*forged(version == "0.3.1"), record(9, **of_test(version=version))],
                     START + hour * HOUR + asn % 100 * 1000,
                     asn,
                     target=target,
@@ -234,12 +243,13 @@ def test_what_is_blocked_in_two_countries_and_then_retired_stays_their_event_alo
     assert accused(world) == set(old)
 
 
-def test_who_is_compared_with_nobody_may_be_accused_of_several_functions_alone() -> None:
-    """Unknown elsewhere is not failing elsewhere."""
-    alone = world_of_nine(lambda hour, *_: hour >= DAYS, (1,), networks=NINE[:1])
-    assert accused(alone) == {"KE"}
-    beside = world_of_nine(lambda hour, *_: hour >= DAYS, (1, 12), networks=NINE[:2])
-    assert accused(beside) == set()
+@pytest.mark.parametrize("networks", [NINE[:1], NINE[:2], (*NINE[:1], ("KE", 64599))])
+def test_what_two_networks_at_most_could_show_accuses_nobody(
+    networks: Sequence[tuple[str, int]],
+) -> None:
+    assert (
+        accused(world_of_nine(lambda hour, *_: hour >= DAYS, (1, 12), networks=networks)) == set()
+    )
 
 
 def test_what_is_blocked_since_before_the_data_is_found_where_others_work() -> None:
