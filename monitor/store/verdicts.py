@@ -8,6 +8,7 @@ a measurement.
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -32,15 +33,43 @@ Entry = tuple[int, int, Verdict]
 ServiceRound = tuple[str, int]
 
 
-class RoundVerdicts(msgspec.Struct, frozen=True, array_like=True):
-    """The verdicts on a service in one round; the lists are parallel, in order of arrival."""
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """`RoundVerdicts` as stored."""
 
-    said: tuple[Verdict, ...]
-    """Distinct verdicts."""
-    arrivals: list[int]
-    vantages: list[int]
-    which: list[int]
-    """Positions in `said`."""
+    said: msgspec.Raw
+    arrivals: msgspec.Raw
+    """Differences, which are small."""
+    vantages: msgspec.Raw
+    which: msgspec.Raw
+
+
+class RoundVerdicts:
+    """The verdicts on a service in one round; the lists are parallel, in order of arrival. Each is
+    read from the frame when it is first wanted: of a large fleet they have thousands of entries,
+    and who looks for few needs one or two of them."""
+
+    def __init__(self, packed: _Packed) -> None:
+        self._packed = packed
+
+    @functools.cached_property
+    def said(self) -> tuple[Verdict, ...]:
+        """Distinct verdicts."""
+        return _said.decode(self._packed.said)
+
+    @functools.cached_property
+    def arrivals(self) -> list[int]:
+        """Numbers of arrivals."""
+        return list(accumulate(_numbers.decode(self._packed.arrivals)))
+
+    @functools.cached_property
+    def vantages(self) -> list[int]:
+        """Numbers of vantages."""
+        return _numbers.decode(self._packed.vantages)
+
+    @functools.cached_property
+    def which(self) -> list[int]:
+        """Positions in `said`."""
+        return _numbers.decode(self._packed.which)
 
     def entries(self) -> Iterator[Entry]:
         """Each measurement with its verdict."""
@@ -49,7 +78,9 @@ class RoundVerdicts(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(RoundVerdicts)
+_decoder = msgspec.msgpack.Decoder(_Packed)
+_said = msgspec.msgpack.Decoder(tuple[Verdict, ...])
+_numbers = msgspec.msgpack.Decoder(list[int])
 _upsert = statements.upsert(verdict)
 
 
@@ -62,20 +93,18 @@ def pack(entries: Iterable[Entry]) -> bytes:
         if id(one) not in numbers:
             numbers[id(one)] = said.setdefault(one, len(said))
     arrivals = [arrival for arrival, _, _ in ordered]
-    packed = RoundVerdicts(
-        said=tuple(said),
-        # Differences, which are small.
-        arrivals=arrivals[:1] + [after - before for before, after in pairwise(arrivals)],
-        vantages=[vantage for _, vantage, _ in ordered],
-        which=[numbers[id(one)] for _, _, one in ordered],
+    packed = (
+        tuple(said),
+        arrivals[:1] + [after - before for before, after in pairwise(arrivals)],
+        [vantage for _, vantage, _ in ordered],
+        [numbers[id(one)] for _, _, one in ordered],
     )
     return zstd.compress(_encoder.encode(packed), LEVEL)
 
 
 def unpack(frame: bytes) -> RoundVerdicts:
     """The verdicts in a frame."""
-    packed = _decoder.decode(zstd.decompress(frame))
-    return msgspec.structs.replace(packed, arrivals=list(accumulate(packed.arrivals)))
+    return RoundVerdicts(_decoder.decode(zstd.decompress(frame)))
 
 
 async def write(

@@ -17,11 +17,7 @@ from yarl import URL
 from monitor.interop.forms import rfc3339
 from monitor.interop.licences import licences_of
 from monitor.store.notes import notes_of
-from monitor.store.reading.progress import (
-    last_folded_round,
-    last_received,
-    newest_of_last_arrived,
-)
+from monitor.store.reading.progress import newest_of_last_arrived, received_and_folded
 from monitor.store.records import StoreUnavailableError
 from monitor.text import (
     event_evidence,
@@ -40,6 +36,7 @@ from monitor.web.assets import address
 from monitor.web.draw import strip_text, strips, time_axis
 from monitor.web.moment import is_unreadable, present_of, site_of
 from monitor.web.press_history import reported
+from monitor.web.quick_templates import QuickEnvironment
 from monitor.web.site import Site
 
 HEADER_PAGES = (
@@ -68,7 +65,7 @@ STALLED_MS = 240_000
 @functools.cache
 def environment() -> jinja2.Environment:
     """The template environment."""
-    made = jinja2.Environment(
+    made = QuickEnvironment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -181,8 +178,7 @@ async def freshness(site: Site) -> Freshness:
     """The age of the newest measurement, and whether it is too old or not judged yet."""
     try:
         async with site.database.reading() as connection:
-            last = await last_received(connection)
-            concluded = await last_folded_round(connection)
+            last, concluded = await received_and_folded(connection)
             behind = "" if last is None else conclusions_lag(site, last, concluded)
             if last is not None and behind:
                 # Measurements that were imported today may be years old: nothing waits for them.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
-from itertools import islice
+from itertools import compress, islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +25,7 @@ from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.reading.vantages import rows_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
-from monitor.store.verdicts import read_newest, verdicts_on
+from monitor.store.verdicts import RoundVerdicts, read_newest, verdicts_on
 from probes.wire.measurement import Measurement, Role, service_of
 
 if TYPE_CHECKING:
@@ -240,21 +240,26 @@ class _List:
                     if self.must_end():
                         return
                 last = round
-                self.most -= len(judged.arrivals)
+                self.most -= len(judged.which)
                 if not (mine := {n for n, said in enumerate(judged.said) if self._fits(said)}):
                     continue
                 # In order of arrival: only the newest can be among those that are wanted.
-                lists = (judged.arrivals, judged.vantages, judged.which)
                 entries = (
-                    (round, arrival, judged.said[n])
-                    for arrival, vantage, n in zip(*map(reversed, lists), strict=True)
-                    if n in mine
-                    and (self.vantages is None or vantage in self.vantages)
-                    and (self.after is None or (round, arrival) < self.after)
+                    (round, judged.arrivals[place], judged.said[judged.which[place]])
+                    for place in reversed(self._places(judged))
+                    if judged.which[place] in mine
+                    and (self.after is None or (round, judged.arrivals[place]) < self.after)
                 )
                 here += islice(entries, self.limit - len(self.found))
         if last is not None:
             self._add(here, last)
+
+    def _places(self, judged: RoundVerdicts) -> Sequence[int]:
+        """Positions of the verdicts on what the vantages that count measured."""
+        everywhere = range(len(judged.which))
+        if self.vantages is None:
+            return everywhere
+        return list(compress(everywhere, map(self.vantages.__contains__, judged.vantages)))
 
     def _fits(self, said: Verdict) -> bool:
         chosen = self.chosen

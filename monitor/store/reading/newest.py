@@ -40,10 +40,17 @@ async def newest_verdicts(
     """
     frames = [frame async for frame in newest_frames(connection, service, since, until)]
     # In a thread: of a large service it takes 50 ms, in which others get their answers.
-    rounds = await asyncio.to_thread(lambda: [(at, unpack(frame)) for _, at, frame in frames])
-    numbers = set[int]().union(*(judged.vantages for _, judged in rounds))
+    rounds, numbers = await asyncio.to_thread(_unpacked, frames)
     await load_vantages(connection, numbers, vantages)
     return await asyncio.to_thread(_newest, rounds, {each: vantages[each] for each in numbers})
+
+
+def _unpacked(
+    frames: Sequence[tuple[str, int, bytes]],
+) -> tuple[Sequence[tuple[int, RoundVerdicts]], set[int]]:
+    """The rounds of some frames, and the numbers of the vantages in them."""
+    rounds = [(at, unpack(frame)) for _, at, frame in frames]
+    return rounds, set[int]().union(*(judged.vantages for _, judged in rounds))
 
 
 def _newest(

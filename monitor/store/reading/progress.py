@@ -30,6 +30,7 @@ _LAST_ROUNDS = (
     .limit(LAST_ARRIVED)
     .subquery()
 )
+_NEWEST = sa.select(_LAST_RECEIVED.scalar_subquery(), _LAST_FOLDED.scalar_subquery())
 _NEWEST_ARRIVED = sa.select(sa.func.max(_LAST_ROUNDS.c.round))
 
 
@@ -81,6 +82,12 @@ async def last_received(connection: ReadTransaction) -> int | None:
     """When the newest measurement arrived; None when there is none."""
     value = await connection.scalar(_LAST_RECEIVED)
     return None if value is None else int(value)
+
+
+async def received_and_folded(connection: ReadTransaction) -> tuple[int | None, int | None]:
+    """`last_received` and `last_folded_round`, of which every page tells how far they are apart."""
+    received, folded = (await connection.execute(_NEWEST)).one()
+    return received, folded
 
 
 async def probes_enrolled(connection: ReadTransaction) -> int:

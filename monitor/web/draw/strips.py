@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -62,7 +62,6 @@ PARTIAL = frozenset(("part", "likely-part"))
 HEIGHT, PARTIAL_HEIGHT = 16, 11
 _SHARE_SEEN = 0.05
 """A smaller share of failures in an hour is drawn only where a series mostly failed."""
-_CONCLUSIVE = frozenset(("ok", "blocked", "impaired", "down"))
 _UNCONFIRMED = {"blocked": "likely", "part": "likely-part"}
 
 
@@ -196,7 +195,8 @@ def window(
 
 
 class _Slice:
-    """What is known of one slice: kinds of its series, verdicts, conclusive and failing ones."""
+    """What is known of a slice in which something was measured: kinds of its series, verdicts,
+    conclusive and failing ones."""
 
     __slots__ = ("failing", "judged", "kinds", "n")
 
@@ -250,13 +250,14 @@ def strip(
     measurements that failed. What fails as blocked while `events` last of which none is confirmed
     is drawn as likely, and events are drawn above it. `what` names
     what was measured, for the summary."""
-    slices = [_Slice() for _ in range(window.slices)]
+    slices: dict[int, _Slice] = {}
     series: dict[int, dict[tuple[int, str], Counter[str]]] = defaultdict(dict)
     width = window.width
     for row in rows:
         if (index := _index(window, width, row.begin)) is None:
             continue
-        one = slices[index]
+        if (one := slices.get(index)) is None:
+            one = slices[index] = _Slice()
         one.n += row.n
         if isinstance(row, ServiceHour):
             one.kinds |= _kinds(row.kinds)
@@ -308,31 +309,33 @@ def control_strip(
     its controls as well, `ok` where all were reached, or a control reached them when vantages did
     not, `unclear` where vantages failed and nothing tells. Of several services (`names` by id) the
     summary names those that were down."""
-    slices = [_Slice() for _ in range(window.slices)]
-    seen: list[dict[str, set[str]]] = [{} for _ in slices]
+    slices: dict[int, _Slice] = {}
+    seen: dict[int, dict[str, int]] = {}
     width = window.width
     for row in rows:
         kinds, judged = (
-            (_kinds(row.kinds), row.judged)
+            (row.kinds, row.judged)
             if isinstance(row, ServiceHour)
-            else (frozenset((_KIND[row.state],)), row.n)
+            else (_BITS[_KIND[row.state]], row.n)
         )
-        kinds &= _CONCLUSIVE | {"unclear"}
+        kinds &= _TOLD | _UNTOLD
         if kinds and (index := _index(window, width, row.begin)) is not None:
-            seen[index].setdefault(row.service, set()).update(kinds)
+            if (services := seen.get(index)) is None:
+                services, slices[index] = seen.setdefault(index, {}), _Slice()
+            services[row.service] = services.get(row.service, 0) | kinds
             slices[index].n += judged
     down: set[str] = set()
     works = untold = False
-    for one, services in zip(slices, seen, strict=True):
-        told = {service: kinds & _CONCLUSIVE for service, kinds in services.items()}
-        failed = {service for service, kinds in told.items() if kinds == {"down"}}
-        works |= any(told.values())
-        untold |= not all(told.values())
-        kind = "down" if failed else "ok" if any(told.values()) else "unclear"
-        one.kinds = frozenset((kind,) if services else ())
+    for index, services in seen.items():
+        failed = {service for service, kinds in services.items() if kinds & _TOLD == _BITS["down"]}
+        told = any(kinds & _TOLD for kinds in services.values())
+        works |= told
+        untold |= not all(kinds & _TOLD for kinds in services.values())
+        kind = "down" if failed else "ok" if told else "unclear"
+        slices[index].kinds = frozenset((kind,))
         down |= failed
     drawn = _drawn(slices, window, interval)
-    if not any(seen):
+    if not seen:
         summary = _("nothing was measured")
     elif not works:
         summary = _("nothing tells whether it worked")
@@ -348,6 +351,12 @@ def control_strip(
     return replace(drawn, summary=summary)
 
 
+_BITS = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
+_TOLD = sum(_BITS[kind] for kind in ("ok", "blocked", "impaired", "down"))
+"""Kinds that tell whether the service itself worked."""
+_UNTOLD = _BITS["unclear"]
+
+
 @functools.cache
 def _kinds(bits: int) -> frozenset[str]:
     return frozenset(kind for bit, kind in enumerate(KINDS) if bits >> bit & 1)
@@ -360,32 +369,50 @@ def _index(window: Window, width: int, at: int) -> int | None:
 
 
 def _drawn(
-    slices: Sequence[_Slice],
+    slices: Mapping[int, _Slice],
     window: Window,
     interval: int,
     events: Collection[Event] = (),
     what: str = "",
 ) -> Strip:
     width, since = window.width, window.since
-    looks = _fill_gaps([one.look(coarse=width >= HOUR_MS) for one in slices], width, interval)
+    coarse = width >= HOUR_MS
+    known = {index: slices[index].look(coarse=coarse) for index in sorted(slices)}
+    looks = _fill_gaps(known, window.slices, width, interval)
+    if events:
+        for index, look in enumerate(looks):
+            begin = since + index * width
+            if look.kind in _UNCONFIRMED and _only_likely(events, begin, begin + width):
+                looks[index] = replace(look, kind=_UNCONFIRMED[look.kind])
     last = window.until if window.last is None else window.last
+    whole = min(window.slices, max(0, (last - since) // width))
     pieces: list[_Piece] = []
-    for index, (look, one) in enumerate(zip(looks, slices, strict=True)):
-        begin = since + index * width
-        end = begin + width
-        if look.kind in _UNCONFIRMED and _only_likely(events, begin, end):
-            look = replace(look, kind=_UNCONFIRMED[look.kind])
-        if begin < last < end:
-            # What is in this slice was measured before its end.
-            share = (last - begin) / width
-            _append(pieces, look, index, share, begin, last, one.n)
-            _append(pieces, _NOTHING, index + share, 1 - share, last, end, 0)
+    for index, look in enumerate(looks[:whole]):
+        n = slices[index].n if index in slices else 0
+        if pieces and pieces[-1].look is look:
+            piece = pieces[-1]
+            piece.width += 1
+            piece.end += width
+            piece.n += n
         else:
-            _append(pieces, look if begin < last else _NOTHING, index, 1, begin, end, one.n)
-    total = sum(one.judged for one in slices)
-    failing = sum(one.failing for one in slices)
+            begin = since + index * width
+            _append(pieces, look, index, 1, begin, begin + width, n)
+    begin = since + whole * width
+    if whole < window.slices and begin < last:
+        # What is in this slice was measured before its end.
+        share = (last - begin) / width
+        n = slices[whole].n if whole in slices else 0
+        _append(pieces, looks[whole], whole, share, begin, last, n)
+        _append(pieces, _NOTHING, whole + share, 1 - share, last, begin + width, 0)
+        whole += 1
+    for index in range(whole, window.slices):
+        begin = since + index * width
+        n = slices[index].n if index in slices else 0
+        _append(pieces, _NOTHING, index, 1, begin, begin + width, n)
+    total = sum(one.judged for one in slices.values())
+    failing = sum(one.failing for one in slices.values())
     summary = _summary(failing, total, what)
-    if total and not failing and any("unclear" in one.kinds for one in slices):
+    if total and not failing and any("unclear" in one.kinds for one in slices.values()):
         # As in imported measurements, which have no control: "0 failed" alone would be read as
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
@@ -467,21 +494,22 @@ def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
     )
 
 
-def _fill_gaps(looks: Sequence[_Look | None], width: int, interval: int) -> list[_Look]:
-    """Empty slices look as the one before them for as long as a round counts: the usual distance
-    between rounds in this strip, at least one interval, plus a slice for jitter."""
-    seen = [index for index, look in enumerate(looks) if look is not None]
-    gaps = [b - a for a, b in pairwise(seen)]
+def _fill_gaps(
+    known: Mapping[int, _Look | None], slices: int, width: int, interval: int
+) -> list[_Look]:
+    """How each slice looks, of which some are `known`, in order. Empty slices look as the one
+    before them for as long as a round counts: the usual distance between rounds in this strip, at
+    least one interval, plus a slice for jitter."""
+    seen = [(index, look) for index, look in known.items() if look is not None]
+    gaps = [after - before for (before, _a), (after, _b) in pairwise(seen)]
     own = -(-interval // width)
     usual = int(statistics.median(gaps)) if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
-    filled: list[_Look] = []
-    latest, shown = -reach - 1, _NOTHING
-    for index, look in enumerate(looks):
-        if look is not None:
-            latest, shown = index, look
-        filled.append(shown if index - latest < reach else _NOTHING)
+    filled = [_NOTHING] * slices
+    for index, look in seen:
+        end = min(index + reach, slices)
+        filled[index:end] = [look] * (end - index)
     return filled
 
 

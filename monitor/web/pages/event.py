@@ -147,10 +147,9 @@ async def page(request: web.Request) -> web.Response:
 
 def vantages_there(site: Site, present: Present, event: Event) -> int:
     """How many vantages of ours are in the networks of an event now."""
-    return sum(
-        (probe.country, probe.asn) in {(event.country, asn) for asn in event.asns}
-        for probe, _status in active(fleet(site, present), "vantage")
-    )
+    places = {(event.country, asn) for asn in event.asns}
+    here = fleet(site, present, lambda row: (row.country, row.asn) in places)
+    return len(active(here, "vantage"))
 
 
 def around(event: Event, now: int) -> Mapping[str, str]:

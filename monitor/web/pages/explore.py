@@ -135,7 +135,10 @@ async def page(request: web.Request) -> web.Response:
         "choice": choice,
         "columns": columns,
         "heads": [_head(choice, column, period) for column in columns],
-        "rows": [(row, [cells.get((row, column)) for column in columns]) for row in rows],
+        "rows": [
+            (row, [_linked(choice, cells, (row, column), period) for column in columns])
+            for row in rows
+        ],
         "left_out": len({row for row, _ in cells}) - len(rows),
         "columns_left_out": len({column for _, column in cells}) - len(columns),
         "shortened": period.since > asked.since,
@@ -182,7 +185,7 @@ async def read(
     if choice.by == "service":
         ids = [service.id for service in wanted]
         shares = await services(connection, ids, period, choice.per, choice.place)
-        return _shares(choice, shares, period), period
+        return _shares(shares), period
     targets = [target.id for service in wanted for target in service.targets]
     if choice.target is not None:
         targets = [choice.target]
@@ -190,21 +193,14 @@ async def read(
     period = within_limit(grid, period)
     if choice.by == "function":
         shares = await functions(connection, grid, period, choice.per)
-        return _shares(choice, shares, period), period
+        return _shares(shares), period
     by: Naming = "technique" if choice.by == "technique" else "rule"
     found = await named(connection, grid, period, choice.per, by)
-    return _names(choice, found, period), period
+    return _names(found), period
 
 
-def _shares(
-    choice: Selection, shares: Mapping[tuple[str, Column], FailedShare], period: Period
-) -> Mapping[tuple[str, Column], Cell]:
-    return {
-        (row, column): Cell(
-            share.failing, share.judged, _kind(share), _address(choice, row, column, period)
-        )
-        for (row, column), share in shares.items()
-    }
+def _shares(shares: Mapping[tuple[str, Column], FailedShare]) -> Mapping[tuple[str, Column], Cell]:
+    return {key: Cell(share.failing, share.judged, _kind(share)) for key, share in shares.items()}
 
 
 def _kind(share: FailedShare) -> str:
@@ -215,26 +211,35 @@ def _kind(share: FailedShare) -> str:
     return "ok" if share.judged else "insufficient"
 
 
-def _names(choice: Selection, found: Named, period: Period) -> Mapping[tuple[str, Column], Cell]:
+def _names(found: Named) -> Mapping[tuple[str, Column], Cell]:
     """A cell of nothing where there are verdicts, and none of them names what the row is of."""
     return {
-        (row, column): Cell(n, total, address=_address(choice, row, column, period) if n else "")
+        (row, column): Cell(found.counts.get((row, column), 0), total)
         for row in {row for row, _column in found.counts}
         for column, total in found.total.items()
-        for n in (found.counts.get((row, column), 0),)
     }
 
 
-def _address(choice: Selection, row: str, column: Column, period: Period) -> str:
+def _linked(
+    choice: Selection,
+    cells: Mapping[tuple[str, Column], Cell],
+    key: tuple[str, Column],
+    period: Period,
+) -> Cell | None:
+    """A cell that is shown, with the address of its measurements."""
+    cell, (row, column) = cells.get(key), key
+    if cell is None or not (cell.n or cell.kind):
+        return cell
     query = choice.query_of(row, column)
     if query is None:
-        return ""
+        return cell
     since, until = period.since, period.until
     if choice.per == "time":
         since, until = column[1], min(until, column[1] + period.slice_ms)
     # All of these are ids, which an address takes as they are.
     chosen = "&".join(f"{name}={value}" for name, value in query.items())
-    return f"/m?{chosen}&{fixed_query(since, until)}"
+    address = f"/m?{chosen}&{fixed_query(since, until)}"
+    return msgspec.structs.replace(cell, address=address)
 
 
 def order(cells: Mapping[tuple[str, Column], Cell], part: int, most: int) -> Sequence[Any]:

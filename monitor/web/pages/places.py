@@ -97,7 +97,7 @@ async def country(request: web.Request) -> web.Response:
     here = PlaceFilter(name=words.country(code), country=code)
     span = chosen_range(request)
     async with reading(request) as (connection, present):
-        members = [each for each in active(fleet(site, present)) if each[0].country == code]
+        members = active(fleet(site, present, lambda row: row.country == code))
         events = await known_events(site, connection, Filter(country=code), MAX_EVENTS)
         values = await shared_values(site, connection, here, events, members, span)
     rows = present.states(Filter(country=code))
@@ -125,7 +125,7 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(f"/as/{asn}")
     span = chosen_range(request)
     async with reading(request) as (connection, present):
-        members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
+        members = active(fleet(site, present, lambda row: row.asn == asn))
         verdicts = present.verdicts(asn)
         events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS)
         countries = sorted(

@@ -77,7 +77,7 @@ async def page(request: web.Request) -> web.Response:
     site = site_of(request)
     id = request.match_info["vantage"]
     present = await present_of(request)
-    found = next((each for each in fleet(site, present) if each[0].id == id), None)
+    found = next(iter(fleet(site, present, lambda row: row.id == id)), None)
     if found is None:
         raise web.HTTPNotFound(reason="No vantage has this id.")
     probe, status = found

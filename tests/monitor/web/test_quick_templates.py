@@ -1,0 +1,60 @@
+"""What is compiled says what Jinja's own code says, and markup is never made of a text."""
+
+from __future__ import annotations
+
+import jinja2
+import pytest
+from markupsafe import Markup
+
+from monitor.web.quick_templates import QuickEnvironment, escaped
+
+MACROS = (
+    "{% macro row(name, kind='none') %}<td class=\"{{ kind }}\">{{ name }}"
+    "</td>{% endmacro %}"
+    "{% macro around() %}<td>{{ caller() }}</td>{% endmacro %}"
+)
+VALUES = {
+    "hostile": "<script>\"'&",
+    "safe": Markup("<b>bold</b>"),
+    "n": 7,
+    "half": 0.5,
+    "nothing": None,
+    "rows": [{"name": "<a>", "items": 3}, {"name": "b", "items": 4}],
+    "join": lambda *parts, sep="": Markup(sep).join(parts),
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ hostile }} {{ safe }} {{ n }} {{ half }} {{ nothing }}",
+        "{{ row(hostile) }}{{ row(safe, kind=hostile) }}",
+        "{% for each in rows %}{{ loop.index }}{{ row(each.name, each['items']) }}{% endfor %}",
+        "{% call around() %}{{ hostile }}{% endcall %}",
+        "{{ join('<', hostile, sep='<br>') }}{{ [hostile, safe]|join(', ') }}",
+        "{% set made %}{{ hostile }}{% endset %}{{ made }}{{ made ~ hostile }}",
+    ],
+)
+def test_as_jinja(source: str) -> None:
+    made = [
+        kind(autoescape=True, undefined=jinja2.StrictUndefined)
+        .from_string(MACROS + source)
+        .render(VALUES)
+        for kind in (jinja2.Environment, QuickEnvironment)
+    ]
+    assert made[0] == made[1]
+    assert "<script" not in made[1]
+
+
+def test_an_undefined_name_is_an_error() -> None:
+    made = QuickEnvironment(autoescape=True, undefined=jinja2.StrictUndefined)
+    for source in ("{{ unknown }}", "{{ unknown() }}", "{{ rows.unknown }}"):
+        with pytest.raises(jinja2.UndefinedError):
+            made.from_string(source).render(VALUES)
+
+
+def test_a_text_is_not_taken_for_markup_that_is_equal() -> None:
+    assert escaped(Markup("<i>")) == "<i>"
+    assert escaped("<i>") == "&lt;i&gt;"
+    assert escaped(Markup("<i>")) == "<i>"
+    assert escaped(True) == "True"
