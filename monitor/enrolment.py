@@ -16,7 +16,7 @@ import re
 import secrets
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -195,6 +195,16 @@ def verify_secret(kept: str, secret: str) -> bool:
     return len(expected) == _HASH_BYTES and hmac.compare_digest(actual, expected)
 
 
+def places_of(probes: Iterable[Probe]) -> Mapping[str, tuple[str, int]]:
+    """Return the country and network of the latest measurements of each probe that is not revoked,
+    has some, and claims no other place than it enrolled from."""
+    return {
+        probe.id: (probe.country, probe.asn)
+        for probe in probes
+        if probe.revoked is None and probe.asn and not probe.is_elsewhere(probe.country, probe.asn)
+    }
+
+
 class Credentials:
     """The embedded broker's `authenticate`: whether a user's secret is right and not revoked.
 
@@ -243,11 +253,7 @@ class Credentials:
             probes = await self._registry.probes()
             active = [probe for probe in probes if probe.revoked is None]
             self._active = frozenset(probe.id for probe in active)
-            self._places = {
-                probe.id: (probe.country, probe.asn)
-                for probe in active
-                if probe.asn and not probe.is_elsewhere(probe.country, probe.asn)
-            }
+            self._places = places_of(active)
             self._refreshed_at = now
 
 

@@ -90,7 +90,8 @@ def passwords(made: Path) -> None:
     elif not mosquitto.knows_monitor(broker, secret):
         put(broker / mosquitto.MONITOR, mosquitto.monitor_password(secret), 0o600)
     put(broker / mosquitto.CONFIGURATION, mosquitto.configuration(BROKER), 0o644)
-    put(broker / mosquitto.ACCESS, mosquitto.access_list(), 0o600)
+    if not mosquitto.has_access_list(broker):
+        put(broker / mosquitto.ACCESS, mosquitto.access_list(), 0o600)
     database = ensure_secret(made / "database/password")
     options = {
         "database": DATABASE.format(secret=database),

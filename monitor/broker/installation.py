@@ -87,9 +87,10 @@ def prepare(directory: Path, choice: Choice) -> list[str]:
     kept = put(directory / CHOICE, msgspec.json.encode(choice).decode(), 0o600)
     texts = {
         mosquitto.CONFIGURATION: (mosquitto.configuration(layout), 0o644),
-        mosquitto.ACCESS: (mosquitto.access_list(), 0o600),
         **_certificate(directory, choice, given),
     }
+    if not mosquitto.has_access_list(directory):
+        texts[mosquitto.ACCESS] = (mosquitto.access_list(), 0o600)
     if not (directory / mosquitto.PROBES).exists():
         texts[mosquitto.PROBES] = ("", 0o600)
     if not mosquitto.knows_monitor(directory, secret):

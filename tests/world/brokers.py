@@ -66,6 +66,10 @@ class House:
         await self._changed()
         return enrolled
 
+    async def renew(self) -> None:
+        """Tell the broker what the registry has."""
+        await self._changed()
+
     async def revoke(self, probe: str) -> None:
         await self.database.registry.revoke_probe(probe, now_ms())
         await self._changed()
@@ -169,7 +173,10 @@ async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIte
     layout = loopback_layout(config, pid_file=str(config / "pid"))
     path = write_configuration(config, layout, MONITOR_SECRET)
     passwords = Passwords(
-        config / "probes.passwd", database.registry, reload_by_pid_file(config / "pid")
+        config / "probes.passwd",
+        database.registry,
+        reload_by_pid_file(config / "pid"),
+        by_network=kind.endswith("by network"),
     )
     await passwords.refresh()
     with path.open("a") as config_file:
@@ -188,7 +195,7 @@ async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIte
         broker = parse_broker(f"mqtt://127.0.0.1:{layout.probes_port}")
         yield House(
             database,
-            kind.removeprefix("mosquitto-"),
+            kind.removeprefix("mosquitto-").removesuffix(" by network"),
             layout.probes_port,
             layout.monitor_port,
             renew,

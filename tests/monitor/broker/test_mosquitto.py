@@ -11,8 +11,9 @@ import pytest
 
 from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout, Passwords
-from monitor.store.records import StoreUnavailableError
-from tests.world.brokers import house
+from monitor.store.records import Seen, StoreUnavailableError
+from probes.wire import topics
+from tests.world.brokers import house, until
 from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -111,6 +112,36 @@ async def test_passwords_are_written_only_when_something_changed(tmp_path: Path)
         assert await passwords.refresh()
         assert made.one.user not in path.read_text()
         assert len(reloads) == 2
+
+
+async def test_a_probe_reads_the_retests_of_its_own_network_alone(tmp_path: Path) -> None:
+    """Also after it moved, and as soon as its place is known."""
+    here, there, marker = topics.retest("RU", 64501), topics.retest("FR", 64503), topics.CATALOGUE
+    async with house("mosquitto-5 by network", tmp_path) as made, made.client(made.one) as probe:
+        for topic_filter in (f"{topics.PREFIX}/retest/#", here, there, marker):
+            await probe.subscribe(topic_filter, qos=1)
+        got: list[list[str]] = []
+        for minute, place in enumerate((None, ("RU", 64501), ("FR", 64503))):
+            if place is not None:
+                seen = Seen(probe=made.one.user, at=minute, country=place[0], asn=place[1])
+                await made.database.registry.record_seen([seen])
+                await made.renew()
+            async with made.client() as monitor:
+                for topic in (here, there, marker):
+                    await monitor.publish(topic, b"x", qos=1)
+            got.append(sorted({topic for topic, _ in await until(probe, marker)}))
+        assert got == [[], [here], [there]]
+
+
+def test_an_access_list_that_is_not_ours_stays(tmp_path: Path) -> None:
+    assert not mosquitto.has_access_list(tmp_path)
+    for text, ours in (
+        (mosquitto.access_list(), True),
+        (mosquitto.access_list({"p-1": ("RU", 1)}), True),
+        ("topic readwrite #\n", False),
+    ):
+        (tmp_path / "acl").write_text(text)
+        assert mosquitto.has_access_list(tmp_path) is ours
 
 
 def test_reload_without_a_mosquitto_is_harmless(tmp_path: Path) -> None:
