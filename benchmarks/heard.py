@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a probe is heard when it matters: `./scripts/bench heard [--strict] [--only PART]
-[--scenario NAME]... [--hours H] [--at-once N]`.
+[--scenario NAME]... [--hours H] [--at-once N] [--resume FILE]`.
 
 Ways: what is taken while a censor closes ways to the monitor arrives once, and soon. Traffic: days
 of a volunteer, counted at the interface. Memory: after ten rounds. Everything runs in network
@@ -40,6 +40,12 @@ def main() -> int:
         help="scenarios side by side (6), beside those that take time alone",
     )
     parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="add each scenario that was played to this file, and do not play it again",
+    )
+    parser.add_argument(
         "--python", default=sys.executable, help="interpreter of the probe (that of the image)"
     )
     given = parser.parse_args()
@@ -77,11 +83,16 @@ async def _memory(given: argparse.Namespace) -> int:
 
 async def _traffic(given: argparse.Namespace) -> int:
     places, missed = asyncio.Semaphore(given.at_once), 0
+    played = traffic.played(given.resume) if given.resume else {}
 
     async def play(scenario: Scenario) -> None:
         nonlocal missed
-        async with contextlib.nullcontext() if scenario.waits else places:
-            day = await traffic.run(scenario, whole.HIDDEN, given.python)
+        day = played.get(scenario.name)
+        if day is None:
+            async with contextlib.nullcontext() if scenario.waits else places:
+                day = await traffic.run(scenario, whole.HIDDEN, given.python)
+            if given.resume:
+                traffic.keep(given.resume, day)
         print(day.line(scenario), flush=True)
         missed += bool(day.misses(scenario))
 

@@ -234,6 +234,19 @@ async def run(scenario: Scenario, hidden: str, python: str) -> Day:
     return Day(**json.loads(told))
 
 
+def keep(file: Path, day: Day) -> None:
+    """Add a day to those that were played."""
+    with file.open("ab") as lines:
+        lines.write(msgspec.json.encode(day) + b"\n")
+
+
+def played(file: Path) -> dict[str, Day]:
+    """The days that were played before, by scenario."""
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    days = [msgspec.json.decode(line, type=Day) for line in lines]
+    return {day.scenario: day for day in days}
+
+
 def main(name: str, hidden: str, python: str, hours: str) -> int:
     """Measure, inside the namespace."""
     scenario = next(one for one in SCENARIOS if one.name == name)

@@ -7,6 +7,7 @@ import selectors
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -115,6 +116,15 @@ def test_a_hostile_broker_sends_whole_packets(size: int) -> None:
             break
     assert len(packet) == at + length
     assert length >= size
+
+
+def test_a_day_that_was_played_is_not_played_again(tmp_path: Path) -> None:
+    file = tmp_path / "days"
+    assert traffic.played(file) == {}
+    days = [replace(QUIET, scenario=name) for name in ("none", "drips")]
+    for day in days:
+        traffic.keep(file, day)
+    assert traffic.played(file) == {day.scenario: day for day in days}
 
 
 def _jumps(*, measuring: bool = False, empty: bool = True, transport: str = "mqtts+5"):
