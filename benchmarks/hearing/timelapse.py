@@ -73,7 +73,11 @@ class Jumps:
 
     def rounds(self) -> int:
         """Rounds that have ended."""
-        return sum(runner.rounds for runner in self.runners if not runner.turns.busy)
+        return sum(runner.rounds for runner in self.runners)
+
+    def is_measuring(self) -> bool:
+        """Whether a round or a retest is in progress, which nobody has paid for yet."""
+        return any(runner.turns.busy for runner in self.runners)
 
     def stay(self, seconds: float) -> None:
         """Let time go on as it does for so long."""
@@ -81,7 +85,7 @@ class Jumps:
 
     def may_jump(self) -> bool:
         """Whether the daemon only waits for its clock."""
-        if self.threads or any(runner.turns.busy for runner in self.runners):
+        if self.threads or self.is_measuring():
             return False
         if not self.accounts:
             return False
@@ -101,7 +105,7 @@ class JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-ty
     def select(self, timeout: float | None = None) -> Any:
         """As that of selectors."""
         jumps = self._jumps
-        if jumps.rounds() > jumps.reported_rounds:
+        if jumps.rounds() > jumps.reported_rounds and not jumps.is_measuring():
             jumps.report()
         if jumps.played() >= self._next:
             self._next += 3600.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import selectors
 import shutil
 import sys
@@ -125,6 +126,30 @@ def test_a_day_that_was_played_is_not_played_again(tmp_path: Path) -> None:
     for day in days:
         traffic.keep(file, day)
     assert traffic.played(file) == {day.scenario: day for day in days}
+
+
+def test_an_hour_that_ends_in_a_round_makes_no_round_of_the_pause_after_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a round ends, it is paid for: else its traffic would count as that of the pause."""
+    monkeypatch.setattr(timelapse, "carried", lambda: 0)
+    jumps = _jumps()
+    (runner,) = jumps.runners
+    jumps.accounts.clear()
+    selector = timelapse.JumpingSelector(jumps, 2.0)
+
+    def reported() -> list[int]:
+        selector.select(0.0)
+        return [json.loads(line)["rounds"] for line in capsys.readouterr().err.splitlines()]
+
+    runner.rounds = 1
+    assert [reported(), reported()] == [[1], []]
+    runner.turns.busy, jumps.ahead = True, 3601.0
+    assert [reported(), reported()] == [[1], []]
+    runner.rounds = 2
+    assert reported() == [], "a retest is in progress"
+    runner.turns.busy = False
+    assert [reported(), reported()] == [[2], []]
 
 
 def _jumps(*, measuring: bool = False, empty: bool = True, transport: str = "mqtts+5"):
