@@ -146,27 +146,6 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path, port: str) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> None:
-    database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
-    broker = ("--broker", f"mqtt://127.0.0.1:{free_port()}")
-    url = f"http://127.0.0.1:{free_port()}"
-    served = ("serve", *database, "--http", url[7:], *broker, "--public-url", f"{url}/")
-    with (
-        reachwatch(tmp_path / "serve.log", *served) as serve,
-        reachwatch(tmp_path / "collect.log", "collect", *database, *broker) as collect,
-        reachwatch(tmp_path / "detect.log", "detect", *database, *broker) as detect,
-    ):
-        wait(f"{url}/readyz", serve, tmp_path / "serve.log")
-        assert f'"url":"{url}"' in fetch(f"{url}/api/v1/openapi.json")[1].decode()
-        wait_until(lambda: "cannot use the broker" in (tmp_path / "collect.log").read_text())
-        wait_until((tmp_path / "detect.log").read_text)
-        assert collect.poll() is None
-        assert detect.poll() is None
-    said = (tmp_path / "collect.log").read_text()
-    assert "cannot use the broker" in said
-    assert "Traceback" not in said + (tmp_path / "detect.log").read_text()
-
-
 def enrolled_at(url: str, *store: str) -> dict[str, Any]:
     """The credentials of a probe that a running monitor enrolled; `store` names its store."""
     made = subprocess.run(

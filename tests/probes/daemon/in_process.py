@@ -23,20 +23,28 @@ from tests.world.ports import free_port
 from tests.world.tiny import write_catalogue
 
 
-def agent_here(state: Path, **more: object) -> Agent:
-    """A daemon that has not begun."""
-    catalogue = write_catalogue(state.with_suffix(".catalogue"), free_port(), free_port())
+def agent_here(
+    state: Path,
+    *,
+    catalogue: Path | None = None,
+    probe: str = PROBE,
+    **more: object,
+) -> Agent:
+    """A daemon that has not begun; without a `catalogue` nothing that it measures is there."""
+    if catalogue is None:
+        catalogue = write_catalogue(state.with_suffix(".catalogue"), free_port(), free_port())
     network, system = open_network(None, "127.0.0.1:9", True)
     setup = Setup(
         network=network,
         catalogue=load(catalogue),
         vantage=Vantage(),
         software=software(),
-        probe=PROBE,
+        probe=probe,
         system=system,
     )
     state.mkdir()
-    config = AgentConfig(directory=state, interval_ms=1_800_000, **more)  # type: ignore[arg-type]
+    chosen = {"interval_ms": 1_800_000} | more
+    config = AgentConfig(directory=state, **chosen)  # type: ignore[arg-type]
     return Agent(config, setup, log=Log(), report=lambda _: None)
 
 
