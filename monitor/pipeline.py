@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import os
 import secrets
 import signal
@@ -25,13 +26,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client.metrics_core import Metric
 
-from monitor import http_server, logs
+from monitor import http_server, logs, page_server
 from monitor.available_store import StoppedError, open_available
 from monitor.broker import access, mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.relay import relay
-from monitor.demo import WORDS
-from monitor.demo.plan import NETWORK_NAMES
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.webhooks import WebhookSender, load_webhooks
@@ -43,6 +42,7 @@ from monitor.local.source_follower import follow_source
 from monitor.metrics import process
 from monitor.metrics.counters import Counters
 from monitor.metrics.lags import Histogram, Lags
+from monitor.page_server import CACHE_SECONDS, READ_SECONDS, PageSettings, notice, site_over
 from monitor.paths import (
     ARCHIVE,
     DEFAULT_DATA,
@@ -56,12 +56,12 @@ from monitor.paths import (
 from monitor.store.database import Database, StoreRefusedError
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
-from monitor.store.simulated import is_simulated, mark_simulated
-from monitor.text import network_names
+from monitor.store.simulated import mark_simulated
 from monitor.web import mqtt_stream
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
 from monitor.web.network_conditions import present_conditions
+from monitor.web.page_processes import PageProcesses
 from monitor.web.reception import OpenRetests, Reception
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
@@ -78,10 +78,6 @@ if TYPE_CHECKING:
 
 MONITOR_USER = "monitor"
 INTERVAL_SECONDS = 1800
-READ_SECONDS = 30.0
-"""Longest time that pages, API and metrics wait for the store."""
-CACHE_SECONDS = 10.0
-"""An answer of the web server is never older than this, before the pace."""
 _REFUSALS = (
     OptionError,
     EmbeddedBrokerError,
@@ -90,6 +86,8 @@ _REFUSALS = (
     StoreUnavailableError,
 )
 DEFAULT_MQTT_PORT = 1883
+PAGE_PROCESSES = 2
+"""Most processes that make pages where nobody says how many: each takes memory."""
 
 
 async def run(given: argparse.Namespace) -> int:
@@ -292,29 +290,28 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Pages, API, metrics, enrolment and delivery over HTTPS, over the store."""
     from monitor.collector.intake import Intake
 
-    policy = Policy(pace=given.pace or 1)
     catalogue, catalogue_key = load(given.catalogue), _catalogue_key(given)
     public_url, joined = _public_url(given), _joined(given.broker or ())
+    settings = PageSettings(
+        database=database_url(given),
+        catalogue=given.catalogue,
+        pace=given.pace or 1,
+        public_url=public_url,
+        interval_seconds=given.interval or INTERVAL_SECONDS,
+    )
+    processes = _page_processes(given, settings)
     async with await _opened(given, stop, "--http", given.http) as database:
         intake = Intake(database, Counters(), stop, known_targets=_target_ids(catalogue))
         credentials = Credentials(database.registry)
-        site = Site(
-            database=database,
-            policy=policy,
-            catalogue=catalogue,
-            clock=wall_clock,
-            unready=lambda: (),
-            lags=Lags(),
-            public_url=public_url,
+        site = dataclasses.replace(
+            await site_over(settings, database),
             brokers=tuple(given.broker or ()),
-            demo=await _notice(database),
-            interval_seconds=given.interval or INTERVAL_SECONDS,
             geo=_geo(given),
-            cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
             catalogue_key=catalogue_key,
             excerpts=given.excerpts,
             ways=(*(given.way or ()), *(mqtt_stream.way_of(public_url) if joined else ())),
+            processes=processes,
             reception=Reception(
                 intake,
                 credentials,
@@ -325,6 +322,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             ),
         )
         async with (
+            contextlib.nullcontext() if processes is None else processes.running(),
             website(site, given.http, given.proxy),
             asyncio.TaskGroup() as group,
         ):
@@ -338,6 +336,15 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             await stop.wait()
 
 
+def _page_processes(given: argparse.Namespace, settings: PageSettings) -> PageProcesses | None:
+    """The processes that make pages; None where the web server's own makes them."""
+    count: int = given.processes or min(os.cpu_count() or 1, PAGE_PROCESSES)
+    if count == 1:
+        return None
+    serve_pages = partial(page_server.serve, settings, sys.getswitchinterval())
+    return PageProcesses(count, serve_pages, [page_server.__name__])
+
+
 def _public_url(given: argparse.Namespace) -> str:
     """Where the web server is reached, without the final slash."""
     return (given.public_url or f"http://{authority(*given.http)}").rstrip("/")
@@ -347,15 +354,6 @@ def _joined(brokers: Sequence[str]) -> Broker | None:
     """The broker to which the web server joins clients; None without one that speaks plain MQTT."""
     known = map(parse_broker, brokers)
     return next((broker for broker in known if broker.scheme in ("mqtt", "mqtts")), None)
-
-
-async def _notice(database: Database) -> str:
-    """What pages say of a store that a demonstration filled, whoever serves it; empty of others.
-    Its networks get their names."""
-    if not await is_simulated(database):
-        return ""
-    network_names.name_simulated(NETWORK_NAMES)
-    return WORDS
 
 
 def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None:
@@ -442,7 +440,7 @@ async def everything(
                 lags=lags,
                 public_url=public_url,
                 brokers=(broker.url,),
-                demo=await _notice(database),
+                demo=await notice(database),
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
                 geo=geo,

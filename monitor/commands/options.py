@@ -132,6 +132,12 @@ def _add_servers(top: Parser) -> None:
     serve = top.command("serve", "serve web pages, API, metrics and enrolment")
     _store(serve)
     _site(serve)
+    serve.option(
+        "--processes N",
+        "processes that make pages, some 100 MB each (default: 2, on one core 1); with 1 the web "
+        "server makes them itself",
+        read=positive,
+    )
     _signed_catalogue(serve, "give the key of this file of `catalogue sign` to probes that enrol")
     _pace(serve)
     serve.option(

@@ -63,6 +63,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Probes that have ever enrolled."""
     enrolments_refused: int = 0
     """By this process."""
+    page_processes: tuple[int, int] | None = None
+    """Those that make pages for this one: ready ones, and how many have ended; None without any."""
     conditions: Mapping[tuple[str, int], Condition] = {}
     """Of networks, by country and AS number."""
     ended: Sequence[tuple[Event, str]] = ()
@@ -153,6 +155,12 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     yield family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
     yield family(families.ENROLLED, [((), snapshot.enrolled)])
     yield family(families.ENROLMENTS_REFUSED, [((), snapshot.enrolments_refused)])
+    for kind, n in zip(
+        (families.PAGE_PROCESSES, families.PAGE_PROCESSES_ENDED),
+        snapshot.page_processes or (None, None),
+        strict=True,
+    ):
+        yield family(kind, [] if n is None else [((), n)])
     yield family(
         families.NETWORK_CONDITION,
         (

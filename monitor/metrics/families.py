@@ -124,6 +124,16 @@ ENROLMENTS_REFUSED = MetricFamily(
     "counter",
     "Enrolments that this process refused, because too many came from one place within a day.",
 )
+PAGE_PROCESSES = MetricFamily(
+    "reachwatch_page_processes",
+    "gauge",
+    "Other processes that make pages for this web server at the moment.",
+)
+PAGE_PROCESSES_ENDED = MetricFamily(
+    "reachwatch_page_processes_ended_total",
+    "counter",
+    "Processes that made pages for this web server and ended by themselves.",
+)
 NETWORK_CONDITION = MetricFamily(
     "reachwatch_network_condition",
     "gauge",

@@ -22,6 +22,7 @@ from monitor.web.answers import PUBLIC
 from monitor.web.api import delivery, openapi
 from monitor.web.api import endpoints as api
 from monitor.web.moment import name_moment, one_moment, reading
+from monitor.web.page_processes import RETRY_AFTER_SECONDS, ProcessEndedError
 from monitor.web.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache, is_public
 from monitor.web.site import SITE, Site
@@ -51,15 +52,17 @@ CALLERS_OWN = "/api/v1/whoami"
 """Tells the address of whoever asks, so no page of another site may read it."""
 
 
-def make_app(site: Site) -> web.Application:
-    """Return the application that serves one site."""
+def make_app(site: Site, *, keep: bool = True) -> web.Application:
+    """Return the application that serves one site. Without `keep` each request gets an answer of
+    its own."""
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
     app[SLOW_BODIES] = {https_delivery.BATCHES: delivery.BODY_SECONDS}
     app[LASTING] = frozenset({mqtt_stream.PATH})
     app[mqtt_stream.STREAMS] = streams = mqtt_stream.Streams()
     app.on_shutdown.append(streams.close)
-    app[CACHE] = ResponseCache(site.cache_seconds, site.present.revision, site.background)
+    seconds = site.cache_seconds if keep else 0.0
+    app[CACHE] = ResponseCache(seconds, site.present.revision, site.background)
     app.on_response_prepare.append(_add_headers)
     router = app.router
     for name, endpoint in api.LISTS:
@@ -160,6 +163,13 @@ async def _middleware(request: web.Request, handler: Handler) -> web.StreamRespo
 
     async def respond() -> web.StreamResponse:
         use(language)
+        processes = request.app[SITE].processes
+        if processes is not None and processes.covers(request):
+            try:
+                if (made := await processes.answer(request)) is not None:
+                    return made
+            except ProcessEndedError:
+                return await _interrupted(request)
         response = await _respond(request, handler)
         name_moment(request, response)
         if response.content_type == "text/html":
@@ -208,6 +218,12 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         log.warning("the store cannot be read: %s", reason[:200])
         return await _failure(request, 503, "The store cannot be read at the moment.")
+
+
+async def _interrupted(request: web.Request) -> web.StreamResponse:
+    failed = await _failure(request, 503, "This answer was interrupted; please try again.")
+    failed.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return failed
 
 
 async def _failure(request: web.Request, status: int, reason: str) -> web.StreamResponse:

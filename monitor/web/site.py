@@ -15,6 +15,7 @@ from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.background import Background
 from monitor.web.day_files import DayFiles
+from monitor.web.page_processes import PageProcesses
 from monitor.web.past import PastReader
 from monitor.web.present import PresentReader
 from monitor.web.reception import Reception
@@ -68,6 +69,8 @@ class Site:
     """Measurements as files by day; None where none are offered."""
     reception: Reception | None = None
     """Takes measurements over HTTPS; None where none are taken."""
+    processes: PageProcesses | None = None
+    """Make pages for this one; None where it makes all."""
     as_of: int | None = None
     """The moment of the past (Unix ms) that everything is shown of; None: the present."""
     enrolments: EnrolmentLimits = dataclasses.field(init=False)

@@ -331,6 +331,9 @@ async def snapshot(site: Site, connection: ReadTransaction, present: Present) ->
         owners=_owners(row for row, _ in standing if row.role == "vantage"),
         enrolled=enrolled,
         enrolments_refused=site.enrolments.refused,
+        page_processes=None
+        if site.processes is None
+        else (site.processes.ready, site.processes.ended),
         conditions={place: here.condition for place, here in conditions.items()},
         ended=ended,
         tallies=tallies,

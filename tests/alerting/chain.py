@@ -204,7 +204,7 @@ class Chain:
         self._start(
             "web", sys.executable, "-m", "monitor.commands.main", "serve",
             "--database", self.url, "--http", f"127.0.0.1:{self.ports['web']}",
-            "--pace", str(PACE), "--interval", "60", "--public-url", PUBLIC_URL,
+            "--pace", str(PACE), "--interval", "60", "--public-url", PUBLIC_URL, "--processes", "1",
         )  # fmt: skip
 
     def start_alerting(self, hook: str) -> None:

@@ -83,8 +83,8 @@ class Fleet:
         tokens["centre"] = self._token("centre", "control", 1)
         self._monitor(
             "serve", "--http", f"{HOME}:{HTTP_PORT}", "--public-url", self.url,
-            "--interval", str(self.interval), "--pace", str(self.pace), "--broker",
-            f"mqtt://{HOME}:{PROBES_PORT}", "--catalogue", str(self._world.catalogue),
+            "--interval", str(self.interval), "--pace", str(self.pace), "--processes", "1",
+            "--broker", f"mqtt://{HOME}:{PROBES_PORT}", "--catalogue", str(self._world.catalogue),
             "--mosquitto-passwords", f"{layout.directory}/{PROBES}",
             "--mosquitto-pid", layout.pid_file,
         )  # fmt: skip

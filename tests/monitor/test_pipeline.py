@@ -164,7 +164,7 @@ def test_serve_alone_takes_measurements(tmp_path: Path) -> None:
     database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
     url = f"http://127.0.0.1:{free_port()}"
     log = tmp_path / "serve.log"
-    words = ("serve", *database, "--http", url[7:])
+    words = ("serve", *database, "--http", url[7:], "--processes", "1")
     with reachwatch(log, *words) as process:
         wait(f"{url}/readyz", process, log)
         credentials = enrolled_at(url, *database)
@@ -219,7 +219,7 @@ async def test_what_a_demonstration_stored_is_never_served_as_real(tmp_path: Pat
     async with await open_database(url) as database:
         await mark_simulated(database)
     site, log = f"http://127.0.0.1:{free_port()}", tmp_path / "log"
-    place = ("--database", url, "--http", site.removeprefix("http://"))
+    place = ("--database", url, "--http", site.removeprefix("http://"), "--processes", "1")
     with reachwatch(log, "serve", *place) as process:
         await asyncio.to_thread(wait, f"{site}/readyz", process, log)
         page = (await asyncio.to_thread(fetch, f"{site}/"))[1].decode()

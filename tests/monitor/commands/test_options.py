@@ -73,6 +73,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "owner": ("Ann", "Ann"),
     "pace": ("4", 4),
     "port": ("8884", 8884),
+    "processes": ("3", 3),
     "probe": ("a.jsonl", "a.jsonl"),
     "proxy": ("10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     "way": ("https://reach.example,wss://b.example", ("https://reach.example", "wss://b.example")),
