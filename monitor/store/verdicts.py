@@ -52,7 +52,7 @@ class RoundVerdicts:
         self._packed = packed
 
     @functools.cached_property
-    def said(self) -> tuple[Verdict, ...]:
+    def verdicts(self) -> tuple[Verdict, ...]:
         """Distinct verdicts."""
         return _said.decode(self._packed.said)
 
@@ -68,13 +68,14 @@ class RoundVerdicts:
 
     @functools.cached_property
     def which(self) -> list[int]:
-        """Positions in `said`."""
+        """Positions in `verdicts`."""
         return _numbers.decode(self._packed.which)
 
     def entries(self) -> Iterator[Entry]:
         """Each measurement with its verdict."""
-        said = self.said
-        return zip(self.arrivals, self.vantages, (said[n] for n in self.which), strict=True)
+        verdicts = self.verdicts
+        said = (verdicts[n] for n in self.which)
+        return zip(self.arrivals, self.vantages, said, strict=True)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -182,5 +183,5 @@ async def verdicts_on(
         for arrival in wanted[name, at]:
             place = bisect_left(arrivals, arrival)
             if place < len(arrivals) and arrivals[place] == arrival:
-                found[arrival] = judged.said[judged.which[place]]
+                found[arrival] = judged.verdicts[judged.which[place]]
     return found

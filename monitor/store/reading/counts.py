@@ -258,7 +258,7 @@ async def count_nearby(
         async for _, round, judged in read_newest(connection, service, since, until):
             await load_vantages(connection, judged.vantages, vantages)
             at = since + (round - since) // width * width
-            mine = {n: said for n, said in enumerate(judged.said) if said.target in wanted}
+            mine = {n: said for n, said in enumerate(judged.verdicts) if said.target in wanted}
             for n, count in Counter(judged.which).items():
                 if (one := mine.get(n)) is not None:
                     everywhere[at, one.target, "", EVERY_NETWORK, one.state] += count
@@ -284,7 +284,7 @@ async def _verdicts(
         async for _, round, judged in read_newest(connection, service, since, until):
             await load_vantages(connection, judged.vantages, vantages)
             # Of a service with thirty targets few are asked for, and distinct verdicts are few.
-            mine = {n: said for n, said in enumerate(judged.said) if said.target in wanted}
+            mine = {n: said for n, said in enumerate(judged.verdicts) if said.target in wanted}
             pairs = zip(judged.vantages, judged.which, strict=True)
             yield round, ((vantages[number], mine[n]) for number, n in pairs if n in mine)
 

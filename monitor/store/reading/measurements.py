@@ -241,11 +241,11 @@ class _List:
                         return
                 last = round
                 self.most -= len(judged.which)
-                if not (mine := {n for n, said in enumerate(judged.said) if self._fits(said)}):
+                if not (mine := {n for n, said in enumerate(judged.verdicts) if self._fits(said)}):
                     continue
                 # In order of arrival: only the newest can be among those that are wanted.
                 entries = (
-                    (round, judged.arrivals[place], judged.said[judged.which[place]])
+                    (round, judged.arrivals[place], judged.verdicts[judged.which[place]])
                     for place in reversed(self._places(judged))
                     if judged.which[place] in mine
                     and (self.after is None or (round, judged.arrivals[place]) < self.after)

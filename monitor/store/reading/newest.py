@@ -59,7 +59,7 @@ def _newest(
     # A large fleet has hundreds of thousands of verdicts, most of which are not the newest.
     newest: dict[str, dict[str, tuple[int, int, Verdict]]] = defaultdict(dict)
     for round, judged in rounds:
-        by_which = [(newest[said.target], said) for said in judged.said]
+        by_which = [(newest[said.target], said) for said in judged.verdicts]
         for number, which in zip(reversed(judged.vantages), reversed(judged.which), strict=True):
             by_probe, said = by_which[which]
             if (probe := vantages[number][0]) not in by_probe:

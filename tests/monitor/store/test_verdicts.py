@@ -25,7 +25,7 @@ def test_a_frame_gives_back_each_verdict_in_order_of_arrival() -> None:
     entries = [(70_000_000_000, 3, BAD), (12, 1, OK), (13, 2, SAME), (400, 1, BAD)]
     judged = unpack(pack(entries))
     assert list(judged.entries()) == sorted(entries, key=lambda one: one[0])
-    assert len(judged.said) == 2
+    assert len(judged.verdicts) == 2
     assert list(unpack(pack([])).entries()) == []
 
 
