@@ -64,6 +64,12 @@ class _Process:
         """Requests that wait for it."""
         self.turn = asyncio.Semaphore(AT_ONCE)
 
+    def give_up(self) -> None:
+        """End it, where it has not ended yet: nobody else shall wait for it."""
+        self.session = None
+        if self.current is not None:
+            self.current.kill()
+
 
 class PageProcesses:
     """Keeps `count` processes running while the block of `running` lasts."""
@@ -142,14 +148,17 @@ class PageProcesses:
         process.waiting += 1
         try:
             async with process.turn:
+                if process.session is None:
+                    return None  # it has ended while this request waited for its turn
                 return await _ask(process.session, request)
+        except ProcessEndedError:
+            process.give_up()
+            raise
         finally:
             process.waiting -= 1
 
 
-async def _ask(session: aiohttp.ClientSession | None, request: web.Request) -> web.Response:
-    if session is None:
-        raise ProcessEndedError
+async def _ask(session: aiohttp.ClientSession, request: web.Request) -> web.Response:
     passed_on = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
     # aiohttp's client would ask for compressed answers by itself.
     headers = {"Accept-Encoding": "identity", "Accept": "*/*"} | passed_on
