@@ -59,8 +59,9 @@ async def test_collect_waits_serve_needs_nothing_and_what_detect_asks_reaches_wh
         found = await stored_rounds()
         return found if len(found) == 2 else set()
 
+    alone = ("--http", url[7:], "--processes", "1")
     with (
-        reachwatch(logs["serve"], "serve", *words, "--http", url[7:], *named) as serve,
+        reachwatch(logs["serve"], "serve", *words, *named, *alone) as serve,
         reachwatch(logs["collect"], "collect", *words) as collect,
         reachwatch(logs["detect"], "detect", *words) as detect,
     ):
