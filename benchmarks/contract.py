@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schemathesis against the API of a demonstration: `./scripts/bench contract`.
 
-It makes requests from the OpenAPI document, valid ones and others, and fails where an answer is an
-error of the server or is not the documented one. Its environment is `.venv-contract`.
+It makes requests from the OpenAPI document, valid ones and others, with the credentials of a probe,
+and fails where an answer is an error of the server or is not the documented one. Bodies of batches
+are made from those of `tests/fuzz/corpus`, which are nearly right. Its environment is
+`.venv-contract`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from probes.wire.enrolment_token import parse_token
 from tests.world.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +35,23 @@ CHECKS = (
 """Not whether each valid request is taken: a time or an id that is a text in the document may be
 none that is known."""
 EVENT_SECONDS = 120
+HOOKS = """
+import zlib
+from pathlib import Path
+
+import schemathesis
+
+BATCHES = [path.read_bytes() for path in sorted(Path({folder!r}).iterdir())]
+
+
+@schemathesis.serializer("application/zstd")
+def batch(context, value):
+    text = str(value).encode("utf-8", "replace")
+    chosen = zlib.crc32(text)
+    whole = BATCHES[chosen % len(BATCHES)]
+    return (text, whole, whole[: chosen % 97], whole + text)[chosen >> 8 & 3]
+"""
+"""How Schemathesis makes the body of a batch from the text that it thought of."""
 
 
 def command() -> Path:
@@ -52,6 +74,21 @@ def answers(url: str) -> bool:
         return False
 
 
+def credentials(base: str, data: str) -> str:
+    """Name and secret of a probe that is enrolled for this."""
+    new = [sys.executable, "-m", "monitor.commands.main", "token", "new", "--data", data]
+    made = subprocess.run([*new, "--public-url", base], cwd=ROOT, check=True, capture_output=True)
+    text = next(word for word in made.stdout.decode().split() if word.startswith("rch1."))
+    token = parse_token(text)
+    body = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
+    asked = urllib.request.Request(
+        f"{base}/api/v1/enrol", data=body, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        enrolled = json.load(answer)
+    return f"{enrolled['user']}:{enrolled['secret']}"
+
+
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,9 +107,14 @@ def main() -> int:
             run = [str(program), "run", f"{base}/api/v1/openapi.json", "--checks", CHECKS]
             more = ["--max-examples", str(given.examples), "--seed", str(given.seed)]
             phases = ["--phases", "examples,coverage,fuzzing", "--mode", "all", "--no-color"]
-            # A stream of bytes has no examples in JSON.
-            left = ["--exclude-path", "/api/v1/batches"]
-            done = subprocess.run([*run, *more, *phases, *left], cwd=data, check=False)
+            hooks = Path(data) / "contract_hooks.py"
+            hooks.write_text(HOOKS.format(folder=str(ROOT / "tests" / "fuzz" / "corpus" / "batch")))
+            done = subprocess.run(
+                [*run, *more, *phases, "--auth", credentials(base, data)],
+                cwd=data,
+                check=False,
+                env={**os.environ, "SCHEMATHESIS_HOOKS": hooks.stem, "PYTHONPATH": data},
+            )
             alive = server.poll() is None
         finally:
             server.terminate()
