@@ -189,7 +189,8 @@ def _audit_probe(
         elif name == oldest:
             begin = 0
         else:
-            begin = runs[0].run.first - 1
+            # An invented spool has none.
+            begin = runs[0].run.first - 1 if runs else 0
         everything = list(_gaps(begin, runs, status.sequence))
         recent = list(_gaps(begin, runs, status.sequence, since_day))
         runs = [each for each in runs if each.day >= since_day]

@@ -202,6 +202,13 @@ def test_an_invented_spool_from_which_nothing_arrived_is_no_loss_of_everybody() 
     assert has_lost([*(structs.replace(each, vouched=True) for each in liar), one])
 
 
+def test_what_cannot_be_of_an_invented_spool_leaves_the_others_as_they_are() -> None:
+    said = structs.replace(status(MOST, taken=MOST, acked=MOST), epoch="invented")
+    probe = ProbeDeliveries(probe=P, last_seen=None, status=said, spools={"s": [dated(1, 9)]})
+    (one,) = audit(Deliveries(0, [probe]))
+    assert (one.spool, one.proof, one.arrived, one.lost) == ("s", Proof.COMPLETE, 9, 0)
+
+
 @pytest.mark.parametrize(("days", "overdue"), [(6, 0), (8, 2)])
 def test_nothing_waits_for_ever(days: int, overdue: int) -> None:
     runs = [dated(1, 3, received=5 * DAY), dated(6, 9, received=5 * DAY)]
