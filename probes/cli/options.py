@@ -211,7 +211,8 @@ def _table(parser: Parser) -> None:
     parser.option(
         "--from FILE",
         "table to install: rows of first address, last address, AS number and country, separated "
-        "by tabs or commas, gzipped or not (ip2asn-combined.tsv.gz of iptoasn.com is one)",
+        "by tabs or commas, gzipped or not (ip2asn-combined.tsv.gz of iptoasn.com is one), or the "
+        "output of `location dump` (Debian's packages location and libloc-database)",
         read=path,
         required=True,
     )

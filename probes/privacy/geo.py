@@ -4,7 +4,7 @@
 No table is shipped. The volunteer (or whoever builds the image) downloads one, and `geo update
 --from FILE` writes its compact form to the state directory. Rows are `start end asn country ...`,
 separated by tabs (iptoasn.com, ip2asn-combined.tsv) or commas, gzipped or not; what follows the
-country is ignored.
+country is ignored. A dump of libloc's database is taken as well (`location_dump`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import hashlib
 import ipaddress
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 from probes import state_directory
+from probes.privacy import location_dump
 from probes.runtime.geo_table import FILE_NAME, HEAD, MAGIC, UNKNOWN_COUNTRY, WIDTHS, GeoError
 
-_MAX_ROWS = 4_000_000
-"""A combined table has about 0.7 million rows (iptoasn.com, 2026-11)."""
+_MAX_LINES = 8_000_000
+"""A combined table has about 0.7 million rows (iptoasn.com, 2026-11), a dump of libloc 3.6 million
+lines (2025-03)."""
 _MAX_LINE = 4096
 _NO_COUNTRY = frozenset(("", "-", "none", "unknown", "zz"))
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
@@ -86,15 +88,36 @@ def _collect(source: Path, file: BinaryIO | gzip.GzipFile, rows: dict[int, list[
 
 
 def _cells(source: Path, file: BinaryIO | gzip.GzipFile) -> Iterator[tuple[int, list[str]]]:
-    delimiter = ""
+    lines = _lines(source, file)
+    first = next(((n, text) for n, text in lines if text.strip() and text[0] != "#"), None)
+    if first is None:
+        return
+    lines = chain((first,), lines)
+    if not first[1].startswith(location_dump.FIRST_WORDS):
+        yield from _separated(source, lines)
+        return
+    try:
+        yield from location_dump.rows(lines)
+    except ValueError as error:
+        raise GeoError(f"{source}:{error}") from None
+
+
+def _lines(source: Path, file: BinaryIO | gzip.GzipFile) -> Iterator[tuple[int, str]]:
     number = 0
     while line := file.readline(_MAX_LINE + 1):
         number += 1
         if len(line) > _MAX_LINE:
             raise GeoError(f"{source}:{number}: longer than {_MAX_LINE} bytes")
-        if number > _MAX_ROWS:
-            raise GeoError(f"{source}:{number}: more than {_MAX_ROWS} lines")
+        if number > _MAX_LINES:
+            raise GeoError(f"{source}:{number}: more than {_MAX_LINES} lines")
         text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip("\r\n")
+        yield number, text
+
+
+def _separated(source: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table separated by tabs or commas."""
+    delimiter = ""
+    for number, text in lines:
         if not text.strip() or text.startswith("#"):
             continue
         delimiter = delimiter or ("\t" if "\t" in text else ",")
