@@ -156,6 +156,19 @@ def alarm(held: Suspicion, round: int) -> Suspicion:
     return replace(held, alarmed=round, block=(held.runs[leading][0], _passed(held)[leading]))
 
 
+def from_densest(held: Suspicion) -> Suspicion:
+    """The evidence of a vantage for which the block began when its densest member last left
+    zero: what that takes for a block fails more often than whatever failed at times before."""
+    return replace(
+        held,
+        block=(held.runs[-1][0], _passed(held)[-1]),
+        misses=held.misses + held.pending,
+        recovery=0,
+        pending=0,
+        good_rounds=0,
+    )
+
+
 def _onsets_of(sums: tuple[int, ...], held: Suspicion) -> tuple[int, ...]:
     """The onsets of those members that have not returned to zero."""
     return tuple(onset if had else 0 for onset, had in zip(held.onsets, sums, strict=True))

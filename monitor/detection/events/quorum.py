@@ -26,7 +26,7 @@ from monitor.detection.events import (
     usual_hours,
 )
 from monitor.detection.events.life import SeriesEvidence
-from monitor.detection.events.series import DEPTH
+from monitor.detection.events.series import DEPTH, alarmed
 from monitor.detection.events.state import Series, TargetNetwork
 from monitor.detection.policy import EvidencePolicy, Policy, QuorumPolicy
 
@@ -388,6 +388,8 @@ def weigh(
         held = split.suspicion_of(series, probe)
         if not held.alarmed:
             series.tracks[probe] = replace(series.tracks[probe], suspicion=cusum.alarm(held, round))
+    if tally.likely and not series.is_likely:
+        _count_anew(series, tally, policy)
     likely_since, known_since = _held_since(series, tally, round)
     series = replace(series, likely_since=likely_since, known_since=known_since)
     network.layers[layer] = series
@@ -402,6 +404,22 @@ def weigh(
         others_fail=tally.others_fail,
         aftermath=tally.aftermath,
     )
+
+
+def _count_anew(series: Series, tally: Tally, policy: Policy) -> None:
+    """Count the failures and successes during the block anew at vantages that had failed at times
+    long before it began for the others: of these they say nothing."""
+    onsets = [
+        split.failing_since(series, probe)
+        for probe in tally.voting
+        if series.tracks[probe].suspicion is not None
+    ]
+    began = max(onsets, default=0) - policy.ms(policy.parts.split_together_seconds)
+    for probe in alarmed(series):
+        held = split.suspicion_of(series, probe)
+        if min(held.alarmed, split.failing_since(series, probe)) < began:
+            held = cusum.from_densest(held)
+            series.tracks[probe] = replace(series.tracks[probe], suspicion=held)
 
 
 def _held_since(series: Series, tally: Tally, round: int) -> tuple[int, int]:

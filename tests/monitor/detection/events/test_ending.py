@@ -10,9 +10,19 @@ from msgspec.structs import replace
 
 from monitor.detection.events import cusum, ending
 from monitor.detection.events.state import Baseline, Member, Series, Track, VantageOutcome
+from monitor.detection.model import Tier, Verdict
 from monitor.detection.policy import EndingPolicy, Policy
 from tests.monitor.detection.events.test_cusum import failure, fresh
-from tests.monitor.detection.worlds import POLICY, STRONG
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    POLICY,
+    STRONG,
+    World,
+    blocked,
+    in_network,
+    ok,
+    vantages,
+)
 
 MINUTE = 60_000
 QUICK = Policy(ending=EndingPolicy(close_good_seconds=0))
@@ -231,6 +241,49 @@ def test_an_end_takes_more_where_the_block_has_let_connections_pass_of_late() ->
 def test_natural_failures_before_the_block_do_not_delay_its_end(failed: int) -> None:
     block = Block(2, ("f" * failed + "." * 12) * 8 + "FFFFFFFF")
     assert block.successes() == Block(2, "FFFFFFFF").successes()
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE], ids=["signed", "silent"])
+def test_a_vantage_that_failed_at_times_for_hours_before_does_not_delay_the_end(
+    verdict: Verdict,
+) -> None:
+    """Alarmed alone, with some forty failures among two hundred, when the block of all begins."""
+
+    def rounds_to_close(before: int) -> int:
+        rng = random.Random(3)
+        people = [*vantages(3), *vantages(3, "DE", 64504)]
+        world = (
+            World(people)
+            .quiet(20)
+            .run(
+                before,
+                lambda n, who: verdict if who is people[0] and rng.random() < 0.2 else ok(),
+            )
+        )
+        world.run(14, in_network(64501, verdict))
+        assert [event.tier for event in world.events.values() if event.ongoing] == [Tier.CONFIRMED]
+        number = 0
+        while any(event.ongoing for event in world.events.values()):
+            world.quiet(1)
+            number += 1
+        return number
+
+    assert rounds_to_close(200) <= rounds_to_close(0)
+
+
+def test_the_fewer_show_how_weak_a_block_is_the_less_a_success_says() -> None:
+    """Half of what was seen failed, four times or forty."""
+
+    def gain(times: int) -> int:
+        block = Block(2, "F" * 20)
+        block.all_see(".F" * times)
+        before = block.series.present
+        after = block.see("p-0", ".").series.present
+        assert before is not None
+        assert after is not None
+        return after.nats - before.nats
+
+    assert gain(2) < 0.9 * gain(20)
 
 
 def test_a_vantage_that_usually_fails_says_less() -> None:
