@@ -37,6 +37,9 @@ do not all connect to a service in the same second."""
 LATEST = 0.5
 """Part of the request's length that a start may wait for the end of residual blocking: what begins
 later may end after the monitor has judged the round."""
+APART_SECONDS = 15.0
+"""Time from one retest to the next: what comes due meanwhile is measured together, since each
+retest pays for its own liveness."""
 MAX_CLOCK_ROUNDS = 2
 """The clocks of monitor and probe may differ by this many of the request's rounds. Requests that
 are farther off are refused: the monitor would not combine their measurements with the others."""
@@ -166,6 +169,8 @@ class RetestRunner:
         """With the times at which they are due, by the clock of the event loop: that of the machine
         may be set back by hours."""
         self._arrived = asyncio.Event()
+        self._next = 0.0
+        """When the next retest may begin, by the same clock."""
 
     def use(self, targets: Iterable[Target]) -> None:
         """Accept requests for these targets from now on."""
@@ -204,6 +209,7 @@ class RetestRunner:
                 await self._turns.may_begin_retests()
                 due = self._take_due()
                 self.waiting -= sum(len(planned.targets) for planned in due)
+                self._next = asyncio.get_running_loop().time() + APART_SECONDS
                 for planned in _merged(self._in_time(due)):
                     self.waiting += len(planned.targets)
                     turn = contextlib.ExitStack()
@@ -230,7 +236,7 @@ class RetestRunner:
         """Until a retest is due."""
         while True:
             self._arrived.clear()
-            first = min((at for at, _ in self._planned), default=None)
+            first = min((max(at, self._next) for at, _ in self._planned), default=None)
             if first is not None and first <= asyncio.get_running_loop().time():
                 return
             with contextlib.suppress(TimeoutError):

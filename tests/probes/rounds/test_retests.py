@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,6 +201,14 @@ def test_after_an_hour_retests_are_accepted_again() -> None:
     assert measured(accept(limits, request("s1/web", round=later), later))
 
 
+APART_SECONDS = 0.3
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probes.rounds.retests.APART_SECONDS", APART_SECONDS)
+
+
 class Probe:
     """A probe with a clock of its own that records what it measures."""
 
@@ -271,15 +280,21 @@ async def test_waits_for_a_round_to_begin_and_not_for_its_end() -> None:
         round.__exit__(None, None, None)
 
 
-async def test_a_request_does_not_wait_for_another_one() -> None:
+async def test_a_request_does_not_wait_for_the_answer_to_another_one() -> None:
+    """Those that come soon after each other are measured together."""
     async with running() as probe:
         probe.takes = asyncio.Event()
-        for name in ("s1/web", "s2/web"):
-            probe.submit(name)
-            await until(lambda name=name: name in probe.times)  # type: ignore[misc]
-        assert (probe.runner.measured, probe.runner.waiting, probe.turns.busy) == (0, 2, True)
+        probe.submit("s1/web")
+        await until(lambda: "s1/web" in probe.times)
+        probe.submit("s2/web")
+        await asyncio.sleep(APART_SECONDS / 2)
+        probe.submit("s3/web")
+        await until(lambda: "s2/web" in probe.times)
+        assert [len(planned.targets) for planned in probe.done] == [1, 2]
+        assert probe.times["s2/web"] - probe.times["s1/web"] >= APART_SECONDS
+        assert (probe.runner.measured, probe.runner.waiting, probe.turns.busy) == (0, 3, True)
         probe.takes.set()
-        await until(lambda: probe.runner.measured == 2)
+        await until(lambda: probe.runner.measured == 3)
         await until(lambda: not probe.turns.busy)
         assert probe.runner.waiting == 0
 
