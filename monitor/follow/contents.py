@@ -11,11 +11,12 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO
 
 import msgspec
 
 from monitor.follow.layout import SourceFile
+from monitor.interop import files
 from monitor.interop.ooni import reading
 from monitor.interop.ooni.run import WEB
 from monitor.interop.ooni.target_index import TargetIndex
@@ -112,8 +113,8 @@ class _Wanted:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:
-    with gzip.open(stream) as unpacked:
-        yield from reading.lines_of(cast(reading.PeekableFile, unpacked))
+    with gzip.open(stream) as packed:
+        yield from reading.lines_of(files.unpacked(packed))
 
 
 def _posts(stream: IO[bytes]) -> Iterator[bytes | None]:
