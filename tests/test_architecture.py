@@ -207,6 +207,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"baseline", "standing", "state_change"},
         {"cusum", "hypotheses"},
         {"ending", "onset", "gates", "other_hosts", "usual_hours"},
+        {"stand_in"},
         {"split", "series", "outages"},
         {"drift", "lifting", "quorum", "releases"},
         {"imported"},

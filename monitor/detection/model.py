@@ -234,6 +234,20 @@ class Elsewhere(msgspec.Struct, frozen=True):
 NOT_KNOWN = Elsewhere()
 
 
+class StandIn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What stood in for a control beside failures that had none: runs that others publish reached
+    the target elsewhere. Of the newest of these failures."""
+
+    failures: int
+    """How many counted so."""
+    networks: int
+    countries: int
+    """From where it was reached."""
+    first: int
+    last: int
+    """Between which times, Unix milliseconds."""
+
+
 class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What tells the cause of failures, counted over failures of one block."""
 
@@ -440,6 +454,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     signs: tuple[tuple[str, int, int, int], ...] = ()
     """(sign of a cause on the way, known owners whose vantages show it, other owners, owners whose
     vantages may): see `monitor.detection.events.contrasts`."""
+    stand_in: StandIn | None = None
+    """What it rests on in place of a control, where that is most of it."""
     spans: tuple[tuple[int, int, int], ...] = ()
     """Of an import: when it failed, as (first failure, last failure, reached again); the last is 0
     while it is not reached again. Between two spans it was reached."""

@@ -267,6 +267,10 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_span_seconds: int = 3600
     """Failing runs of an imported network must be spread over so long: several within half an hour
     may be one volunteer's."""
+    stand_in_seconds: int = 3600
+    """For so long a run that reaches a target elsewhere can stand in for a control."""
+    stand_in_networks: int = 2
+    """In so many networks of other countries it must be reached."""
     imported_together_seconds: int = 3600
     """Runs of two imported networks in the same hour: within so long of each other."""
     imported_memory_seconds: int = 90 * 86400

@@ -31,6 +31,8 @@ def no_percentage_reason(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
         return _("It was retracted.")
+    if strategy_of(event.source).has_confidence and event.control == "none":
+        return _("Without a control there is no figure: the simulation had one everywhere.")
     if strategy_of(event.source).has_confidence:
         return _("A network that is blocked in parts has no figure: the simulation contained none.")
     return _("Imported measurements have no figure: nothing is known of how often they mislead.")

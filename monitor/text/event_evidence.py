@@ -220,6 +220,18 @@ def reasons(event: Event) -> list[str]:
     ]
     if event.control == "ok":
         sentences.append(_("The control reached the service in the same rounds."))
+    sentences += [
+        _(
+            "OONI's runs reached it in %(networks)s of %(countries)s between %(first)s and "
+            "%(last)s.",
+            networks=n_("%(n)s network", "%(n)s networks", told.networks),
+            countries=n_("%(n)s country", "%(n)s countries", told.countries),
+            first=when(told.first),
+            last=when(told.last),
+        )
+        for told in [network.stand_in for network in surest_networks(event)][:1]
+        if told is not None
+    ]
     total = sum(n for _, n in event.rule_counts)
     if total:
         sentences.append(

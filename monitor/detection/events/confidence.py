@@ -98,8 +98,8 @@ class Term(msgspec.Struct, frozen=True):
 
 
 def probability(event: Event) -> int | None:
-    """Per mille; None for imports, retracted events and a divided network without a quorum: the
-    simulation of the fit has none of them."""
+    """Per mille; None for imports, retracted events, events without a control and a divided network
+    without a quorum: the simulation of the fit has none of them."""
     made_of = terms(event)
     if not made_of:
         return None
@@ -146,6 +146,8 @@ def terms(event: Event) -> tuple[Term, ...]:
     if event.state is EventState.RETRACTED or not strategy_of(event.source).has_confidence:
         return ()
     if event.tier is Tier.LIKELY and "network_divided" in event.against:
+        return ()
+    if event.control == "none":
         return ()
     tier, *weights = WEIGHTS[event.tier]
     rows = zip(TERMS, values(event), weights, strict=True)

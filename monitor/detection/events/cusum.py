@@ -272,6 +272,7 @@ def _without_notes(held: Suspicion) -> Suspicion:
         misses=0,
         runs=(_NO_RUN,) * len(held.runs),
         contrasts=NO_CONTRASTS,
+        stand_in=None,
     )
 
 

@@ -125,6 +125,8 @@ def described(
         ),
         against=series_summary.against(surest, now.health, round, policy),
     )
+    stood_in = any(network.stand_in for network in event.networks)
+    event = replace(event, control="none" if stood_in else strategy_of(old.source).control)
     event = replace(event, **_measured(now, event))
     if strategy_of(old.source).has_confidence:
         against = {*event.against, *hypotheses.fitting(event)}

@@ -22,6 +22,7 @@ from monitor.detection.events import (
     gates,
     other_hosts,
     split,
+    stand_in,
     standing,
     usual_hours,
 )
@@ -399,7 +400,10 @@ def weigh(
         agreeing=len(tally.agreeing),
         quorum=tally.likely and not tally.strangers_only,
         part_agrees=len(part) >= least and not tally.strangers_only,
-        held=_has_held(series, tally, round, policy),
+        held=_has_held(series, tally, round, policy)
+        and not any(
+            stand_in.rests_on_it(split.suspicion_of(series, probe)) for probe in tally.agreeing
+        ),
         divided=bool(tally.divided),
         others_fail=tally.others_fail,
         aftermath=tally.aftermath,

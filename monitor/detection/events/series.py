@@ -20,6 +20,7 @@ from monitor.detection.events import (
     ending,
     gates,
     other_hosts,
+    stand_in,
     usual_hours,
 )
 from monitor.detection.events.cusum import CountedFailure
@@ -31,7 +32,7 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, State
+from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, StandIn, State
 from monitor.detection.policy import Policy
 
 DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Layer)}
@@ -72,8 +73,15 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     )
 
 
-def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy: Policy) -> None:
-    """Fold one fact into every layer that it concerns. `closed`: the network's gate."""
+def update(
+    network: TargetNetwork,
+    fact: Fact,
+    closed: ClosedGate | None,
+    policy: Policy,
+    told: StandIn | None = None,
+) -> None:
+    """Fold one fact into every layer that it concerns. `closed`: the network's gate; `told`: what
+    stands in for its control."""
     probe, outcome, inhibited = fact.probe, gates.outcome(fact), closed is not None
     member = network.members[probe]
     if outcome is VantageOutcome.GOOD:
@@ -86,7 +94,10 @@ def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy
         return
     if (shared := gates.shared(member, fact, closed)) != member.shared:
         network.members[probe] = replace(member, shared=shared)
-    if gates.unsupported(fact, inhibited):
+    if told is not None and not inhibited:
+        _mixed(network, probe, fact, inhibited, policy)
+        _note_stand_in(network, probe, fact.round, told)
+    elif gates.unsupported(fact, inhibited):
         _doubt(network, probe)
     elif outcome is VantageOutcome.BAD:
         _mixed(network, probe, fact, inhibited, policy)
@@ -108,6 +119,14 @@ def _mixed(network: TargetNetwork, probe: str, fact: Fact, inhibited: bool, poli
         network.members[probe] = replace(member, failed_at=fact.started, failed_depth=deepest)
     if inhibited:
         _doubt(network, probe)
+
+
+def _note_stand_in(network: TargetNetwork, probe: str, round: int, told: StandIn) -> None:
+    for series in network.layers.values():
+        track = series.tracks.get(probe)
+        if track is not None and track.suspicion is not None and track.last_bad == round:
+            held = stand_in.with_stand_in(track.suspicion, told)
+            series.tracks[probe] = replace(track, suspicion=held)
 
 
 def findings(fact: Fact) -> Iterator[LayerFinding]:
@@ -203,7 +222,10 @@ def _doubt(network: TargetNetwork, probe: str) -> None:
     """Weaken a vantage's evidence, except where the block is confirmed."""
     for series in network.layers.values():
         track = series.tracks.get(probe)
-        if track is not None and track.suspicion is not None and not series.is_confirmed:
+        if track is None or track.suspicion is None or series.is_confirmed:
+            continue
+        # Runs of others are published hours later: until then nothing is known, as it was before.
+        if not stand_in.rests_on_it(track.suspicion):
             series.tracks[probe] = cusum.weaken(track)
 
 

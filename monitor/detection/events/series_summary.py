@@ -7,7 +7,16 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from monitor.detection.events import contrasts, cusum, ending, outages, quorum, split, standing
+from monitor.detection.events import (
+    contrasts,
+    cusum,
+    ending,
+    outages,
+    quorum,
+    split,
+    stand_in,
+    standing,
+)
 from monitor.detection.events.drift import countries_alike
 from monitor.detection.events.life import TIERS
 from monitor.detection.events.onset import Onset, onset
@@ -213,6 +222,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         watch=tuple(
             (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
         ),
+        stand_in=next((held.stand_in for held in summary.held if stand_in.rests_on_it(held)), None),
         spans=summary.strategy.spans(network, summary.held),
     )
 

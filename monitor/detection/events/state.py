@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.detection.events.life import SURENESS, Stage
-from monitor.detection.model import NO_CONTRASTS, Contrasts, Event, NetworkEvidence, Tier
+from monitor.detection.model import NO_CONTRASTS, Contrasts, Event, NetworkEvidence, StandIn, Tier
 from probes.runtime.compression import zstd
 
 _Value = TypeVar("_Value")
@@ -92,6 +92,8 @@ class Suspicion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     block: tuple[int, int] = (0, 0)
     """Failures and successes since the block began, once it is alarmed: `hits` and `misses` reach
     back to natural failures before that."""
+    stand_in: StandIn | None = None
+    """What stood in for a control (`monitor.detection.events.stand_in`)."""
 
 
 class Track(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -244,6 +246,8 @@ class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
     the device was online, all)."""
     latest: bytes = b""
     """The latest outcomes, a byte each (1: it failed), without runs in which nothing answered."""
+    reached: dict[str, int] = {}
+    """By layer: the newest run that worked and passed it."""
 
 
 class TargetNetwork(msgspec.Struct, array_like=True):

@@ -46,7 +46,10 @@ def test_every_remark_that_the_detector_makes_has_a_sentence() -> None:
     made = _strings(series_summary.against, ast.Dict)
     assert "few_vantages" in made
     for strategy in STRATEGIES.values():
-        made |= {*strategy.remarks(("helper", "other_networks")), *strategy.doubts}
+        made |= {
+            *strategy.remarks(("helper", "other_networks", "runs_of_others")),
+            *strategy.doubts,
+        }
     made |= hypotheses.REMARKS
     assert made == set(event_evidence.AGAINST)
 

@@ -58,6 +58,8 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     if result in (VantageOutcome.GOOD, VantageOutcome.BAD, VantageOutcome.DOWN):
         runs = network.runs or ImportedRuns()
         network.runs = memory.note_method(runs, fact, result is not VantageOutcome.GOOD)
+    if network.runs is not None and result is VantageOutcome.GOOD:
+        network.runs = memory.note_layers(network.runs, fact)
 
 
 def update(

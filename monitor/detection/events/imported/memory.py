@@ -47,6 +47,12 @@ def note_method(runs: ImportedRuns, fact: Fact, failed: bool) -> ImportedRuns:
     return replace(runs, methods=methods, since=since)
 
 
+def note_layers(runs: ImportedRuns, fact: Fact) -> ImportedRuns:
+    """With the layers that a run that worked has passed."""
+    passed = {finding.layer.value: fact.round for finding in fact.verdict.findings}
+    return replace(runs, reached={**runs.reached, **passed})
+
+
 def veto(runs: ImportedRuns, method: str, round: int) -> ImportedRuns:
     """With a failure of a test that a gate did not let count."""
     good, bad, _ = runs.methods.get(method, (0, 0, 0))

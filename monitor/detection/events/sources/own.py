@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import cusum, gates, lifting, outages, quorum, series
+from monitor.detection.events import cusum, gates, lifting, outages, quorum, series, stand_in
 from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.life import NOTHING, SeriesEvidence
 from monitor.detection.events.onset import Onset
@@ -18,6 +18,9 @@ from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedS
 from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
+
+OTHERS = "runs_of_others"
+"""What stands in for a control."""
 
 
 class OwnStrategy(SourceStrategy):
@@ -49,7 +52,7 @@ class OwnStrategy(SourceStrategy):
         policy: Policy,
     ) -> None:
         """Fold one fact into every layer that it concerns."""
-        series.update(network, fact, gate, policy)
+        series.update(network, fact, gate, policy, stand_in.stand_in(state, fact, policy))
 
     def inhibitions(
         self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
@@ -75,8 +78,8 @@ class OwnStrategy(SourceStrategy):
     def reached_by(
         self, state: ServiceState, network: TargetNetwork, policy: Policy
     ) -> Collection[str]:
-        """The control: without one no failure counts."""
-        return ("control",)
+        """The control: without one no failure counts, except where runs of others stand in."""
+        return (OTHERS,) if stand_in.network_rests_on_it(network) else ("control",)
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """Vantages of several owners vote."""
@@ -168,8 +171,8 @@ class OwnStrategy(SourceStrategy):
         return ()
 
     def remarks(self, reached_by: Collection[str]) -> Collection[str]:
-        """Nothing."""
-        return ()
+        """That there is no control, where others stand in."""
+        return ("no_control", f"control_by_{OTHERS}") if OTHERS in reached_by else ()
 
     def id_words(self, source: str) -> tuple[str, ...]:
         """Ids of our own events name no source."""
