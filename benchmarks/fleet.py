@@ -123,7 +123,7 @@ class Monitor:
 
     def __init__(self, folder: Path, url: str, mosquitto: bool) -> None:
         self.folder, self.url, self.mosquitto = folder, url, mosquitto
-        self.port = free_port()
+        self.port, self.http = free_port(), 0
         self.log = folder / "monitor.log"
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -133,12 +133,12 @@ class Monitor:
             enrolled = await self._enrol(probes)
             await self._start_mosquitto()
         else:
-            http = free_port()
+            self.http = free_port()
             self._start(
                 *("up", "--data", str(self.folder), "--no-local-probe"),
-                *("--mqtt", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{http}"),
+                *("--mqtt", f"127.0.0.1:{self.port}", "--http", f"127.0.0.1:{self.http}"),
             )
-            await _listening(http)
+            await _listening(self.http)
             enrolled = await self._enrol(probes)
         await _listening(self.port)
         return enrolled
