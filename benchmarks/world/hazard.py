@@ -20,7 +20,7 @@ from benchmarks.world.rates import (
     Trouble,
 )
 from benchmarks.world.vantages import Person
-from benchmarks.world.verdicts import Look, Signs
+from benchmarks.world.verdicts import Look, OtherPort, Signs
 
 DAY_MINUTES = 1440.0
 _SPELL = Trouble(0, 1, 0)
@@ -67,6 +67,8 @@ class Hazard:
     so from another edge, and so does one behind a faulty path."""
     shows: tuple[tuple[str, float], ...] = ()
     """How likely its failures show each of these signs (`verdicts.Signs`)."""
+    port_alone: float | None = None
+    """Where only one port of the hosts fails: how likely they answer at another one."""
     spread_minutes: float = 0.0
     """Within which it reaches the networks one after the other, uniform; 0: all at once."""
     spread_days: float = 0.0
@@ -129,8 +131,16 @@ class Hazard:
             hours=self.hours,
             answers=rng.random() < self.answers,
             release=self.release,
-            signs=Signs(**{sign: rng.random() < chance for sign, chance in self.shows}),
+            signs=Signs(
+                **{sign: rng.random() < chance for sign, chance in self.shows},
+                other_port=self._other_port(rng),
+            ),
         )
+
+    def _other_port(self, rng: random.Random) -> OtherPort:
+        if self.port_alone is None:
+            return OtherPort.FAILS
+        return OtherPort.ANSWERS if rng.random() < self.port_alone else OtherPort.UNKNOWN
 
     def often(self, people: Sequence[Person]) -> float:
         """How often it occurs in a country of these people, a year."""

@@ -245,5 +245,7 @@ def world(name: str, seed: int) -> World:
             zoneless=rng.uniform(0.4, 0.9),
             on_path=rng.uniform(0.1, 0.5),
             shown=rng.uniform(0.7, 1.0),
+            two_ports=rng.uniform(0.3, 0.95),
+            by_port=rng.uniform(0.0, 0.2),
         ),
     )

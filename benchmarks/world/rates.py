@@ -152,6 +152,11 @@ class Blocking:
     """Share of the resolvers' denials that have no zone."""
     on_path: float = 0.3
     """Share of the denials that are injected on the way, whichever resolver is asked."""
+    two_ports: float = 0.7
+    """Share of those of an address whose hosts answer at another port where nothing is in the
+    way."""
+    by_port: float = 0.1
+    """Share of those that cut off one port of the address alone."""
     shown: float = 0.9
     """Share of the false addresses that show themselves as false, and of resolvers' lies beside
     which another resolver can be asked."""

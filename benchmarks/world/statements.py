@@ -32,7 +32,7 @@ from benchmarks.world.rates import (
 from benchmarks.world.scene import Scene
 from benchmarks.world.trials import days, moments
 from benchmarks.world.vantages import settled
-from benchmarks.world.verdicts import NO_SIGNS, Look, Signs
+from benchmarks.world.verdicts import NO_SIGNS, Look, OtherPort, Signs
 from monitor.detection.events import confidence
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
@@ -227,8 +227,12 @@ def _signs(look: Look, rng: random.Random, prior: Blocking) -> Signs:
     first, second, others = (rng.random() for _ in range(3))
     if look is Look.NAMED:
         return Signs(sooner=first < prior.sooner, before=second < prior.before)
-    if look is Look.RESET:
-        return Signs(before=second < prior.before)
+    if look in (Look.RESET, Look.SILENT):
+        told = OtherPort.ANSWERS if first < prior.by_port else OtherPort.FAILS
+        return Signs(
+            before=look is Look.RESET and second < prior.before,
+            other_port=told if others < prior.two_ports else OtherPort.UNKNOWN,
+        )
     if others >= prior.shown:
         return NO_SIGNS
     if look is Look.FORGED:

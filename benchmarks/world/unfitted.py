@@ -77,7 +77,7 @@ def _closed_port(rng: random.Random) -> Hazard:
     return Hazard(
         "a service closes an old port",
         rng.uniform(0.2, 1.0),
-        rng.choice((Look.SILENT, Look.RESET)),
+        rng.choice((Look.SILENT, Look.RESET, Look.ALERT)),
         # For ever; after a day nothing new is said.
         (DAY_MINUTES, 0.0),
         fails=(0.97, 1.0),
@@ -86,6 +86,15 @@ def _closed_port(rng: random.Random) -> Hazard:
         answers=0.7,
         spread_minutes=rng.choice((0.0, rng.uniform(5, 240))),
         shows=(("before", rng.uniform(0.0, 0.05)),),
+        port_alone=rng.uniform(0.3, 0.95),
+    )
+
+
+def _retired_name(rng: random.Random) -> Hazard:
+    """Its servers answer with an alert where the name is shown to them, and with a certificate
+    where another one is."""
+    return replace(
+        _closed_port(rng), name="a service retires a name", looks=Look.NAME_ALERT, shows=()
     )
 
 
@@ -136,6 +145,7 @@ UNFITTED: dict[str, Draw] = {
     "a NAT without ports": of(_ports_of_a_nat),
     "an old port is closed": of(_closed_port),
     "an old port is closed by country": _moving_port,
+    "a name is retired": of(_retired_name),
     "power cuts": of(_power_cut),
     "blocks by subscriber plan": _by_plan,
 }

@@ -20,6 +20,7 @@ from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
+from monitor.detection.observed.other_port import OTHER_PORT_FAILS, PARTIAL_PORT
 from monitor.detection.rule import Rule
 
 TARGET = "service/messaging"
@@ -73,7 +74,8 @@ RESET = accusing("tls.reset.other")
 UNTOLD = accusing("tls.timeout.untold")
 """A handshake that met silence with no contrast beside it: what a block looks like when its
 signature was missed."""
-STRAY = (BLACKHOLE, BLACKHOLE, BLACKHOLE, accusing("tls.timeout.other"), UNTOLD)
+_HOST_GONE = replace(BLACKHOLE, evidence=(OTHER_PORT_FAILS,))
+STRAY = (_HOST_GONE, _HOST_GONE, _HOST_GONE, accusing("tls.timeout.other"), UNTOLD)
 """What failures that are no block look like, each as often as it stands here."""
 
 
@@ -99,6 +101,19 @@ class Look(StrEnum):
     """It gives an address that nobody can have."""
     SERVFAIL = "servfail"
     """It reports a failure."""
+    ALERT = "alert"
+    """Every handshake at the address is refused by an alert of TLS."""
+    NAME_ALERT = "name alert"
+    """That with the service's name is."""
+
+
+class OtherPort(StrEnum):
+    """What another port of a host does that fails at the service's port."""
+
+    FAILS = "fails"
+    ANSWERS = "answers"
+    UNKNOWN = "unknown"
+    """It answers nobody, or was not tried."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,9 @@ class Signs:
     """The resolver denies without the SOA record of a zone."""
     others: bool = False
     """Other resolvers give a right address."""
+    other_port: OtherPort = OtherPort.FAILS
+    """Of hosts that are not reached. Faults of ways and of servers concern all ports, and where the
+    others answer nobody such a fault is the less likely to be taken for a block."""
 
     def drawn(self, rng: random.Random, at_home: bool) -> tuple[str, ...]:
         """The remarks on one failure of a vantage. `at_home`: its resolver is a device at home."""
@@ -129,6 +147,13 @@ class Signs:
     def hop(self, rng: random.Random) -> tuple[str, ...]:
         """What the search for the hop shows, of a failure whose cause reads no name too."""
         return (HOPS_BEFORE,) if self.before and rng.random() < TRACED else ()
+
+    def port(self, rng: random.Random) -> tuple[str, ...]:
+        """What another port of the host shows beside one failure."""
+        if self.other_port is OtherPort.UNKNOWN or rng.random() >= SHOWN:
+            return ()
+        answers = self.other_port is OtherPort.ANSWERS and rng.random() >= LOST
+        return (PARTIAL_PORT,) if answers else (OTHER_PORT_FAILS,)
 
     @property
     def _remarks(self) -> tuple[tuple[bool, str], ...]:
@@ -145,6 +170,8 @@ SHOWN = 0.85
 """Share of the failures that show a sign where their cause has it."""
 TRACED = 0.2
 """Share of the failures beside which the hop is looked for: the first of each vantage."""
+LOST = 0.03
+"""Share of the connects to a port that answers which get no answer."""
 MISTIMED = 0.03
 """Share of the failures that seem to end sooner than the server answers, and do not."""
 
@@ -167,8 +194,11 @@ _LOOKS = {
     Look.DENIED: accusing("dns.nxdomain"),
     Look.FORGED: FORGED,
     Look.SERVFAIL: accusing("dns.servfail"),
+    Look.ALERT: accusing("tls.alert.other"),
+    Look.NAME_ALERT: accusing("tls.alert.sni"),
 }
 _READ_NAMES = (Look.NAMED, Look.DENIED, Look.FORGED)
+_DIALLED = (Look.SILENT, Look.IPV6, Look.REFUSED, Look.RESET)
 
 
 def looking(
@@ -184,8 +214,9 @@ def looking(
     if look is Look.NAMED and rng.random() >= signature:
         return UNTOLD
     verdict = NAMED_ANYWHERE if look is Look.NAMED and named else _LOOKS[look]
-    if look is Look.RESET:
-        return _with(verdict, signs.hop(rng))
+    if look in _DIALLED:
+        hop = signs.hop(rng) if look is Look.RESET else ()
+        return _with(verdict, (*hop, *signs.port(rng)))
     return _with(verdict, signs.drawn(rng, at_home)) if look in _READ_NAMES else verdict
 
 

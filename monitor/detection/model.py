@@ -278,7 +278,9 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at_home: int = 0
     """Those of a resolver at home that is not seen to pass on the zone with a denial."""
     port: int = 0
-    """Those of one port of hosts that all answer at another one."""
+    """Those of one port of hosts that answer at another one."""
+    other_port: int = 0
+    """Those of hosts that are not reached at another port either."""
 
 
 NO_CONTRASTS = Contrasts()

@@ -8,9 +8,10 @@ of its own; nothing is judged here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
-from probes.contrasts import refusing_hop, same_port
+from probes.contrasts import other_port, refusing_hop, same_port
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, TCPConnect
@@ -55,14 +56,22 @@ async def repeat(
 
 async def connect(run: EndpointRun, address: str) -> Connection:
     """Open TCP as the app does. Where that fails, and at a control, innocuous hosts are connected
-    to at the same port; where it is refused, it is looked for who refuses."""
+    to at the same port, and the address at another one; where it is refused, it is looked for who
+    refuses."""
     if run.course.control:
-        await same_port.connect_beside(run, address)
+        await _change_one_end(run, address)
     connection = await _connect_repeatedly(run, address)
     if connection.stream is None and not _is_final(connection.tcp):
-        await same_port.connect_beside(run, address)
+        await _change_one_end(run, address)
         await refusing_hop.find(run, connection)
     return connection
+
+
+async def _change_one_end(run: EndpointRun, address: str) -> None:
+    """Connect to other hosts at the same port, and to another port of the same host."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(same_port.connect_beside(run, address))
+        group.create_task(other_port.connect_beside(run, address))
 
 
 async def _connect_repeatedly(run: EndpointRun, address: str) -> Connection:

@@ -96,6 +96,11 @@ SAME_PORT = "same_port"
 service that could not be reached. Controls make it in any case, to compare with."""
 
 
+OTHER_PORT = "other_port"
+"""Evidence beside a connect of purpose `contrast`: it went to the very address that could not be
+reached, at another port. Controls make it in any case, to compare with."""
+
+
 HANDED_OVER = "handed_over"
 """Evidence of a step of a control: no resolver gave it this address. The monitor handed it over,
 because it failed elsewhere."""

@@ -168,7 +168,9 @@ def test_failures_show_the_signs_of_their_cause_and_no_others() -> None:
     assert shown(replace(ALWAYS, shows=(("sooner", 1.0),)), Look.NAMED) == {"sooner_than_server"}
     denied = replace(ALWAYS, shows=(("zoneless", 1.0), ("others", 1.0)))
     assert {"denied_without_zone", "others_answer"} <= shown(denied, Look.DENIED)
-    assert shown(denied, Look.SILENT) == set(), "no resolver is asked"
+    assert shown(denied, Look.SILENT) == {"other_port_fails"}, "no resolver is asked"
+    assert shown(replace(ALWAYS, port_alone=1.0), Look.SILENT) == {"partial:port"}
+    assert shown(replace(ALWAYS, port_alone=0.0), Look.SILENT) == set()
 
 
 def test_a_hop_is_found_beside_some_failures() -> None:

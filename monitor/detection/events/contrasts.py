@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tells a block from a fault that looks like it: each failure is compared with the same
-address elsewhere, the same name at our own host, and the other address family. Pure counts.
+address elsewhere, the same name at our own host, the other address family, and another port of the
+same host. Pure counts.
 
 An address that failed here and answered a control in the same minutes puts the cause on the way;
 one that is dead there too, at the server. Where neither was tried, nothing is known, and time does
-not replace it: an outage of the service's own servers for one region lasts for hours as well.
+not replace it: an outage of the service's own servers for one region lasts for hours as well. Nor
+does it where only one port of a host was ever tried: a port that the service closes stays closed.
 
 Signs show the cause on the way without our own host: what ended a connection stands nearer than the
 server, or something answers that cannot be the service. A resolver that denies the name without a
@@ -19,16 +21,18 @@ from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER,
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Fact
+from monitor.detection.observed.other_port import OTHER_PORT_FAILS, PARTIAL_PORT
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
-PARTIAL_IPV4, PARTIAL_IPV6, PARTIAL_PORT = "partial:ipv4", "partial:ipv6", "partial:port"
+PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
 LOCAL_RESOLVER = "local_resolver"
 """Evidence that a device at home answers: many drop the zone from a denial."""
 _KNOWN_PAGE, _PAGE_ABROAD = "blockpage:", "blockpage_abroad"
 _COUNTS = (
     *("failures", "answered", "dead", "named", "ipv4", "ipv6"),
     *("sooner", "before", "forged", "zoneless", "others_answer", "at_home", "port"),
+    "other_port",
 )
 NAMED, NEARER, BEYOND, FORGED, ZONELESS, OTHERS = (
     *("named", "nearer", "server_beyond", "forged", "zoneless", "others_answer"),
@@ -65,6 +69,7 @@ def of_failure(fact: Fact) -> Contrasts:
         others_answer=int(OTHERS_ANSWER in evidence),
         at_home=int(LOCAL_RESOLVER in evidence and ZONES_KEPT not in evidence),
         port=int(PARTIAL_PORT in evidence),
+        other_port=int(OTHER_PORT_FAILS in evidence and PARTIAL_PORT not in evidence),
     )
 
 

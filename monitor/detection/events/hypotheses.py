@@ -173,6 +173,22 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         "port, network by network, looks so.",
     ),
     Hypothesis(
+        "one_port",
+        lambda seen: (
+            not seen.signature
+            and not seen.on_the_way
+            and not any(
+                map(
+                    seen.mostly,
+                    (seen.contrasts.other_port, seen.contrasts.port, seen.contrasts.dead),
+                )
+            )
+            and not _all(lambda network: _of_name(network.technique))(seen)
+        ),
+        "Only one port of these hosts was tried, or answers anybody: a service that closes it, "
+        "network by network, looks so.",
+    ),
+    Hypothesis(
         "overloaded",
         _all(
             lambda network: (
@@ -239,8 +255,10 @@ def surest_networks(event: Event) -> Sequence[NetworkEvidence]:
 
 
 def tells_of_networks(network: NetworkEvidence) -> bool:
-    """Whether a network counts as one of several. A service that refuses refuses any number."""
-    refused = network.technique in REFUSALS and not network.signature
+    """Whether a network counts as one of several. A service that refuses refuses any number, and a
+    server that knows a name no longer says so by an alert, to that name alone."""
+    unsigned = not network.signature or network.technique == Technique.TLS_ALERT_SNI
+    refused = network.technique in REFUSALS and unsigned
     return network.tier is not Tier.UNCONFIRMED and not refused
 
 

@@ -20,6 +20,7 @@ from monitor.detection.layers.working import needed_layer
 from monitor.detection.model import Layer, State
 from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.other_port import other_port_remarks
 from monitor.detection.observed.path import path_remarks
 from monitor.detection.observed.view import AddressView
 
@@ -89,7 +90,11 @@ def _tcp(context: EndpointContext, address: AddressView, forged: bool) -> Outcom
     tcp = tcp_facts(context, address, forged)
     if tcp is None:
         return None
-    remarks = (*tcp.icmp, *refusal_remarks(tcp.kind, address.paths))
+    remarks = (
+        *tcp.icmp,
+        *refusal_remarks(tcp.kind, address.paths),
+        *other_port_remarks(context, address, tcp.kind),
+    )
     return outcome_of(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, remarks, tcp.some_flows)
 
 

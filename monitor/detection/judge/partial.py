@@ -5,7 +5,7 @@
 `protocol:NAME` when the same host answers over others, `partial:port` when every blocked host
 answers at another port, `partial:addresses` with `address:ADDRESS`,
 `partial:ipv4` or `partial:ipv6` when it is all of one family and the other works, `partial:flows`
-when some connections pass and others die.
+when some connections pass and others die. `other_port_fails` when a host is blocked at two ports.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from monitor.detection.judge.address import AddressJudgement
 from monitor.detection.judge.endpoint import EndpointJudgement
 from monitor.detection.model import State
+from monitor.detection.observed.other_port import OTHER_PORT_FAILS, PARTIAL_PORT
 from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef
+from probes.wire.protocol import protocol
 
 Judged = tuple[EndpointRef, EndpointJudgement]
 MOST = 8
@@ -40,7 +42,7 @@ def one_family(how: str, judged: Sequence[EndpointJudgement]) -> int | None:
 def parts(judged: Sequence[Judged], blocked_family: int | None = None) -> set[str]:
     """Return the evidence on the blocked part; empty when everything or nothing is blocked.
     `blocked_family`: as in `one_family`."""
-    remarks = _endpoints(judged)
+    remarks = _endpoints(judged) | _hosts(judged)
     if blocked_family is not None:
         remarks.add(f"partial:ipv{blocked_family}")
     for _, endpoint in judged:
@@ -59,10 +61,21 @@ def _endpoints(judged: Sequence[Judged]) -> set[str]:
     if over.isdisjoint(ref.protocol for ref in working) and {ref.host for ref in blocked} & {
         ref.host for ref in working
     }:
-        remarks |= {"partial:protocol", *(f"protocol:{protocol}" for protocol in over)}
+        remarks |= {"partial:protocol", *(f"protocol:{name}" for name in over)}
     if _one_port(blocked, working):
-        remarks.add("partial:port")
+        remarks.add(PARTIAL_PORT)
     return remarks
+
+
+def _hosts(judged: Sequence[Judged]) -> set[str]:
+    """Whether a host was dialled in vain at two of its ports, or over TCP and UDP."""
+    dead = {
+        (_host(ref), _port(ref), protocol(ref.protocol).transport)
+        for ref, endpoint in judged
+        if endpoint.state is State.BLOCKED
+        and any(address.state is State.BLOCKED for address in endpoint.addresses)
+    }
+    return {OTHER_PORT_FAILS} if len(dead) > len({host for host, *_ in dead}) else set()
 
 
 def _one_port(blocked: Sequence[EndpointRef], working: Sequence[EndpointRef]) -> bool:

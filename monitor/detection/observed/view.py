@@ -24,6 +24,7 @@ from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
     HANDED_OVER,
     LIVENESS_HOST,
+    OTHER_PORT,
     SAME_PORT,
     AppExchange,
     AtAddress,
@@ -136,6 +137,8 @@ class EndpointView(msgspec.Struct):
     hosts_again: HostsAgain = field(default_factory=HostsAgain)
     at_port: dict[str, TCPConnect] = field(default_factory=dict)
     """Innocuous hosts, by address, that were connected to at the port of this endpoint."""
+    at_other_port: dict[str, TCPConnect] = field(default_factory=dict)
+    """Addresses of this endpoint that were connected to at another port."""
     addresses: dict[AddressPort, AddressView] = field(default_factory=dict)
     handed_over: dict[AddressPort, AddressView] = field(default_factory=dict)
     """Addresses that no resolver gave a control: they failed elsewhere, and are compared with
@@ -224,6 +227,9 @@ def _add_tcp(endpoint: EndpointView, connect: TCPConnect) -> None:
     elif SAME_PORT in connect.evidence:
         before = endpoint.at_port.get(connect.address)
         endpoint.at_port[connect.address] = better(before, connect, tcp_kind(connect))
+    elif OTHER_PORT in connect.evidence:
+        before = endpoint.at_other_port.get(connect.address)
+        endpoint.at_other_port[connect.address] = better(before, connect, tcp_kind(connect))
     elif connect.contrast in (None, Contrast.INNOCUOUS_NAME, Contrast.REPEAT):
         endpoint.of(connect).tcp.add(connect)
 

@@ -47,8 +47,8 @@ from tests.monitor.detection.worlds import (
 )
 
 MINUTE = 60_000
-PROVEN = Contrasts(failures=10, answered=9)
-"""The addresses answer elsewhere."""
+PROVEN = Contrasts(failures=10, answered=9, other_port=9)
+"""The addresses answer elsewhere, and no other port of the hosts is reached."""
 AT = 1_790_000_000_000
 BY_NAME = (("named", 3, 0, 3),)
 LATER = AT + 40 * MINUTE

@@ -65,6 +65,9 @@ def test_counts_add_up_and_the_newest_answers_of_each_place_are_kept() -> None:
         (("blockpage:ru.tspu", "blockpage_abroad"), set()),
         (("denied_without_zone", "local_resolver"), {"zoneless", "at_home"}),
         (("denied_without_zone", "local_resolver", "zones_kept"), {"zoneless"}),
+        (("other_port_fails",), {"other_port"}),
+        (("partial:port",), {"port"}),
+        (("other_port_fails", "partial:port"), {"port"}),
     ],
 )
 def test_signs_of_the_way_are_read_from_the_evidence(
@@ -72,6 +75,7 @@ def test_signs_of_the_way_are_read_from_the_evidence(
 ) -> None:
     counts = of_failure(failure(replace(blocked(), evidence=evidence)))
     signs_of = ("sooner", "before", "forged", "zoneless", "others_answer", "at_home")
+    signs_of += ("port", "other_port")
     assert {name for name in signs_of if getattr(counts, name)} == counted
 
 

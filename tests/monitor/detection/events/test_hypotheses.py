@@ -18,6 +18,7 @@ from tests.monitor.detection.worlds import BLACKHOLE, World, blocked, in_network
 SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
 DENIED = {"technique": "dns.nxdomain", "layer": "dns"}
 REFUSED = {"contrasts": PROVEN}
+REFUSED_BY_ALL = {"technique": "tls.alert.other", "signature": False, "agreeing": 5, "voting": 5}
 
 
 def fits(*networks: NetworkEvidence) -> set[str]:
@@ -34,12 +35,16 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
 @pytest.mark.parametrize(
     ("remark", "more"),
     [
-        ("path_unknown", SILENT),
-        ("path_unknown", SILENT | {"contrasts": Contrasts(failures=9, answered=1)}),
+        ("path_unknown", SILENT | {"contrasts": replace(PROVEN, answered=0)}),
+        ("path_unknown", SILENT | {"contrasts": replace(PROVEN, answered=1)}),
         ("dead_elsewhere", {"contrasts": Contrasts(failures=9, answered=2, dead=6)}),
         ("partial_ipv6", {"contrasts": Contrasts(failures=9, answered=9, ipv6=8)}),
         ("partial_ipv4", {"contrasts": Contrasts(failures=9, answered=9, ipv4=8)}),
         ("partial_port", SILENT | {"contrasts": replace(PROVEN, port=PROVEN.failures)}),
+        ("one_port", SILENT | {"contrasts": replace(PROVEN, other_port=0)}),
+        ("one_port", SILENT | {"contrasts": replace(PROVEN, other_port=5, port=5)}),
+        ("one_port", REFUSED_BY_ALL | {"contrasts": replace(PROVEN, other_port=0)}),
+        ("one_port", SILENT | {"technique": "quic.timeout", "contrasts": Contrasts(9, 9)}),
         ("overloaded", SILENT | {"contrasts": PROVEN, "dense_per_mille": 500}),
         ("refused_by_service", {"technique": "tcp.refused", "contrasts": PROVEN}),
         (
@@ -81,6 +86,7 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         {"countries_alike": 5, "signs": (("server_beyond", 2, 0, 3),)},
         REFUSED | {"technique": "tls.reset.other", "signs": (("nearer", 3, 0, 3),)},
         SILENT | {"signs": (("server_beyond", 2, 0, 3),)},
+        REFUSED_BY_ALL | {"contrasts": PROVEN},
     ],
 )
 def test_what_does_not_fit(more: dict[str, Any]) -> None:
@@ -114,6 +120,16 @@ def test_one_vantage_that_failed_earlier_or_a_network_less_sure_makes_no_two_mom
     assert not fits(network(**proven), replace(likely, tier=Tier.UNCONFIRMED))
     refused = replace(likely, technique="tcp.reset")
     assert not fits(network(**proven), refused), "a service refuses any number of networks"
+
+
+def test_what_servers_say_of_a_name_tells_of_no_number_of_networks() -> None:
+    retired = {"technique": "tls.alert.sni", "agreeing": 5, "voting": 5, "contrasts": PROVEN}
+    every = event(network(**retired), network(asn=64502, **retired))
+    assert not every.against
+    assert (probability(every) or 0) <= DOUBTED_MOST
+    near = {"signs": (("nearer", 3, 0, 5),)}
+    on_the_way = event(network(**retired, **near), network(asn=64502, **retired, **near))
+    assert (probability(on_the_way) or 0) > DOUBTED_MOST, "somebody nearer than the server says it"
 
 
 def test_hours_of_a_denial_are_those_of_the_policy() -> None:

@@ -159,6 +159,18 @@ def test_what_is_no_closed_port(blocked, working) -> None:  # type: ignore[no-un
     assert "partial:port" not in said(*seen, endpoints=(*blocked, *working)).evidence
 
 
+def test_a_host_that_is_blocked_at_two_ports() -> None:
+    assert "other_port_fails" in said(*gone(ONE, OLD), endpoints=(ONE, OLD)).evidence
+
+
+def test_the_same_port_or_a_name_that_is_denied_tells_nothing_of_other_ports() -> None:
+    hosts = (ONE, TWO)
+    assert "other_port_fails" not in said(*gone(*hosts), endpoints=hosts).evidence
+    assert "other_port_fails" not in said(*gone(ONE), *good(OLD), endpoints=(ONE, OLD)).evidence
+    denied = [dns(failure=Failure.DNS_NXDOMAIN, at=ref) for ref in (ONE, OLD)]
+    assert "other_port_fails" not in said(*denied, endpoints=(ONE, OLD)).evidence
+
+
 def test_all_of_it_is_no_part() -> None:
     assert said(*cut(ONE, A1, A2, V6)).evidence == ()
     assert said(*good(ONE)).evidence == ()
