@@ -39,6 +39,7 @@ from benchmarks.world.report import (
     replay,
     turns,
 )
+from benchmarks.world.resumed import resumed as resumed_worlds
 from benchmarks.world.retesting import Found, Quiet, Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.events.confidence import TERMS, WEIGHTS
@@ -314,7 +315,7 @@ def main() -> int:
         "--night", action="store_true", help="delays: at night, when two thirds of vantages are off"
     )
     parser.add_argument(
-        "--into", type=Path, help="file for results of the part delays, to resume from"
+        "--into", type=Path, help="file for results of delays or worlds, to resume from"
     )
     parser.add_argument(
         "--world", action="append", choices=worlds.NAMES, help="worlds: this one, in place of all"
@@ -394,17 +395,17 @@ def main() -> int:
             print("\n" + "\n".join(crowd.table(title, every(fleet, sizes))))
         if "worlds" in parts:
             names, by = given.world or worlds.NAMES, WEIGHTS
+            played = resumed_worlds(pool.map, given.into)
             if given.fit:
-                fit = worlds.gathered(
-                    pool.map, given.world or worlds.FITTED, FIT_SEEDS, given.tries
-                )
+                kinds = given.world or worlds.FITTED
+                fit = worlds.gathered(played, kinds, FIT_SEEDS, given.tries)
                 by = worlds.fitted(fit)
                 print(f"\nfitted to seeds {FIT_SEEDS}; terms: confirmed, likely, unconfirmed")
                 for name, *row in zip(("tier", *TERMS), *by.values(), strict=True):
                     print(f'    "{name}": {tuple(row)},')
             judged = range(seed, seed + WORLD_SEEDS)
             quiet = range(seed, seed + max(WORLD_SEEDS, given.quiet))
-            found = worlds.gathered(pool.map, names, judged, given.tries, quiet)
+            found = worlds.gathered(played, names, judged, given.tries, quiet)
             before = len(goals.lines)
             worlds.told(found, goals, by)
             missed = [line for line in goals.lines[before:] if line.startswith("MISSED")]

@@ -283,7 +283,7 @@ def _calm(rates: Rates) -> Rates:
     )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _moments(
     name: str,
     seed: int,
