@@ -20,7 +20,7 @@ from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
-from monitor.detection.observed.other_port import OTHER_PORT_FAILS, PARTIAL_PORT
+from monitor.detection.observed.same_port import OTHER_PORT_FAILS, PARTIAL_PORT
 from monitor.detection.rule import Rule
 
 TARGET = "service/messaging"

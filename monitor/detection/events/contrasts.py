@@ -21,7 +21,7 @@ from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER,
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
 from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Fact
-from monitor.detection.observed.other_port import OTHER_PORT_FAILS, PARTIAL_PORT
+from monitor.detection.observed.same_port import OTHER_PORT_FAILS, PARTIAL_PORT
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""

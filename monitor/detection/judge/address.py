@@ -20,8 +20,8 @@ from monitor.detection.layers.working import needed_layer
 from monitor.detection.model import Layer, State
 from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.other_port import other_port_remarks
 from monitor.detection.observed.path import path_remarks
+from monitor.detection.observed.same_port import other_port_remarks
 from monitor.detection.observed.view import AddressView
 
 UNSEEN = "unseen_address"

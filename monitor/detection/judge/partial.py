@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from monitor.detection.judge.address import AddressJudgement
 from monitor.detection.judge.endpoint import EndpointJudgement
 from monitor.detection.model import State
-from monitor.detection.observed.other_port import OTHER_PORT_FAILS, PARTIAL_PORT
 from monitor.detection.observed.ranges import family
+from monitor.detection.observed.same_port import OTHER_PORT_FAILS, PARTIAL_PORT
 from probes.wire.measurement import EndpointRef
 from probes.wire.protocol import protocol
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Innocuous hosts at the service's port, compared with the same hosts as a control saw them.
+"""Innocuous hosts at the service's port, and another port of the service's host, compared with the
+same as a control saw them: is it the port that fails, here or of this host, or the host?
 
 A host tells something where it answers the control and fails here: by a connection, or by an RST,
 as machines answer at a port that they do not serve. Hosts that drop such packets from everybody
-tell nothing.
+tell nothing, nor does an RST of another port where the service's own is refused too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import AddressView
 from probes.wire.observation import INNOCUOUS_REFUSED
 
+PARTIAL_PORT = "partial:port"
+"""Evidence that the host answers at another port."""
+OTHER_PORT_FAILS = "other_port_fails"
+"""Evidence that the host is not reached at another port either, at which it answers others."""
 _ANSWERS = (Kind.OK, Kind.RESET)
+_DIES = (Kind.TIMEOUT, Kind.RESET, Kind.UNREACHABLE)
 
 
 def port_shut(context: EndpointContext, address: AddressView, kind: Kind) -> bool:
@@ -60,6 +66,25 @@ def any_bytes_end(context: EndpointContext, kind: Kind) -> bool:
         if (exchange := control.reflector.app) is not None
     }
     return ours is not None and app_kind(ours) is kind and bool(theirs) and kind not in theirs
+
+
+def other_port_remarks(
+    context: EndpointContext, address: AddressView, kind: Kind
+) -> tuple[str, ...]:
+    """Return what another port says of an address to which the connect ended in this way."""
+    connect = context.endpoint.at_other_port.get(address.address)
+    if kind not in _DIES or connect is None:
+        return ()
+    here = tcp_kind(connect)
+    if here is Kind.OK or (here is Kind.RESET and kind is not Kind.RESET):
+        return (PARTIAL_PORT,)
+    answers = (Kind.OK,) if here is Kind.RESET else (Kind.OK, Kind.RESET)
+    there = {
+        tcp_kind(control.at_other_port[address.address])
+        for control in context.controls
+        if address.address in control.at_other_port
+    }
+    return (OTHER_PORT_FAILS,) if here in _DIES and there.intersection(answers) else ()
 
 
 def _here_and_there(context: EndpointContext) -> list[tuple[str, Kind, Kind]]:
