@@ -36,9 +36,10 @@ async def test_a_closed_port_is_tried_twice_and_an_address_needs_no_name():
             run = net.run(Endpoint(address="127.0.0.1", port=port, protocol="tcp"))
             await tcp.measure(run)
             *seen, trace = await net.finish(run)
-    assert [type(o) for o in seen] == [TCPConnect, TCPConnect]
+    assert [type(o) for o in seen] == [TCPConnect] * 3
     assert isinstance(trace, PathTrace)
-    assert [o.contrast for o in seen] == [None, Contrast.REPEAT]
+    assert [o.contrast for o in seen] == [None, Contrast.REPEAT, None]
+    assert [o.port == port for o in seen] == [True, True, False], "the last at another port"
     assert {o.failure for o in seen} == {"connection_refused"}
 
 

@@ -20,6 +20,7 @@ from probes.wire.observation import (
     HANDED_OVER,
     Contrast,
     DNSLookup,
+    Purpose,
     TCPConnect,
     Transfer,
 )
@@ -94,7 +95,7 @@ async def test_a_lean_round_dials_the_other_addresses_only_after_a_failure():
             subject = [
                 o.address
                 for o in seen[-1].observations
-                if isinstance(o, TCPConnect) and o.contrast is None
+                if isinstance(o, TCPConnect) and o.contrast is None and o.purpose is Purpose.SUBJECT
             ]
             dialled.append(subject)
     # Only one of them answers: the round that takes the other one dials both.
