@@ -12,16 +12,32 @@ from msgspec.structs import replace
 from monitor.detection.events import cusum, ending, gates, standing
 from monitor.detection.events.quorum import quorum_owners
 from monitor.detection.events.series import alarmed
-from monitor.detection.events.state import Series, TargetNetwork
+from monitor.detection.events.state import Member, Series, TargetNetwork, Track
 from monitor.detection.policy import Policy
 
 
 def clearing(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
     """Whether most of the vantages that saw the block reach the service in their latest rounds;
-    `lifted` takes longer."""
+    `lifted` takes longer. Strangers may say so while those with standing say nothing: that it seems
+    to end is known then, and that it has ended is not."""
     series = network.layers[layer]
     well = {p for p in alarmed(series) if cusum.turned(series.tracks[p], policy)}
-    return _most(network, series, well, round, policy)
+    if _most(network, series, well, round, policy):
+        return True
+    known = standing.with_standing(network, _saw_lately(series, round, policy), round, policy)
+    return only_strangers_reach_it(network, layer, round, policy) and all(
+        _missed_its_turn(network.members[probe], series.tracks[probe], round, policy)
+        for probe in known
+    )
+
+
+def _missed_its_turn(member: Member, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage says nothing of the service, though it should have measured by now. What
+    fails without a control is no evidence, and no silence."""
+    told = max(track.last_good, track.last_bad)
+    if member.outcome in gates.FAILING:
+        told = max(told, member.round)
+    return round - told > member.interval + policy.ms(policy.rounds.round_wait_seconds)
 
 
 def only_strangers_reach_it(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:

@@ -26,6 +26,7 @@ from tests.monitor.detection.worlds import (
     POLICY,
     START,
     TARGET,
+    UNCONTROLLED,
     Script,
     Vantage,
     World,
@@ -143,6 +144,28 @@ def test_strangers_end_nothing_that_one_with_standing_still_sees(
     if share == 1:
         assert REMARK in here.only.against
         assert here.only.state is EventState.OPEN
+
+
+@pytest.mark.parametrize(("known", "new"), [(1, 2), (1, 4), (2, 3)])
+def test_while_those_with_standing_are_silent_strangers_say_that_it_seems_to_end(
+    known: int, new: int
+) -> None:
+    """It is over when one of them says so, goes on as the same event when one of them fails, and
+    fails without a control is neither."""
+    here = mixed(known, new).run(24, said(blocked(), blocked()))
+    here.run(12, said(None, ok()))
+    assert (here.only.state, REMARK in here.only.against) == (EventState.CLEARING, True)
+    states = []
+    for verdict in (UNCONTROLLED, blocked()):
+        states.append(here.run(1, said(verdict, ok())).only.state)
+        here.run(6, said(None, ok()))
+    assert states == [EventState.OPEN] * 2
+    assert here.run(12, said(ok(), ok())).only.state is EventState.CLOSED
+
+
+def test_one_stranger_alone_says_nothing_of_the_kind() -> None:
+    here = mixed(1, 1).run(24, said(blocked(), blocked())).run(60, said(None, ok()))
+    assert here.only.state is EventState.OPEN
 
 
 def test_those_with_standing_end_what_strangers_still_claim() -> None:
