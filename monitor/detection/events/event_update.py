@@ -74,9 +74,13 @@ def update_events(
     health = functools.cache(lambda target: outages.TargetHealth(state, target, round, policy))
     now = EventRound(state, round, touched, closed_gates, health, policy)
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
+    # Once per round as well: most places have no event and no reason for one.
+    risen = series_summary.risen_places(state)
     changed = []
     for country, source in sorted(places):
         place = f"{country} {source}"
+        if (country, source) not in risen and place not in state.open_events:
+            continue
         for old, after in _forms(now, country, source, retractions):
             event = after.event
             if old is None or replace(event, updated=old.updated) != old:

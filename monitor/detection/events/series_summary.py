@@ -65,6 +65,15 @@ class SeriesSummary(msgspec.Struct, frozen=True):
         return [track.suspicion for track in tracks if track.suspicion is not None]
 
 
+def risen_places(state: ServiceState) -> set[tuple[str, str]]:
+    """Country and source of every series that is more than suspected."""
+    return {
+        (network.country, network.source)
+        for network in state.networks.values()
+        if any(series.rank > 0 for series in network.layers.values())
+    }
+
+
 def series_summaries(
     state: ServiceState, country: str, source: str, round: int, policy: Policy
 ) -> list[SeriesSummary]:

@@ -86,9 +86,9 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
     )
 
 
-def method(measurement: Measurement) -> str:
+def method(observations: Iterable[object]) -> str:
     """Name and version of the test that measured."""
-    return record_of(measurement.observations).method
+    return record_of(observations).method
 
 
 def _endings(

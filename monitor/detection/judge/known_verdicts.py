@@ -15,8 +15,10 @@ from monitor.detection.judge.recognised import (
     Recognised,
     digest,
     look,
+    look_of_run,
     measurement_of,
     recognise,
+    recognise_run,
 )
 from monitor.detection.judge.sources import JudgedAlone, judged_alone
 from monitor.detection.judge.target import judge_beside
@@ -61,6 +63,8 @@ class Subject(NamedTuple):
     """Empty when it must be judged in full."""
     alone: JudgedAlone | None = None
     """How, when it is judged without liveness and controls."""
+    known: Verdict | None = None
+    """What was concluded from the same look, where nothing beside it is read."""
 
     def whole(self) -> Measurement:
         """The Measurement; what no rule reads may have its default."""
@@ -99,11 +103,11 @@ class KnownVerdicts:
 
     def subject(self, given: Stored | StoredLine) -> Subject | None:
         """What is judged of a measurement; None when it is of liveness, or none."""
-        alone, recognised = judged_alone(given.source), None
-        if isinstance(given, StoredLine) and alone is None:
-            recognised = recognise(given.line)
+        if (alone := judged_alone(given.source)) is not None:
+            return self._alone(given, alone)
+        recognised = recognise(given.line) if isinstance(given, StoredLine) else None
         if recognised is None:
-            return _in_full(given, alone)
+            return _in_full(given, None)
         if recognised.target in LIVENESS_TARGETS:
             return None
         key = look(recognised)
@@ -119,6 +123,17 @@ class KnownVerdicts:
         self._glances.put(key, glance)
         return Subject(given, whole, glance, key)
 
+    def _alone(self, given: Stored | StoredLine, alone: JudgedAlone) -> Subject | None:
+        """What is judged of an imported run; it is read in full where its look is new."""
+        recognised = recognise_run(given.line) if isinstance(given, StoredLine) else None
+        if recognised is None:
+            return _in_full(given, alone)
+        key = look_of_run(recognised)
+        if (known := self._verdicts.get(key)) is not None:
+            return Subject(given, recognised, _ALONE, key, alone, known)
+        new = _in_full(given, alone)
+        return new if new is None else new._replace(look=key)
+
     def verdict(
         self,
         subject: Subject,
@@ -128,8 +143,13 @@ class KnownVerdicts:
     ) -> Verdict:
         """The verdict on a measurement of a vantage beside its controls. `others`: what liveness
         and the service's other targets show in the round, where the verdict rests on it."""
+        if subject.known is not None:
+            return subject.known
         if subject.alone is not None:
-            return subject.alone.judge(subject.whole(), self._fingerprints)
+            judged = subject.alone.judge(subject.whole(), self._fingerprints)
+            if subject.look:
+                self._verdicts.put(subject.look, judged)
+            return judged
         status = vantage.status if others is None else beside(vantage.status, others)
         if not subject.look:
             return judge_beside(subject.whole(), status, controls.views, self._fingerprints)

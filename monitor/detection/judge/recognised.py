@@ -3,7 +3,8 @@
 
 Most measurements of a fleet differ only in their times and in how many bytes were transferred. No
 rule reads these unless something is compared, so a measurement without contrasts and transfers is
-decoded without them. What remains makes its look.
+decoded without them. What remains makes its look. An imported run has the record of the whole run
+as well, most of which nothing reads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Annotated, Union, cast, get_args, get_origin
 
 import msgspec
 
+from monitor.detection.observed.imported_run import VPN, DecodedRecord, record_of
 from monitor.detection.observed.liveness import CLOCK_TOLERANCE_MS
+from monitor.detection.observed.relay_networks import is_relay
 from probes.wire.bounds import MeasurementId, Millis, ProbeId, Small, Token
 from probes.wire.codec import measurement_like
 from probes.wire.measurement import VERSION, Measurement, Software, Vantage
@@ -111,10 +114,11 @@ def _loose_struct(kind: type[msgspec.Struct]) -> type:
     )
 
 
-def _recognised() -> type[Recognised]:
-    """The Recognised whose endpoints and observations have loose types."""
+def _recognised(*others: type) -> type[Recognised]:
+    """The Recognised whose endpoints and observations have loose types. `others`: further types of
+    observations."""
     of_measurement = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
-    observations = types.GenericAlias(tuple, (_union(*map(_loose, _PLAIN)), ...))
+    observations = types.GenericAlias(tuple, (_union(*map(_loose, _PLAIN), *others), ...))
     software = _loose(Software)
     return cast(
         type[Recognised],
@@ -136,6 +140,7 @@ def _recognised() -> type[Recognised]:
 
 _RECOGNISED = _recognised()
 _decoder = msgspec.json.Decoder(_RECOGNISED)
+_run_decoder = msgspec.json.Decoder(_recognised(DecodedRecord))
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -143,6 +148,14 @@ def recognise(line: bytes) -> Recognised | None:
     """Return the Recognised in a measurement line; None when the line must be read in full."""
     try:
         return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def recognise_run(line: bytes) -> Recognised | None:
+    """Return the same of an imported run."""
+    try:
+        return _run_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -171,6 +184,22 @@ def look(recognised: Recognised) -> bytes:
         recognised.vantage.country,
         recognised.vantage.resolver_class,
         abs(recognised.clock_offset_ms or 0) > CLOCK_TOLERANCE_MS,
+    )
+
+
+def look_of_run(recognised: Recognised) -> bytes:
+    """Return a digest of all that the judge of imported runs reads in one."""
+    record = record_of(recognised.observations)
+    return digest(
+        recognised.target,
+        recognised.endpoints,
+        [seen for seen in recognised.observations if not isinstance(seen, DecodedRecord)],
+        recognised.vantage.country,
+        is_relay(recognised.vantage.asn),
+        record.passed == 0,
+        record.own_authority,
+        record.network_type == VPN,
+        record.helper,
     )
 
 

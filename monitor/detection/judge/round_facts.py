@@ -220,7 +220,7 @@ class RoundJudge:
             catalogue=measured.catalogue,
             release=measured.software.version,
             received=given.received,
-            method="" if alone is None else alone.method(subject.whole()),
+            method="" if alone is None else alone.method(measured.observations),
             arrival=0 if line is None else line.arrival,
             vantage=0 if line is None else line.vantage,
         )

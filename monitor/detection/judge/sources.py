@@ -6,7 +6,7 @@ events is said in `monitor.detection.events.sources`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from monitor.detection.fingerprints import Fingerprints
@@ -19,8 +19,8 @@ class JudgedAlone(NamedTuple):
     """How a measurement is judged that has neither liveness nor a control beside it."""
 
     judge: Callable[[Measurement, Fingerprints], Verdict]
-    method: Callable[[Measurement], str]
-    """`Fact.method`."""
+    method: Callable[[Iterable[object]], str]
+    """`Fact.method`, by the observations."""
 
 
 _IMPORTED = JudgedAlone(imported_run.judge, imported_run.method)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from probes.wire.observation import AnyObservation, Unrecognised
+from probes.wire.observation import Unrecognised
 
 RUN_STEP = "ooni.run"
 """Step of the observation that describes the whole run: see `RunRecord`."""
@@ -67,9 +67,15 @@ class RunRecord(msgspec.Struct, frozen=True):
 _record = msgspec.json.Decoder(RunRecord)
 
 
-def record_of(observations: Iterable[AnyObservation]) -> RunRecord:
+class DecodedRecord(RunRecord, frozen=True, tag_field="step", tag=RUN_STEP):
+    """A record that was decoded with the other observations, without all that is not read."""
+
+
+def record_of(observations: Iterable[object]) -> RunRecord:
     """The record of the whole run; empty when there is none."""
     for observation in observations:
+        if isinstance(observation, DecodedRecord):
+            return observation
         if isinstance(observation, Unrecognised) and observation.step == RUN_STEP:
             try:
                 return _record.decode(observation.raw)

@@ -91,6 +91,8 @@ def weigh(
         # A success raises no alarm, whatever evidence is left.
         if held is None or inhibited or track.last_bad != round:
             continue
+        if max(held.sums) < _needs_least(policy):
+            continue  # most failures are single ones: nobody else need be looked at
         company = _company(state, network, round, policy)
         if _lacking(track, held, company, policy):
             continue
@@ -112,6 +114,11 @@ def weigh(
         works = sure or _works_elsewhere(state, network, held, round, policy)
         supported |= works and not moving.followers(state, network, held, round, policy).moves
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
+
+
+def _needs_least(policy: Policy) -> int:
+    """Micro-nats without which nothing that others say makes an alarm (`Company.needs`)."""
+    return min(policy.evidence.threshold_micronats, policy.imported.imported_pooled_least)
 
 
 def _works_elsewhere(

@@ -8,15 +8,17 @@ has reached the target since the onset shows that the service works.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from monitor.detection.events import drift
 from monitor.detection.events.imported import memory, moving
 from monitor.detection.events.imported.course import course
 from monitor.detection.events.imported.suspicions import alarmed, densest, suspected
-from monitor.detection.events.state import ServiceState, TargetNetwork
+from monitor.detection.events.state import ImportedRuns, ServiceState, TargetNetwork
 from monitor.detection.model import ClosedGate
-from monitor.detection.policy import EvidencePolicy, GatesPolicy, Policy
+from monitor.detection.policy import EvidencePolicy, Policy
 
 
 def inhibitions(
@@ -33,6 +35,7 @@ def inhibitions(
     target at all, and several fail in other countries. Or the tests that fail have not worked here
     since one of these was so."""
     closed: dict[str, ClosedGate] = {}
+    peers: dict[tuple[str, str], _Peers] = {}
     for key in touched:
         network = state.networks[key]
         if network.runs is None:
@@ -43,12 +46,9 @@ def inhibitions(
         if not alarmed(network) and all(memory.vetoed(network.runs, name) for name in failing):
             closed[key] = ClosedGate.SERVICE_DOWN
             continue
-        others = [
-            other
-            for other in state.networks.values()
-            if (other.source, other.target) == (network.source, network.target)
-            and other is not network
-        ]
+        same = (network.source, network.target)
+        if (others := peers.get(same)) is None:
+            others = peers[same] = _Peers.of(state, *same)
         if (
             _fails_there(network, others, None, round, policy)
             or all(_fails_there(network, others, name, round, policy) for name in failing)
@@ -61,9 +61,35 @@ def inhibitions(
     return closed
 
 
+class _Peers(NamedTuple):
+    """The networks in which imported runs try one target."""
+
+    networks: Sequence[TargetNetwork]
+    failing: Sequence[TargetNetwork]
+    """Those of them in which any test fails: few, most of the time."""
+
+    @classmethod
+    def of(cls, state: ServiceState, source: str, target: str) -> _Peers:
+        """The networks of a source and target."""
+        there = [n for n in state.networks.values() if n.target == target and n.source == source]
+        return cls(there, [n for n in there if n.runs is not None and _fails(n.runs)])
+
+    def works(self, network: TargetNetwork, method: str | None, since: int) -> Iterator[str]:
+        """The country of each other network in which a test, or all together, has worked since a
+        round, and works."""
+        for other in self.networks:
+            theirs = course(other, method) if other is not network else None
+            if theirs is not None and not theirs.failing and theirs.worked >= since:
+                yield other.country
+
+
+def _fails(runs: ImportedRuns) -> bool:
+    return any(bad > good for good, bad, _ in runs.methods.values())
+
+
 def _fails_there(
     network: TargetNetwork,
-    others: Collection[TargetNetwork],
+    others: _Peers,
     method: str | None,
     round: int,
     policy: Policy,
@@ -77,37 +103,37 @@ def _fails_there(
     before = mine.failing - policy.ms(drift.DRIFT_SECONDS)
     together: list[str] = []  # the country of each network that began to fail with this one
     earlier: list[str] = []  # … in the days before
-    works = older = 0
-    reached = False
-    for other in others:
-        theirs = course(other, method)
-        if theirs is None:
+    worked = older = 0
+    for other in others.failing:
+        theirs = course(other, method) if other.country != network.country else None
+        if theirs is None or not theirs.failing:
             continue
-        reached |= not theirs.failing and theirs.worked >= recent
-        if other.country == network.country:
-            continue
-        if not theirs.failing:
-            works += theirs.worked >= recent
-        elif mine.began_with(theirs, policy.ms(imported.imported_changes_seconds)):
+        if mine.began_with(theirs, policy.ms(imported.imported_changes_seconds)):
             together.append(other.country)
         elif before <= theirs.failing < mine.failing:
             earlier.append(other.country)
         else:
             # What reached the target after this network failed has seen it work, whatever came.
-            works += theirs.worked >= mine.failing
+            worked += theirs.worked >= mine.failing
             older += 1
-    if len(together) >= gates.elsewhere_min_networks and _many(together, works, gates):
+
+    def many(failing: Collection[str]) -> bool:
+        """Whether they are too large a share. Counted is only until they are not."""
+        most = (len(failing) * 1000 - 1) // gates.elsewhere_per_mille - len(failing)
+        enough = most - worked
+        there = others.works(network, method, recent)
+        abroad = (country for country in there if country != network.country)
+        return sum(1 for _ in islice(abroad, max(0, enough + 1))) <= enough
+
+    if len(together) >= gates.elsewhere_min_networks and many(together):
         return True
     if alarmed(network):
         return False
     spread = together + earlier
-    if len(set(spread)) >= imported.imported_spread_countries and _many(spread, works, gates):
+    if len(set(spread)) >= imported.imported_spread_countries and many(spread):
         return True
-    return not reached and len(spread) + older >= gates.elsewhere_min_networks
-
-
-def _many(failing: Collection[str], works: int, policy: GatesPolicy) -> bool:
-    return len(failing) * 1000 > policy.elsewhere_per_mille * (len(failing) + works)
+    nobody = len(spread) + older >= gates.elsewhere_min_networks
+    return nobody and next(others.works(network, method, recent), None) is None
 
 
 def compared(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:

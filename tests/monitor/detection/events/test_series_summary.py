@@ -15,6 +15,7 @@ from monitor.detection.events.series_summary import (
     extent,
     network_evidence,
     onset_of,
+    risen_places,
     rule_counts,
     series_summaries,
     supported,
@@ -55,6 +56,8 @@ def test_alarmed_series_of_the_country_and_no_other() -> None:
     assert [(s.network.asn, s.layer) for s in seen(here)] == [(64501, "tls")]
     assert seen(here, "FR") == []
     assert seen(World(standard()).quiet()) == []
+    assert risen_places(here.state) == {("RU", "probe")}
+    assert risen_places(World(standard()).quiet().state) == set()
 
 
 @pytest.mark.parametrize(

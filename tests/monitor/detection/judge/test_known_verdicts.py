@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.detection.judge import known_verdicts
+from monitor.detection.fingerprints import Fingerprints
+from monitor.detection.judge import imported_run, known_verdicts, sources
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Memory
 from monitor.detection.judge.recognised import UNREAD
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
@@ -20,8 +21,9 @@ from monitor.detection.model import Fact, State, Stored, StoredLine, Verdict
 from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
-from probes.wire.measurement import EndpointRef, Measurement, Role
+from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage
 from probes.wire.observation import AnyObservation, Transfer
+from tests.monitor.detection import imported_runs
 from tests.monitor.detection.judge.test_target_laws import (
     CALLS,
     combines,
@@ -270,3 +272,42 @@ def test_what_looks_the_same_beside_other_failures_is_judged_anew(
         other = replace(other, id="f" * 32, target=f"{subject.service}/other")
         lines = [line(stored(subject)), line(stored(other))]
         assert judged(shared, lines, known)[0].state is state
+
+
+def test_imported_runs_that_look_alike_are_judged_once_and_as_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[str] = []
+
+    def counting(measurement: Measurement, fingerprints: Fingerprints) -> Verdict:
+        judged.append(measurement.target)
+        return imported_run.judge(measurement, fingerprints)
+
+    alone = sources.JudgedAlone(counting, imported_run.method)
+    monkeypatch.setattr(known_verdicts, "judged_alone", lambda source: alone)
+    known, ways = KnownVerdicts(), (0, 3, 6)
+    for hour in range(3):
+        for failed in ways:
+            seen = [*imported_runs.dc(failed), imported_runs.record(9 - hour)]
+            one = imported_runs.stored(
+                other_times(imported_runs.measurement(seen, imported_runs.START + hour), hour)
+            )
+            judge = RoundJudge([], POLICY, known)
+            judge.add(line(one))
+            ((fact,),) = judge.facts().values()
+            assert fact.verdict == imported_run.judge(one.measurement)
+            assert (fact.id, fact.started) == (one.measurement.id, one.measurement.started)
+    assert len(judged) == len(ways)
+
+
+@given(seen, st.sampled_from([HTTPS, TLS]), st.sampled_from([0, 13335]))
+def test_the_verdict_on_an_imported_run_is_that_of_the_whole(
+    observations: list[AnyObservation], second: EndpointRef, asn: int
+) -> None:
+    subject = measured(*distinct(observations), endpoints=(TLS, second))
+    subject = replace(subject, vantage=Vantage(country="RU", asn=asn))
+    variants = [imported_runs.stored(other_times(subject, seed)) for seed in range(3)]
+    wanted = [imported_run.judge(one.measurement) for one in variants]
+    known = KnownVerdicts()
+    for one, verdict in zip(variants, wanted, strict=True):
+        assert judged([], [line(one)], known) == [verdict]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import fields, replace
 
+from monitor.detection.judge.imported_run import method
 from monitor.detection.judge.recognised import (
     UNREAD,
     Recognised,
     digest,
     look,
+    look_of_run,
     measurement_of,
     recognise,
+    recognise_run,
     recognised_in,
 )
 from probes.wire.codec import WireError, encode
 from probes.wire.measurement import Measurement, Vantage
+from tests.monitor.detection.imported_runs import ADDRESSES, dc, measurement, of_test, record
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -95,3 +99,47 @@ def test_a_look_differs_in_what_a_rule_reads(other: dict[str, object], is_same: 
 def test_a_digest_tells_apart_what_differs() -> None:
     assert digest("ab", "c") != digest("a", "bc")
     assert digest(frozenset("abcdef")) == digest(frozenset("fedcba"))
+
+
+HELPER = {"name": "web.example.net", "tls": {"203.0.114.99:443": True}}
+
+
+def run(told: dict[str, object], passed: int = 9, failed: int = 0, **more: object) -> Measurement:
+    seen = [*dc(failed), record(passed, **of_test(), **told)]
+    return replace(measurement(seen), **more)
+
+
+def test_an_imported_run_is_recognised_with_the_record_of_the_whole_run() -> None:
+    recognised = recognise_run(encode(run({"test_keys": {"anything": [1, 2]}})))
+    assert recognised is not None
+    assert method(recognised.observations) == "telegram 0.3.1"
+    assert recognise(encode(run({}))) is None
+    for broken in (b"", b"{}", encode(run({"own_authority": "no"}))):
+        assert recognise_run(broken) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        (run({"test_keys": {"anything": 1}}, 5), True),
+        (run({"network_type": "mobile"}), True),
+        (run({"network_type": "vpn"}), False),
+        (run({"own_authority": True}), False),
+        (run({"helper": HELPER}), False),
+        (run({}, 0), False),
+        (run({}, 9, 1), False),
+        (run({}, target="telegram/web"), False),
+        (run({}, vantage=Vantage(country="TZ", asn=64500)), False),
+        (run({}, vantage=Vantage(country="KE", asn=64999)), True),
+        (run({}, vantage=Vantage(country="KE", asn=13335)), False),
+        (run({}, id="e" * 32, round=0, started=5), True),
+    ],
+)
+def test_a_look_of_a_run_differs_in_what_its_judge_reads(other: Measurement, is_same: bool) -> None:
+    looks = set()
+    for one in (run({}), other):
+        recognised = recognise_run(encode(one))
+        assert recognised is not None
+        looks.add(look_of_run(recognised))
+    assert len(looks) == (1 if is_same else 2)
+    assert len(ADDRESSES) == len(recognised.observations) - 1

@@ -22,4 +22,4 @@ def test_every_other_source_is_judged_alone(source: str) -> None:
     run = measurement([*dc(6), record(9, **of_test("telegram", "0.3.1"))])
     (fact,) = facts_of([stored(run)], run.round, Policy())
     assert fact.verdict.rule == "imported.tcp_timeout"
-    assert fact.method == alone.method(run) == "telegram 0.3.1"
+    assert fact.method == alone.method(run.observations) == "telegram 0.3.1"
