@@ -114,7 +114,9 @@ def gathered(
     """Play all worlds with all seeds. `more`: as in `jobs_of`; the same seeds where none are
     given."""
     jobs = {name: jobs_of(name, seeds, more or seeds, tries) for name in names}
-    unlike = list(dict.fromkeys(job for parts in jobs.values() for part in parts for job in part))
+    every_job = dict.fromkeys(job for parts in jobs.values() for part in parts for job in part)
+    # All worlds first: a run that is broken off then lacks only what makes the bounds tighter.
+    unlike = sorted(every_job, key=lambda job: job[1] not in seeds)
     said = dict(zip(unlike, every(played, unlike), strict=True))
     found = []
     for name, parts in jobs.items():
