@@ -79,6 +79,7 @@ class _End:
 
 _ENDS = {
     "drop": _End(),
+    "host": _End(),
     "near_and_far": _End(),
     "family": _End(),
     "one_address": _End(),
@@ -135,10 +136,10 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
             elif how == "one_address":
                 cut = host.v4[:1]
             end = _ENDS[how]
+            port = "" if how == "host" else f"tcp dport {host.port} "
             world.nft(
                 *(
-                    f"add rule inet c f iifname pr1 {to(a)} tcp dport {host.port} "
-                    f"{end.v6 if ':' in a else end.v4}"
+                    f"add rule inet c f iifname pr1 {to(a)} {port}{end.v6 if ':' in a else end.v4}"
                     for a in cut
                 )
             )

@@ -5,6 +5,14 @@ from __future__ import annotations
 from tests.lab.cases.case import ANY, Case
 
 CASES: tuple[Case, ...] = (
+    Case(
+        "tcp.host",
+        "blocked",
+        ("tcp.timeout",),
+        "tcp.timeout",
+        ANY,
+        evidence=("other_port_fails",),
+    ),
     Case("tcp.near_and_far", "blocked", ("tcp.timeout",), "tcp.timeout", geographic=True),
     Case(
         "tcp.admin_prohibited",

@@ -14,7 +14,7 @@ CASES: tuple[Case, ...] = (
         origin="on_path",
     ),
     Case("dns.bogon", "blocked", ("dns.bogon",), "dns.injection.bogon", ANY, origin=DRAWN),
-    Case("tcp.drop", "blocked", ("tcp.timeout",), "tcp.timeout", ANY),
+    Case("tcp.drop", "blocked", ("tcp.timeout",), "tcp.timeout", ANY, evidence=("partial:port",)),
     Case("tcp.reset", "blocked", ("tcp.reset",), "tcp.reset", ANY),
     Case("tls.reset", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
     Case("tls.drop", "blocked", ("tls.timeout.sni",), "tls.timeout.sni"),

@@ -17,7 +17,7 @@ from monitor.detection.layers.imported_run import IMPORT_RULES
 from monitor.detection.model import State, Technique, Verdict
 from monitor.text.words import EVIDENCE, PREFIXES
 from probes.wire.failure import Failure
-from probes.wire.observation import OTHER_PORT, AnyObservation, PathHop, PathTrace, Purpose
+from probes.wire.observation import AnyObservation, PathHop, PathTrace
 from tests.lab import golden
 from tests.monitor.detection.app_scenes import CHAT, ON_CHAT, app, chat, foreign
 from tests.monitor.detection.scenes import (
@@ -59,7 +59,6 @@ TRACED = PathTrace(
         *(PathHop(ttl=ttl, router=A2) for ttl in (2, 3)),
     ),
 )
-OVER_80: dict[str, Any] = {"purpose": Purpose.CONTRAST, "evidence": (OTHER_PORT,)}
 EARNED: dict[str, Row] = {
     "no_control": (State.INCONCLUSIVE, DEAD, {"beside": []}),
     "control_fails": (
@@ -140,11 +139,6 @@ EARNED: dict[str, Row] = {
         )
         for sender in ("private", "public")
     },
-    "other_port_fails": (
-        State.BLOCKED,
-        (*DEAD, tcp(A1, TIMEOUT, **OVER_80)),
-        {"beside": [control(dns(A1), tcp(A1), tcp(A1, **OVER_80))]},
-    ),
     "hops_before_server": (
         State.BLOCKED,
         (dns(A1), tcp(A1), tls(A1, RESET), tls(A1, **INNOCUOUS), TRACED),
