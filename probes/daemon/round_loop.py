@@ -62,6 +62,7 @@ class RoundLoop:
         if self._hold.metered or self._hold.holds() or not request.concerns(own):
             return
         runner.accept_failed(request.failed)
+        runner.hasten(request.targets)
         affordable = self._budget.affordable_retests() - self.retests.waiting
         self.retests.submit(request, affordable, runner.failing())
 

@@ -65,6 +65,8 @@ class RoundRunner:
         self._examined_ms: dict[str, int] = {}
         """The round in which each was last examined with repeats."""
         self._handed_over = HandedOver()
+        self._urgent: set[str] = set()
+        """Targets that somebody waits for, of those that are unfinished."""
         self._retest_places = new_places()
 
     @property
@@ -89,6 +91,10 @@ class RoundRunner:
         targets, now = setup.catalogue.targets, setup.network.wall_ms()
         if new := self._handed_over.accept(failed, setup.vantage.role, targets, now):
             self._log("addresses that failed elsewhere are tried as well", addresses=new)
+
+    def hasten(self, targets: Iterable[str]) -> None:
+        """Let the round in progress measure these next, if it has still to do so."""
+        self._urgent |= self.unfinished.intersection(targets)
 
     def failing(self) -> dict[str, int]:
         """When the targets failed that failed in their last measurement, by id."""
@@ -134,6 +140,7 @@ class RoundRunner:
             await measure_round(setup, plan, emit=emit, rng=self._rng)
         finally:
             self.unfinished.clear()
+            self._urgent.clear()
             self._outbox.round_closed(plan.round_ms)
         self._dead = self._dead - tally.failed.keys() | tally.dead
         self._examined_ms.update(dict.fromkeys(tally.examined, plan.round_ms))
@@ -191,6 +198,7 @@ class RoundRunner:
             dead=self._briefly_shown(coming.round_ms, thin, thorough_bytes),
             lean=not profile.full,
             reserve=[target for target in targets if target not in due],
+            urgent=self._urgent,
             history=self._history,
             limit_seconds=scheduler.limit_seconds(interval),
             handed_over=self._handed_over.addresses(self.setup.network.wall_ms()),

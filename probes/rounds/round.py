@@ -144,9 +144,11 @@ async def _measure_all(
         await _emit(measurement, emit)
 
     async with asyncio.TaskGroup() as group:
-        for target in order:
+        while order:
             await listening.wait_for_one()
             await in_progress.wait_for_one()
+            target = next((t for t in order if t.id in this.plan.urgent), order[0])
+            order.remove(target)
             if asyncio.get_running_loop().time() < this.closes_at:
                 group.create_task(measure(target))
                 continue

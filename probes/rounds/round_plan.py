@@ -64,6 +64,9 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
     reserve: Sequence[Target] = ()
     """Targets that are not due: those of a service are measured as well when one of its endpoints
     fails that did not fail before."""
+    urgent: Collection[str] = ()
+    """The targets (by id) to measure next, of those that are left: others wait for their answer. It
+    may grow while the round is in progress."""
     history: Mapping[str, int] = {}
     """The endpoints (by id) that failed in their last measurement, and when: see
     `probes.rounds.last_failures`."""

@@ -28,6 +28,7 @@ from tests.probes.daemon.in_process import agent_here
 from tests.probes.delivery.test_spool import draft
 
 Emit = Callable[[Measurement], Awaitable[None]]
+ASKED = Retest(targets=(), round=0, interval_ms=60_000)
 COMING = NextRound(round_ms=1_800_000, start_ms=1_800_000, interval_ms=1_800_000)
 
 
@@ -209,6 +210,9 @@ async def test_what_a_round_in_progress_has_shown_counts_for_requests_that_come_
 
     async def measure(setup: Setup, plan: RoundPlan, *, emit: Emit, **_: object) -> None:
         told.append((set(runner.unfinished), runner.failing()))
+        waited_for = plan.targets[0].id
+        agent._rounds.offer_retest(replace(ASKED, targets=(waited_for, "x/y")))
+        assert plan.urgent == {waited_for}
         failed = draft(failure="connection_refused")
         (connect,) = failed.observations
         others = {service_of(target.id) for target in plan.reserve}
@@ -227,6 +231,6 @@ async def test_what_a_round_in_progress_has_shown_counts_for_requests_that_come_
     reserve = {id for id in every if service_of(id) == service_of(failed)} - due
     assert reserve
     assert unfinished - due == reserve, "they are measured next, for their service fails"
-    assert runner.unfinished == set()
+    assert runner.unfinished == runner._urgent == set()
     assert not runner.turns.busy
     await agent._spool.close()

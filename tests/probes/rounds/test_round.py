@@ -222,6 +222,28 @@ async def test_no_domestic_liveness_for_another_country():
     assert [m.target for m in seen] == [LIVENESS_INTERNATIONAL]
 
 
+@pytest.mark.parametrize("seed", range(2))
+async def test_what_others_wait_for_is_next_also_when_they_ask_in_the_middle_of_the_round(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+):
+    for name in ("CONCURRENCY", "LISTENING"):
+        monkeypatch.setattr(f"probes.rounds.round.{name}", 1)
+    names = [f"wechat/{n}" for n in range(8)]
+    urgent, emitted = {names[5]}, list[str]()
+
+    def emit(measurement: Measurement) -> None:
+        emitted.append(measurement.target)
+        if len(emitted) == 3:
+            urgent.add(max(set(names).difference(emitted)))
+
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        targets = [target(name, endpoint(server.port)) for name in names]
+        await run(net, targets, urgent=urgent, emit=emit, rng=random.Random(seed))
+    assert emitted[0] == names[5]
+    assert emitted[3] in urgent
+    assert sorted(emitted) == names
+
+
 async def test_names_are_resolved_once_a_round():
     async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
         await run(net, [target(f"wechat/{n}", endpoint(server.port)) for n in "abcd"])
