@@ -28,7 +28,7 @@ from monitor.store.reading.vantages import (
     VantageRow,
     clock_readings,
     list_vantages,
-    public_sources,
+    public_origins,
 )
 from monitor.store.records import Filter, StoreUnavailableError
 from probes.wire.measurement import service_of
@@ -103,8 +103,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """Open events, newest onset first."""
     vantages: Sequence[VantageRow] = ()
     """Every probe that ever enrolled, by country, network and id."""
-    sources: frozenset[str] = frozenset()
-    """Names of others whose measurements are stored."""
+    origins: frozenset[tuple[str, str]] = frozenset()
+    """(source, country) of what is stored of others' measurements."""
     offsets: Mapping[str, int] = {}
     """Clock error in milliseconds by probe, where it is known."""
     offline: frozenset[str] = frozenset()
@@ -114,6 +114,16 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     number is of the same moment, on every server of a store. None of a moment of the past."""
     reconstructed: frozenset[str] = frozenset()
     """Of a moment of the past: events of which only state and tier are of then."""
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Names of others whose measurements are stored."""
+        return frozenset(source for source, _country in self.origins)
+
+    @property
+    def measured_by_others(self) -> frozenset[str]:
+        """The countries in which they measure."""
+        return frozenset(country for _source, country in self.origins)
 
     def kinds(self) -> Mapping[tuple[str, str], frozenset[State]]:
         """Which states there are, by service and country."""
@@ -251,10 +261,10 @@ class PresentReader:
                 # In a thread: a large service takes 60 ms, in which others get their answers.
                 services[name] = await asyncio.to_thread(service_present, number, verdicts)
                 changed = self._changed = True
-        vantages, sources = before.vantages, before.sources
+        vantages, origins = before.vantages, before.origins
         if not self._is_young(self._listed, self._vantages_seconds):
             vantages = await list_vantages(connection)
-            sources = await public_sources(connection)
+            origins = await public_origins(connection)
             self._listed = began
         if not self._is_young(self._timed, self._clocks_seconds):
             self._clocks = await clock_readings(connection, since, self._clocks)
@@ -268,7 +278,7 @@ class PresentReader:
             opened=opened,
             conclusions=sum(numbers.values()),
             vantages=vantages,
-            sources=sources,
+            origins=origins,
             offsets={
                 probe: one.offset for probe, one in self._clocks.items() if one.offset is not None
             },

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from monitor.collector.admission import QuarantineReason
-from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.model import Event, EventState, State, Tier
 from monitor.interop.forms import event_form, rfc3339
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
@@ -39,7 +39,9 @@ from monitor.store.reading.progress import (
 from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
+from monitor.store.service_hours import HOUR_MS
 from monitor.text import event_subject, words
+from monitor.text.event_sources import is_imported
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import extents
 from monitor.web.fleet import active, fleet, ways_in_use
@@ -233,6 +235,21 @@ def overlapping(events: Iterable[Event], chosen: strips.Window) -> list[Event]:
     return sorted(found, key=lambda event: (event.tier is not Tier.CONFIRMED, -event.onset))
 
 
+def as_failures(event: Event, rows: Sequence[StateCount], until: int) -> Sequence[StateCount]:
+    """The rows of an import, in which what failed while the event lasted counts as what the event
+    says: by itself, without a control, a failure of an import is of an unclear cause."""
+    if not is_imported(event):
+        return rows
+    lasted = extents(event, until)
+    return [
+        replace(row, state=State.BLOCKED)
+        if row.state is State.INCONCLUSIVE
+        and any(first <= row.begin + HOUR_MS and row.begin <= last for first, last in lasted)
+        else row
+        for row in rows
+    ]
+
+
 async def event_strips(
     site: Site, connection: ReadTransaction, events: Sequence[Event], chosen: strips.Window
 ) -> Mapping[str, strips.Strip]:
@@ -251,7 +268,11 @@ async def event_strips(
     interval = site.interval_ms
     return {
         event.id: strips.strip(
-            counts[event.id], chosen, interval, [event], what=event_subject.functions(event)
+            as_failures(event, counts[event.id], chosen.until),
+            chosen,
+            interval,
+            [event],
+            what=event_subject.functions(event),
         )
         for event in events
     }

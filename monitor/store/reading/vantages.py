@@ -47,11 +47,11 @@ class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, revoked=revoked, last_seen=last_seen)
 
 
-async def public_sources(connection: ReadTransaction) -> frozenset[str]:
-    """The names of others whose measurements are stored."""
-    source = t.vantage.c.source
-    query = sa.select(source).where(source != OWN_SOURCE).distinct()
-    return frozenset((await connection.execute(query)).scalars())
+async def public_origins(connection: ReadTransaction) -> frozenset[tuple[str, str]]:
+    """(source, country) of what is stored of others' measurements."""
+    source, country = t.vantage.c.source, t.vantage.c.country
+    query = sa.select(source, country).where(source != OWN_SOURCE).distinct()
+    return frozenset((name, place) for name, place in await connection.execute(query))
 
 
 async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:

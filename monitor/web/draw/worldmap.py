@@ -10,7 +10,7 @@ Countries too small to be seen, and territories without an outline, get a dot.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ _KINDS = ("inconclusive", "down", "ok", "vantage_offline", "insufficient")
 """Kinds other than blocked, the most important first."""
 
 
+OTHERS = "others"
+"""Kind of a country that volunteers of others alone measure, with nothing to tell of it now."""
+
+
 class MapPlace(msgspec.Struct, frozen=True):
     """A country's mark and label."""
 
@@ -47,7 +51,7 @@ class MapPlace(msgspec.Struct, frozen=True):
     thin: bool = False
     """Few watch there."""
     imported: bool = False
-    """What is open there rests on volunteers of others alone."""
+    """Volunteers of others alone measure there."""
 
 
 class MapShape(msgspec.Struct, frozen=True):
@@ -166,9 +170,11 @@ def places(
     rows: Sequence[tuple[str, str, Sequence[Mapping[str, Any] | None]]],
     vantages: Sequence[tuple[VantageRow, str]],
     opened: Sequence[Event] = (),
+    others: Collection[str] = (),
 ) -> list[MapPlace]:
     """One place a country, the worst first, from the matrix of the overview (services down,
-    countries across) and from those who stand there; `opened` tells in how many networks."""
+    countries across) and from those who stand there; `opened` tells in how many networks. `others`:
+    countries in which volunteers of others measure."""
     made: list[tuple[int, MapPlace]] = []
     for index, country in enumerate(countries):
         cells = [(name, cell) for _id, name, row in rows if (cell := row[index]) is not None]
@@ -188,17 +194,32 @@ def places(
             online=online,
         )
         made.append((9, MapPlace(country, "insufficient", label)))
+    known = {place.country for _rank_of, place in made}
+    for country in sorted(set(others) - known):
+        label = _(
+            "%(place)s: measured by volunteers of OONI alone; no event is open",
+            place=sentence(name_of(country)),
+        )
+        made.append((10, MapPlace(country, OTHERS, label)))
     placed = [
         place for _rank_of, place in sorted(made, key=lambda each: (each[0], each[1].country))
     ]
-    return [_with_share(place, standing.get(place.country, ()), opened) for place in placed]
+    return [
+        place
+        if place.kind == OTHERS
+        else _with_share(place, standing.get(place.country, ()), opened, place.country in others)
+        for place in placed
+    ]
 
 
 def _with_share(
-    place: MapPlace, vantages: Sequence[tuple[VantageRow, str]], opened: Sequence[Event]
+    place: MapPlace,
+    vantages: Sequence[tuple[VantageRow, str]],
+    opened: Sequence[Event],
+    others: bool,
 ) -> MapPlace:
     """The place with its shade, and in its label how many networks that is of; `vantages` are
-    those that stand there."""
+    those that stand there, `others`: volunteers of others measure there."""
     here = [probe for probe, status in vantages if status == "online"]
     watched = len({probe.asn for probe in here})
     thin = place.kind not in ("insufficient", "vantage_offline") and min(len(here), watched) < FEW
@@ -221,7 +242,7 @@ def _with_share(
             blocked=blocked,
         )
     mine = [event for event in opened if event.country == place.country]
-    imported = not vantages and bool(mine) and all(map(is_imported, mine))
+    imported = not vantages and (others or bool(mine)) and all(map(is_imported, mine))
     if imported:
         label += "; " + _("measured by volunteers of OONI alone")
     elif thin:

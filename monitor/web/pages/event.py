@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from monitor.detection.model import NEVER, OWN_SOURCE, Event, State
 from monitor.store.engines import ReadTransaction
@@ -45,7 +44,7 @@ from monitor.text.words import rule_comment as comment
 from monitor.web.both_sources import beside_of
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
-from monitor.web.draw.event_marks import Breadth, extents
+from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import active, fleet, owners
 from monitor.web.history import TimeRange, chosen_range, fixed_query, sums
@@ -56,7 +55,7 @@ from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
-from monitor.web.views import drawn_window, known_event, known_events, record
+from monitor.web.views import as_failures, drawn_window, known_event, known_events, record
 from probes.wire.target import Service
 
 WITNESSES = 20
@@ -257,27 +256,13 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
     what = event_subject.functions(event)
-    if event.source != OWN_SOURCE:
-        here = as_failures(event, here, last)
+    here = as_failures(event, here, last)
     drawn = [
         (network(asn), strips.strip(mine, chosen, site.interval_ms, [event], what=what))
         for asn in event.asns
         for mine in ([row for row in here if row.asn == asn],)
     ]
     return drawn, strips.control_strip(everywhere, chosen, interval)
-
-
-def as_failures(event: Event, rows: Sequence[StateCount], until: int) -> Sequence[StateCount]:
-    """The rows of an import, in which what failed while the event lasted counts as what the event
-    says: by itself, without a control, a failure of an import is of an unclear cause."""
-    lasted = extents(event, until)
-    return [
-        replace(row, state=State.BLOCKED)
-        if row.state is State.INCONCLUSIVE
-        and any(first <= row.begin + HOUR_MS and row.begin <= last for first, last in lasted)
-        else row
-        for row in rows
-    ]
 
 
 async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.Strip]:

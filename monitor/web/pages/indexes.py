@@ -55,7 +55,7 @@ async def countries(request: web.Request) -> web.Response:
     opened = present.opened
     rows = country_matrix(site.catalogue.services, present.kinds(), opened)
     vantages = active(fleet(site, present), "vantage")
-    places = worldmap.places(rows[0], rows[1], vantages, opened)
+    places = worldmap.places(*rows, vantages, opened, present.measured_by_others)
     total = Counter(probe.country for probe, _status in vantages)
     online = Counter(probe.country for probe, status in vantages if status == "online")
     networks: dict[str, set[int]] = defaultdict(set)

@@ -66,10 +66,12 @@ async def page(request: web.Request) -> web.Response:
         "beside": {**past_pairs, **pairs},
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
         "matrix": table,
-        "world": worldmap.world(worldmap.places(*table, active(probes, "vantage"), opened)),
+        "world": worldmap.world(
+            worldmap.places(*table, active(probes, "vantage"), opened, present.measured_by_others)
+        ),
         "coverage": coverage(active(probes)),
         "watching": bool(vantages),
-        "missing": missing(vantages, controls, last is not None),
+        "missing": missing(vantages, controls, last is not None, bool(present.origins)),
         "names": names,
         "lone": lone(present.states(), names, site.policy.evidence)
         if len(vantages) == 1 and not controls
@@ -117,35 +119,47 @@ def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
     ]
 
 
+def _no_vantage(others: bool) -> str:
+    if others:
+        return _(
+            "No vantage of ours is online: what is shown rests on volunteers of OONI, hours later "
+            "and without controls. Make a token and give it to a volunteer, or use it yourself."
+        )
+    return _(
+        "No vantage is online, so nothing is measured. Make a token and give it to a volunteer, or "
+        "use it yourself."
+    )
+
+
+def _no_control(alone: bool, others: bool) -> str:
+    lacks = _("One vantage, no control") if alone else _("No control is online")
+    if others:
+        return _(
+            "%(missing)s: nothing can be confirmed yet, because nothing of ours shows that the "
+            "services themselves are up. Run a control on a machine in an uncensored network.",
+            missing=lacks,
+        )
+    return _(
+        "%(missing)s: nothing can be called blocked yet, because nothing shows that the services "
+        "themselves are up. Run a control on a machine in an uncensored network.",
+        missing=lacks,
+    )
+
+
 def missing(
-    vantages: Sequence[VantageRow], controls: Sequence[VantageRow], measured: bool
+    vantages: Sequence[VantageRow],
+    controls: Sequence[VantageRow],
+    measured: bool,
+    others: bool = False,
 ) -> list[tuple[str, str]]:
-    """What is missing for a verdict: (sentence, command that adds it)."""
+    """What is missing for a verdict: (sentence, command that adds it). `others`: measurements that
+    others publish are stored."""
     gaps: list[tuple[str, str]] = []
     if not vantages:
-        gaps.append(
-            (
-                _(
-                    "No vantage is online, so nothing is measured. Make a token and give it to a "
-                    "volunteer, or use it yourself."
-                ),
-                "reachwatch token new --role vantage --owner NAME",
-            )
-        )
+        gaps.append((_no_vantage(others), "reachwatch token new --role vantage --owner NAME"))
     if not controls:
-        gaps.append(
-            (
-                _(
-                    "%(missing)s: nothing can be called blocked yet, because nothing shows that "
-                    "the services themselves are up. Run a control on a machine in an uncensored "
-                    "network.",
-                    missing=_("One vantage, no control")
-                    if len(vantages) == 1
-                    else _("No control is online"),
-                ),
-                "reachwatch token new --role control --owner NAME",
-            )
-        )
+        lacks = _no_control(len(vantages) == 1, others)
+        gaps.append((lacks, "reachwatch token new --role control --owner NAME"))
     thin = len(vantages) == 1 or (
         len(vantages) > 1 and len({probe.owner for probe in vantages}) == 1
     )

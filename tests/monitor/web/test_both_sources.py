@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import EventState
+from monitor.detection.model import EventState, State
+from monitor.store.reading.counts import StateCount
 from monitor.store.records import Conclusions
 from monitor.web.both_sources import APART_MS, beside, one_picture
 from monitor.web.site import Site
+from monitor.web.views import as_failures
 from tests.monitor.store.samples import event
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.scenery import HOUR, NOW
@@ -59,3 +61,13 @@ async def test_pages_say_on_which_witnesses_an_event_rests(site: Site) -> None:
     assert "No vantage of ours is there." in said[alone.id]
     assert "OONI shows it too" in listed
     assert "rests on OONI alone" not in listed
+
+
+def test_what_failed_for_others_while_their_event_lasted_is_shown_as_the_event_says() -> None:
+    def row(state: State) -> StateCount:
+        return StateCount(NOW, "wechat/web", "RU", 64501, state, 3)
+
+    rows = [row(State.OK), row(State.INCONCLUSIVE)]
+    told = as_failures(replace(OONI, closed=NOW + HOUR), rows, NOW + HOUR)
+    assert [one.state for one in told] == [State.OK, State.BLOCKED]
+    assert as_failures(OWN, rows, NOW + HOUR) == rows

@@ -152,3 +152,25 @@ def test_a_country_that_others_alone_watch_is_drawn_as_such() -> None:
     (there,) = worldmap.places(["RU"], rows, [(vantage("RU"), "silent")], [event])
     assert not ours.imported
     assert not there.imported
+
+
+def test_a_country_in_which_others_alone_see_only_what_works_is_drawn_as_such() -> None:
+    rows = [("a", "Alpha", [cell("ok", "reachable", 5)])]
+    (place,) = worldmap.places(["RU"], rows, [], [], {"RU"})
+    assert (place.kind, place.imported, place.thin) == ("ok", True, True)
+    (there,) = worldmap.places(["RU"], rows, [(vantage("RU"), "online")], [], {"RU"})
+    elsewhere, _blank = worldmap.places(["RU"], rows, [], [], {"FR"})
+    assert not there.imported
+    assert not elsewhere.imported
+
+
+def test_a_country_of_which_others_alone_have_measurements_is_not_a_blank() -> None:
+    rows = [("a", "Alpha", [cell("ok", "reachable", 5)])]
+    silent = [(vantage("DE"), "silent")]
+    made = worldmap.places(["RU"], rows, silent, [], {"RU", "FR", "DE"})
+    assert [(place.country, place.kind) for place in made] == [
+        ("RU", "ok"),
+        ("DE", "insufficient"),
+        ("FR", "others"),
+    ]
+    assert made[-1].label == "France: measured by volunteers of OONI alone; no event is open"

@@ -57,6 +57,10 @@ def test_gaps_before_a_verdict() -> None:
     other = replace(ROW, id="q", owner="bela")
     assert overview.missing([ROW, other], [control], True) == []
     assert len(overview.missing([], [], False)) == 2
+    followed = " ".join(text for text, _command in overview.missing([], [], True, others=True))
+    assert "volunteers of OONI" in followed
+    assert "nothing is measured" not in followed
+    assert "nothing can be called blocked" not in followed
     alone = overview.missing([ROW], [], True)
     assert alone[0][0].startswith("One vantage, no control: nothing can be called blocked yet")
     assert "--role control" in alone[0][1]
