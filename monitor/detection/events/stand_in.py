@@ -61,6 +61,8 @@ def stand_in(state: ServiceState, fact: Fact, policy: Policy) -> StandIn | None:
     it is not needed."""
     if fact.control or gates.outcome(fact) is not VantageOutcome.UNSUPPORTED:
         return None
+    if str(fact.verdict.technique or "").startswith("throttle"):
+        return None  # runs of others tell that a handshake passed, not how fast what followed was
     runs = runs_elsewhere(state, fact, policy)
     if not all(condition.holds(runs, policy) for condition in CONDITIONS):
         return None

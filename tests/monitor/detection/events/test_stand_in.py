@@ -15,6 +15,7 @@ from monitor.detection.model import (
     Layer,
     LayerFinding,
     State,
+    Technique,
     Tier,
     Verdict,
 )
@@ -130,6 +131,11 @@ def test_runs_of_hours_before_do_not_stand_in() -> None:
 def test_quic_is_not_reached_by_runs_over_tcp() -> None:
     world = told([(FR, WEB), (DE, WEB), (FR_2, WEB)], verdict=alone(Layer.QUIC))
     assert ours(world) == []
+
+
+def test_runs_that_pass_tell_nothing_of_speed() -> None:
+    slow = replace(alone(), technique=Technique.THROTTLE_SNI)
+    assert ours(told([(FR, WEB), (DE, WEB)], verdict=slow)) == []
 
 
 def test_the_same_run_twice_is_one_network() -> None:
