@@ -180,7 +180,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         },
         {"present"},
         {"past"},
-        {"day_files", "reception", "response_cache"},
+        {"connections", "day_files", "reception", "response_cache"},
         {"page_processes"},
         {"site"},
         {"fleet", "moment", "mqtt_stream", "params", "render"},

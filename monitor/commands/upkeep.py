@@ -189,7 +189,10 @@ def _probe_state(probe: Probe) -> str:
         return f"no vote: enrolled from {probe.seen_country} AS{probe.seen_asn} (probes trust)"
     if probe.enrolled > wall_clock():
         return f"no vote: enrolled {rfc3339(probe.enrolled)}, by a clock that was ahead"
-    return "enrolled, owner vouched for" if probe.vouched else "enrolled"
+    state = "enrolled, owner vouched for" if probe.vouched else "enrolled"
+    if probe.connects_elsewhere:
+        state += f"; connects from {probe.connected_country} AS{probe.connected_asn}"
+    return state
 
 
 async def _probes_list(database: Database) -> None:

@@ -149,6 +149,19 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     seen_asn: int = 0
     vouched: bool = False
     """Whether the operator vouches for its owner: then it counts as known for long."""
+    connected_country: str = ""
+    """From which country and network (`connected_asn`) it connected last, by the monitor's own
+    table; empty and 0 when nobody knows."""
+    connected_asn: int = 0
+
+    @property
+    def connects_elsewhere(self) -> bool:
+        """Whether it last connected from another country or network than it claims."""
+        return (
+            self.last_seen is not None
+            and bool(self.connected_country)
+            and (self.connected_country, self.connected_asn) != (self.country, self.asn)
+        )
 
     def is_elsewhere(self, country: str, asn: int) -> bool:
         """Whether it claims another country or network than it enrolled from."""

@@ -180,6 +180,14 @@ class Registry:
         async with writing(self._engines) as connection:
             return (await connection.execute(change)).rowcount == 1
 
+    async def note_connection(self, id: str, country: str, asn: int) -> None:
+        """Store from which country and network a probe connected last."""
+        where = {"connected_country": country, "connected_asn": asn}
+        async with writing(self._engines) as connection:
+            await connection.execute(
+                sa.update(probe_table).where(probe_table.c.id == id).values(**where)
+            )
+
     async def vouch(self, owner: str) -> int:
         """Vouch for an owner: for the probes enrolled so far, and those that will be. Returns how
         many there are now."""

@@ -457,6 +457,8 @@ probe = sa.Table(
     sa.Column("seen_country", sa.Text, nullable=False, server_default=""),
     sa.Column("seen_asn", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("vouched", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("connected_country", sa.Text, nullable=False, server_default=""),
+    sa.Column("connected_asn", sa.BigInteger, nullable=False, server_default="0"),
     # Known to the probe alone: from it come the marks of whom a retest asks.
     sa.Column("mark", sa.Text, nullable=False, server_default=""),
 )

@@ -14,6 +14,7 @@ from monitor.metrics.lags import Backlog, Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.background import Background
+from monitor.web.connections import Connections
 from monitor.web.day_files import DayFiles
 from monitor.web.page_processes import PageProcesses
 from monitor.web.past import PastReader
@@ -73,6 +74,8 @@ class Site:
     """Make pages for this one; None where it makes all."""
     as_of: int | None = None
     """The moment of the past (Unix ms) that everything is shown of; None: the present."""
+    connections: Connections = dataclasses.field(init=False)
+    """Notes where probes connect from."""
     enrolments: EnrolmentLimits = dataclasses.field(init=False)
     """How many probes may enrol from one place."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
@@ -88,6 +91,8 @@ class Site:
         )
         object.__setattr__(self, "present", reader)
         object.__setattr__(self, "enrolments", EnrolmentLimits(self.clock))
+        connections = Connections(self.database.registry, self.clock)
+        object.__setattr__(self, "connections", connections)
 
     @property
     def simulated(self) -> dict[str, bool]:

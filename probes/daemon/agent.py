@@ -9,6 +9,7 @@ bug of ours ends the process with a traceback.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import secrets
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ from probes.rounds.profile import Profile
 from probes.rounds.retests import RetestLimits, RetestRunner, pause_ms
 from probes.rounds.round_plan import Setup
 from probes.rounds.traffic_budget import TrafficBudget
+from probes.wire.https_delivery import authorization
 from probes.wire.measurement import Measurement, Vantage
 
 STOP_SECONDS = 4.0
@@ -217,10 +219,11 @@ def _location_tracker(
     config: AgentConfig, setup: Setup, log: Log, on_change: Callable[[Vantage], None]
 ) -> LocationTracker:
     nameserver = setup.system[0].address if setup.system else ""
+    proof = authorization(config.user, config.secret) if config.user else ""
     return LocationTracker(
         config,
         log,
-        ask=enrolment.whoami,
+        ask=functools.partial(enrolment.whoami, authorization=proof),
         on_change=on_change,
         nameserver=nameserver,
         resolver_class=resolver_class(nameserver) if nameserver else "unknown",

@@ -18,7 +18,7 @@ import msgspec
 
 from probes import state_directory
 from probes.delivery import signing_key
-from probes.delivery.monitor_request import EnrolmentError, exchange, post
+from probes.delivery.monitor_request import EnrolmentError, exchange, is_open, post
 from probes.delivery.monitor_ways import web_server
 from probes.delivery.signing_key import SigningKey
 from probes.delivery.ways import in_order, of_web_server
@@ -204,26 +204,34 @@ def seen_from_outside(directory: Path) -> tuple[str, ...]:
     return whoami(web_server(directory, enrolled.url))
 
 
-def whoami(url: str) -> tuple[str, ...]:
+def whoami(url: str, authorization: str = "") -> tuple[str, ...]:
     """Return this machine's public addresses as the collector sees them, IPv4 first; none without
     an answer.
 
     The collector is asked over both address families, because a service may be reached over either
     and block pages repeat the client's address. The addresses stay in memory: they are used to look
     up country and network, and to remove them from measurements. No proxy is asked: the address
-    would be its own. Network errors are not raised. Takes at most twice WHOAMI_SECONDS.
+    would be its own. `authorization` tells it who asks, so that it can compare the network with the
+    one that this probe claims; beyond this machine it is sent over TLS alone. Network errors are
+    not raised. Takes at most twice WHOAMI_SECONDS.
     """
-    found = (_seen(url, family) for family in (socket.AF_INET, socket.AF_INET6))
+    proof = "" if is_open(url) else authorization
+    found = (_seen(url, family, proof) for family in (socket.AF_INET, socket.AF_INET6))
     return tuple(dict.fromkeys(address for address in found if address))
 
 
-def _seen(url: str, family: int) -> str:
+def _seen(url: str, family: int, authorization: str) -> str:
     class Answer(msgspec.Struct):
         address: str
 
     try:
         status, answer = exchange(
-            url, "/api/v1/whoami", None, seconds=WHOAMI_SECONDS, family=family
+            url,
+            "/api/v1/whoami",
+            None,
+            seconds=WHOAMI_SECONDS,
+            family=family,
+            authorization=authorization,
         )
         address = msgspec.json.decode(answer, type=Answer).address if status == 200 else ""
         return str(ipaddress.ip_address(address)) if address else ""

@@ -73,10 +73,11 @@ def exchange(
     seconds: float = SECONDS,
     family: int = 0,
     proxy: Proxy | None = None,
+    authorization: str = "",
 ) -> tuple[int, bytes]:
     """POST JSON (GET without a body), and return status and body of the answer. Redirects are not
     followed, because the body contains a secret. `family` restricts the connection to that of the
-    addresses, if it is not 0. Raises EnrolmentError."""
+    addresses, if it is not 0; `authorization` is the value of the header. Raises EnrolmentError."""
     scheme, host, port, base = _parts(url)
     if " " in host:
         raise EnrolmentError(f"collector {host!r}: not a host name")
@@ -90,6 +91,7 @@ def exchange(
                 ("Host", authority(host.encode("idna").decode(), port) if port else host),
                 ("Accept", "application/json"),
                 ("Connection", "close"),
+                *([("Authorization", authorization)] if authorization else ()),
                 *(() if body is None else _described(content)),
             ],
         )

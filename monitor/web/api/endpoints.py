@@ -5,6 +5,7 @@ JSON and CSV, keyset-paged and filtered; enrolment. Bad parameters give 400 and 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 from collections import defaultdict
@@ -36,7 +37,7 @@ from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import search_judged, was_measured
 from monitor.store.reading.proof import proof_of
 from monitor.store.reading.vantages import VantageRow
-from monitor.store.records import Filter
+from monitor.store.records import Filter, StoreUnavailableError
 from monitor.text.network_names import registered_name
 from monitor.web.answers import NEXT, PUBLIC, csv_file, json_answer
 from monitor.web.fleet import fleet, watchlist
@@ -59,6 +60,7 @@ from monitor.web.returns import neighbours_of
 from monitor.web.site import SITE, Site
 from monitor.web.views import events_at, in_event, known_event, no_measurement
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
+from probes.wire.https_delivery import credentials
 from probes.wire.measurement import service_of
 
 DAY_MS = 86_400_000
@@ -355,8 +357,15 @@ async def vantages(request: web.Request) -> web.Response:
 
 
 async def whoami(request: web.Request) -> web.Response:
-    """The caller's address as seen here, for the probe's own offline lookup. Not logged."""
-    return json_answer({"address": request.remote or ""})
+    """The caller's address as seen here, for the probe's own offline lookup. Not logged. Of a probe
+    that gives its credentials it is noted which network the address belongs to."""
+    site, address = request.app[SITE], request.remote or ""
+    user, secret = credentials(request.headers.get("Authorization", ""))
+    if user and site.reception is not None and site.geo is not None:
+        with contextlib.suppress(StoreUnavailableError):
+            if await site.reception.authenticate(user, secret):
+                await site.connections.note(user, _place_of(site, address))
+    return json_answer({"address": address})
 
 
 Endpoint = Callable[[web.Request], Awaitable[web.Response]]

@@ -85,6 +85,8 @@ UNSIGNED = (
     "DROP TABLE probe_key",
     "DROP TABLE arrival_chain",
     "ALTER TABLE probe DROP COLUMN mark",
+    "ALTER TABLE probe DROP COLUMN connected_country",
+    "ALTER TABLE probe DROP COLUMN connected_asn",
 )
 """To the schema before 0006."""
 

@@ -121,12 +121,14 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
+        heads: list[bytes] = []
+
         def answer() -> None:
             for _ in range(2):
                 plain, _peer = listener.accept()
                 try:
                     with context.wrap_socket(plain, server_side=True) as secure:
-                        secure.recv(9999)
+                        heads.append(secure.recv(9999))
                         body = b'{"address": "192.0.2.9"}'
                         secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n" + body)
                 except OSError:
@@ -140,8 +142,22 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         # The machine's own store counts as well: SSL_CERT_FILE names it.
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         monitor_tls.cache_clear()
-        assert enrolment.whoami(token.url) == ("192.0.2.9",)
+        assert enrolment.whoami(token.url, "Basic eA==") == ("192.0.2.9",)
         thread.join()
+        assert b"\r\nAuthorization: Basic eA==\r\n" in heads[-1]
+
+
+def test_who_asks_is_told_over_tls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    def note(*_: object, **options: object) -> tuple[int, bytes]:
+        told.append(options["authorization"])
+        return 404, b""
+
+    monkeypatch.setattr(enrolment, "exchange", note)
+    for url in ("http://collector.example", "https://collector.example"):
+        enrolment.whoami(url, "Basic eA==")
+    assert told == ["", "", "Basic eA==", "Basic eA=="]
 
 
 def test_a_certificate_that_python_3_13_refuses_is_named_with_its_remedy(

@@ -17,11 +17,14 @@ from monitor.collector.rates import RateLimits
 from monitor.enrolment import Credentials, Enrolled
 from monitor.metrics.counters import Counters
 from monitor.store.database import Database
+from monitor.store.records import Seen
 from monitor.store.retests import OpenRetest
 from monitor.web.api import delivery
 from monitor.web.reception import OpenRetests, Reception
-from monitor.web.site import Site
+from monitor.web.site import SITE, Site
+from probes.privacy.geo import update
 from probes.runtime.clock import wall_clock
+from probes.runtime.geo_table import FILE_NAME, GeoTable
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import Status, decode_ack, encode_message
 from probes.wire.https_delivery import BATCHES, POLL, authorization, decode_answer
@@ -98,6 +101,28 @@ async def test_only_a_probe_with_its_secret_is_let_in(desk: Desk, path: str) -> 
     await desk.database.registry.revoke_probe(desk.who.probe, 1)
     assert (await desk.post(path, batch(desk.who.probe))).status == 401
     assert not await arrivals(desk.database)
+
+
+async def test_who_proves_itself_at_whoami_tells_its_network(desk: Desk, tmp_path: Path) -> None:
+    """The address is forgotten; nothing is noted of others."""
+    (tmp_path / "t.tsv").write_text("127.0.0.0\t127.255.255.255\t64503\tFR\tloopback\n")
+    update(tmp_path / "t.tsv", tmp_path)
+    site = desk.web.app[SITE]
+    with GeoTable(tmp_path / FILE_NAME) as table:
+        object.__setattr__(site, "geo", table)
+        for secret, noted in (("", ("", 0)), ("wrong", ("", 0)), (desk.who.secret, ("FR", 64503))):
+            value = authorization(desk.who.user, secret)
+            asked = await desk.web.get("/api/v1/whoami", headers={"Authorization": value})
+            assert (await asked.json())["address"] == "127.0.0.1"
+            probe = await desk.database.registry.probe(desk.who.probe)
+            assert probe is not None
+            assert (probe.connected_country, probe.connected_asn) == noted
+    seen = Seen(probe=probe.id, at=1, country="RU", asn=64501)
+    assert not probe.connects_elsewhere, "it has said nothing of its place yet"
+    await desk.database.registry.record_seen([seen])
+    probe = await desk.database.registry.probe(desk.who.probe)
+    assert probe is not None
+    assert probe.connects_elsewhere
 
 
 async def test_what_is_too_long_is_not_read_to_its_end(desk: Desk) -> None:
