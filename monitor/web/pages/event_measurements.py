@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All measurements of an event as one file: `/e/ID/measurements.csv`, `.jsonl` and `.parquet`. Each
-row is one of the API's, with its own time, whether it counted, and if not, why.
+row is one of the API's, with its own time, whether it counted, and if not, why. With `?source=own`,
+what others published is left out.
 
 Rows are written as they are read, some at a time, each part in a transaction of its own.
 """
@@ -15,13 +16,16 @@ from typing import IO, Any
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.interop.forms import COLUMNS, as_csv, judged_form
+from monitor.interop.licences import link_header
 from monitor.interop.parquet import ParquetMissingError, pyarrow
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Filter
 from monitor.web.answers import PUBLIC
 from monitor.web.moment import name_moment, reading, site_of
+from monitor.web.params import chosen
 from monitor.web.site import Site
 from monitor.web.views import known_event, measurements_of
 
@@ -47,13 +51,14 @@ async def file(request: web.Request) -> web.StreamResponse:
         event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
-    wanted = measurements_of(event, site.clock())
+    wanted = replace(measurements_of(event, site.clock()), source=chosen(request).source)
     name = f"reachwatch-{site.file_prefix}{event.id}.{kind}"
     response = web.StreamResponse(
         headers={
             **PUBLIC,
             "Content-Type": KINDS[kind],
             "Content-Disposition": f'attachment; filename="{name}"',
+            "Link": link_header(site.present.last_read().sources),
         }
     )
     name_moment(request, response)

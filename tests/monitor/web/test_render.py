@@ -135,5 +135,6 @@ async def test_data_of_others_are_named_with_their_licence(site: Site, web: Clie
         page = await (await web.get(path)).text()
         assert f'under <a rel="license" href="{address}">CC BY-NC-SA 4.0</a>' in page, path
         assert "data CC BY 4.0; of OONI CC BY-NC-SA 4.0" in page or path == "/method"
-    link = (await web.get("/api/v1/countries")).headers["Link"]
-    assert f'<{address}>; rel="license"; title="what rests on data of OONI"' in link
+    for path in ("/api/v1/countries", f"/e/{world.CONFIRMED}/measurements.csv"):
+        link = (await web.get(path)).headers["Link"]
+        assert f'<{address}>; rel="license"; title="what rests on data of OONI"' in link

@@ -50,6 +50,16 @@ async def test_an_event_has_all_its_measurements_and_no_other(web: Client, site:
     assert len({row["started"] for row in rows}) > len({row["round"] for row in rows})
 
 
+async def test_a_file_leaves_out_who_is_not_asked_for(web: Client) -> None:
+    own, ooni = [
+        (await (await web.get(f"{FILE}.jsonl?source={name}")).text()).splitlines()
+        for name in ("own", "ooni")
+    ]
+    assert len(own) == len(await rows_of_api(web))
+    assert ooni == []
+    assert (await web.get(f"{FILE}.jsonl?source=nobody")).status == 400
+
+
 async def test_the_files_say_the_same(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_measurements, "ROWS", 7)  # several parts
     rows = await rows_of_api(web)
