@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -95,33 +94,48 @@ BATCH_SPAN_MS = 6 * 3_600_000
 """Rounds of one batch are closer together than this: a probe sends one cycle at a time."""
 
 
-def rows_of_probe(
-    connection: ReadTransaction, query: sa.Select[Any], probe: str, since: int
-) -> sa.Select[Any]:
-    """A query of columns of `measurement` (and the batch's `first_arrival`), of what a probe
-    measured in rounds from `since` on. It goes by way of the probe's batches: what others measured
-    is not touched."""
+def rows_of_probe(connection: ReadTransaction, probe: str, since: int) -> sa.Subquery:
+    """The columns of `measurement` (and the batch's `first_arrival`) of what a probe measured in
+    rounds from `since` on. It goes by way of the probe's batches: what others measured is not
+    touched."""
     m, b, v = t.measurement.c, t.batch.c, t.vantage.c
     numbers = sa.select(v.number).where(v.probe == probe)
-    if connection.dialect.name == "postgresql":  # leaves out the partitions of older days
-        query = query.where(m.round >= since)
-    return (
-        query.select_from(
+    sent = sa.select(b.first_arrival, b.last_arrival).where(
+        b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS
+    )
+    if connection.dialect.name == "postgresql":
+        # A subquery with OFFSET is planned by itself, and so as a seek for each batch.
+        batches = sent.offset(0).subquery()
+        rows = (
+            sa.select(t.measurement)
+            .where(m.arrival.between(batches.c.first_arrival, batches.c.last_arrival))
+            .where(m.vantage.in_(numbers), m.round >= since)  # leaves out older partitions
+            .offset(0)
+            .lateral()
+        )
+        query = sa.select(batches.c.first_arrival, *rows.c).select_from(
+            batches.join(rows, sa.true())
+        )
+        return query.subquery()
+    query = (
+        sa.select(b.first_arrival, *m)
+        .select_from(
             t.batch.join(t.measurement, m.arrival.between(b.first_arrival, b.last_arrival))
         )
         .where(b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS)
-        # The sums keep planners from the indexes of measurements: rows are found by arrival.
+        # The sums keep the planner from the indexes of measurements: rows are found by arrival.
         .where(m.vantage.in_(numbers), m.round + 0 >= since)
     )
+    return query.subquery()
 
 
 async def liveness_of_probe(
     connection: ReadTransaction, probe: str, since: int, most: int
 ) -> Sequence[bytes]:
     """The newest `most` liveness lines of a probe, newest first, in rounds from `since` on."""
-    m = t.measurement.c
+    m = rows_of_probe(connection, probe, since).c
     query = (
-        rows_of_probe(connection, sa.select(t.batch.c.first_arrival, m.arrival), probe, since)
+        sa.select(m.first_arrival, m.arrival)
         .where(m.target + 0 == _INTERNATIONAL)
         .order_by(m.round.desc(), m.started.desc(), m.id)
         .limit(most)
