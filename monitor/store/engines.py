@@ -172,7 +172,12 @@ def connect(url: str, **pragmas: str) -> Engines:
                 max_overflow=5,
                 pool_timeout=LOCK_SECONDS,
                 pool_pre_ping=True,
-                connect_args={"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS},
+                connect_args={
+                    "timeout": CONNECT_SECONDS,
+                    "command_timeout": STATEMENT_SECONDS,
+                    # To compile a statement takes 60 ms, and most take one.
+                    "server_settings": {"jit": "off"},
+                },
             )
         except ImportError:
             raise StoreRefusedError(
