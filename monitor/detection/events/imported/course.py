@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from monitor.detection.events.state import TargetNetwork
+from monitor.detection.events.state import ImportedRuns, TargetNetwork
 
 
 class RunCourse(NamedTuple):
@@ -20,6 +20,13 @@ class RunCourse(NamedTuple):
     def began_with(self, other: RunCourse, slack: int) -> bool:
         """Whether both may have begun to fail at the same time: each between two of its runs."""
         return self.failing >= other.worked - slack and other.failing >= self.worked - slack
+
+
+def failing_tests(runs: ImportedRuns | None) -> set[str]:
+    """The tests that fail; where all work again, those that have failed."""
+    tests = runs.methods if runs is not None else {}
+    failing = {name for name, (good, bad, _) in tests.items() if bad > good}
+    return failing or {name for name, (_, bad, _) in tests.items() if bad}
 
 
 def course(network: TargetNetwork, method: str | None) -> RunCourse | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from monitor.detection.events import drift
 from monitor.detection.events.imported import memory, moving
-from monitor.detection.events.imported.course import course
+from monitor.detection.events.imported.course import course, failing_tests
 from monitor.detection.events.imported.suspicions import alarmed, densest, suspected
 from monitor.detection.events.state import ImportedRuns, ServiceState, TargetNetwork
 from monitor.detection.model import ClosedGate
@@ -139,8 +139,7 @@ def _fails_there(
 def compared(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether networks of other countries measure the target with a test that fails here, so that
     they could show whether the service works."""
-    tests = network.runs.methods if network.runs is not None else {}
-    failing = {name for name, (good, bad, _) in tests.items() if bad > good}
+    failing = failing_tests(network.runs)
     oldest = round - policy.ms(policy.baseline.baseline_seconds)
     return any(
         max(other.runs.methods[name][:2]) >= oldest

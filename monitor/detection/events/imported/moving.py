@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from monitor.detection.events import cusum
 from monitor.detection.events.drift import DRIFT_SECONDS, Followers
-from monitor.detection.events.imported.course import course
+from monitor.detection.events.imported.course import course, failing_tests
 from monitor.detection.events.imported.suspicions import densest, shows_interference
 from monitor.detection.events.outages import watched
 from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork
@@ -28,7 +28,7 @@ def followers(
         wanted = policy.gates.elsewhere_min_networks  # perhaps a region that it is not offered in
     if network.runs is None or shows_interference(held):
         return Followers((), 0, onset, wanted)
-    tests = {name for name, (good, bad, _) in network.runs.methods.items() if bad > good}
+    tests = failing_tests(network.runs)
     oldest = round - policy.ms(DRIFT_SECONDS)
     began, compared = list[tuple[int, str]](), 0
     for other in watched(state, network.target, network.source):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.events.imported.course import RunCourse, course
+from monitor.detection.events.imported.course import RunCourse, course, failing_tests
 from monitor.detection.events.state import ImportedRuns, TargetNetwork
 
 
@@ -26,3 +26,9 @@ def test_both_began_together_if_each_may_have_begun_between_two_runs_of_the_othe
     assert seldom.began_with(often, 0)
     assert not often.began_with(later, 0)
     assert often.began_with(later, 20)
+
+
+def test_what_fails_or_has_failed_is_what_others_are_compared_by() -> None:
+    assert failing_tests(network(old=(10, 50, 0), new=(40, 30, 0)).runs) == {"old"}
+    assert failing_tests(network(old=(60, 50, 0), new=(40, 0, 0)).runs) == {"old"}
+    assert failing_tests(network(new=(40, 0, 0)).runs) == failing_tests(None) == set()

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.detection.events.imported.moving import followers
 from monitor.detection.events.imported.suspicions import suspected
-from monitor.detection.events.state import ServiceState
+from monitor.detection.events.state import ServiceState, VantageOutcome
 from monitor.detection.model import EventState, Tier
 from tests.monitor.detection.events.imported.test_elsewhere import DAYS, accused, world_of_nine
 from tests.monitor.detection.imported_runs import POLICY, World
@@ -76,3 +76,17 @@ def test_only_what_fails_in_the_same_way_and_in_the_same_weeks_follows() -> None
     world = moving(begins, DAYS + 17 * 24)
     assert followed(world.state, "C02") == {"C01"}
     assert followed(world.state, "C00") == set()
+
+
+def test_who_is_compared_is_not_alone_while_a_run_works() -> None:
+    """Two of three runs fail; the last one works."""
+    world = world_of_nine(
+        lambda hour, country, _: country == "KE" and hour >= DAYS and hour % 9 > 0,
+        (3, 4),
+        DAYS + 34,
+        ("telegram/dc",),
+    )
+    network = next(n for n in world.state.networks.values() if n.country == "KE")
+    assert network.members["ooni"].outcome is VantageOutcome.GOOD
+    assert world.only.tier is Tier.LIKELY
+    assert "measured_alone" not in world.only.against
