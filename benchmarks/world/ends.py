@@ -47,6 +47,8 @@ class Ends:
 
     minutes: list[float] = field(default_factory=list)
     """From the end of a block to that of its event; inf when it stayed open."""
+    seemed: list[float] = field(default_factory=list)
+    """From the end of a block until its event seemed to end, for good; inf as above."""
     hours: float = 0.0
     """How long all of them lasted after they were confirmed."""
     wrong: int = 0
@@ -57,6 +59,7 @@ class Ends:
     def add(self, other: Ends) -> None:
         """Take another world's blocks as well."""
         self.minutes += other.minutes
+        self.seemed += other.seemed
         self.hours += other.hours
         self.wrong, self.missed = self.wrong + other.wrong, self.missed + other.missed
 
@@ -112,6 +115,17 @@ def _note(into: Ends, forms: Sequence[tuple[int, Event]], asn: int, until: int) 
     last = next((at for at in closed if at >= until), None)
     if last is not None or not any(at < until for at in closed):
         into.minutes.append(math.inf if last is None else (last - until) / 60_000)
+        into.seemed.append(max(0.0, (_seems_since(mine) - until) / 60_000))
+
+
+def _seems_since(forms: Sequence[tuple[int, Event]]) -> float:
+    """Since when an event has seemed to end or been at its end; inf if it does not."""
+    since = math.inf
+    for at, event in reversed(forms):
+        if event.state is EventState.OPEN:
+            break
+        since = at
+    return since
 
 
 Place = tuple[int, int]
@@ -132,19 +146,20 @@ def table(gathered: Mapping[Place, Mapping[str, Ends]]) -> tuple[list[str], list
     lines = [
         "Ends of blocks; vantages take turns, with retests",
         "",
-        "| N, interval | block | confirmed | closed, min p50 / p90 / p95 | while it ran "
-        "(upper 95 % bound) |",
-        "|---|---|---|---|---|",
+        "| N, interval | block | confirmed | seems to end, min p50 / p90 / p95 | closed "
+        "| while it ran (upper 95 % bound) |",
+        "|---|---|---|---|---|---|",
     ]
     number_of_all = wrong_of_all = 0
     missed = []
     for (size, interval), by_name in sorted(gathered.items()):
         for name, ends in by_name.items():
             number = len(ends.minutes) + ends.wrong
-            p50, p90, p95 = (percentile(ends.minutes, share) for share in (0.5, 0.9, 0.95))
+            p95 = percentile(ends.minutes, 0.95)
             lines.append(
                 f"| {size}, {interval} s | {name} | {number} of {number + ends.missed} "
-                f"| {p50:.0f} / {p90:.0f} / {p95:.0f} | {ends.wrong} in {ends.hours:.0f} h "
+                f"| {_minutes(ends.seemed)} | {_minutes(ends.minutes)} "
+                f"| {ends.wrong} in {ends.hours:.0f} h "
                 f"({_bound(ends.wrong, number)}) |"
             )
             number_of_all, wrong_of_all = number_of_all + number, wrong_of_all + ends.wrong
@@ -159,6 +174,10 @@ def table(gathered: Mapping[Place, Mapping[str, Ends]]) -> tuple[list[str], list
         f"{_bound(wrong_of_all, number_of_all)} (upper 95 % bound; goal {GOAL_WRONG:.0%})",
     ]
     return lines, missed
+
+
+def _minutes(values: Sequence[float]) -> str:
+    return " / ".join(f"{percentile(values, share):.0f}" for share in (0.5, 0.9, 0.95))
 
 
 def _bound(count: int, number: int) -> str:
