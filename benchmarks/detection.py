@@ -158,7 +158,7 @@ def taking_turns(job: TurnsJob) -> Found:
         tries=TRIES_A_WORLD,
         policy=POLICY,
         interval=interval * 1000,
-        rates=CHURN if night else STEADY,
+        rates=replace(CHURN, habits=True) if night else STEADY,
         blocked=blocked,
         night=night,
     )

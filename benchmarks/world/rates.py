@@ -96,6 +96,9 @@ class Rates:
     online_night: float = 0.80
     """Share of vantages that are on, by local hour; a cosine between, at its lowest at 4 h.
     (added: the reference knows none by default and 35 to 100 % as a case of its own)"""
+    habits: bool = False
+    """Whether it is always the same vantages that are off at an hour of the day, as where people
+    turn a computer off for the night; else each hour draws them anew."""
     missed: float = 0.005
     """A measurement that never arrives. (added)"""
 

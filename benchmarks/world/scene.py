@@ -78,8 +78,16 @@ class Scene:
             if len(self._on) > _ALL_DAY:
                 self._on.clear()
             rng = random.Random(f"on {self.seed} {hour}")
-            self._on[hour] = [p for p in self.people if rng.random() < self._share(hour + p.zone)]
+            self._on[hour] = [
+                p for p in self.people if self._chance(p, rng) < self._share(hour + p.zone)
+            ]
         return self._on[hour]
+
+    def _chance(self, person: Person, rng: random.Random) -> float:
+        """What the share of those who are on must exceed for a vantage to be on."""
+        if self.rates.habits:
+            return random.Random(f"habit {self.seed} {person.index}").random()
+        return rng.random()
 
     def _share(self, local_hour: int) -> float:
         day, night = self.rates.online_day, self.rates.online_night

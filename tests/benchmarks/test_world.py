@@ -10,7 +10,7 @@ from benchmarks.world.costs import fleet, measured, same_after_restarts
 from benchmarks.world.delays import town, tried
 from benchmarks.world.faults import CONTROL
 from benchmarks.world.rates import RATES, Rates, Trouble
-from benchmarks.world.scene import ARRIVES_MS, Scene, decided
+from benchmarks.world.scene import ARRIVES_MS, START, Scene, decided
 from benchmarks.world.vantages import Nature, populate, settled
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
@@ -92,6 +92,13 @@ def test_churn_follows_the_hour() -> None:
         mine = [f for f in world.facts(n, random.Random(n)) if f.country == "AA"]
         present[n // 12 % 24] += len(mine)
     assert present[4] < 40 < 70 < present[16]
+
+
+def test_who_has_habits_is_off_at_the_same_hours_every_night() -> None:
+    world = scene(replace(CALM, online_night=0.3, habits=True), days=3)
+    nights = [world.on(START + day * 86_400_000 + 4 * 3_600_000) for day in range(3)]
+    assert nights[0] == nights[1] == nights[2]
+    assert 0 < len(nights[0]) < len(world.on(START + 16 * 3_600_000)) <= len(world.people)
 
 
 def test_liars_lie_from_the_first_day() -> None:
