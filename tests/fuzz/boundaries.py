@@ -41,6 +41,7 @@ from probes.wire.codec import (
 from probes.wire.enrolment_token import TokenError, parse_token
 from probes.wire.https_delivery import decode_answer
 from probes.wire.measurement import Measurement, Role
+from probes.wire.page_facts import page_head, place, title_shape
 from probes.wire.retest import decode_retest
 from probes.wire.signed_catalogue import decode_files, decode_signed
 from tests.monitor.detection import scenes
@@ -167,6 +168,14 @@ def _certificate(der: bytes) -> str:
     return f"{bool(summary.subject)} {bool(summary.names)} {bool(summary.valid)}"
 
 
+def _page(received: bytes) -> str:
+    head = page_head(received)
+    title = title_shape(received.decode("utf-8", "replace")[:512])
+    assert place(received.decode("latin-1")).count("?") == 0
+    known = head.known_pages if head else ()
+    return f"{head is not None} {bool(head and head.location)} {known} {bool(title.words)}"
+
+
 def _app(read: Read) -> Read:
     """A reader of what a server of an app answers, at every length: it comes in pieces."""
 
@@ -203,6 +212,7 @@ BOUNDARIES = (
     Boundary("stun", "a server", _app(lambda raw: stun.parse(raw, TRANSACTION))),
     Boundary("mmtls", "a server", _app(mmtls.parse)),
     Boundary("matrix", "a server", _app(matrix.parse)),
+    Boundary("page", "a server, or somebody on the way", _page),
     Boundary("ooni", "whoever sends measurements to OONI", _ooni),
     Boundary("listing", "a public bucket", page_of, (ListingError,)),
     Boundary("retry_after", "a public bucket",
