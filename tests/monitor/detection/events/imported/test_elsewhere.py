@@ -49,7 +49,7 @@ def test_several_functions_in_whose_place_another_answers_for_hours_are_a_block(
 
 def test_bare_failures_of_a_country_that_is_measured_alone_are_never_likely() -> None:
     world = World(targets=("telegram/dc", "telegram/links")).run(QUIET)
-    world.run(48, lambda hour, asn: 6)
+    world.run(12, lambda hour, asn: 6)
     assert world.only.tier is Tier.UNCONFIRMED
     assert {"measured_alone", "no_other_network"} <= set(world.only.against)
 
