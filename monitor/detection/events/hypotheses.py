@@ -20,6 +20,8 @@ LEAST_ANSWERS = 2
 """Answers from elsewhere from which they show anything."""
 LEAST_OWNERS = 2
 """Owners whose vantages show a sign."""
+LEAST_AGREEING = 2
+"""Vantages that make a network one of several."""
 LEAST_COUNTRIES = 2
 """Other countries in which it fails alike: one other government may do as the first did."""
 LONGEST_DENIAL_MS = 3 * 3_600_000
@@ -255,11 +257,13 @@ def surest_networks(event: Event) -> Sequence[NetworkEvidence]:
 
 
 def tells_of_networks(network: NetworkEvidence) -> bool:
-    """Whether a network counts as one of several. A service that refuses refuses any number, and a
-    server that knows a name no longer says so by an alert, to that name alone."""
+    """Whether a network counts as one of several: while two of its vantages agree, or have fallen
+    silent since, for it stays as sure as it was long after. A service that refuses refuses any
+    number, and a server that knows a name no longer says so by an alert, to that name alone."""
     unsigned = not network.signature or network.technique == Technique.TLS_ALERT_SNI
     refused = network.technique in REFUSALS and unsigned
-    return network.tier is not Tier.UNCONFIRMED and not refused
+    agrees = network.agreeing + network.silent >= LEAST_AGREEING
+    return network.tier is not Tier.UNCONFIRMED and agrees and not refused
 
 
 def fitting(event: Event) -> tuple[str, ...]:

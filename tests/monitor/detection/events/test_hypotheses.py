@@ -132,6 +132,18 @@ def test_what_servers_say_of_a_name_tells_of_no_number_of_networks() -> None:
     assert (probability(on_the_way) or 0) > DOUBTED_MOST, "somebody nearer than the server says it"
 
 
+def test_a_network_in_which_nobody_fails_any_more_is_no_second_one() -> None:
+    signed = network(contrasts=PROVEN)
+    for more, paged in (
+        ({"agreeing": 2}, True),
+        ({"agreeing": 1, "silent": 1}, True),
+        ({"agreeing": 1}, False),
+        ({"agreeing": 0}, False),
+    ):
+        second = network(asn=64502, tier=Tier.LIKELY, **SILENT | more)
+        assert ((probability(event(signed, second)) or 0) > DOUBTED_MOST) is paged
+
+
 def test_hours_of_a_denial_are_those_of_the_policy() -> None:
     lasting = network(**DENIED, seen=AT + LONGEST_DENIAL_MS // 60)
     assert "old_denial" in fitting(event(lasting))
