@@ -307,9 +307,12 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_changes_seconds: int = 18 * 3600
     """Within how long of each other networks begin to fail when a service changes or goes down: it
     does so by regions, in a working day."""
+    imported_spread_seconds: int = 7 * 86400
+    """Within how long countries begin to fail one after another where a service leaves an endpoint
+    behind. What does not count is not learnt: longer would make poor networks look good."""
     imported_spread_countries: int = 3
-    """Where so many countries have begun to fail alike within two weeks, and too large a share of
-    what is measured, a service leaves an endpoint behind: states do not follow each other so."""
+    """Where so many countries have begun to fail in so long, and too large a share of what is
+    measured, a service leaves an endpoint behind: states do not follow each other so."""
     imported_pooled_micronats: int = 15_000_000
     """Evidence that two networks of one country that fail in the same hours need together: more
     than one alone (five failing runs), because there are several of them to choose from."""

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from monitor.detection.events import drift
 from monitor.detection.events.imported import memory, moving
 from monitor.detection.events.imported.course import course, failing_tests
 from monitor.detection.events.imported.suspicions import alarmed, densest, suspected
@@ -100,7 +99,7 @@ def _fails_there(
         return False
     gates, imported = policy.gates, policy.imported
     recent = min(mine.failing, round - policy.ms(gates.outage_seconds))
-    before = mine.failing - policy.ms(drift.DRIFT_SECONDS)
+    before = mine.failing - policy.ms(imported.imported_spread_seconds)
     together: list[str] = []  # the country of each network that began to fail with this one
     earlier: list[str] = []  # … in the days before
     worked = older = 0
