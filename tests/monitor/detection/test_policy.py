@@ -28,10 +28,10 @@ def test_policies_of_equal_values_are_equal_and_hash_alike() -> None:
     assert hash(Policy(rounds=longer)) == hash(Policy(rounds=replace(longer)))
 
 
-def test_integers_only() -> None:
+def test_no_value_is_a_float() -> None:
     values = [value for name, value in Policy().values().items() if name != "name"]
     flat = [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
-    assert all(type(each) is int for each in flat)
+    assert all(type(each) in (int, bool) for each in flat)
 
 
 def test_one_measurement_and_one_vantage_are_never_enough() -> None:
