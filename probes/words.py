@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the probe tells its volunteer, in each of their languages: the texts of `words.toml`.
 
-Other texts (help, errors, log) are for whoever runs the program, and in English alone.
+Other texts (help, log, errors except those of the consent) are for whoever runs the program, and
+in English alone. The consent text has a file for each language, in `probes/cli`.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ settings.register_profile("long", deadline=None, max_examples=100, derandomize=T
 settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("quick")
 
+for _name in ("LC_ALL", "LC_MESSAGES", "LANG"):  # English, whatever the terminal speaks
+    os.environ.pop(_name, None)
+
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:

@@ -11,13 +11,14 @@ from argparse import Namespace
 import probes
 from probes import state_directory
 from probes.cli import consent, excerpts
-from probes.cli.terminal import say_waiting
+from probes.cli.terminal import agrees, say_waiting, show, volunteers_language
 from probes.delivery import enrolment, monitor_request, signing_key
 from probes.delivery.monitor_ways import web_server
 from probes.delivery.signing_key import SigningKey, SigningKeyError
 from probes.log import Log
 from probes.runtime import private_authority
 from probes.wire.enrolment_token import parse_token
+from probes.words import say
 
 
 def join(chosen: Namespace, log: Log) -> int:
@@ -38,21 +39,18 @@ def join(chosen: Namespace, log: Log) -> int:
         )
     _ask_consent(chosen)
     enrolment.require_room(chosen.state)
-    say_waiting("asking the monitor for credentials")
+    say_waiting("waits_for_credentials")
     key = _new_key()
     enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}", chosen.proxy, key)
     if key is not None and enrolled.key == key.id:
         key.save(chosen.state)
     enrolment.save(chosen.state, enrolled)
     excerpts.choose_at_join(chosen, enrolled)
-    country, asn = enrolled.country or "CC", enrolled.asn or "N"
-    told = "where this machine is"
-    if enrolled.country:
-        told += ", as the monitor sees it: give others if that is wrong, as behind a VPN"
-    print(
-        f"enrolled as {enrolled.probe} ({enrolled.role}); "
-        f"next: reachprobe run --country {country} --asn {asn} ({told})"
-    )
+    language = volunteers_language()
+    where = say(language, "where_you_are_seen" if enrolled.country else "where_you_are")
+    command = f"reachprobe run --country {enrolled.country or 'CC'} --asn {enrolled.asn or 'N'}"
+    told = {"probe": enrolled.probe, "role": enrolled.role, "command": command, "where": where}
+    print(say(language, "is_enrolled", **told))
     return 0
 
 
@@ -61,7 +59,8 @@ def _new_key() -> SigningKey | None:
     try:
         return signing_key.make()
     except SigningKeyError as error:
-        print(f"reachprobe: measurements will not be signed: {error}", file=sys.stderr)
+        told = say(volunteers_language(), "will_be_unsigned", reason=error)
+        print(f"reachprobe: {told}", file=sys.stderr)
         return None
 
 
@@ -71,11 +70,11 @@ def key(chosen: Namespace, log: Log) -> int:
     if enrolled is None:
         raise monitor_request.EnrolmentError(f"{chosen.state}: not enrolled")
     if chosen.renew:
-        say_waiting("giving the monitor a new key")
+        say_waiting("waits_for_key")
         enrolled = enrolment.renew_key(chosen.state, enrolled, chosen.proxy)
     held = signing_key.load(chosen.state)
     if held is None or held.id != enrolled.key:
-        print("measurements are not signed: `reachprobe key --renew` makes a key")
+        print(say(volunteers_language(), "has_no_key"))
         return 1
     print(held.public)
     return 0
@@ -90,45 +89,38 @@ def _ask_consent(chosen: Namespace) -> None:
     with contextlib.suppress(consent.ConsentError):
         consent.require(chosen.state)
         return
-    print(consent.text(), file=sys.stderr)
+    language = volunteers_language()
+    show(consent.text(language), sys.stderr)
     if not sys.stdin.isatty():
-        raise consent.ConsentError(
-            "not enrolled, and the token is not used: nobody has agreed; to agree, add "
-            f"--accept-risks {consent.digest()}"
-        )
-    print("Do you agree? Type yes, or anything else to stop: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() != "yes":
-        raise consent.ConsentError("not enrolled, and the token is not used: you did not agree")
+        raise consent.ConsentError(say(language, "nobody_agreed", hash=consent.digest()))
+    if not agrees(language, "agree_question"):
+        raise consent.ConsentError(say(language, "you_disagreed"))
     consent.agree(chosen.state, consent.digest(), dt.datetime.now(dt.UTC))
 
 
 def leave(chosen: Namespace, log: Log) -> int:
     """Have the credentials revoked, and remove the probe's files."""
+    language = volunteers_language()
     if not chosen.state.is_dir():
-        print(f"{chosen.state}: nothing is enrolled here")
+        print(say(language, "is_not_enrolled", directory=chosen.state))
         return 0
     with state_directory.locked(chosen.state):
         enrolled = None if chosen.force else enrolment.load(chosen.state)
         enrolled_here = (chosen.state / enrolment.FILE).exists()
         try:
             if enrolled is not None:
-                say_waiting("asking the monitor to revoke the credentials")
+                say_waiting("waits_for_revocation")
                 url = web_server(chosen.state, enrolled.url)
                 enrolment.leave(enrolled, chosen.proxy, url)
         except monitor_request.EnrolmentError as error:
             # Without the credentials they could never be revoked.
             state_directory.wipe(chosen.state, keep=enrolment.FILE)
-            print(
-                f"reachprobe: not revoked yet ({error}): the credentials are kept in "
-                f"{chosen.state}, everything else is removed; run `reachprobe leave` again later",
-                file=sys.stderr,
-            )
+            told = say(language, "has_not_left", reason=error, directory=chosen.state)
+            print(f"reachprobe: {told}", file=sys.stderr)
             return 1
         state_directory.wipe(chosen.state)
     if not enrolled_here:
-        print(f"{chosen.state}: nothing is enrolled here")
-    elif enrolled is None:
-        print("files removed; the credentials are not revoked: tell your operator")
+        print(say(language, "is_not_enrolled", directory=chosen.state))
     else:
-        print("credentials revoked, files removed")
+        print(say(language, "has_left_by_force" if enrolled is None else "has_left"))
     return 0

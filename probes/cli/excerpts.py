@@ -9,20 +9,15 @@ import sys
 from argparse import Namespace
 from enum import StrEnum
 from pathlib import Path
+from typing import TextIO
 
 from probes import state_directory
+from probes.cli.terminal import agrees, show, volunteers_language
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment
 from probes.delivery.monitor_request import EnrolmentError
 from probes.log import Log
-
-_QUESTION = """
-The operator of this monitor asks for excerpts: where something else answers instead of a service,
-the title and the beginning of that page (at most 2 kB). They help to recognise block pages that
-nobody knows yet. A page may show your address in a form that this program does not recognise.
-Without excerpts it sends lengths and hashes of words, and which known block page it is.
-"""
-_CHANGE = "`reachprobe excerpts --send {choice}` changes that"
+from probes.words import say
 
 
 class ExcerptChoice(StrEnum):
@@ -49,14 +44,13 @@ def choose_at_join(chosen: Namespace, enrolled: Enrolment) -> None:
     """Record the choice of the command line; without one ask on a terminal. Raises StateError."""
     if not enrolled.excerpts:
         return
-    print(_QUESTION, file=sys.stderr)
+    language = volunteers_language()
+    show(say(language, "excerpts_question"), sys.stderr)
     agreed = chosen.excerpts == "yes"
     if not chosen.excerpts and sys.stdin.isatty():
-        print("Send excerpts? Type yes, or anything else: ", end="", file=sys.stderr, flush=True)
-        agreed = sys.stdin.readline().strip().lower() == "yes"
+        agreed = agrees(language, "send_question")
     state_directory.set_mark(chosen.state, state_directory.EXCERPTS, agreed)
-    change = _CHANGE.format(choice="no" if agreed else "yes")
-    print(f"excerpts are {'sent' if agreed else 'not sent'}; {change}", file=sys.stderr)
+    _show_choice(chosen.state, sys.stderr)
 
 
 def show_or_choose(chosen: Namespace, log: Log) -> int:
@@ -67,12 +61,12 @@ def show_or_choose(chosen: Namespace, log: Log) -> int:
         )
     if chosen.send:
         state_directory.set_mark(chosen.state, state_directory.EXCERPTS, chosen.send == "yes")
-    match choice(chosen.state):
-        case ExcerptChoice.NOT_ASKED:
-            print("not sent: the operator does not ask for excerpts")
-        case ExcerptChoice.REFUSED:
-            print("not sent: you did not agree; " + _CHANGE.format(choice="yes"))
-        case ExcerptChoice.SENT:
-            print("sent: the operator asks for excerpts and you agreed; "
-                  + _CHANGE.format(choice="no"))  # fmt: skip
+    _show_choice(chosen.state, sys.stdout)
     return 0
+
+
+def _show_choice(directory: Path, stream: TextIO) -> None:
+    language, held = volunteers_language(), choice(directory)
+    print(say(language, held), file=stream)
+    if held is ExcerptChoice.REFUSED:
+        print(say(language, "excerpts_allow"), file=stream)

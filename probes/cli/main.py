@@ -24,7 +24,7 @@ from probes.cli import consent, enrolling, excerpts, options, status
 from probes.cli.once import once
 from probes.cli.run import run
 from probes.cli.stdout_report import discard_stdout
-from probes.cli.terminal import open_missing_streams, say_waiting, volunteers_language
+from probes.cli.terminal import open_missing_streams, say_waiting, show, volunteers_language
 from probes.delivery import enrolment
 from probes.delivery.monitor_request import EnrolmentError
 from probes.delivery.signing_key import SigningKeyError
@@ -38,6 +38,7 @@ from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError
+from probes.words import say
 
 BAD_INPUT = 2
 _PUBLIC_ADDRESS_UNKNOWN = (
@@ -107,7 +108,7 @@ def _once(chosen: Namespace, log: Log) -> int:
         excluded=chosen.except_,
     )
     if (chosen.state / enrolment.FILE).exists():
-        say_waiting("asking the monitor for this machine's public address")
+        say_waiting("waits_for_address")
     outside = enrolment.seen_from_outside(chosen.state)
     vantage = locate(
         country=chosen.country,
@@ -155,13 +156,13 @@ def _status(chosen: Namespace, log: Log) -> int:
 
 
 def _pause(chosen: Namespace, log: Log) -> int:
-    return _set_paused(chosen, True, "paused; `reachprobe resume` goes on")
+    return _set_paused(chosen, True, "pause_begins")
 
 
 def _resume(chosen: Namespace, log: Log) -> int:
     if chosen.state.is_dir() and not state_directory.is_locked(chosen.state):
-        return _set_paused(chosen, False, "no longer paused; start it with `reachprobe run`")
-    return _set_paused(chosen, False, "measuring goes on")
+        return _set_paused(chosen, False, "pause_ends_stopped")
+    return _set_paused(chosen, False, "pause_ends")
 
 
 def _set_paused(chosen: Namespace, wanted: bool, done: str) -> int:
@@ -170,7 +171,7 @@ def _set_paused(chosen: Namespace, wanted: bool, done: str) -> int:
             f"{chosen.state}: no probe has run here: start it, or name its directory by --state"
         )
     state_directory.set_paused(chosen.state, wanted)
-    print(done)
+    print(say(volunteers_language(), done))
     return 0
 
 
@@ -191,13 +192,15 @@ def _say_empty(chosen: Namespace) -> None:
 
 
 def _consent(chosen: Namespace, log: Log) -> int:
+    language = volunteers_language()
     if chosen.accept_risks:
         state_directory.prepare(chosen.state)
         consent.agree(chosen.state, chosen.accept_risks, dt.datetime.now(dt.UTC))
-        print("consent recorded")
+        print(say(language, "agreement_recorded"))
         return 0
-    print(consent.text())
-    print(f"To agree: reachprobe consent --accept-risks {consent.digest()}")
+    show(consent.text(language), sys.stdout)
+    how = say(language, "agree_how")
+    print(f"{how} reachprobe consent --accept-risks {consent.digest()}")
     print(f"hash: {consent.digest()}")
     return 0
 

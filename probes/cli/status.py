@@ -20,15 +20,17 @@ from probes import contributions
 from probes.catalogue.load import load
 from probes.cli import consent
 from probes.cli.excerpts import ExcerptChoice, choice
+from probes.cli.layout import aligned
 from probes.cli.once import table_rows
-from probes.cli.status_lines import aligned, facts
+from probes.cli.status_lines import facts
+from probes.cli.terminal import volunteers_language
 from probes.delivery.spool import PENDING, QUARANTINED, read_lines
 from probes.metered import default_device, routes
 from probes.state_directory import is_locked, paused
 from probes.status import ProbeStatus, notices, problem
 from probes.status import load as load_status
 from probes.wire import codec
-from probes.words import language_of_terminal, say
+from probes.words import say
 
 _STATES = {PENDING: "waiting", QUARANTINED: "damaged or too large"}
 
@@ -52,7 +54,7 @@ def find_problem(directory: Path, now_ms: int) -> str:
 def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> str:
     """Print the status; return the problem, empty when there is none."""
     status = present(directory)
-    language = "en" if as_json else language_of_terminal(os.environ)
+    language = "en" if as_json else volunteers_language()
     why = problem(status, now_ms, running=is_locked(directory), language=language)
     told = []
     if status is not None and not why:

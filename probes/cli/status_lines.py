@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from probes.cli.consent import Agreement
 from probes.cli.excerpts import ExcerptChoice
@@ -12,20 +11,6 @@ from probes.delivery.announced_ways import WayStage
 from probes.rounds.scheduler import ENOUGH_VANTAGES
 from probes.status import ProbeStatus, month_end_bytes
 from probes.words import say
-
-LABEL_CELLS = 14
-"""The least width of a label; the widest one decides."""
-
-
-def aligned(labelled: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of a label and a text, the texts below one another: Chinese takes two cells each."""
-    pairs = list(labelled)
-    width = max([LABEL_CELLS, *(_cells(label) for label, _ in pairs)])
-    return [f"{label}{' ' * (width - _cells(label))} {text}" for label, text in pairs]
-
-
-def _cells(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def facts(

@@ -1,3 +1,4 @@
+import re
 import string
 
 import pytest
@@ -13,6 +14,9 @@ from probes.words import (
     say,
 )
 
+EXACT = re.compile(r"`[^`]+`|--[a-z-]+(?: [A-Z]+)?", re.ASCII)
+"""Commands and options."""
+
 
 def fields(text: str) -> set[str | None]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
@@ -23,6 +27,8 @@ def test_each_text_is_there_in_every_language_with_the_same_values() -> None:
         assert tuple(texts) == LANGUAGES, key
         assert all(texts.values()), key
         assert len({frozenset(fields(text)) for text in texts.values()}) == 1, key
+        exact = {tuple(sorted(EXACT.findall(text))) for text in texts.values()}
+        assert len(exact) == 1, key
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 from pathlib import Path
 
 import msgspec
@@ -6,8 +7,42 @@ import pytest
 
 from probes.cli import consent
 from probes.rounds.retests import MAX_PER_HOUR, MAX_PER_TARGET
+from probes.words import LANGUAGES
 
 NOW = dt.datetime(2026, 11, 25, 1, 2, 3, tzinfo=dt.UTC)
+TRANSLATED = "d6b5368a670d31ec"
+"""The English text that the translations translate: when it changes, change them with it."""
+SENTENCE = re.compile(r"\.(?=\s|$)|。")
+EXACT = re.compile(
+    r"`[^`]+`|--[a-z-]+(?: none)?|\d+"
+    r"|\b(?:Reachwatch|WhatsApp|Signal|WeChat|VPN|Tor|DNS|AS|IP)\b",
+    re.ASCII,
+)
+"""What every language writes alike: commands, options, numbers and names."""
+
+
+def statements(text: str) -> list[tuple[int, list[str]]]:
+    """How many sentences each paragraph has, and what is exact in it."""
+    paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
+    return [(len(SENTENCE.findall(part)), sorted(EXACT.findall(part))) for part in paragraphs]
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_every_language_states_the_same(language: str) -> None:
+    assert consent.digest() == TRANSLATED
+    assert consent.text(language) != consent.text()
+    assert statements(consent.text(language)) == statements(consent.text())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_agreement_holds_in_every_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("LANG", f"{language}.UTF-8")
+    consent.agree(tmp_path, consent.digest(), NOW)
+    for other in LANGUAGES:
+        monkeypatch.setenv("LANG", f"{other}.UTF-8")
+        assert consent.require(tmp_path) == TRANSLATED
 
 
 def test_the_text_says_what_it_must() -> None:

@@ -11,6 +11,7 @@ from probes.cli.excerpts import ExcerptChoice, choice, choose_at_join
 from probes.cli.main import main
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment
+from probes.words import say
 
 PROBE = "p-0123456789abcdef"
 
@@ -50,8 +51,10 @@ def test_a_choice_is_shown_and_taken_back(
     told = []
     for more in ((), ("--send", "yes"), (), ("--send", "no"), ()):
         assert main([*here, *more]) == 0
-        told.append(capsys.readouterr().out.partition(":")[0])
-    assert told == ["not sent", "sent", "sent", "not sent", "not sent"]
+        told.append(choice(tmp_path))
+        assert say("en", told[-1]) in capsys.readouterr().out
+    refused, sent = ExcerptChoice.REFUSED, ExcerptChoice.SENT
+    assert told == [refused, sent, sent, refused, refused]
     assert main(["excerpts", "--state", str(tmp_path / "nowhere")]) == 2
 
 
