@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import itertools
+import multiprocessing.util
 import os
 import signal
 import traceback
@@ -141,4 +142,6 @@ def _live(
     except BaseException:
         out.send(f"its own end: {traceback.format_exc()}")
     finally:
+        # Which an exit would do: ends what multiprocessing has started, and removes its directory.
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]
         os._exit(status)

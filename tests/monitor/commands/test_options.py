@@ -44,6 +44,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "heartbeat": ("http://h.example", "http://h.example"),
     "hours_older_than": ("2w", 14 * 86400),
     "http": ("[::1]:80", ("::1", 80)),
+    "import_tickets": ("true", True),
     "interval": ("60", 60),
     "json": ("true", True),
     "key": ("k.pem", Path("k.pem")),

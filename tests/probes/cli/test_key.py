@@ -45,7 +45,7 @@ async def delivered(probe: Probe, monitor: WebMonitor, sequence: int) -> str:
     made = measurement(probe.probe, sequence)
     taken = await probe.spool.put(made)
     assert taken is not None
-    probe.outbox.round_closed()
+    probe.outbox.rounds_closed()
     acknowledged = probe.outbox.stats.acknowledgements
     await eventually(lambda: probe.outbox.stats.acknowledgements > acknowledged)
     return taken.id
