@@ -34,6 +34,7 @@ STATES, TIERS, UNCONFIRMED = TABLES["states"], TABLES["tiers"], TABLES["unconfir
 TECHNIQUES, FAILURES = TABLES["techniques"], TABLES["failures"]
 EVIDENCE, PREFIXES = TABLES["evidence"], TABLES["prefixes"]
 GATES, NO_VOTES = TABLES["gates"], TABLES["no_votes"]
+REFUSALS = TABLES["refusals"]
 TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 """How the mark of an event looks, by tier."""
 _IN_A_SENTENCE = {

@@ -17,6 +17,7 @@ from monitor.metrics.exposition import expose
 from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import StoreUnavailableError
 from monitor.text.language import SOURCE, chosen_language, use
+from monitor.text.words import REFUSALS
 from monitor.web import assets, mqtt_stream, pages
 from monitor.web.answers import PUBLIC
 from monitor.web.api import delivery, openapi
@@ -208,7 +209,7 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        reason = "There is no such page." if error.reason == "Not Found" else error.reason
+        reason = REFUSALS["no_page"] if error.reason == "Not Found" else error.reason
         failed = await _failure(request, error.status, reason)
         for name in ("Allow", "Retry-After", "WWW-Authenticate"):
             if name in error.headers:
@@ -217,11 +218,11 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
     except (StoreUnavailableError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         log.warning("the store cannot be read: %s", reason[:200])
-        return await _failure(request, 503, "The store cannot be read at the moment.")
+        return await _failure(request, 503, REFUSALS["unreadable"])
 
 
 async def _interrupted(request: web.Request) -> web.StreamResponse:
-    failed = await _failure(request, 503, "This answer was interrupted; please try again.")
+    failed = await _failure(request, 503, REFUSALS["interrupted"])
     failed.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return failed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.text import language
+from monitor.text.words import REFUSALS
 from monitor.web.app import COOKIE
 from monitor.web.site import Site
 from tests.world import site as world
@@ -31,6 +32,13 @@ async def test_pages_are_written_in_every_language(web: Client, path: str, code:
     assert answer.headers["Content-Language"] == code
     assert "%(" not in page
     assert language.catalogue(code).messages["Skip to content"] in page
+
+
+@pytest.mark.parametrize("code", OTHERS)
+async def test_a_refusal_is_written_in_every_language(web: Client, code: str) -> None:
+    page = await (await web.get("/nothing", headers={"Accept-Language": code})).text()
+    assert f"<h1>{language.catalogue(code).messages[REFUSALS['no_page']]}</h1>" in page
+    assert all(language.catalogue(code).messages[text] != text for text in REFUSALS.values())
 
 
 async def test_a_choice_is_kept_and_caches_are_told(web: Client) -> None:
