@@ -10,7 +10,6 @@ import secrets
 import stat
 from pathlib import Path
 
-from probes.runtime import geo_table
 from probes.runtime.options import OptionError
 
 DEFAULT_DATA = Path("reachwatch-data")
@@ -50,14 +49,6 @@ def existing_database_url(given: argparse.Namespace) -> str:
     if file is not None and not Path(file[1]).is_file():
         raise OptionError(f"--database: {file[1]}: no such file")
     return database_url(given)
-
-
-def network_table(given: argparse.Namespace) -> Path | None:
-    """The file of `--geo`, else the table in the data directory; None where there is none."""
-    if given.geo is not None:
-        return Path(given.geo)
-    path: Path = (given.data or DEFAULT_DATA) / geo_table.FILE_NAME
-    return path if path.is_file() else None
 
 
 def ensure_secret(path: Path) -> str:

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import datetime as dt
 import os
 import secrets
 import signal
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client.metrics_core import Metric
 
-from monitor import http_server, logs, page_server
+from monitor import http_server, logs, network_table, page_server
 from monitor.available_store import StoppedError, open_available
 from monitor.broker import access, mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
@@ -50,7 +51,6 @@ from monitor.paths import (
     data_directory,
     database_url,
     ensure_secret,
-    network_table,
     read_secret,
 )
 from monitor.store.database import Database, StoreRefusedError
@@ -69,7 +69,6 @@ from probes.catalogue.load import CatalogueError, load
 from probes.runtime import private_authority
 from probes.runtime.broker_url import Broker, parse_broker
 from probes.runtime.clock import wall_clock
-from probes.runtime.geo_table import GeoError, GeoTable
 from probes.runtime.options import OptionError, authority
 from probes.wire.target import Catalogue
 
@@ -306,7 +305,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
         site = dataclasses.replace(
             await site_over(settings, database),
             brokers=tuple(given.broker or ()),
-            geo=_geo(given),
+            geo=network_table.opened(given, dt.datetime.now(dt.UTC).date()),
             day_files=_day_files(given, database),
             catalogue_key=catalogue_key,
             excerpts=given.excerpts,
@@ -364,15 +363,6 @@ def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None
     return DayFiles(database, data / "downloads", data / ARCHIVE, wall_clock)
 
 
-def _geo(given: argparse.Namespace) -> GeoTable | None:
-    """The table that enrolments are compared with. Raises OptionError."""
-    path = network_table(given)
-    try:
-        return None if path is None else GeoTable(path)
-    except GeoError as error:
-        raise OptionError(f"--geo: {error}") from None
-
-
 def _catalogue_document(given: argparse.Namespace) -> Callable[[], bytes]:
     """Reads the file of `--signed-catalogue`, which may be replaced by a newer one."""
     path: Path | None = given.signed_catalogue
@@ -415,7 +405,8 @@ async def everything(
     from monitor.collector.subscriber import run_collector
 
     fingerprints = load_fingerprints(given.fingerprints)
-    geo, catalogue_key, public_url = _geo(given), _catalogue_key(given), _public_url(given)
+    geo = network_table.opened(given, dt.datetime.now(dt.UTC).date())
+    catalogue_key, public_url = _catalogue_key(given), _public_url(given)
     serving = partial(_serving, "--http", given.http)
     database = await open_available(url, stop, serving, READ_SECONDS)
     lags = Lags()

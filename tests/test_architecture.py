@@ -136,7 +136,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor": (
         {"paths", "logs", "seldom_log", "strict_certificates", "taken_port"},
-        {"detection", "enrolment_limits", "listener"},
+        {"detection", "enrolment_limits", "listener", "network_table"},
         {"store", "http_server"},
         {"signatures"},
         {"enrolment", "interop", "metrics", "text"},

@@ -517,8 +517,9 @@ def _site(parser: Parser, demo: str = "") -> None:
     parser.option(
         "--geo FILE",
         "offline table of countries and networks (made by `reachprobe geo update`; default: "
-        "geo.table in the data directory, where it is): a probe that claims a different country or "
-        "network from the one it enrols from has no vote until `reachwatch probes trust`",
+        "geo.table in the data directory, else the one that the image has): a probe that claims a "
+        "different country or network from the one it enrols from has no vote until `reachwatch "
+        "probes trust`",
         read=path,
     )
     _catalogue(parser)

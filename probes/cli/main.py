@@ -209,7 +209,10 @@ def _geo_update(chosen: Namespace, log: Log) -> int:
     from probes.privacy import geo  # the daemon has no use for it
 
     made = geo.update(chosen.from_, chosen.state)
-    print(f"table {made.version}: {made.rows_v4} rows for IPv4, {made.rows_v6} for IPv6")
+    origin = made.origin
+    of = ", ".join(filter(None, (origin.source, str(origin.made or ""), origin.licence)))
+    rows = f"{made.rows_v4} rows for IPv4, {made.rows_v6} for IPv6"
+    print(f"table {made.version}: {rows}; of {of or 'unknown origin'}")
     return 0
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Country and ASN of an address, from a table on this machine: no address is sent anywhere.
 
-No table is shipped. The volunteer (or whoever builds the image) downloads one, and `geo update
---from FILE` writes its compact form to the state directory. Rows are `start end asn country ...`,
+The probe ships none. The volunteer (or who builds an image) downloads one, and `geo update --from
+FILE` writes its compact form to the state directory. Rows are `start end asn country ...`,
 separated by tabs (iptoasn.com, ip2asn-combined.tsv) or commas, gzipped or not; what follows the
 country is ignored. A dump of libloc's database is taken as well (`location_dump`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -17,18 +18,30 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from probes import state_directory
 from probes.privacy import location_dump
-from probes.runtime.geo_table import FILE_NAME, HEAD, MAGIC, UNKNOWN_COUNTRY, WIDTHS, GeoError
+from probes.runtime.geo_table import (
+    FILE_NAME,
+    HEAD,
+    MAGIC,
+    UNKNOWN_COUNTRY,
+    WIDTHS,
+    GeoError,
+    Origin,
+)
 
 _MAX_LINES = 8_000_000
 """A combined table has about 0.7 million rows (iptoasn.com, 2026-11), a dump of libloc 3.6 million
 lines (2025-03)."""
 _MAX_LINE = 4096
+_MAX_COMMENTS = 50
+"""Lines at the beginning that may say where the table is from."""
 _NO_COUNTRY = frozenset(("", "-", "none", "unknown", "zz"))
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
@@ -36,9 +49,10 @@ _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True)
 class GeoSummary:
-    """Version and size of the table that `update` made."""
+    """Version, origin and size of the table that `update` made."""
 
     version: str
+    origin: Origin
     rows_v4: int
     rows_v6: int
 
@@ -56,11 +70,9 @@ def update(source: Path, directory: Path) -> GeoSummary:
             plain.seek(0)
             zipped = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
-            if zipped:
-                with gzip.GzipFile(fileobj=plain) as file:
-                    _collect(source, file, rows)
-            else:
-                _collect(source, plain, rows)
+            with gzip.GzipFile(fileobj=plain) if zipped else contextlib.nullcontext(plain) as file:
+                origin = location_dump.origin(_comments(source, file))
+                _collect(source, file, rows)
     except (OSError, EOFError, zlib.error) as error:
         raise GeoError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
     if not rows[4] and not rows[6]:
@@ -72,9 +84,19 @@ def update(source: Path, directory: Path) -> GeoSummary:
         for begin, end in ((0, width), (width, 2 * width), (2 * width, 2 * width + 4),
                            (2 * width + 4, 2 * width + 6)):  # fmt: skip
             parts.append(b"".join(row[begin:end] for row in rows[family]))
+    if origin != Origin():
+        parts.append(msgspec.json.encode(origin))
     state_directory.prepare(directory)
     state_directory.write(directory / FILE_NAME, b"".join(parts))
-    return GeoSummary(version, len(rows[4]), len(rows[6]))
+    return GeoSummary(version, origin, len(rows[4]), len(rows[6]))
+
+
+def _comments(source: Path, file: BinaryIO | gzip.GzipFile) -> list[str]:
+    """The comments before the first row; the file is then at its beginning again."""
+    first = (text for _, text in islice(_lines(source, file), _MAX_COMMENTS))
+    comments = list(takewhile(lambda text: text.startswith("#"), first))
+    file.seek(0)
+    return comments
 
 
 def _collect(source: Path, file: BinaryIO | gzip.GzipFile, rows: dict[int, list[bytes]]) -> None:

@@ -8,14 +8,25 @@ addresses that do not overlap, by the smallest network that holds them.
 
 from __future__ import annotations
 
+import email.utils
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from probes.runtime.geo_table import Origin
+
 FIRST_WORDS = ("aut-num:", "net:")
 """One of them begins the first line of a dump that is no comment."""
 _FIELD = re.compile(r"([a-z0-9-]+):\s+(.*)")
+_STATED = {
+    "source": re.compile(r"^# Vendor: +(.+)$", re.MULTILINE),
+    "url": re.compile(r"obtained from (https://\S+)"),
+    "licence": re.compile(r"^# License: +(.+)$", re.MULTILINE),
+    "licence_url": re.compile(r"license terms at (https://\S+)"),
+}
+"""What the comments at the beginning of a dump say of it."""
+_DATE = re.compile(r"^# Generated: +(.+)$", re.MULTILINE)
 
 
 class Row(NamedTuple):
@@ -33,6 +44,18 @@ class _Network(NamedTuple):
     version: int
     place: tuple[str, str]
     """AS number and country, as text; empty where the dump does not say."""
+
+
+def origin(comments: Iterable[str]) -> Origin:
+    """Where a dump is from, by the comments at its beginning."""
+    text = "\n".join(comments)
+    stated = {name: match[1] for name, form in _STATED.items() if (match := form.search(text))}
+    made = _DATE.search(text)
+    try:
+        day = email.utils.parsedate_to_datetime(made[1]).date() if made else None
+    except ValueError:
+        day = None
+    return Origin(**stated, made=day)
 
 
 def rows(lines: Iterable[tuple[int, str]]) -> Iterator[Row]:

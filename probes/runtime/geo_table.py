@@ -7,12 +7,15 @@ that with where an enrolment came from.
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import mmap
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 FILE_NAME = "geo.table"
 """Name of the compact table in the state directory."""
@@ -21,7 +24,7 @@ MAGIC = b"RWGEO1\0\0"
 HEAD = struct.Struct(">8s16sQQ")
 """Magic, version (ASCII, padded with NUL), rows of IPv4, rows of IPv6. Then, of each family, four
 packed columns: starts, ends, ASNs (4 bytes), countries (2 bytes); all big-endian, so that bytes
-sort as addresses do."""
+sort as addresses do. Then the Origin as JSON, or nothing where nothing is known of it."""
 WIDTHS = {4: 4, 6: 16}
 
 
@@ -38,6 +41,16 @@ class Location:
     asn: int = 0
 
 
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a table is from, as the file that it was made from says; empty where that is silent."""
+
+    source: str = ""
+    url: str = ""
+    made: dt.date | None = None
+    licence: str = ""
+    licence_url: str = ""
+
+
 class GeoTable:
     """A compact table, memory-mapped. Close it, or use it in a `with` statement."""
 
@@ -51,9 +64,15 @@ class GeoTable:
             raise GeoError(f"{path}: {reason}") from None
         head = self._map[: HEAD.size].ljust(HEAD.size, b"\0")
         magic, version, v4, v6 = HEAD.unpack(head)
-        if magic != MAGIC or len(self._map) != HEAD.size + v4 * 14 + v6 * 38:
+        end = HEAD.size + v4 * 14 + v6 * 38
+        try:
+            if magic != MAGIC or end > len(self._map):
+                raise ValueError("other columns")
+            self.origin: Origin = msgspec.json.decode(self._map[end:] or b"{}", type=Origin)
+        except ValueError:
             self._map.close()
-            raise GeoError(f"{path}: not a table of this version; make it again with geo update")
+            reason = "not a table of this version; make it again with geo update"
+            raise GeoError(f"{path}: {reason}") from None
         self.version: str = version.rstrip(b"\0").decode("ascii", "replace")
         """First twelve hex digits of the SHA-256 of the file that the table was made from."""
         self._columns = {4: (HEAD.size, v4), 6: (HEAD.size + v4 * 14, v6)}

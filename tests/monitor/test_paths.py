@@ -12,10 +12,8 @@ from monitor.paths import (
     database_url,
     ensure_secret,
     existing_database_url,
-    network_table,
     read_secret,
 )
-from probes.runtime.geo_table import FILE_NAME
 from probes.runtime.options import OptionError
 
 
@@ -34,14 +32,6 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionError, match=r"--data: .*file/x: Not a directory"):
         data_directory(given(tmp_path / "file" / "x"))
-
-
-def test_the_table_in_the_data_directory_is_used_unless_another_is_named(tmp_path: Path) -> None:
-    here = argparse.Namespace(data=tmp_path, geo=None)
-    assert network_table(here) is None
-    (tmp_path / FILE_NAME).write_bytes(b"")
-    assert network_table(here) == tmp_path / FILE_NAME
-    assert network_table(argparse.Namespace(data=tmp_path, geo="x")) == Path("x")
 
 
 def test_who_only_reads_makes_no_store(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from monitor.interop.forms import (
     vantage_form,
 )
 from monitor.interop.published_chain import published
+from monitor.network_table import place_of
 from monitor.probe_keys import key_answer
 from monitor.store.reading import counts
 from monitor.store.reading.arrival_chain import list_chain
@@ -59,7 +60,6 @@ from monitor.web.response_cache import CACHE
 from monitor.web.returns import neighbours_of
 from monitor.web.site import SITE, Site
 from monitor.web.views import events_at, in_event, known_event, no_measurement
-from probes.runtime.geo_table import UNKNOWN_COUNTRY
 from probes.wire.https_delivery import credentials
 from probes.wire.measurement import service_of
 
@@ -364,7 +364,7 @@ async def whoami(request: web.Request) -> web.Response:
     if user and site.reception is not None and site.geo is not None:
         with contextlib.suppress(StoreUnavailableError):
             if await site.reception.authenticate(user, secret):
-                await site.connections.note(user, _place_of(site, address))
+                await site.connections.note(user, place_of(site.geo, address))
     return json_answer({"address": address})
 
 
@@ -425,7 +425,7 @@ async def enrol_probe(request: web.Request) -> web.Response:
         await request.read(),
         enrolled,
         site.brokers,
-        _place_of(site, address),
+        place_of(site.geo, address),
         site.catalogue_key,
         site.ways,
         site.enrolments,
@@ -434,14 +434,6 @@ async def enrol_probe(request: web.Request) -> web.Response:
     )
     _forget_vantages(request)
     return json_answer(body, status)
-
-
-def _place_of(site: Site, address: str) -> tuple[str, int]:
-    """Country and network of an address, which is forgotten: ("", 0) without a table."""
-    found = site.geo.lookup(address) if site.geo is not None else None
-    if found is None or found.country == UNKNOWN_COUNTRY:
-        return "", 0
-    return found.country, found.asn
 
 
 async def renew_key(request: web.Request) -> web.Response:

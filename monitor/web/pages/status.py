@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import monitor
 from monitor.collector.admission import QuarantineReason
 from monitor.detection.all_rules import RULES_VERSION
 from monitor.metrics.lags import Histogram
+from monitor.network_table import is_old
 from monitor.store.followed import FAILURES, RUNS, SourceProgress, progress_of
 from monitor.store.reading.progress import (
     MAX_ARRIVALS,
@@ -31,6 +33,7 @@ from monitor.web.fleet import active, fleet, vantage_health
 from monitor.web.moment import site_of
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import Site
+from probes.runtime.geo_table import GeoTable, Origin
 
 LOOK_BACK_SECONDS = 900
 """Time span of rates, divided by the pace; at least three rounds."""
@@ -72,6 +75,15 @@ class Lag(msgspec.Struct, frozen=True):
     most: float
     """The 95th percentile."""
     n: int
+
+
+class TableHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The table of countries and networks that this process compares enrolments with."""
+
+    version: str
+    origin: Origin
+    old: bool
+    """Whether it is known to be more than a year old."""
 
 
 class FollowedHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +138,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     vantages: dict[str, dict[str, int]]
     """By role, then by status."""
     followed: tuple[FollowedHealth, ...]
+    networks: TableHealth | None
+    """None where there is none: then probes are believed where they are."""
     store_bytes: int
     store_kind: str
     versions: dict[str, str]
@@ -214,6 +228,7 @@ async def health_of(site: Site) -> Health:
         },
         vantages={role: roles[role] for role in sorted(roles)},
         followed=tuple(followed_health(progress, counted, now) for progress in sources),
+        networks=table_health(site.geo, now),
         store_bytes=stored,
         store_kind=kind,
         versions={
@@ -225,6 +240,14 @@ async def health_of(site: Site) -> Health:
         },
         probe_versions=dict(sorted(software.items())),
     )
+
+
+def table_health(table: GeoTable | None, now: int) -> TableHealth | None:
+    """The table as the page shows it."""
+    if table is None:
+        return None
+    today = dt.datetime.fromtimestamp(now / 1000, dt.UTC).date()
+    return TableHealth(version=table.version, origin=table.origin, old=is_old(table.origin, today))
 
 
 def followed_health(
@@ -302,6 +325,11 @@ def headline(found: Health, now: int) -> str:
             "Measurements arrive and the detector runs, but conclusions lag "
             f"{words.duration_text(found.behind_ms or 0)}. Look at the processor and the disk of "
             "its machine: it catches up by itself when they have room."
+        )
+    if found.networks is not None and found.networks.old:
+        return (
+            "Healthy: measurements arrive and are judged in time. "
+            "The table of networks is more than a year old."
         )
     return "Healthy: measurements arrive and are judged in time."
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.privacy.geo import update
-from probes.runtime.geo_table import FILE_NAME, GeoError, GeoTable, Location
+from probes.runtime.geo_table import FILE_NAME, GeoError, GeoTable, Location, Origin
 
 TSV = """\
 1.0.0.0\t1.0.0.255\t13335\tUS\tCLOUDFLARENET
@@ -68,6 +68,7 @@ def test_version_is_that_of_the_source(tmp_path):
     assert (summary.rows_v4, summary.rows_v6) == (4, 2)
     with GeoTable(tmp_path / FILE_NAME) as made:
         assert made.version == summary.version
+        assert made.origin == summary.origin == Origin(), "the source says nothing of itself"
         assert len(made.version) == 12
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
 
@@ -117,6 +118,12 @@ def test_damaged_table(tmp_path, content):
         GeoTable(path)
     with pytest.raises(GeoError):
         GeoTable(tmp_path / "none")
+    table(tmp_path, TSV).close()
+    whole = (tmp_path / "state" / FILE_NAME).read_bytes()
+    for damaged in (whole[:-1], whole + b"{", whole + b'{"made":"lately"}'):
+        path.write_bytes(damaged)
+        with pytest.raises(GeoError, match="not a table of this version"):
+            GeoTable(path)
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=40, unique=True), st.data())

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import gzip
 import ipaddress
 import random
 
 import pytest
 
 from probes.privacy.geo import update
-from probes.privacy.location_dump import rows
-from probes.runtime.geo_table import FILE_NAME, GeoError, GeoTable, Location
+from probes.privacy.location_dump import origin, rows
+from probes.runtime.geo_table import FILE_NAME, GeoError, GeoTable, Location, Origin
 
 DUMP = """\
 #
 # Location Database Export
+#
+# Generated: Wed, 26 Mar 2025 04:43:02 GMT
+# Vendor:    IPFire Project
+# License:   CC BY-SA 4.0
+#
+# This database has been obtained from https://location.ipfire.org/
+#
+# Find the full license terms at https://creativecommons.org/licenses/by-sa/4.0/
 #
 
 aut-num:                 AS64501
@@ -60,6 +70,37 @@ def test_a_table_is_made_of_it(tmp_path) -> None:
             ("2001:db8:ffff::", Location("ZZ", 64510)),
         ):
             assert table.lookup(address) == place, address
+
+
+def test_the_table_keeps_where_the_dump_is_from(tmp_path) -> None:
+    plain, zipped = tmp_path / "dump", tmp_path / "dump.gz"
+    plain.write_text(DUMP)
+    zipped.write_bytes(gzip.compress(DUMP.encode()))
+    for source in (plain, zipped):
+        made = update(source, tmp_path)
+        with GeoTable(tmp_path / FILE_NAME) as table:
+            assert table.origin == made.origin == Origin(
+                source="IPFire Project",
+                url="https://location.ipfire.org/",
+                made=dt.date(2025, 3, 26),
+                licence="CC BY-SA 4.0",
+                licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("comments", "stated"),
+    [
+        ([], Origin()),
+        (["#", "# a table", "#Vendor: x"], Origin()),
+        (["# Generated: some day"], Origin()),
+        (["# Generated: Wed, 26 Mar 2025 04:43:02 GMT"], Origin(made=dt.date(2025, 3, 26))),
+        (["# License:   CC0"], Origin(licence="CC0")),
+    ],
+    ids=["none", "others", "no date", "a date alone", "a licence alone"],
+)
+def test_what_the_comments_do_not_say_is_unknown(comments: list[str], stated: Origin) -> None:
+    assert origin(comments) == stated
 
 
 def test_each_address_has_the_smallest_network_that_holds_it() -> None:

@@ -17,6 +17,8 @@ from monitor.store.records import Conclusions, Quarantined
 from monitor.web.pages import status
 from monitor.web.pages.status import Lag, health_of
 from monitor.web.site import Site
+from probes.privacy.geo import update
+from probes.runtime.geo_table import FILE_NAME, GeoTable
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client, opened
@@ -129,6 +131,30 @@ async def test_a_detector_that_lags_is_seen(site: Site) -> None:
     assert found.waiting == 768
 
 
+async def test_the_table_of_networks_is_named_with_its_licence_and_age(
+    site: Site, tmp_path: Path
+) -> None:
+    await leading(tmp_path)
+    assert (await health_of(site)).networks is None
+    (tmp_path / "dump").write_text(
+        "# Generated: Thu, 15 Jan 2026 04:43:02 GMT\n# Vendor: <b>Some\n# License: CC BY-SA 4.0\n"
+        "# license terms at https://licence.test/\n\nnet: 192.0.2.0/24\naut-num: 64501\n"
+    )
+    update(tmp_path / "dump", tmp_path)
+    with GeoTable(tmp_path / FILE_NAME) as table:
+        async with client(dataclasses.replace(site, geo=table)) as web:
+            page = await (await web.get("/status")).text()
+        found = await health_of(dataclasses.replace(site, geo=table))
+    text = text_of(page)
+    assert "by a table of &lt;b&gt;Some, 15 January 2026 ( CC BY-SA 4.0 )" in text
+    assert '<a rel="license" href="https://licence.test/">' in page
+    assert found.networks is not None
+    assert not found.networks.old
+    assert status.headline(found, world.NOW).endswith("are judged in time.")
+    old = replace(found, networks=replace(found.networks, old=True))
+    assert status.headline(old, world.NOW).endswith("of networks is more than a year old.")
+
+
 async def test_an_old_store_is_stalled(world_file: Path, tmp_path: Path) -> None:
     (tmp_path / "late").mkdir()
     later = lambda: world.NOW + 2 * world.HOUR  # noqa: E731
@@ -146,6 +172,7 @@ async def test_an_empty_monitor(empty: Site) -> None:
     assert "No probes have enrolled yet." in page
     assert "No measurement was ever quarantined." in page
     assert "not measured in this process" in page
+    assert "no table: probes are believed where they are" in page
 
 
 async def test_lags_of_the_detector_are_shown(site: Site) -> None:
