@@ -418,6 +418,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     onset: int
     half_onset: int = 0
     """When half of the vantages that see it had begun to fail; 0 in events that do not tell."""
+    together_between: tuple[int, int] | None = None
+    """The earliest and the latest round at which they may have begun to fail together; None in
+    events that do not tell."""
     one_release: bool = False
     """Nobody anywhere reaches the target with the release of the probe that those who see it run,
     and others of the country reach it with other releases."""

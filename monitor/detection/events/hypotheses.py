@@ -95,9 +95,16 @@ class NetworksEvidence:
 
     @property
     def spread_ms(self) -> int:
-        """Between the onsets of the first and the last network, in the policy's time."""
-        onsets = [network.half_onset or network.onset for network in self.risen]
-        return (max(onsets) - min(onsets)) * self.pace
+        """What lies between the onsets of the first and the last network at least, in the policy's
+        time: as far as is known, when one began is a range. 0 where they may be the same."""
+        began = [_began_between(network) for network in self.risen]
+        apart = max(earliest for earliest, _ in began) - min(latest for _, latest in began)
+        return max(0, apart) * self.pace
+
+
+def _began_between(network: NetworkEvidence) -> tuple[int, int]:
+    onset = network.half_onset or network.onset
+    return network.together_between or (onset, onset)
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,9 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
             and len(seen.risen) > 1
             and seen.spread_ms <= AT_ONCE_MS
         ),
-        "Several networks fall silent within minutes, as they do when servers for this region fail "
-        "whose addresses are announced from many places, so that others answer elsewhere.",
+        "Several networks fall silent within minutes, as far as is known, as they do when servers "
+        "for this region fail whose addresses are announced from many places, so that others "
+        "answer elsewhere.",
     ),
     Hypothesis(
         "dead_elsewhere",

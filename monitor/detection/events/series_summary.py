@@ -19,13 +19,13 @@ from monitor.detection.events import (
 )
 from monitor.detection.events.drift import countries_alike
 from monitor.detection.events.life import TIERS
-from monitor.detection.events.onset import Onset, onset
+from monitor.detection.events.onset import Onset, onset, together_between
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.releases import follows_release
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
-from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork
+from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork, Track
 from monitor.detection.model import NetworkEvidence
 from monitor.detection.policy import Policy
 
@@ -151,14 +151,16 @@ def extent(summaries: Sequence[SeriesSummary], present: str) -> str:
 def onset_of(summaries: Sequence[SeriesSummary], round: int) -> Onset:
     """The onset that all vantages of these series agree on."""
     return onset(
-        (
-            (summary.series.tracks[probe], summary.network.members[probe].interval)
-            for summary in summaries
-            for probe in summary.saw
-        ),
+        (paced for summary in summaries for paced in _paced(summary)),
         round,
         summaries[0].strategy.leading_member,
     )
+
+
+def _paced(summary: SeriesSummary) -> list[tuple[Track, int]]:
+    """(track, interval in ms) of the vantages that saw the block."""
+    members = summary.network.members
+    return [(summary.series.tracks[probe], members[probe].interval) for probe in summary.saw]
 
 
 def rule_counts(summaries: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
@@ -201,6 +203,9 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         tier=tier,
         onset=began.at,
         half_onset=began.half,
+        together_between=together_between(_paced(summary), policy)
+        if summary.strategy.has_confidence
+        else None,
         one_release=summary.one_release,
         countries_alike=summary.countries_alike,
         agreeing=len(summary.tally.agreeing),

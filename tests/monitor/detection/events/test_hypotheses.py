@@ -10,10 +10,18 @@ from msgspec.structs import replace
 from monitor.detection.events import hypotheses
 from monitor.detection.events.confidence import DOUBTED_MOST, is_doubted, probability
 from monitor.detection.events.hypotheses import AT_ONCE_MS, LONGEST_DENIAL_MS, fitting
-from monitor.detection.model import Contrasts, NetworkEvidence, Tier
+from monitor.detection.model import Contrasts, NetworkEvidence, Tier, Verdict
 from monitor.detection.policy import Policy
 from tests.monitor.detection.events.test_confidence import AT, BY_NAME, PROVEN, event, network
-from tests.monitor.detection.worlds import BLACKHOLE, World, blocked, in_network, vantages
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    Vantage,
+    World,
+    blocked,
+    in_network,
+    ok,
+    vantages,
+)
 
 SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
 DENIED = {"technique": "dns.nxdomain", "layer": "dns"}
@@ -122,6 +130,20 @@ def test_one_vantage_that_failed_earlier_or_a_network_less_sure_makes_no_two_mom
     assert not fits(network(**proven), refused), "a service refuses any number of networks"
 
 
+def test_moments_are_told_apart_as_far_as_they_are_known() -> None:
+    def began(asn: int, *between: int) -> NetworkEvidence:
+        minutes = tuple(AT + each * 60_000 for each in between)
+        return network(asn=asn, **SILENT, contrasts=PROVEN, together_between=minutes)
+
+    at_once = {"everywhere_at_once"}
+    assert fits(began(64501, -5, 0), began(64502, 10, 15)) == at_once
+    assert fits(began(64501, -5, 0), began(64502, 15, 90)) == at_once
+    assert fits(began(64501, -300, 40), began(64502, -5, 0), began(64503, -5, 0)) == at_once
+    assert fits(began(64501, -300, 100), began(64502, -200, 200)) == at_once, "neither is known"
+    assert not fits(began(64501, -5, 0), began(64502, 16, 90))
+    assert not fits(began(64501, -300, 100), began(64502, -5, 0), began(64503, 25, 30))
+
+
 def test_what_servers_say_of_a_name_tells_of_no_number_of_networks() -> None:
     retired = {"technique": "tls.alert.sni", "agreeing": 5, "voting": 5, "contrasts": PROVEN}
     every = event(network(**retired), network(asn=64502, **retired))
@@ -164,6 +186,24 @@ def test_nothing_that_is_doubted_is_sure_enough_for_a_page(remark: str) -> None:
     assert is_doubted(doubted)
     assert (probability(doubted) or 0) <= DOUBTED_MOST < Policy().alerting.page_per_mille
     assert (probability(event(*whole, held=10_000)) or 0) >= Policy().alerting.page_per_mille
+
+
+def test_a_network_with_two_vantages_that_failed_before_fails_at_once_with_the_others() -> None:
+    """The vantages that failed have each a reason of their own, and make their network likely."""
+    world = World([*vantages(3), *vantages(3, asn=64502), *vantages(3, "FR", 64503)]).quiet(12)
+    own = {"p-ru64501-0": 12, "p-ru64501-1": 24, "p-ru64501-2": 36}
+
+    def says(n: int, who: Vantage) -> Verdict:
+        began = own.get(who.probe, 36 if who.asn == 64502 else 999)
+        return BLACKHOLE if n >= began else ok()
+
+    world.run(34, says)
+    before = {each.asn: each for each in world.only.networks}[64501]
+    assert before.tier is not Tier.UNCONFIRMED
+    assert "everywhere_at_once" in world.only.against
+    later = World([*vantages(3), *vantages(3, asn=64502), *vantages(3, "FR", 64503)]).quiet(12)
+    own = {f"p-ru64501-{n}": 12 for n in range(3)}
+    assert "everywhere_at_once" not in later.run(34, says).only.against, "two moments"
 
 
 @pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
