@@ -37,6 +37,8 @@ WHATEVER_NAME = ".other"
 """End of the ids of rules by which an innocuous name to the same server fails as well."""
 LEAST = 1_000_000
 """Micro-nats: a smaller sum is dropped when evidence is weakened."""
+NEARLY_MICRONATS = 3_000_000
+"""An onset is nearly as likely as another one that is at most twenty times likelier."""
 _HALVE_ABOVE = 8
 _NO_RUN = (0, 0, 0)
 EarlierFailures = Callable[[int], int]
@@ -172,6 +174,41 @@ def from_densest(held: Suspicion) -> Suspicion:
 def _onsets_of(sums: tuple[int, ...], held: Suspicion) -> tuple[int, ...]:
     """The onsets of those members that have not returned to zero."""
     return tuple(onset if had else 0 for onset, had in zip(held.onsets, sums, strict=True))
+
+
+def onset_between(track: Track, interval: int, policy: Policy) -> tuple[int, int] | None:
+    """The earliest and the latest round at which the failures of a vantage that measures at such an
+    interval (ms) may have begun; None without an onset.
+
+    Each member of the bank has its own: one that tests for a small share of failures takes a
+    failure by chance, an hour before, for the beginning, and one that tests for a large share
+    begins anew after some successes. How likely each is follows from the failures and successes
+    since then. It may have begun at any time since the success before."""
+    if (held := track.suspicion) is None:
+        return None
+    usual = baseline.rate(track.baseline, policy.baseline)
+    likely = [
+        (_likelihood(run[0], passed, usual), left, before or left - interval)
+        for run, passed, left, before in zip(
+            held.runs, _passed(held), held.onsets, held.befores, strict=True
+        )
+        if left
+    ]
+    if not likely:
+        return None
+    least = max(nats for nats, _, _ in likely) - NEARLY_MICRONATS
+    nearly = [(left, before) for nats, left, before in likely if nats >= least]
+    return min(before for _, before in nearly), max(left for left, _ in nearly)
+
+
+def _likelihood(failed: int, passed: int, usual: tuple[int, int]) -> int:
+    """How much likelier so many failures and successes are with the share that they show (by the
+    rule of succession) than with the usual one, micro-nats."""
+    above, below = usual
+    samples = failed + passed + 2
+    return failed * log((failed + 1) * below, above * samples) + passed * log(
+        (passed + 1) * below, (below - above) * samples
+    )
 
 
 def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> Track:

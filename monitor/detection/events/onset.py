@@ -3,11 +3,6 @@
 
 The block began after the last success of the first of them, at the latest when the path of the last
 of them left zero.
-
-Each member of a vantage's bank has its own onset: one that tests for a small share of failures
-takes a failure by chance, an hour before, for the beginning, and one that tests for a large share
-begins anew after some successes. How likely each is follows from the failures and successes since
-then. Those that are nearly as likely as the likeliest bound the onset.
 """
 
 from __future__ import annotations
@@ -16,14 +11,11 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from monitor.detection.events import baseline, cusum
+from monitor.detection.events import cusum
 from monitor.detection.events.cusum import leading_member
 from monitor.detection.events.hypotheses import AT_ONCE_MS
 from monitor.detection.events.state import Suspicion, Track
-from monitor.detection.policy import BaselinePolicy, Policy
-
-NEARLY_MICRONATS = 3_000_000
-"""An onset is nearly as likely as another one that is at most twenty times likelier."""
+from monitor.detection.policy import Policy
 
 
 class Onset(msgspec.Struct, frozen=True):
@@ -71,14 +63,8 @@ def together_between(tracks: Iterable[tuple[Track, int]], policy: Policy) -> tup
     One that fails for a reason of its own, long before the others, says nothing of when they began.
     Where no more than half of them began at one moment, no such moment is known: it is any between
     the first and the last."""
-    bounds = sorted(
-        (
-            between
-            for track, interval in tracks
-            if (between := _between(track, interval, policy.baseline)) is not None
-        ),
-        key=lambda between: between[1],
-    )
+    ranges = (cusum.onset_between(track, interval, policy) for track, interval in tracks)
+    bounds = sorted(filter(None, ranges), key=lambda between: between[1])
     if not bounds:
         return None
     moment = AT_ONCE_MS // policy.pace
@@ -91,34 +77,3 @@ def together_between(tracks: Iterable[tuple[Track, int]], policy: Policy) -> tup
         return min(earliest for earliest, _ in bounds), bounds[-1][1]
     earliest, latest = (sorted(ends)[len(most) // 2] for ends in zip(*most, strict=True))
     return earliest, latest
-
-
-def _between(track: Track, interval: int, policy: BaselinePolicy) -> tuple[int, int] | None:
-    """The earliest and the latest onset of one vantage that are nearly the likeliest ones. It may
-    have begun at any time since the success before."""
-    if (held := track.suspicion) is None:
-        return None
-    usual = baseline.rate(track.baseline, policy)
-    passed = held.passed or (0,) * len(held.onsets)
-    likely = [
-        (_likelihood(run[0], successes, usual), left, before or left - interval)
-        for run, successes, left, before in zip(
-            held.runs, passed, held.onsets, held.befores, strict=True
-        )
-        if left
-    ]
-    if not likely:
-        return None
-    least = max(nats for nats, _, _ in likely) - NEARLY_MICRONATS
-    nearly = [(left, before) for nats, left, before in likely if nats >= least]
-    return min(before for _, before in nearly), max(left for left, _ in nearly)
-
-
-def _likelihood(failed: int, passed: int, usual: tuple[int, int]) -> int:
-    """How much likelier so many failures and successes are with the share that they show (by the
-    rule of succession) than with the usual one, micro-nats."""
-    above, below = usual
-    samples = failed + passed + 2
-    return failed * cusum.log((failed + 1) * below, above * samples) + passed * cusum.log(
-        (passed + 1) * below, (below - above) * samples
-    )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
@@ -157,10 +157,10 @@ def onset_of(summaries: Sequence[SeriesSummary], round: int) -> Onset:
     )
 
 
-def _paced(summary: SeriesSummary) -> list[tuple[Track, int]]:
-    """(track, interval in ms) of the vantages that saw the block."""
-    members = summary.network.members
-    return [(summary.series.tracks[probe], members[probe].interval) for probe in summary.saw]
+def _paced(summary: SeriesSummary) -> Iterator[tuple[Track, int]]:
+    """Yield (track, interval in ms) of each vantage that saw the block."""
+    for probe in summary.saw:
+        yield summary.series.tracks[probe], summary.network.members[probe].interval
 
 
 def rule_counts(summaries: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
