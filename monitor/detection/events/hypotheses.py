@@ -265,9 +265,10 @@ def surest_networks(event: Event) -> Sequence[NetworkEvidence]:
 
 
 def tells_of_networks(network: NetworkEvidence) -> bool:
-    """Whether a network counts as one of several: while two of its vantages agree, or have fallen
-    silent since, for it stays as sure as it was long after. A service that refuses refuses any
-    number, and a server that knows a name no longer says so by an alert, to that name alone."""
+    """Whether a network counts as one of several: only while two of its vantages agree or have
+    fallen silent since they failed, because its tier outlasts them. Unsigned refusals do not count,
+    because a service may refuse any number of networks, and alerts to the service's name never do,
+    because a server answers a name that it does not serve in the same way."""
     unsigned = not network.signature or network.technique == Technique.TLS_ALERT_SNI
     refused = network.technique in REFUSALS and unsigned
     agrees = network.agreeing + network.silent >= LEAST_AGREEING

@@ -224,7 +224,7 @@ def _doubt(network: TargetNetwork, probe: str) -> None:
         track = series.tracks.get(probe)
         if track is None or track.suspicion is None or series.is_confirmed:
             continue
-        # Runs of others are published hours later: until then nothing is known, as it was before.
+        # Runs of others are published hours later: until then the evidence is kept.
         if not stand_in.rests_on_it(track.suspicion):
             series.tracks[probe] = cusum.weaken(track)
 
