@@ -28,7 +28,8 @@ from monitor.follow.layout import (
     hours_of,
 )
 from monitor.follow.report import Report
-from monitor.interop.ooni.run import SOURCE, stored
+from monitor.follow.unsaved import Unsaved
+from monitor.interop.ooni.run import SOURCE
 from monitor.interop.ooni.target_index import TargetIndex
 from monitor.store.database import Database, StoreRefusedError
 from monitor.store.followed import (
@@ -39,7 +40,7 @@ from monitor.store.followed import (
     progress_of,
     unfinished_hours,
 )
-from monitor.store.records import Admitted, StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 
 AHEAD = 8
 """Files that are fetched before their turn."""
@@ -47,8 +48,6 @@ AHEAD_BYTES = 32 << 20
 """No more are fetched while these are larger: they may be on a disk in memory."""
 IN_MEMORY = 1 << 20
 """Of one of them; larger ones are in a file without a name."""
-BATCH = 1000
-"""Measurements of one transaction, about."""
 SAVES_SECONDS = 20.0
 """How often the store learns what is waited for, and that this process lives."""
 STORE_SECONDS = 2.0
@@ -98,8 +97,7 @@ class Follower:
     failures: Counter[str] = field(default_factory=Counter)
     """By reason, since they were saved."""
     runs: int = 0
-    _admitted: list[Admitted] = field(default_factory=list)
-    _files: list[FollowedFile] = field(default_factory=list)
+    _unsaved: Unsaved = field(default_factory=Unsaved)
     _listed: dict[int, int] = field(default_factory=dict)
     _failing: dict[str, FailingFile] = field(default_factory=dict)
     """By name: what is left out and tried again."""
@@ -273,10 +271,11 @@ class Follower:
                 ended = portion.ended
                 runs += portion.runs
                 self.runs += portion.runs
-                self._keep(file, portion, runs)
+                read_so_far = _followed(file, portion.lines, runs, ended=portion.ended)
+                self._unsaved.add(portion.measurements, read_so_far, self.now())
                 refused += self._tell(file, portion, refused)
                 self.report.progress(file.hour, self._done, self._all, portion.runs)
-                if len(self._admitted) >= BATCH:
+                if self._unsaved.is_full:
                     await self._save()
         if refused > MOST_REFUSALS:
             self.report.line(f"{file.key}: and {refused - MOST_REFUSALS:,} more refused")
@@ -284,15 +283,7 @@ class Follower:
     def _leave_out(self, file: SourceFile, before: FollowedFile | None) -> None:
         """Keep in the store that a file fails, so that another process comes back to it."""
         if file.name in self._failing and before is None:
-            self._files.append(_followed(file, 0, 0, ended=False))
-
-    def _keep(self, file: SourceFile, portion: Portion, runs: int) -> None:
-        now = self._admitted[0].received if self._admitted else self.now()
-        self._admitted += [
-            Admitted(stored=stored(measurement), line=line, received=now)
-            for measurement, line in portion.measurements
-        ]
-        self._files.append(_followed(file, portion.lines, runs, ended=portion.ended))
+            self._unsaved.files.append(_followed(file, 0, 0, ended=False))
 
     def _tell(self, file: SourceFile, portion: Portion, before: int) -> int:
         """Report what could not be read; return how many lines were refused."""
@@ -314,7 +305,7 @@ class Follower:
         if exists:
             self._through = max(self._through, hour + HOUR_MS)
         self.report.progress(hour, self._done, self._all, 0)
-        if self._admitted or self._files:
+        if self._unsaved.files:
             await self._save()
 
     async def _keep_saving(self) -> None:
@@ -329,17 +320,14 @@ class Follower:
             await self._save_in_turn()
 
     async def _save_in_turn(self) -> None:
-        admitted, files, failures = (
-            self._admitted,
-            self._files,
-            self.failures + self.bucket.failures,
-        )
-        self._admitted, self._files, self.failures = [], [], Counter()
+        unsaved, self._unsaved = self._unsaved, Unsaved()
+        batches, files = unsaved.batches(), unsaved.files
+        failures, self.failures = self.failures + self.bucket.failures, Counter()
         self.bucket.failures.clear()
         while True:
             news = FollowedNews(files=files, progress=self._progress(), failures=failures)
             try:
-                await self.database.facts.add_followed(admitted, SOURCE, news)
+                await self.database.facts.add_followed(batches, SOURCE, news)
             except StoreRefusedError:
                 raise
             except StoreUnavailableError as error:

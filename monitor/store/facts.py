@@ -86,12 +86,10 @@ class FactStore:
         return await self.add_batches(list(batches_of(admitted)), quarantined)
 
     async def add_followed(
-        self, admitted: Sequence[Admitted], source: str, news: followed.FollowedNews
+        self, batches: Sequence[AdmittedBatch], source: str, news: followed.FollowedNews
     ) -> Added:
         """Store measurements of a public source, and with them how far it has been read."""
-        return await self.add_batches(
-            list(batches_of(admitted)), (), lambda to: followed.record(to, source, news)
-        )
+        return await self.add_batches(batches, (), lambda to: followed.record(to, source, news))
 
     async def add_batches(
         self,

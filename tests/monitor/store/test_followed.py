@@ -1,5 +1,6 @@
 from msgspec.structs import replace
 
+from monitor.store.batches import batches_of
 from monitor.store.database import Database
 from monitor.store.followed import (
     FollowedFile,
@@ -36,7 +37,7 @@ async def totals(store: Database) -> dict[str, int]:
 
 async def test_the_place_is_stored_with_the_measurements(store: Database) -> None:
     news = FollowedNews(files=[FILE], progress=PLACE, failures={"throttled": 2})
-    added = await store.facts.add_followed([admitted(1)], "ooni", news)
+    added = await store.facts.add_followed(list(batches_of([admitted(1)])), "ooni", news)
     assert added.new == 1
     async with store.reading() as connection:
         assert await files_of_hour(connection, "ooni", HOUR) == {FILE.name: FILE}
