@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 from probes.contrasts import other_port, refusing_hop, same_port
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, TCPConnect
 
-ATTEMPTS = 6
-"""At one address, the first two included."""
-MANY = 3
-"""Half of the attempts. No more are made once so many failed, or once so many no longer can."""
+STAGES = ((6, 3), (12, 5))
+"""Attempts at one address, the first two included, and how many of them fail where a share of the
+connections is blocked. No more are made once so many failed, or once so many no longer can; the
+next stage begins where so many did. On a line where one flow in thirty dies for good, three of six
+die by chance at one address in three thousand, and a round dials dozens; five of twelve die at one
+in a hundred and seventy thousand."""
 OF_A_CONTROL = 6
 """Further connects to an endpoint that a control makes where the first passes: of a balancer with a
 dead server behind it, one connect tells nothing."""
@@ -35,7 +38,7 @@ async def repeat(
     succeeded: int = 1,
 ) -> None:
     """Call `attempt` (with 0, 1, ...; it returns whether it succeeded) until it is known whether
-    half of the attempts or more fail. `failed` and `succeeded` count the attempts made before.
+    as many fail as in the STAGES. `failed` and `succeeded` count the attempts made before.
 
     Does nothing in a retest, for liveness, or after ADDRESSES calls for one endpoint.
     """
@@ -45,13 +48,15 @@ async def repeat(
         or not run.up_to("partial loss", ADDRESSES)
     ):
         return
-    number = 0
-    while failed < MANY and succeeded <= ATTEMPTS - MANY:
-        if await attempt(number):
-            succeeded += 1
-        else:
-            failed += 1
-        number += 1
+    numbers = count()
+    for attempts, many in STAGES:
+        while failed < many and succeeded <= attempts - many:
+            if await attempt(next(numbers)):
+                succeeded += 1
+            else:
+                failed += 1
+        if failed < many:
+            return
 
 
 async def connect(run: EndpointRun, address: str) -> Connection:

@@ -55,7 +55,7 @@ class HTTPFacts(StepFacts, frozen=True, kw_only=True):
     any_name: bool = False
     """A Host that nobody has ends in the same way, and another is answered after it."""
     some_flows: bool = False
-    """As with handshakes: half or more of several requests failed so."""
+    """As with handshakes: many of several requests failed so."""
 
 
 def http_facts(context: EndpointContext, address: AddressView, accused: bool) -> HTTPFacts | None:

@@ -33,7 +33,7 @@ class TCPFacts(StepFacts, frozen=True, kw_only=True):
     port_shut: bool = False
     """Innocuous hosts fail in the same way at this port."""
     some_flows: bool = False
-    """Half or more of several connections failed so, and others were established."""
+    """Many of several connections failed so, and others were established."""
 
 
 def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> TCPFacts | None:

@@ -46,7 +46,7 @@ class TLSFacts(StepFacts, frozen=True, kw_only=True):
     gap: bool = False
     """Parts of the server's answer arrived, and not its beginning."""
     some_flows: bool = False
-    """Half or more of several handshakes failed so, others passed, an innocuous name always passed,
+    """Many of several handshakes failed so, others passed, an innocuous name always passed,
     and none of the control's failed."""
 
 

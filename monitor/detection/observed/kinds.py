@@ -201,17 +201,21 @@ def reached(kind: Kind) -> bool:
     return kind in (Kind.OK, Kind.DATES, *CERTIFICATE_KINDS)
 
 
-MIN_FAILED = 3
-"""Fewer connections that fail alike may be packet loss."""
+MANY = ((3, 6), (5, 12))
+"""Of so many connections (the second), so many (the first) fail alike where a share of them is
+blocked: the probe makes up to six, and up to twelve where three of those failed. Fewer may be
+packet loss."""
 MIN_INNOCUOUS = 2
 
 
 def partial_loss(kind: Kind, attempts: Iterable[Kind]) -> bool:
-    """Whether half or more of the connections ended in this way, and at least one passed: a share
-    of the connections is blocked. A smaller share cannot be told from packet loss."""
+    """Whether many of the connections ended in this way, and at least one passed: a share of the
+    connections is blocked. A smaller share cannot be told from packet loss."""
     kinds = list(attempts)
     failed = sum(end is kind for end in kinds)
-    return Kind.OK in kinds and failed >= MIN_FAILED and failed * 2 >= len(kinds)
+    return Kind.OK in kinds and any(
+        failed >= many and failed * tries >= many * len(kinds) for many, tries in MANY
+    )
 
 
 def innocuous_passes(kind: Kind, attempts: Sequence[Kind]) -> bool:

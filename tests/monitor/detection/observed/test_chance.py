@@ -18,7 +18,8 @@ from monitor.detection.observed.chance import (
     rates,
     tail,
 )
-from probes.contrasts.partial_loss import ATTEMPTS, MANY
+from monitor.detection.observed.kinds import Kind, partial_loss
+from probes.contrasts.partial_loss import STAGES
 
 HOSTS, TARGETS, ADDRESSES = 5, 12, 3
 """Liveness hosts of a round, its targets, and the most addresses of a target."""
@@ -33,11 +34,14 @@ def tried(dies: Dies) -> Fared:
         return Fared(1, 0)
     died = 1 + dies() + dies()
     passed = 3 - died
-    while passed and died < MANY and passed <= ATTEMPTS - MANY:
-        if dies():
-            died += 1
-        else:
-            passed += 1
+    for attempts, many in STAGES if passed else ():
+        while died < many and passed <= attempts - many:
+            if dies():
+                died += 1
+            else:
+                passed += 1
+        if died < many:
+            break
     return Fared(passed + died, died)
 
 
@@ -52,13 +56,16 @@ class Counted:
     """The same in rounds in which something of the background died."""
 
 
+def ends(fared: Fared) -> list[Kind]:
+    """The same, attempt by attempt."""
+    return [Kind.TIMEOUT] * fared.died + [Kind.OK] * (fared.tries - fared.died)
+
+
 def accused(fared: list[Fared], others: Others) -> bool:
     """Whether one of a target's addresses is accused."""
     whole = all(each.died == each.tries for each in fared)
     suspects = [
-        each
-        for each in fared
-        if each.died == each.tries or (each.died >= MANY and each.died * 2 >= each.tries)
+        each for each in fared if each.died == each.tries or partial_loss(Kind.TIMEOUT, ends(each))
     ]
     return any(not explains(each, ([others], fared), (), whole) for each in suspects)
 
@@ -99,7 +106,7 @@ def rounds(rate: float, blocked: Callable[[int], float] | None = None) -> Counte
 
 @pytest.mark.parametrize(
     ("rate", "most"),
-    [(0.001, 0), (0.01, 2), (0.03, 6), (0.06, 28), (0.1, 34), (0.2, 14), (0.3, 4), (0.45, 2)],
+    [(0.001, 0), (0.01, 1), (0.03, 2), (0.06, 12), (0.1, 14), (0.2, 14), (0.3, 4), (0.45, 2)],
 )
 def test_chance_accuses_hardly_anybody(rate: float, most: int) -> None:
     """Of 24,000 targets, next to none where something else died in the round. Where one connection
@@ -120,7 +127,7 @@ def test_chance_accuses_hardly_anybody(rate: float, most: int) -> None:
     [
         ("everything", lambda _: 1.0, (1.0, 1.0, 1.0, 0.95, 0.4)),
         ("one address of three", lambda n: float(n == 0), (0.9, 0.75, 0.15, 0.0, 0.0)),
-        ("half of the connections", lambda _: 0.5, (0.75, 0.6, 0.2, 0.0, 0.0)),
+        ("half of the connections", lambda _: 0.5, (0.7, 0.6, 0.35, 0.1, 0.0)),
     ],
 )
 def test_blocks_are_found_beside_it(

@@ -129,10 +129,14 @@ DIES = Failure.RESET
         ([X, P, P, P], False),
         ([X, X, X], False),
         ([X, P, Kind.TIMEOUT, X, P], False),
+        ([X, X, X, *[P] * 4], False),
+        ([X, X, X, X, *[P] * 5], False),
+        ([*[X] * 5, *[P] * 7], True),
+        ([*[X] * 5, *[P] * 8], False),
         ([], False),
     ],
 )
-def test_half_or_more_of_several(tries: list[Kind], said: bool) -> None:
+def test_many_of_several(tries: list[Kind], said: bool) -> None:
     assert partial_loss(X, tries) is said
 
 
