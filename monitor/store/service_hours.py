@@ -27,6 +27,9 @@ KEPT_HOURS = 8 * 24
 KINDS = ("ok", "blocked", "impaired", "down", "unclear", "mixed", "none")
 """Kinds of a series in an hour; the position is the bit in `service_hour.kinds`. A series is of
 the kind that three quarters of its verdicts have, else it is mixed; none: nothing conclusive."""
+WENT_DOWN = 1 << len(KINDS)
+"""A further bit of `kinds`: some verdict of a series found the service down, of whatever kind the
+hour is."""
 _STATES = {
     "ok": (State.OK,),
     "blocked": (State.BLOCKED,),
@@ -48,12 +51,12 @@ def _counts() -> str:
 
 
 def _bits() -> str:
-    """The kinds of all series of a group, as a set of bits."""
+    """The kinds of all series of a group, as a set of bits, with WENT_DOWN as the last."""
     most = {kind: f"judged > 0 AND {kind} * 4 >= judged * 3" for kind in _STATES}
     when = [*most.values(), f"judged > 0 AND NOT ({' OR '.join(most.values())})", "judged = 0"]
     return " + ".join(
         f"{1 << bit} * max(CASE WHEN {condition} THEN 1 ELSE 0 END)"
-        for bit, condition in enumerate(when)
+        for bit, condition in enumerate([*when, "down > 0"])
     )
 
 
@@ -76,7 +79,7 @@ def _hours(chosen: str) -> tuple[str, str]:
     )
 
 
-_UNION = " + ".join(f"max(kinds & {1 << bit})" for bit in range(len(KINDS)))
+_UNION = " + ".join(f"max(kinds & {1 << bit})" for bit in range(len(KINDS) + 1))
 _DAY = f"hour - hour % {DAY_MS}"
 _COLUMNS = "kinds, n, judged, failing, vantages"
 
@@ -87,6 +90,12 @@ def insert_hours(chosen: str) -> str:
     return (
         f"INSERT INTO service_hour (country, asn, service, hour, {_COLUMNS}) WITH {tables} {select}"
     )
+
+
+def select_hours(chosen: str) -> str:
+    """The same rows as a table expression, for hours whose sums are not kept."""
+    tables, select = _hours(chosen)
+    return f"(WITH {tables} {select})"
 
 
 def insert_days(chosen: str) -> str:

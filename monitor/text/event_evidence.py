@@ -10,7 +10,15 @@ from monitor.detection.events.hypotheses import surest_networks
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.text.event_sources import in_networks, is_imported, seen, witnesses
-from monitor.text.event_state import data_end, ended, gate, length, reopened, tier_word
+from monitor.text.event_state import (
+    data_end,
+    ended,
+    gate,
+    last_failure,
+    length,
+    reopened,
+    tier_word,
+)
 from monitor.text.event_subject import OtherFunctions, functions, of_a_part
 from monitor.text.language import _, grouped, n_
 from monitor.text.network_names import network
@@ -30,10 +38,23 @@ NO_OTHERS = OtherFunctions()
 MOST_SHOWN = 2
 """Answers from elsewhere that are told."""
 AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
+_INSTEAD_OF_CONTROL = {
+    "control_by_helper",
+    "control_by_runs_of_others",
+    "control_by_other_networks",
+}
+_SAID_BY = {
+    "no_control": _INSTEAD_OF_CONTROL,
+    "few_vantages": {"no_quorum_for_imports"},
+    "one_owner": {"no_quorum_for_imports"},
+}
+"""Remarks that say too much beside others: the service did not fail for those it was compared
+with, and how many vantages or owners imported measurements are of is not known."""
 
 
-def scope(event: Event, now: int) -> str:
-    """Share of vantages, sureness and time: the first line together with the headline."""
+def scope(event: Event, now: int, *, watched: bool = True) -> str:
+    """Share of vantages, sureness and time: the first line together with the headline. `watched`:
+    whether what it is about is measured there now."""
     tier = sentence(_(TIERS[event.tier]))
     if event.state is EventState.CLEARING:
         tier = _("Clearing (was %(state)s)", state=_(TIERS[event.tier]))
@@ -61,6 +82,16 @@ def scope(event: Event, now: int) -> str:
             seen=witnesses(event),
             control=_control(event),
             time=when(last),
+        )
+    if not watched and (last := last_failure(event)) is not None:
+        return _(
+            "%(state)s: %(seen)s, %(control)s; since %(time)s, last seen %(last)s. Nobody measures "
+            "it there now.",
+            state=tier,
+            seen=witnesses(event),
+            control=_control(event),
+            time=when(event.onset),
+            last=when(last),
         )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",
@@ -122,6 +153,7 @@ def doubts(event: Event, apart: OtherFunctions = NO_OTHERS) -> list[str]:
     sentences = [
         _(AGAINST[remark]) if remark in AGAINST else sentence(remark.replace("_", " ")) + "."
         for remark in event.against
+        if not _SAID_BY.get(remark, set()) & set(event.against)
     ]
     if missing := _unconfirmed(event):
         sentences.append(missing)
@@ -166,11 +198,11 @@ def doubts(event: Event, apart: OtherFunctions = NO_OTHERS) -> list[str]:
 
 
 def others_measured(apart: OtherFunctions) -> list[str]:
-    """`messaging, reachable in 24 of 24 measurements`."""
+    """`messaging, reachable in 24 of 24 measurements meanwhile`."""
     return [
         n_(
-            "%(function)s, reachable in %(reached)s of %(n)s measurement",
-            "%(function)s, reachable in %(reached)s of %(n)s measurements",
+            "%(function)s, reachable in %(reached)s of %(n)s measurement meanwhile",
+            "%(function)s, reachable in %(reached)s of %(n)s measurements meanwhile",
             count.judged,
             function=name,
             reached=grouped(count.reached),

@@ -20,6 +20,20 @@ def history(event: Event) -> list[tuple[int, str]]:
     return [(change.round, _change(change)) for change in event.history]
 
 
+def phases(event: Event) -> list[tuple[int, int]]:
+    """(first failure, last failure) of each time that an import failed somewhere, oldest first:
+    in between it was reached wherever it was tried. Empty where it never was."""
+    merged: list[tuple[int, int]] = []
+    spans = sorted(span for network in event.networks for span in network.spans)
+    for first, last, again in spans:
+        end = max(last, again)
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((first, end))
+    return merged if len(merged) > 1 else []
+
+
 def _change(change: Change) -> str:
     match change.kind:
         case ChangeKind.OPENED if change.technique:

@@ -45,6 +45,11 @@ def data_end(event: Event) -> int | None:
     return max(max(last, again) for _first, last, again in spans)
 
 
+def last_failure(event: Event) -> int | None:
+    """The newest round in which an event was seen; None where that is not known."""
+    return max((network.seen for network in event.networks), default=0) or None
+
+
 def length(event: Event) -> str:
     """How long an ended event lasted: `2 h 5 min`, or a range where rounds leave it open."""
     end = ended(event) or event.updated

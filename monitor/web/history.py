@@ -16,10 +16,11 @@ from aiohttp import web
 
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, service_days, service_hours
-from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
+from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.web.draw import strips
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, time_of
+from monitor.web.site import Site
 
 MAX_SLICES = 124
 """Slices of the longest strip: a year in pieces of three days."""
@@ -82,7 +83,8 @@ def _rfc3339(at: int) -> str:
 def chosen_range(request: web.Request) -> TimeRange | None:
     """The range of a request: `range=7d`, or `since` and `until`; None when it chooses none. Raises
     BadParameterError."""
-    now = site_of(request).clock()
+    site = site_of(request)
+    now = site.clock()
     name = request.query.get("range", "")
     if name:
         if name not in RANGES:
@@ -95,7 +97,7 @@ def chosen_range(request: web.Request) -> TimeRange | None:
     if since >= until:
         raise BadParameterError("since: must be before until, and not in the future")
     since = max(since, until - LONGEST_DAYS * DAY_MS)
-    window = _window(since, until, _slice(since, until, now))
+    window = _window(since, until, _slice(since, until, site.hours_kept_since))
     return TimeRange("free", window, (since, until))
 
 
@@ -110,9 +112,9 @@ def named_range(name: str, now: int) -> TimeRange:
     return TimeRange(name, _window(now - length + slice_ms, now, slice_ms))
 
 
-def _slice(since: int, until: int, now: int) -> int:
+def _slice(since: int, until: int, kept_since: int) -> int:
     """Milliseconds of a slice: hours while they are kept, else days."""
-    hourly = until - since <= 8 * DAY_MS and since > now - (KEPT_HOURS - 1) * HOUR_MS
+    hourly = until - since <= 8 * DAY_MS and since > kept_since
     unit = HOUR_MS if hourly else DAY_MS
     return unit * max(1, -(-(until - since) // unit // MAX_SLICES))
 
@@ -127,6 +129,7 @@ def _window(since: int, until: int, slice_ms: int) -> strips.Window:
 
 
 async def sums(
+    site: Site,
     connection: ReadTransaction,
     window: strips.Window,
     services: Sequence[str],
@@ -134,8 +137,13 @@ async def sums(
     asns: Sequence[int] = (),
 ) -> Sequence[ServiceHour]:
     """Sums by hour or day for a window whose slices are hours or longer."""
-    read = service_days if window.daily else service_hours
-    return await read(connection, services, window.since, window.until, country=country, asns=asns)
+    since, until = window.since, window.until
+    if window.daily:
+        return await service_days(connection, services, since, until, country=country, asns=asns)
+    kept = since >= site.hours_kept_since
+    return await service_hours(
+        connection, services, since, until, country=country, asns=asns, kept=kept
+    )
 
 
 class HistoryLine(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ def site_of(request: web.Request) -> Site:
     if at is not None:
         if at > site.clock():
             raise BadParameterError("as_of: must not be in the future")
-        site = dataclasses.replace(site, clock=lambda: at, as_of=at)
+        site = dataclasses.replace(site, clock=lambda: at, as_of=at, present_clock=site.clock)
     request[_MOMENT] = site
     return site
 

@@ -154,6 +154,13 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
             if chosen.target in (None, row.target) and chosen.asn in (None, row.asn)
         ]
 
+    def is_watched(self, event: Event) -> bool:
+        """Whether something that an event is about is measured in its networks now."""
+        return any(
+            row.asn in event.asns and row.target in event.targets
+            for row in self.states(Filter(service=event.service, country=event.country))
+        )
+
     def verdicts(self, asn: int) -> Sequence[LatestVerdict]:
         """The newest verdict of each vantage of a network on each target, by target."""
         return [

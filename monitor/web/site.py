@@ -13,6 +13,7 @@ from monitor.enrolment_limits import EnrolmentLimits
 from monitor.metrics.lags import Backlog, Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
+from monitor.store.service_hours import HOUR_MS, KEPT_HOURS
 from monitor.web.background import Background
 from monitor.web.connections import Connections
 from monitor.web.day_files import DayFiles
@@ -74,6 +75,8 @@ class Site:
     """Make pages for this one; None where it makes all."""
     as_of: int | None = None
     """The moment of the past (Unix ms) that everything is shown of; None: the present."""
+    present_clock: Callable[[], int] | None = None
+    """The clock of the present, where `clock` shows a moment of the past."""
     connections: Connections = dataclasses.field(init=False)
     """Notes where probes connect from."""
     enrolments: EnrolmentLimits = dataclasses.field(init=False)
@@ -109,6 +112,11 @@ class Site:
         """The first round (Unix ms) that counts as the present."""
         span = max(RECENT_ROUNDS * self.interval_ms, self.policy.ms(900))
         return self.clock() - span
+
+    @property
+    def hours_kept_since(self) -> int:
+        """The first time (Unix ms) since which sums by hour are kept, whatever the moment is."""
+        return (self.present_clock or self.clock)() - (KEPT_HOURS - 1) * HOUR_MS
 
     @property
     def interval_ms(self) -> int:

@@ -288,7 +288,7 @@ async def strip_rows(
 ) -> Sequence[strips.Row]:
     """What strips of services are drawn from. Without `asns`, of all networks."""
     if window.hourly or window.daily:
-        return await sums(connection, window, [each.id for each in services], country, asns)
+        return await sums(site, connection, window, [each.id for each in services], country, asns)
     targets = [target.id for service in services for target in service.targets]
     return await count_states(
         connection, targets, window.since, window.until, window.width, country, asns

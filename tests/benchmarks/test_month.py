@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from monitor.interop.forms import rfc3339
 from monitor.store.database import open_database
 from monitor.store.reading.events import list_events, list_transitions
-from tests.world.month import DAY, HOUR, MINUTE, Month, fill
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world.month import DAY, HOUR, MINUTE, PEOPLE, Month, fill
+from tests.world.site import client, site_of
 from tests.world.stores import migrated
 
 END = 1_800_000_000_000 - 1_800_000_000_000 % DAY + 8 * HOUR
@@ -35,3 +38,28 @@ async def test_every_story_is_told_when_it_happened(tmp_path: Path) -> None:
     published = {row.kind: row.at for row in told if row.event.id == short.id}
     assert began < published["opened"] < ended
     assert ended < published["closed"] < ended + 15 * MINUTE
+    await pages_of_the_past_show_what_was_measured(url, month)
+
+
+async def pages_of_the_past_show_what_was_measured(url: str, month: Month) -> None:
+    """Weeks ago, of which sums by hour are not kept."""
+    began, _ended = month.story("two weeks")
+    at, day = rfc3339(began + 2 * DAY), rfc3339(began + DAY)[:10]
+    async with (
+        await open_database(url) as database,
+        client(site_of(database, clock=lambda: END)) as web,
+    ):
+
+        async def read(path: str) -> str:
+            return text_of(await (await web.get(path)).text())
+
+        then = await read(f"/c/RU?as_of={at}")
+        assert "5 vantages measured" in then
+        assert "Nobody measured" not in then
+        past = await read(f"/c/RU?since={day}&until={rfc3339(began + 2 * DAY)[:10]}")
+        assert "nothing was measured" not in past
+        # Nothing that was measured later.
+        dense = rfc3339(began + 10 * MINUTE)
+        vantage = await read(f"/v/{PEOPLE[0].probe}?as_of={dense}")
+        assert f"Round of {dense[:10]}" in vantage
+        assert f"Round of {rfc3339(END)[:10]}" not in vantage

@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from monitor.detection.model import State
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
+from monitor.store.reading.counts import last_two
 from monitor.store.reading.series import Grid, read_grid
-from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS, KINDS
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS, KINDS, select_hours
 from probes.wire.measurement import Role
 
 Across = Literal["country", "network", "time"]
@@ -48,7 +49,9 @@ class Period(msgspec.Struct, frozen=True):
     slice_ms: int
     """Milliseconds of a column of time."""
     daily: bool
-    """Whole days, the last two by their hours; else whole hours."""
+    """Whole days, what is not summed up of the last two by their hours; else whole hours."""
+    kept: bool = True
+    """Whether sums by hour are kept of all of it; else hours are summed up from their cells."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -98,18 +101,18 @@ async def services(
 ) -> Mapping[tuple[str, Column], FailedShare]:
     """By service and column, from the sums."""
     since, until = period.since, period.until
-    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS if period.daily else since
-    parts = [("hour", max(since, latest), until)]
+    parts = [("hour" if period.kept else "cell", since, until)]
     if period.daily:
-        parts.append(("day", since - since % DAY_MS, min(until, latest)))
+        first = since - since % DAY_MS
+        parts = [("rest", max(first, last_two(until)), until), ("day", first, until)]
     lists: dict[str, object] = {"names": list(names)}
     if place.asns:
         lists["asns"] = list(place.asns)
     if place.countries:
         lists["countries"] = list(place.countries)
     found: dict[tuple[str, Column], FailedShare] = defaultdict(FailedShare)
-    for unit, begin, end in parts:
-        query = _sums(unit, across, bool(place.asns), bool(place.countries))
+    for table, begin, end in parts:
+        query = _sums(table, across, bool(place.asns), bool(place.countries))
         times = {"begin": begin, "end": end, **_slices(across, period)}
         for service, country, part, failing, judged, seen in await connection.execute(
             query, lists | times
@@ -120,9 +123,21 @@ async def services(
     return found
 
 
+_SUMS = {
+    "hour": "service_hour",
+    "cell": select_hours("t.service IN :names AND c.hour >= :begin AND c.hour < :end"),
+    "rest": "(SELECT * FROM service_hour h WHERE NOT EXISTS (SELECT 1 FROM service_day d WHERE "
+    "d.country = h.country AND d.asn = h.asn AND d.service = h.service "
+    f"AND d.day = h.hour - h.hour % {DAY_MS}))",
+    "day": "service_day",
+}
+"""Tables of sums; `rest`: hours of days that are not summed up."""
+
+
 @functools.cache
-def _sums(unit: str, across: Across, by_asn: bool, by_country: bool) -> sa.TextClause:
+def _sums(table: str, across: Across, by_asn: bool, by_country: bool) -> sa.TextClause:
     lists = ["names"]
+    unit = "day" if table == "day" else "hour"
     wanted = ["service IN :names", f"{unit} >= :begin", f"{unit} < :end"]
     if by_asn:
         wanted.append("asn IN :asns")
@@ -135,7 +150,8 @@ def _sums(unit: str, across: Across, by_asn: bool, by_country: bool) -> sa.TextC
     bit = 1 << KINDS.index("blocked")
     return sa.text(
         f"SELECT service, {_columns(across, unit)}, sum(failing), sum(judged), "
-        f"max(kinds & {bit}) FROM service_{unit} WHERE {' AND '.join(wanted)} GROUP BY 1, 2, 3"
+        f"max(kinds & {bit}) FROM {_SUMS[table]} AS sums WHERE {' AND '.join(wanted)} "
+        "GROUP BY 1, 2, 3"
     ).bindparams(*(sa.bindparam(name, expanding=True) for name in lists))
 
 

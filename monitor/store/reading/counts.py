@@ -22,7 +22,7 @@ from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.series import read_cells
 from monitor.store.records import Filter
-from monitor.store.service_hours import DAY_MS, EVERY_NETWORK
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, select_hours
 from monitor.store.statements import where_equal
 from monitor.store.verdicts import read_newest
 from probes.wire.measurement import service_of
@@ -350,11 +350,15 @@ async def service_hours(
     *,
     country: str | None = None,
     asns: Sequence[int] = (),
+    kept: bool = True,
 ) -> Sequence[ServiceHour]:
     """Hours that begin between `since` and `until` (excluded), oldest first. Without `asns`, of
-    whole countries. Kept are KEPT_HOURS."""
+    whole countries. Sums are kept for the last KEPT_HOURS; where the time begins earlier (not
+    `kept`), the hours are summed up from their cells."""
     values = _values(services, since, until, country, asns)
-    rows = await connection.execute(_hours("hour", country is not None), values)
+    of_country = country is not None
+    query = _hours("hour", of_country) if kept else _hours_of_cells(of_country)
+    rows = await connection.execute(query, values)
     return [ServiceHour(*row) for row in rows]
 
 
@@ -381,6 +385,18 @@ def _hours(unit: str, of_country: bool) -> sa.Select[Any]:
     return query.where(c.country == sa.bindparam("country")) if of_country else query
 
 
+@functools.cache
+def _hours_of_cells(of_country: bool) -> sa.TextClause:
+    """The same rows as `_hours`, from cells."""
+    chosen = "t.service IN :services AND c.hour >= :since AND c.hour < :until"
+    if of_country:
+        chosen += " AND c.country = :country"
+    return sa.text(
+        f"SELECT {', '.join(ServiceHour.__struct_fields__)} FROM {select_hours(chosen)} AS summed "
+        "WHERE asn IN :asns ORDER BY hour, service, country, asn"
+    ).bindparams(*(sa.bindparam(name, expanding=True) for name in ("services", "asns")))
+
+
 async def service_days(
     connection: ReadTransaction,
     services: Sequence[str],
@@ -390,16 +406,27 @@ async def service_days(
     country: str | None = None,
     asns: Sequence[int] = (),
 ) -> Sequence[ServiceHour]:
-    """Days (UTC) as `service_hours` gives hours: complete ones from the sums by day, those of
-    yesterday and today from their hours. `hour` is the first millisecond of the day."""
-    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS
-    values = _values(services, since - since % DAY_MS, min(until, latest), country, asns)
+    """Days (UTC) as `service_hours` gives hours: those that are over from the sums by day, and
+    what these lack of the last two from hours. `hour` is the first millisecond of the day."""
+    first = since - since % DAY_MS
+    values = _values(services, first, until, country, asns)
     rows = await connection.execute(_hours("day", country is not None), values)
     days = [ServiceHour(*row) for row in rows]
+    summed = {_day_of(day) for day in days}
     hours = await service_hours(
-        connection, services, max(since, latest), until, country=country, asns=asns
+        connection, services, max(first, last_two(until)), until, country=country, asns=asns
     )
-    return days + list(_by_day(hours))
+    return days + [day for day in _by_day(hours) if _day_of(day) not in summed]
+
+
+def last_two(until: int) -> int:
+    """The first millisecond of the last two days of a time: at the present these are not yet
+    summed up by day, or not all of them."""
+    return (until - 1) - (until - 1) % DAY_MS - DAY_MS
+
+
+def _day_of(day: ServiceHour) -> tuple[int, str, str, int]:
+    return day.hour, day.service, day.country, day.asn
 
 
 async def networks_watched(
@@ -411,13 +438,14 @@ async def networks_watched(
 ) -> Mapping[tuple[int, str, str], int]:
     """Networks with a conclusive measurement, by (first millisecond of the day, service,
     country)."""
-    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS
+    first = since - since % DAY_MS
     day, hour = t.service_day.c, t.service_hour.c
     of_hour = (hour.hour - hour.hour % sa.literal(DAY_MS, sa.BigInteger)).label("of_day")
     found: dict[tuple[int, str, str], int] = {}
     for columns, at, label, begin, end in (
-        (day, day.day, day.day.label("of_day"), since - since % DAY_MS, min(until, latest)),
-        (hour, hour.hour, of_hour, max(since - since % DAY_MS, latest), until),
+        (hour, hour.hour, of_hour, max(first, last_two(until)), until),
+        # Of a day that is over, its sum is right where only a part of its hours is kept.
+        (day, day.day, day.day.label("of_day"), first, until),
     ):
         query = (
             sa.select(

@@ -369,10 +369,11 @@ async def newest_of_controls(
 
 
 async def list_measurements_of_probe(
-    connection: ReadTransaction, probe: str, since: int, limit: int = 200
+    connection: ReadTransaction, probe: str, since: int, limit: int = 200, until: int | None = None
 ) -> Sequence[ProbeMeasurement]:
-    """What a probe measured in rounds from `since` on: newest round first, then by target."""
-    m = rows_of_probe(connection, probe, since).c
+    """What a probe measured in rounds from `since` on, up to `until` where that is given: newest
+    round first, then by target."""
+    m = rows_of_probe(connection, probe, since, until).c
     query = (
         sa.select(m.id, m.arrival, m.round, t.target.c.id.label("target"), t.target.c.service)
         .where(t.target.c.number == m.target)

@@ -94,12 +94,16 @@ BATCH_SPAN_MS = 6 * 3_600_000
 """Rounds of one batch are closer together than this: a probe sends one cycle at a time."""
 
 
-def rows_of_probe(connection: ReadTransaction, probe: str, since: int) -> sa.Subquery:
+def rows_of_probe(
+    connection: ReadTransaction, probe: str, since: int, until: int | None = None
+) -> sa.Subquery:
     """The columns of `measurement` (and the batch's `first_arrival`) of what a probe measured in
-    rounds from `since` on. It goes by way of the probe's batches: what others measured is not
-    touched."""
+    rounds from `since` on, up to `until` where that is given. It goes by way of the probe's
+    batches: what others measured is not touched."""
     m, b, v = t.measurement.c, t.batch.c, t.vantage.c
     numbers = sa.select(v.number).where(v.probe == probe)
+    # The sums keep the planner from the indexes of measurements: rows are found by arrival.
+    bound = sa.true() if until is None else m.round + 0 <= until
     sent = sa.select(b.first_arrival, b.last_arrival).where(
         b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS
     )
@@ -109,7 +113,7 @@ def rows_of_probe(connection: ReadTransaction, probe: str, since: int) -> sa.Sub
         rows = (
             sa.select(t.measurement)
             .where(m.arrival.between(batches.c.first_arrival, batches.c.last_arrival))
-            .where(m.vantage.in_(numbers), m.round >= since)  # leaves out older partitions
+            .where(m.vantage.in_(numbers), bound, m.round >= since)  # leaves out older partitions
             .offset(0)
             .lateral()
         )
@@ -123,17 +127,17 @@ def rows_of_probe(connection: ReadTransaction, probe: str, since: int) -> sa.Sub
             t.batch.join(t.measurement, m.arrival.between(b.first_arrival, b.last_arrival))
         )
         .where(b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS)
-        # The sums keep the planner from the indexes of measurements: rows are found by arrival.
-        .where(m.vantage.in_(numbers), m.round + 0 >= since)
+        .where(m.vantage.in_(numbers), m.round + 0 >= since, bound)
     )
     return query.subquery()
 
 
 async def liveness_of_probe(
-    connection: ReadTransaction, probe: str, since: int, most: int
+    connection: ReadTransaction, probe: str, since: int, most: int, until: int | None = None
 ) -> Sequence[bytes]:
-    """The newest `most` liveness lines of a probe, newest first, in rounds from `since` on."""
-    m = rows_of_probe(connection, probe, since).c
+    """The newest `most` liveness lines of a probe, newest first, in rounds from `since` on, up to
+    `until` where that is given."""
+    m = rows_of_probe(connection, probe, since, until).c
     query = (
         sa.select(m.first_arrival, m.arrival)
         .where(m.target + 0 == _INTERNATIONAL)
@@ -146,10 +150,14 @@ async def liveness_of_probe(
 
 
 async def liveness_lines(
-    connection: ReadTransaction, probes: Sequence[str], since: int, most: int
+    connection: ReadTransaction,
+    probes: Sequence[str],
+    since: int,
+    most: int,
+    until: int | None = None,
 ) -> Mapping[str, Sequence[bytes]]:
     """The newest `most` liveness lines of each of these probes, newest first, in rounds from
-    `since` on. Probes that sent none are missing."""
+    `since` on, up to `until` where that is given. Probes that sent none are missing."""
     m, v = t.measurement.c, t.vantage.c
     rank = sa.func.row_number().over(
         partition_by=v.probe, order_by=(m.round.desc(), m.started.desc(), m.id)
@@ -158,6 +166,7 @@ async def liveness_lines(
         sa.select(v.probe, FIRST_ARRIVAL.label("first"), m.arrival, rank.label("rank"))
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since, v.probe.in_(probes))
+        .where(sa.true() if until is None else m.round <= until)
         .subquery()
     )
     query = (

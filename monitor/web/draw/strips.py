@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
 from monitor.store.reading.counts import ServiceHour, StateCount
-from monitor.store.service_hours import KINDS
+from monitor.store.service_hours import KINDS, WENT_DOWN
 from monitor.text import words
 from monitor.text.event_state import ended
 from monitor.text.language import _, grouped, n_
@@ -52,7 +52,7 @@ _WORD = {
     "likely": "failing as blocked, not confirmed",
     "likely-part": "failing as blocked in some networks or functions, not confirmed",
     "impaired": "partly failing",
-    "mixed": "vantages disagree",
+    "mixed": "varies by vantage or time",
     "down": "service down",
     "unclear": "cause unclear",
     "none": "no data",
@@ -307,8 +307,9 @@ def control_strip(
 ) -> Strip:
     """Whether the services themselves worked, as far as the rows say: `down` where one failed from
     its controls as well, `ok` where all were reached, or a control reached them when vantages did
-    not, `unclear` where vantages failed and nothing tells. Of several services (`names` by id) the
-    summary names those that were down."""
+    not, `unclear` where vantages failed and nothing tells, `mixed` where one was found down and was
+    reached as well. Of several services (`names` by id) the summary names those that were
+    down."""
     slices: dict[int, _Slice] = {}
     seen: dict[int, dict[str, int]] = {}
     width = window.width
@@ -318,20 +319,23 @@ def control_strip(
             if isinstance(row, ServiceHour)
             else (_BITS[_KIND[row.state]], row.n)
         )
-        kinds &= _TOLD | _UNTOLD
+        kinds &= _TOLD | _UNTOLD | WENT_DOWN
         if kinds and (index := _index(window, width, row.begin)) is not None:
             if (services := seen.get(index)) is None:
                 services, slices[index] = seen.setdefault(index, {}), _Slice()
             services[row.service] = services.get(row.service, 0) | kinds
             slices[index].n += judged
     down: set[str] = set()
+    partly: set[str] = set()
     works = untold = False
     for index, services in seen.items():
         failed = {service for service, kinds in services.items() if kinds & _TOLD == _BITS["down"]}
-        told = any(kinds & _TOLD for kinds in services.values())
+        partly |= {service for service, kinds in services.items() if kinds & _DOWN} - failed
+        told = any(kinds & (_TOLD | _DOWN) for kinds in services.values())
         works |= told
-        untold |= not all(kinds & _TOLD for kinds in services.values())
-        kind = "down" if failed else "ok" if told else "unclear"
+        untold |= not all(kinds & (_TOLD | _DOWN) for kinds in services.values())
+        mixed = told and any(kinds & _DOWN for kinds in services.values())
+        kind = "down" if failed else "mixed" if mixed else "ok" if told else "unclear"
         slices[index].kinds = frozenset((kind,))
         down |= failed
     drawn = _drawn(slices, window, interval)
@@ -339,6 +343,11 @@ def control_strip(
         summary = _("nothing was measured")
     elif not works:
         summary = _("nothing tells whether it worked")
+    elif not down and partly:
+        summary = _("found down at times, while others or other rounds reached it")
+        if names is not None:
+            listed = ", ".join(sorted(names.get(service, service) for service in partly))
+            summary = f"{summary}: {listed}"
     elif not down and untold:
         summary = _("worked as far as can be told; at times nothing tells")
     elif not down:
@@ -355,6 +364,7 @@ _BITS = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
 _TOLD = sum(_BITS[kind] for kind in ("ok", "blocked", "impaired", "down"))
 """Kinds that tell whether the service itself worked."""
 _UNTOLD = _BITS["unclear"]
+_DOWN = _BITS["down"] | WENT_DOWN
 
 
 @functools.cache

@@ -71,7 +71,7 @@ async def _read(
     events: list[Event] = []
     async with site.database.reading() as connection:
         for country in countries or (None,):
-            found += await sums(connection, span.window, wanted, country)
+            found += await sums(site, connection, span.window, wanted, country)
         window = span.window
         for service in services or (None,):
             chosen = Filter(service=service, since=window.since, until=window.until)

@@ -26,7 +26,7 @@ from monitor.store.reading.measurements import Witness, list_witnesses
 from monitor.store.reading.series import Grid
 from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
-from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
+from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.text import (
     confidence_text,
     event_evidence,
@@ -67,6 +67,9 @@ MARGIN = 0.25
 """The timeline begins and ends this share of the event's length before and after it."""
 MARGIN_MS = 2 * HOUR_MS
 """The least that is shown before and after an event of what else failed then."""
+MINUTE_MS = 60_000
+SHORT_MS = 2 * HOUR_MS
+"""Of a shorter event what else was measured is read from verdicts: it may hold no whole hour."""
 YEAR_MS = 365 * DAY_MS
 MOST_NETWORKS = 20
 """Networks of an event in which the other functions are counted."""
@@ -111,7 +114,8 @@ async def page(request: web.Request) -> web.Response:
         "event": event,
         "service": name,
         "headline": headline,
-        "scope": event_evidence.scope(event, site.clock()),
+        "scope": event_evidence.scope(event, site.clock(), watched=present.is_watched(event)),
+        "watched": present.is_watched(event),
         "how": event_evidence.manner(event),
         "techniques": await techniques(site, event),
         "ended": event_state.ended(event),
@@ -125,6 +129,7 @@ async def page(request: web.Request) -> web.Response:
         "others": others,
         "doubts": event_evidence.doubts(event, others),
         "history": event_history.history(event),
+        "phases": event_history.phases(event),
         "rules": [
             (rule, n, comment(rule, control=event.control == "ok")) for rule, n in event.rule_counts
         ],
@@ -194,17 +199,15 @@ async def techniques(site: Site, event: Event) -> Sequence[tuple[str, int]]:
 async def others_reached(
     site: Site, event: Event, service: Service | None
 ) -> Mapping[str, Reached]:
-    """By target, how often the service's other functions were reached in the event's networks, in
-    its last day and the hours around it."""
+    """By target, how often the service's other functions were reached in the event's networks
+    while it lasted: in all of a short one, else in whole hours of its last day."""
     apart = [t.id for t in service.targets if t.id not in event.targets] if service else []
-    end = min(event_state.ended(event) or site.clock(), site.clock())
-    until = end - end % HOUR_MS + HOUR_MS
-    since = max(event.onset - event.onset % HOUR_MS, until - DAY_MS)
+    since, until, width = while_it_lasted(event, site.clock())
     places = event.asns[:MOST_NETWORKS]
     series = [(id, event.country, asn) for id in apart for asn in places]
     counted: dict[str, Counter[State]] = defaultdict(Counter)
     async with site.database.reading() as connection:
-        for row in await count_series(connection, series, since, until, HOUR_MS):
+        for row in await count_series(connection, series, since, until, width):
             counted[row.target][row.state] += row.n
     return {
         target: Reached(
@@ -213,6 +216,20 @@ async def others_reached(
         )
         for target, states in counted.items()
     }
+
+
+def while_it_lasted(event: Event, now: int) -> tuple[int, int, int]:
+    """(since, until, width of slices) of counts of what was measured during an event, as far as
+    they are read."""
+    end = event_state.ended(event) or event_state.data_end(event)
+    until = now + 1 if end is None else min(end, now)
+    if until - event.onset < SHORT_MS:
+        return event.onset, max(until, event.onset + 1), MINUTE_MS
+    if end is not None:
+        until -= until % HOUR_MS
+    first = event.onset + -event.onset % HOUR_MS
+    last_day = until - until % HOUR_MS - DAY_MS
+    return max(first, last_day), until, HOUR_MS
 
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
@@ -251,7 +268,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             ]
             here = await count_series(connection, series, since, until, chosen.width)
             # Of months the sums of days; of less, of hours.
-            days = now - since > (KEPT_HOURS - 1) * HOUR_MS
+            days = since < site.hours_kept_since
             read = service_days if days else service_hours
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
@@ -272,9 +289,9 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
     rows: dict[int, list[ServiceHour]] = {asn: [] for asn in event.asns}
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, span, event.service)
-        for row in await sums(connection, window, [event.service], event.country, event.asns):
+        for row in await sums(site, connection, window, [event.service], event.country, event.asns):
             rows[row.asn].append(row)
-        everywhere = await sums(connection, window, [event.service])
+        everywhere = await sums(site, connection, window, [event.service])
         chosen = Filter(service=event.service, country=event.country)
         events = await known_events(site, connection, chosen)
     whole = [row for row in everywhere if row.country == event.country]

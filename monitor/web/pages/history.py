@@ -32,7 +32,7 @@ async def _read(request: web.Request) -> tuple[TimeRange, list[HistoryLine]]:
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
     asns = () if wanted.asn is None else (wanted.asn,)
     async with site.database.reading() as connection:
-        rows = await sums(connection, span.window, services, wanted.country, asns)
+        rows = await sums(site, connection, span.window, services, wanted.country, asns)
     by = "country" if wanted.service is not None and wanted.country is None else "service"
     names = site.service_names
     if by == "country":

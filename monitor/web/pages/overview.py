@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from monitor.detection.model import Event, EventState, Tier
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
-from monitor.text import event_evidence, event_headlines, words
+from monitor.text import event_evidence, event_headlines, event_sources, words
 from monitor.text.language import _
 from monitor.web.both_sources import one_picture
 from monitor.web.draw import worldmap
@@ -45,6 +45,7 @@ async def page(request: web.Request) -> web.Response:
     online = [probe for probe, status in active(probes) if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
+    unwatched = {event.id for event in shown if not present.is_watched(event)}
     names = site.service_names
     past, past_pairs = one_picture(latest)
     ended = [event for event in past if not event.ongoing]
@@ -52,7 +53,8 @@ async def page(request: web.Request) -> web.Response:
     values = {
         "title": _("What is blocked now"),
         "record": cited,
-        "scope": scope(shown, site.clock()),
+        "scope": scope(shown, site.clock(), unwatched),
+        "unwatched": unwatched,
         "headline": event_headlines.overview(
             [event for event in shown if event.stands],
             names,
@@ -71,7 +73,13 @@ async def page(request: web.Request) -> web.Response:
         ),
         "coverage": coverage(active(probes)),
         "watching": bool(vantages),
-        "missing": missing(vantages, controls, last is not None, bool(present.origins)),
+        "missing": missing(
+            vantages,
+            controls,
+            last is not None,
+            bool(present.origins),
+            any(not event_sources.is_imported(event) for event in opened),
+        ),
         "names": names,
         "lone": lone(present.states(), names, site.policy.evidence)
         if len(vantages) == 1 and not controls
@@ -80,14 +88,15 @@ async def page(request: web.Request) -> web.Response:
     return await render(request, "overview.html", values)
 
 
-def scope(opened: Sequence[Event], now: int) -> str:
+def scope(opened: Sequence[Event], now: int, unwatched: Collection[str] = ()) -> str:
     """The line below the headline: of the only confirmed (else the only likely) event its share of
-    vantages, sureness and time; of several, how many there are of each state."""
+    vantages, sureness and time; of several, how many there are of each state. `unwatched` are the
+    ids of those that nobody measures now."""
     live = [event for event in opened if event.stands]
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
     first = confirmed or [event for event in live if event.tier is Tier.LIKELY]
     if len(first) == 1:
-        return event_evidence.scope(first[0], now)
+        return event_evidence.scope(first[0], now, watched=first[0].id not in unwatched)
     clearing = sum(event.state is EventState.CLEARING for event in first)
     counted = [
         (len(confirmed) - (clearing if confirmed else 0), _("confirmed")),
@@ -119,7 +128,12 @@ def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
     ]
 
 
-def _no_vantage(others: bool) -> str:
+def _no_vantage(others: bool, ours: bool) -> str:
+    if ours:
+        return _(
+            "No vantage of ours is online: events that are open rest on what was measured earlier. "
+            "Make a token and give it to a volunteer, or use it yourself."
+        )
     if others:
         return _(
             "No vantage of ours is online: what is shown rests on volunteers of OONI, hours later "
@@ -131,8 +145,14 @@ def _no_vantage(others: bool) -> str:
     )
 
 
-def _no_control(alone: bool, others: bool) -> str:
+def _no_control(alone: bool, others: bool, ours: bool) -> str:
     lacks = _("One vantage, no control") if alone else _("No control is online")
+    if ours:
+        return _(
+            "%(missing)s: nothing new can be called blocked, because nothing shows that the "
+            "services themselves are up. Run a control on a machine in an uncensored network.",
+            missing=lacks,
+        )
     if others:
         return _(
             "%(missing)s: nothing can be confirmed yet, because nothing of ours shows that the "
@@ -151,14 +171,15 @@ def missing(
     controls: Sequence[VantageRow],
     measured: bool,
     others: bool = False,
+    ours: bool = False,
 ) -> list[tuple[str, str]]:
     """What is missing for a verdict: (sentence, command that adds it). `others`: measurements that
-    others publish are stored."""
+    others publish are stored; `ours`: an event of our own vantages is open."""
     gaps: list[tuple[str, str]] = []
     if not vantages:
-        gaps.append((_no_vantage(others), "reachwatch token new --role vantage --owner NAME"))
+        gaps.append((_no_vantage(others, ours), "reachwatch token new --role vantage --owner NAME"))
     if not controls:
-        lacks = _no_control(len(vantages) == 1, others)
+        lacks = _no_control(len(vantages) == 1, others, ours)
         gaps.append((lacks, "reachwatch token new --role control --owner NAME"))
     thin = len(vantages) == 1 or (
         len(vantages) > 1 and len({probe.owner for probe in vantages}) == 1

@@ -51,7 +51,7 @@ async def svg(request: web.Request) -> web.Response:
     by_country = wanted.service is not None and wanted.country is None
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, span, wanted.service)
-        read = await sums(connection, window, services, wanted.country, asns)
+        read = await sums(site, connection, window, services, wanted.country, asns)
         within = replace(wanted, since=window.since, until=window.until)
         events = await known_events(site, connection, within)
     names = site.service_names

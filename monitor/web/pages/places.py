@@ -179,18 +179,24 @@ async def shared_values(
     asn = here.asns[0] if here.asns else None
     then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
     past = await known_events(site, connection, then) if span else ()
+    lasted = overlapping(past, window)
     listed, pairs = one_picture(events)
     return {
         "record": await record(site, connection, Filter(country=here.country, asn=asn)),
         "past": event_headlines.in_range(
-            overlapping(past, window),
+            lasted,
             site.service_names,
             here.name,
             words.between(window.since, min(window.until, site.clock())),
             measured=bool(rows),
         ),
         "by_service": service_strips(
-            site, rows, window, events, Breadth.NETWORK if here.asns else Breadth.COUNTRY
+            site,
+            rows,
+            window,
+            events,
+            lasted if span else open_events(events),
+            Breadth.NETWORK if here.asns else Breadth.COUNTRY,
         ),
         "control": strips.control_strip(rows, window, site.interval_ms, site.service_names)
         if rows
@@ -215,20 +221,20 @@ def service_strips(
     rows: Iterable[strips.Row],
     window: strips.Window,
     events: Sequence[Event],
+    told: Sequence[Event],
     breadth: Breadth,
 ) -> list[dict[str, Any]]:
-    """A strip for each service that was measured here, those with an open event first. `events`
-    are those of here."""
+    """A strip for each service that was measured here, those with an event that is `told` beside
+    it first. `events` are those of here."""
     drawn: dict[str, strips.Strip] = strips.strips_by(
         attrgetter("service"), rows, window, site.interval_ms, events, breadth
     )
-    opened = open_events(events)
     made = [
         {
             "id": service.id,
             "name": service.name,
             "strip": drawn[service.id],
-            "events": [event for event in opened if event.service == service.id],
+            "events": [event for event in told if event.service == service.id],
         }
         for service in site.catalogue.services
         if service.id in drawn
@@ -295,6 +301,16 @@ def headline(
         return _of_one(here, live[0], names)
     if live:
         services = len({event.service for event in live})
+        if all(event_state.data_end(event) is not None for event in live):
+            return n_(
+                "%(n)s service may have been blocked in %(place)s where the data end; none of it "
+                "is confirmed.",
+                "%(n)s services may have been blocked in %(place)s where the data end; none of it "
+                "is confirmed.",
+                services,
+                n=words.number(services, capital=True),
+                place=here.name,
+            )
         return n_(
             "%(n)s service may be blocked in %(place)s; none of it is confirmed.",
             "%(n)s services may be blocked in %(place)s; none of it is confirmed.",

@@ -45,6 +45,8 @@ async def page(request: web.Request) -> web.Response:
         cited = await record(site, connection, Filter(service=service.id))
         then = Filter(service=service.id, since=chosen.since, until=chosen.until)
         past = await known_events(site, connection, then) if span else ()
+    lasted = overlapping(past, chosen)
+    told = opened if span is None else {event.country: event for event in reversed(lasted)}
     drawn: dict[str, strips.Strip] = strips.strips_by(
         attrgetter("country"), measured, chosen, site.interval_ms, events
     )
@@ -57,14 +59,22 @@ async def page(request: web.Request) -> web.Response:
     countries: list[dict[str, Any]] = [
         {
             "country": country,
-            "event": opened.get(country),
-            "cell": cell({row.state for row in places[country]}, opened.get(country)),
+            "event": told.get(country),
+            "cell": cell({row.state for row in places[country]}, opened.get(country))
+            if span is None
+            else None,
             "strip": drawn.get(country, nothing),
-            "networks": sorted({row.asn for row in places[country]}),
+            "networks": [] if span else sorted({row.asn for row in places[country]}),
         }
-        for country in sorted(drawn.keys() | places.keys() | opened.keys())
+        for country in sorted(drawn.keys() | places.keys() | told.keys())
     ]
-    countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
+    countries.sort(
+        key=lambda row: (
+            row["cell"]["rank"] if row["cell"] else 9,
+            not row["event"],
+            row["country"],
+        )
+    )
     listed, pairs = one_picture(events)
     values = {
         "title": service.name,
@@ -73,7 +83,7 @@ async def page(request: web.Request) -> web.Response:
         "headline": headline(service.name, list(opened.values()), len(countries))
         if span is None
         else event_headlines.in_range(
-            overlapping(past, chosen),
+            lasted,
             site.service_names,
             service.name,
             words.between(chosen.since, min(chosen.until, site.clock())),
@@ -116,8 +126,18 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
         networks = sum(len(event.asns) for event in confirmed)
         where = event_subject.in_networks(networks, places)
         return event_headlines.blocked_somewhere(confirmed, name, where)
+    ended = [event for event in live if event_state.data_end(event) is not None]
+    if len(live) == len(ended) == 1:
+        return event_headlines.headline(live[0], name)
     if live:
         places = ", ".join(sorted(words.country(event.country) for event in live))
+        if len(ended) == len(live):
+            return _(
+                "%(service)s may have been blocked in %(places)s where the data end; that is not "
+                "confirmed.",
+                service=name,
+                places=places,
+            )
         return _(
             "%(service)s may be blocked in %(places)s; that is not confirmed.",
             service=name,

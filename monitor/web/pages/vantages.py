@@ -54,8 +54,11 @@ async def listing(request: web.Request) -> web.Response:
     page = probes[first : first + PAGE_ROWS]
     shown = [probe.id for probe, _status in page]
     async with site.database.reading() as connection:
-        lines = await liveness_lines(connection, shown, since(site, LIST_ROUNDS), LIST_ROUNDS)
-    registered = await site.database.registry.probes(shown)
+        lines = await liveness_lines(
+            connection, shown, since(site, LIST_ROUNDS), LIST_ROUNDS, site.as_of
+        )
+    # Of the past it is not kept.
+    registered = await site.database.registry.probes(shown) if site.as_of is None else ()
     status_messages = {probe.id: probe.status for probe in registered}
     rows = [
         (probe, status, vantage_health(lines.get(probe.id, ()), status_messages.get(probe.id, b"")))
@@ -82,11 +85,13 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No vantage has this id.")
     probe, status = found
     async with site.database.reading() as connection:
-        lines = await liveness_of_probe(connection, id, since(site, PAGE_ROUNDS), PAGE_ROUNDS)
-        measurements = await list_measurements_of_probe(
-            connection, id, since(site, LIST_ROUNDS), MAX_MEASUREMENTS
+        lines = await liveness_of_probe(
+            connection, id, since(site, PAGE_ROUNDS), PAGE_ROUNDS, site.as_of
         )
-    registered = await site.database.registry.probe(id)
+        measurements = await list_measurements_of_probe(
+            connection, id, since(site, LIST_ROUNDS), MAX_MEASUREMENTS, site.as_of
+        )
+    registered = await site.database.registry.probe(id) if site.as_of is None else None
     known = vantage_health(lines, registered.status if registered else b"")
     window, strip = liveness(site, known)
     values = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from monitor.detection.model import State
 from monitor.store import tables
@@ -15,7 +16,7 @@ from monitor.store.reading.counts import (
     service_days,
     service_hours,
 )
-from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS, WENT_DOWN
 from monitor.web.draw import strips
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 
@@ -64,6 +65,7 @@ async def test_networks_and_countries_are_summed_up(store: Database) -> None:
     france, russia = found
     assert (russia.country, russia.asn, russia.hour) == ("RU", EVERY_NETWORK, NOON)
     assert names(russia.kinds) == {"blocked", "ok", "mixed"}
+    assert [bool(each.kinds & WENT_DOWN) for each in found] == [True, False]
     assert (russia.n, russia.judged, russia.failing, russia.vantages) == (16, 15, 5, 2)
     assert names(france.kinds) == {"ok", "mixed"}
     assert (france.n, france.judged, france.failing, france.vantages) == (8, 7, 0, 1)
@@ -163,6 +165,41 @@ async def test_days_are_those_of_the_hours(store: Database) -> None:
             assert russia.failing == sum(each.failing for each in hours)
             assert russia.blocked
             assert not totals["wechat", ("FR", EVERY_NETWORK)].blocked
+
+
+async def test_a_past_time_is_read_as_it_was_when_it_was_present(store: Database) -> None:
+    """Its last two days were summed up long ago, and their hours are dropped."""
+    for hour in (0, 20, 40, 60, 80):
+        await judge(store, MIDNIGHT + hour * HOUR)
+    until = MIDNIGHT + 4 * DAY_MS
+    period = Period(MIDNIGHT, until, DAY_MS, daily=True)
+    hourly = Period(MIDNIGHT, until, HOUR, daily=False)
+
+    async def read(kept: bool) -> list[object]:
+        async with store.reading() as connection:
+            day = await service_days(connection, ["wechat"], MIDNIGHT, MIDNIGHT + DAY_MS)
+            return [
+                day,
+                await service_days(connection, ["wechat"], MIDNIGHT, until),
+                await service_days(connection, ["wechat"], MIDNIGHT, until, asns=(64502,)),
+                await service_hours(connection, ["wechat"], MIDNIGHT, until, kept=kept),
+                await service_hours(
+                    connection, ["wechat"], MIDNIGHT, until, country="RU", asns=(64501,), kept=kept
+                ),
+                await networks_watched(connection, ["wechat"], MIDNIGHT, until, None),
+                await breakdown.services(connection, ["wechat"], period, "network"),
+                await breakdown.services(
+                    connection, ["wechat"], replace(hourly, kept=kept), "time"
+                ),
+            ]
+
+    present = await read(kept=True)
+    assert all(present)
+    for day in range(4, 20, 3):
+        await judge(store, MIDNIGHT + day * DAY_MS)
+    async with store.reading() as connection:
+        assert not await service_hours(connection, ["wechat"], MIDNIGHT, until)
+    assert await read(kept=False) == present
 
 
 async def test_networks_that_were_measured_are_counted_by_day(store: Database) -> None:

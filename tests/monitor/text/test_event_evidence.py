@@ -71,6 +71,34 @@ def test_the_first_line_gives_share_sureness_and_time() -> None:
     assert "the service fails from the control or in other countries too" in why
 
 
+def test_what_nobody_measures_now_is_not_said_to_go_on() -> None:
+    (evidence,) = CONFIRMED.networks
+    event = replace(CONFIRMED, networks=(replace(evidence, seen=CONFIRMED.onset + 90_000),))
+    later = CONFIRMED.onset + 10 * 3_600_000
+    assert "(10 h)" in event_evidence.scope(event, later)
+    said = event_evidence.scope(event, later, watched=False)
+    assert "10 h" not in said
+    last = when(CONFIRMED.onset + 90_000)
+    assert said.endswith(f"last seen {last}. Nobody measures it there now.")
+
+
+def test_imported_measurements_are_of_unknown_vantages_and_owners() -> None:
+    remarks = ("few_vantages", "no_control", "one_owner", "one_network")
+    imported = replace(
+        CONFIRMED,
+        source="ooni",
+        against=(*remarks, "no_quorum_for_imports", "control_by_other_networks"),
+    )
+    said = " ".join(event_evidence.doubts(imported))
+    assert "may be down" not in said
+    assert "one owner" not in said
+    assert "few vantages" not in said
+    assert "Only one network is affected." in said
+    own = " ".join(event_evidence.doubts(replace(CONFIRMED, against=remarks)))
+    assert "may be down" in own
+    assert "one owner" in own
+
+
 def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> None:
     assert event_evidence.doubts(replace(CONFIRMED, against=())) == [
         "No measurement contradicts it."

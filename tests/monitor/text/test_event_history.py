@@ -19,6 +19,17 @@ from tests.world import site as world
 CONFIRMED = next(event for event in world.events() if event.id == world.CONFIRMED)
 
 
+def test_an_import_tells_when_it_failed() -> None:
+    (evidence,) = CONFIRMED.networks
+    first = replace(evidence, spans=((10, 20, 30), (60, 70, 0)))
+    other = replace(evidence, asn=2, spans=((25, 40, 45), (65, 80, 0)))
+    imported = replace(CONFIRMED, source="ooni", networks=(first, other))
+    assert event_history.phases(imported) == [(10, 45), (60, 80)]
+    once = replace(imported, networks=(replace(first, spans=((10, 70, 0),)), other))
+    assert event_history.phases(once) == []
+    assert event_history.phases(CONFIRMED) == []
+
+
 def test_history_in_words() -> None:
     said = [text for _, text in event_history.history(CONFIRMED)]
     assert said == [

@@ -24,8 +24,8 @@ def test_other_functions_are_named_with_what_was_measured_of_them() -> None:
     assert apart == OtherFunctions((("messaging", Reached(22, 24)),), ())
     said = event_evidence.doubts(CONFIRMED, apart)
     assert (
-        "Affected: web client; measured as well: messaging, reachable in 22 of 24 measurements."
-        in said
+        "Affected: web client; measured as well: messaging, reachable in 22 of 24 measurements "
+        "meanwhile." in said
     )
     whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
     assert event_subject.other_functions(whole, wechat, counts) == OtherFunctions()

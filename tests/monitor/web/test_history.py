@@ -29,7 +29,8 @@ from tests.world.site import Client
 
 def chosen(query: str) -> TimeRange | None:
     app = web.Application()
-    app[SITE] = cast(Site, SimpleNamespace(clock=lambda: world.NOW))
+    kept = world.NOW - 191 * HOUR_MS
+    app[SITE] = cast(Site, SimpleNamespace(clock=lambda: world.NOW, hours_kept_since=kept))
     return chosen_range(make_mocked_request("GET", f"/s/wechat?{query}", app=app))
 
 

@@ -155,6 +155,9 @@ async def test_measurements_of_one_probe(store: Database) -> None:
         ]
         assert found[1].technique == "tls.reset.sni"
         assert len(await list_measurements_of_probe(connection, name, NOON, 3)) == 3
+        until = NOON + 30 * MINUTE
+        past = await list_measurements_of_probe(connection, name, NOON, until=until)
+        assert {one.round for one in past} == {NOON + r * 15 * MINUTE for r in range(3)}
         assert await list_measurements_of_probe(connection, "p-" + "f" * 16, NOON) == []
 
 

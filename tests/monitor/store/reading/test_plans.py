@@ -77,6 +77,12 @@ READS: dict[str, Read] = {
     "hours of a network": lambda c: counts.service_hours(
         c, ["wechat", "signal"], NOON, NOON + HOUR, asns=(64501,)
     ),
+    "hours whose sums are dropped": lambda c: counts.service_hours(
+        c, ["wechat"], NOON, NOON + HOUR, country="RU", kept=False
+    ),
+    "services by hours whose sums are dropped": lambda c: breakdown.services(
+        c, ["wechat"], Period(NOON, NOON + HOUR, HOUR, daily=False, kept=False), "country"
+    ),
     "series by the hour": lambda c: counts.count_series(c, SERIES, NOON, NOON + 99 * HOUR, HOUR),
     "series by the minute": lambda c: counts.count_series(c, SERIES, NOON, NOON + HOUR, 60_000),
     "rounds of all services": lambda c: counts.judged_rounds(c, None, NOON, NOON + HOUR),

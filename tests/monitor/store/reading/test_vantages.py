@@ -56,6 +56,13 @@ async def test_newest_liveness_lines(store: Database) -> None:
         assert rounds == [NOON + r * 15 * MINUTE for r in (3, 2, 1)]
         assert list(found) == names[:1]
         assert await liveness_of_probe(connection, names[0], NOON, 3) == found[names[0]]
+        past = await liveness_lines(connection, names, NOON, 3, NOON + 30 * MINUTE)
+        rounds = [decode(line).round for line in past[names[0]]]
+        assert rounds == [NOON + r * 15 * MINUTE for r in (2, 1, 0)]
+        assert (
+            await liveness_of_probe(connection, names[0], NOON, 3, NOON + 30 * MINUTE)
+            == (past[names[0]])
+        )
         assert await liveness_of_probe(connection, names[1], NOON, 3) == []
         assert await liveness_lines(connection, names, NOON + HOUR, 3) == {}
         assert await liveness_lines(connection, [], NOON, 3) == {}

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
 from monitor.store.reading.counts import ServiceHour, StateCount
-from monitor.store.service_hours import HOUR_MS, KINDS
+from monitor.store.service_hours import HOUR_MS, KINDS, WENT_DOWN
 from monitor.web.draw import strips
 from monitor.web.draw.strips import (
     Window,
@@ -186,12 +186,28 @@ def test_the_control_row_says_whether_the_service_itself_worked() -> None:
         hour(3, {"ok"}, "FR"),
     ]  # fmt: skip
     drawn = control_strip(rows, window, HOUR_MS)
-    assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 2), ("down", 1), ("ok", 1)]
+    assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 2), ("down", 1), ("mixed", 1)]
     assert drawn.summary == "down everywhere at times"
     unclear = control_strip([hour(0, {"unclear"})], window, HOUR_MS)
     assert [run.kind for run in unclear.runs] == ["unclear", "none"]
     assert unclear.summary == "nothing tells whether it worked"
     assert control_strip([], window, HOUR_MS).summary == "nothing was measured"
+
+
+def test_a_service_that_was_down_for_minutes_is_not_said_to_have_worked() -> None:
+    """Within an hour or a day others, or other rounds, reached it."""
+    window = Window(0, 3 * HOUR_MS, 3)
+    for_minutes = hour(1, {"ok", "mixed"})
+    for_minutes = replace(for_minutes, kinds=for_minutes.kinds | WENT_DOWN)
+    drawn = control_strip([hour(0, {"ok"}), for_minutes, hour(2, {"ok"})], window, HOUR_MS)
+    assert [run.kind for run in drawn.runs] == ["ok", "mixed", "ok"]
+    assert drawn.summary == "found down at times, while others or other rounds reached it"
+    named = control_strip([for_minutes], window, HOUR_MS, {"wechat": "WeChat"})
+    assert named.summary == f"{drawn.summary}: WeChat"
+    # It is no kind of its own: strips of vantages look as they do without.
+    assert strip([for_minutes], window, HOUR_MS) == strip(
+        [hour(1, {"ok", "mixed"})], window, HOUR_MS
+    )
 
 
 def test_what_worked_is_not_said_to_go_on_while_vantages_fail_for_an_unclear_cause() -> None:

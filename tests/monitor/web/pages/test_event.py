@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from monitor.detection.events.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
-from monitor.detection.model import NetworkEvidence, State, Tier
+from monitor.detection.model import EventState, NetworkEvidence, State, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
@@ -235,9 +235,30 @@ async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -
     async with client(replace(site, catalogue=catalogue)) as shown:
         said = await text(shown, world.CONFIRMED)
     assert "Affected: web client; measured as well: messaging, reachable in " in said
-    assert "1 other function is not measured here login" in said
+    assert "1 other function has no measurements here meanwhile login" in said
     assert "login, reachable" not in said
     assert "unaffected" not in said
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "counted"),
+    [
+        pytest.param(125, 127, (125, 127, 1), id="minutes"),
+        pytest.param(125, 200, (125, 200, 1), id="without-a-whole-hour"),
+        pytest.param(125, 330, (180, 300, 60), id="whole-hours"),
+        pytest.param(125, 6000, (4560, 6000, 60), id="its-last-day"),
+        pytest.param(125, None, (6660, 8101, 60), id="still-open"),
+        pytest.param(8050, None, (8050, 8101, 1), id="new"),
+    ],
+)
+def test_other_functions_are_counted_while_an_event_lasted(
+    begin: int, end: int | None, counted: tuple[int, int, int]
+) -> None:
+    minute = 60_000
+    closed = {} if end is None else {"state": EventState.CLOSED, "ended_latest": end * minute}
+    one = msgspec.structs.replace(EVENTS[world.CONFIRMED], onset=begin * minute, **closed)
+    since, until, width = page.while_it_lasted(one, 8101 * minute - 1)
+    assert (since // minute, until // minute, width // minute) == counted
 
 
 def test_failures_of_an_import_have_the_colour_of_its_event_while_it_lasted() -> None:

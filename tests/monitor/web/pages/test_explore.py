@@ -103,7 +103,7 @@ async def test_several_services_at_once_have_cells_without_a_list(web: Client) -
 )
 def test_columns_of_time_are_whole_hours_or_days(length: int, daily: bool, width: int) -> None:
     window = Window(0, length, length // (DAY if daily else HOUR))
-    assert period_of(TimeRange("free", window)) == Period(0, length, width, daily)
+    assert period_of(TimeRange("free", window), 0) == Period(0, length, width, daily)
 
 
 def test_the_largest_share_is_first() -> None:

@@ -61,6 +61,13 @@ def test_gaps_before_a_verdict() -> None:
     assert "volunteers of OONI" in followed
     assert "nothing is measured" not in followed
     assert "nothing can be called blocked" not in followed
+    # What is open and was confirmed before is not said to rest on others, or to be impossible.
+    ours = " ".join(
+        text for text, _command in overview.missing([], [], True, others=True, ours=True)
+    )
+    assert "volunteers of OONI" not in ours
+    assert "rest on what was measured earlier" in ours
+    assert "nothing new can be called blocked" in ours
     alone = overview.missing([ROW], [], True)
     assert alone[0][0].startswith("One vantage, no control: nothing can be called blocked yet")
     assert "--role control" in alone[0][1]

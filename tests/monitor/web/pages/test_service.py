@@ -68,6 +68,14 @@ def test_headlines() -> None:
     part = replace(confirmed, extent="partial")
     assert service.headline("X", [part], 2).startswith("A part of X is blocked")
     assert "may be blocked in Russia" in service.headline("X", [likely], 2)
+    (evidence,) = EVENTS[world.CONFIRMED].networks
+    failed = replace(evidence, spans=((likely.onset, likely.onset + 60_000, 0),))
+    over = replace(likely, source="ooni", networks=(failed,))
+    assert "was likely blocked" in service.headline("X", [over], 2)
+    assert service.headline("X", [over, replace(over, country="FR")], 2) == (
+        "X may have been blocked in France, Russia where the data end; that is not confirmed."
+    )
+    assert "may be blocked in Russia" in service.headline("X", [over, likely], 2)
     assert service.headline("X", [EVENTS[world.INHIBITED]], 1) == (
         "No known blocks of X; measured in 1 country."
     )
@@ -95,3 +103,11 @@ async def test_a_range_says_what_is_known_of_it_and_not_of_the_present(web: Clie
     query = dict(zip(("since", "until"), before, strict=True))
     text = await (await web.get("/s/wechat", params=query)).text()
     assert "from 15 January 2027, 08:10 to 08:20 UTC" in text
+    # Beside a strip of the past stands what lasted then.
+    beside = text[text.index('<article class="place">') : text.rindex("</article>")]
+    assert ended in beside
+    assert "blocked (confirmed)" not in beside.replace("event: blocked (confirmed)", "")
+    country = await (await web.get("/c/RU", params=query)).text()
+    strips = country[country.index('<h2 id="strips">') : country.index('<h2 id="events">')]
+    assert ended in strips
+    assert "blocked (confirmed)" not in strips.replace("event: blocked (confirmed)", "")
