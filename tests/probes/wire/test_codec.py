@@ -206,6 +206,31 @@ def test_deep_and_long_input_is_refused(junk: bytes) -> None:
         codec.decode(junk)
 
 
+UNKNOWN_END = codec.encode(
+    msgspec.structs.replace(
+        SAMPLE,
+        endpoints=(EndpointRef(id="a:1/tcp", protocol="tcp"),),
+        observations=(
+            *SAMPLE.observations,
+            Unrecognised(step="new", raw=b'{"step":"new","x":[1]}'),
+        ),
+    )
+)
+"""As an import writes it: the last step alone is unknown."""
+NO_TEXT = [
+    codec.encode(SAMPLE)[:-1] + b',"later":"\xcb"}',
+    UNKNOWN_END.replace(b'"x":[1]', b'"x":"\xcb"'),
+]
+
+
+@pytest.mark.parametrize("line", NO_TEXT, ids=["unknown field", "unknown step"])
+def test_bytes_that_are_no_text_are_refused_where_nobody_asks_for_them(line: bytes) -> None:
+    for read in (codec.decode, codec.decode_envelope, lambda line: codec.decode_envelopes([line])):
+        assert read(line.replace(b"\xcb", "é".encode()))
+        with pytest.raises(WireError, match=r"not UTF-8: .* at byte \d+"):
+            read(line)
+
+
 def test_batch_round_trip_and_its_refusals() -> None:
     header = BatchHeader(boot="b1", sequence=7)
     line = codec.encode(SAMPLE)
@@ -262,19 +287,6 @@ def test_a_step_that_is_unknown_changes_nothing_beside_it(place: int) -> None:
     broken = line.replace(b'"port":2', b'"port":-2')
     with pytest.raises(WireError, match=rf"observations\[{1 + (place <= 1)}\].*port"):
         codec.decode(broken)
-
-
-UNKNOWN_END = codec.encode(
-    msgspec.structs.replace(
-        SAMPLE,
-        endpoints=(EndpointRef(id="a:1/tcp", protocol="tcp"),),
-        observations=(
-            *SAMPLE.observations,
-            Unrecognised(step="new", raw=b'{"step":"new","x":[1]}'),
-        ),
-    )
-)
-"""As an import writes it: the last step alone is unknown."""
 
 
 @pytest.mark.parametrize(
