@@ -43,6 +43,10 @@ _UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "42P01", "53", "55P03
 such database, rolled back, no such table, resources, a lock not given in time, operator, system,
 internal."""
 
+_CLIENT_ERRORS = ("InterfaceError", "InternalClientError")
+"""asyncpg's own: of a connection that ended, and of a server that died in the middle of its answer
+("cannot switch to state 12; another operation (2) is in progress")."""
+
 
 ReadTransaction = AsyncConnection
 """What the queries of `monitor.store.reading` take."""
@@ -220,7 +224,7 @@ def unavailable_reason(error: BaseException) -> str | None:
             return None if ours else text
         if isinstance(state := getattr(cause, "sqlstate", None), str):
             return text if state.startswith(_UNAVAILABLE_SQLSTATES) else None
-        if isinstance(cause, OSError) or type(cause).__name__ == "InterfaceError":
+        if isinstance(cause, OSError) or type(cause).__name__ in _CLIENT_ERRORS:
             return text
         cause = cause.__cause__
     return None

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -299,6 +300,12 @@ def test_our_own_mistakes_stay_exceptions() -> None:
         engines.unavailable_reason(sqlite3.OperationalError("database is locked"))
         == "database is locked"
     )
+
+
+def test_a_server_that_dies_in_the_middle_of_its_answer_is_unavailable() -> None:
+    told = asyncpg.InternalClientError("cannot switch to state 12; another operation (2)")
+    wrapped = sa.exc.InternalError("SELECT 1", None, told)
+    assert engines.unavailable_reason(wrapped) == str(told)
 
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
