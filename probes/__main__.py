@@ -4,9 +4,13 @@
 import signal
 import sys
 
+from probes.runtime.early_end import end_when_asked
+
 
 def main() -> int:
     """Run one command; its exit status."""
+    if sys.argv[1:2] in (["run"], ["reflector"]):
+        end_when_asked()
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         # Ctrl-C during the imports ends the process at once, without a traceback.

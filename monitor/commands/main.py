@@ -17,11 +17,17 @@ from typing import Any
 
 from monitor import taken_port
 from monitor.commands.options import build
+from probes.runtime.early_end import end_when_asked
 from probes.runtime.options import OptionError
+
+_LASTING = ("up", "collect", "detect", "serve", "follow")
+"""Commands that go on until they are ended; the modules of most take seconds to load."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
+    if arguments is None and sys.argv[1:2] and sys.argv[1] in _LASTING:
+        end_when_asked()
     try:
         parser = build()
         given = parser.read(sys.argv[1:] if arguments is None else arguments)
