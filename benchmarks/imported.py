@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom events from imported runs accuse, and how late they see a block, in worlds drawn at random:
-`./scripts/bench imported [--tries N] [--seed N] [--only KIND]... [--jobs N] [--strict]`.
+`./scripts/bench imported [--tries N] [--seed N] [--only KIND]... [--jobs N] [--apart]
+[--strict]`.
 
 Of each kind of world (benchmarks/importing/worlds.py) so many are drawn. Counted are countries
 that do not block: with an event that was ever `likely`, with one that is so at the end (it may have
@@ -24,8 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.importing.worlds import KINDS, rounds
 from monitor.detection.events.fold import initial, step
+from monitor.detection.events.imported.neighbours import heard
 from monitor.detection.model import EventState, Tier
 from monitor.detection.policy import Policy
+from probes.wire.measurement import service_of
 from tests.monitor.detection.imported_runs import HOUR, START
 
 MOST_FALSE = 0.02
@@ -53,30 +56,38 @@ class Outcome(NamedTuple):
     seconds: float = 0.0
 
 
-def outcome(job: tuple[str, int]) -> Outcome:
+def outcome(job: tuple[str, int, bool]) -> Outcome:
     """Draw one world, and fold it."""
-    kind, seed = job
+    kind, seed, apart = job
     draw = random.Random(f"{kind} {seed}")
     world = KINDS[kind](draw)
-    policy, state = Policy(), initial("telegram")
+    policy = Policy()
+    states = {name: initial(name) for name in sorted(map(service_of, world.targets))}
     events, ever, facts = {}, set[str](), 0
     began = time.process_time()
     for round, reported in rounds(world, draw):
         facts += len(reported)
-        state, changed = step(state, round, reported, policy)
-        events |= {event.id: event for event in changed}
-        ever |= {event.country for event in changed if event.tier is Tier.LIKELY}
+        told = {name: state.told for name, state in states.items()}
+        for name, state in states.items():
+            mine = [fact for fact in reported if service_of(fact.target) == name]
+            hears = () if apart else heard(name, told, round, policy)
+            states[name], changed = step(state, round, mine, policy, heard=hears)
+            events |= {event.id: event for event in changed}
+            ever |= {event.country for event in changed if event.tier is Tier.LIKELY}
     seconds = time.process_time() - began
     left = [event for event in events.values() if event.state is not EventState.RETRACTED]
     opened = {event.country for event in events.values()}
     accused = {event.country for event in left if event.tier is Tier.LIKELY}
+    found = {e.country for e in left if e.tier is Tier.LIKELY and e.service == world.service}
     quiet = {place.country for place in world.places} - set(world.blocked)
     first = {
         country: min(
             (
                 event.opened
                 for event in left
-                if event.country == country and event.opened >= START + begins * HOUR
+                if event.country == country
+                and event.opened >= START + begins * HOUR
+                and event.service == world.service
             ),
             default=None,
         )
@@ -89,7 +100,7 @@ def outcome(job: tuple[str, int]) -> Outcome:
         accused=len(accused & quiet),
         blocking=len(world.blocked),
         found=sum(at is not None for at in first.values()),
-        likely=len(accused & set(world.blocked)),
+        likely=len(found & set(world.blocked)),
         delays=tuple(
             (at - START) / HOUR - world.blocked[country]
             for country, at in first.items()
@@ -126,12 +137,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", choices=sorted(KINDS))
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--apart", action="store_true", help="services hear nothing of each other")
     parser.add_argument("--strict", action="store_true")
     given = parser.parse_args()
     missed = False
     with ProcessPoolExecutor(given.jobs) as pool:
         for kind in given.only or KINDS:
-            jobs = [(kind, given.seed * 10_000 + number) for number in range(given.tries)]
+            jobs = [(kind, given.seed * 10_000 + n, given.apart) for n in range(given.tries)]
             total = summed(pool.map(outcome, jobs))
             missed |= total.accused > MOST_FALSE * total.quiet
             print(line(kind, total), flush=True)

@@ -30,6 +30,7 @@ from tests.monitor.detection.imported_runs import (
 
 DAY = 24.0
 TARGETS = ("telegram/dc", "telegram/links")
+SERVICES = ("signal/chat", "messenger/chat")
 METHOD = " ".join(of_test().values())
 TIMEOUT, REFUSED, RESET = "generic_timeout_error", "connection_refused", "connection_reset"
 LEFT_BEHIND = (TIMEOUT, REFUSED)
@@ -64,6 +65,8 @@ class World:
     blocked: dict[str, float] = field(default_factory=dict)
     """The hour at which each country begins to block."""
     targets: Collection[str] = TARGETS
+    service: str = "telegram"
+    """Of which blocks are counted."""
 
 
 @cache
@@ -278,6 +281,56 @@ def blocked_in_part(draw: random.Random) -> World:
     return World(where, failing, begins + 6 * DAY, {"C00": begins})
 
 
+def _services(draw: random.Random) -> tuple[str, ...]:
+    """Two, and perhaps others that go on."""
+    return ("telegram/dc", "whatsapp/messaging", *SERVICES[: draw.choice((0, 1, 2))])
+
+
+def poor_lines(draw: random.Random) -> World:
+    """Volunteers run all tests one after the other. In some networks their lines fail for minutes
+    or hours, for some services or for all."""
+    where, targets = places(draw, draw.randint(2, 15)), _services(draw)
+    poor = {place.asn: draw.uniform(0.02, 0.3) for place in where if draw.random() < 0.3}
+    chance, lasting = random.Random(draw.random()), draw.choice((0.1, 1.0, 6.0))
+    bad: dict[tuple[int, int], frozenset[str]] = {}
+
+    def failing(place: Place, target: str, at: float) -> str | None:
+        key = place.asn, int(at / lasting)
+        if key not in bad:
+            some = [name for name in targets if chance.random() < 0.7]
+            bad[key] = frozenset(some if chance.random() < poor.get(place.asn, 0.0) else ())
+        return TIMEOUT if target in bad[key] else None
+
+    return World(where, failing, 30 * DAY, targets=targets)
+
+
+def network_outage(draw: random.Random) -> World:
+    """What leads abroad fails in some networks for hours: nothing that is measured is reached."""
+    where, targets = places(draw, draw.randint(2, 20)), _services(draw)
+    begins, lasts = _history(draw), draw.uniform(0.5, 60)
+    out = {place.asn: draw.uniform(0, 2) for place in where if draw.random() < 0.15}
+
+    def failing(place: Place, target: str, at: float) -> str | None:
+        late = out.get(place.asn, 1e9)
+        return TIMEOUT if begins + late <= at < begins + late + lasts else None
+
+    return World(where, failing, begins + lasts + 6 * DAY, targets=targets)
+
+
+def several_blocked(draw: random.Random) -> World:
+    """A country blocks one service, and another within a day."""
+    where, targets = places(draw, draw.randint(4, 30)), _services(draw)
+    first = _history(draw)
+    second = first + draw.uniform(0, 24)
+    begins = {targets[0]: first, targets[1]: second}
+    blocks = {name: _block(draw, "C00", hour) for name, hour in begins.items()}
+
+    def failing(place: Place, target: str, at: float) -> str | None:
+        return blocks[target](place, target, at) if target in blocks else None
+
+    return World(where, failing, second + 6 * DAY, {"C00": second}, targets, "whatsapp")
+
+
 KINDS: dict[str, Callable[[random.Random], World]] = {
     "retired by and by": retired,
     "retired within a day": retired_at_once,
@@ -288,4 +341,7 @@ KINDS: dict[str, Callable[[random.Random], World]] = {
     "quiet": quiet,
     "blocked": blocked,
     "one country, blocked": blocked_in_part,
+    "poor lines": poor_lines,
+    "network outage": network_outage,
+    "several blocked": several_blocked,
 }

@@ -31,7 +31,7 @@ from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding, chunks
 from monitor.detection.events.state import ServiceState
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import NO_RETRACTIONS, ClosedGate, Fact, Stored
+from monitor.detection.model import NO_RETRACTIONS, OWN_SOURCE, ClosedGate, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
@@ -70,8 +70,7 @@ async def explain_replayed(
     """Explain an event that `replay` finds in a store or among measurements, whether or not a
     detector has looked at them. Raises NoSuchEventError and StoreUnavailableError."""
     if isinstance(source, Database):
-        service = await _find_service(source, id)
-        services = [] if service is None else [service]
+        services = await _services_to_fold(source, id)
         folded = await fold_store(source, FOREVER, policy, fingerprints, services=services)
     else:
         folded = await asyncio.to_thread(fold_files, source, FOREVER, policy, fingerprints)
@@ -104,22 +103,25 @@ async def explain_replayed(
         fingerprints=fingerprints,
         observe=see,
         retractions=retractions,
+        told=lambda: folded.told,
     )
     await _fold(source, folding, last)
     return shortened(event, frames, policy, MAX_ROUNDS)
 
 
-async def _find_service(database: Database, id: str) -> str | None:
-    """The service whose events may have this id. An id follows from service, country and round, so
-    nothing is folded for one that no stored round can have."""
+async def _services_to_fold(database: Database, id: str) -> Sequence[str]:
+    """The service whose events may have this id; with imports all, because they tell each other
+    what they show. An id follows from service, country and round, so nothing is folded for one
+    that no stored round can have."""
     async with database.reading() as connection:
         services = await list_services(connection)
         origins = await list_origins(connection)
     for service in services:
         rounds = [one.round for one in await database.facts.rounds(-1, service)]
         if await asyncio.to_thread(_may_be, id, service, origins, rounds):
-            return service
-    return None
+            alone = all(source == OWN_SOURCE for _, source in origins)
+            return [service] if alone else services
+    return []
 
 
 def _may_be(id: str, service: str, origins: Sequence[tuple[str, str]], rounds: list[int]) -> bool:

@@ -25,11 +25,12 @@ from monitor.commands.replay_processes import ProgressBar, in_processes, shares
 from monitor.commands.shortfall_text import shortfall_lines
 from monitor.commands.terminal import table, time_text
 from monitor.detection.events.fold import initial
-from monitor.detection.events.history import Folding, sort_events
+from monitor.detection.events.history import Folding, by_hour, by_role, sort_events
+from monitor.detection.events.imported.neighbours import Told
 from monitor.detection.events.shortfalls import SeriesShortfall, Shortfalls
 from monitor.detection.events.watch_coverage import NetworkCoverage, network_coverage
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import Event, NetworkEvidence, Stored
+from monitor.detection.model import OWN_SOURCE, Event, NetworkEvidence, Stored
 from monitor.detection.policy import Policy
 from monitor.detector.round_reader import RoundReader
 from monitor.interop.archive import Archive, ArchiveError, existing_archive, with_archive
@@ -39,7 +40,12 @@ from monitor.interop.parquet import ParquetMissingError
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.notes import read_retractions
-from monitor.store.reading.progress import list_services, newest_arrival, targets_by_service
+from monitor.store.reading.progress import (
+    list_origins,
+    list_services,
+    newest_arrival,
+    targets_by_service,
+)
 from monitor.store.records import StoreUnavailableError
 from probes.wire.measurement import LIVENESS_TARGETS
 
@@ -92,6 +98,8 @@ class Folded(NamedTuple):
     """The networks that were measured, and what is missing there."""
     shortfalls: list[SeriesShortfall]
     """What the series lacked that failed and opened nothing."""
+    told: Told
+    """What services told each other."""
 
 
 def _folded(foldings: Collection[Folding], shortfalls: Shortfalls, policy: Policy) -> Folded:
@@ -99,6 +107,7 @@ def _folded(foldings: Collection[Folding], shortfalls: Shortfalls, policy: Polic
         [event for folding in foldings for event in folding.events.values()],
         [each for folding in foldings for each in network_coverage(folding.state, policy)],
         list(shortfalls.found()),
+        {folding.state.service: folding.state.told for folding in foldings},
     )
 
 
@@ -114,18 +123,22 @@ def fold_files(
     for one in stored:
         if one.measurement.target not in LIVENESS_TARGETS and one.measurement.round <= until:
             services[one.measurement.service].append(one)
-    foldings, shortfalls = [], Shortfalls(policy)
-    for service, mine in sorted(services.items()):
-        folding = Folding(
+    shortfalls = Shortfalls(policy)
+    foldings: dict[str, Folding] = {}
+    for service in sorted(services):
+        foldings[service] = Folding(
             initial(service),
             policy,
             keep=False,
             fingerprints=fingerprints,
             observe=shortfalls.observe,
+            told=lambda: {name: folding.state.told for name, folding in foldings.items()},
         )
-        folding.fold(sorted({one.measurement.round for one in mine}), [*mine, *liveness])
-        foldings.append(folding)
-    return _folded(foldings, shortfalls, policy)
+    rounds = {name: sorted({one.measurement.round for one in services[name]}) for name in foldings}
+    sorted_ones = {name: by_role([*services[name], *liveness]) for name in foldings}
+    for service, some in by_hour(rounds, policy):
+        foldings[service].fold_read(some, *sorted_ones[service])
+    return _folded(foldings.values(), shortfalls, policy)
 
 
 async def fold_store(
@@ -153,7 +166,7 @@ async def fold_store(
         there = await facts.rounds(-1, service)
         counts[service] = {one.round: one.measurements for one in there if one.round <= until}
     shortfalls = Shortfalls(policy)
-    foldings = {
+    foldings: dict[str, Folding] = {
         service: Folding(
             initial(service),
             policy,
@@ -161,6 +174,7 @@ async def fold_store(
             fingerprints=fingerprints,
             observe=shortfalls.observe,
             retractions=retractions,
+            told=lambda: {name: folding.state.told for name, folding in foldings.items()},
         )
         for service in services
     }
@@ -196,10 +210,13 @@ async def fold_in_processes(
     bar = ProgressBar(err)
     async with database.reading() as connection:
         sizes = await targets_by_service(connection)
+        imports = [source for _, source in await list_origins(connection) if source != OWN_SOURCE]
         large = await newest_arrival(connection) >= LARGE_STORE
     archived = None if archive is None else archive.directory
     work = partial(_fold_part, url, archived, until, policy, fingerprints)
-    parts = shares(sizes, len(os.sched_getaffinity(0))) if large else []
+    # Services of which runs are imported tell each other what they show.
+    apart = large and not imports
+    parts = shares(sizes, len(os.sched_getaffinity(0))) if apart else []
     try:
         if len(parts) < 2:
             return await fold_store(
@@ -210,6 +227,7 @@ async def fold_in_processes(
             [event for each in found for event in each.events],
             [network for each in found for network in each.coverage],
             [series for each in found for series in each.shortfalls],
+            {service: signs for each in found for service, signs in each.told.items()},
         )
     finally:
         bar.end()
@@ -257,13 +275,14 @@ async def replay(
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
     if isinstance(source, Database):
-        events, coverage, shortfalls = await fold(source, until, policy, fingerprints)
+        folded = await fold(source, until, policy, fingerprints)
     else:
-        events, coverage, shortfalls = fold_files(source, until, policy, fingerprints)
+        folded = fold_files(source, until, policy, fingerprints)
+    events = folded.events
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
     reasons = ""
     if networks or not events:
-        reasons = coverage_text(coverage, shortfalls if networks else ())
+        reasons = coverage_text(folded.coverage, folded.shortfalls if networks else ())
     if not shown and events:
         reasons = "the events are older than --from\n"
     text = _event_table(shown, networks) + ("" if as_json else reasons)

@@ -318,9 +318,13 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     than one alone (five failing runs), because there are several of them to choose from."""
     imported_pooled_least: int = 5_000_000
     """Of that, what each of them needs: two failing runs."""
+    imported_beside_micronats: int = 4_000_000
+    """By so much less evidence a network needs where another service is blocked in the same hours:
+    a prior of 55 to 1, one failing run. It replaces no more, because one device runs both tests."""
     imported_history: int = 8
     """Runs of an imported network that must have worked before any failure there may alarm. Half of
-    them are enough where those of the service's functions together are more than as many."""
+    them are enough where those of the service's functions together are more than as many, or
+    another service is blocked in the same hours."""
 
 
 class AlertingPolicy(msgspec.Struct, frozen=True, kw_only=True):

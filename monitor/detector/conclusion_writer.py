@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from monitor.detection.events.history import Folding
+from monitor.detection.events.imported import neighbours
 from monitor.detection.events.state import ServiceState
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
@@ -45,6 +46,7 @@ class ConclusionWriter:
         services in `published`, which gives the state that they were last published with."""
         services = self._arrivals.services
         known = await self._known_transitions(foldings, published)
+        late = self._note_what_is_told(foldings)
         saved: list[tuple[Conclusions, StatePart]] = []
         changed: list[Event] = []
         for service, folding in foldings.items():
@@ -77,7 +79,7 @@ class ConclusionWriter:
             )
             saved.append((conclusions, part))
         await self._database.conclusions.save(
-            [conclusions for conclusions, _ in saved], self._arrivals.concluded
+            [conclusions for conclusions, _ in saved], self._arrivals.concluded, late
         )
         for (conclusions, part), folding in zip(saved, foldings.values(), strict=True):
             service = conclusions.service
@@ -87,6 +89,27 @@ class ConclusionWriter:
                 folding.events = {}
         if changed:
             await self.publish(changed)
+
+    def _note_what_is_told(self, foldings: Mapping[str, Folding]) -> dict[str, int]:
+        """Note which services have folded hours of which others tell something else now: those are
+        folded again as if measurements had arrived late. Returns from which round, for those that
+        are not saved now."""
+        services, late = self._arrivals.services, dict[str, int]()
+        for name, folding in foldings.items():
+            before = services[name].state
+            if before.told == folding.state.told:
+                continue
+            hours = neighbours.first_difference(before, folding.state, self._policy)
+            for other, progress in services.items():
+                mine = [
+                    h for place, h in hours.items() if neighbours.measures(progress.state, place)
+                ]
+                if other == name or not mine or min(mine) > progress.state.round:
+                    continue
+                progress.note_arrival(min(mine))
+                if other not in foldings and progress.late is not None:
+                    late[other] = progress.late
+        return late
 
     async def publish(self, changed: list[Event]) -> None:
         """Publish events as they are now; an empty list publishes what was saved and not

@@ -139,7 +139,7 @@ class Detector:
         services, folded = self._arrivals.services, False
         for service in schedule.recently_late(services, self.clock(), self.policy):
             progress, work = services[service], Work(self.rest_factor)
-            folded |= await self._past_rounds.fold_again(service, progress, self._pause)
+            folded |= await self._past_rounds.fold_again(service, services, self._pause)
             await self._retests.request(progress.state, self.clock(), new_round=True)
             progress.rest = work.rest(self.clock())
         return folded
@@ -150,7 +150,7 @@ class Detector:
         if service is None:
             return False
         progress = services[service]
-        folded = await self._past_rounds.fold_again(service, progress, self._pause)
+        folded = await self._past_rounds.fold_again(service, services, self._pause)
         progress.refolded_at = self.clock()
         progress.refold_rest = work.rest(progress.refolded_at)
         return folded

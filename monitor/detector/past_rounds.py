@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from monitor.detection.events.fold import initial
 from monitor.detection.events.history import Folding
+from monitor.detection.events.imported.neighbours import Told
 from monitor.detection.events.state import ServiceState
 from monitor.detection.events.state_change import restored
 from monitor.detection.fingerprints import Fingerprints
@@ -51,7 +52,7 @@ class PastRounds:
         if not closed:
             return
         before = {service: services[service].state for service in closed}
-        foldings = await self._foldings(before)
+        foldings = await self._foldings(before, services)
         for part in self._reader.parts(closed):
             waiting = {name: list(services[name].waiting.values()) for name in closed}
             await self._newest.judge(waiting, pause)
@@ -61,9 +62,10 @@ class PastRounds:
                 await self._writer.save(together, over)
                 await pause()
 
-    async def fold_again(self, service: str, progress: ServiceProgress, pause: Pause) -> bool:
+    async def fold_again(self, service: str, services: Services, pause: Pause) -> bool:
         """Fold the late rounds of a service again and save; False when facts of that time were
         already pruned."""
+        progress = services[service]
         late, progress.late = progress.late, None
         assert late is not None
         self._newest.forget(service)
@@ -79,7 +81,7 @@ class PastRounds:
             return False
         last = progress.state.round
         stored = await self._database.facts.rounds(start.round, service)
-        foldings = await self._foldings({service: start})
+        foldings = await self._foldings({service: start}, services)
         # Events that were open then may have changed since: they are saved as they were then.
         foldings[service].events = {
             open.event.id: open.event for open in start.open_events.values()
@@ -106,16 +108,28 @@ class PastRounds:
             parts = None if checkpoint is None else [checkpoint[1]]
         return initial(service) if parts is None else restored(parts)
 
-    async def _foldings(self, start: Mapping[str, ServiceState]) -> dict[str, Folding]:
-        """Folds that go on from these states, with what operators have retracted by now."""
+    async def _foldings(
+        self, start: Mapping[str, ServiceState], services: Services
+    ) -> dict[str, Folding]:
+        """Folds that go on from these states, beside those of all services, with what operators
+        have retracted by now."""
         async with self._database.reading() as connection:
             retractions = await read_retractions(connection)
-        return {
-            service: Folding(
-                state, self._policy, fingerprints=self._fingerprints, retractions=retractions
+        foldings: dict[str, Folding] = {}
+
+        def all_told() -> Told:
+            present = {service: progress.state.told for service, progress in services.items()}
+            return present | {service: fold.state.told for service, fold in foldings.items()}
+
+        for service, state in start.items():
+            foldings[service] = Folding(
+                state,
+                self._policy,
+                fingerprints=self._fingerprints,
+                retractions=retractions,
+                told=all_told,
             )
-            for service, state in start.items()
-        }
+        return foldings
 
     async def _read(self, foldings: Mapping[str, Folding], part: Rounds, pause: Pause) -> None:
         controls = await self._reader.fold(foldings, part, pause, self._retests.record_facts)

@@ -19,7 +19,7 @@ from collections.abc import (
 from contextlib import aclosing
 from typing import Protocol
 
-from monitor.detection.events.history import Folding, chunks
+from monitor.detection.events.history import Folding, by_hour, chunks
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.known_verdicts import KnownVerdicts, read_line
 from monitor.detection.judge.round_facts import RoundJudge
@@ -98,7 +98,7 @@ class RoundReader:
         facts, controls = await self.judge(rounds, pause)
         for judged in facts.values():
             on_facts(judged)
-        for part in _parts(rounds, facts):
+        for part in _parts(rounds, facts, self._policy):
             await calculated(_fold, foldings, part)
             await pause()
         self._learn(sum(map(len, facts.values())))
@@ -155,12 +155,12 @@ def _read_lines(
 
 
 def _parts(
-    rounds: Rounds, facts: Mapping[tuple[str, int], Sequence[Fact]]
+    rounds: Rounds, facts: Mapping[tuple[str, int], Sequence[Fact]], policy: Policy
 ) -> Iterable[list[tuple[str, int, Sequence[Fact]]]]:
-    """Rounds of services with their facts, some thousand facts at a time."""
+    """Rounds of services with their facts, some thousand facts at a time, hour after hour."""
     part: list[tuple[str, int, Sequence[Fact]]] = []
     size = 0
-    for service, some in rounds.items():
+    for service, some in by_hour(rounds, policy):
         for round in some:
             mine = facts.get((service, round), ())
             part.append((service, round, mine))

@@ -8,7 +8,7 @@ continues exactly where the store is. Facts are only read, to add the network to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 
 import msgspec
@@ -113,13 +113,20 @@ class ConclusionStore:
         async with writing(self._engines) as connection:
             await connection.execute(_set_cursor, {"name": name, "value": value})
 
-    async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
-        """Replace the conclusions and store the arrival cursor, in one transaction."""
+    async def save(
+        self, conclusions: Sequence[Conclusions], cursor: int, late: Mapping[str, int] = {}
+    ) -> None:
+        """Replace the conclusions and store the arrival cursor, in one transaction. `late`: from
+        which round on other services must be folded again, as `Conclusions.late`."""
         try:
             async with writing(self._engines) as connection:
                 await self._lease.check(connection)
                 pruned = await statements.cursor_value(connection, PRUNED)
                 await self._save(connection, conclusions, pruned)
+                for service, round in late.items():
+                    mine = detector_state.c.service == service
+                    query = sa.update(detector_state).where(mine).values(late=round)
+                    await connection.execute(query)
                 name = self._lease.shard.name
                 await connection.execute(_set_cursor, {"name": name, "value": cursor})
                 await self._lease.renew(connection)

@@ -14,8 +14,10 @@ from copy import copy
 from msgspec.structs import replace
 
 from monitor.detection.events import event_update, life, series
+from monitor.detection.events.imported import neighbours
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
+    NetworkSign,
     ServiceState,
     TargetNetwork,
     changeable,
@@ -47,6 +49,7 @@ def step(
     rules_version: str = "",
     closed_gates: dict[str, ClosedGate] | None = None,
     retractions: Mapping[str, Retraction] = NO_RETRACTIONS,
+    heard: tuple[NetworkSign, ...] = (),
 ) -> tuple[ServiceState, tuple[Event, ...]]:
     """Fold the facts of one round; return the new state and the events that changed.
 
@@ -54,7 +57,8 @@ def step(
     nothing. Rounds must be
     folded in ascending order: ValueError otherwise. `closed_gates` receives, by key of
     a target in a network, the gate that is closed: why failures did not count. `retractions`: what
-    operators retracted, by id of an event.
+    operators retracted, by id of an event. `heard`: what other services' states told
+    (`imported.neighbours`).
     """
     if round <= state.round:
         raise ValueError(f"{state.service}: round {round} after round {state.round}")
@@ -64,6 +68,7 @@ def step(
     if not facts:
         return new, ()
     new.networks, new.open_events = dict(state.networks), dict(state.open_events)
+    new.heard = heard
     catalogue = _newest_catalogue(facts)
     _sweep(new, round, policy)
     touched: dict[str, TargetNetwork] = {}
@@ -92,6 +97,7 @@ def step(
     changed = event_update.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )
+    new.told = neighbours.tell(new, touched, round, policy)
     return new, changed
 
 

@@ -12,11 +12,14 @@ from monitor.detection.all_rules import rules_version
 from monitor.detection.events import state as states
 from monitor.detection.events.explain import RoundEvidence, round_evidence
 from monitor.detection.events.fold import step
-from monitor.detection.events.state import ServiceState
+from monitor.detection.events.imported import neighbours
+from monitor.detection.events.imported.neighbours import Told
+from monitor.detection.events.state import NetworkSign, ServiceState
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import (
     NO_RETRACTIONS,
+    OWN_SOURCE,
     ClosedGate,
     Event,
     Fact,
@@ -35,8 +38,8 @@ Observe = Callable[
 network."""
 
 
-class _ByRound:
-    """Measurements, sorted by round."""
+class ByRound:
+    """Measurements of a service, or of liveness, sorted by round."""
 
     def __init__(self, stored: Iterable[Stored]) -> None:
         self._stored = sorted(stored, key=lambda one: one.measurement.round)
@@ -46,6 +49,12 @@ class _ByRound:
         """Those of rounds first..last, both included."""
         rounds = self._rounds
         return self._stored[bisect_left(rounds, first) : bisect_right(rounds, last)]
+
+
+def by_role(stored: Sequence[Stored]) -> tuple[ByRound, ByRound]:
+    """Those of controls, and the others."""
+    controls = ByRound(one for one in stored if one.role is Role.CONTROL)
+    return controls, ByRound(one for one in stored if one.role is not Role.CONTROL)
 
 
 class Folding:
@@ -66,11 +75,13 @@ class Folding:
         observe: Observe | None = None,
         pending: bool = False,
         retractions: Mapping[str, Retraction] = NO_RETRACTIONS,
+        told: Callable[[], Told] = dict,
     ) -> None:
         """Continue from a state. `keep`: collect facts, evidence and checkpoints. `observe` is
         called after each round and changes nothing. `pending`: the rounds are not complete, and the
         results are discarded later (`monitor.detection.judge.round_facts.facts_of`).
-        `retractions`: what operators retracted, by id of an event."""
+        `retractions`: what operators retracted, by id of an event. `told`: what services
+        that are folded beside this one have told, as far as the hour before at least."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
@@ -81,6 +92,7 @@ class Folding:
         self._observe = observe
         self._pending = pending
         self._retractions = retractions
+        self._told = told
         self._fingerprints = fingerprints
         self._rules_version = rules_version(fingerprints.version)
 
@@ -90,8 +102,10 @@ class Folding:
         `stored` holds the measurements of these rounds and of the control window before the
         first, of this service and of liveness, in any order.
         """
-        controls = _ByRound(one for one in stored if one.role is Role.CONTROL)
-        vantages = _ByRound(one for one in stored if one.role is not Role.CONTROL)
+        self.fold_read(rounds, *by_role(stored))
+
+    def fold_read(self, rounds: Sequence[int], controls: ByRound, vantages: ByRound) -> None:
+        """Fold rounds, with the measurements of controls and of others."""
         window = self.policy.ms(self.policy.rounds.control_window_seconds)
         for round in rounds:
             # Of earlier rounds only controls are needed.
@@ -114,6 +128,7 @@ class Folding:
             rules_version=self._rules_version,
             closed_gates=closed_gates,
             retractions=self._retractions,
+            heard=self._heard(round, facts),
         )
         if self._observe is not None:
             self._observe(before, self.state, round, facts, closed_gates)
@@ -124,11 +139,32 @@ class Folding:
                 before, self.state, round, facts, closed_gates, touched, self.policy
             )
 
+    def _heard(self, round: int, facts: Sequence[Fact]) -> tuple[NetworkSign, ...]:
+        """What other services' states tell of the hour. Our own vantages measure all services
+        themselves, and their evidence does not add up over services."""
+        if all(fact.source == OWN_SOURCE for fact in facts):
+            return ()
+        return neighbours.heard(self.state.service, self._told(), round, self.policy)
+
     def _checkpoint(self, round: int) -> None:
         """Keep the state when `round` begins a new checkpoint period."""
         width = max(1, self.policy.ms(self.policy.rounds.checkpoint_seconds))
         if self.state.round >= 0 and self.state.round // width != round // width:
             self.checkpoints.append((self.state.round, states.encode(self.state)))
+
+
+def by_hour(
+    rounds: Mapping[str, Sequence[int]], policy: Policy
+) -> Iterator[tuple[str, Sequence[int]]]:
+    """The rounds of services, hour after hour: in which order those of one hour are folded does
+    not matter (`imported.neighbours`)."""
+    hour = policy.ms(policy.imported.imported_together_seconds)
+    hours: dict[int, dict[str, list[int]]] = {}
+    for service, some in rounds.items():
+        for round in some:
+            hours.setdefault(round // hour, {}).setdefault(service, []).append(round)
+    for _, here in sorted(hours.items()):
+        yield from here.items()
 
 
 def chunks(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:

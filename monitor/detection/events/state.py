@@ -289,6 +289,22 @@ class OpenEvent(msgspec.Struct, array_like=True, frozen=True):
     """The latest round of its present tier with the most agreeing vantages; None for imports."""
 
 
+class NetworkSign(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What imported runs of a target show in a network, for the folds of other services
+    (`monitor.detection.events.imported.neighbours`)."""
+
+    target: str
+    country: str
+    asn: int
+    source: str
+    technique: str
+    blocks: bool
+    """Whether it is blocked there; else it is reached."""
+    since: int
+    until: int
+    """In the hours from one until before the other, Unix milliseconds."""
+
+
 class ServiceState(msgspec.Struct):
     """The state of the detector for one service."""
 
@@ -301,6 +317,10 @@ class ServiceState(msgspec.Struct):
     networks: dict[str, TargetNetwork] = {}
     open_events: dict[str, OpenEvent] = {}
     """Open events by `country source`."""
+    told: tuple[NetworkSign, ...] = ()
+    """What it has told the folds of other services."""
+    heard: tuple[NetworkSign, ...] = ()
+    """What they told it, for the last folded round."""
 
 
 class DetectorStateError(Exception):

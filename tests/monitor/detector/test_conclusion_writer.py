@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +18,14 @@ from monitor.store.notes import RETRACTION
 from monitor.store.reading.events import list_transitions
 from monitor.store.records import Conclusions
 from monitor.store.tables import event as stored_event
+from tests.monitor.detection.events.imported.test_neighbours import (
+    FIRST,
+    OTHER,
+    SECOND,
+    SHORT,
+    blocked,
+    runs,
+)
 from tests.monitor.detector.live import (
     BLOCK,
     END,
@@ -55,9 +65,9 @@ async def test_a_large_round_is_saved_in_several_transactions(
     saved: list[list[str]] = []
     real = world.database.conclusions.save
 
-    async def save(conclusions: Sequence[Conclusions], cursor: int) -> None:
+    async def save(conclusions: Sequence[Conclusions], *others: Any) -> None:
         saved.append([one.service for one in conclusions])
-        await real(conclusions, cursor)
+        await real(conclusions, *others)
 
     monkeypatch.setattr(world.database.conclusions, "save", save)
     await world.settle()
@@ -113,3 +123,26 @@ async def test_a_block_elsewhere_is_published_while_what_was_retracted_goes_on(
     assert lines(live) == lines((await fold_store(world.database, END, POLICY)).events)
     assert {event.id for event in live} == {first.id, other.id}
     assert await paged() == ["64502"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_services_hear_of_each_other_in_whatever_order_they_arrive(
+    world: World, seed: int
+) -> None:
+    """One service is opened beside another: the latter may arrive after the hours in which it is
+    heard, and the detector may end before it has folded these again."""
+    draw = random.Random(seed)
+    stored = runs(blocked(FIRST, SECOND), SHORT)
+    late = draw.choice((FIRST, SECOND, OTHER))
+    stored.sort(key=lambda one: (one.measurement.target == late, draw.random() < 0.5))
+    size = len(stored) // draw.randint(2, 5)
+    for start in range(0, len(stored), size):
+        await world.arrive(stored[start : start + size])
+        world.now = END
+        for _ in range(draw.randint(1, 3)):
+            await world.detector.run_once()
+        world.detector = world.another("first")
+    await world.settle(END)
+    found = await events_bytes(world.database)
+    assert b"other_service_blocked" in found
+    assert found == lines((await fold_store(world.database, 2**62, POLICY)).events)

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -97,12 +97,12 @@ async def killed(world: World, rng: random.Random) -> None:
     conclusions, left = world.database.conclusions, rng.randint(0, 4)
     save = conclusions.save
 
-    async def dies(some: Sequence[Conclusions], cursor: int) -> None:
+    async def dies(some: Sequence[Conclusions], cursor: int, *late: Mapping[str, int]) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise StoreUnavailableError("the plug")
-        await save(some, cursor)
+        await save(some, cursor, *late)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(round_reader, "MAX_ROUNDS", rng.randint(1, 4))

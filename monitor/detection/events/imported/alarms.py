@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, quorum
 from monitor.detection.events.cusum import AlarmEvidence
-from monitor.detection.events.imported import elsewhere, memory, moving
+from monitor.detection.events.imported import elsewhere, memory, moving, neighbours
 from monitor.detection.events.imported.suspicions import (
     PooledEvidence,
     alarmed,
@@ -26,11 +26,18 @@ from monitor.detection.events.imported.suspicions import (
     pooled,
     runs_that_worked,
     shows_interference,
+    suspected,
     usually_works,
 )
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.quorum import Tally
-from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, Track
+from monitor.detection.events.state import (
+    NetworkSign,
+    ServiceState,
+    Suspicion,
+    TargetNetwork,
+    Track,
+)
 from monitor.detection.model import Event
 from monitor.detection.policy import ImportedPolicy, Policy
 
@@ -48,16 +55,29 @@ class Company(NamedTuple):
     """Nearly every run fails here, and elsewhere they work."""
     worked: int = 0
     """Runs of all functions of the service that worked here."""
+    beside: bool = False
+    """Another service is blocked in the network in the same hours."""
 
     def needs(self, policy: Policy) -> int:
         """Micro-nats that the network needs itself."""
         imported = policy.imported
         if self.joins:
             return policy.evidence.threshold_micronats
+        alone = imported.imported_micronats
+        if self.beside:
+            alone -= imported.imported_beside_micronats
         if not self.pooled.nats:
-            return imported.imported_micronats
+            return alone
         rest = imported.imported_pooled_micronats - self.pooled.nats
-        return min(imported.imported_micronats, max(imported.imported_pooled_least, rest))
+        return min(alone, max(imported.imported_pooled_least, rest))
+
+    def of_unusual(self) -> Company:
+        """What counts where the target does not usually work: it may fail for its own reasons."""
+        return self._replace(pooled=PooledEvidence(), beside=False)
+
+    def tells_enough(self, policy: Policy) -> bool:
+        """Whether half a history is enough beside what is known of other functions or services."""
+        return self.beside or self.worked > policy.imported.imported_history
 
 
 def _company(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> Company:
@@ -73,7 +93,23 @@ def _company(state: ServiceState, network: TargetNetwork, round: int, policy: Po
             for series in other.layers.values()
             for track in series.tracks.values()
         ),
+        beside=_block_beside(state, network) is not None,
     )
+
+
+def _block_beside(state: ServiceState, network: TargetNetwork) -> NetworkSign | None:
+    if not state.heard:
+        return None
+    techniques = [cusum.technique_of(held) for held in suspected(network)]
+    return neighbours.blocked_beside(state, network, techniques)
+
+
+def rests_on_neighbour(state: ServiceState, network: TargetNetwork, policy: Policy) -> bool:
+    """Whether an alarm would not be one without the block of another service beside it."""
+    if _block_beside(state, network) is None:
+        return False
+    company = _company(state, network, state.round, policy)._replace(beside=False)
+    return all(_lacking(track, held, company, policy) for track, held in alarmed(network))
 
 
 def weigh(
@@ -138,21 +174,21 @@ def alarm_evidence(
     """What the runs of a network have of what an alarm needs, in the state's round."""
     track = network.layers[layer].tracks[probe]
     company = _company(state, network, state.round, policy)
-    if not usually_works(track, policy):
-        company = company._replace(pooled=PooledEvidence())
     if (held := track.suspicion) is None:
         return AlarmEvidence(0, company.needs(policy), "evidence")
     lacks = _lacking(track, held, company, policy)
     if not lacks and cusum.technique_of(held).startswith(_CERTIFICATE):
         lacks = "certificate"
-    return AlarmEvidence(max(held.sums), company.needs(policy), lacks)
+    needs = company if usually_works(track, policy) else company.of_unusual()
+    return AlarmEvidence(max(held.sums), needs.needs(policy), lacks)
 
 
 def _lacking(track: Track, held: Suspicion, company: Company, policy: Policy) -> str:
     """What a suspicion lacks for an alarm; empty when it is enough."""
     usual = usually_works(track, policy)
+    known = usual or (company.tells_enough(policy) and _short_history(track, held, policy))
     if not usual:
-        company = company._replace(pooled=PooledEvidence())
+        company = company.of_unusual()
     if max(held.sums) < company.needs(policy):
         return "evidence"
     if not (company.joins or _dense_enough(held, policy.imported)):
@@ -160,7 +196,6 @@ def _lacking(track: Track, held: Suspicion, company: Company, policy: Policy) ->
     member = densest(held)
     # In a shorter time it was perhaps one volunteer who tried several times.
     span = policy.ms(policy.imported.imported_span_seconds)
-    known = usual or _short_history(track, held, company.worked, policy)
     if not held.befores[member] or not known:
         if not company.always:
             return "history"
@@ -220,12 +255,12 @@ def missing(network: TargetNetwork, policy: Policy) -> str:
     return ""
 
 
-def _short_history(track: Track, held: Suspicion, functions: int, policy: Policy) -> bool:
-    """Whether a target has worked in half as many runs as a history needs, and all functions of the
-    service together in more, and in none since it fails. `functions`: their runs that worked."""
+def _short_history(track: Track, held: Suspicion, policy: Policy) -> bool:
+    """Whether a target has worked in half as many runs as a history needs, and in none since it
+    fails."""
     history, needed = track.baseline, policy.imported.imported_history
     worked = runs_that_worked(history)
-    if held.misses or 2 * worked < needed or functions <= needed:
+    if held.misses or 2 * worked < needed:
         return False
     # The failures in it are mostly the present ones.
     failed = history.failed + history.recent_failed - min(held.hits, history.recent_failed)

@@ -31,6 +31,7 @@ from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
 ALONE, MOVES, NEVER = "measured_alone", "moves_between_countries", "failing_elsewhere"
+BESIDE = "other_service_blocked"
 OTHER_NETWORKS, HELPER = "other_networks", "helper"
 """What stands in for a control."""
 
@@ -41,7 +42,7 @@ class ImportedStrategy(SourceStrategy):
     control = "none"
     keeps_peak = False
     is_asked = False
-    doubts = (ALONE, MOVES, NEVER)
+    doubts = (ALONE, MOVES, NEVER, BESIDE)
     has_confidence = False
 
     def probe_of(self, fact: Fact) -> str:
@@ -104,7 +105,8 @@ class ImportedStrategy(SourceStrategy):
             for _, held in alarmed(network)
             if moving.followers(state, network, held, round, policy).moves
         }
-        return (*alone, *followed)
+        beside = (BESIDE,) if alarms.rests_on_neighbour(state, network, policy) else ()
+        return (*alone, *followed, *beside)
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""
