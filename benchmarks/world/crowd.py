@@ -110,7 +110,7 @@ def sleepers(
             (
                 scene.round(n),
                 [
-                    replace(fact, verdict=lie, elsewhere=LIED)
+                    replace(fact, verdict=lie, elsewhere=LIED, others_work=False)
                     if fact.probe in lying and fact.started >= lies_from
                     else fact
                     for fact in scene.facts(n, chance, blocks)

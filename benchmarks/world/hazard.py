@@ -20,7 +20,7 @@ from benchmarks.world.rates import (
     Trouble,
 )
 from benchmarks.world.vantages import Person
-from benchmarks.world.verdicts import Look, OtherPort, Signs
+from benchmarks.world.verdicts import Look, OtherAnswers, OtherPort, Signs
 
 DAY_MINUTES = 1440.0
 _SPELL = Trouble(0, 1, 0)
@@ -69,6 +69,9 @@ class Hazard:
     """How likely its failures show each of these signs (`verdicts.Signs`)."""
     port_alone: float | None = None
     """Where only one port of the hosts fails: how likely they answer at another one."""
+    moves: tuple[float, float] | None = None
+    """Where the name leads to other addresses by now: how likely other resolvers give these, and
+    how likely they give the old ones where they do not; else nothing is known of it."""
     spread_minutes: float = 0.0
     """Within which it reaches the networks one after the other, uniform; 0: all at once."""
     spread_days: float = 0.0
@@ -134,6 +137,7 @@ class Hazard:
             signs=Signs(
                 **{sign: rng.random() < chance for sign, chance in self.shows},
                 other_port=self._other_port(rng),
+                other_answers=self._other_answers(rng),
             ),
         )
 
@@ -141,6 +145,14 @@ class Hazard:
         if self.port_alone is None:
             return OtherPort.FAILS
         return OtherPort.ANSWERS if rng.random() < self.port_alone else OtherPort.UNKNOWN
+
+    def _other_answers(self, rng: random.Random) -> OtherAnswers:
+        if self.moves is None:
+            return OtherAnswers.FAIL
+        new, old = self.moves
+        if rng.random() < new:
+            return OtherAnswers.WORK
+        return OtherAnswers.FAIL if rng.random() < old else OtherAnswers.UNKNOWN
 
     def often(self, people: Sequence[Person]) -> float:
         """How often it occurs in a country of these people, a year."""

@@ -247,5 +247,7 @@ def world(name: str, seed: int) -> World:
             shown=rng.uniform(0.7, 1.0),
             two_ports=rng.uniform(0.3, 0.95),
             by_port=rng.uniform(0.0, 0.2),
+            compared=rng.uniform(0.5, 0.98),
+            spared=rng.uniform(0.0, 0.1),
         ),
     )

@@ -160,6 +160,12 @@ class Blocking:
     way."""
     by_port: float = 0.1
     """Share of those that cut off one port of the address alone."""
+    compared: float = 0.85
+    """Share of those of an address beside which other resolvers answer, and what they give is
+    tried."""
+    spared: float = 0.05
+    """Share of those in which that works: whoever blocks knows only what the networks' own
+    resolvers give, or the service changes its addresses at that time."""
     shown: float = 0.9
     """Share of the false addresses that show themselves as false, and of resolvers' lies beside
     which another resolver can be asked."""

@@ -19,7 +19,7 @@ from benchmarks.world.blocks import Block
 from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
-from benchmarks.world.verdicts import Look, Signs
+from benchmarks.world.verdicts import NO_SIGNS, Look, Signs
 from monitor.collector.interval_slots import place
 from monitor.detection.model import NOT_KNOWN, Answer, Elsewhere, Fact, Layer, State, Verdict
 from probes.rounds import scheduler
@@ -45,6 +45,8 @@ class Seen(NamedTuple):
     answers: bool = True
     """Whether the addresses that fail here answer elsewhere: they do but for faults of the
     service's own servers."""
+    signs: Signs = NO_SIGNS
+    """What the failure shows of its cause, beside its verdict."""
 
 
 class Scene:
@@ -161,6 +163,7 @@ class Scene:
                     verdict=verdict,
                     control=control is not None,
                     elsewhere=_elsewhere(seen, control, started, rng),
+                    others_work=_others_work(seen, person, started),
                     others_passed=HOSTS - len(failed),
                     others_failed=tuple(f"host-{host}" for host in sorted(failed - gone)),
                 )
@@ -246,6 +249,7 @@ class Scene:
                             at_home=person.at_home,
                         ),
                         spell.answers,
+                        spell.signs,
                     )
                 if spell.cuts and rng.random() < rates.block_signature:
                     return Seen(verdicts.cut(rng, spell.fails))
@@ -265,7 +269,8 @@ class Scene:
             return Seen(
                 verdicts.looking(
                     look, rng, rates.block_signature, block.named, block.signs, person.at_home
-                )
+                ),
+                signs=block.signs,
             )
         if rng.random() < person.p0:
             return Seen(verdicts.stray(rng, rates.natural_signature))
@@ -358,15 +363,26 @@ def _release(person: Person, spells: Sequence[Spell], started: int) -> str:
 def _elsewhere(seen: Seen, control: bool | None, at: int, rng: random.Random) -> Elsewhere:
     """What a control finds that is asked for the addresses that fail. Of a name that is denied or
     forged there are none."""
-    failed = seen.verdict.state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
-    dialled = seen.verdict.layer is not Layer.DNS
-    if not (failed and dialled and control) or rng.random() >= ASKED:
+    if not (_dialled(seen.verdict) and control) or rng.random() >= ASKED:
         return NOT_KNOWN
     return (
         Elsewhere((Answer("198.51.100.1", "ZC", 64999, at, True),))
         if seen.answers
         else Elsewhere(dead=1)
     )
+
+
+def _dialled(verdict: Verdict) -> bool:
+    failed = verdict.state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+    return failed and verdict.layer is not Layer.DNS
+
+
+def _others_work(seen: Seen, person: Person, started: int) -> bool | None:
+    """Whether addresses work that other resolvers give. Of its own chance, so that the rest of a
+    scene stays as it is."""
+    if not _dialled(seen.verdict):
+        return None
+    return seen.signs.others_work(random.Random(f"answers {person.index} {started}"))
 
 
 def decided(facts: Sequence[Fact], expected: int) -> int:

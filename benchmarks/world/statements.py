@@ -32,7 +32,7 @@ from benchmarks.world.rates import (
 from benchmarks.world.scene import Scene
 from benchmarks.world.trials import days, moments
 from benchmarks.world.vantages import settled
-from benchmarks.world.verdicts import NO_SIGNS, Look, OtherPort, Signs
+from benchmarks.world.verdicts import NO_SIGNS, Look, OtherAnswers, OtherPort, Signs
 from monitor.detection.events import confidence
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
@@ -194,7 +194,7 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
         whom = frozenset(p.index for p in scene.people if rng.random() < prior.behind)
     named = rng.random() < prior.named
     look = _look(signature, rng, prior)
-    signs = _signs(look, rng, prior)
+    signs = replace(_signs(look, rng, prior), other_answers=_other_answers(onset, prior))
     first, spread = rng.choice(mine), int(prior.spread_minutes * MINUTE_MS)
     networks = mine if rng.random() < prior.national else [first]
     return [
@@ -239,6 +239,14 @@ def _signs(look: Look, rng: random.Random, prior: Blocking) -> Signs:
         return Signs(forged=first < prior.shown, others=True)
     forged, zoneless = first < prior.on_path, second < prior.zoneless
     return Signs(forged=forged, zoneless=zoneless, others=True)
+
+
+def _other_answers(onset: int, prior: Blocking) -> OtherAnswers:
+    """Of its own chance, so that the rest of a block stays as it is."""
+    rng = random.Random(f"answers {onset}")
+    if rng.random() >= prior.compared:
+        return OtherAnswers.UNKNOWN
+    return OtherAnswers.WORK if rng.random() < prior.spared else OtherAnswers.FAIL
 
 
 def kind_of(blocks: Sequence[Block]) -> str:

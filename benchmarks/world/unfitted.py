@@ -28,6 +28,8 @@ def _moved_edges(rng: random.Random) -> Hazard:
         spread_minutes=rng.uniform(60, 360),
         # The old hoster's border refuses, some hops before where the servers were.
         shows=(("before", rng.uniform(0.0, 0.05)),),
+        # Other resolvers have the new answers once their copies of the old ones have expired.
+        moves=(rng.uniform(0.2, 0.95), rng.uniform(0.0, 0.5)),
     )
 
 
@@ -39,7 +41,11 @@ def _resolver_operator(rng: random.Random) -> Hazard:
         (rng.uniform(20, 180), 1.0),
         fails=(0.5, 1.0),
         reach=Reach.SCATTERED,
-        shows=(("zoneless", rng.uniform(0.0, 0.3)), ("others", 0.95)),
+        shows=(
+            *(("zoneless", rng.uniform(0.0, 0.3)), ("others", 0.95)),
+            # Its addresses are in the list of public resolvers.
+            ("public", rng.uniform(0.5, 0.95)),
+        ),
     )
 
 

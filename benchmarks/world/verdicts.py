@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from monitor.detection.events.contrasts import LOCAL_RESOLVER
+from monitor.detection.events.contrasts import LOCAL_RESOLVER, PUBLIC_RESOLVER
 from monitor.detection.layers.dns import DNS_RULES
 from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
@@ -116,6 +116,15 @@ class OtherPort(StrEnum):
     """It answers nobody, or was not tried."""
 
 
+class OtherAnswers(StrEnum):
+    """What the addresses do that other resolvers give, asked from the same vantage."""
+
+    FAIL = "fail"
+    WORK = "work"
+    UNKNOWN = "unknown"
+    """Nobody else answered, or what they gave was not tried."""
+
+
 @dataclass(frozen=True)
 class Signs:
     """What the failures of one fault or block show of its cause."""
@@ -133,6 +142,10 @@ class Signs:
     other_port: OtherPort = OtherPort.FAILS
     """Of hosts that are not reached. Faults of ways and of servers concern all ports, and where the
     others answer nobody such a fault is the less likely to be taken for a block."""
+    other_answers: OtherAnswers = OtherAnswers.FAIL
+    """Of addresses that are not reached. The same holds of what other resolvers give."""
+    public: bool = False
+    """The resolver is known to be a public one, where it is no device at home."""
 
     def drawn(self, rng: random.Random, at_home: bool) -> tuple[str, ...]:
         """The remarks on one failure of a vantage. `at_home`: its resolver is a device at home."""
@@ -142,6 +155,8 @@ class Signs:
             shown.append(SOONER)
         if at_home and self.others and MADE_UP not in shown:
             shown.append(LOCAL_RESOLVER)
+        elif self.public:
+            shown.append(PUBLIC_RESOLVER)
         return tuple(sorted(shown))
 
     def hop(self, rng: random.Random) -> tuple[str, ...]:
@@ -154,6 +169,12 @@ class Signs:
             return ()
         answers = self.other_port is OtherPort.ANSWERS and rng.random() >= LOST
         return (PARTIAL_PORT,) if answers else (OTHER_PORT_FAILS,)
+
+    def others_work(self, rng: random.Random) -> bool | None:
+        """Whether what other resolvers give works, as one failure shows it."""
+        if self.other_answers is OtherAnswers.UNKNOWN or rng.random() >= SHOWN:
+            return None
+        return self.other_answers is OtherAnswers.WORK
 
     @property
     def _remarks(self) -> tuple[tuple[bool, str], ...]:

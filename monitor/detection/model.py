@@ -281,6 +281,12 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Those of one port of hosts that answer at another one."""
     other_port: int = 0
     """Those of hosts that are not reached at another port either."""
+    moved: int = 0
+    """Those of addresses in place of which other resolvers give some that work from here."""
+    given: int = 0
+    """Those beside which what other resolvers give fails as well."""
+    public: int = 0
+    """Those of a public resolver, which is not the network's."""
 
 
 NO_CONTRASTS = Contrasts()
@@ -325,6 +331,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses that failed and that no control has tried lately: (endpoint, address)."""
     elsewhere: Elsewhere = NOT_KNOWN
     """What the addresses that failed did elsewhere."""
+    others_work: bool | None = None
+    """Whether addresses work that other resolvers give in their place; None: not compared."""
 
 
 class Tier(StrEnum):

@@ -17,7 +17,7 @@ from benchmarks.world.scene import START, Scene
 from benchmarks.world.statements import kind_of, plan
 from benchmarks.world.unfitted import UNFITTED
 from benchmarks.world.vantages import Person, populate, settled
-from benchmarks.world.verdicts import Look, Signs
+from benchmarks.world.verdicts import Look, Signs, looking
 from monitor.detection.model import Fact, State, Technique
 from tests.benchmarks.test_world import CALM
 
@@ -171,6 +171,37 @@ def test_failures_show_the_signs_of_their_cause_and_no_others() -> None:
     assert shown(denied, Look.SILENT) == {"other_port_fails"}, "no resolver is asked"
     assert shown(replace(ALWAYS, port_alone=1.0), Look.SILENT) == {"partial:port"}
     assert shown(replace(ALWAYS, port_alone=0.0), Look.SILENT) == set()
+
+
+@pytest.mark.parametrize(
+    ("public", "at_home", "whose"),
+    [
+        *((True, False, {"public_resolver"}), (True, True, {"local_resolver"})),
+        *((False, True, {"local_resolver"}), (False, False, set())),
+    ],
+)
+def test_a_public_resolver_is_known_where_no_device_at_home_asks_it(
+    public: bool, at_home: bool, whose: set[str]
+) -> None:
+    signs = Signs(others=True, public=public)
+    verdict = looking(Look.DENIED, random.Random(1), 1.0, signs=signs, at_home=at_home)
+    assert {"local_resolver", "public_resolver"}.intersection(verdict.evidence) == whose
+    silent = looking(Look.SILENT, random.Random(1), 1.0, signs=signs, at_home=at_home)
+    assert not whose.intersection(silent.evidence), "no resolver accuses"
+
+
+@pytest.mark.parametrize(
+    ("moves", "works"),
+    [(None, False), ((1.0, 0.0), True), ((0.0, 1.0), False), ((0.0, 0.0), None)],
+)
+def test_what_other_resolvers_give_when_a_service_moves(
+    moves: tuple[float, float] | None, works: bool | None
+) -> None:
+    facts = day_under(replace(ALWAYS, looks=Look.SILENT, moves=moves))
+    silent = [fact.others_work for fact in facts if fact.verdict.state is State.BLOCKED]
+    assert silent.count(works) > 0.7 * len(silent)
+    denied = day_under(replace(ALWAYS, looks=Look.DENIED, moves=moves))
+    assert {fact.others_work for fact in denied} == {None}, "no address was dialled"
 
 
 def test_a_hop_is_found_beside_some_failures() -> None:

@@ -6,11 +6,13 @@ same host. Pure counts.
 An address that failed here and answered a control in the same minutes puts the cause on the way;
 one that is dead there too, at the server. Where neither was tried, nothing is known, and time does
 not replace it: an outage of the service's own servers for one region lasts for hours as well. Nor
-does it where only one port of a host was ever tried: a port that the service closes stays closed.
+does it where only one port of a host was ever tried: a port that the service closes stays closed;
+or where no other resolver was asked for the name: it may lead to other addresses by now.
 
 Signs show the cause on the way without our own host: what ended a connection stands nearer than the
 server, or something answers that cannot be the service. A resolver that denies the name without a
-zone makes that up: what it has from the name's own servers, however old, has one.
+zone makes that up: what it has from the name's own servers, however old, has one. What a public
+resolver does says nothing of the networks whose subscribers ask it.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ ANSWERS = 4
 PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
 LOCAL_RESOLVER = "local_resolver"
 """Evidence that a device at home answers: many drop the zone from a denial."""
+PUBLIC_RESOLVER = "public_resolver"
+"""Evidence that a public resolver answers, which is not the network's."""
 _KNOWN_PAGE, _PAGE_ABROAD = "blockpage:", "blockpage_abroad"
 _COUNTS = (
     *("failures", "answered", "dead", "named", "ipv4", "ipv6"),
     *("sooner", "before", "forged", "zoneless", "others_answer", "at_home", "port"),
-    "other_port",
+    *("other_port", "moved", "given", "public"),
 )
 NAMED, NEARER, BEYOND, FORGED, ZONELESS, OTHERS = (
     *("named", "nearer", "server_beyond", "forged", "zoneless", "others_answer"),
@@ -70,6 +74,9 @@ def of_failure(fact: Fact) -> Contrasts:
         at_home=int(LOCAL_RESOLVER in evidence and ZONES_KEPT not in evidence),
         port=int(PARTIAL_PORT in evidence),
         other_port=int(OTHER_PORT_FAILS in evidence and PARTIAL_PORT not in evidence),
+        moved=int(fact.others_work is True),
+        given=int(fact.others_work is False),
+        public=int(PUBLIC_RESOLVER in evidence),
     )
 
 
@@ -100,9 +107,7 @@ def signs(
     owned = tuple(by_owner)
     told = []
     for sign, shown in SIGNS.items():
-        able = [
-            (owner, counts) for owner, counts in owned if sign != ZONELESS or not _at_home(counts)
-        ]
+        able = [(owner, counts) for owner, counts in owned if _might_show(sign, counts)]
         showing = {owner for owner, counts in able if shown(counts)}
         if showing:
             others = len(showing - known)
@@ -110,8 +115,12 @@ def signs(
     return tuple(told)
 
 
-def _at_home(counts: Contrasts) -> bool:
-    return 2 * counts.at_home >= counts.failures
+def _might_show(sign: str, counts: Contrasts) -> bool:
+    """Whether a vantage's resolver tells something of the network by this sign."""
+    if sign not in (ZONELESS, OTHERS, FORGED):
+        return True
+    at_home = sign == ZONELESS and 2 * counts.at_home >= counts.failures
+    return not at_home and 2 * counts.public < counts.failures
 
 
 def _newest(answers: Iterable[Answer]) -> tuple[Answer, ...]:

@@ -115,6 +115,9 @@ class Hypothesis:
     """In `Event.against`. Append-only."""
     fits: Callable[[NetworksEvidence], bool]
     comment: str
+    alone: bool = False
+    """Whether a network that it fits by itself, without a signature, is none of several: what was
+    compared in another network says nothing of its addresses."""
 
 
 def _all(condition: Callable[[NetworkEvidence], bool]) -> Callable[[NetworksEvidence], bool]:
@@ -144,6 +147,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
             and not _all(lambda network: _of_name(network.technique))(seen)
         ),
         "Nobody elsewhere tried the addresses that fail: servers for this region may be down.",
+        alone=True,
     ),
     Hypothesis(
         "everywhere_at_once",
@@ -161,6 +165,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         "dead_elsewhere",
         lambda seen: seen.mostly(seen.contrasts.dead),
         "The addresses that fail do not answer elsewhere either: these servers are down.",
+        alone=True,
     ),
     Hypothesis(
         "partial_ipv4",
@@ -181,6 +186,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         ),
         "Only one port fails, and the same hosts answer at another: a service that closes an old "
         "port, network by network, looks so.",
+        alone=True,
     ),
     Hypothesis(
         "one_port",
@@ -197,6 +203,41 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         ),
         "Only one port of these hosts was tried, or answers anybody: a service that closes it, "
         "network by network, looks so.",
+        alone=True,
+    ),
+    Hypothesis(
+        "moves_edges",
+        lambda seen: not seen.signature and seen.mostly(seen.contrasts.moved),
+        "Other resolvers give other addresses, which work from here: a service that moves its "
+        "servers looks so while resolvers keep its old addresses.",
+        alone=True,
+    ),
+    Hypothesis(
+        "answers_unknown",
+        lambda seen: (
+            not seen.signature
+            and not seen.on_the_way
+            and not any(
+                map(
+                    seen.mostly,
+                    (seen.contrasts.given, seen.contrasts.moved, seen.contrasts.dead),
+                )
+            )
+            and not _all(lambda network: _of_name(network.technique))(seen)
+        ),
+        "Nothing showed whether the name still leads to these addresses: those of a service that "
+        "moves its servers fail so while resolvers keep the old ones.",
+        alone=True,
+    ),
+    Hypothesis(
+        "public_resolver",
+        lambda seen: (
+            not seen.on_the_way
+            and seen.mostly(seen.contrasts.public)
+            and _all(lambda network: _of_name(network.technique))(seen)
+        ),
+        "Public resolvers deny or forge the name, which are not the network's: a fault of one of "
+        "them concerns whoever asks it.",
     ),
     Hypothesis(
         "overloaded",
@@ -268,7 +309,15 @@ def tells_of_networks(network: NetworkEvidence) -> bool:
     """Whether a network counts as one of several: only while two of its vantages agree or have
     fallen silent since they failed, because its tier outlasts them. Unsigned refusals do not count,
     because a service may refuse any number of networks, and alerts to the service's name never do,
-    because a server answers a name that it does not serve in the same way."""
+    because a server answers a name that it does not serve in the same way. Silence counts as far as
+    it is known of the network itself that the cause is not the server."""
+    by_itself = NetworksEvidence([network])
+    return _has_risen(network) and (
+        network.signature or not any(each.fits(by_itself) for each in HYPOTHESES if each.alone)
+    )
+
+
+def _has_risen(network: NetworkEvidence) -> bool:
     unsigned = not network.signature or network.technique == Technique.TLS_ALERT_SNI
     refused = network.technique in REFUSALS and unsigned
     agrees = network.agreeing + network.silent >= LEAST_AGREEING
@@ -277,6 +326,7 @@ def tells_of_networks(network: NetworkEvidence) -> bool:
 
 def fitting(event: Event) -> tuple[str, ...]:
     """The remarks of the hypotheses that fit the surest networks of an event."""
-    risen = [network for network in event.networks if tells_of_networks(network)]
+    telling = list(filter(tells_of_networks, event.networks))
+    risen = telling if len(telling) > 1 else list(filter(_has_risen, event.networks))
     seen = NetworksEvidence(surest_networks(event), event.pace, risen)
     return tuple(each.remark for each in HYPOTHESES if each.fits(seen))

@@ -40,6 +40,10 @@ _PROVES = (Layer.TLS, Layer.QUIC, Layer.APP, Layer.UDP)
 a connection."""
 
 
+WORKS = frozenset(("proven", "reached"))
+"""Fields of `Endings`: how an address ends that works."""
+
+
 class Endings(NamedTuple):
     """How the addresses of a measurement ended."""
 
@@ -76,11 +80,11 @@ def endings_at_control(views: Mapping[str, EndpointView]) -> Endings:
 def _add(
     ended: Mapping[str, list[DialledAddress]], id: str, endpoint: EndpointView, address: AddressView
 ) -> None:
-    if (ending := _ending(endpoint, address)) is not None:
-        ended[ending].append((id, address.address))
+    if (name := ending(endpoint, address)) is not None:
+        ended[name].append((id, address.address))
 
 
-def _ending(endpoint: EndpointView, address: AddressView) -> str | None:
+def ending(endpoint: EndpointView, address: AddressView) -> str | None:
     """The field of `Endings` that an address belongs to; None where too little was tried."""
     needed = needed_layer(endpoint)
     match needed:

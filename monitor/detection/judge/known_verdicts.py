@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.controls import Controls, VantageRound
 from monitor.detection.judge.elsewhere import NO_ENDINGS, Endings, endings_of
+from monitor.detection.judge.other_answers import OtherAnswer, other_answers
 from monitor.detection.judge.recognised import (
     Recognised,
     digest,
@@ -47,6 +48,8 @@ class Glance(NamedTuple):
     """As in `over_udp`."""
     endings: Endings = NO_ENDINGS
     """How its addresses ended."""
+    answers: tuple[OtherAnswer, ...] = ()
+    """What other resolvers gave where they failed."""
 
 
 _ALONE = Glance(NO_BACKGROUND, failed=True, over_udp=False)
@@ -118,8 +121,7 @@ class KnownVerdicts:
         except WireError:
             return None
         failed = any(map(_failed, whole.observations))
-        ended = endings_of(view(whole))
-        glance = Glance(background([whole]), failed, over_udp(whole.endpoints), ended)
+        glance = _glance(whole, failed)
         self._glances.put(key, glance)
         return Subject(given, whole, glance, key)
 
@@ -199,6 +201,15 @@ def _in_full(given: Stored | StoredLine, alone: JudgedAlone | None) -> Subject |
     whole = stored.measurement
     if alone is not None:
         return Subject(given, whole, _ALONE, alone=alone)
-    ended = endings_of(view(whole))
-    glance = Glance(background([whole]), True, over_udp(whole.endpoints), ended)
-    return Subject(given, whole, glance)
+    return Subject(given, whole, _glance(whole, True))
+
+
+def _glance(whole: Measurement, failed: bool) -> Glance:
+    views = view(whole)
+    return Glance(
+        background([whole]),
+        failed,
+        over_udp(whole.endpoints),
+        endings_of(views),
+        other_answers(views) if failed else (),
+    )

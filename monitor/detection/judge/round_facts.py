@@ -21,6 +21,7 @@ from monitor.detection.judge.elsewhere import (
     dialled_in_vain,
 )
 from monitor.detection.judge.known_verdicts import KnownVerdicts, Subject
+from monitor.detection.judge.other_answers import others_work
 from monitor.detection.judge.target import OPEN_STATES
 from monitor.detection.lateness import LATE, arrived_late, timely
 from monitor.detection.model import Fact, Stored, StoredLine, Verdict
@@ -176,7 +177,8 @@ class RoundJudge:
         accusing.change(verdict=_remarked(verdict, accusing.late))
 
     def _look_elsewhere(self, failing: _Judged) -> None:
-        """Add to a fact what is known elsewhere of its addresses that failed."""
+        """Add to a fact what is known of its addresses that failed: what they do elsewhere, and
+        whether the name still leads to them."""
         measured, around = failing.subject.measured, self._around[failing.late]
         fact = failing.facts[failing.place]
         status = around.vantage(measured.probe, measured.round).status
@@ -189,7 +191,11 @@ class RoundJudge:
                 measured.vantage,
                 fact.owner,
             )
-            failing.change(elsewhere=comparison.elsewhere, untried=comparison.untried)
+            failing.change(
+                elsewhere=comparison.elsewhere,
+                untried=comparison.untried,
+                others_work=others_work(failing.subject.glance.answers, failed),
+            )
 
     def _add(self, subject: Subject, others: RoundBackground | None = None) -> None:
         given, measured, alone = subject.given, subject.measured, subject.alone

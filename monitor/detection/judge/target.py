@@ -91,7 +91,7 @@ def judge_beside(
     remarks = _remarks(state, judged, decided) | _families(judged, here)
     remarks |= set() if gate is None else set(gate.evidence)
     if decided and decided.accuses and decided.layer is Layer.DNS and "on_path" not in remarks:
-        remarks |= _local(measurement)
+        remarks |= _whose_resolver(measurement)
     if state in OPEN_STATES:
         named_parts = [(v.ref, e) for v, e in zip(views.values(), judged, strict=True)]
         remarks |= parts(named_parts, blocked_family)
@@ -169,10 +169,12 @@ def _confirmed(endpoint: EndpointView, judged: EndpointJudgement) -> bool:
     return judged.works and layer is not Layer.TCP
 
 
-def _local(measurement: Measurement) -> set[str]:
-    """Evidence that the resolver is a device at home or in the office, which may filter for its
-    owner. One measurement cannot tell; therefore vantages of several owners must agree."""
-    return {"local_resolver"} if measurement.vantage.resolver_class == "private" else set()
+def _whose_resolver(measurement: Measurement) -> set[str]:
+    """Evidence that the resolver is not the network's: a device at home or in the office, which may
+    filter for its owner (one measurement cannot tell; therefore vantages of several owners must
+    agree), or a public one."""
+    of_class = {"private": {"local_resolver"}, "public": {"public_resolver"}}
+    return of_class.get(measurement.vantage.resolver_class, set())
 
 
 def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]]:

@@ -47,8 +47,9 @@ from tests.monitor.detection.worlds import (
 )
 
 MINUTE = 60_000
-PROVEN = Contrasts(failures=10, answered=9, other_port=9)
-"""The addresses answer elsewhere, and no other port of the hosts is reached."""
+PROVEN = Contrasts(failures=10, answered=9, other_port=9, given=9)
+"""The addresses answer elsewhere, no other port of the hosts is reached, and other resolvers give
+none that work."""
 AT = 1_790_000_000_000
 BY_NAME = (("named", 3, 0, 3),)
 LATER = AT + 40 * MINUTE
@@ -226,6 +227,20 @@ def test_resolvers_at_home_abstain_and_one_of_the_network_is_not_enough() -> Non
         return max(sure(each) for each in world.emitted if each.tier is Tier.CONFIRMED)
 
     assert surest(0) == surest(1) >= Policy().alerting.page_per_mille
+    assert surest(2) == surest(3) <= DOUBTED_MOST
+
+
+def test_a_public_resolver_wakes_nobody() -> None:
+    public = remarked("denied_without_zone", "public_resolver")
+
+    def surest(asking_it: int) -> int:
+        said = {each.probe: public if n < asking_it else None for n, each in enumerate(vantages(3))}
+        theirs = {probe: verdict for probe, verdict in said.items() if verdict is not None}
+        own = dict.fromkeys(said, remarked("denied_without_zone")) | theirs
+        world = World(standard()).quiet().run(48, by_probe(own))
+        return max(sure(each) for each in world.emitted if each.tier is Tier.CONFIRMED)
+
+    assert surest(1) >= Policy().alerting.page_per_mille
     assert surest(2) == surest(3) <= DOUBTED_MOST
 
 

@@ -68,6 +68,7 @@ def test_counts_add_up_and_the_newest_answers_of_each_place_are_kept() -> None:
         (("other_port_fails",), {"other_port"}),
         (("partial:port",), {"port"}),
         (("other_port_fails", "partial:port"), {"port"}),
+        (("denied_without_zone", "public_resolver"), {"zoneless", "public"}),
     ],
 )
 def test_signs_of_the_way_are_read_from_the_evidence(
@@ -75,7 +76,7 @@ def test_signs_of_the_way_are_read_from_the_evidence(
 ) -> None:
     counts = of_failure(failure(replace(blocked(), evidence=evidence)))
     signs_of = ("sooner", "before", "forged", "zoneless", "others_answer", "at_home")
-    signs_of += ("port", "other_port")
+    signs_of += ("port", "other_port", "public")
     assert {name for name in signs_of if getattr(counts, name)} == counted
 
 
@@ -94,6 +95,23 @@ def test_owners_are_counted_who_show_a_sign_and_who_might() -> None:
     assert signs(owned, {"a", "b", "c"}) == (("nearer", 2, 0, 3),)
     assert signs(owned, {"a"}) == (("nearer", 1, 1, 3),)
     assert signs([("a", far)], {"a"}) == ()
+
+
+def test_what_other_resolvers_give_is_counted_where_it_was_compared() -> None:
+    counted = [
+        of_failure(replace(failure(BLACKHOLE), others_work=works)) for works in (True, False, None)
+    ]
+    assert [(counts.moved, counts.given) for counts in counted] == [(1, 0), (0, 1), (0, 0)]
+
+
+@pytest.mark.parametrize("sign", ["zoneless", "forged", "others_answer"])
+def test_a_public_resolver_tells_nothing_of_the_network(sign: str) -> None:
+    carrier = Contrasts(failures=4, **{sign: 4})
+    public = replace(carrier, public=4)
+    assert signs([("a", carrier), ("b", public)], {"a", "b"}) == ((sign, 1, 0, 1),)
+    assert signs([("a", public)], {"a"}) == ()
+    now_and_then = replace(carrier, public=1)
+    assert signs([("a", now_and_then)], {"a"}) == ((sign, 1, 0, 1),)
 
 
 def test_a_resolver_at_home_tells_nothing_of_zones() -> None:

@@ -25,6 +25,7 @@ from tests.monitor.detection.worlds import (
 
 SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
 DENIED = {"technique": "dns.nxdomain", "layer": "dns"}
+LATE = AT + LONGEST_DENIAL_MS
 REFUSED = {"contrasts": PROVEN}
 REFUSED_BY_ALL = {"technique": "tls.alert.other", "signature": False, "agreeing": 5, "voting": 5}
 
@@ -52,7 +53,22 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("one_port", SILENT | {"contrasts": replace(PROVEN, other_port=0)}),
         ("one_port", SILENT | {"contrasts": replace(PROVEN, other_port=5, port=5)}),
         ("one_port", REFUSED_BY_ALL | {"contrasts": replace(PROVEN, other_port=0)}),
-        ("one_port", SILENT | {"technique": "quic.timeout", "contrasts": Contrasts(9, 9)}),
+        ("one_port", SILENT | {"technique": "quic.timeout", "contrasts": Contrasts(9, 9, given=9)}),
+        ("answers_unknown", SILENT | {"contrasts": replace(PROVEN, given=0)}),
+        ("answers_unknown", SILENT | {"contrasts": replace(PROVEN, given=5, moved=5)}),
+        ("answers_unknown", REFUSED_BY_ALL | {"contrasts": replace(PROVEN, given=5)}),
+        ("moves_edges", SILENT | {"contrasts": replace(PROVEN, given=0, moved=8)}),
+        (
+            "moves_edges",
+            SILENT
+            | {
+                "technique": "tcp.reset",
+                "contrasts": replace(PROVEN, given=2, moved=6),
+                "signs": (("server_beyond", 2, 0, 3),),
+            },
+        ),
+        ("public_resolver", DENIED | {"seen": LATE, "contrasts": Contrasts(9, public=5)}),
+        ("public_resolver", {"technique": "dns.refused", "contrasts": Contrasts(9, public=9)}),
         ("overloaded", SILENT | {"contrasts": PROVEN, "dense_per_mille": 500}),
         ("refused_by_service", {"technique": "tcp.refused", "contrasts": PROVEN}),
         (
@@ -90,6 +106,11 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         {"technique": "dns.refused"},
         {"countries_alike": 1},
         SILENT | {"contrasts": replace(PROVEN, port=PROVEN.failures // 2)},
+        SILENT | {"contrasts": replace(PROVEN, given=6, moved=4)},
+        SILENT | {"contrasts": Contrasts(9), "signs": (("server_beyond", 2, 0, 3),)},
+        {"contrasts": Contrasts(9, moved=9)},
+        DENIED | {"seen": LATE, "contrasts": Contrasts(9, public=4)},
+        DENIED | {"signs": (("zoneless", 2, 0, 2),), "contrasts": Contrasts(9, public=5)},
         {"contrasts": replace(PROVEN, port=PROVEN.failures)},
         {"countries_alike": 5, "signs": (("server_beyond", 2, 0, 3),)},
         REFUSED | {"technique": "tls.reset.other", "signs": (("nearer", 3, 0, 3),)},
@@ -130,6 +151,32 @@ def test_one_vantage_that_failed_earlier_or_a_network_less_sure_makes_no_two_mom
     assert not fits(network(**proven), refused), "a service refuses any number of networks"
 
 
+@pytest.mark.parametrize(
+    ("contrasts", "paged"),
+    [
+        (PROVEN, True),
+        (replace(PROVEN, answered=0), False),
+        (replace(PROVEN, answered=1, dead=8), False),
+        (replace(PROVEN, other_port=0), False),
+        (replace(PROVEN, port=9), False),
+        (replace(PROVEN, given=1), False),
+        (replace(PROVEN, given=1, moved=8), False),
+    ],
+    ids=["all", "nobody tried", "dead", "one port", "another port", "not asked", "moved"],
+)
+def test_what_was_compared_in_one_network_says_nothing_of_another(
+    contrasts: Contrasts, paged: bool
+) -> None:
+    """The many failures of the first network would outweigh those of the second."""
+    counts = ("failures", "answered", "other_port", "given")
+    long = replace(PROVEN, **dict.fromkeys(counts, 100))
+    first = network(**SILENT, contrasts=long)
+    second = network(asn=64502, **SILENT, contrasts=contrasts, onset=AT + 60 * 60_000)
+    said = event(first, second, held=120, against=fitting(event(first, second)))
+    assert not said.against
+    assert ((probability(said) or 0) > DOUBTED_MOST) is paged
+
+
 def test_moments_are_told_apart_as_far_as_they_are_known() -> None:
     def began(asn: int, *between: int) -> NetworkEvidence:
         minutes = tuple(AT + each * 60_000 for each in between)
@@ -162,7 +209,7 @@ def test_a_network_in_which_nobody_fails_any_more_is_no_second_one() -> None:
         ({"agreeing": 1}, False),
         ({"agreeing": 0}, False),
     ):
-        second = network(asn=64502, tier=Tier.LIKELY, **SILENT | more)
+        second = network(asn=64502, tier=Tier.LIKELY, **SILENT | {"contrasts": PROVEN} | more)
         assert ((probability(event(signed, second)) or 0) > DOUBTED_MOST) is paged
 
 

@@ -108,14 +108,18 @@ def test_nxdomain_for_one_type_of_one_name_accuses() -> None:
     assert (said.state, said.technique) == ("impaired", "dns.nxdomain")
 
 
-def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
-    home = Vantage(country="RU", asn=1, resolver_class="private")
+@pytest.mark.parametrize("resolver", ["private", "public"])
+def test_a_filter_that_is_not_the_networks_is_said_to_be_possible(resolver: str) -> None:
+    remark = {"private": "local_resolver", "public": "public_resolver"}[resolver]
+    place = Vantage(country="RU", asn=1, resolver_class=resolver)
     seen = [dns("0.0.0.0"), reference(A1)]
-    said = judge(measured(*seen, vantage=home), alive(), [control()])
+    said = judge(measured(*seen, vantage=place), alive(), [control()])
     assert (said.state, said.technique) == ("blocked", "dns.injection.bogon")
-    assert said.evidence == ("local_resolver", "lying_resolver", "made_up", "others_answer")
+    assert set(said.evidence) == {remark, "lying_resolver", "made_up", "others_answer"}
     forged = [dns("0.0.0.0", later=[[A1]]), reference(A1)]
-    assert "local_resolver" not in judge(measured(*forged, vantage=home), alive(), []).evidence
+    assert remark not in judge(measured(*forged, vantage=place), alive(), []).evidence
+    network = Vantage(country="RU", asn=1, resolver_class="isp")
+    assert remark not in judge(measured(*seen, vantage=network), alive(), [control()]).evidence
 
 
 @pytest.mark.parametrize(
