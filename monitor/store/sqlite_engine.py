@@ -215,8 +215,12 @@ class _Connection(aiosqlite.Connection):
         """Execute a statement and fetch its rows."""
         execute = partial(_execute, self._conn, many, text, values)
         if self._is_free():
+            within = self._conn.in_transaction
             with contextlib.suppress(_TooLongError):
                 return self.watch.at_once(execute)
+            if self._conn.in_transaction is not within:
+                # A BEGIN that was interrupted has begun: a second one would fail.
+                return _Statement()
         if self.at_once:
             execute = partial(_patiently, self._conn, self.patience_ms, execute)
         executed: _Statement = await self.trip(execute)

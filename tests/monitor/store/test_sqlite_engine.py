@@ -85,6 +85,17 @@ async def test_a_long_statement_leaves_the_event_loop_to_others(
         assert not trips
 
 
+async def test_a_transaction_whose_begin_was_interrupted_begins_once(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite looks at the time now and then, also in the last step of a BEGIN: steps of a statement
+    that is kept are counted on."""
+    monkeypatch.setattr(sqlite_engine, "AT_ONCE_SECONDS", -1.0)
+    monkeypatch.setattr(sqlite_engine, "WATCH_STEPS", 3)
+    async with connect(sqlite_url) as engines, reading(engines) as connection:
+        assert await connection.scalar(ONE) == 1
+
+
 async def test_many_rows_are_fetched_in_parts(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, trips: Counter[str]
 ) -> None:
