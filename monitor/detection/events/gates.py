@@ -38,6 +38,8 @@ UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
 """Evidence that the vantage itself, or its whole network, is the cause."""
 NO_CONTROL, NO_LIVENESS = "no_control", "no_liveness"
+IMPORTED = "imported."
+"""How rules of imported runs begin: they are compared with other networks, not with a control."""
 
 
 def outcome(fact: Fact) -> VantageOutcome:
@@ -86,6 +88,8 @@ def not_counted(verdict: Verdict) -> str:
     if LATE in verdict.evidence:
         return LATE
     if verdict.state in (State.OK, State.BLOCKED, State.IMPAIRED, State.THROTTLED):
+        return ""
+    if verdict.state is State.INCONCLUSIVE and verdict.rule.startswith(IMPORTED):
         return ""
     remarks = (NO_CONTROL, NO_LIVENESS, *sorted(OWN_TROUBLE))
     return next((r for r in remarks if r in verdict.evidence), verdict.state.value)

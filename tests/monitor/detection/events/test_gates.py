@@ -19,7 +19,10 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
+from monitor.detection.judge.imported_run import judge
 from monitor.detection.model import State, Technique, Verdict
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.imported_runs import dc, measurement, record
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -358,6 +361,11 @@ def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
     assert network.inhibited_until == world.round
 
 
+def run(seen: list[AnyObservation], passed: int = 9) -> Verdict:
+    """The verdict on an imported run, which needs no control."""
+    return judge(measurement([*seen, record(passed)]))
+
+
 @pytest.mark.parametrize(
     ("verdict", "reason"),
     [
@@ -369,6 +377,9 @@ def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
         (says(State.INCONCLUSIVE, "clock_wrong"), "clock_wrong"),
         (says(State.INCONCLUSIVE, "partial:ipv6"), "inconclusive"),
         (says(State.DOWN), "down"),
+        (run(dc(6)), ""),
+        (run(dc(6), passed=0), ""),
+        (run([]), "insufficient"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.state,
 )
