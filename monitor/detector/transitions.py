@@ -14,7 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.detection.events import life
-from monitor.detection.events.state import ServiceState
+from monitor.detection.events.gates import FAILING
+from monitor.detection.events.state import ServiceState, TargetNetwork
 from monitor.detection.model import ChangeKind, Event, EventState
 from monitor.detection.policy import Policy
 
@@ -90,7 +91,9 @@ def _is_told_again(event: Event, earlier: Event | None, published: Journal) -> b
 
 
 def _is_outdated(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:
-    """Whether an open event is untouched for longer than a vantage may be silent."""
+    """Whether an open event is untouched for longer than a vantage may be silent. Where runs of
+    others stand in for a control, what vantages see counts only when these arrive, hours later: it
+    is still true while those that saw it have not reached the target since."""
     intervals = [
         member.interval
         for network in state.networks.values()
@@ -100,4 +103,28 @@ def _is_outdated(event: Event, state: ServiceState, now: int, policy: Policy) ->
     intervals.sort()
     # The median: one vantage that claims a long interval must not delay a new event.
     usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
-    return now - event.updated > max(policy.ms(policy.rounds.silent_seconds), 3 * usual)
+    newest = max(event.updated, _still_fails(event, state))
+    return now - newest > max(policy.ms(policy.rounds.silent_seconds), 3 * usual)
+
+
+def _still_fails(event: Event, state: ServiceState) -> int:
+    """The newest round in which a vantage failed at what an event says by a stand-in for a control,
+    and where it failed last; 0 when there is none."""
+    series = {(one.target, one.asn) for one in event.networks if one.stand_in is not None}
+    return max(
+        (
+            member.round
+            for network in state.networks.values()
+            if (network.target, network.asn) in series
+            and (network.country, network.source) == (event.country, event.source)
+            for probe, member in network.members.items()
+            if member.outcome in FAILING and _saw_it(network, probe)
+        ),
+        default=0,
+    )
+
+
+def _saw_it(network: TargetNetwork, probe: str) -> bool:
+    """Whether a vantage has an alarm in a network."""
+    tracks = (series.tracks.get(probe) for series in network.layers.values())
+    return any(track and track.suspicion and track.suspicion.alarmed for track in tracks)

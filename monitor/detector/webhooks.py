@@ -11,7 +11,9 @@
 A receiver gets the changes in order, at least once: `Reachwatch-Delivery` is the same at every
 attempt. `Reachwatch-Signature` is `v1=` and the HMAC-SHA-256 (hex) of
 `Reachwatch-Timestamp`, a full stop, and the body. Ends and corrections are sent; what one vantage
-alone saw is not, nor is anything from before the webhook was first known.
+alone saw is not, nor is anything from before the webhook was first known. `late_seconds` is how
+long after its round a change was published: minutes, or hours where it was learnt late, because
+measurements arrived late or because it rests on runs of others that are published hours later.
 """
 
 from __future__ import annotations
@@ -114,6 +116,7 @@ def message(change: Transition, names: Mapping[str, str], public_url: str) -> by
     said: dict[str, Any] = {
         "transition": change.kind,
         "published": rfc3339(change.at),
+        "late_seconds": change.late_seconds,
         "headline": event_headlines.change_headline(event, change.kind, name, change.note),
         "url": f"{public_url}/e/{event.id}",
         "event": event_form(event),

@@ -170,6 +170,12 @@ class Transition(msgspec.Struct, frozen=True):
         return f"{self.kind}-{self.note.number}" if self.note and self.kind == NOTE else self.kind
 
     @property
+    def late_seconds(self) -> int | None:
+        """How long after its round it was published; None when its round is not known."""
+        rounds = [change.round for change in self.event.history if change.kind == self.kind]
+        return (self.at - rounds[0]) // 1000 if rounds else None
+
+    @property
     def followed(self) -> bool:
         """Whether feeds and webhooks tell it: not what one vantage alone saw, nor the end of
         that."""

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from monitor.detection.events.state import Member, OpenEvent, ServiceState, TargetNetwork
-from monitor.detection.model import Change, ChangeKind, Event, EventState
+from monitor.detection.model import OWN_SOURCE, Change, ChangeKind, Event, EventState, Verdict
 from monitor.detection.policy import Policy
 from monitor.detector.transitions import new_transitions
+from tests.monitor.detection.events.test_stand_in import DE, FR, WEB
+from tests.monitor.detection.events.test_stand_in import alone as failing_alone
+from tests.monitor.detection.worlds import INTERVAL, POLICY, World, fact, ok, vantages
 from tests.monitor.store.samples import event
 
 OPENED, LIKELY, CONFIRMED, CLOSED = (
@@ -116,3 +120,41 @@ def test_an_event_that_vanishes_is_retracted_once() -> None:
 
 def test_an_event_that_nobody_heard_of_may_vanish_silently() -> None:
     assert new_transitions({}, state(told(OPENED)), state(), []).events == ()
+
+
+HOURS_LATE = 2
+"""After that runs of others are published."""
+
+
+@pytest.mark.parametrize(
+    ("after", "published"),
+    [
+        pytest.param(failing_alone(), ["opened", "likely"], id="still failing"),
+        pytest.param(ok(), [], id="reached since"),
+        pytest.param(None, [], id="silent since"),
+    ],
+)
+def test_what_is_learnt_when_runs_of_others_arrive_is_told_once(
+    after: Verdict | None, published: list[str]
+) -> None:
+    """Vantages without a control fail; runs elsewhere that stand in for one are published hours
+    later, and all is folded again."""
+    people, hour = vantages(3), 3_600_000 // INTERVAL
+    world = World(people).quiet(rounds=6)
+    before = world.state
+    for number in range(hour * (1 + HOURS_LATE)):
+        verdict = failing_alone() if number < hour else after
+        facts = [fact(who, world.round, verdict, control=False) for who in people if verdict]
+        if number == 0:
+            facts += [fact(who, world.round, WEB) for who in (FR, DE)]
+        world.feed(facts)
+    mine = {event.id: event for event in world.events.values() if event.source == OWN_SOURCE}
+    assert all("control_by_runs_of_others" in event.against for event in mine.values())
+    assert len(mine) == 1
+    now = world.round
+    found = new_transitions(mine, before, world.state, [], now=now, policy=POLICY)
+    assert [kind for _, kind in found.journal] == published
+    again = new_transitions(
+        mine, world.state, world.state, found.journal, now=now + 3_600_000, policy=POLICY
+    )
+    assert again.journal == ()
