@@ -22,7 +22,7 @@ STAGES = ((6, 3), (12, 5))
 connections is blocked. No more are made once so many failed, or once so many no longer can; the
 next stage begins where so many did. On a line where one flow in thirty dies for good, three of six
 die by chance at one address in three thousand, and a round dials dozens; five of twelve die at one
-in a hundred and seventy thousand."""
+in a hundred and sixty thousand."""
 OF_A_CONTROL = 6
 """Further connects to an endpoint that a control makes where the first passes: of a balancer with a
 dead server behind it, one connect tells nothing."""
