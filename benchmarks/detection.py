@@ -71,6 +71,8 @@ STEADY = replace(RATES, online_day=1.0, online_night=1.0)
 """For delays N is the number of vantages that are on."""
 CHURN = replace(RATES, online_day=1.0, online_night=0.35)
 TRIES_A_WORLD = 15
+NIGHTS_A_WORLD = 3
+"""Fewer at night, when in one world always the same vantages are on."""
 FIT_SEEDS = (101, 102, 103)
 WORLD_SEEDS = 2
 """So many worlds of each kind are drawn."""
@@ -155,7 +157,7 @@ def taking_turns(job: TurnsJob) -> Found:
         town(size),
         TURNS_BLOCKS,
         seed=seed,
-        tries=TRIES_A_WORLD,
+        tries=NIGHTS_A_WORLD if night else TRIES_A_WORLD,
         policy=POLICY,
         interval=interval * 1000,
         rates=replace(CHURN, habits=True) if night else STEADY,
@@ -362,7 +364,8 @@ def main() -> int:
             for vantages in given.vantages or (200,):
                 replay(replayed(vantages, 8), goals)
         if "delays" in parts:
-            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            of_each = NIGHTS_A_WORLD if given.night else TRIES_A_WORLD
+            tried_in = range(seed, seed + max(1, round(given.tries / of_each)))
             jobs = [
                 (interval, size, each, given.blocked, given.night)
                 for interval in given.interval or TURNS

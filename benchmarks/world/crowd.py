@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What strangers can do, and what a larger fleet changes.
 
-Sleepers behave well until they lie together: they report a block that there is none of, or reach a
-service that is blocked, from its beginning or once it has been told, or fail abroad so that a block
-looks like an outage. Fleets of different
-sizes see the same block, while two in a hundred vantages have troubles of their own.
+Sleepers behave well until they lie together: they report a block that there is none of, at once or
+in the night when the others are off, or reach a service that is blocked, from its beginning or once
+it has been told, or fail abroad so that a block looks like an outage. Fleets of different sizes see
+the same block, while two in a hundred vantages have troubles of their own.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from benchmarks.world import verdicts
 from benchmarks.world.alarms import WARM_DAYS, pages
-from benchmarks.world.blocks import Block
+from benchmarks.world.blocks import HOUR_MS, Block
 from benchmarks.world.delays import town
 from benchmarks.world.figures import percentile
 from benchmarks.world.rates import RATES, Rates
@@ -32,6 +32,8 @@ from monitor.detection.policy import Policy
 INTERVAL = 300_000
 CLOSE_MS = 30_000
 """A round of a large fleet is folded so long after its end: somebody is always missing."""
+NIGHT_HOURS, WAITED_MS = 8, 3_600_000
+"""Hours of each day at which the others are off, and for how long those wait who lie then."""
 FALSE_ROUNDS, TRUE_ROUNDS = 72, 48
 """How long liars go on, and how long a block is waited for: six hours and four."""
 LATER_MS = 90 * 60_000
@@ -79,15 +81,15 @@ def sleepers(
     rates: Rates = RATES,
     new: bool = False,
 ) -> Outcomes:
-    """`liars` of `size` vantages of a network (kind `accuse`, `deny`, `end`), or as many in other
-    countries (`silence`), each of its own owner, from some moment of one world on, or of kind `end`
-    from LATER_MS after it on. `new`: the monitor has known them for eight days, else for half a
-    year."""
+    """`liars` of `size` vantages of a network (kind `accuse`, `night`, `deny`, `end`), or as many
+    in other countries (`silence`), each of its own owner, from some moment of one world on, or of
+    kind `end` from LATER_MS after it on. In `night` all others of the network are off every night.
+    `new`: the monitor has known them for eight days, else for half a year."""
     here, *others = town(size)
     networks = [replaced(here, strangers=liars if new else 0), *others]
     if kind == "silence":
         networks += [Settlement(f"X{n}", _ABROAD_ASN + n, 1) for n in range(liars)]
-    rounds = FALSE_ROUNDS if kind == "accuse" else TRUE_ROUNDS
+    rounds = FALSE_ROUNDS if kind in FALSE else TRUE_ROUNDS
     warm = WARM_DAYS * 86_400_000 // INTERVAL
     days = WARM_DAYS + 2 + rounds * INTERVAL / 86_400_000
     scene = Scene(networks, seed=seed, interval=INTERVAL, days=days, rates=rates)
@@ -96,15 +98,16 @@ def sleepers(
     mine = [person.probe for person in scene.people if person.asn == asn][:liars]
     abroad = [person.probe for person in scene.people if person.asn >= _ABROAD_ASN]
     lying = frozenset(abroad if kind == "silence" else mine)
+    sleep = {p.probe for p in scene.people if p.asn == asn} - lying if kind == "night" else set()
     for n in range(warm):
-        state, _ = step(state, scene.round(n), scene.facts(n, rng), policy)
+        state, _ = step(state, scene.round(n), _awake(scene.facts(n, rng), sleep), policy)
     for number in range(tries):
         chance = random.Random(f"{seed} {kind} {size} {liars} {number}")
         onset = scene.round(warm) + chance.randrange(INTERVAL)
-        blocks = () if kind == "accuse" else (Block(asn, onset, share, signature),)
+        blocks = () if kind in FALSE else (Block(asn, onset, share, signature),)
         looks = verdicts.LIE if signature else verdicts.BLACKHOLE
         lie = verdicts.OK if kind in ("deny", "end") else looks
-        lies_from = onset + (LATER_MS if kind == "end" else 0)
+        lies_from = onset + {"end": LATER_MS, "night": WAITED_MS}.get(kind, 0)
 
         rounds_of = (
             (
@@ -113,13 +116,18 @@ def sleepers(
                     replace(fact, verdict=lie, elsewhere=LIED, others_work=False)
                     if fact.probe in lying and fact.started >= lies_from
                     else fact
-                    for fact in scene.facts(n, chance, blocks)
+                    for fact in _awake(scene.facts(n, chance, blocks), sleep)
                 ],
             )
             for n in range(warm, warm + rounds)
         )
         _follow(state, rounds_of, asn, onset, policy, found, to_the_end=kind == "end")
     return found
+
+
+def _awake(facts: Sequence[Fact], sleep: Set[str]) -> Sequence[Fact]:
+    """The facts without those of vantages that sleep at this hour."""
+    return [f for f in facts if f.probe not in sleep or f.round // HOUR_MS % 24 >= NIGHT_HOURS]
 
 
 def _follow(
@@ -238,10 +246,13 @@ def line(title: str, some: Outcomes) -> str:
 
 KINDS = {
     "accuse": "report a block that there is none of",
+    "night": "report a block that there is none of while all others are off, as every night",
     "deny": "reach a service that is blocked",
     "end": "begin to reach it while it goes on being blocked",
     "silence": "fail in other countries while a network of five is blocked",
 }
+FALSE = ("accuse", "night")
+"""Kinds of lies while nothing is blocked."""
 _NUMBERS = {
     "accuse": (
         (2, 2),
@@ -256,6 +267,7 @@ _NUMBERS = {
         (10, 4),
         (10, 5),
     ),
+    "night": ((5, 1), (5, 2), (10, 2), (10, 3)),
     "deny": ((3, 0), (3, 1), (3, 2), (5, 0), (5, 1), (5, 2), (5, 3), (10, 0), (10, 2), (10, 4)),
     "end": ((3, 1), (3, 2), (5, 1), (5, 2), (5, 3), (10, 2), (10, 4)),
     "silence": tuple((5, n) for n in (0, 1, 2, 3, 4, 6, 10)),

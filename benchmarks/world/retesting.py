@@ -42,12 +42,15 @@ class Saved:
     minutes: dict[str, list[float]] = field(default_factory=lambda: {t: [] for t in TIERS})
     asked: list[int] = field(default_factory=list)
     """Requests to a network."""
+    awake: list[int] = field(default_factory=list)
+    """Vantages of the network that were on when it began."""
 
     def add(self, other: Saved) -> None:
         """Take another world's tries as well."""
         for tier, values in other.minutes.items():
             self.minutes[tier] += values
         self.asked += other.asked
+        self.awake += other.awake
 
 
 @dataclass
@@ -171,6 +174,7 @@ def learnt(
 
 def _try(live: Live, scenario: Scenario, asn: int, policy: Policy, into: Saved) -> None:
     onset, rng = live.now, live.rng
+    awake = sum(person.asn == asn for person in live.scene.on(onset))
     block = scenario.block(asn, onset)
     found: dict[str, float] = {}
     last, until = CONFIRMED, onset + int(scenario.horizon_hours * HOUR_MS)
@@ -195,3 +199,4 @@ def _try(live: Live, scenario: Scenario, asn: int, policy: Policy, into: Saved) 
     for tier, minutes in into.minutes.items():
         minutes.append(found.get(tier, math.inf))
     into.asked.append(live.asked)
+    into.awake.append(awake)

@@ -133,7 +133,8 @@ class ConfirmationPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages heard within this time count when it is decided how many owners must agree."""
     night_owners: int = 3
     """Owners that are enough at an hour at which most others are usually off, if all who measure
-    then agree. Two of five that wait for the night gain nothing."""
+    then agree. Fewer are for a block with a signature, where they are known for long and nobody is
+    missing who usually measures then: as many as in a network of those who are awake."""
     sleep_seconds: int = 3 * 3600
     """A vantage is off for longer than this when it is off at night."""
 

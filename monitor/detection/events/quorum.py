@@ -148,7 +148,8 @@ def _tally(
 ) -> Tally:
     """Count some votes. `expected`: those who could vote."""
     series, (voting, agreeing, nats) = network.layers[layer], votes
-    owners_needed = _owners_needed(network, votes, expected, round, policy)
+    signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy.evidence)]
+    owners_needed = _owners_needed(network, votes, signing, expected, round, policy)
     on_watch = split.on_watch(network, series, round, policy)
     watched = [probe for probe in on_watch if probe in expected]
     part = split.divided(network, series, watched, len(voting), round, policy)
@@ -159,7 +160,6 @@ def _tally(
             part = ()  # the whole network is blocked, whatever began before
     total, needs = _quorum(network, layer, voting, nats, owners_needed, policy)
     likely = total >= needs
-    signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy.evidence)]
     if likely and len(_owners(network, signing)) >= owners_needed:
         # Of so many owners one signature each is enough to agree.
         agreeing = sorted({*agreeing, *signing})
@@ -221,26 +221,40 @@ def quorum_owners(owners: int, policy: Policy) -> int:
 def _owners_needed(
     network: TargetNetwork,
     votes: Ballot,
+    signing: Sequence[str],
     expected: Collection[str],
     round: int,
     policy: Policy,
 ) -> int:
     """How many owners must agree for a confirmation. By day a quorum of all who could vote. At an
-    hour at which others are usually off, fewer are enough, as far as all who measure agree: those
-    who wait for the night gain nothing, because one who is awake contradicts them."""
+    hour at which others are usually off, fewer are enough, as far as all who measure agree: one who
+    is awake contradicts those who waited for the night. `signing`: voters with signatures."""
     by_day = quorum_owners(_most_counted(network, expected, policy), policy)
     clip = policy.evidence.sample_clip_micronats
-    all_agree = all(votes.nats[probe] >= clip for probe in votes.voting)
-    if by_day <= policy.confirmation.night_owners or not all_agree:
+    if not all(votes.nats[probe] >= clip for probe in votes.voting):
         return by_day
     voting = set(votes.voting)
-    awake = [
-        probe
-        for probe in expected
-        if probe in voting or not usual_hours.is_asleep(network.members[probe], round, policy)
-    ]
-    at_night = quorum_owners(_most_counted(network, awake, policy), policy)
-    return max(policy.confirmation.night_owners, at_night)
+    silent = [probe for probe in expected if probe not in voting]
+    missed = {p for p in silent if not usual_hours.is_asleep(network.members[p], round, policy)}
+    least = policy.confirmation.night_owners
+    if not missed and _are_beyond_doubt(network, votes.voting, signing, round, policy):
+        least = policy.confirmation.confirm_min_owners
+    at_night = quorum_owners(_most_counted(network, voting | missed, policy), policy)
+    return min(by_day, max(least, at_night))
+
+
+def _are_beyond_doubt(
+    network: TargetNetwork,
+    voting: Sequence[str],
+    signing: Sequence[str],
+    round: int,
+    policy: Policy,
+) -> bool:
+    """Whether all who vote are known for long, and two owners of them have signatures: so many are
+    enough where nobody else is expected, as in a network of two."""
+    return len(_owners(network, signing)) >= policy.confirmation.confirm_min_owners and len(
+        standing.with_standing(network, voting, round, policy)
+    ) == len(voting)
 
 
 def _most_counted(network: TargetNetwork, expected: Iterable[str], policy: Policy) -> int:

@@ -1,4 +1,4 @@
-"""Who is expected at night, and that those who wait for it gain nothing."""
+"""Who is expected at night, and what those who wait for it gain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import pytest
 
 from monitor.detection.events.usual_hours import ALWAYS, after_report, is_usual
 from monitor.detection.model import EventState, Tier, Verdict
-from tests.monitor.detection.worlds import POLICY, START, Vantage, World, blocked, ok, vantages
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    POLICY,
+    START,
+    Vantage,
+    World,
+    blocked,
+    ok,
+    vantages,
+)
 
 HOUR = 3_600_000
 INTERVAL = 10 * 60_000
@@ -53,38 +62,64 @@ def test_one_night_awake_is_expected_in_the_next() -> None:
 
 
 def night(
-    awake: int, sleepers: int, failing: int, verdict: Verdict, *, begins: int = 2, days: int = DAYS
+    awake: int,
+    sleepers: int,
+    failing: int,
+    verdict: Verdict,
+    *,
+    begins: int = 2,
+    lasts: int = 4,
+    silent: int = 0,
+    strangers: int = 0,
 ) -> World:
-    """Vantages of as many owners, of whom the sleepers are off from midnight to eight; `failing` of
-    those awake say in the last night that it is blocked, from an hour on."""
-    people = [*vantages(awake + sleepers), *vantages(3, "FR", 64503)]
-    off = {who.probe for who in people[awake : awake + sleepers]}
+    """Vantages of as many owners, of whom the sleepers are off from midnight to eight, `silent` of
+    these in the last night alone; `failing` of those awake say in the last night that it is
+    blocked, from an hour on and for so many rounds. The first ones are strangers."""
+    new = vantages(strangers, enrolled=START - HOUR)
+    people = [*new, *vantages(awake + sleepers)[strangers:], *vantages(3, "FR", 64503)]
+    off = {who.probe: number < silent for number, who in enumerate(people[awake:][:sleepers])}
     liars = {who.probe for who in people[:failing]}
-    begin = days * 24 * AN_HOUR + begins * AN_HOUR + 1
+    begin = DAYS * 24 * AN_HOUR + begins * AN_HOUR + 1
 
     def script(number: int, who: Vantage) -> Verdict | None:
-        if who.probe in off and number // AN_HOUR % 24 < 8:
+        day, hour = divmod(number // AN_HOUR, 24)
+        if hour < 8 and who.probe in off and (day == DAYS or not off[who.probe]):
             return None
         return verdict if number >= begin and who.probe in liars else ok()
 
-    return World(people, interval=INTERVAL).run(begin + 4, script)
+    return World(people, interval=INTERVAL).run(begin + lasts, script)
 
 
-@pytest.mark.parametrize("begins", [0, 2, 6])
-def test_a_block_is_confirmed_in_a_night_of_sleepers(begins: int) -> None:
-    """Ten owners of whom three measure at night: within four rounds of ten minutes."""
-    event = night(3, 7, 3, blocked(), begins=begins).only
+@pytest.mark.parametrize(
+    ("awake", "sleepers", "begins"), [(3, 7, 0), (3, 7, 6), (2, 3, 2)], ids=lambda n: str(n)
+)
+def test_a_block_is_confirmed_in_a_night_of_sleepers(
+    awake: int, sleepers: int, begins: int
+) -> None:
+    """Ten owners of whom three measure at night, five of whom two do: within four rounds of ten
+    minutes."""
+    event = night(awake, sleepers, awake, blocked(), begins=begins).only
     assert (event.tier, event.state) == (Tier.CONFIRMED, EventState.OPEN)
-    assert event.agreeing == 3
+    assert event.agreeing == awake
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [({}, BLACKHOLE), ({"silent": 1}, blocked()), ({"strangers": 1}, blocked())],
+    ids=["no signature", "one of the others is silent and does not sleep", "a stranger"],
+)
+def test_what_two_who_are_awake_do_not_confirm(more: dict[str, int], verdict: Verdict) -> None:
+    event = night(2, 3, 2, verdict, lasts=8, **more).only
+    assert event.tier is Tier.LIKELY
 
 
 @pytest.mark.parametrize(
     ("awake", "sleepers", "liars"),
-    [(2, 3, 2), (5, 0, 2), (3, 2, 2), (2, 8, 2), (4, 6, 3), (5, 5, 3), (10, 0, 3), (8, 8, 3)],
+    [(5, 0, 2), (3, 2, 2), (4, 6, 3), (5, 5, 3), (8, 8, 3)],
     ids=lambda n: str(n),
 )
 def test_those_who_wait_for_the_night_gain_nothing(awake: int, sleepers: int, liars: int) -> None:
-    """Two of five never confirm, and three of more do not where one who is awake contradicts."""
+    """Two of five do not confirm, nor three of more, where one who is awake contradicts."""
     world = night(awake, sleepers, liars, blocked())
     assert all(event.tier is not Tier.CONFIRMED for event in world.events.values())
 
