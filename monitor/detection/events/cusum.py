@@ -151,11 +151,13 @@ def _passed(held: Suspicion) -> tuple[int, ...]:
     return held.passed or (0,) * len(held.sums)
 
 
-def alarm(held: Suspicion, round: int) -> Suspicion:
-    """The evidence of a vantage that agrees with a block from this round on: the block began when
-    the member with the most evidence last left zero."""
-    leading = leading_member(held)
-    return replace(held, alarmed=round, block=(held.runs[leading][0], _passed(held)[leading]))
+def alarm(held: Suspicion, round: int, policy: EvidencePolicy) -> Suspicion:
+    """The evidence of a vantage that agrees with a block from this round on. The block began when
+    the densest member with the evidence of a failure last left zero: slower ones may have left it
+    days ago, at failures by chance, and have passed much since that says nothing of the block."""
+    telling = [n for n, nats in enumerate(held.sums) if nats >= policy.sample_clip_micronats]
+    member = max(telling, default=leading_member(held))
+    return replace(held, alarmed=round, block=(held.runs[member][0], _passed(held)[member]))
 
 
 def from_densest(held: Suspicion) -> Suspicion:

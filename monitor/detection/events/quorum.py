@@ -402,7 +402,8 @@ def weigh(
     for probe in tally.agreeing:
         held = split.suspicion_of(series, probe)
         if not held.alarmed:
-            series.tracks[probe] = replace(series.tracks[probe], suspicion=cusum.alarm(held, round))
+            held = cusum.alarm(held, round, policy.evidence)
+            series.tracks[probe] = replace(series.tracks[probe], suspicion=held)
     if tally.likely and not series.is_likely:
         _count_anew(series, tally, policy)
     likely_since, known_since = _held_since(series, tally, round)

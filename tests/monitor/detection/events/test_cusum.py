@@ -63,7 +63,7 @@ def held(track: Track) -> Suspicion:
 
 def alarmed(said: str = "FFF", weight: int = 0) -> Track:
     track = run(fresh(), said, weight=weight)
-    return replace(track, suspicion=alarm(held(track), 2 * MINUTE))
+    return replace(track, suspicion=alarm(held(track), 2 * MINUTE, POLICY.evidence))
 
 
 def test_a_failure_adds_the_logarithm_of_the_ratio_and_a_success_takes_its_own() -> None:
@@ -216,9 +216,18 @@ def test_a_block_is_counted_from_when_it_began() -> None:
     noisy = run(Track(Baseline(total=2000, failed=70)), "F............." * 18)
     assert held(noisy).hits + held(noisy).misses > 100
     track = run(noisy, "FF.FF", start=253 * MINUTE)
-    track = replace(track, suspicion=alarm(held(track), 257 * MINUTE))
+    track = replace(track, suspicion=alarm(held(track), 257 * MINUTE, POLICY.evidence))
     assert block_counts(held(track)) == (4, 1)
     assert block_counts(held(run(track, "F.F..", start=258 * MINUTE))) == (6, 4)
+
+
+def test_a_block_does_not_begin_at_a_failure_by_chance_long_before_it() -> None:
+    """The slowest member has held the sum of some failures for days, and has the most evidence."""
+    noisy = run(Track(Baseline(total=2000, failed=70)), ("F" + "." * 9) * 10)
+    track = run(noisy, "FF", start=253 * MINUTE)
+    assert leading_member(held(track)) == 0
+    track = replace(track, suspicion=alarm(held(track), 255 * MINUTE, POLICY.evidence))
+    assert block_counts(held(track)) == (2, 0)
 
 
 def test_records_are_bounded() -> None:

@@ -43,7 +43,7 @@ class Block:
                 self.see(probe, letter)
         for probe, track in self.series.tracks.items():
             assert track.suspicion is not None
-            alarmed = cusum.alarm(track.suspicion, self.minute * MINUTE)
+            alarmed = cusum.alarm(track.suspicion, self.minute * MINUTE, policy.evidence)
             self.series.tracks[probe] = replace(track, suspicion=alarmed)
 
     def see(self, probe: str, letter: str) -> Block:
