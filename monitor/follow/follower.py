@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -48,6 +48,8 @@ AHEAD_BYTES = 32 << 20
 """No more are fetched while these are larger: they may be on a disk in memory."""
 IN_MEMORY = 1 << 20
 """Of one of them; larger ones are in a file without a name."""
+SMALL_BYTES = 100_000
+"""Of a packed file that is read in some ten milliseconds."""
 SAVES_SECONDS = 20.0
 """How often the store learns what is waited for, and that this process lives."""
 STORE_SECONDS = 2.0
@@ -267,7 +269,7 @@ class Follower:
             read = portions(file, contents, self.targets_by_name, skipped)
             ended = False
             while not ended:
-                portion = await asyncio.to_thread(next, read)
+                portion = await self._next(read, file.size)
                 ended = portion.ended
                 runs += portion.runs
                 self.runs += portion.runs
@@ -279,6 +281,14 @@ class Follower:
                     await self._save()
         if refused > MOST_REFUSALS:
             self.report.line(f"{file.key}: and {refused - MOST_REFUSALS:,} more refused")
+
+    async def _next(self, read: Iterator[Portion], size: int) -> Portion:
+        """The next portion of a file of so many bytes, beside the event loop where it may take
+        long. Most files are so small that a thread costs a tenth of what it does."""
+        if size > SMALL_BYTES:
+            return await asyncio.to_thread(next, read)
+        await asyncio.sleep(0)  # downloads have their turn
+        return next(read)
 
     def _leave_out(self, file: SourceFile, before: FollowedFile | None) -> None:
         """Keep in the store that a file fails, so that another process comes back to it."""

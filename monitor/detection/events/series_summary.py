@@ -70,7 +70,8 @@ def risen_places(state: ServiceState) -> set[tuple[str, str]]:
     return {
         (network.country, network.source)
         for network in state.networks.values()
-        if any(series.rank > 0 for series in network.layers.values())
+        for series in network.layers.values()
+        if series.rank > 0
     }
 
 
