@@ -9,7 +9,11 @@ Against a real S3 server on loopback (moto's), with made-up runs in the shape an
           memory stays flat, and the events are those of `import` of the same files. One file always
           gets 500 until the last follower starts.
     day   one day of real density (`--runs`), or several (`--days`): followed, judged and shown by
-          `up --follow`, pinned to one core, the server on the other.
+          `up --follow`, pinned to one core, the server on the other. Of several, each day's
+          processor time shows whether a growing store makes it dearer.
+    year  the conclusions of some hours of real density, repeated until there is a year of them, on
+          SQLite: how large that is, and how long each page takes that nobody asked for before.
+          Only when it is asked for.
 
 Prints the figures that docs/evaluation/following.md quotes, and `reached` or `MISSED` for each
 goal; exit 1 when one is missed and `--strict` is given.
@@ -40,8 +44,12 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.following import year
 from benchmarks.following.faulty import FaultyBucket
 from benchmarks.following.runs import TESTS, Block, Run, runs
+from monitor.detection.policy import Policy
+from monitor.detector.loop import Detector
+from monitor.store.database import open_database
 from tests.world.bucket import BucketServer, PublicBucket, posts_file
 from tests.world.ports import free_port
 
@@ -51,6 +59,10 @@ COUNTRIES, FULL_DAY = 170, 100_000
 MOST_SECONDS = 180.0
 MONTH_DAYS, MONTH_SECONDS = 30, 7200.0
 MOST_BYTES = 500e6
+YEAR_HOURS = 6
+YEAR_SECONDS = 1.0
+"""For a page over a year that nobody asked for before, on a store that is on a disk."""
+DAY_MS = 86_400_000
 REACHWATCH = (sys.executable, "-m", "monitor.commands.main")
 FILE = tuple[int, str, str]
 """Unix hour, country and test."""
@@ -237,6 +249,8 @@ async def day(bucket: PublicBucket, folder: Path, number: int, days: int, seed: 
     data.mkdir()
     url = f"http://127.0.0.1:{port}"
     began, most, read_at, shown_at = time.monotonic(), 0, 0.0, 0.0
+    events: Sequence[object] = ()
+    last = today * 3_600_000 // DAY_MS - days
     process = started_up(folder, bucket.url, port)
     try:
         family = psutil.Process(process.pid)
@@ -249,12 +263,19 @@ async def day(bucket: PublicBucket, folder: Path, number: int, days: int, seed: 
             passed = time.monotonic() - began
             if not read_at and followed.get("runs") == total:
                 read_at = passed
-                spent = {m.cmdline()[3]: sum(m.cpu_times()[:2]) for m in members}
-                print(f"  followed after {passed:.0f} s; processor time {spent}", flush=True)
+                by_process = {m.cmdline()[3]: sum(m.cpu_times()[:2]) for m in members}
+                print(f"  followed after {passed:.0f} s; processor time {by_process}", flush=True)
+            spent = family_seconds(family)
+            if days > 1 and (through := followed.get("through") or 0) // DAY_MS > last:
+                last = through // DAY_MS
+                print(
+                    f"  {passed:.0f} s, {spent:.0f} of the processor, until day {last}", flush=True
+                )
+            if not read_at:
+                continue
             events = json.loads(fetched(f"{url}/api/v1/events") or b"{}").get("events", ())
-            if read_at and status.get("waiting") == 0 and events:
+            if status.get("waiting") == 0 and events:
                 shown_at = passed
-        spent = sum(sum(member.cpu_times()[:2]) for member in members)
         shown = f"{shown_at:.0f} s, {spent:.0f} s of processor time, {len(events)} events"
         print(f"  followed, judged and shown: {shown}")
         if number >= FULL_DAY and days == 1:
@@ -273,10 +294,59 @@ async def day(bucket: PublicBucket, folder: Path, number: int, days: int, seed: 
         process.wait(60)
 
 
+def hours_of_a_day(folder: Path, number: int, seed: int) -> Path:
+    """A store with the first hours of a day of `number` runs."""
+    hours = range(first := int(time.time()) // 86_400 * 24 - 24, first + YEAR_HOURS)
+    countries = max(2, COUNTRIES * number // FULL_DAY)
+    each = number / (24 * countries * len(TESTS))
+    return imported_store(folder, by_file(runs(countries, hours, each, (), seed)))
+
+
+async def conclude(data: Path) -> None:
+    """Judge all that a store holds."""
+    async with await open_database(f"sqlite+aiosqlite:///{data / 'reachwatch.db'}") as database:
+        detector = Detector(database, Policy(), "bench", lambda: int(time.time() * 1000))
+        while await detector.run_once():
+            pass
+
+
+def pages_of_a_year(data: Path) -> None:
+    """Repeat what a store concludes until it is a year, and ask for pages."""
+    began = time.monotonic()
+    rows = year.stretch(data / "reachwatch.db", YEAR_HOURS)
+    size = sum(path.stat().st_size for path in data.glob("reachwatch.db*"))
+    passed = time.monotonic() - began
+    print(f"year: {rows:,} cells, {size / 1e9:.2f} GB, made in {passed:.0f} s", flush=True)
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [*REACHWATCH, "serve", "--data", str(data), "--http", f"127.0.0.1:{port}"]
+    with (data / "serve.log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log, stdout=log)
+    try:
+        server = psutil.Process(process.pid)
+        while process.poll() is None and not fetched(f"{url}/readyz"):
+            time.sleep(0.2)
+        for path in year.PATHS:
+            spent, asked = family_seconds(server), time.monotonic()
+            answer = fetched(url + path)
+            took, spent = time.monotonic() - asked, family_seconds(server) - spent
+            figures = f"{took * 1000:.0f} ms, {spent * 1000:.0f} of the processor"
+            reached = bool(answer) and took <= YEAR_SECONDS
+            goal(f"{path} within a second", f"{figures}, {len(answer) / 1e3:.0f} kB", reached)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def family_seconds(process: psutil.Process) -> float:
+    """The processor time of a process and all that it has started."""
+    members = [process, *process.children(recursive=True)]
+    return float(sum(sum(member.cpu_times()[:2]) for member in members))
+
+
 async def main() -> int:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("once", "day"))
+    parser.add_argument("--only", choices=("once", "day", "year"))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--runs", type=int, default=FULL_DAY)
     parser.add_argument("--days", type=int, default=1)
@@ -284,9 +354,13 @@ async def main() -> int:
     parser.add_argument("--strict", action="store_true", help="exit 1 when a goal is missed")
     given = parser.parse_args()
     with closing(BucketServer()) as server, tempfile.TemporaryDirectory() as folder:
-        if given.only != "day":
+        if given.only == "year":
+            data = hours_of_a_day(Path(folder), given.runs, given.seed)
+            await conclude(data)
+            pages_of_a_year(data)
+        if given.only in (None, "once"):
             await once(server.fresh(), Path(folder), given.kills, given.seed)
-        if given.only != "once":
+        if given.only in (None, "day"):
             await day(server.fresh(), Path(folder), given.runs, given.days, given.seed)
     return int(bool(_missed) and given.strict)
 

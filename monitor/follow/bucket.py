@@ -24,8 +24,9 @@ from monitor.follow.pace import RateLimit, asked_seconds, rest_seconds, uniform
 CHUNK_BYTES = 1 << 16
 LONGEST_LISTING = 8 << 20
 CONNECT_SECONDS, SILENT_SECONDS = 30.0, 60.0
-AT_ONCE = 4
-"""Requests at a time."""
+AT_ONCE = 12
+"""Requests at a time. A day has some sixteen thousand files of 20 kB: from a server that takes
+100 ms for each, they come in 140 seconds."""
 FILE_ATTEMPTS = 5
 """Failures of one file in a row after which the server is asked for something else."""
 _T = TypeVar("_T")

@@ -42,7 +42,7 @@ from monitor.store.followed import (
 )
 from monitor.store.records import StoreUnavailableError
 
-AHEAD = 8
+AHEAD = 24
 """Files that are fetched before their turn."""
 AHEAD_BYTES = 32 << 20
 """No more are fetched while these are larger: they may be on a disk in memory."""

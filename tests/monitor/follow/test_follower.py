@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.following.faulty import FaultyBucket
-from monitor.follow import pace
+from monitor.follow import follower, pace
 from monitor.follow.layout import DAY_MS, HOUR_MS, FileSelection, LayoutError
 from monitor.store.database import Database, open_database
 from monitor.store.followed import progress_of
@@ -97,9 +97,11 @@ async def test_posts_are_read_until_their_lines_are_there(
     assert (await counted(database))["follow_runs ooni"] == 3
 
 
+@pytest.mark.parametrize("small", [0, follower.SMALL_BYTES], ids=["in a thread", "at once"])
 async def test_a_line_that_is_no_run_costs_no_other(
-    database: Database, public_bucket: PublicBucket
+    database: Database, public_bucket: PublicBucket, monkeypatch: pytest.MonkeyPatch, small: int
 ) -> None:
+    monkeypatch.setattr(follower, "SMALL_BYTES", small)
     public_bucket.put(key("2026010103"), [*runs([1]), {"test_keys": 7}, *runs([2])])
     await followed(database, public_bucket.url)
     assert await stored_runs(database) == names(1, 2)
