@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitor.detection.model import Change, ChangeKind, Difference, Event
+from monitor.detection.model import OWN_SOURCE, Change, ChangeKind, Difference, Event
 from monitor.text.event_state import gate
 from monitor.text.event_subject import extent, function
 from monitor.text.language import _
@@ -17,7 +17,21 @@ from monitor.text.words import sentence, technique
 
 def history(event: Event) -> list[tuple[int, str]]:
     """(round, sentence) of each entry, oldest first."""
-    return [(change.round, _change(change)) for change in event.history]
+    own = event.source == OWN_SOURCE
+    return [
+        (change.round, _change(change) if own else _imported(change) or _change(change))
+        for change in event.history
+    ]
+
+
+def _imported(change: Change) -> str:
+    """What is said otherwise of an event that rests on an import: it knows no vantages."""
+    match change.kind:
+        case ChangeKind.LIKELY:
+            return _("Likely: enough measurements fail, and no outage of the service explains it.")
+        case ChangeKind.CLOSED:
+            return _("Ended: no measurement has failed for days.")
+    return ""
 
 
 def phases(event: Event) -> list[tuple[int, int]]:

@@ -15,8 +15,8 @@ from monitor.store.batches import FIRST_ARRIVAL
 from monitor.store.days import DAY_MS
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
-from monitor.store.statements import chunks, folded_arrivals
-from probes.wire.measurement import LIVENESS
+from monitor.store.statements import chunks, folded_arrivals, where_equal
+from probes.wire.measurement import LIVENESS, Role
 
 MAX_ARRIVALS = 5_000
 """Newest measurements that rates and lags are computed from."""
@@ -126,6 +126,17 @@ async def list_origins(connection: ReadTransaction) -> list[tuple[str, str]]:
     """Every (country, source) from which a measurement was ever stored, sorted."""
     query = sa.select(t.vantage.c.country, t.vantage.c.source).distinct()
     return sorted((country, source) for country, source in await connection.execute(query))
+
+
+async def sources_in(
+    connection: ReadTransaction, country: str | None, asns: Sequence[int]
+) -> frozenset[str]:
+    """The sources of what was ever measured in a country or in networks, but for controls."""
+    c = t.vantage.c
+    query = where_equal(sa.select(c.source), (c.country, country)).where(c.role != Role.CONTROL)
+    if asns:
+        query = query.where(c.asn.in_(asns))
+    return frozenset(source for (source,) in await connection.execute(query.distinct()))
 
 
 async def newest_arrival(connection: ReadTransaction) -> int:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many vantages measured over time, as a strip of heights."""
+"""How many vantages measured over time, as a strip of heights; of volunteers of OONI, in how many
+networks they did."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 from msgspec.structs import replace
@@ -11,6 +13,33 @@ from msgspec.structs import replace
 from monitor.text import words
 from monitor.text.language import _, n_
 from monitor.web.draw.strips import Window
+
+
+class Watchers(StrEnum):
+    """Whose measurements are counted."""
+
+    OWN = "own"
+    OTHERS = "others"
+    """Those that others publish, whose vantages cannot be told apart: a network counts as one."""
+    BOTH = "both"
+
+    def counted(self, n: int) -> str:
+        """`3 vantages`, and what they are otherwise."""
+        match self:
+            case Watchers.OWN:
+                return words.plural(n, "vantage")
+            case Watchers.OTHERS:
+                return n_(
+                    "%(n)s network measured by volunteers of OONI",
+                    "%(n)s networks measured by volunteers of OONI",
+                    n,
+                )
+            case Watchers.BOTH:
+                return n_(
+                    "%(n)s vantage or network measured by volunteers of OONI",
+                    "%(n)s vantages and networks measured by volunteers of OONI",
+                    n,
+                )
 
 
 class CoverageRun(msgspec.Struct, frozen=True):
@@ -21,11 +50,12 @@ class CoverageRun(msgspec.Struct, frozen=True):
     width: int
     begin: int
     end: int
+    watchers: Watchers = Watchers.OWN
 
     @property
     def label(self) -> str:
         """`3 vantages`, `nobody`."""
-        return words.plural(self.n, "vantage") if self.n else _("nobody")
+        return self.watchers.counted(self.n) if self.n else _("nobody")
 
 
 class VantageCoverage(msgspec.Struct, frozen=True):
@@ -37,6 +67,7 @@ class VantageCoverage(msgspec.Struct, frozen=True):
     until: int
     most: int
     summary: str
+    watchers: Watchers
 
 
 def coverage_window(window: Window, interval: int) -> Window:
@@ -47,7 +78,9 @@ def coverage_window(window: Window, interval: int) -> Window:
     )
 
 
-def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage:
+def coverage_strip(
+    counts: Mapping[int, int], window: Window, watchers: Watchers = Watchers.OWN
+) -> VantageCoverage:
     """Return the strip; `counts` are vantages by number of slice."""
     runs: list[CoverageRun] = []
     for index in range(window.slices):
@@ -57,19 +90,42 @@ def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage
         if runs and (last := runs[-1]).n == n:
             runs[-1] = replace(last, width=last.width + 1, end=end)
         else:
-            runs.append(CoverageRun(n, index, 1, begin, end))
+            runs.append(CoverageRun(n, index, 1, begin, end, watchers))
     most = max((run.n for run in runs), default=0)
     return VantageCoverage(
-        tuple(runs), window.slices, window.since, window.until, most, _summary(runs, most)
+        tuple(runs),
+        window.slices,
+        window.since,
+        window.until,
+        most,
+        _summary(runs, most, watchers),
+        watchers,
     )
 
 
-def _summary(runs: list[CoverageRun], most: int) -> str:
+def _summary(runs: list[CoverageRun], most: int, watchers: Watchers) -> str:
     if most == 0:
         return _("Nobody measured in this period, so nothing is known about it.")
     seen = [run for run in runs if run.n]
     least = min(run.n for run in seen)
-    label = (
+    label = _label(least, most, watchers)
+    gap = sum(run.end - run.begin for run in runs if not run.n)
+    if not gap:
+        return _("%(vantages)s all the time.", vantages=label)
+    return _(
+        "%(vantages)s; no measurements for %(time)s, so nothing is known about that time.",
+        vantages=label,
+        time=words.duration_text(gap),
+    )
+
+
+def _label(least: int, most: int, watchers: Watchers) -> str:
+    if watchers is not Watchers.OWN:
+        counted = watchers.counted(most)
+        if least == most:
+            return counted
+        return _("%(least)s to %(watchers)s at a time", least=least, watchers=counted)
+    return (
         n_("%(n)s vantage measured", "%(n)s vantages measured", most)
         if least == most
         else n_(
@@ -78,12 +134,4 @@ def _summary(runs: list[CoverageRun], most: int) -> str:
             most,
             least=least,
         )
-    )
-    gap = sum(run.end - run.begin for run in runs if not run.n)
-    if not gap:
-        return _("%(vantages)s all the time.", vantages=label)
-    return _(
-        "%(vantages)s; no measurements for %(time)s, so nothing is known about that time.",
-        vantages=label,
-        time=words.duration_text(gap),
     )

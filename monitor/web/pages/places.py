@@ -6,7 +6,7 @@ measures there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from monitor.detection.events.present import LatestVerdict, confirmed_open
 from monitor.detection.model import (
+    OWN_SOURCE,
     Event,
     EventState,
     Layer,
@@ -23,6 +24,7 @@ from monitor.detection.model import (
 )
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, count_vantages
+from monitor.store.reading.progress import sources_in
 from monitor.store.records import Filter
 from monitor.text import (
     event_headlines,
@@ -265,7 +267,15 @@ async def vantage_coverage(
             here.asns,
         )
     )
-    return coverage.coverage_strip(counts, slots)
+    sources = await sources_in(connection, here.country, here.asns)
+    return coverage.coverage_strip(counts, slots, watchers_of(sources))
+
+
+def watchers_of(sources: Collection[str]) -> coverage.Watchers:
+    """Whose vantages the counts of a place contain, from the sources of its measurements."""
+    if all(source == OWN_SOURCE for source in sources):
+        return coverage.Watchers.OWN
+    return coverage.Watchers.BOTH if OWN_SOURCE in sources else coverage.Watchers.OTHERS
 
 
 def most_vantages(hours: Iterable[ServiceHour], slots: strips.Window) -> Mapping[int, int]:

@@ -42,6 +42,15 @@ def test_history_in_words() -> None:
     ]
 
 
+def test_an_import_has_no_vantages_in_its_history() -> None:
+    ended = Change(round=9, kind=ChangeKind.CLOSED)
+    imported = replace(CONFIRMED, source="ooni", history=(*CONFIRMED.history, ended))
+    told = " ".join(text for _, text in event_history.history(imported))
+    assert "no outage of the service explains it" in told
+    assert told.endswith("Ended: no measurement has failed for days.")
+    assert "vantage" not in told
+
+
 def test_every_difference_has_a_sentence() -> None:
     everything = Difference(
         technique=("", "dns.nxdomain"),

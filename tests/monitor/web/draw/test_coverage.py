@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.web.draw.coverage import coverage_strip, coverage_window
+from monitor.web.draw.coverage import Watchers, coverage_strip, coverage_window
 from monitor.web.draw.strips import Window
 
 MINUTE = 60_000
@@ -40,3 +40,12 @@ def test_summaries() -> None:
     whole = coverage_strip(dict.fromkeys(range(4), 1), window)
     assert whole.summary == "1 vantage measured all the time."
     assert len(whole.runs) == 1
+
+
+def test_runs_of_others_are_networks_and_no_vantages() -> None:
+    window = Window(0, 40 * MINUTE, 4)
+    made = coverage_strip(dict.fromkeys(range(4), 2), window, Watchers.OTHERS)
+    assert made.runs[0].label == "2 networks measured by volunteers of OONI"
+    assert made.summary == "2 networks measured by volunteers of OONI all the time."
+    both = coverage_strip({0: 1, 1: 3}, window, Watchers.BOTH).summary
+    assert both.startswith("1 to 3 vantages and networks measured by volunteers of OONI at a time;")

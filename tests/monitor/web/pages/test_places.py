@@ -24,6 +24,8 @@ from monitor.web.draw.matrix import network_matrix
 from monitor.web.pages import places
 from monitor.web.site import Site
 from monitor.web.views import common_window
+from tests.monitor.detection.imported_runs import dc, measurement, record, stored
+from tests.monitor.fleet import admitted
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client
@@ -156,6 +158,28 @@ async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     assert [(run.n, run.width) for run in watched.runs] == [(0, 12), (3, 24)]
     assert watched.summary.startswith("3 vantages measured; no measurements for 60 min")
     assert empty["watched"].most == 0
+
+
+@pytest.mark.parametrize(
+    ("country", "asns", "watchers"),
+    [
+        ("KE", (), "others"),
+        ("RU", (), "both"),
+        ("RU", (64501,), "own"),
+        (None, (33771, 64501), "both"),
+        ("JP", (), "own"),
+    ],
+)
+async def test_runs_of_others_are_no_vantages(
+    site: Site, country: str | None, asns: tuple[int, ...], watchers: str
+) -> None:
+    seen = [*dc(0), record(9)]
+    runs = (stored(measurement(seen, asn=33771, country=place)) for place in ("KE", "RU"))
+    await site.database.facts.add(admitted(runs), ())
+    here = places.PlaceFilter(name="here", country=country, asns=asns)
+    async with site.database.reading() as connection:
+        values = await places.shared_values(site, connection, here, [], (), None)
+    assert values["watched"].watchers == watchers
 
 
 async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
