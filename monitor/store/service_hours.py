@@ -10,7 +10,7 @@ country is the union of those of its networks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,6 +58,22 @@ def _bits() -> str:
         f"{1 << bit} * max(CASE WHEN {condition} THEN 1 ELSE 0 END)"
         for bit, condition in enumerate([*when, "down > 0"])
     )
+
+
+def share_of(states: Mapping[State, int]) -> tuple[int, int]:
+    """How many of the verdicts of a series, counted by state, are conclusive, and how many of them
+    found it blocked, throttled or impaired."""
+    kinds = {kind: sum(states.get(state, 0) for state in mine) for kind, mine in _STATES.items()}
+    return sum(kinds.values()), kinds["blocked"] + kinds["impaired"]
+
+
+def kinds_of(states: Mapping[State, int]) -> int:
+    """What `_bits` gives of one series whose verdicts are counted by state."""
+    judged, _failing = share_of(states)
+    kinds = {kind: sum(states.get(state, 0) for state in mine) for kind, mine in _STATES.items()}
+    most = [judged > 0 and 4 * n >= 3 * judged for n in kinds.values()]
+    told = [*most, judged > 0 and not any(most), judged == 0, kinds["down"] > 0]
+    return sum(1 << bit for bit, so in enumerate(told) if so)
 
 
 def _hours(chosen: str) -> tuple[str, str]:

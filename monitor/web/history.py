@@ -15,12 +15,14 @@ import msgspec
 from aiohttp import web
 
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import ServiceHour, service_days, service_hours
+from monitor.store.reading.counts import ServiceHour, by_day, service_days, service_hours
+from monitor.store.reading.part_of_hour import part_of_hour
 from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.web.draw import strips
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, time_of
 from monitor.web.site import Site
+from probes.wire.measurement import service_of
 
 MAX_SLICES = 124
 """Slices of the longest strip: a year in pieces of three days."""
@@ -138,12 +140,46 @@ async def sums(
 ) -> Sequence[ServiceHour]:
     """Sums by hour or day for a window whose slices are hours or longer."""
     since, until = window.since, window.until
+    if site.as_of is not None and site.as_of < until:
+        return await _sums_until(site, connection, window, services, country, asns)
     if window.daily:
         return await service_days(connection, services, since, until, country=country, asns=asns)
     kept = since >= site.hours_kept_since
     return await service_hours(
         connection, services, since, until, country=country, asns=asns, kept=kept
     )
+
+
+async def _sums_until(
+    site: Site,
+    connection: ReadTransaction,
+    window: strips.Window,
+    services: Sequence[str],
+    country: str | None,
+    asns: Sequence[int],
+) -> Sequence[ServiceHour]:
+    """The same up to the site's moment of the past, and nothing of what was measured after it."""
+    end = site.clock() + 1
+    hour = (end - 1) - (end - 1) % HOUR_MS
+    begin = hour - hour % DAY_MS if window.daily else window.since
+    before = (
+        await service_days(connection, services, window.since, begin, country=country, asns=asns)
+        if window.daily and window.since < begin
+        else []
+    )
+    hours = await service_hours(
+        connection,
+        services,
+        begin,
+        hour,
+        country=country,
+        asns=asns,
+        kept=begin >= site.hours_kept_since,
+    )
+    wanted = set(services)
+    targets = [target.id for target in site.catalogue.targets if service_of(target.id) in wanted]
+    last = [*hours, *await part_of_hour(connection, targets, end, country, asns)]
+    return [*before, *(by_day(last) if window.daily else last)]
 
 
 class HistoryLine(msgspec.Struct, frozen=True):

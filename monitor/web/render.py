@@ -144,6 +144,7 @@ async def render(
         "other_licences": licences_of(site.present.last_read().sources)[1:],
         "record": None,
         "reconstructed": reconstructed,
+        "moment_query": "" if site.as_of is None else f"as_of={rfc3339(site.as_of)}",
         "of_this_moment": _moment_address(site, canonical),
         "present_address": str(canonical.without_query_params("as_of")),
     }

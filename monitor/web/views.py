@@ -52,6 +52,7 @@ from monitor.web.present import Present
 from monitor.web.site import Site
 from probes.wire.target import Service
 
+MINUTE_MS = 60_000
 LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
 MIN_ENDED_MS = 10_000
@@ -186,6 +187,11 @@ async def record(
     return PublishedRecord(address, hashlib.sha256(body).hexdigest())
 
 
+def until_of(site: Site) -> int | None:
+    """The end (excluded) of what is listed at the site's moment; None at the present."""
+    return None if site.as_of is None else site.as_of + 1
+
+
 def measurements_of(event: Event, now: int) -> Filter:
     """What chooses all measurements of an event: of its functions in its networks, from before its
     onset until it was closed."""
@@ -250,6 +256,22 @@ def as_failures(event: Event, rows: Sequence[StateCount], until: int) -> Sequenc
     ]
 
 
+async def counted_until(
+    site: Site,
+    connection: ReadTransaction,
+    series: Sequence[tuple[str, str, int]],
+    window: strips.Window,
+) -> Sequence[StateCount]:
+    """`count_series` in a window, up to the site's moment: cells hold whole hours."""
+    since, until, width = window.since, window.until, window.width
+    if site.as_of is None or width < HOUR_MS:
+        return await count_series(connection, series, since, until, width)
+    end = min(until, site.as_of + 1)
+    hour = max(since, end - end % HOUR_MS)
+    whole = await count_series(connection, series, since, hour, width)
+    return [*whole, *await count_series(connection, series, hour, end, MINUTE_MS)]
+
+
 async def event_strips(
     site: Site, connection: ReadTransaction, events: Sequence[Event], chosen: strips.Window
 ) -> Mapping[str, strips.Strip]:
@@ -260,9 +282,7 @@ async def event_strips(
             for asn in event.asns:
                 series[target, event.country, asn].append(event.id)
     counts: dict[str, list[StateCount]] = defaultdict(list)
-    for row in await count_series(
-        connection, list(series), chosen.since, chosen.until, chosen.width
-    ):
+    for row in await counted_until(site, connection, list(series), chosen):
         for id in series[row.target, row.country, row.asn]:
             counts[id].append(row)
     interval = site.interval_ms

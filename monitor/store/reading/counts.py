@@ -215,7 +215,7 @@ async def count_states(
     oldest first. Without `asns`, of all networks."""
     if width < HOUR_MS:
         counted: Counter[tuple[int, str, str, int, State]] = Counter()
-        async for round, found in _verdicts(connection, targets, since, until):
+        async for round, found in round_verdicts(connection, targets, since, until):
             at = since + (round - since) // width * width
             for (_, where, asn), said in found:
                 if country in (None, where) and (not asns or asn in asns):
@@ -275,7 +275,7 @@ async def count_nearby(
     return first, second
 
 
-async def _verdicts(
+async def round_verdicts(
     connection: ReadTransaction, targets: Sequence[str], since: int, until: int
 ) -> AsyncIterator[tuple[int, Iterable[tuple[Where, Verdict]]]]:
     """Rounds of a period, each with the vantage and verdict of what was judged on some targets."""
@@ -416,7 +416,7 @@ async def service_days(
     hours = await service_hours(
         connection, services, max(first, last_two(until)), until, country=country, asns=asns
     )
-    return days + [day for day in _by_day(hours) if _day_of(day) not in summed]
+    return days + [day for day in by_day(hours) if _day_of(day) not in summed]
 
 
 def last_two(until: int) -> int:
@@ -460,7 +460,8 @@ async def networks_watched(
     return found
 
 
-def _by_day(hours: Sequence[ServiceHour]) -> Iterable[ServiceHour]:
+def by_day(hours: Sequence[ServiceHour]) -> Iterable[ServiceHour]:
+    """Hours summed up by day; `hour` is the first millisecond of the day."""
     days: dict[tuple[int, str, str, int], list[ServiceHour]] = defaultdict(list)
     for each in hours:
         day = each.hour - each.hour % DAY_MS
@@ -494,7 +495,7 @@ async def count_vantages(
     if width >= HOUR_MS:
         return await _count_vantages_hourly(connection, targets, since, until, width, country, asns)
     slots: defaultdict[int, set[str]] = defaultdict(set)
-    async for round, found in _verdicts(connection, targets, since, until):
+    async for round, found in round_verdicts(connection, targets, since, until):
         for (probe, where, asn), _ in found:
             if country in (None, where) and (not asns or asn in asns):
                 slots[(round - since) // width].add(probe)

@@ -36,13 +36,19 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def explain(
-    database: Database, event: Event, *, most: int = MAX_ROUNDS, read: int = READ_BYTES
+    database: Database,
+    event: Event,
+    *,
+    most: int = MAX_ROUNDS,
+    read: int = READ_BYTES,
+    until: int | None = None,
 ) -> Explanation:
     """What the detector kept of an event's rounds, at most `most` of them, for which about `read`
-    bytes are read: rounds of the country may tell of other networks alone. Raises
-    StoreUnavailableError."""
+    bytes are read: rounds of the country may tell of other networks alone. `until`: the last round
+    (Unix ms), of an event as of a moment of the past. Raises StoreUnavailableError."""
     policy = Policy(pace=event.pace)
     first, last = span(event, policy)
+    last = min((at for at in (last, until) if at is not None), default=None)
     async with database.reading() as connection:
         sizes = dict(await evidence.list_rounds(connection, event, first, last))
         rounds, bytes_each = list(sizes), sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES

@@ -55,7 +55,14 @@ from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
-from monitor.web.views import as_failures, drawn_window, known_event, known_events, record
+from monitor.web.views import (
+    as_failures,
+    counted_until,
+    drawn_window,
+    known_event,
+    known_events,
+    record,
+)
 from probes.wire.target import Service
 
 WITNESSES = 20
@@ -186,7 +193,9 @@ async def techniques(site: Site, event: Event) -> Sequence[tuple[str, int]]:
         return ()
     grid = Grid(event.targets, tuple((event.country, asn) for asn in event.asns))
     end = event_state.ended(event) or event_state.data_end(event) or site.clock()
-    since, until = event.onset - event.onset % HOUR_MS, end - end % HOUR_MS + HOUR_MS
+    # As of a moment of the past nothing is counted of the hour after it.
+    since, until = event.onset - event.onset % HOUR_MS, end - end % HOUR_MS
+    until += 0 if site.as_of == end else HOUR_MS
     period = within_limit(grid, Period(since, until, HOUR_MS, daily=False))
     counted: Counter[str] = Counter()
     async with site.database.reading() as connection:
@@ -225,16 +234,16 @@ def while_it_lasted(event: Event, now: int) -> tuple[int, int, int]:
     until = now + 1 if end is None else min(end, now)
     if until - event.onset < SHORT_MS:
         return event.onset, max(until, event.onset + 1), MINUTE_MS
-    if end is not None:
-        until -= until % HOUR_MS
+    until -= until % HOUR_MS
     first = event.onset + -event.onset % HOUR_MS
-    last_day = until - until % HOUR_MS - DAY_MS
-    return max(first, last_day), until, HOUR_MS
+    return max(first, until - DAY_MS), until, HOUR_MS
 
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
     """The picture of the series with the most evidence; None without any."""
-    explanation = await explain(site.database, event, most=PICTURE_ROUNDS, read=PICTURE_READ)
+    explanation = await explain(
+        site.database, event, most=PICTURE_ROUNDS, read=PICTURE_READ, until=site.as_of
+    )
     return next(iter(rounds.pictures(explanation.series_rounds, most=1)), None)
 
 
@@ -266,7 +275,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             series = [
                 (target, event.country, asn) for target in event.targets for asn in event.asns
             ]
-            here = await count_series(connection, series, since, until, chosen.width)
+            here = await counted_until(site, connection, series, chosen)
             # Of months the sums of days; of less, of hours.
             days = since < site.hours_kept_since
             read = service_days if days else service_hours
@@ -329,7 +338,7 @@ async def rounds_page(request: web.Request) -> web.Response:
     """Render every series of an event as a picture and as a table."""
     site = site_of(request)
     event, _service, name = await requested_event(request)
-    explanation = await explain(site.database, event)
+    explanation = await explain(site.database, event, until=site.as_of)
     pictures = rounds.pictures(explanation.series_rounds)
     values = {
         "title": _("Round by round: %(service)s", service=name),

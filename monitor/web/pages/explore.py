@@ -106,13 +106,17 @@ class Cell(msgspec.Struct, frozen=True):
         return f"{100 * self.n / self.total:.0f} %" if self.total else _("no data")
 
 
-def period_of(span: TimeRange, kept_since: int) -> Period:
-    """A chosen time, in some TIMES columns of whole hours or days; `kept_since` as Site has it."""
+def period_of(span: TimeRange, kept_since: int, as_of: int | None = None) -> Period:
+    """A chosen time, in some TIMES columns of whole hours or days, of which none ends after a
+    moment of the past; `kept_since` as Site has it."""
     window = span.window
-    length = window.until - window.since
+    until = window.until
+    if as_of is not None and as_of < until:
+        until = max(window.since, as_of - as_of % (DAY_MS if window.daily else HOUR_MS))
+    length = until - window.since
     unit = DAY_MS if window.daily or length > 3 * DAY_MS else HOUR_MS
     width = unit * max(1, -(-length // (TIMES * unit)))
-    return Period(window.since, window.until, width, window.daily, kept=window.since >= kept_since)
+    return Period(window.since, until, width, window.daily, kept=window.since >= kept_since)
 
 
 async def page(request: web.Request) -> web.Response:
@@ -120,7 +124,7 @@ async def page(request: web.Request) -> web.Response:
     without_empty(request)
     site = site_of(request)
     choice, span = _chosen(site, request), range_or_week(request)
-    asked = period = period_of(span, site.hours_kept_since)
+    asked = period = period_of(span, site.hours_kept_since, site.as_of)
     cells: Mapping[tuple[str, Column], Cell] = {}
     if not choice.is_wide:
         async with site.database.reading() as connection:

@@ -12,9 +12,11 @@ import time
 from aiohttp import web
 
 from monitor.store.reading.measurements import list_judged
+from monitor.store.records import Filter
 from monitor.text.language import _
 from monitor.web.moment import site_of
 from monitor.web.render import render
+from monitor.web.views import until_of
 
 ROWS = 50
 MAX_STREAMS = 100
@@ -32,7 +34,7 @@ async def page(request: web.Request) -> web.Response:
     """Render the newest measurements."""
     site = site_of(request)
     async with site.database.reading() as connection:
-        rows = await list_judged(connection, limit=ROWS)
+        rows = await list_judged(connection, Filter(until=until_of(site)), limit=ROWS)
     values = {"title": _("Live"), "rows": rows, "names": site.service_names}
     return await render(request, "live.html", values)
 

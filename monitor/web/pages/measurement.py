@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aiohttp import web
+from msgspec.structs import replace
 from yarl import URL
 
 from monitor.detection.events.gates import not_counted
@@ -24,7 +25,7 @@ from monitor.web.moment import present_of, site_of
 from monitor.web.params import after_of, chosen_verdicts
 from monitor.web.render import render
 from monitor.web.site import Site
-from monitor.web.views import in_event, known_event, no_measurement
+from monitor.web.views import in_event, known_event, no_measurement, until_of
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
 EVENTS = 3
@@ -94,6 +95,9 @@ async def listing(request: web.Request) -> web.Response:
     site = site_of(request)
     wanted, after = chosen_verdicts(request), after_of(request, AFTER)
     event = None
+    if (last := until_of(site)) is not None:
+        until = last if wanted.until is None else min(last, wanted.until)
+        wanted = replace(wanted, until=until)
     async with site.database.reading() as connection:
         if id := request.query.get("event"):
             wanted = await in_event(site, connection, id, wanted)

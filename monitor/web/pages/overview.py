@@ -102,7 +102,7 @@ def scope(opened: Sequence[Event], now: int, unwatched: Collection[str] = ()) ->
         (len(confirmed) - (clearing if confirmed else 0), _("confirmed")),
         (clearing, _("clearing")),
         (sum(event.tier is Tier.LIKELY for event in live), _("likely")),
-        (sum(event.tier is Tier.UNCONFIRMED for event in live), _("seen from one vantage only")),
+        (sum(event.tier is Tier.UNCONFIRMED for event in live), _("not confirmed")),
     ]
     if not first:
         return ""

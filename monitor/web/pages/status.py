@@ -31,6 +31,7 @@ from monitor.text import words
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.fleet import active, fleet, vantage_health
 from monitor.web.moment import site_of
+from monitor.web.params import BadParameterError
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import Site
 from probes.runtime.geo_table import GeoTable, Origin
@@ -149,6 +150,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 async def page(request: web.Request) -> web.Response:
     """Render the status."""
     site = site_of(request)
+    if site.as_of is not None:
+        raise BadParameterError("as_of: of the system's health nothing is kept")
     found = await health_of(site)
     values = {
         "title": "Status",

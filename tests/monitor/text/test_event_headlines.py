@@ -140,7 +140,7 @@ def test_what_ended_is_told_in_the_past_by_how_sure_it_was() -> None:
         ),
         (
             {"tier": Tier.UNCONFIRMED, "agreeing": 2},
-            f"X seemed blocked in AS64501 (Russia) {time}, seen from few vantages only.",
+            f"X seemed blocked in AS64501 (Russia) {time}, seen from too few vantages per network.",
         ),
         ({"asns": (64501, 64502)}, f"X was blocked in two networks in Russia {time}."),
         ({"technique": "throttle.sni"}, f"X was throttled in AS64501 (Russia) {time}."),

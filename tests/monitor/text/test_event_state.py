@@ -54,8 +54,8 @@ def test_several_vantages_that_do_not_suffice_are_not_called_one() -> None:
     assert event_headlines.headline(alone, "X") == f"{where} vantages of one owner only."
     assert event_state.state_word(alone) == "seen from vantages of one owner only"
     several = replace(few, networks=(replace(network, owners=2),))
-    assert event_headlines.headline(several, "X") == f"{where} few vantages only."
-    assert event_state.state_word(several) == "seen from few vantages only"
+    assert event_headlines.headline(several, "X") == f"{where} too few vantages per network."
+    assert event_state.state_word(several) == "seen from too few vantages per network"
 
 
 def test_a_block_in_part_is_as_solid_as_one_of_everything() -> None:

@@ -12,18 +12,21 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import Event, EventState, State
 from monitor.interop.forms import rfc3339
 from monitor.store import engines
 from monitor.store.database import open_database
+from monitor.store.reading.counts import count_states
 from monitor.store.records import Conclusions
+from monitor.store.service_hours import HOUR_MS
+from monitor.text import words
 from monitor.web.answers import CONCLUSIONS
 from monitor.web.response_cache import STREAMED
 from monitor.web.site import Site
 from tests.monitor.web.browsing import OTHERS, PAGES
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
-from tests.world.scenery import MINUTE, NOW
+from tests.world.scenery import INTERVAL, MINUTE, NOW
 from tests.world.site import Client, client, site_of
 from tests.world.stores import migrated
 
@@ -88,6 +91,36 @@ async def test_every_page_says_what_was_published_then(ended: Site, path: str) -
     # Before anything was published there was nothing to say of it.
     assert before.status == (404 if path.startswith("/e/") else 200)
     assert BLOCKED not in nothing
+
+
+async def test_nothing_that_was_measured_later_is_listed_or_counted(site: Site) -> None:
+    """Sums and cells hold whole hours; the moment is in the middle of one."""
+    moment = world.START + 10 * INTERVAL
+    assert moment % HOUR_MS
+    query = {"as_of": rfc3339(moment) or ""}
+    wechat = next(each for each in site.catalogue.services if each.id == "wechat")
+    targets = [target.id for target in wechat.targets]
+    async with site.database.reading() as connection:
+        rows = await count_states(connection, targets, 0, moment + 1, MINUTE, "RU")
+    judged = sum(
+        row.n for row in rows if row.state not in (State.INSUFFICIENT, State.VANTAGE_OFFLINE)
+    )
+    later = words.exactly(moment + INTERVAL)
+    async with client(site) as web:
+
+        async def then(path: str, **more: str) -> str:
+            return text_of(await (await web.get(path, params=query | more)).text())
+
+        for path in ("/m", "/live"):
+            listed = await then(path)
+            assert words.exactly(moment)[11:] in listed
+            assert later[11:] not in listed
+        for range in ("24h", "30d"):
+            drawn = await then("/c/RU", range=range)
+            assert f"of {judged} measurements failed as blocked" in drawn
+        assert (await web.get("/status", params=query)).status == 400
+        links = await (await web.get(f"/e/{world.CONFIRMED}", params={"as_of": at(0)})).text()
+        assert f"measurements.csv?as_of={at(0)}" in links
 
 
 async def test_the_api_says_what_was_published_then(ended: Site) -> None:

@@ -42,6 +42,9 @@ async def test_long_ones_lose_their_middle(store: Database) -> None:
     short = await explain(store, event, most=10)
     assert short.skipped_rounds == len({m.round for m in everything.series_rounds}) - 10
     assert short.series_rounds[0] == everything.series_rounds[0]
+    until = everything.series_rounds[20].round
+    past = await explain(store, event, until=until)
+    assert past.series_rounds == tuple(m for m in everything.series_rounds if m.round <= until)
     little = await explain(store, event, read=10 * ROUND_BYTES)
     assert 0 < len({m.round for m in little.series_rounds}) <= 10 < little.skipped_rounds
 

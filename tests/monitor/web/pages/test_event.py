@@ -227,6 +227,16 @@ async def test_an_imported_event_counts_no_vantages_and_owners(site: Site) -> No
             assert ("while the control connects" in said) is columns
 
 
+async def test_a_service_that_left_the_catalogue_is_not_linked(site: Site) -> None:
+    _wechat, *rest = site.catalogue.services
+    catalogue = msgspec.structs.replace(site.catalogue, services=tuple(rest))
+    async with client(replace(site, catalogue=catalogue)) as shown:
+        for path in (f"/e/{world.CONFIRMED}", "/as/64501"):
+            said = await (await shown.get(path)).text()
+            assert "not in the catalogue" in said
+            assert 'href="/s/wechat"' not in said
+
+
 async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -> None:
     wechat, *rest = site.catalogue.services
     login = msgspec.structs.replace(wechat.targets[0], id="wechat/login")
@@ -247,7 +257,7 @@ async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -
         pytest.param(125, 200, (125, 200, 1), id="without-a-whole-hour"),
         pytest.param(125, 330, (180, 300, 60), id="whole-hours"),
         pytest.param(125, 6000, (4560, 6000, 60), id="its-last-day"),
-        pytest.param(125, None, (6660, 8101, 60), id="still-open"),
+        pytest.param(125, None, (6660, 8100, 60), id="still-open"),
         pytest.param(8050, None, (8050, 8101, 1), id="new"),
     ],
 )

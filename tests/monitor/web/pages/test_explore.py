@@ -106,6 +106,13 @@ def test_columns_of_time_are_whole_hours_or_days(length: int, daily: bool, width
     assert period_of(TimeRange("free", window), 0) == Period(0, length, width, daily)
 
 
+@pytest.mark.parametrize(("daily", "unit"), [(False, HOUR), (True, DAY)])
+def test_no_column_holds_what_was_measured_after_a_moment(daily: bool, unit: int) -> None:
+    window = Window(0, 5 * unit, 5)
+    past = period_of(TimeRange("free", window), unit, as_of=3 * unit + 1)
+    assert (past.until, past.kept) == (3 * unit, False)
+
+
 def test_the_largest_share_is_first() -> None:
     cells = {
         ("a", ("RU", -1)): Cell(1, 10),
