@@ -11,7 +11,7 @@ from tests.lab.world import World
 
 PER_CENT = (10, 3, 6)
 """Of the flows, TCP and UDP alike, by the seed. That of the tests (1) has 3: from 6 on, chance
-accuses somebody in one laboratory of a hundred (docs/evaluation/laboratory.md)."""
+accuses somebody in one laboratory of four hundred (docs/evaluation/laboratory.md)."""
 
 
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
