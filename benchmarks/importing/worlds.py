@@ -35,8 +35,10 @@ METHOD = " ".join(of_test().values())
 TIMEOUT, REFUSED, RESET = "generic_timeout_error", "connection_refused", "connection_reset"
 LEFT_BEHIND = (TIMEOUT, REFUSED)
 """How connections to an endpoint fail that the service has left."""
-FORGED = (TIMEOUT, RESET)
+FORGED = (TIMEOUT, RESET, REFUSED)
 """How connections to a blocked one fail."""
+UNWANTED = (REFUSED, REFUSED, TIMEOUT)
+"""How connections of a network fail that the service does not want."""
 
 
 @dataclass(frozen=True)
@@ -213,15 +215,15 @@ def reputation(draw: random.Random) -> World:
     where = places(draw, draw.randint(6, 30))
     begins = _history(draw)
     refused = {
-        place.asn: (begins + draw.uniform(0, 7) * DAY, draw.uniform(0.1, 1))
+        place.asn: (begins + draw.uniform(0, 7) * DAY, draw.uniform(0.1, 1), draw.choice(UNWANTED))
         for place in where
         if draw.random() < 0.1
     }
     chance = random.Random(draw.random())
 
     def failing(place: Place, target: str, at: float) -> str | None:
-        since, share = refused.get(place.asn, (1e9, 0.0))
-        return REFUSED if at >= since and chance.random() < share else None
+        since, share, way = refused.get(place.asn, (1e9, 0.0, REFUSED))
+        return way if at >= since and chance.random() < share else None
 
     return World(where, failing, begins + 14 * DAY)
 

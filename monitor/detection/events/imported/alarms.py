@@ -38,7 +38,7 @@ from monitor.detection.events.state import (
     TargetNetwork,
     Track,
 )
-from monitor.detection.model import Event
+from monitor.detection.model import Event, Technique
 from monitor.detection.policy import ImportedPolicy, Policy
 
 _CERTIFICATE = "tls.mitm"
@@ -148,8 +148,24 @@ def weigh(
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
         works = sure or _works_elsewhere(state, network, held, round, policy)
-        supported |= works and not moving.followers(state, network, held, round, policy).moves
+        if works and not refused_alone(state, network, held, policy):
+            supported |= not moving.followers(state, network, held, round, policy).moves
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
+
+
+def refused_alone(
+    state: ServiceState, network: TargetNetwork, held: Suspicion, policy: Policy
+) -> bool:
+    """Whether connections are refused in one network of its country alone: a service that refuses
+    the clients of a network, for what some of them did, looks like a block by its operator."""
+    least = policy.imported.imported_pooled_least
+    return cusum.technique_of(held) == Technique.TCP_REFUSED and not any(
+        max(other_held.sums) >= least
+        for other in state.networks.values()
+        if (other.source, other.country) == (network.source, network.country)
+        and other.asn != network.asn
+        for other_held in suspected(other)
+    )
 
 
 def _needs_least(policy: Policy) -> int:

@@ -31,7 +31,7 @@ from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
 ALONE, MOVES, NEVER = "measured_alone", "moves_between_countries", "failing_elsewhere"
-BESIDE = "other_service_blocked"
+BESIDE, REFUSED = "other_service_blocked", "refused_in_one_network"
 OTHER_NETWORKS, HELPER = "other_networks", "helper"
 """What stands in for a control."""
 
@@ -42,7 +42,7 @@ class ImportedStrategy(SourceStrategy):
     control = "none"
     keeps_peak = False
     is_asked = False
-    doubts = (ALONE, MOVES, NEVER, BESIDE)
+    doubts = (ALONE, MOVES, NEVER, BESIDE, REFUSED)
     has_confidence = False
 
     def probe_of(self, fact: Fact) -> str:
@@ -106,7 +106,10 @@ class ImportedStrategy(SourceStrategy):
             if moving.followers(state, network, held, round, policy).moves
         }
         beside = (BESIDE,) if alarms.rests_on_neighbour(state, network, policy) else ()
-        return (*alone, *followed, *beside)
+        here_alone = any(
+            alarms.refused_alone(state, network, held, policy) for _, held in alarmed(network)
+        )
+        return (*alone, *followed, *beside, *((REFUSED,) if here_alone else ()))
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""

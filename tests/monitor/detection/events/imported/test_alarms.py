@@ -241,3 +241,23 @@ def test_a_short_history_of_several_functions_is_enough(
         ]
         world.update(found)
     assert bool(world.events) is opens
+
+
+@pytest.mark.parametrize(
+    ("failure", "where", "tier", "remarked"),
+    [
+        ("connection_refused", [64500], Tier.UNCONFIRMED, True),
+        ("connection_refused", [64500, 64501], Tier.LIKELY, False),
+        ("generic_timeout_error", [64500], Tier.LIKELY, False),
+        ("connection_reset", [64500], Tier.LIKELY, False),
+    ],
+)
+def test_a_network_that_is_refused_alone_may_be_refused_by_the_service(
+    failure: str, where: list[int], tier: Tier, remarked: bool
+) -> None:
+    world = World([("KE", 64500), ("KE", 64501), ("KE", 64502), ("FR", 64503)])
+    world.run(QUIET)
+    world.seen = lambda failed: dc(failed, failure)
+    world.run(12, lambda hour, asn: 6 if asn in where else 0)
+    assert world.only.tier is tier
+    assert ("refused_in_one_network" in world.only.against) is remarked
