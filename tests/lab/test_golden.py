@@ -9,7 +9,9 @@ import json
 import msgspec
 import pytest
 
+from monitor.detection.judge.other_answers import other_answers
 from monitor.detection.judge.target import judge
+from monitor.detection.observed.view import view
 from probes.privacy.withheld import without_quotations
 from probes.wire.block_pages import phrases_in
 from probes.wire.measurement import Measurement
@@ -46,6 +48,16 @@ def test_it_is_what_the_case_promises(case: str) -> None:
     assert label(verdict["state"], verdict.get("technique")) == promised.promise
     assert verdict["rule"] in promised.rules
     assert set(verdict.get("evidence", ())).issuperset(promised.evidence)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in names() if BY_NAME[case].promise == "blocked tcp.timeout"],
+)
+def test_what_other_resolvers_give_is_silent_too_where_the_addresses_are_blocked(case: str) -> None:
+    """So that nothing that is blocked seems to have moved, or was not compared."""
+    _, stored = load(case)
+    assert {answer.works for answer in other_answers(view(stored.subject))} == {False}
 
 
 def _as_sent(measurement: Measurement) -> Measurement:
