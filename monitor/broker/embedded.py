@@ -62,6 +62,27 @@ class EmbeddedBrokerError(Exception):
     """The broker cannot start. The text is one line."""
 
 
+class _Credit:
+    """What a probe may still send at once: a burst, and so many bytes a second."""
+
+    def __init__(self, now: float) -> None:
+        self.left, self._counted = float(BURST_BYTES), now
+
+    def earn(self, now: float) -> None:
+        """Add what the time since the last call is worth."""
+        earned = (now - self._counted) * RATE_BYTES
+        self.left, self._counted = min(BURST_BYTES, self.left + earned), now
+
+    def spend(self, size: int) -> None:
+        """Take what was sent; who goes on beyond it waits no longer than for a burst."""
+        self.left = max(-BURST_BYTES, self.left - size)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until some of it is left."""
+        return max(0.0, -self.left / RATE_BYTES)
+
+
 class _Link(asyncio.Protocol):
     """One connection: a transport, the protocol's state, and a client once it is admitted."""
 
@@ -77,7 +98,7 @@ class _Link(asyncio.Protocol):
         """Seconds without a byte after which it is disconnected."""
         self.stalled: float | None = None
         """Since when the client has read nothing of a long queue."""
-        self._credit, self._counted = float(BURST_BYTES), self.active
+        self._credit = _Credit(self.active)
         self._paused = False
         self._task: asyncio.Task[None] | None = None
 
@@ -94,7 +115,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.active = self._loop.time()
-        self._credit -= len(data)
+        self._credit.spend(len(data))
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:
@@ -104,7 +125,7 @@ class _Link(asyncio.Protocol):
                 data, published = b"", False
                 for event in events:
                     if self.client is not None:
-                        self._credit -= PACKET_COST_BYTES
+                        self._credit.spend(PACKET_COST_BYTES)
                         published |= isinstance(event, Publish)
                         self._broker.router.handle(self.client, event)
                     elif isinstance(event, Connect):
@@ -130,24 +151,30 @@ class _Link(asyncio.Protocol):
             self.end()
             return
         self.client, keepalive = self._broker.admitted(self, connect)
+        # One that connects again has no other burst.
+        self._credit = self._broker.credits.setdefault(connect.user, self._credit)
+        self._credit.earn(self._loop.time())
+        self._credit.spend(PACKET_COST_BYTES)
         self.silence = keepalive * 1.5
         self._broker.flush()
         # With what the client sent behind its CONNECT.
-        self.resume()
+        if self._credit.wait and not self.client.trusted:
+            self.flush()
+            self._loop.call_later(self._credit.wait, self.resume)
+        else:
+            self.resume()
 
     def _has_to_wait(self, published: bool) -> bool:
         """Whether a probe is read no further for now."""
         if self.client is None or self.client.trusted:
             return False
-        now = self._loop.time()
-        earned = (now - self._counted) * RATE_BYTES
-        self._credit, self._counted = min(BURST_BYTES, self._credit + earned), now
+        self._credit.earn(self._loop.time())
         if published and self._broker.monitor_is_slow:
             self._pause()
             self._broker.wait_for_the_monitor(self)
-        elif self._credit < 0:
+        elif self._credit.wait:
             self._pause()
-            self._loop.call_later(-self._credit / RATE_BYTES, self.resume)
+            self._loop.call_later(self._credit.wait, self.resume)
         return self._paused
 
     def _pause(self) -> None:
@@ -230,6 +257,8 @@ class EmbeddedBroker:
         self.log = SeldomLog(logging.getLogger("reachwatch.broker"))
         self._max_connections, self._recheck_seconds = max_connections, recheck_seconds
         self._at_once = asyncio.Semaphore(AUTHENTICATIONS_AT_ONCE)
+        self.credits: dict[str, _Credit] = {}
+        """Of those that are connected, and of those that have not earned all of it again."""
         self._links: dict[Client, _Link] = {}
         self._unadmitted: dict[_Link, None] = {}
         self._open: set[_Link] = set()
@@ -314,6 +343,14 @@ class EmbeddedBroker:
             now = loop.time()
             for link in list(self._open):
                 link.sweep(now)
+            self._forget_credits(now)
+
+    def _forget_credits(self, now: float) -> None:
+        connected = {client.user for client in self._links}
+        for user in self.credits.keys() - connected:
+            self.credits[user].earn(now)
+            if self.credits[user].left >= BURST_BYTES:
+                del self.credits[user]
 
     async def _recheck(self) -> None:
         while True:

@@ -333,6 +333,33 @@ async def test_one_probe_is_not_read_faster_than_its_rate(monkeypatch: pytest.Mo
         await end(writer)
 
 
+async def test_one_that_connects_again_has_no_other_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_module, "BURST_BYTES", 50 * embedded_module.PACKET_COST_BYTES)
+    monkeypatch.setattr(embedded_module, "RATE_BYTES", 1)
+    own = topics.measurements("p-1")
+    async with broker() as running, monitor_of(running) as monitor:
+        await monitor.subscribe(topics.ALL_MEASUREMENTS, qos=1)
+        writers = []
+        for _ in range(5):
+            reader, writer = await speak(running.port, hello("p-1"))
+            await reader.read(1)  # it is let in, instead of the one before
+            writer.write(packet(3, field(own) + b"x") * 30)
+            await writer.drain()
+            writers.append(writer)
+        async with aiomqtt.Client(
+            "127.0.0.1", running.port, username="p-2", password="s", timeout=HANG_SECONDS
+        ) as other:
+            await other.publish(topics.measurements("p-2"), b"y", qos=1)
+        messages = aiter(monitor.messages)
+        got = [(await anext(messages)).payload]
+        while got[-1] != b"y":
+            got.append((await anext(messages)).payload)
+        # Thirty, and what is left of the fifty; with a burst for each connection it is all of them.
+        assert 30 < len(got) <= 50 + MAX_EVENTS < 5 * 30
+        for writer in writers:
+            await end(writer)
+
+
 @pytest.mark.parametrize("flood", [packet(12, b""), packet(4, b"\0\1")], ids=["ping", "puback"])
 async def test_a_flood_of_packets_without_meaning_stays_with_its_sender(
     monkeypatch: pytest.MonkeyPatch, flood: bytes
