@@ -29,19 +29,28 @@ PREFIX_V6 = 64
 """Prefix length of one link: it contains the machine's temporary addresses (RFC 8981)."""
 LEAST_NAME = 4
 """Shorter own names occur by chance."""
+LEAST_JOINED = 1000
+"""Smaller numbers are those of versions."""
 _STREAMS = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
 """Beginnings of gzip (RFC 1952) and zlib (RFC 1950)."""
 _TAG = re.compile(r"<[^<>]{0,200}>")
-_CODE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\([0-9A-Fa-f]{2,6}) ?")
-"""JavaScript, JSON and CSS."""
+_CODE = re.compile(
+    r"[\\%]u([0-9A-Fa-f]{4})|\\u\{([0-9A-Fa-f]{1,6})\}|\\U([0-9A-Fa-f]{8})"
+    r"|\\x([0-9A-Fa-f]{2})|\\([0-9A-Fa-f]{2,6}) ?"
+)
+"""JavaScript, JSON, C and CSS."""
+_OCTAL = re.compile(r"\\([0-3]?[0-7]{2})")
+"""The same digits as of CSS, in another base."""
 _QUOTED = re.compile(r"=([2-7][0-9A-F])")
 """Quoted-printable (RFC 2045)."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){7,}")
 _BASE32 = re.compile(r"[A-Z2-7]{7,}")
 _V6 = re.compile(r"(?<![0-9A-Fa-f:])[0-9A-Fa-f:]{2,39}(?:\d{1,3}(?:\.\d{1,3}){3})?")
-_APART = r"[^0-9A-Za-z]{1,4}"
+_APART = r"(?:[^0-9A-Za-z]{1,4}|[^0-9A-Za-z]{0,3}dot[^0-9A-Za-z]{0,3})"
 """What may be between the parts of an address."""
+_V6_IN_NAMES = str.maketrans("-_", "::")
+"""An IPv6 address in the name of a host, as of ipv6-literal.net."""
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
@@ -79,8 +88,9 @@ class HiddenIdentifiers:
     def _is_in_form(self, text: str) -> bool:
         if self._text.search(text):
             return True
-        if ":" in text and any(map(self._is_own_v6, _V6.findall(text))):
-            return True
+        for spelled in {text, text.translate(_V6_IN_NAMES)}:
+            if ":" in spelled and any(map(self._is_own_v6, _V6.findall(spelled))):
+                return True
         return any(
             any(form in inner for form in self._inside)
             or self._text.search(inner.decode("latin-1")) is not None
@@ -89,7 +99,7 @@ class HiddenIdentifiers:
 
     def _is_own_v6(self, candidate: str) -> bool:
         """Whether an address is in the volunteer's network, or made from one of its addresses:
-        6to4 (RFC 3056), Teredo (RFC 4380), NAT64 (RFC 6052) and mapped ones."""
+        6to4 (RFC 3056), Teredo (RFC 4380), NAT64 of any prefix (RFC 6052) and mapped ones."""
         for text in (candidate, candidate.strip(":"), candidate.rpartition(":")[0]):
             with contextlib.suppress(ValueError):
                 return self._is_made_from_own(IPv6Address(text))
@@ -102,6 +112,11 @@ class HiddenIdentifiers:
             or ip.packed[8:] in self._interfaces
             or any(ip in network for network in self._networks)
             or any(each in self._own for each in made_from if each is not None)
+            or any(
+                part in ip.packed[:8] + ip.packed[skipped:]
+                for part in self._packed
+                for skipped in (8, 9)
+            )
         )
 
 
@@ -112,34 +127,55 @@ def _spelled(
     lower = [word.lower() for word in words]
     cards = {word for word in lower if _MAC.fullmatch(word)} | set(filter(None, map(_card, v6)))
     names = sorted(set(lower) - cards)
-    ways = [rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])" for name in names]
+    parts = (re.split(r"[-_. ]", name) for name in names)
+    joined = ("[-_. ]?".join(map(re.escape, each)) for each in parts)
+    ways = [rf"(?<![0-9A-Za-z]){name}(?![0-9A-Za-z])" for name in joined]
     ways += ["[:. -]?".join(card.split(":")) for card in sorted(cards)]
     ways += [way for ip in v4 for way in _spelled_v4(ip)]
-    ways += [str(int(ip)) for ip in v6 if ip.is_global]
+    ways += [way for ip in v6 if ip.is_global for way in _spelled_v6(ip)]
     return re.compile("|".join(ways) or r"(?!)", re.IGNORECASE)
 
 
 def _spelled_v4(ip: IPv4Address) -> list[str]:
-    """Regular expressions for an address of which the octets are apart in whichever way, or not."""
+    """Regular expressions for an address of which the octets are apart in whichever way, or not;
+    the last ones may be one number, as inet_aton(3) reads them."""
     octets = list(ip.packed)
-    ways = [
-        [f"0{{0,2}}{octet}" for octet in octets],
-        [f"0x0?{octet:x}" for octet in octets],
-        [f"0+{octet:o}" for octet in octets],
-    ]
+    parts = [_any_base(octet) for octet in octets]
     spelled = [
-        rf"(?<![0-9A-Za-z]){_APART.join(order)}(?![0-9A-Za-z])"
-        for way in ways
-        for order in (way, way[::-1])
+        rf"(?<![0-9]){_APART.join(order)}(?![0-9])"
+        for order in (parts, parts[::-1], [f"{octet:03}" for octet in octets])
     ]
     spelled.append(rf"(?<![0-9.]){re.escape(str(ip)[::-1])}(?![0-9.])")
+    spelled.append(rf"(?<![0-9]){'[ ]?'.join(map(re.escape, str(ip)))}(?![0-9])")
     if ip.is_global:
+        codes = str(ip).encode()
+        ways = [[f"{byte:02x}" for byte in octets], [f"{byte:08b}" for byte in octets]]
+        ways += [[f"(?:0x)?{code:x}" for code in codes], [str(code) for code in codes]]
+        ways += [
+            [*parts[:count], _any_base(last)]
+            for count in (1, 2)
+            if (last := int.from_bytes(ip.packed[count:], "big")) >= LEAST_JOINED
+        ]
+        spelled += [rf"(?<![0-9A-Za-z]){_APART.join(way)}(?![0-9A-Za-z])" for way in ways]
+        number, backwards = int(ip), int.from_bytes(ip.packed, "little")
         hexadecimal = [f"{octet:02x}" for octet in octets]
-        spelled += [rf"(?<![0-9A-Za-z]){_APART.join(hexadecimal)}(?![0-9A-Za-z])"]
         joined = ["".join(map(str, octets)), "".join(f"{octet:03}" for octet in octets)]
-        joined += [str(int(ip)), "".join(hexadecimal), "".join(hexadecimal[::-1])]
+        joined += [str(number), str(backwards), str(2**32 - number), f"0?{number:o}"]
+        joined += ["".join(hexadecimal), "".join(hexadecimal[::-1])]
         spelled += [rf"(?<![0-9A-Fa-f]){each}(?![0-9A-Fa-f])" for each in joined if len(each) > 7]
     return spelled
+
+
+def _any_base(number: int) -> str:
+    """A number in decimal, hexadecimal or octal digits."""
+    return f"(?:0{{0,2}}{number}|0x0?{number:x}|0+{number:o})"
+
+
+def _spelled_v6(ip: IPv6Address) -> list[str]:
+    """Regular expressions for an address as a number, and for the digits of its network apart, in
+    either order as in names of DNS (RFC 3596)."""
+    digits = list(ip.packed[: PREFIX_V6 // 8].hex())
+    return [str(int(ip)), *("[^0-9A-Za-z]".join(order) for order in (digits, digits[::-1]))]
 
 
 def _card(ip: IPv6Address) -> str:
@@ -162,10 +198,12 @@ def _forms(text: str) -> Iterator[str]:
     yield _plain(plain)
     if "=" in plain:
         yield _plain(_QUOTED.sub(lambda found: chr(int(found[1], 16)), plain))
+    if "\\" in text:
+        yield _plain(_OCTAL.sub(lambda found: chr(int(found[1], 8)), text))
 
 
 def _character(found: re.Match[str]) -> str:
-    number = int(found[1] or found[2] or found[3], 16)
+    number = int(next(filter(None, found.groups())), 16)
     return chr(number) if number < 0x110000 else found[0]
 
 
@@ -175,10 +213,14 @@ def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", _TAG.sub("", text))
     if text.isascii():
         return text
-    shown = (each for each in text if unicodedata.category(each) != "Cf")
+    shown = (each for each in text if unicodedata.category(each) not in _UNSEEN)
     return "".join(
         each if each.isascii() else str(unicodedata.decimal(each, each)) for each in shown
     )
+
+
+_UNSEEN = ("Cf", "Mn", "Me")
+"""Categories of characters that take no place of their own."""
 
 
 def _decoded(text: str) -> Iterator[bytes]:
