@@ -195,10 +195,23 @@ def _limiting(
 
 def caller(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
     """The address of whoever asks: of the connection, or what a trusted proxy says."""
-    last = forwarded.rpartition(",")[2].strip()
     try:
-        address, said = ipaddress.ip_address(peer.partition("%")[0]), ipaddress.ip_address(last)
+        address = _address(peer)
     except ValueError:
         return peer
-    trusted = address.is_loopback or any(address in network for network in proxies)
-    return str(said) if trusted else peer
+    if address.is_loopback or any(address in network for network in proxies):
+        with contextlib.suppress(ValueError):
+            return str(_address(forwarded.rpartition(",")[2]))
+    return str(address) if address.version == 4 else peer
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address as proxies write it: with a port, in brackets, in quotes, with a zone, or one of
+    IPv4 within one of IPv6, as on a socket for both. Raises ValueError."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return found if found.version == 4 else found.ipv4_mapped or found

@@ -152,7 +152,7 @@ class _Link(asyncio.Protocol):
             return
         self.client, keepalive = self._broker.admitted(self, connect)
         # One that connects again has no other burst.
-        self._credit = self._broker.credits.setdefault(connect.user, self._credit)
+        self._credit = self._broker.credits.setdefault(self.client.user, self._credit)
         self._credit.earn(self._loop.time())
         self._credit.spend(PACKET_COST_BYTES)
         self.silence = keepalive * 1.5

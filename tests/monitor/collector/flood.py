@@ -4,12 +4,13 @@ SECRET SECONDS`. It sends as fast as it is read and prints how many messages or 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from probes.runtime.compression import zstd
 from probes.wire import topics
@@ -104,13 +105,32 @@ def messages(kind: str, port: int, user: str, secret: str, until: float) -> int:
     return sent
 
 
-def connections(kind: str, port: int, until: float) -> int:
-    """Nobody connects, many times a second; the last few hundred stay open."""
-    first = {
+CONNECTIONS = {
+    "wrong secrets": "mqtt",
+    "takeovers": "mqtt",
+    "silent connections": "mqtt",
+    "slow heads": "http",
+    "slow posts": "http",
+}
+"""Floods of connections, and the server that they go to."""
+
+
+def first_bytes(kind: str, user: str, secret: str) -> Callable[[int], bytes]:
+    """What each of many connections begins with."""
+    basic = base64.b64encode(f"{user}:{secret}".encode()).decode()
+    post = f"Host: x\r\nAuthorization: Basic {basic}\r\nContent-Length: 200000\r\n\r\nx"
+    return {
         "wrong secrets": lambda n: connect(f"p-{n:016x}", "guess"),
+        "takeovers": lambda n: connect(user, secret),
         "silent connections": lambda n: b"",
         "slow heads": lambda n: b"GET / HTTP/1.1\r\nX: ",
+        "slow posts": lambda n: f"POST /api/v1/batches HTTP/1.1\r\n{post}".encode(),
     }[kind]
+
+
+def connections(kind: str, port: int, user: str, secret: str, until: float) -> int:
+    """Connect many times a second; the last few hundred stay open."""
+    first = first_bytes(kind, user, secret)
     held: list[socket.socket] = []
     made = 0
     while time.monotonic() < until:
@@ -129,8 +149,8 @@ def connections(kind: str, port: int, until: float) -> int:
 
 def main(kind: str, port: str, user: str, secret: str, seconds: str) -> None:
     until = time.monotonic() + float(seconds)
-    if kind in ("wrong secrets", "silent connections", "slow heads"):
-        print(connections(kind, int(port), until))
+    if kind in CONNECTIONS:
+        print(connections(kind, int(port), user, secret, until))
     else:
         print(messages(kind, int(port), user, secret, until))
 
