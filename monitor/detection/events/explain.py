@@ -212,9 +212,9 @@ def _series_round(
     tally = strategy.tally(network, layer, round, policy)
     vantages = []
     for probe, track in series.tracks.items():
-        holds, fact = cusum.evidence(track, policy.evidence), facts.get(probe)
+        holds, fact = strategy.evidence(track, policy), facts.get(probe)
         had = None if earlier is None else earlier.tracks.get(probe)
-        added = holds - (0 if had is None else cusum.evidence(had, policy.evidence))
+        added = holds - (0 if had is None else strategy.evidence(had, policy))
         if fact is None and not holds and not added:
             continue
         member = network.members[probe]

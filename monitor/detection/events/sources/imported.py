@@ -26,7 +26,13 @@ from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
 from monitor.detection.events.sources.strategy import SourceStrategy, SuspectedSeries
-from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
+from monitor.detection.events.state import (
+    ServiceState,
+    Suspicion,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
@@ -114,6 +120,10 @@ class ImportedStrategy(SourceStrategy):
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""
         return alarms.tally(network, layer, round, policy)
+
+    def evidence(self, track: Track, policy: Policy) -> int:
+        """A pseudo-vantage stands for many volunteers: its evidence is not clipped."""
+        return 0 if track.suspicion is None else max(track.suspicion.sums)
 
     def alarm_evidence(
         self,

@@ -8,11 +8,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
+from monitor.detection.events import cusum
 from monitor.detection.events.cusum import AlarmEvidence
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.onset import Onset
 from monitor.detection.events.quorum import Tally
-from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork, VantageOutcome
+from monitor.detection.events.state import (
+    ServiceState,
+    Suspicion,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
 from monitor.detection.model import ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 
@@ -93,6 +100,10 @@ class SourceStrategy(ABC):
     @abstractmethod
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """Count the votes of a series."""
+
+    def evidence(self, track: Track, policy: Policy) -> int:
+        """What a vantage's failures weigh, micro-nats: one alone is never proof."""
+        return cusum.evidence(track, policy.evidence)
 
     @abstractmethod
     def alarm_evidence(

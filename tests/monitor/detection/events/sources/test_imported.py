@@ -48,6 +48,7 @@ def test_a_tally_rests_on_the_one_vantage_and_needs_more_than_one_of_ours() -> N
         votes = IMPORTED.tally(place, "whole", START, POLICY)
         assert (votes.voting, votes.agreeing, votes.owners) == (("ooni",),) * 3
         assert (votes.holds, votes.needs) == (nats, POLICY.imported.imported_micronats)
+        assert IMPORTED.evidence(place.layers["whole"].tracks["ooni"], POLICY) == nats
         assert (votes.likely, votes.signature) == (likely, False)
 
 
