@@ -16,7 +16,9 @@ def sentence(here: NetworkCondition, network: str) -> str:
         case Condition.UNKNOWN:
             if not any(here.witnesses.values()):
                 return ""
-            return _("The monitor hears no probe anywhere, so nothing is known of this network.")
+            return _(
+                "The monitor hears no probe anywhere, so this network's present state is unknown."
+            )
         case Condition.OFFLINE:
             return n_(
                 "%(network)s is offline, as %(n)s vantage there measured.",

@@ -22,7 +22,7 @@ def say(condition: Condition, **witnesses: int) -> str:
         ("", Condition.OK, {"heard": 3, "no_word": 1}),
         ("", Condition.UNKNOWN, {}),
         (
-            "The monitor hears no probe anywhere, so nothing is known of this network.",
+            "The monitor hears no probe anywhere, so this network's present state is unknown.",
             Condition.UNKNOWN,
             {"no_word": 2},
         ),
