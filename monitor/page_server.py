@@ -38,6 +38,8 @@ READ_SECONDS = 30.0
 """Longest time that pages, API and metrics wait for the store."""
 CACHE_SECONDS = 10.0
 """An answer of the web server is never older than this, before the pace."""
+COLLECT_AFTER = 20_000
+"""Objects that are made before the garbage collector looks at them; a page has some thousands."""
 AGAIN_SECONDS = 1.0
 """Between two attempts to open the store."""
 
@@ -104,9 +106,18 @@ async def _serve(settings: PageSettings, path: Path, ready: Callable[[], None]) 
         with contextlib.suppress(StoreUnavailableError):
             await site.present.get()
         await asyncio.to_thread(compile_templates)
+        _spare_the_collector()
         await web.UnixSite(runner, str(path)).start()
         ready()
         await over.wait()
+
+
+def _spare_the_collector() -> None:
+    """Keep Python's garbage collector from looking again and again through what stays, and from
+    looking many times while one page is made, nearly all of which goes without it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
 async def _opened(settings: PageSettings) -> Database:

@@ -176,6 +176,7 @@ def connect(url: str, **pragmas: str) -> Engines:
                 max_overflow=5,
                 pool_timeout=LOCK_SECONDS,
                 pool_pre_ping=True,
+                pool_use_lifo=True,
                 connect_args={
                     "timeout": CONNECT_SECONDS,
                     "command_timeout": STATEMENT_SECONDS,

@@ -291,6 +291,7 @@ def sqlite_engine(
         url,
         pool_size=connections,
         max_overflow=0,
+        pool_use_lifo=True,  # one that was just used has in memory what most pages read
         pool_timeout=3 * lock_seconds,
         # isolation_level None: Python's sqlite3 begins nothing by itself.
         connect_args={

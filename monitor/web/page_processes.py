@@ -30,9 +30,11 @@ from yarl import URL
 from monitor.web.response_cache import is_public
 
 log = logging.getLogger(__name__)
-AT_ONCE = 4
-"""Answers that one process makes at the same time: while one waits for the database, others go on,
-and the first are ready before the last are begun."""
+AT_ONCE = 2
+"""Answers that are made at the same time, for each process: while one waits for the database the
+other goes on. All that wait are in one line, so that none waits behind a slow one while another
+process has nothing to do; and few connections are used, each of which has in memory what most
+pages read."""
 ANSWER_SECONDS = 40.0
 """Longer than the store may take (`pipeline.READ_SECONDS`), after which the process says so."""
 RESTART_SECONDS = 1.0
@@ -60,9 +62,8 @@ class _Process:
         self.current: BaseProcess | None = None
         self.session: aiohttp.ClientSession | None = None
         """While it is ready."""
-        self.waiting = 0
-        """Requests that wait for it."""
-        self.turn = asyncio.Semaphore(AT_ONCE)
+        self.making = 0
+        """Answers that it makes at the moment."""
 
     def give_up(self) -> None:
         """End it, where it has not ended yet: nobody else shall wait for it."""
@@ -80,6 +81,7 @@ class PageProcesses:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         self._processes: list[_Process] = []
+        self._turns = asyncio.Semaphore(count * AT_ONCE)
         self.ended = 0
         """How many have ended by themselves."""
 
@@ -139,23 +141,22 @@ class PageProcesses:
         return is_public(request) and not request.path.startswith(OWN)
 
     async def answer(self, request: web.Request) -> web.Response | None:
-        """The answer from the process for which the fewest wait, None while none is ready. Raises
+        """The answer from the process that makes the fewest, None while none is ready. Raises
         ProcessEndedError."""
-        ready = [each for each in self._processes if each.session is not None]
-        if not ready:
-            return None
-        process = min(ready, key=lambda each: each.waiting)
-        process.waiting += 1
-        try:
-            async with process.turn:
-                if process.session is None:
-                    return None  # it has ended while this request waited for its turn
+        async with self._turns:
+            ready = [each for each in self._processes if each.session is not None]
+            if not ready:
+                return None
+            process = min(ready, key=lambda each: each.making)
+            assert process.session is not None
+            process.making += 1
+            try:
                 return await _ask(process.session, request)
-        except ProcessEndedError:
-            process.give_up()
-            raise
-        finally:
-            process.waiting -= 1
+            except ProcessEndedError:
+                process.give_up()
+                raise
+            finally:
+                process.making -= 1
 
 
 async def _ask(session: aiohttp.ClientSession, request: web.Request) -> web.Response:
