@@ -148,6 +148,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     ),
     "monitor/store": (
         {"records", "service_hours", "shard", "sqlite_engine", "tables"},
+        {"driver_reads"},
         {"days", "engines", "migrations", "quarantine", "statements"},
         {
             "arrival_chain",

@@ -21,13 +21,14 @@ import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from monitor.store.driver_reads import Statements, driver_reading
 from monitor.store.records import StoreUnavailableError
 from monitor.store.sqlite_engine import sqlite_engine, watch_of
 
@@ -112,7 +113,9 @@ class Engines(msgspec.Struct, frozen=True):
     file: _File | None = None
     """Of SQLite."""
     transactions: _Transactions = msgspec.field(default_factory=_Transactions)
-    shared: dict[asyncio.Task[Any] | None, AsyncConnection] = msgspec.field(default_factory=dict)
+    statements: Statements = msgspec.field(default_factory=Statements)
+    """Those of `together`, as the driver takes them."""
+    shared: dict[asyncio.Task[Any] | None, ReadTransaction] = msgspec.field(default_factory=dict)
     """The transactions of tasks that are in a block of `together`."""
 
     @property
@@ -268,7 +271,9 @@ async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterat
     shared = engines.shared.get(asyncio.current_task())
     if shared is None:
         async with _reading(engines, seconds) as connection:
-            yield connection
+            # It begins with its first statement, and is rolled back: one trip less than commit.
+            with await watch_of(connection):
+                yield connection
     else:
         async with translated_errors(engines.place):
             yield shared
@@ -277,14 +282,19 @@ async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterat
 @contextlib.asynccontextmanager
 async def together(
     engines: Engines, seconds: float | None = None
-) -> AsyncIterator[AsyncConnection]:
+) -> AsyncIterator[ReadTransaction]:
     """One read transaction, which in its block is that of whatever the task reads."""
     task = asyncio.current_task()
     assert task not in engines.shared
-    async with _reading(engines, seconds) as connection:
-        engines.shared[task] = connection
+    async with (
+        _reading(engines, seconds) as connection,
+        driver_reading(connection, engines.statements) as made,
+    ):
+        # Of a connection it has all that queries use.
+        transaction = cast(ReadTransaction, made)
+        engines.shared[task] = transaction
         try:
-            yield connection
+            yield transaction
         finally:
             del engines.shared[task]
 
@@ -300,9 +310,7 @@ async def _reading(engines: Engines, seconds: float | None) -> AsyncIterator[Asy
                 translated_errors(engines.place),
                 engines.read.connect() as connection,
             ):
-                # It begins with its first statement, and is rolled back: one trip less than commit.
-                with await watch_of(connection):
-                    yield connection
+                yield connection
         except TimeoutError:
             if not limit.expired():
                 raise

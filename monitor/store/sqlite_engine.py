@@ -93,7 +93,7 @@ class _Cursor:
 
     arraysize = 1
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: DriverConnection) -> None:
         self._connection = connection
         self._executed = _Statement()
         self._rows: list[Any] = []
@@ -189,7 +189,7 @@ class CancellationWatch:
         return task is not None and task.cancelling() > self._before
 
 
-class _Connection(aiosqlite.Connection):
+class DriverConnection(aiosqlite.Connection):
     """A connection whose statements are executed whole in its thread.
 
     Of a reader (`at_once`) a statement is begun in the event loop, and goes to the thread only when
@@ -209,6 +209,7 @@ class _Connection(aiosqlite.Connection):
         """Trips to the thread: counted by the event loop, and by the thread."""
 
     def cursor(self) -> Any:
+        """As SQLAlchemy uses it."""
         return _Cursor(self)
 
     async def execute_whole(self, many: bool, text: str, values: Any) -> _Statement:
@@ -225,6 +226,14 @@ class _Connection(aiosqlite.Connection):
             execute = partial(_patiently, self._conn, self.patience_ms, execute)
         executed: _Statement = await self.trip(execute)
         return executed
+
+    async def fetch_all(self, text: str, values: Sequence[Any] = ()) -> tuple[list[str], list[Any]]:
+        """Execute a statement; the names of its columns, and all its rows."""
+        executed = await self.execute_whole(False, text, values)
+        rows = executed.rows
+        if executed.rest is not None:
+            rows = rows + await self.trip(executed.rest.fetchall)
+        return [column[0] for column in executed.description or ()], rows
 
     async def trip(self, function: Callable[..., Any], *values: Any) -> Any:
         """Call a function in the thread of the connection."""
@@ -262,8 +271,8 @@ def _patiently(connection: sqlite3.Connection, ms: int, execute: Callable[[], An
         connection.execute("PRAGMA busy_timeout=0")
 
 
-def _connect(path: str, *, patience_ms: int, **options: Any) -> _Connection:
-    connection = _Connection(partial(sqlite3.connect, path, **options), iter_chunk_size=1)
+def _connect(path: str, *, patience_ms: int, **options: Any) -> DriverConnection:
+    connection = DriverConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=1)
     connection.at_once, connection.patience_ms = patience_ms > 0, patience_ms
     connection._thread.daemon = True  # as SQLAlchemy has it
     return connection
@@ -273,7 +282,7 @@ async def watch_of(connection: AsyncConnection) -> contextlib.AbstractContextMan
     """For a block in which the statements of a connection end with their task; on PostgreSQL, where
     they do so anyway, of no effect."""
     raw = (await connection.get_raw_connection()).driver_connection
-    return raw.watch.watching() if isinstance(raw, _Connection) else contextlib.nullcontext()
+    return raw.watch.watching() if isinstance(raw, DriverConnection) else contextlib.nullcontext()
 
 
 def sqlite_engine(

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A read transaction whose statements go to the driver by themselves.
+
+SQLAlchemy writes each statement once; what it does for every execution (a context, a cursor, a
+switch of greenlets, the lists of values) takes longer than most statements of a page. Here the
+text of a statement and the order of its values are kept, for each length of its lists. This uses
+what SQLAlchemy does not promise to keep: its version is fixed, and every query of a page passes
+here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.util import LRUCache
+
+from monitor.store.sqlite_engine import DriverConnection
+
+Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""Names of the columns, and the rows."""
+MOST_STATEMENTS, MOST_FORMS = 500, 100
+"""That are kept; forms for each statement."""
+
+
+class _Row(tuple[Any, ...]):
+    """A row, whose columns have names (`_row_type`)."""
+
+    __slots__ = ()
+    _fields: tuple[str, ...] = ()
+
+    def _asdict(self) -> dict[str, Any]:
+        return dict(zip(self._fields, self, strict=True))
+
+    @property
+    def _mapping(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+@functools.lru_cache(maxsize=MOST_STATEMENTS)
+def _row_type(names: tuple[str, ...]) -> type[_Row]:
+    own = {name: property(itemgetter(n)) for n, name in enumerate(names)}
+    return type("Row", (_Row,), {"__slots__": (), "_fields": names, **own})
+
+
+class _Result:
+    """Rows, read as those of SQLAlchemy's Result."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def all(self) -> list[Any]:
+        """All of them."""
+        return self._rows
+
+    def first(self) -> Any:
+        """The first; None where there is none."""
+        return next(iter(self._rows), None)
+
+    def one(self) -> Any:
+        """The only one."""
+        (row,) = self._rows
+        return row
+
+    def scalar(self) -> Any:
+        """The first value of the first row; None where there is none."""
+        return None if (row := self.first()) is None else row[0]
+
+    def scalars(self) -> _Result:
+        """The first value of each."""
+        return _Result([row[0] for row in self._rows])
+
+
+class _Form(NamedTuple):
+    """A statement for lists of certain lengths."""
+
+    text: str
+    values: Sequence[tuple[str, int, Callable[[Any], Any] | None]]
+    """For each value its name, its place in a list or -1, and what the driver takes for it."""
+
+
+class _Statement:
+    """A statement that SQLAlchemy has written."""
+
+    def __init__(self, compiled: SQLCompiler) -> None:
+        assert not compiled.literal_execute_params  # their values would stay in the text
+        self._compiled = compiled
+        self._lists = {
+            compiled.bind_names[parameter]: parameter.type._is_tuple_type
+            for parameter in compiled.post_compile_params
+        }
+        self._forms: dict[tuple[int, ...], _Form] = {}
+        columns = compiled._result_columns
+        self.names = [column.keyname for column in columns]
+        readers = (
+            column.type._cached_result_processor(compiled.dialect, None) for column in columns
+        )
+        self._readers = [(n, reader) for n, reader in enumerate(readers) if reader is not None]
+
+    def bound(self, given: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """The text and its values in order."""
+        lengths = tuple(len(given[name]) for name in self._lists)
+        if (form := self._forms.get(lengths)) is None:
+            if len(self._forms) == MOST_FORMS:
+                self._forms.clear()
+            form = self._forms[lengths] = self._form(given)
+        flat = {
+            name: list(chain.from_iterable(given[name])) if of_tuples else given[name]
+            for name, of_tuples in self._lists.items()
+        }
+        values = [
+            (given[name] if place < 0 else flat[name][place], write)
+            for name, place, write in form.values
+        ]
+        return form.text, [value if write is None else write(value) for value, write in values]
+
+    def _form(self, given: Mapping[str, Any]) -> _Form:
+        state = self._compiled._process_parameters_for_postcompile(dict(given))
+        places = {
+            expanded: (name, n)
+            for name, some in state.parameter_expansion.items()
+            for n, expanded in enumerate(some)
+        }
+        writers: dict[str, Any] = {**self._compiled._bind_processors, **state.processors}
+        ordered = state.positiontup or ()
+        return _Form(
+            state.statement,
+            [(*places.get(name, (name, -1)), writers.get(name)) for name in ordered],
+        )
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """The rows of the driver with the values that the columns' types have."""
+        if not self._readers:
+            return rows
+        changed = [list(row) for row in rows]
+        for row in changed:
+            for n, reader in self._readers:
+                row[n] = reader(row[n])
+        return changed
+
+
+class DriverTransaction:
+    """One read transaction, which queries take for an AsyncConnection. `fetch` executes a text with
+    values at the driver."""
+
+    def __init__(
+        self, dialect: sa.Dialect, fetch: Callable[[str, list[Any]], Any], known: Statements
+    ) -> None:
+        self.dialect = dialect
+        self._fetch, self._known = fetch, known
+
+    async def execute(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, /
+    ) -> _Result:
+        """Execute a statement and fetch its rows."""
+        written, given = self._known.written(self.dialect, statement, parameters or {})
+        names, rows = await self._fetch(*written.bound(given))
+        row = _row_type(tuple(written.names or names))
+        return _Result(list(map(partial(tuple.__new__, row), written.read(rows))))
+
+    async def scalar(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, /
+    ) -> Any:
+        """The first value of the first row; None where there is no row."""
+        return (await self.execute(statement, parameters)).scalar()
+
+
+class Statements:
+    """What SQLAlchemy has written for one database."""
+
+    def __init__(self) -> None:
+        self._written = LRUCache[Any, SQLCompiler](MOST_STATEMENTS)
+        self._prepared = LRUCache[SQLCompiler, _Statement](MOST_STATEMENTS)
+
+    def written(
+        self, dialect: sa.Dialect, statement: Any, given: Mapping[str, Any]
+    ) -> tuple[_Statement, Mapping[str, Any]]:
+        """A statement and all its values by name, those within it included."""
+        compiled, extracted, collected, _ = statement._compile_w_cache(
+            dialect, compiled_cache=self._written, column_keys=sorted(given)
+        )
+        if (prepared := self._prepared.get(compiled)) is None:
+            prepared = self._prepared[compiled] = _Statement(compiled)
+        values = compiled.construct_params(
+            given,
+            extracted_parameters=extracted,
+            escape_names=False,
+            _collected_params=collected,
+        )
+        return prepared, values
+
+
+@contextlib.asynccontextmanager
+async def driver_reading(
+    connection: AsyncConnection, known: Statements
+) -> AsyncIterator[DriverTransaction]:
+    """A transaction over a connection in which nothing was executed, and nothing else is."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    if isinstance(raw, DriverConnection):
+        with raw.watch.watching():
+            await raw.fetch_all("BEGIN")
+            # Whoever gives the connection back rolls back.
+            yield DriverTransaction(connection.dialect, raw.fetch_all, known)
+        return
+    assert raw is not None
+
+    async def fetch(text: str, values: Sequence[Any]) -> Rows:
+        rows = await raw.fetch(text, *values)
+        return (list(rows[0].keys()) if rows else [""]), [tuple(row) for row in rows]
+
+    async with raw.transaction(isolation="repeatable_read", readonly=True):
+        yield DriverTransaction(connection.dialect, fetch, known)
