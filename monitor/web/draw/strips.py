@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -210,21 +210,29 @@ class _Slice:
         if not coarse or not self.failing:
             kind = _slice_kind(self.kinds)
             return None if kind is None else _PLAIN[kind]
-        failing = self.kinds & {"blocked", "impaired", "mixed"}
         share = self.failing / self.judged
-        kind = "impaired" if "impaired" in failing and "blocked" not in failing else "blocked"
-        rest = _slice_kind(self.kinds - failing) or "ok"
-        if share == 1:
-            return _Look(kind)
-        if not failing and share < _SHARE_SEEN:
-            return _Look(rest)
-        return _Look(kind, min(HEIGHT - 2, max(2, round(HEIGHT * share))), rest)
+        height = min(HEIGHT - 2, max(2, round(HEIGHT * share)))
+        return _failing_look(self.kinds, share == 1, share < _SHARE_SEEN, height)
 
 
 class _Look(msgspec.Struct, frozen=True):
     kind: str
     height: int = HEIGHT
     below: str = ""
+
+
+@functools.cache
+def _failing_look(kinds: frozenset[str], whole: bool, unseen: bool, height: int) -> _Look:
+    """The look of a coarse slice of which a share failed: all of it, or so small a share that it is
+    not seen."""
+    failing = kinds & {"blocked", "impaired", "mixed"}
+    kind = "impaired" if "impaired" in failing and "blocked" not in failing else "blocked"
+    rest = _slice_kind(kinds - failing) or "ok"
+    if whole:
+        return _Look(kind)
+    if not failing and unseen:
+        return _Look(rest)
+    return _Look(kind, height, rest)
 
 
 _PLAIN = {kind: _Look(kind) for kind in _WORD}
@@ -250,17 +258,14 @@ def strip(
     measurements that failed. What fails as blocked while `events` last of which none is confirmed
     is drawn as likely, and events are drawn above it. `what` names
     what was measured, for the summary."""
-    slices: dict[int, _Slice] = {}
+    slices: dict[int, _Slice] = defaultdict(_Slice)
     series: dict[int, dict[tuple[int, str], Counter[str]]] = defaultdict(dict)
-    width = window.width
-    for row in rows:
-        if (index := _index(window, width, row.begin)) is None:
-            continue
-        if (one := slices.get(index)) is None:
-            one = slices[index] = _Slice()
+    bits: dict[int, int] = defaultdict(int)
+    for index, row in _placed(rows, window):
+        one = slices[index]
         one.n += row.n
         if isinstance(row, ServiceHour):
-            one.kinds |= _kinds(row.kinds)
+            bits[index] |= row.kinds
             one.judged += row.judged
             one.failing += row.failing
         else:
@@ -268,6 +273,8 @@ def strip(
             series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
             one.judged += row.n * (kind != "none")
             one.failing += row.n * (kind in ("blocked", "impaired"))
+    for index, kinds in bits.items():
+        slices[index].kinds = _kinds(kinds)
     for index, counted in series.items():
         slices[index].kinds |= {_series_kind(count) for count in counted.values()}
     drawn = _drawn(slices, window, interval, events, what)
@@ -310,19 +317,17 @@ def control_strip(
     not, `unclear` where vantages failed and nothing tells, `mixed` where one was found down and was
     reached as well. Of several services (`names` by id) the summary names those that were
     down."""
-    slices: dict[int, _Slice] = {}
-    seen: dict[int, dict[str, int]] = {}
-    width = window.width
-    for row in rows:
+    slices: dict[int, _Slice] = defaultdict(_Slice)
+    seen: dict[int, dict[str, int]] = defaultdict(dict)
+    telling = _TOLD | _UNTOLD | WENT_DOWN
+    for index, row in _placed(rows, window):
         kinds, judged = (
             (row.kinds, row.judged)
             if isinstance(row, ServiceHour)
             else (_BITS[_KIND[row.state]], row.n)
         )
-        kinds &= _TOLD | _UNTOLD | WENT_DOWN
-        if kinds and (index := _index(window, width, row.begin)) is not None:
-            if (services := seen.get(index)) is None:
-                services, slices[index] = seen.setdefault(index, {}), _Slice()
+        if kinds := kinds & telling:
+            services = seen[index]
             services[row.service] = services.get(row.service, 0) | kinds
             slices[index].n += judged
     down: set[str] = set()
@@ -372,10 +377,13 @@ def _kinds(bits: int) -> frozenset[str]:
     return frozenset(kind for bit, kind in enumerate(KINDS) if bits >> bit & 1)
 
 
-def _index(window: Window, width: int, at: int) -> int | None:
-    if not window.since <= at < window.until:
-        return None
-    return min(window.slices - 1, (at - window.since) // width)
+def _placed(rows: Iterable[Row], window: Window) -> Iterator[tuple[int, Row]]:
+    """The rows that begin in the window, each with the number of its slice."""
+    since, until, width, last = window.since, window.until, window.width, window.slices - 1
+    for row in rows:
+        at = row.hour if isinstance(row, ServiceHour) else row.begin
+        if since <= at < until:
+            yield min(last, (at - since) // width), row
 
 
 def _drawn(
