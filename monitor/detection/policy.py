@@ -210,6 +210,9 @@ class EndingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     is added."""
     natural_signature_per_mille: int = 40
     """How often a natural failure has a signature."""
+    together_seconds: int = 15 * 60
+    """Natural failures of a vantage within this time of its latest success are rather one than
+    several: a line, or a way, is bad for minutes."""
     end_samples: int = 20
     """Successes that end a block of half of the flows: a network that makes as many in the time
     that an end takes is not asked."""

@@ -12,7 +12,8 @@ lets pass now. So the same is counted from the first success on, as if no share 
 before, and both counts must be enough: what fails more often than it naturally does goes on.
 
 A failure of a kind that the block's failures are not (without the signature that they have) is
-rather a natural one, and takes away little.
+rather a natural one, and takes away little. Natural failures of a vantage come together, those of
+a block do not: so what a vantage sees next after a failure between successes says nothing.
 
 Each failure gives chance another opportunity to look like an end, so the evidence that is enough
 grows with the logarithm of their number: however long a block of whichever share lasts, the
@@ -36,13 +37,15 @@ from monitor.detection.events.state import (
     Suspicion,
     Track,
 )
-from monitor.detection.policy import BaselinePolicy, EndingPolicy, Policy
+from monitor.detection.policy import EndingPolicy, Policy
 
 CHOSEN = 2
 """Failures of a vantage that say nothing of their share: its count begins with one, and it became a
 witness of the block at another."""
 THINNEST_PER_MILLE = 100
 """No share of failures below this is told from the natural ones."""
+WEAKEST_PER_MILLE = 150
+"""Nor is a block supposed to have become weaker than this."""
 SUPPOSED = 3
 """Failures and successes each that stand for what is not known of a share: a third of the flows is
 told from an end by some sixteen successes, a tenth is not in so short a time."""
@@ -53,28 +56,26 @@ AS_BEFORE = 6
 lets half pass seldom fails so often in a row."""
 
 
-def after_success(
-    series: Series, probe: str, track: Track, round: int, policy: BaselinePolicy
-) -> Series:
+def after_success(series: Series, probe: str, track: Track, round: int, policy: Policy) -> Series:
     """The series with its evidence after a vantage reached the service. `track`: before that."""
     held = track.suspicion
     if held is None or not held.alarmed:
         return series
     ending = series.ending or _none_yet(series, round)
-    above, below = baseline.rate(track.baseline, policy)
-    share = _share(ending, held, above, below)
-    gain = log((below - above) * 1000, below * (1000 - share))
+    above, below = baseline.rate(track.baseline, policy.baseline)
+    tells = not _has_just_failed(ending, track, round, policy)
+    gain = tells * log((below - above) * 1000, below * (1000 - _share(ending, held, above, below)))
     nats = {**ending.nats, probe: ending.nats.get(probe, 0) + gain}
     ending = replace(ending, nats=nats, last=round, passed=ending.passed + 1)
     now = series.present or PresentShare()
-    share = _cautious(_present_share(now), now)
-    gain = log((below - above) * 1000, below * (1000 - _bounded(share, above, below)))
+    share = _bounded(_cautious(_present_share(now), now), above, below, WEAKEST_PER_MILLE)
+    gain = tells * log((below - above) * 1000, below * (1000 - share))
     now = PresentShare(now.failed, now.passed + 1, 0, max(0, now.nats + gain))
     return replace(series, ending=ending, present=now)
 
 
 def after_failure(
-    series: Series, probe: str, track: Track, is_signed: bool, policy: Policy
+    series: Series, probe: str, track: Track, round: int, is_signed: bool, policy: Policy
 ) -> Series:
     """The series with its evidence, if any is left, after a vantage failed. `track`: before
     that."""
@@ -83,19 +84,27 @@ def after_failure(
         return series
     above, below = baseline.rate(track.baseline, policy.baseline)
     kind = _kind(held, is_signed, policy.ending)
+    tells = ending is None or not _has_just_failed(ending, track, round, policy)
     if (now := series.present) is not None:
-        share = _bounded(_present_share(now), above, below)
-        loss = max(0, log(share * below, 1000 * above) + kind)
+        share = _bounded(_present_share(now), above, below, WEAKEST_PER_MILLE)
+        loss = tells * max(0, log(share * below, 1000 * above) + kind)
         now = PresentShare(now.failed + 1, now.passed, now.in_a_row + 1, max(0, now.nats - loss))
         series = replace(series, present=now if now.in_a_row < AS_BEFORE else None)
     if ending is None:
         return series
     share = _share(ending, held, above, below)
-    loss = log(share * below, 1000 * above) + kind
-    nats = {**ending.nats, probe: ending.nats.get(probe, 0) - max(0, loss)}
+    loss = tells * max(0, log(share * below, 1000 * above) + kind)
+    nats = {**ending.nats, probe: ending.nats.get(probe, 0) - loss}
     if sum(nats.values()) <= 0:
         return replace(series, ending=None)
     return replace(series, ending=replace(ending, nats=nats, failed=ending.failed + 1))
+
+
+def _has_just_failed(ending: EndEvidence, track: Track, round: int, policy: Policy) -> bool:
+    """Whether the latest of a vantage is a failure that followed a success of this run not long
+    ago. What it sees next is as likely if the block goes on as if it is over."""
+    last, together = track.last_good, policy.ms(policy.ending.together_seconds)
+    return track.last_bad > last >= ending.since and round - last <= together
 
 
 def _none_yet(series: Series, round: int) -> EndEvidence:
@@ -150,8 +159,8 @@ def present_per_mille(series: Series) -> int | None:
     return 1000 * now.failed // (now.failed + now.passed)
 
 
-def _bounded(share: int, above: int, below: int) -> int:
-    return min(DENSEST_PER_MILLE, max(THINNEST_PER_MILLE, 2000 * above // below, share))
+def _bounded(share: int, above: int, below: int, least: int = THINNEST_PER_MILLE) -> int:
+    return min(DENSEST_PER_MILLE, max(least, 2000 * above // below, share))
 
 
 def _kind(held: Suspicion, is_signed: bool, policy: EndingPolicy) -> int:

@@ -159,9 +159,7 @@ def _good(network: TargetNetwork, layer: str, probe: str, round: int, policy: Po
         learnt = baseline.learn(track.baseline, round, False, policy)
         series.tracks[probe] = Track(learnt, round, track.last_bad, None)
         return
-    series = network.layers[layer] = ending.after_success(
-        series, probe, track, round, policy.baseline
-    )
+    series = network.layers[layer] = ending.after_success(series, probe, track, round, policy)
     track = cusum.succeed(track, round, policy)
     series.tracks[probe] = _learnt(series, track, round, False, policy)
 
@@ -194,7 +192,7 @@ def _bad(
             contrasts=contrasts.of_failure(fact),
         )
         is_signed = failure.weight >= policy.evidence.signature_micronats
-        series = ending.after_failure(series, probe, track, is_signed, policy)
+        series = ending.after_failure(series, probe, track, round, is_signed, policy)
         network.layers[finding.layer.value] = series
         track = cusum.fail(track, round, failure, policy)
     else:

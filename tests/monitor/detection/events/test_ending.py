@@ -52,12 +52,12 @@ class Block:
         self.minute += 1
         at, track = self.minute * MINUTE, self.series.tracks[probe]
         if letter == ".":
-            self.series = ending.after_success(self.series, probe, track, at, self.policy.baseline)
+            self.series = ending.after_success(self.series, probe, track, at, self.policy)
             track = cusum.succeed(track, at, self.policy)
         else:
             weight = self.weight if letter == "F" else 0
             signed = weight >= self.policy.evidence.signature_micronats
-            self.series = ending.after_failure(self.series, probe, track, signed, self.policy)
+            self.series = ending.after_failure(self.series, probe, track, at, signed, self.policy)
             track = cusum.fail(track, at, failure(weight, n=self.minute), self.policy)
         self.series.tracks[probe] = track
         return self
@@ -135,6 +135,36 @@ def test_a_failure_like_those_of_the_block_takes_all_and_another_kind_little() -
     assert block.nats / 2 < other <= block.nats
     bare = Block(3, "ff.fff.ff").all_see("..")
     assert bare.see("p-0", "f").nats < block.nats - 2
+
+
+@pytest.mark.parametrize("said", ["f", "ff", "fff"])
+def test_failures_of_a_vantage_that_come_together_take_away_once(said: str) -> None:
+    """Its line is bad for some minutes; and the first success after them says nothing either."""
+    block, once = Block(3, "fff.ff.fff"), Block(3, "fff.ff.fff")
+    block.all_see("...").see("p-0", "f")
+    once.all_see("...").see("p-0", "f")
+    for letter in said[1:]:
+        block.see("p-0", letter)
+    assert block.nats == once.nats
+    assert block.see("p-0", ".").nats == once.nats < block.see("p-0", ".").nats
+
+
+def test_a_vantage_that_did_not_reach_it_since_takes_away_each_time() -> None:
+    """Or not for long: it may be behind what still blocks."""
+    block = Block(3, "fff.ff.fff")
+    for _ in range(4):
+        block.see("p-0", ".").see("p-1", ".")
+    nats = [block.nats, block.see("p-2", "f").nats, block.see("p-2", "f").nats]
+    assert nats[0] > nats[1] + 1 > nats[2] + 2
+    later = Block(3, "fff.ff.fff").all_see("....").see("p-2", "f")
+    before = later.nats
+    later.minute += QUICK.ending.together_seconds // 60
+    assert later.see("p-2", "f").nats < before - 1
+
+
+def test_a_failure_by_chance_does_not_keep_a_silent_block_open_for_an_hour() -> None:
+    block = Block(3, "f" * 30).all_see(".")
+    assert block.see("p-0", "f").successes() <= 30
 
 
 def test_when_nothing_is_left_it_begins_anew() -> None:
