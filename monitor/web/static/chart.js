@@ -38,7 +38,9 @@
             width: 1.5,
             dash: n < COLOURS.length ? undefined : [6, 3],
             points: { size: 4 },
-            value: (_, v) => (v === null ? figure.dataset.none : v.toFixed(0) + " %"),
+            // Without a time under the pointer there is no value, which is not "no data".
+            value: (_, v, __, at) =>
+              at === null || at === undefined ? null : v === null ? figure.dataset.none : v.toFixed(0) + " %",
           })),
         ],
       },

@@ -11,6 +11,7 @@ from monitor.text.language import LANGUAGES, SOURCE
 from tests.monitor.web.browsing import PAGES, complaints, speak
 from tests.world import site as world
 from tests.world.browser import Tab
+from tests.world.waiting import wait_until
 
 pytestmark = [
     pytest.mark.browser,
@@ -253,6 +254,16 @@ def test_pages_work_without_javascript(tab: Tab, address: str) -> None:
         # A button that would do nothing is not shown.
         assert count("button[type=button]:not([hidden])") == 0
         assert not tab.heard("Network.loadingFailed")
+
+
+def test_a_chart_that_nobody_points_at_does_not_say_that_there_are_no_data(
+    tab: Tab, address: str
+) -> None:
+    tab.look(1280)
+    tab.go(f"{address}/s/wechat?range=7d")
+    legend = "(document.querySelector('.chart .u-legend') || {}).textContent || ''"
+    wait_until(lambda: "Russia" in tab.ask(legend))
+    assert "no data" not in tab.ask(legend)
 
 
 def test_the_search_box_needs_no_script(tab: Tab, address: str) -> None:
