@@ -46,7 +46,7 @@ async def page(request: web.Request) -> web.Response:
         then = Filter(service=service.id, since=chosen.since, until=chosen.until)
         past = await known_events(site, connection, then) if span else ()
     lasted = overlapping(past, chosen)
-    told = opened if span is None else {event.country: event for event in reversed(lasted)}
+    told = opened if span is None else {event.country: event for event in lasted}
     drawn: dict[str, strips.Strip] = strips.strips_by(
         attrgetter("country"), measured, chosen, site.interval_ms, events
     )
@@ -59,7 +59,8 @@ async def page(request: web.Request) -> web.Response:
     countries: list[dict[str, Any]] = [
         {
             "country": country,
-            "event": told.get(country),
+            "event": opened.get(country) if span is None else None,
+            "past": [event for event in lasted if event.country == country],
             "cell": cell({row.state for row in places[country]}, opened.get(country))
             if span is None
             else None,
@@ -71,7 +72,7 @@ async def page(request: web.Request) -> web.Response:
     countries.sort(
         key=lambda row: (
             row["cell"]["rank"] if row["cell"] else 9,
-            not row["event"],
+            row["country"] not in told,
             row["country"],
         )
     )

@@ -107,6 +107,10 @@ async def test_a_range_says_what_is_known_of_it_and_not_of_the_present(web: Clie
     beside = text[text.index('<article class="place">') : text.rindex("</article>")]
     assert ended in beside
     assert "blocked (confirmed)" not in beside.replace("event: blocked (confirmed)", "")
+    text = await (await web.get("/s/wechat", params={"since": before[0]})).text()
+    beside = text[text.index('<article class="place">') : text.rindex("</article>")]
+    assert ended in beside
+    assert "WeChat is blocked in one network in Russia." in beside
     country = await (await web.get("/c/RU", params=query)).text()
     strips = country[country.index('<h2 id="strips">') : country.index('<h2 id="events">')]
     assert ended in strips
