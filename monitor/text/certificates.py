@@ -9,7 +9,6 @@ import warnings
 
 import msgspec
 from cryptography import x509
-from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from probes.wire.observation import Certificate
@@ -37,16 +36,18 @@ def summarise_certificate(certificate: Certificate) -> CertificateSummary:
         return bare
     try:
         with warnings.catch_warnings():
-            # Forged certificates often violate RFC 5280.
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            # Forged certificates often violate RFC 5280. What is wrong with a name is a warning
+            # of another kind, and comes when the name is read.
+            warnings.simplefilter("ignore", UserWarning)
             parsed = x509.load_der_x509_certificate(certificate.der)
-        return CertificateSummary(
-            sha256=certificate.sha256,
-            subject=_name(parsed.subject),
-            issuer=_name(parsed.issuer),
-            valid=f"{parsed.not_valid_before_utc.date()} to {parsed.not_valid_after_utc.date()}",
-            names=_names(parsed),
-        )
+            since, until = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+            return CertificateSummary(
+                sha256=certificate.sha256,
+                subject=_name(parsed.subject),
+                issuer=_name(parsed.issuer),
+                valid=f"{since.date()} to {until.date()}",
+                names=_names(parsed),
+            )
     except (ValueError, TypeError, OverflowError, x509.InvalidVersion, x509.DuplicateExtension):
         # Forged certificates are often malformed.
         return bare

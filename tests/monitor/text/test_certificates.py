@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +32,16 @@ def test_hostile_names_stay_text() -> None:
         Certificate(sha256="a" * 64, der=Authority("R").issue(SCRIPT[:40]).der)
     )
     assert "<script>" in said.names  # the template escapes it; test_hostile looks at the page
+
+
+def test_a_country_of_one_letter_warns_nobody() -> None:
+    key, day = Ed25519PrivateKey.generate(), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    with pytest.warns(UserWarning, match="length"):
+        country = x509.NameAttribute(NameOID.COUNTRY_NAME, "R", _validate=False)
+    name = x509.Name([country])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day).sign(key, None)
+    der = made.public_bytes(Encoding.DER)
+    assert summarise_certificate(Certificate(sha256="a" * 64, der=der)).subject == "C=R"
 
 
 @given(st.binary(max_size=300))
