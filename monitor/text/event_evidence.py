@@ -158,7 +158,9 @@ def doubts(event: Event, apart: OtherFunctions = NO_OTHERS) -> list[str]:
     if missing := _unconfirmed(event):
         sentences.append(missing)
     silent = event.total - event.agreeing
-    if silent > 0:
+    if silent > 0 and is_imported(event):
+        sentences.append(_("The newest runs there do not show it."))
+    elif silent > 0:
         sentences.append(
             n_(
                 "%(silent)s of %(n)s vantage there did not see it.",

@@ -25,6 +25,11 @@ def is_imported(event: Event) -> bool:
     return event.source != OWN_SOURCE
 
 
+def has_stand_in(event: Event) -> bool:
+    """Whether runs of others stand in for a control of an event of ours."""
+    return "control_by_runs_of_others" in event.against
+
+
 def seen(agreeing: int, total: int) -> str:
     """`3 of 4 vantages`."""
     return n_(
@@ -86,7 +91,11 @@ def rests_on(event: Event, beside: Event | None, ours: int) -> Sequence[str]:
     source about the same block; `ours`: vantages of ours in its networks now."""
     other = witnesses(beside) if beside is not None else ""
     if not is_imported(event):
-        mine = _("%(witnesses)s, beside controls.", witnesses=_capital(witnesses(event)))
+        seen_by = _capital(witnesses(event))
+        if has_stand_in(event):
+            mine = _("%(witnesses)s; runs of OONI stand in for a control.", witnesses=seen_by)
+        else:
+            mine = _("%(witnesses)s, beside controls.", witnesses=seen_by)
         return (mine, _("And %(witnesses)s.", witnesses=other)) if other else (mine,)
     mine = _("%(witnesses)s, without controls of ours.", witnesses=_capital(witnesses(event)))
     if other:
@@ -104,6 +113,8 @@ def rests_on(event: Event, beside: Event | None, ours: int) -> Sequence[str]:
 def in_short(event: Event, beside: Event | None) -> str:
     """The kind of witnesses, for lists; empty where only vantages of ours see it."""
     if is_imported(event):
+        if beside is not None:
+            return _("vantages of ours saw it too")
         return _("rests on %(source)s alone", source=source_name(event.source))
     if beside is not None:
         return _("%(source)s shows it too", source=source_name(beside.source))

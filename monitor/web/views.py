@@ -41,7 +41,7 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.store.service_hours import HOUR_MS
 from monitor.text import event_subject, words
-from monitor.text.event_sources import is_imported
+from monitor.text.event_sources import has_stand_in, is_imported
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import extents
 from monitor.web.fleet import active, fleet, ways_in_use
@@ -242,9 +242,9 @@ def overlapping(events: Iterable[Event], chosen: strips.Window) -> list[Event]:
 
 
 def as_failures(event: Event, rows: Sequence[StateCount], until: int) -> Sequence[StateCount]:
-    """The rows of an import, in which what failed while the event lasted counts as what the event
-    says: by itself, without a control, a failure of an import is of an unclear cause."""
-    if not is_imported(event):
+    """The rows of an event without a control of ours, in which what failed while the event lasted
+    counts as what the event says: by itself such a failure is of an unclear cause."""
+    if not is_imported(event) and not has_stand_in(event):
         return rows
     lasted = extents(event, until)
     return [

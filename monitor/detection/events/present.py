@@ -16,7 +16,7 @@ from operator import attrgetter
 
 import msgspec
 
-from monitor.detection.model import Event, EventState, State, Tier, Verdict
+from monitor.detection.model import OWN_SOURCE, Event, EventState, State, Tier, Verdict
 
 _SILENT = (State.VANTAGE_OFFLINE, State.INSUFFICIENT)
 _ORDER = (
@@ -62,14 +62,15 @@ class PresentState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def leading(events: Iterable[Event]) -> Event | None:
     """The event by which a service in a place is described where there is room for one: one that
-    stands, the surest, one that goes on rather than one that is clearing or over, the newest."""
+    stands, the surest, one that goes on rather than one that is clearing or over, one of our own
+    vantages rather than of runs of others, which are hours old, the newest."""
     return max(events, key=_weight, default=None)
 
 
-def _weight(event: Event) -> tuple[bool, bool, int, bool, int, str]:
+def _weight(event: Event) -> tuple[bool, bool, int, bool, bool, int, str]:
     surest = tuple(Tier).index(event.tier)
-    going_on = event.state is EventState.OPEN
-    return event.ongoing, event.stands, surest, going_on, event.onset, event.id
+    going_on, own = event.state is EventState.OPEN, event.source == OWN_SOURCE
+    return event.ongoing, event.stands, surest, going_on, own, event.onset, event.id
 
 
 def confirmed_open(events: Iterable[Event]) -> list[Event]:

@@ -32,7 +32,7 @@ from monitor.detection.events.state import (
     Track,
     VantageOutcome,
 )
-from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, StandIn, State
+from monitor.detection.model import ClosedGate, Fact, Layer, LayerFinding, StandIn, State, Verdict
 from monitor.detection.policy import Policy
 
 DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Layer)}
@@ -129,6 +129,14 @@ def _note_stand_in(network: TargetNetwork, probe: str, round: int, told: StandIn
             series.tracks[probe] = replace(track, suspicion=held)
 
 
+def _is_of_a_part(verdict: Verdict) -> bool:
+    """Whether a failure leaves a part of the target reachable. Where no control was there, the
+    endpoints tell and not the state."""
+    if gates.NO_CONTROL in verdict.evidence and verdict.endpoints.total:
+        return verdict.endpoints.failed < verdict.endpoints.total
+    return verdict.state is not State.BLOCKED
+
+
 def findings(fact: Fact) -> Iterator[LayerFinding]:
     """The findings of a verdict; a verdict that names a layer without a finding counts as one."""
     verdict = fact.verdict
@@ -186,7 +194,7 @@ def _bad(
             rule=finding.rule,
             weight=max(0, finding.weight),
             technique=str(named or ""),
-            part=verdict.state is not State.BLOCKED,
+            part=_is_of_a_part(verdict),
             heard=fact.received or fact.started,
             others=other_hosts.unusual(network.members[probe], fact, policy.other_hosts),
             contrasts=contrasts.of_failure(fact),

@@ -15,7 +15,7 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, event_sources, words
 from monitor.text.language import _
-from monitor.web.both_sources import one_picture
+from monitor.web.both_sources import beside, one_picture
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
@@ -65,7 +65,11 @@ async def page(request: web.Request) -> web.Response:
         if last
         else _("No measurements yet."),
         "events": drawn + [(event, None) for event in shown[STRIPS:]],
-        "beside": {**past_pairs, **pairs},
+        "beside": {
+            **past_pairs,
+            **pairs,
+            **{event.id: own for event in listed if (own := beside_imported(event, latest))},
+        },
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
         "matrix": table,
         "world": worldmap.world(
@@ -86,6 +90,11 @@ async def page(request: web.Request) -> web.Response:
         else None,
     }
     return await render(request, "overview.html", values)
+
+
+def beside_imported(event: Event, known: Sequence[Event]) -> Event | None:
+    """Our own event about the same block as an open one of others: it may have ended."""
+    return beside(event, known) if event_sources.is_imported(event) else None
 
 
 def scope(opened: Sequence[Event], now: int, unwatched: Collection[str] = ()) -> str:

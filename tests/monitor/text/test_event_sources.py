@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import EventState, Votes
-from monitor.text.event_evidence import confidence_summary, reasons, terms
+from monitor.text.event_evidence import confidence_summary, doubts, reasons, terms
 from monitor.text.event_sources import in_short, rests_on, witnesses
 from tests.monitor.store.samples import event
 from tests.world.scenery import HOUR, NOW
@@ -47,12 +47,20 @@ def test_what_ours_see_names_the_others_beside_it() -> None:
     assert rests_on(OWN, OONI, 4)[1] == "And 14 failed measurements of OONI in 9 h."
 
 
+def test_what_has_no_control_is_not_beside_controls() -> None:
+    alone = replace(OWN, control="none", against=("control_by_runs_of_others", "no_control"))
+    assert rests_on(alone, None, 4) == ("2 of 4 vantages; runs of OONI stand in for a control.",)
+
+
 def test_lists_tell_what_is_not_ours_alone() -> None:
     assert in_short(OWN, None) == ""
     assert in_short(OWN, OONI) == "OONI shows it too"
     assert in_short(OONI, None) == "rests on OONI alone"
+    assert in_short(OONI, OWN) == "vantages of ours saw it too"
 
 
 def test_volunteers_of_others_are_no_vantages() -> None:
     said = [confidence_summary(OONI), reasons(OONI)[0], *(words for _, words, _ in terms(OONI))]
+    said += doubts(OONI)
+    assert doubts(OONI)[-1] == "The newest runs there do not show it."
     assert "vantage" not in " ".join(said)

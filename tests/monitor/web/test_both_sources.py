@@ -71,3 +71,21 @@ def test_what_failed_for_others_while_their_event_lasted_is_shown_as_the_event_s
     told = as_failures(replace(OONI, closed=NOW + HOUR), rows, NOW + HOUR)
     assert [one.state for one in told] == [State.OK, State.BLOCKED]
     assert as_failures(OWN, rows, NOW + HOUR) == rows
+
+
+async def test_a_block_of_which_ours_saw_the_end_does_not_rest_on_others_alone(site: Site) -> None:
+    own, runs = (replace(one, service="telegram", country="KE") for one in (OWN, OONI))
+    both = (own, replace(runs, state=EventState.OPEN, closed=None))
+    await site.database.conclusions.save(
+        [Conclusions(service="telegram", round=NOW, state=b"", events=both)], 1
+    )
+    async with client(site) as web:
+        listed = text_of(await (await web.get("/")).text())
+    assert "vantages of ours saw it too" in listed
+    assert "rests on OONI alone" not in listed
+
+
+def test_what_others_stood_in_for_is_shown_as_the_event_says() -> None:
+    row = StateCount(NOW, "wechat/web", "RU", 64501, State.INCONCLUSIVE, 3)
+    alone = replace(OWN, control="none", against=("control_by_runs_of_others",))
+    assert [one.state for one in as_failures(alone, [row], NOW + HOUR)] == [State.BLOCKED]

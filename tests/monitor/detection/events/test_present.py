@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.detection.events.present import LatestVerdict, leading, states_in_order, worst
 from monitor.detection.model import EventState, State, Technique, Tier, Verdict
@@ -110,3 +111,11 @@ def test_the_event_that_speaks_for_a_place_stands_and_is_the_surest() -> None:
     )
     assert leading((older, newer, clearing)) is newer
     assert leading(()) is None
+
+
+def test_of_two_that_are_as_sure_one_of_our_vantages_leads() -> None:
+    own = event("0000000000000001", onset=1)
+    runs = replace(own, id="0000000000000002", source="ooni", onset=2)
+    assert leading([own, runs]) is leading([runs, own]) is own
+    surer = replace(own, tier=Tier.UNCONFIRMED)
+    assert leading([surer, runs]) is runs

@@ -14,6 +14,7 @@ from monitor.detection.model import (
     EventState,
     Layer,
     LayerFinding,
+    Share,
     State,
     Technique,
     Tier,
@@ -95,6 +96,12 @@ def test_a_lone_probe_has_an_event_that_names_what_stands_in_for_a_control() -> 
     assert network.stand_in is not None
     assert (network.stand_in.networks, network.stand_in.countries) == (3, 2)
     assert 0 < network.stand_in.last - network.stand_in.first <= HOUR
+
+
+@pytest.mark.parametrize(("failed", "extent"), [(3, "full"), (1, "partial")])
+def test_its_extent_is_that_of_the_endpoints_which_fail(failed: int, extent: str) -> None:
+    verdict = replace(alone(), endpoints=Share(total=3, failed=failed))
+    assert only(told([(FR, WEB), (DE, WEB)], verdict=verdict)).extent == extent
 
 
 def test_it_is_never_confirmed_whoever_agrees_for_however_long() -> None:
