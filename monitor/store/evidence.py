@@ -103,10 +103,18 @@ async def read(
     connection: AsyncConnection, event: Event, rounds: Sequence[int]
 ) -> dict[int, tuple[SeriesRound, ...]]:
     """The frames of these rounds of an event's country, by round."""
+    return await read_place(connection, event.service, event.country, event.source, rounds)
+
+
+async def read_place(
+    connection: AsyncConnection, service: str, country: str, source: str, rounds: Sequence[int]
+) -> dict[int, tuple[SeriesRound, ...]]:
+    """The frames of these rounds of a service, country and source, by round."""
     e = round_evidence.c
+    place = (e.service == service, e.country == country, e.source == source)
     found: dict[int, tuple[SeriesRound, ...]] = {}
     for some in statements.chunks(rounds, FRAMES_AT_ONCE):
-        query = sa.select(e.round, e.body).where(*_place(event), e.round.in_(some))
+        query = sa.select(e.round, e.body).where(*place, e.round.in_(some))
         for round, body in await connection.execute(query):
             found[round] = unpack(bytes(body))
     return found

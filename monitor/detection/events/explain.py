@@ -14,7 +14,7 @@ from operator import itemgetter
 
 import msgspec
 
-from monitor.detection.events import cusum, gates, quorum
+from monitor.detection.events import cusum, gates, quorum, stand_in
 from monitor.detection.events.life import PUBLISHED, TIERS
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
@@ -37,6 +37,10 @@ without a place, fails too often anyway, without agreement for long, not heard l
 its recovery."""
 
 
+STOOD_IN = "stood_in"
+"""The outcome of a failure without a control that counts: runs of others stood in for one."""
+
+
 class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One vantage in one series and round."""
 
@@ -44,7 +48,7 @@ class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     owner: str
     outcome: str
     """`failed`, `worked`, `untold` (nothing tells the cause), `unproven` (no control, or it failed
-    too), `offline`, `unseen` (no liveness), or empty when it said nothing in this round."""
+    too), STOOD_IN, `offline`, `unseen` (no liveness), or empty when it said nothing then."""
     rule: str = ""
     """The rule that decided its measurement."""
     technique: str = ""
@@ -222,7 +226,7 @@ def _series_round(
             VantageEvidence(
                 probe=probe,
                 owner=member.owner,
-                outcome="" if fact is None else _OUTCOMES.get(strategy.outcome(fact), ""),
+                outcome="" if fact is None else _outcome_of(fact, network.source, had, track),
                 rule="" if fact is None else fact.verdict.rule,
                 technique="" if fact is None else str(fact.verdict.technique or ""),
                 measurement="" if fact is None else fact.id,
@@ -249,6 +253,16 @@ def _series_round(
         likely_since=series.likely_since,
         divided=tally.divided,
     )
+
+
+def _outcome_of(fact: Fact, source: str, before: Track | None, track: Track) -> str:
+    """The outcome of a vantage's fact in words of VantageEvidence."""
+    outcome = strategy_of(source).outcome(fact)
+    if outcome is VantageOutcome.UNSUPPORTED and track.last_bad == fact.round:
+        earlier = None if before is None else before.suspicion
+        if stand_in.counted(track.suspicion) > stand_in.counted(earlier):
+            return STOOD_IN
+    return _OUTCOMES.get(outcome, "")
 
 
 _OUTCOMES = {

@@ -103,8 +103,12 @@ def _tells(network: TargetNetwork, fact: Fact) -> bool:
 
 def with_stand_in(held: Suspicion, told: StandIn) -> Suspicion:
     """The evidence of a vantage with one more failure that counts because of it."""
-    before = 0 if held.stand_in is None else held.stand_in.failures
-    return replace(held, stand_in=replace(told, failures=before + 1))
+    return replace(held, stand_in=replace(told, failures=counted(held) + 1))
+
+
+def counted(held: Suspicion | None) -> int:
+    """How many failures of a vantage count because something stood in for a control."""
+    return 0 if held is None or held.stand_in is None else held.stand_in.failures
 
 
 def rests_on_it(held: Suspicion) -> bool:

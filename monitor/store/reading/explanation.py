@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
-from monitor.detection.events.explain import SeriesRound, concerns
-from monitor.detection.model import Event
+from monitor.detection.events import gates
+from monitor.detection.events.explain import STOOD_IN, SeriesRound, concerns
+from monitor.detection.model import OWN_SOURCE, Event
 from monitor.detection.policy import Policy
 from monitor.store import evidence
 from monitor.store.database import Database
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.measurements import JudgedMeasurement
+from probes.wire.measurement import service_of
 
 BEFORE_SECONDS = 1800
 """How long before the onset the explanation begins."""
@@ -56,6 +61,30 @@ async def explain(
         frames = await evidence.read(connection, event, chosen)
     told = shortened(event, frames, policy, most)
     return replace(told, skipped_rounds=told.skipped_rounds + len(rounds) - len(frames))
+
+
+async def stood_in(
+    connection: ReadTransaction, measurements: Iterable[JudgedMeasurement]
+) -> frozenset[str]:
+    """Ids of those that count because runs of others stood in for a control. Of rounds whose
+    evidence is not kept nothing is known."""
+    places: dict[tuple[str, str], set[int]] = defaultdict(set)
+    ids = set()
+    for row in measurements:
+        if gates.NO_CONTROL in row.verdict.evidence:
+            places[service_of(row.target), row.country].add(row.round)
+            ids.add(row.id)
+    counted: set[str] = set()
+    for (service, country), rounds in places.items():
+        frames = await evidence.read_place(connection, service, country, OWN_SOURCE, sorted(rounds))
+        counted |= {
+            vantage.measurement
+            for frame in frames.values()
+            for series_round in frame
+            for vantage in series_round.vantages
+            if vantage.outcome == STOOD_IN
+        }
+    return frozenset(counted & ids)
 
 
 def span(event: Event, policy: Policy) -> tuple[int, int | None]:

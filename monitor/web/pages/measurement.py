@@ -12,7 +12,13 @@ from yarl import URL
 from monitor.detection.events.gates import not_counted
 from monitor.detection.model import Stored, Verdict
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import get_verdict, newest_of_controls, search_judged
+from monitor.store.reading.explanation import stood_in
+from monitor.store.reading.measurements import (
+    JudgedMeasurement,
+    get_verdict,
+    newest_of_controls,
+    search_judged,
+)
 from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
 from monitor.text import words
@@ -50,6 +56,7 @@ async def page(request: web.Request) -> web.Response:
         verdict = await get_verdict(connection, id)
         events = await list_events(connection, _same_place(stored.measurement), limit=EVENTS)
         signs = await signing_since(connection, [stored.measurement.probe])
+        counted = await stood_in(connection, [_judged(stored, verdict)] if verdict else ())
     control = await nearest_control(site, stored)
     measurement = stored.measurement
     service = site.service(measurement.service)
@@ -63,6 +70,7 @@ async def page(request: web.Request) -> web.Response:
         "service": service.name if service else measurement.service,
         "verdict": verdict,
         "reason": not_counted(verdict) if verdict else "",
+        "stood_in": counted,
         "events": events,
         "comment": comment_on(verdict) if verdict else "",
         "steps": endpoint_steps(measurement),
@@ -77,6 +85,21 @@ async def page(request: web.Request) -> web.Response:
 def comment_on(verdict: Verdict) -> str:
     """What its rule says, as far as it is known."""
     return words.rule_comment(verdict.rule, control=WITHOUT_CONTROL.isdisjoint(verdict.evidence))
+
+
+def _judged(stored: Stored, verdict: Verdict) -> JudgedMeasurement:
+    measurement = stored.measurement
+    return JudgedMeasurement(
+        id=measurement.id,
+        target=measurement.target,
+        country=measurement.vantage.country,
+        asn=measurement.vantage.asn,
+        probe=measurement.probe,
+        round=measurement.round,
+        started=measurement.started,
+        arrival=0,
+        verdict=verdict,
+    )
 
 
 def _same_place(measurement: Measurement) -> Filter:
@@ -104,6 +127,7 @@ async def listing(request: web.Request) -> web.Response:
             event = await known_event(site, connection, id)
         key = None if after is None else (after[0], int(after[1]))
         part = await search_judged(connection, wanted, after=key, limit=ROWS)
+        counted = await stood_in(connection, part.rows)
     kept = [(name, value) for name, value in request.query.items() if name not in NOT_FILTERS]
     values = {
         "title": _("Measurements"),
@@ -111,6 +135,7 @@ async def listing(request: web.Request) -> web.Response:
         "event": event,
         "rows": part.rows,
         "reasons": [not_counted(row.verdict) for row in part.rows],
+        "stood_in": counted,
         "wanted": wanted,
         "names": site.service_names,
         "filters": str(URL("/").with_query(kept).query_string),

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.events.confidence import probability
+from monitor.detection.events.explain import STOOD_IN, series_rounds
 from monitor.detection.model import (
     OWN_SOURCE,
     Event,
@@ -148,6 +149,20 @@ def test_runs_that_pass_tell_nothing_of_speed() -> None:
 def test_the_same_run_twice_is_one_network() -> None:
     world = told([(FR, WEB), (FR, WEB)])
     assert ours(world) == []
+
+
+@pytest.mark.parametrize(("later", "outcome"), [(0, STOOD_IN), (2 * HOURLY, "unproven")])
+def test_a_round_tells_whether_something_stood_in(later: int, outcome: str) -> None:
+    """For an hour after the newest runs, and no longer."""
+    world = told([(FR, WEB), (DE, WEB)], rounds=2 * HOURLY - 3)
+    for _ in range(later):
+        world.feed([fact(HERE, world.round, alone(), control=False)])
+    before, round = world.state, world.round
+    facts = (fact(HERE, round, alone(), control=False),)
+    world.feed(facts)
+    frames = series_rounds(before, world.state, round, facts, {}, world.policy)
+    (vantage,) = frames["RU", OWN_SOURCE][0].vantages
+    assert (vantage.outcome, vantage.measurement) == (outcome, facts[0].id)
 
 
 def test_it_ends_when_the_vantage_reaches_it_again() -> None:

@@ -8,9 +8,18 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Stored
+from monitor.detection.events.explain import (
+    STOOD_IN,
+    RoundEvidence,
+    SeriesRound,
+    VantageEvidence,
+    pack,
+)
+from monitor.detection.model import State, Stored
 from monitor.store.days import PRUNED
+from monitor.store.reading.explanation import stood_in
 from monitor.store.reading.measurements import get_verdict
+from monitor.store.records import Conclusions
 from monitor.web.pages import measurement as page
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -164,3 +173,43 @@ async def test_a_list_is_chosen_by_what_verdicts_say(web: Client) -> None:
     assert all("wechat/web" in row and "AS64501" in row for row in mine)
     for wrong in ("state=open", "counted=maybe", "technique=a%20b", "event=0000000000000000"):
         assert (await web.get(f"/m?{wrong}")).status == 400
+
+
+async def test_what_counts_because_others_stood_in_says_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In lists and on its own page; of a round that says nothing nothing is added."""
+    first, second = (world.measurement(world.PEOPLE[0], "wechat/web", n) for n in (20, 19))
+    vantage = VantageEvidence(
+        probe=first.probe, owner="", outcome=STOOD_IN, measurement=first.id, holds=1
+    )
+    told = SeriesRound(
+        round=first.round, asn=64501, target="wechat/web", layer="tls", vantages=(vantage,),
+        holds=1, needs=2,
+    )  # fmt: skip
+    frame = RoundEvidence(
+        country="RU", source="probe", round=first.round, decided=True, body=pack([told])
+    )
+    conclusions = Conclusions(service="wechat", round=first.round, state=b"", evidence=(frame,))
+    await site.database.conclusions.save([conclusions], 1)
+    async with site.database.reading() as connection:
+        verdict = await get_verdict(connection, first.id)
+        assert verdict is not None
+        alone = replace(verdict, state=State.INCONCLUSIVE, evidence=("no_control",))
+        rows = [
+            page._judged(Stored(measurement=one, owner="", role=one.vantage.role, enrolled=0), said)
+            for one, said in ((first, alone), (second, alone), (first, verdict))
+        ]
+        assert await stood_in(connection, rows[:2]) == {first.id}
+        assert await stood_in(connection, rows[2:]) == frozenset()
+    told_of = frozenset([first.id])
+
+    async def found(_connection: object, _rows: object) -> frozenset[str]:
+        return told_of
+
+    monkeypatch.setattr(page, "stood_in", found)
+    text_said = "counted all the same: runs of OONI stood in for a control"
+    async with client(site) as web:
+        assert text_said in await text(web, first.id)
+        listed = text_of(await (await web.get("/m?target=wechat/web&asn=64501")).text())
+    assert listed.count(text_said) == 1
