@@ -47,7 +47,7 @@ class Acknowledger:
         self._counters = counters
         self._due: list[tuple[float, str, str, int, int, str, bool]] = []
         self._pending: set[_Batch] = set()
-        self._awaited: dict[_Batch, list[asyncio.Future[Ack]]] = {}
+        self._awaited: dict[_Batch, list[asyncio.Future[Ack | None]]] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -75,9 +75,14 @@ class Acknowledger:
             self._pending.add((probe, boot, sequence))
             self._changed.set()
 
-    async def acknowledgement(self, probe: str, boot: str, sequence: int) -> Ack:
-        """Wait for the acknowledgement of a batch, which is then not published."""
-        future: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+    def leave(self, probe: str, boot: str, sequence: int) -> None:
+        """Let nobody wait for the acknowledgement of a batch that gets none."""
+        self._answer((probe, boot, sequence), None)
+
+    async def acknowledgement(self, probe: str, boot: str, sequence: int) -> Ack | None:
+        """Wait for the acknowledgement of a batch, which is then not published; None when it is
+        left to its probe."""
+        future: asyncio.Future[Ack | None] = asyncio.get_running_loop().create_future()
         waiting = self._awaited.setdefault((probe, boot, sequence), [])
         waiting.append(future)
         try:
@@ -132,7 +137,7 @@ class Acknowledger:
                 if all(answered) or await self._is_published(probe, ack):
                     self._counters.acknowledged += len(sequences)
 
-    def _answer(self, batch: _Batch, ack: Ack) -> bool:
+    def _answer(self, batch: _Batch, ack: Ack | None) -> bool:
         """Give it to who waits for this batch. Return whether anybody did."""
         waiting = [future for future in self._awaited.get(batch, ()) if not future.done()]
         for future in waiting:

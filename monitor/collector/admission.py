@@ -130,9 +130,10 @@ def admit(
 
 
 def is_ahead_of_this_clock(envelope: Envelope, now: int) -> bool:
-    """Whether the measurement is in the future also by the dates that hosts sent to its probe, so
-    that it is the clock of this machine that is behind. `now` is Unix milliseconds."""
-    if envelope.clock_offset_ms is None:
+    """Whether the measurement is in the future, and also by the dates that hosts sent to its probe:
+    by what they say it is the clock of this machine that is behind. `now` is Unix milliseconds."""
+    in_future = max(envelope.round, envelope.started) - now > MAX_AHEAD_MS
+    if envelope.clock_offset_ms is None or not in_future:
         return False
     wall_clock = envelope.started + envelope.clock_corrected_ms
     return wall_clock - envelope.clock_offset_ms - now > MAX_AHEAD_MS

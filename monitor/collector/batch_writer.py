@@ -23,6 +23,7 @@ from monitor.collector.admission import (
     is_ahead_of_this_clock,
     is_of_wrong_clock,
 )
+from monitor.collector.clock_witnesses import ClockWitnesses
 from monitor.collector.interval_slots import IntervalSlots
 from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.probe_cache import ProbeCache
@@ -132,6 +133,7 @@ class BatchWriter:
         self.rate_limits, self.quota = RateLimits(), DailyQuota()
         self._known_targets = known_targets
         self._clock_offsets: dict[str, int] = {}
+        self._clock_witnesses = ClockWitnesses()
         acknowledger.clock_offsets = self._clock_offsets
         self._warned_too_new: set[str] = set()
         self._log = SeldomLog(LOG)
@@ -209,16 +211,12 @@ class BatchWriter:
         if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
             return
         delay = self.rate_limits.charge(arrived.probe, unpacked.cost, now)
-        if any(is_ahead_of_this_clock(each, arrived.received) for _, each in unpacked.entries):
-            # Quarantine would lose them: their probes delete what is acknowledged.
-            self._counters.clock_behind += 1
-            self._log.warning(
-                "the clock of this machine is behind the clocks of %s and of the hosts that it "
-                "measured: its batches are not acknowledged until this clock is correct",
-                arrived.probe,
-            )
-            return
         if await self._is_unverified(arrived, unpacked, delay):
+            return
+        if any(is_ahead_of_this_clock(each, arrived.received) for _, each in unpacked.entries):
+            await self._leave_future(arrived)
+            if header is not None:
+                self._acknowledger.leave(arrived.probe, header.boot, header.sequence)
             return
         before = len(group.quarantined)
         wrong_clock = await self._admit(group, arrived, unpacked)
@@ -240,6 +238,29 @@ class BatchWriter:
             group.acks.append(
                 (arrived.probe, header.boot, header.sequence, delay, len(bad), reason)
             )
+
+    async def _leave_future(self, arrived: Received) -> None:
+        """Leave to its probe a batch of the future, by the probe's clock and its hosts': quarantine
+        would lose it, because probes delete what is acknowledged, and a probe that is told to keep
+        it would correct it by the clock of this machine."""
+        probe = await self._retry(lambda: self._probes.probe(arrived.probe))
+        if probe is not None:
+            self._clock_witnesses.hear(probe.owner, behind=True)
+        if self._clock_witnesses.say_behind:
+            self._counters.clock_behind += 1
+            self._log.warning(
+                "the clock of this machine is behind the clocks of several owners' probes, as of "
+                "%s, and of the hosts that they measured: their batches are not acknowledged until "
+                "this clock is correct",
+                arrived.probe,
+            )
+            return
+        self._counters.clock_wrong += 1
+        self._log.warning(
+            "%s and the hosts that it measured are ahead of this machine's clock, and too few "
+            "other owners say so to tell which clock is wrong: its batches are not acknowledged",
+            arrived.probe,
+        )
 
     async def _is_unverified(
         self, arrived: Received, unpacked: UnpackedBatch, delay: float
@@ -278,6 +299,10 @@ class BatchWriter:
         for rejection in rejections:
             if is_of_wrong_clock(rejection, offset):
                 return rejection
+        if probe is not None and any(
+            envelope.clock_offset_ms is not None for _, envelope in unpacked.entries
+        ):
+            self._clock_witnesses.hear(probe.owner, behind=False)
         for bad in unpacked.bad:
             group.quarantine(arrived, Rejection(bad.reason, bad.detail), bad.payload)
         entries: list[tuple[int, Envelope]] = []

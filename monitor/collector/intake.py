@@ -58,7 +58,8 @@ class Intake:
 
     async def deliver(self, probe: str, payload: bytes) -> Ack | None:
         """Take a batch and wait for its acknowledgement, for ever where there is none: the caller
-        has a time limit. None for what no acknowledgement could name, or for want of room."""
+        has a time limit. None for what no acknowledgement could name, for want of room, or for
+        what is of the future."""
         header = readable_header(payload)
         if not self.put(probe, payload) or header is None:
             return None

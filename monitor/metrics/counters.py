@@ -27,9 +27,10 @@ class Counters:
         self.too_new = 0
         """Batches of a newer version: their probes keep them."""
         self.clock_behind = 0
-        """Batches from the future by the clock of this machine alone: their probes keep them."""
+        """Batches from the future by the clock of this machine alone, as several owners say: their
+        probes keep them."""
         self.clock_wrong = 0
-        """Batches of a probe whose clock is wrong: it keeps them."""
+        """Batches of a probe whose clock is wrong, or may be: it keeps them."""
         self.unverified: Counter[str] = Counter()
         """Batches that cannot be verified as those of their probe, which keeps them; by
         `SignatureFault`."""

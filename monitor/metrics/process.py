@@ -47,7 +47,8 @@ UNACKNOWLEDGED = MetricFamily(
     "counter",
     "Batches that this collector left to their probes: no room or over the rate (dropped), over "
     "the quota of the day (over_quota), of a newer version (too_new), or from the future by the "
-    "clock of this machine alone (clock_behind), of a probe whose clock is wrong (clock_wrong), or "
+    "clock of this machine alone, as several owners say (clock_behind), of a probe whose clock is "
+    "wrong, or is ahead as no other owner says (clock_wrong), or "
     "not verified as that of a probe with a key: not signed (unsigned), with a key that is not its "
     "own (unknown_key) or is revoked (revoked_key), or of other lines (wrong_signature).",
     ("reason",),

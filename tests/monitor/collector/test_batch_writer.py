@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.collector import batch_writer
@@ -156,8 +157,47 @@ async def test_a_clock_that_is_behind_loses_no_measurement_of_a_clock_that_is_ri
         made.arrive(batch(sequences=[7], number=9))
         await eventually(lambda: [ack[2] for ack in made.acked][-1:] == [9])
         assert made.reasons == []
-        assert made.counters.clock_behind == kept
-        assert made.counters.clock_wrong == (not kept)
+        assert made.held == ([False] if kept else [True, False])
+        assert made.counters.clock_wrong == 1, "one owner's probe does not make it this clock"
+        assert not made.counters.clock_behind
+
+
+async def test_several_owners_together_say_that_this_clock_is_behind() -> None:
+    """As long as fewer say that it is right."""
+    probes = [f"p-{number:016x}" for number in range(6)]
+    async with desk(*probes) as made:
+        for id, probe in made.memory.known.items():
+            made.memory.known[id] = msgspec.structs.replace(probe, owner=f"owner of {id}")
+        sent = 0
+
+        async def say(probe: str, ahead: int) -> None:
+            nonlocal sent
+            sent += 1
+            told = measurement(probe, sent, at=now_ms() + ahead, clock_offset_ms=0)
+            made.arrive(encode_batch(BatchHeader(boot="b", sequence=sent), [encode(told)]), probe)
+            await eventually(
+                lambda: (
+                    made.counters.ingested + made.counters.clock_behind + made.counters.clock_wrong
+                    == sent
+                )
+            )
+
+        for number, (ahead, behind) in enumerate(
+            [(3_600_000, 0), (3_600_000, 1), (3_600_000, 2), (0, 2), (0, 2), (0, 2)]
+        ):
+            await say(probes[number], ahead)
+            assert made.counters.clock_behind == behind
+        await say(probes[0], 3_600_000)
+        assert made.counters.clock_behind == 2
+
+
+async def test_dates_alone_hold_nothing() -> None:
+    """Whose hosts are said to be far ahead, and whose own times are right, is heard."""
+    async with desk() as made:
+        told = measurement(clock_offset_ms=-(2**31))
+        made.arrive(encode_batch(BatchHeader(boot="b", sequence=1), [encode(told)]))
+        await eventually(lambda: len(made.acked) == 1)
+        assert made.counters.ingested == 1
 
 
 @pytest.mark.parametrize(
