@@ -9,6 +9,7 @@ mosquitto's `$7$` form (PBKDF2-SHA512), so that one hash serves both brokers. `e
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -225,6 +226,9 @@ class Credentials:
         self._active: frozenset[str] = frozenset()
         self._places: Mapping[str, tuple[str, int]] = {}
         self._refreshed_at: float | None = None
+        self._turn, self._attempts = asyncio.Lock(), 0
+        self._fault: StoreUnavailableError | None = None
+        """Of the last attempt to read."""
 
     async def __call__(self, user: str, secret: str) -> bool:
         """Raises StoreUnavailableError."""
@@ -248,9 +252,22 @@ class Credentials:
         return self._places.get(user)
 
     async def _refresh(self) -> None:
-        now = self._clock()
-        if self._refreshed_at is None or now - self._refreshed_at >= self._seconds:
-            probes = await self._registry.probes()
+        # One reads, and those that ask meanwhile take what comes of it: a flood is one query.
+        asked = self._attempts
+        async with self._turn:
+            if self._attempts != asked and self._fault is not None:
+                raise StoreUnavailableError(str(self._fault)) from self._fault
+            now = self._clock()
+            if self._refreshed_at is not None and now - self._refreshed_at < self._seconds:
+                return
+            self._fault = None
+            try:
+                probes = await self._registry.probes()
+            except StoreUnavailableError as error:
+                self._fault = error
+                raise
+            finally:
+                self._attempts += 1
             active = [probe for probe in probes if probe.revoked is None]
             self._active = frozenset(probe.id for probe in active)
             self._places = places_of(active)

@@ -22,8 +22,9 @@ from collections.abc import Callable, Sequence
 from monitor.seldom_log import SeldomLog
 
 BACKLOG = 512
-ACCEPTS_AT_ONCE = 64
-"""Connections accepted before others are served."""
+ACCEPTS_AT_ONCE = 4
+"""Connections accepted before others are served: what takes many turns, as a batch does on its way
+to the disk, waits in each of them for as many that are new."""
 PAUSE_SECONDS = 0.5
 """Nothing is accepted for this long after an accept has failed."""
 LISTENERS = 2

@@ -60,6 +60,7 @@ def make_app(site: Site, *, keep: bool = True) -> web.Application:
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
     app[SLOW_BODIES] = {https_delivery.BATCHES: delivery.BODY_SECONDS}
+    app[delivery.BODIES] = delivery.Bodies()
     app[LASTING] = frozenset({mqtt_stream.PATH})
     app[mqtt_stream.STREAMS] = streams = mqtt_stream.Streams()
     app.on_shutdown.append(streams.close)

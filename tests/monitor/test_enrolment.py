@@ -7,7 +7,7 @@ import asyncio
 import base64
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from monitor import enrolment
 from monitor.enrolment import Credentials, Enrolled, EnrolmentRefusal
 from monitor.enrolment_limits import PROBES_A_DAY, EnrolmentLimits
 from monitor.store.database import open_database
-from monitor.store.records import Seen, StoreUnavailableError
+from monitor.store.records import Probe, Seen, StoreUnavailableError
 from monitor.store.registry import Registry
 from probes.wire.enrolment_token import EnrolmentToken, parse_token
 from tests.world.stores import migrated
@@ -167,6 +167,36 @@ async def test_credentials_are_cheap_and_notice_revocation(registry: Registry) -
     counting.away = True
     with pytest.raises(StoreUnavailableError):
         await ask(enrolled.user, enrolled.secret)
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_flood_of_right_secrets_is_one_query(registry: Registry, away: bool) -> None:
+    told = await token(registry)
+    enrolled = await enrolment.enrol(registry, told.id, told.secret, NOW)
+    assert isinstance(enrolled, Enrolled)
+    asked = 0
+
+    class Slow(Counting):
+        async def probes(self) -> Sequence[Probe]:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0.01)
+            if away:
+                raise StoreUnavailableError("away")
+            return await registry.probes()
+
+    ask = Credentials(Slow(registry), seconds=3)  # type: ignore[arg-type]
+    assert await ask(enrolled.user, enrolled.secret)
+    all = (ask(enrolled.user, enrolled.secret) for _ in range(50))
+    answers = await asyncio.gather(*all, return_exceptions=True)
+    assert asked == 1
+    if away:
+        assert {type(answer) for answer in answers} == {StoreUnavailableError}
+        with pytest.raises(StoreUnavailableError):
+            await ask(enrolled.user, enrolled.secret)
+        assert asked == 2, "who asks later tries again"
+    else:
+        assert answers == [True] * 50
 
 
 async def test_enrol_over_json(registry: Registry) -> None:

@@ -4,6 +4,7 @@ SECRET SECONDS`. It sends as fast as it is read and prints how many messages or 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import struct
@@ -109,17 +110,21 @@ CONNECTIONS = {
     "takeovers": "mqtt",
     "silent connections": "mqtt",
     "slow heads": "http",
+    "slow posts": "http",
 }
 """Floods of connections, and the server that they go to."""
 
 
 def first_bytes(kind: str, user: str, secret: str) -> Callable[[int], bytes]:
     """What each of many connections begins with."""
+    basic = base64.b64encode(f"{user}:{secret}".encode()).decode()
+    post = f"Host: x\r\nAuthorization: Basic {basic}\r\nContent-Length: 200000\r\n\r\nx"
     return {
         "wrong secrets": lambda n: connect(f"p-{n:016x}", "guess"),
         "takeovers": lambda n: connect(user, secret),
         "silent connections": lambda n: b"",
         "slow heads": lambda n: b"GET / HTTP/1.1\r\nX: ",
+        "slow posts": lambda n: f"POST /api/v1/batches HTTP/1.1\r\n{post}".encode(),
     }[kind]
 
 

@@ -26,14 +26,21 @@ from probes.privacy.geo import update
 from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import FILE_NAME, GeoTable
 from probes.wire.bounds import MAX_PACKET_BYTES
-from probes.wire.codec import Status, decode_ack, encode_message
+from probes.wire.codec import (
+    BatchHeader,
+    Status,
+    decode_ack,
+    encode,
+    encode_batch,
+    encode_message,
+)
 from probes.wire.https_delivery import BATCHES, POLL, authorization, decode_answer
 from probes.wire.retest import Retest, encode_retest
-from tests.monitor.collector.bench import batch
+from tests.monitor.collector.bench import batch, measurement, now_ms
 from tests.monitor.store.arrivals import arrivals
 from tests.world.brokers import enrolled_probe
 from tests.world.site import Client, client, opened, site_of
-from tests.world.waiting import eventually
+from tests.world.waiting import HANG_SECONDS, eventually
 
 RETEST = encode_retest(Retest(targets=("wechat/web",), round=60_000, interval_ms=60_000))
 DOCUMENT = b"signed catalogue"
@@ -128,6 +135,57 @@ async def test_who_proves_itself_at_whoami_tells_its_network(desk: Desk, tmp_pat
 async def test_what_is_too_long_is_not_read_to_its_end(desk: Desk) -> None:
     assert (await desk.post(BATCHES, bytes(MAX_PACKET_BYTES + 1))).status == 413
     assert (await desk.post(POLL, bytes(delivery.STATUS_BYTES + 1))).status == 413
+
+
+async def test_bodies_that_never_end_take_the_place_of_the_same_probes_oldest(desk: Desk) -> None:
+    """Nothing but their connections is held meanwhile, and few of these."""
+    value = authorization(desk.who.user, desk.who.secret)
+    whole = batch(desk.who.probe, (0,))
+    head = (
+        f"POST {BATCHES} HTTP/1.1\r\nHost: x\r\nAuthorization: {value}\r\n"
+        f"Content-Length: {len(whole)}\r\n\r\n"
+    ).encode()
+    opened = []
+    try:
+        for _ in range(delivery.MOST_BODIES + 3):
+            opened.append(await asyncio.open_connection("127.0.0.1", desk.web.port))
+            opened[-1][1].write(head + whole[:1])
+            await asyncio.sleep(0.02)
+        for reader, _ in opened[:3]:
+            assert b" 408 " in await asyncio.wait_for(reader.readline(), HANG_SECONDS)
+        reader, writer = opened[3]
+        writer.write(whole[1:])
+        assert b" 200 " in await asyncio.wait_for(reader.readline(), HANG_SECONDS)
+        assert not any(one._buffer for one, _ in opened[4:])  # type: ignore[attr-defined]
+    finally:
+        for _, writer in opened:
+            writer.close()
+    assert (await desk.post(BATCHES, batch(desk.who.probe, (1,), number=2))).status == 200
+
+
+async def test_the_oldest_body_may_be_the_last_to_go() -> None:
+    bodies, never, soon = delivery.Bodies(), asyncio.Event(), asyncio.Event()
+
+    async def hold(until: asyncio.Event) -> None:
+        async with bodies.place("probe"):
+            await until.wait()
+
+    oldest = asyncio.create_task(hold(never))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(hold(soon)) for _ in range(delivery.MOST_BODIES)]
+    await asyncio.sleep(0)
+    soon.set()
+    await asyncio.gather(*others)
+    with pytest.raises(TimeoutError):
+        await oldest
+    assert not bodies._arriving
+
+
+async def test_who_is_ahead_of_this_clock_waits_for_nothing(desk: Desk) -> None:
+    ahead = measurement(desk.who.probe, at=now_ms() + 3_600_000, clock_offset_ms=0)
+    payload = encode_batch(BatchHeader(boot="b", sequence=1), [encode(ahead)])
+    async with asyncio.timeout(delivery.ACK_SECONDS / 2):
+        assert (await desk.post(BATCHES, payload)).status == 429
 
 
 async def test_what_is_no_batch_is_quarantined(desk: Desk) -> None:
