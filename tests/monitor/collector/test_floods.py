@@ -68,8 +68,9 @@ async def monitor(tmp_path: Path) -> AsyncIterator[Monitor]:
         async def listens() -> bool:
             assert process.returncode is None, (tmp_path / "log").read_text()
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", http)
-                writer.close()
+                for port in (http, mqtt):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
                 return True
             return False
 
