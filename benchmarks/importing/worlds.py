@@ -31,6 +31,7 @@ from tests.monitor.detection.imported_runs import (
 DAY = 24.0
 TARGETS = ("telegram/dc", "telegram/links")
 SERVICES = ("signal/chat", "messenger/chat")
+OTHERS = ("facebook/web", "x/web")
 METHOD = " ".join(of_test().values())
 TIMEOUT, REFUSED, RESET = "generic_timeout_error", "connection_refused", "connection_reset"
 LEFT_BEHIND = (TIMEOUT, REFUSED)
@@ -333,6 +334,23 @@ def several_blocked(draw: random.Random) -> World:
     return World(where, failing, second + 6 * DAY, {"C00": second}, targets, "whatsapp")
 
 
+def blocked_at_once(draw: random.Random) -> World:
+    """A country blocks several services in one hour, or all messengers; mostly something else goes
+    on there, and is measured."""
+    where, targets = places(draw, draw.randint(4, 30)), ("telegram/dc", "whatsapp/messaging")
+    first = _history(draw)
+    messengers = (*targets, *SERVICES)
+    hit = draw.choice((targets, messengers))
+    measured = (*messengers, *draw.choice(((), OTHERS[:1], OTHERS)))
+    seed = draw.random()
+    blocks = {name: _block(random.Random(seed), "C00", first) for name in hit}
+
+    def failing(place: Place, target: str, at: float) -> str | None:
+        return blocks[target](place, target, at) if target in blocks else None
+
+    return World(where, failing, first + 6 * DAY, {"C00": first}, measured, "whatsapp")
+
+
 KINDS: dict[str, Callable[[random.Random], World]] = {
     "retired by and by": retired,
     "retired within a day": retired_at_once,
@@ -346,4 +364,5 @@ KINDS: dict[str, Callable[[random.Random], World]] = {
     "poor lines": poor_lines,
     "network outage": network_outage,
     "several blocked": several_blocked,
+    "blocked at once": blocked_at_once,
 }

@@ -325,6 +325,9 @@ class ImportedPolicy(msgspec.Struct, frozen=True, kw_only=True):
     imported_beside_micronats: int = 4_000_000
     """By so much less evidence a network needs where another service is blocked in the same hours:
     a prior of 55 to 1, one failing run. It replaces no more, because one device runs both tests."""
+    imported_faults_seconds: int = 14 * 86400
+    """How long a failure that nothing answered is remembered for other services of a network. Where
+    they fail so and are reached again, the line is poor: what fails there must outlast a day."""
     imported_history: int = 8
     """Runs of an imported network that must have worked before any failure there may alarm. Half of
     them are enough where those of the service's functions together are more than as many, or

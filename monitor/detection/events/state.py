@@ -299,10 +299,16 @@ class NetworkSign(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str
     technique: str
     blocks: bool
-    """Whether it is blocked there; else it is reached."""
+    """Whether it is blocked there."""
     since: int
     until: int
     """In the hours from one until before the other, Unix milliseconds."""
+    fails: bool = False
+    """Whether it fails there without an answer, as in an outage of the network. It is reached when
+    this and `blocks` are false."""
+    worked: int = 0
+    failing: int = 0
+    """Of a failure: the last round before it that had worked, and its first."""
 
 
 class ServiceState(msgspec.Struct):

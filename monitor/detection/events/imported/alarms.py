@@ -93,20 +93,22 @@ def _company(state: ServiceState, network: TargetNetwork, round: int, policy: Po
             for series in other.layers.values()
             for track in series.tracks.values()
         ),
-        beside=_block_beside(state, network) is not None,
+        beside=_block_beside(state, network, policy) is not None,
     )
 
 
-def _block_beside(state: ServiceState, network: TargetNetwork) -> NetworkSign | None:
+def _block_beside(
+    state: ServiceState, network: TargetNetwork, policy: Policy
+) -> NetworkSign | None:
     if not state.heard:
         return None
     techniques = [cusum.technique_of(held) for held in suspected(network)]
-    return neighbours.blocked_beside(state, network, techniques)
+    return neighbours.blocked_beside(state, network, techniques, policy)
 
 
 def rests_on_neighbour(state: ServiceState, network: TargetNetwork, policy: Policy) -> bool:
     """Whether an alarm would not be one without the block of another service beside it."""
-    if _block_beside(state, network) is None:
+    if _block_beside(state, network, policy) is None:
         return False
     company = _company(state, network, state.round, policy)._replace(beside=False)
     return all(_lacking(track, held, company, policy) for track, held in alarmed(network))
@@ -148,9 +150,20 @@ def weigh(
             series.tracks[probe] = replace(track, suspicion=raised)
         agreeing += 1
         works = sure or _works_elsewhere(state, network, held, round, policy)
-        if works and not refused_alone(state, network, held, policy):
+        if works and not _may_be_the_network(state, network, held, round, policy):
             supported |= not moving.followers(state, network, held, round, policy).moves
     return SeriesEvidence(gate_closed=inhibited, agreeing=agreeing, quorum=supported)
+
+
+def _may_be_the_network(
+    state: ServiceState, network: TargetNetwork, held: Suspicion, round: int, policy: Policy
+) -> bool:
+    """Whether the network itself rather has a fault, or clients that the service does not want."""
+    return (
+        refused_alone(state, network, held, policy)
+        or neighbours.is_too_early(held, round, policy)
+        or neighbours.fails_with_others(state, network, held, policy)
+    )
 
 
 def refused_alone(

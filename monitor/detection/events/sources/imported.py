@@ -20,6 +20,7 @@ from monitor.detection.events.imported import (
     incident,
     memory,
     moving,
+    neighbours,
 )
 from monitor.detection.events.imported.suspicions import alarmed, dense, densest
 from monitor.detection.events.life import SeriesEvidence
@@ -38,6 +39,7 @@ from monitor.detection.policy import Policy
 
 ALONE, MOVES, NEVER = "measured_alone", "moves_between_countries", "failing_elsewhere"
 BESIDE, REFUSED = "other_service_blocked", "refused_in_one_network"
+OTHERS = "others_fail"
 OTHER_NETWORKS, HELPER = "other_networks", "helper"
 """What stands in for a control."""
 
@@ -48,7 +50,7 @@ class ImportedStrategy(SourceStrategy):
     control = "none"
     keeps_peak = False
     is_asked = False
-    doubts = (ALONE, MOVES, NEVER, BESIDE, REFUSED)
+    doubts = (ALONE, MOVES, NEVER, BESIDE, REFUSED, OTHERS)
     has_confidence = False
 
     def probe_of(self, fact: Fact) -> str:
@@ -115,7 +117,12 @@ class ImportedStrategy(SourceStrategy):
         here_alone = any(
             alarms.refused_alone(state, network, held, policy) for _, held in alarmed(network)
         )
-        return (*alone, *followed, *beside, *((REFUSED,) if here_alone else ()))
+        of_network = any(
+            neighbours.fails_with_others(state, network, held, policy)
+            for _, held in alarmed(network)
+        )
+        refused, others = (REFUSED,) if here_alone else (), (OTHERS,) if of_network else ()
+        return (*alone, *followed, *beside, *refused, *others)
 
     def tally(self, network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
         """A network's one pseudo-vantage votes alone."""

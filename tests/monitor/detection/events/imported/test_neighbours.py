@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import pytest
 
 from monitor.commands.replay import FOREVER, fold_files, lines
 from monitor.detection.events.imported import neighbours
 from monitor.detection.events.state import NetworkSign, ServiceState
-from monitor.detection.model import Event, Stored
+from monitor.detection.model import Event, Stored, Tier
 from probes.catalogue.load import load as shipped
 from tests.monitor.detection.imported_runs import (
     HOUR,
@@ -38,10 +38,11 @@ def runs(
     *,
     hours: int = QUIET + 6,
     way: str = "generic_timeout_error",
+    resets: Collection[str] = (SECOND,),
     seed: int = 0,
 ) -> list[Stored]:
     """Two networks of a country, and one of another, in which each target is measured every half
-    hour from an hour on; where it fails, the second of them in another way if one is given."""
+    hour from an hour on; where it fails, some of them in another way if one is given."""
     found = []
     for (country, asn), (target, first) in (
         (place, item)
@@ -51,7 +52,7 @@ def runs(
         for half in range(int(2 * first), 2 * hours):
             failed = fails(target, asn, half / 2)
             seen = dc(6 if failed else 0)
-            if failed and target == SECOND and way == "connection_reset":
+            if failed and target in resets and way == "connection_reset":
                 seen = [connect(o.address) for o in dc(0)] + [spoken(o.address, way) for o in dc(0)]
             at = START + half * HOUR // 2 + asn % 100 * 1000
             test = of_test(target.partition("/")[0])
@@ -142,6 +143,77 @@ def test_the_order_of_measurements_does_not_matter(seed: int) -> None:
         for s in (0, seed)
     ]
     assert found[0] == found[1]
+
+
+def together(*targets: str, where: Collection[int] = (HERE,), lasts: float = 1e9) -> Fails:
+    """Some fail from an hour on, all in the same one."""
+    return lambda target, asn, hour: (
+        asn in where and target in targets and QUIET <= hour < QUIET + lasts
+    )
+
+
+def likely(found: list[Stored]) -> set[str]:
+    return {event.service for event in events(found).values() if event.tier is Tier.LIKELY}
+
+
+def test_a_network_in_which_everything_falls_silent_has_an_outage() -> None:
+    found = events(runs(together(FIRST, SECOND, OTHER), LONG, hours=QUIET + 12))
+    assert {event.tier for event in found.values()} == {Tier.UNCONFIRMED}
+    assert all("others_fail" in event.against for event in found.values())
+
+
+def test_an_outage_is_none_where_something_answers() -> None:
+    resets = runs(
+        together(FIRST, SECOND, OTHER), LONG, way="connection_reset", resets=(FIRST, SECOND, OTHER)
+    )
+    assert likely(resets) == {"telegram", "whatsapp", "signal"}
+
+
+@pytest.mark.parametrize(("hours", "named"), [(5, set()), (8, {"telegram", "whatsapp"})])
+def test_beside_something_that_goes_on_several_must_outlast_an_outage(
+    hours: int, named: set[str]
+) -> None:
+    assert likely(runs(together(FIRST, SECOND), LONG, hours=QUIET + hours)) == named
+
+
+def test_several_that_fail_in_two_networks_are_blocked_at_once() -> None:
+    fails = together(FIRST, SECOND, where=(HERE, THERE))
+    assert likely(runs(fails, LONG, hours=QUIET + 5)) == {"telegram", "whatsapp"}
+
+
+def test_two_networks_in_which_everything_falls_silent_have_an_outage() -> None:
+    fails = together(FIRST, SECOND, OTHER, where=(HERE, THERE))
+    assert likely(runs(fails, LONG, hours=QUIET + 12)) == set()
+
+
+@pytest.mark.parametrize("targets", [(FIRST,), (SECOND, "messenger/chat")])
+def test_what_is_measured_alone_or_of_one_company_tells_no_outage(targets: list[str]) -> None:
+    found = events(runs(together(*targets), dict.fromkeys(targets, 0.0)))
+    assert {event.tier for event in found.values()} == {Tier.LIKELY}
+    assert "others_fail" not in {word for event in found.values() for word in event.against}
+
+
+def test_a_failure_by_chance_does_not_make_a_block_of_an_outage() -> None:
+    outage = together(FIRST, SECOND, OTHER, lasts=8)
+
+    def fails(target: str, asn: int, hour: float) -> bool:
+        later = asn == HERE and target == FIRST and hour in (QUIET + 50, QUIET + 80)
+        return later or outage(target, asn, hour)
+
+    assert likely(runs(fails, LONG, hours=QUIET + 82)) == set()
+
+
+@pytest.mark.parametrize(("hours", "named"), [(12, set()), (26, {"telegram"})])
+def test_where_others_have_failed_and_passed_it_must_last_a_day(
+    hours: int, named: set[str]
+) -> None:
+    fault = together(SECOND, lasts=4)
+
+    def fails(target: str, asn: int, hour: float) -> bool:
+        return fault(target, asn, hour) or (asn == HERE and target == FIRST and hour >= QUIET + 30)
+
+    found = runs(fails, LONG, hours=QUIET + 30 + hours)
+    assert likely(found) - {"whatsapp"} == named
 
 
 def test_companies_and_kinds_are_of_the_catalogue() -> None:
