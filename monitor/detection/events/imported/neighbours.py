@@ -287,9 +287,13 @@ def _heard_here(state: ServiceState, network: TargetNetwork) -> list[NetworkSign
 
 def is_too_early(held: Suspicion, round: int, policy: Policy) -> bool:
     """Whether a failure without an answer is so new that others had no time to tell that they fail
-    with it: they are heard an hour later."""
+    with it: it takes two runs, and is heard from the next hour on."""
+    if not _is_silent(held):
+        return False
     hour = policy.ms(policy.imported.imported_together_seconds)
-    return _is_silent(held) and round - round % hour - held.onsets[densest(held)] < hour
+    present, onset = round - round % hour, held.onsets[densest(held)]
+    failures = [at for at, _, _ in held.witnesses if at >= onset]
+    return present - onset < hour or max(failures[:2], default=onset) >= present
 
 
 def _is_reached(sign: NetworkSign) -> bool:

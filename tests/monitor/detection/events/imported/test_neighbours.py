@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable, Collection, Mapping
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.commands.replay import FOREVER, fold_files, lines
 from monitor.detection.events.imported import neighbours
-from monitor.detection.events.state import NetworkSign, ServiceState
+from monitor.detection.events.state import NetworkSign, ServiceState, Suspicion
 from monitor.detection.model import Event, Stored, Tier
 from probes.catalogue.load import load as shipped
 from tests.monitor.detection.imported_runs import (
@@ -214,6 +215,28 @@ def test_where_others_have_failed_and_passed_it_must_last_a_day(
 
     found = runs(fails, LONG, hours=QUIET + 30 + hours)
     assert likely(found) - {"whatsapp"} == named
+
+
+@pytest.mark.parametrize(
+    ("failures", "minute", "early"),
+    [
+        pytest.param([50, 80, 100], 110, True, id="within an hour"),
+        pytest.param([0, 70, 90], 100, True, id="two in the present hour"),
+        pytest.param([0, 30, 60], 90, False, id="two in the hour before"),
+    ],
+)
+def test_others_need_the_time_to_tell(failures: list[int], minute: int, early: bool) -> None:
+    rounds = [START + at * 60_000 for at in failures]
+    held = Suspicion(
+        sums=(POLICY.imported.imported_micronats,),
+        onsets=(rounds[0],),
+        befores=(START - HOUR,),
+        techniques={"tcp.timeout": 1},
+        witnesses=tuple((at, at, f"{at:x}") for at in rounds),
+    )
+    now = START + minute * 60_000
+    assert neighbours.is_too_early(held, now, POLICY) is early
+    assert not neighbours.is_too_early(replace(held, techniques={"tcp.reset": 1}), now, POLICY)
 
 
 def test_companies_and_kinds_are_of_the_catalogue() -> None:
