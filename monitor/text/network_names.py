@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import lzma
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from monitor.text.certificates import safe_text
 FILE = Path(__file__).parent / "networks" / "as-names.tsv.xz"
 MAX_LABEL = 32
 """Characters of a name beside its number."""
+ISOLATE, ISOLATED = "\u2068", "\u2069"
+"""Around a name that is written from right to left: else a number after it stands before it."""
 _LEGAL_TEXT = """
     ab ad ag as asa bv cjsc co corp corporation doo eood gmbh inc jsc limited llc llp lp ltd ltda
     mbh nv oao ojs ojsc ood ooo oy oyj pao pjsc plc pte pty pvt sa sarl sas sau sia sl slu spa srl
@@ -60,7 +63,12 @@ def short_name(asn: int) -> str:
     while len(words) > 1 and _plain(words[0]) in _LEGAL:
         words.pop(0)
     text = " ".join(words).strip(" ,")
-    return text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1].rstrip()}…"
+    text = text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1].rstrip()}…"
+    return f"{ISOLATE}{text}{ISOLATED}" if _is_right_to_left(text) else text
+
+
+def _is_right_to_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
 
 
 def _plain(word: str) -> str:

@@ -186,7 +186,7 @@ async def shared_values(
     return {
         "record": await record(site, connection, Filter(country=here.country, asn=asn)),
         "past": event_headlines.in_range(
-            lasted,
+            one_picture(lasted)[0],
             site.service_names,
             here.name,
             words.between(window.since, min(window.until, site.clock())),

@@ -84,7 +84,7 @@ async def page(request: web.Request) -> web.Response:
         "headline": headline(service.name, list(opened.values()), len(countries))
         if span is None
         else event_headlines.in_range(
-            lasted,
+            one_picture(lasted)[0],
             site.service_names,
             service.name,
             words.between(chosen.since, min(chosen.until, site.clock())),

@@ -52,6 +52,18 @@ def test_networks_of_a_demonstration_have_names(monkeypatch: pytest.MonkeyPatch)
         short_name.cache_clear()
 
 
+def test_a_name_from_right_to_left_does_not_move_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network_names, "_simulated", {})
+    try:
+        network_names.name_simulated({64501: "بزرگراه", 64502: "Société"})
+        assert network(64501) == "AS64501 \u2068بزرگراه\u2069"
+        assert network(64502) == "AS64502 Société"
+    finally:
+        short_name.cache_clear()
+
+
 def test_the_licence_of_the_table_is_beside_it() -> None:
     text = network_names.FILE.with_name("LICENSES").read_text()
     for word in ("Attribution 4.0", "db-ip.com", "routeviews.org", "nro.net"):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from monitor.detection.model import EventState, State
 from monitor.store.reading.counts import StateCount
 from monitor.store.records import Conclusions
+from monitor.text import words
 from monitor.web.both_sources import APART_MS, beside, one_picture
 from monitor.web.site import Site
 from monitor.web.views import as_failures
@@ -89,3 +90,17 @@ def test_what_others_stood_in_for_is_shown_as_the_event_says() -> None:
     row = StateCount(NOW, "wechat/web", "RU", 64501, State.INCONCLUSIVE, 3)
     alone = replace(OWN, control="none", against=("control_by_runs_of_others",))
     assert [one.state for one in as_failures(alone, [row], NOW + HOUR)] == [State.BLOCKED]
+
+
+async def test_a_range_of_the_past_counts_a_block_of_both_sources_once(site: Site) -> None:
+    own, runs = (replace(one, service="telegram", country="KE") for one in (OWN, OONI))
+    both = (own, replace(runs, closed=NOW + HOUR))
+    await site.database.conclusions.save(
+        [Conclusions(service="telegram", round=NOW, state=b"", events=both)], 1
+    )
+    day, next_day = (words.machine(at)[:10] for at in (NOW, NOW + 24 * HOUR))
+    async with client(site) as web:
+        for path in ("/c/KE", "/s/telegram"):
+            said = text_of(await (await web.get(f"{path}?since={day}&until={next_day}")).text())
+            assert "Telegram was" in said
+            assert "And one more" not in said
