@@ -29,6 +29,9 @@ Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Names of the columns, and the rows."""
 MOST_STATEMENTS, MOST_FORMS = 500, 100
 """That are kept; forms for each statement."""
+MOST_VALUES = 20_000
+"""Of the forms of a statement together: one for a list of a thousand has as many, and a text of
+12 bytes for each."""
 
 
 class _Row(tuple[Any, ...]):
@@ -82,11 +85,14 @@ class _Result:
         return _Result([row[0] for row in self._rows])
 
 
+_Value = tuple[str, int, Callable[[Any], Any] | None]
+
+
 class _Form(NamedTuple):
     """A statement for lists of certain lengths."""
 
     text: str
-    values: Sequence[tuple[str, int, Callable[[Any], Any] | None]]
+    values: Sequence[_Value]
     """For each value its name, its place in a list or -1, and what the driver takes for it."""
 
 
@@ -101,6 +107,8 @@ class _Statement:
             for parameter in compiled.post_compile_params
         }
         self._forms: dict[tuple[int, ...], _Form] = {}
+        self._values: dict[_Value, _Value] = {}
+        """Those of all forms, each once."""
         columns = compiled._result_columns
         self.names = [column.keyname for column in columns]
         readers = (
@@ -112,9 +120,12 @@ class _Statement:
         """The text and its values in order."""
         lengths = tuple(len(given[name]) for name in self._lists)
         if (form := self._forms.get(lengths)) is None:
-            if len(self._forms) == MOST_FORMS:
+            form = self._form(given)
+            kept = len(form.values) + sum(len(each.values) for each in self._forms.values())
+            if len(self._forms) == MOST_FORMS or kept > MOST_VALUES:
                 self._forms.clear()
-            form = self._forms[lengths] = self._form(given)
+                self._values = dict(zip(form.values, form.values, strict=True))
+            self._forms[lengths] = form
         flat = {
             name: list(chain.from_iterable(given[name])) if of_tuples else given[name]
             for name, of_tuples in self._lists.items()
@@ -134,10 +145,8 @@ class _Statement:
         }
         writers: dict[str, Any] = {**self._compiled._bind_processors, **state.processors}
         ordered = state.positiontup or ()
-        return _Form(
-            state.statement,
-            [(*places.get(name, (name, -1)), writers.get(name)) for name in ordered],
-        )
+        values = ((*places.get(name, (name, -1)), writers.get(name)) for name in ordered)
+        return _Form(state.statement, [self._values.setdefault(one, one) for one in values])
 
     def read(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """The rows of the driver with the values that the columns' types have."""

@@ -19,13 +19,15 @@ from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup, escape
 
 _escaped_text = functools.lru_cache(maxsize=16_384)(escape)
+MOST_KEPT = 200
+"""Characters of a text whose escaped form is kept: with as many of both, some 8 MB at most."""
 
 
 def escaped(value: object) -> str:
     """The value as text in which no character is markup, unless it is markup itself."""
     kind = type(value)
     if kind is str:
-        return _escaped_text(value)
+        return _escaped_text(value) if len(value) <= MOST_KEPT else escape(value)  # type: ignore[arg-type]
     if kind is Markup:
         return value  # type: ignore[return-value]
     return str(value) if kind is int else escape(value)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from monitor.store import statements
+from monitor.store import driver_reads, statements
 from monitor.store.database import Database
 from monitor.store.engines import reading, together, writing
 from monitor.store.tables import HexId, lease
@@ -68,6 +68,23 @@ async def test_rows_are_read_in_every_way(leases: Database) -> None:
         assert (await transaction.execute(ONE.where(L.name == "c"))).one() == ("cc", 2)
         with pytest.raises(ValueError, match="not enough values"):
             nothing.one()
+
+
+async def test_what_is_kept_of_long_lists_has_a_limit(
+    leases: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many lengths there are; and each value is kept once."""
+    monkeypatch.setattr(driver_reads, "MOST_VALUES", 100)
+    statement = ONE.where(L.name.in_(SOME))
+    async with together(leases.engines) as transaction:
+        for length in (*range(1, 40), *range(1, 10)):
+            some = ["b", *map(str, range(length - 1))]
+            assert (await transaction.execute(statement, {"some": some})).one() == ("bb", 1)
+    (kept,) = (one for one in leases.engines.statements._prepared.values() if one._lists)
+    values = [value for form in kept._forms.values() for value in form.values]
+    assert len(kept._forms) > 1
+    assert len(values) <= 100
+    assert len({id(value) for value in values}) == len(set(values)) <= len(kept._values)
 
 
 async def test_a_block_is_of_one_moment(leases: Database) -> None:

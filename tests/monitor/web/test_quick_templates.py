@@ -6,6 +6,7 @@ import jinja2
 import pytest
 from markupsafe import Markup
 
+from monitor.web import quick_templates
 from monitor.web.quick_templates import QuickEnvironment, escaped
 
 MACROS = (
@@ -58,3 +59,10 @@ def test_a_text_is_not_taken_for_markup_that_is_equal() -> None:
     assert escaped("<i>") == "&lt;i&gt;"
     assert escaped(Markup("<i>")) == "<i>"
     assert escaped(True) == "True"
+
+
+def test_what_is_long_is_not_kept() -> None:
+    before = quick_templates._escaped_text.cache_info().currsize
+    for length in (quick_templates.MOST_KEPT + 1, 100_000):
+        assert escaped("<" * length) == "&lt;" * length
+    assert quick_templates._escaped_text.cache_info().currsize == before
