@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,12 +70,14 @@ async def test_a_backlog_is_visible_and_a_restart_goes_on_with_it(
     world.now = START + 41 * INTERVAL + 30_000
     save, saves = world.database.conclusions.save, 0
 
-    async def dies(conclusions: Sequence[Conclusions], cursor: int) -> None:
+    async def dies(
+        conclusions: Sequence[Conclusions], cursor: int, *late: Mapping[str, int]
+    ) -> None:
         nonlocal saves
         saves += 1
         if saves == 4:
             raise StoreUnavailableError("the plug")
-        await save(conclusions, cursor)
+        await save(conclusions, cursor, *late)
 
     monkeypatch.setattr(world.database.conclusions, "save", dies)
     with pytest.raises(StoreUnavailableError, match="plug"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,11 @@ async def test_pages_get_the_newest_round_before_the_fold_is_there(
     await fill(database)
     save, seen = database.conclusions.save, 0
 
-    async def first_saves(conclusions: Sequence[Conclusions], cursor: int) -> None:
+    async def first_saves(
+        conclusions: Sequence[Conclusions], cursor: int, *late: Mapping[str, int]
+    ) -> None:
         nonlocal seen
-        await save(conclusions, cursor)
+        await save(conclusions, cursor, *late)
         if conclusions and conclusions[0].round < NOW - 20 * INTERVAL:
             seen += 1
             for service in ("wechat", "signal"):
@@ -140,12 +142,12 @@ async def dies(detector: Detector, patch: pytest.MonkeyPatch) -> None:
     save, conclusions = detector.database.conclusions.save, detector.database.conclusions
     saves = 0
 
-    async def second(some: Sequence[Conclusions], cursor: int) -> None:
+    async def second(some: Sequence[Conclusions], cursor: int, *late: Mapping[str, int]) -> None:
         nonlocal saves
         saves += 1
         if saves == 2:
             raise StoreUnavailableError("the plug")
-        await save(some, cursor)
+        await save(some, cursor, *late)
 
     with patch.context() as here:
         here.setattr(conclusions, "save", second)
