@@ -124,6 +124,19 @@ def _all(condition: Callable[[NetworkEvidence], bool]) -> Callable[[NetworksEvid
     return lambda seen: bool(seen.networks) and all(map(condition, seen.networks))
 
 
+def _told_by_none(
+    comparisons: Callable[[Contrasts], Sequence[int]],
+) -> Callable[[NetworksEvidence], bool]:
+    """Whether addresses fail without a sign, and none of some comparisons tells of most failures
+    what they are."""
+    return lambda seen: (
+        not seen.signature
+        and not seen.on_the_way
+        and not any(map(seen.mostly, comparisons(seen.contrasts)))
+        and not _all(lambda network: _of_name(network.technique))(seen)
+    )
+
+
 def _may_be_suspected(network: NetworkEvidence) -> bool:
     """Whether the service may have chosen those who fail."""
     heeded = standing.of_deniers(network.known_owners, network.new_deniers) > 0
@@ -190,17 +203,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     ),
     Hypothesis(
         "one_port",
-        lambda seen: (
-            not seen.signature
-            and not seen.on_the_way
-            and not any(
-                map(
-                    seen.mostly,
-                    (seen.contrasts.other_port, seen.contrasts.port, seen.contrasts.dead),
-                )
-            )
-            and not _all(lambda network: _of_name(network.technique))(seen)
-        ),
+        _told_by_none(lambda made: (made.other_port, made.port, made.dead)),
         "Only one port of these hosts was tried, or answers anybody: a service that closes it, "
         "network by network, looks so.",
         alone=True,
@@ -214,17 +217,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     ),
     Hypothesis(
         "answers_unknown",
-        lambda seen: (
-            not seen.signature
-            and not seen.on_the_way
-            and not any(
-                map(
-                    seen.mostly,
-                    (seen.contrasts.given, seen.contrasts.moved, seen.contrasts.dead),
-                )
-            )
-            and not _all(lambda network: _of_name(network.technique))(seen)
-        ),
+        _told_by_none(lambda made: (made.given, made.moved, made.dead)),
         "Nothing showed whether the name still leads to these addresses: those of a service that "
         "moves its servers fail so while resolvers keep the old ones.",
         alone=True,
