@@ -186,6 +186,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"site"},
         {"fleet", "moment", "mqtt_stream", "params", "render"},
         {"history", "network_conditions", "notes"},
+        {"event_failures"},
         {"views"},
         {"both_sources", "returns"},
         {"api"},

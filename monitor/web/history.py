@@ -15,7 +15,14 @@ import msgspec
 from aiohttp import web
 
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import ServiceHour, by_day, service_days, service_hours
+from monitor.store.reading.counts import (
+    ServiceHour,
+    StateCount,
+    by_day,
+    count_series,
+    service_days,
+    service_hours,
+)
 from monitor.store.reading.part_of_hour import part_of_hour
 from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.web.draw import strips
@@ -24,6 +31,7 @@ from monitor.web.params import BadParameterError, time_of
 from monitor.web.site import Site
 from probes.wire.measurement import service_of
 
+MINUTE_MS = 60_000
 MAX_SLICES = 124
 """Slices of the longest strip: a year in pieces of three days."""
 FINE_MS = 12 * HOUR_MS
@@ -180,6 +188,22 @@ async def _sums_until(
     targets = [target.id for target in site.catalogue.targets if service_of(target.id) in wanted]
     last = [*hours, *await part_of_hour(connection, targets, end, country, asns)]
     return [*before, *(by_day(last) if window.daily else last)]
+
+
+async def counted_until(
+    site: Site,
+    connection: ReadTransaction,
+    series: Sequence[tuple[str, str, int]],
+    window: strips.Window,
+) -> Sequence[StateCount]:
+    """`count_series` in a window, up to the site's moment: cells hold whole hours."""
+    since, until, width = window.since, window.until, window.width
+    if site.as_of is None or width < HOUR_MS:
+        return await count_series(connection, series, since, until, width)
+    end = min(until, site.as_of + 1)
+    hour = max(since, end - end % HOUR_MS)
+    whole = await count_series(connection, series, since, hour, width)
+    return [*whole, *await count_series(connection, series, hour, end, MINUTE_MS)]
 
 
 class HistoryLine(msgspec.Struct, frozen=True):

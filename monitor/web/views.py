@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from yarl import URL
 
 from monitor.collector.admission import QuarantineReason
-from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.model import Event, EventState, Tier
 from monitor.interop.forms import event_form, rfc3339
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
 from monitor.store.followed import progress_of
-from monitor.store.reading.counts import StateCount, count_series, count_states, judged_rounds
+from monitor.store.reading.counts import StateCount, count_states, judged_rounds
 from monitor.store.reading.days import dropped_before
 from monitor.store.reading.events import (
     count_transitions,
@@ -39,20 +39,18 @@ from monitor.store.reading.progress import (
 from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
-from monitor.store.service_hours import HOUR_MS
 from monitor.text import event_subject, words
-from monitor.text.event_sources import has_stand_in, is_imported
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import extents
+from monitor.web.event_failures import as_failures
 from monitor.web.fleet import active, fleet, ways_in_use
-from monitor.web.history import TimeRange, sums
+from monitor.web.history import TimeRange, counted_until, sums
 from monitor.web.network_conditions import network_conditions
 from monitor.web.params import BadParameterError
 from monitor.web.present import Present
 from monitor.web.site import Site
 from probes.wire.target import Service
 
-MINUTE_MS = 60_000
 LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
 MIN_ENDED_MS = 10_000
@@ -241,37 +239,6 @@ def overlapping(events: Iterable[Event], chosen: strips.Window) -> list[Event]:
     return sorted(found, key=lambda event: (event.tier is not Tier.CONFIRMED, -event.onset))
 
 
-def as_failures(event: Event, rows: Sequence[StateCount], until: int) -> Sequence[StateCount]:
-    """The rows of an event without a control of ours, in which what failed while the event lasted
-    counts as what the event says: by itself such a failure is of an unclear cause."""
-    if not is_imported(event) and not has_stand_in(event):
-        return rows
-    lasted = extents(event, until)
-    return [
-        replace(row, state=State.BLOCKED)
-        if row.state is State.INCONCLUSIVE
-        and any(first <= row.begin + HOUR_MS and row.begin <= last for first, last in lasted)
-        else row
-        for row in rows
-    ]
-
-
-async def counted_until(
-    site: Site,
-    connection: ReadTransaction,
-    series: Sequence[tuple[str, str, int]],
-    window: strips.Window,
-) -> Sequence[StateCount]:
-    """`count_series` in a window, up to the site's moment: cells hold whole hours."""
-    since, until, width = window.since, window.until, window.width
-    if site.as_of is None or width < HOUR_MS:
-        return await count_series(connection, series, since, until, width)
-    end = min(until, site.as_of + 1)
-    hour = max(since, end - end % HOUR_MS)
-    whole = await count_series(connection, series, since, hour, width)
-    return [*whole, *await count_series(connection, series, hour, end, MINUTE_MS)]
-
-
 async def event_strips(
     site: Site, connection: ReadTransaction, events: Sequence[Event], chosen: strips.Window
 ) -> Mapping[str, strips.Strip]:
@@ -288,7 +255,7 @@ async def event_strips(
     interval = site.interval_ms
     return {
         event.id: strips.strip(
-            as_failures(event, counts[event.id], chosen.until),
+            as_failures(event, counts[event.id], chosen.until, chosen.width),
             chosen,
             interval,
             [event],

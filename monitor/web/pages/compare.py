@@ -16,6 +16,7 @@ from monitor.store.records import Filter
 from monitor.text import words
 from monitor.text.language import _
 from monitor.web.draw import strips
+from monitor.web.event_failures import told_by_events
 from monitor.web.history import TimeRange, range_or_week, sums
 from monitor.web.moment import site_of
 from monitor.web.pages.choice import MOST, addresses, chosen_countries, chosen_services
@@ -36,6 +37,7 @@ async def page(request: web.Request) -> web.Response:
     )
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, span, None)
+        shown = await told_by_events(site, connection, read, events, window)
     names = site.service_names
     drawn = [
         {
@@ -45,7 +47,7 @@ async def page(request: web.Request) -> web.Response:
             "strip": strip,
         }
         for (service, country), strip in strips.strips_by(
-            attrgetter("service", "country"), read, window, site.interval_ms, events
+            attrgetter("service", "country"), shown, window, site.interval_ms, events
         ).items()
     ]
     drawn.sort(key=lambda row: (-row["strip"].failing, row["label"]))

@@ -13,7 +13,6 @@ from monitor.detection.model import NEVER, OWN_SOURCE, Event, State
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.breakdown import Period, named, within_limit
 from monitor.store.reading.counts import (
-    ServiceHour,
     StateCount,
     count_nearby,
     count_series,
@@ -26,7 +25,7 @@ from monitor.store.reading.measurements import Witness, list_witnesses
 from monitor.store.reading.series import Grid
 from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
-from monitor.store.service_hours import DAY_MS, HOUR_MS
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS
 from monitor.text import (
     confidence_text,
     event_evidence,
@@ -46,8 +45,9 @@ from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.step_table import endpoint_steps
+from monitor.web.event_failures import as_failures, told_by_events
 from monitor.web.fleet import active, fleet, owners
-from monitor.web.history import TimeRange, chosen_range, fixed_query, sums
+from monitor.web.history import TimeRange, chosen_range, counted_until, fixed_query, sums
 from monitor.web.moment import present_of, reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
@@ -56,8 +56,6 @@ from monitor.web.render import render
 from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
 from monitor.web.views import (
-    as_failures,
-    counted_until,
     drawn_window,
     known_event,
     known_events,
@@ -282,7 +280,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
     what = event_subject.functions(event)
-    here = as_failures(event, here, last)
+    here = as_failures(event, here, last, chosen.width)
     drawn = [
         (network(asn), strips.strip(mine, chosen, site.interval_ms, [event], what=what))
         for asn in event.asns
@@ -295,25 +293,27 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
     """A strip of the whole service in each affected network over a chosen range, then in the
     country; and of the service itself."""
     interval = site.interval_ms
-    rows: dict[int, list[ServiceHour]] = {asn: [] for asn in event.asns}
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, span, event.service)
-        for row in await sums(site, connection, window, [event.service], event.country, event.asns):
-            rows[row.asn].append(row)
+        here = await sums(site, connection, window, [event.service], event.country, event.asns)
         everywhere = await sums(site, connection, window, [event.service])
-        chosen = Filter(service=event.service, country=event.country)
-        events = await known_events(site, connection, chosen)
-    whole = [row for row in everywhere if row.country == event.country]
+        whole = [row for row in everywhere if row.country == event.country]
+        then = Filter(
+            service=event.service, country=event.country, since=window.since, until=window.until
+        )
+        events = await known_events(site, connection, then)
+        told = await told_by_events(site, connection, [*here, *whole], events, window)
 
-    def strip(mine: Sequence[ServiceHour], here: Sequence[Event], breadth: Breadth) -> strips.Strip:
+    def strip(asn: int, lasted: Sequence[Event], breadth: Breadth) -> strips.Strip:
+        mine = [row for row in told if row.asn == asn]
         what = _("all functions measured")
-        return strips.strip(mine, window, interval, here, breadth=breadth, what=what)
+        return strips.strip(mine, window, interval, lasted, breadth=breadth, what=what)
 
     drawn = [
-        (network(asn), strip(mine, [each for each in events if asn in each.asns], Breadth.NETWORK))
-        for asn, mine in rows.items()
+        (network(asn), strip(asn, [each for each in events if asn in each.asns], Breadth.NETWORK))
+        for asn in event.asns
     ]
-    drawn.append((country(event.country), strip(whole, events, Breadth.COUNTRY)))
+    drawn.append((country(event.country), strip(EVERY_NETWORK, events, Breadth.COUNTRY)))
     return drawn, strips.control_strip(everywhere, window, interval)
 
 

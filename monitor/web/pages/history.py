@@ -8,14 +8,17 @@ from __future__ import annotations
 import itertools
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.interop.csv_text import csv_text
 from monitor.interop.forms import rfc3339
 from monitor.text import words
 from monitor.web.answers import csv_file, json_answer
+from monitor.web.event_failures import sums_told
 from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen
+from monitor.web.views import known_events
 
 MAX_SERIES = 60
 """Lines in one answer: those that fail most."""
@@ -32,12 +35,16 @@ async def _read(request: web.Request) -> tuple[TimeRange, list[HistoryLine]]:
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
     asns = () if wanted.asn is None else (wanted.asn,)
     async with site.database.reading() as connection:
-        rows = await sums(site, connection, span.window, services, wanted.country, asns)
+        window = span.window
+        rows = await sums(site, connection, window, services, wanted.country, asns)
+        within = replace(wanted, since=window.since, until=window.until)
+        events = await known_events(site, connection, within)
+        rows = await sums_told(site, connection, rows, events, window)
     by = "country" if wanted.service is not None and wanted.country is None else "service"
     names = site.service_names
     if by == "country":
         names = {row.country: words.sentence(words.country(row.country)) for row in rows}
-    return span, series(rows, span.window, by, names)[:MAX_SERIES]
+    return span, series(rows, window, by, names)[:MAX_SERIES]
 
 
 def _times(span: TimeRange) -> list[int]:

@@ -16,6 +16,7 @@ from monitor.text.network_names import network
 from monitor.web.answers import svg_answer
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth
+from monitor.web.event_failures import told_by_events
 from monitor.web.history import range_or_week, sums
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen
@@ -54,11 +55,12 @@ async def svg(request: web.Request) -> web.Response:
         read = await sums(site, connection, window, services, wanted.country, asns)
         within = replace(wanted, since=window.since, until=window.until)
         events = await known_events(site, connection, within)
+        shown = await told_by_events(site, connection, read, events, window)
     names = site.service_names
     key_of = attrgetter("country" if by_country else "service")
     made: dict[str, strips.Strip] = strips.strips_by(
         key_of,
-        read,
+        shown,
         window,
         site.interval_ms,
         events,

@@ -41,6 +41,7 @@ from monitor.web.both_sources import one_picture
 from monitor.web.draw import coverage, strips
 from monitor.web.draw.event_marks import Breadth
 from monitor.web.draw.matrix import network_matrix
+from monitor.web.event_failures import told_by_events
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.moment import reading, site_of
@@ -181,6 +182,8 @@ async def shared_values(
     asn = here.asns[0] if here.asns else None
     then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
     past = await known_events(site, connection, then) if span else ()
+    lasting = past if span else events
+    shown = await told_by_events(site, connection, rows, lasting, window)
     lasted = overlapping(past, window)
     listed, pairs = one_picture(events)
     return {
@@ -194,9 +197,9 @@ async def shared_values(
         ),
         "by_service": service_strips(
             site,
-            rows,
+            shown,
             window,
-            events,
+            lasting,
             lasted if span else open_events(events),
             Breadth.NETWORK if here.asns else Breadth.COUNTRY,
         ),

@@ -17,6 +17,7 @@ from monitor.text.language import _, n_
 from monitor.web.both_sources import one_picture
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
+from monitor.web.event_failures import told_by_events
 from monitor.web.history import chosen_range
 from monitor.web.moment import reading, site_of
 from monitor.web.render import render
@@ -45,10 +46,12 @@ async def page(request: web.Request) -> web.Response:
         cited = await record(site, connection, Filter(service=service.id))
         then = Filter(service=service.id, since=chosen.since, until=chosen.until)
         past = await known_events(site, connection, then) if span else ()
+        lasting = past if span else events
+        shown = await told_by_events(site, connection, measured, lasting, chosen)
     lasted = overlapping(past, chosen)
     told = opened if span is None else {event.country: event for event in lasted}
     drawn: dict[str, strips.Strip] = strips.strips_by(
-        attrgetter("country"), measured, chosen, site.interval_ms, events
+        attrgetter("country"), shown, chosen, site.interval_ms, lasting
     )
     nothing = strips.strip((), chosen, site.interval_ms)
     now = present.states(Filter(service=service.id))

@@ -10,8 +10,8 @@ from monitor.store.reading.counts import StateCount
 from monitor.store.records import Conclusions
 from monitor.text import words
 from monitor.web.both_sources import APART_MS, beside, one_picture
+from monitor.web.event_failures import as_failures
 from monitor.web.site import Site
-from monitor.web.views import as_failures
 from tests.monitor.store.samples import event
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.scenery import HOUR, NOW
@@ -66,7 +66,7 @@ async def test_pages_say_on_which_witnesses_an_event_rests(site: Site) -> None:
 
 def test_what_failed_for_others_while_their_event_lasted_is_shown_as_the_event_says() -> None:
     def row(state: State) -> StateCount:
-        return StateCount(NOW, "wechat/web", "RU", 64501, state, 3)
+        return StateCount(NOW, "wechat/messaging", "RU", 64501, state, 3)
 
     rows = [row(State.OK), row(State.INCONCLUSIVE)]
     told = as_failures(replace(OONI, closed=NOW + HOUR), rows, NOW + HOUR)
@@ -87,7 +87,7 @@ async def test_a_block_of_which_ours_saw_the_end_does_not_rest_on_others_alone(s
 
 
 def test_what_others_stood_in_for_is_shown_as_the_event_says() -> None:
-    row = StateCount(NOW, "wechat/web", "RU", 64501, State.INCONCLUSIVE, 3)
+    row = StateCount(NOW, "wechat/messaging", "RU", 64501, State.INCONCLUSIVE, 3)
     alone = replace(OWN, control="none", against=("control_by_runs_of_others",))
     assert [one.state for one in as_failures(alone, [row], NOW + HOUR)] == [State.BLOCKED]
 

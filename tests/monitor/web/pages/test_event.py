@@ -19,6 +19,7 @@ from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.counts import StateCount
 from monitor.store.reading.events import list_events
+from monitor.web.event_failures import as_failures
 from monitor.web.pages import event as page
 from monitor.web.site import Site
 from tests.monitor.fleet import START, admitted, from_round, rounds
@@ -279,10 +280,10 @@ def test_failures_of_an_import_have_the_colour_of_its_event_while_it_lasted() ->
         EVENTS[world.CONFIRMED], source="ooni", tier=Tier.LIKELY, networks=(network,)
     )
     rows = [
-        StateCount(NOON + n * hour, "telegram/web", "KE", 1, state, 1)
+        StateCount(NOON + n * hour, "wechat/web", "RU", 64501, state, 1)
         for n, state in ((1, State.INCONCLUSIVE), (1, State.OK), (6, State.INCONCLUSIVE))
     ]
-    assert [row.state for row in page.as_failures(imported, rows, NOON + 20 * hour)] == [
+    assert [row.state for row in as_failures(imported, rows, NOON + 20 * hour)] == [
         State.BLOCKED,
         State.OK,
         State.INCONCLUSIVE,
