@@ -32,6 +32,8 @@ from monitor.metrics.lags import Backlog, Histogram, Lags
 from monitor.store.followed import FAILURES, RUNS
 from probes.wire.measurement import function_of, service_of
 
+Sample = tuple[tuple[str, ...], float]
+"""The values of a metric's labels, and its own."""
 TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
 """Used where there is no calibrated probability (imports, which are likely at most); too low to
 page anybody."""
@@ -112,15 +114,41 @@ class FamilyCollector:
 
 def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     """Yield one family for each metric of `families`."""
-    yield family(families.SERVICE_INFO, ((pair, 1) for pair in sorted(snapshot.names.items())))
-    yield family(
-        families.COUNTRY_INFO, ((pair, 1) for pair in sorted(snapshot.country_names.items()))
-    )
-    yield from _events(snapshot)
+    yield from _names(snapshot)
+    yield from _single_events(snapshot)
+    yield _events(snapshot)
+    yield from _targets(snapshot)
+    yield from _fleet(snapshot)
+    yield from _page_processes(snapshot.page_processes)
+    yield _conditions(snapshot)
+    yield from _intake(snapshot)
+    yield histogram(families.INGEST_LAG, lags.ingest)
+    yield histogram(families.DETECTION_LAG, lags.detection)
+    yield family(families.RETESTS, _known(snapshot.retests))
+    yield from backlog_families(snapshot.backlog)
+    yield from _followed(snapshot)
+    yield webhook_family(snapshot.webhooks)
+    yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
+    yield family(families.NEWEST_ROUND, _timestamp(snapshot.newest_round))
+    yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
+    yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
+
+
+def _names(snapshot: Snapshot) -> Iterable[Metric]:
+    """What services and countries are called, to be joined with other metrics."""
+    for metric, names in (
+        (families.SERVICE_INFO, snapshot.names),
+        (families.COUNTRY_INFO, snapshot.country_names),
+    ):
+        yield family(metric, ((pair, 1) for pair in sorted(names.items())))
+
+
+def _events(snapshot: Snapshot) -> Metric:
+    """How many events there have been, by service, country and transition, from 0."""
     counted = {(a, b, c): n for a, b, c, n in snapshot.transitions}
     places = {(service, country) for service in snapshot.services for country in snapshot.countries}
     places |= {(service, country) for service, country, _ in counted}
-    yield family(
+    return family(
         families.EVENTS,
         (
             ((service, country, transition), counted.get((service, country, transition), 0))
@@ -128,6 +156,10 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
             for transition in families.TRANSITIONS
         ),
     )
+
+
+def _targets(snapshot: Snapshot) -> Iterable[Metric]:
+    """The present states of targets: each that is not well, and how many there are of each."""
     yield family(
         families.TARGET_STATE,
         (
@@ -148,46 +180,50 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
             for state in State
         ),
     )
+
+
+def _fleet(snapshot: Snapshot) -> Iterable[Metric]:
+    """Probes, their owners, and how they came."""
     yield family(families.VANTAGES, sorted(Counter(snapshot.vantages).items()))
-    yield family(
-        families.VANTAGES_BY_WAY, (((way,), n) for way, n in sorted(snapshot.ways.items()))
-    )
-    yield family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
+    for metric, counts in (
+        (families.VANTAGES_BY_WAY, snapshot.ways),
+        (families.OWNERS, snapshot.owners),
+    ):
+        yield family(metric, (((label,), n) for label, n in sorted(counts.items())))
     yield family(families.ENROLLED, [((), snapshot.enrolled)])
     yield family(families.ENROLMENTS_REFUSED, [((), snapshot.enrolments_refused)])
-    for kind, n in zip(
-        (families.PAGE_PROCESSES, families.PAGE_PROCESSES_ENDED),
-        snapshot.page_processes or (None, None),
-        strict=True,
-    ):
-        yield family(kind, [] if n is None else [((), n)])
-    yield family(
+
+
+def _page_processes(counts: tuple[int, int] | None) -> Iterable[Metric]:
+    ready, ended = counts or (None, None)
+    yield family(families.PAGE_PROCESSES, _known(ready))
+    yield family(families.PAGE_PROCESSES_ENDED, _known(ended))
+
+
+def _conditions(snapshot: Snapshot) -> Metric:
+    return family(
         families.NETWORK_CONDITION,
         (
             ((country, str(asn), condition.value), 1)
             for (country, asn), condition in sorted(snapshot.conditions.items())
         ),
     )
+
+
+def _intake(snapshot: Snapshot) -> Iterable[Metric]:
+    """What became of what arrived."""
     tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
-    yield family(families.INGESTED, [((), tallies.get(("ingested", ""), 0))])
-    yield family(families.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
-    yield family(families.EXPIRED, [((), tallies.get(("expired", ""), 0))])
+    for metric, name in (
+        (families.INGESTED, "ingested"),
+        (families.DUPLICATE, "duplicate"),
+        (families.EXPIRED, "expired"),
+    ):
+        yield family(metric, [((), tallies.get((name, ""), 0))])
     reasons = {reason for name, reason in tallies if name == "quarantined"} | set(snapshot.reasons)
     yield family(
         families.QUARANTINED,
         (((reason,), tallies.get(("quarantined", reason), 0)) for reason in sorted(reasons)),
     )
-    yield histogram(families.INGEST_LAG, lags.ingest)
-    yield histogram(families.DETECTION_LAG, lags.detection)
-    asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
-    yield family(families.RETESTS, asked)
-    yield from backlog_families(snapshot.backlog)
-    yield from _followed(snapshot)
-    yield webhook_family(snapshot.webhooks)
-    yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
-    yield family(families.NEWEST_ROUND, _timestamp(snapshot.newest_round))
-    yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
-    yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
 
 
 def _followed(snapshot: Snapshot) -> Iterable[Metric]:
@@ -208,65 +244,20 @@ def _followed(snapshot: Snapshot) -> Iterable[Metric]:
     yield family(families.FOLLOW_FAILURES, sorted(failures))
 
 
-def _confidence(event: Event) -> float:
-    """The calibrated probability, else the value for the tier."""
-    sure = confidence.probability(event)
-    return TIER_CONFIDENCE[event.tier] if sure is None else sure / 1000
-
-
-def _events(snapshot: Snapshot) -> Iterable[Metric]:
+def _single_events(snapshot: Snapshot) -> Iterable[Metric]:
     """Metrics of single events: open ones, and those that ended recently."""
     shown = [event for event in snapshot.open_events if event.stands]
-    yield family(
-        families.EVENT_CONFIDENCE,
-        (
-            (
-                (event.service, event.country, str(asn), event.technique, event.tier, event.id),
-                _confidence(event),
-            )
-            for event in shown
-            for asn in event.asns
-        ),
-    )
-    onsets = {event.id: event.onset for event in (*(each for each, _ in snapshot.ended), *shown)}
-    yield family(families.EVENT_ONSET, (((id,), at / 1000) for id, at in onsets.items()))
-    yield family(
-        families.EVENT_VANTAGES,
-        (
-            ((event.id, kind), count)
-            for event in shown
-            for kind, count in (("agreeing", event.agreeing), ("total", event.total))
-        ),
-    )
-    yield family(
-        families.EVENT_NETWORKS,
-        (
-            ((event.id, kind), count)
-            for event in shown
-            for kind, count in (
-                ("blocked", len(event.asns)),
-                ("measured", max(len(event.asns), event.networks_measured)),
-            )
-        ),
-    )
-    about = {event.id: event for event in (*(ended for ended, _ in snapshot.ended), *shown)}
-    yield family(
-        families.EVENT_WITNESSES,
-        (
-            ((id, source, "too" if place else "rests_on"), count)
-            for id, event in about.items()
-            for place, (source, count) in enumerate(event.sources.items())
-        ),
-    )
-    yield family(
-        families.EVENT_FUNCTIONS,
-        (
-            ((event.id, function_of(target)), 1)
-            for event in shown
-            for target in event.targets
-            if event.targets_measured > len(event.targets)
-        ),
-    )
+    ended = (event for event, _ in snapshot.ended)
+    both = {event.id: event for event in (*ended, *shown)}.values()
+    for metric, events, samples in (
+        (families.EVENT_CONFIDENCE, shown, _confidence),
+        (families.EVENT_ONSET, both, _onset),
+        (families.EVENT_VANTAGES, shown, _agreement),
+        (families.EVENT_NETWORKS, shown, _networks),
+        (families.EVENT_WITNESSES, both, _witnesses),
+        (families.EVENT_FUNCTIONS, shown, _blocked_functions),
+    ):
+        yield family(metric, (sample for event in events for sample in samples(event)))
     yield family(
         families.EVENT_ENDED,
         (
@@ -279,14 +270,50 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
     )
 
 
+def _confidence(event: Event) -> Iterable[Sample]:
+    """The calibrated probability, else the value for the tier, in each of its networks."""
+    sure = confidence.probability(event)
+    value = TIER_CONFIDENCE[event.tier] if sure is None else sure / 1000
+    for asn in event.asns:
+        labels = (event.service, event.country, str(asn), event.technique, event.tier, event.id)
+        yield labels, value
+
+
+def _onset(event: Event) -> Iterable[Sample]:
+    yield (event.id,), event.onset / 1000
+
+
+def _agreement(event: Event) -> Iterable[Sample]:
+    yield (event.id, "agreeing"), event.agreeing
+    yield (event.id, "total"), event.total
+
+
+def _networks(event: Event) -> Iterable[Sample]:
+    blocked = len(event.asns)
+    yield (event.id, "blocked"), blocked
+    yield (event.id, "measured"), max(blocked, event.networks_measured)
+
+
+def _witnesses(event: Event) -> Iterable[Sample]:
+    for place, (source, count) in enumerate(event.sources.items()):
+        yield (event.id, source, "too" if place else "rests_on"), count
+
+
+def _blocked_functions(event: Event) -> Iterable[Sample]:
+    """The functions that are blocked, where others of the service are not."""
+    if event.targets_measured > len(event.targets):
+        for target in event.targets:
+            yield (event.id, function_of(target)), 1
+
+
 def backlog_families(backlog: Backlog | None) -> Iterable[Metric]:
     """How far a detector is behind; without a detector the families have no sample."""
-    for one, value in (
+    for metric, value in (
         (families.BACKLOG_MEASUREMENTS, backlog and backlog.measurements),
         (families.BACKLOG_SECONDS, backlog and backlog.seconds),
         (families.DAMAGED_BATCHES, backlog and backlog.damaged_batches),
     ):
-        yield family(one, [] if backlog is None else [((), float(value or 0))])
+        yield family(metric, [] if backlog is None else [((), float(value or 0))])
 
 
 def webhook_family(waiting: Iterable[tuple[str, float]]) -> Metric:
@@ -294,12 +321,17 @@ def webhook_family(waiting: Iterable[tuple[str, float]]) -> Metric:
     return family(families.WEBHOOK_WAITING, [((host,), seconds) for host, seconds in waiting])
 
 
-def _timestamp(at: int | None) -> list[tuple[tuple[str, ...], float]]:
-    return [] if at is None else [((), at / 1000)]
+def _known(value: float | None) -> list[Sample]:
+    """The one sample of a metric without labels; none where the value is not known."""
+    return [] if value is None else [((), value)]
 
 
-def family(metric: families.MetricFamily, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    """The samples of a counter or gauge: (values of its labels, value)."""
+def _timestamp(at: int | None) -> list[Sample]:
+    return _known(None if at is None else at / 1000)
+
+
+def family(metric: families.MetricFamily, rows: Iterable[Sample]) -> Metric:
+    """The samples of a counter or gauge."""
     made: Any
     if metric.kind == "counter":
         made = CounterMetricFamily(
