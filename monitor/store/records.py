@@ -232,3 +232,16 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it chooses by what the verdicts say."""
         words = (self.state, self.technique, self.rule, self.counted)
         return any(word is not None for word in words)
+
+    @property
+    def of_body(self) -> bool:
+        """Whether it chooses events by what their body alone tells, and no column."""
+        return any(word is not None for word in (self.target, self.asn, self.source))
+
+    def holds_in_body(self, event: Event) -> bool:
+        """Whether an event is one of its target, network and source."""
+        return (
+            (self.target is None or self.target in event.targets)
+            and (self.asn is None or self.asn in event.asns)
+            and self.source in (None, event.source)
+        )

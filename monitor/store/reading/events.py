@@ -73,7 +73,6 @@ async def list_events(
     if chosen.until is not None:
         query = query.where(e.onset < chosen.until)
     found: list[Event] = []
-    columns_suffice = chosen.target is None and chosen.asn is None and chosen.source is None
     # Targets, networks and sources are in the body. These filters are rare, so they are applied
     # here, chunk by chunk, until the page is full or no event is left.
     while True:
@@ -81,16 +80,10 @@ async def list_events(
         if after is not None:
             onset, id = after
             page = query.where(sa.or_(e.onset < onset, sa.and_(e.onset == onset, e.id < id)))
-        page = page.limit(limit if columns_suffice else CHUNK)
+        page = page.limit(CHUNK if chosen.of_body else limit)
         rows = await _read(connection, page)
-        found += [
-            each
-            for each in rows
-            if (chosen.target is None or chosen.target in each.targets)
-            and (chosen.asn is None or chosen.asn in each.asns)
-            and chosen.source in (None, each.source)
-        ]
-        if columns_suffice or len(found) >= limit or len(rows) < CHUNK:
+        found += filter(chosen.holds_in_body, rows)
+        if not chosen.of_body or len(found) >= limit or len(rows) < CHUNK:
             return found[:limit]
         after = (rows[-1].onset, rows[-1].id)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Change, ChangeKind, Event, EventState, Tier
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
-from monitor.store.notes import Note, noted, read_notes
+from monitor.store.notes import noted, read_notes
 from monitor.store.records import Filter
 from monitor.store.statements import where_equal
 from probes.runtime.compression import zstd
@@ -43,61 +44,54 @@ async def published_events(
     """The events published at a time (Unix ms, wall clock), as they were: the filter chooses by
     service, country, function and network."""
     j = t.journal.c
-    published = where_equal(
-        sa.select(j.event, j.number, j.body, j.transition).where(j.at <= at),
-        (j.service, chosen.service),
-        (j.country, chosen.country),
-    )
-    by_event = sa.select(j.event, sa.func.max(sa.case((j.body.is_not(None), j.number))).label("n"))
-    by_event = where_equal(
-        by_event.where(j.at <= at), (j.service, chosen.service), (j.country, chosen.country)
-    ).group_by(j.event)
-    newest = {row.event: row.n for row in await connection.execute(by_event)}
-    numbers = sorted((n for n in newest.values() if n is not None), reverse=True)[:MOST]
-    found = [
-        _decoder.decode(zstd.decompress(row.body))
-        for row in await connection.execute(published.where(j.number.in_(numbers)))
-    ]
-    taken_back = published.where(j.transition == ChangeKind.RETRACTED)
-    retracted = {row.event for row in await connection.execute(taken_back)}
-    notes = await read_notes(connection, {event.id for event in found})
-    events = []
-    for event in found:
-        mine = [note for note in notes.get(event.id, ()) if note.at <= at]
-        if event.id in retracted and event.state is not EventState.RETRACTED:
-            change = Change(round=event.updated, kind=ChangeKind.RETRACTED)
-            history = (*event.history, change)
-            event = replace(event, state=EventState.RETRACTED, history=history)
-        events.append(noted(event, mine))
-    old = await _reconstructed(connection, at, {id for id, n in newest.items() if n is None})
-    events += [noted(event, [note for note in said if note.at <= at]) for event, said in old]
-    wanted = [
-        event
+
+    def journal(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        query = sa.select(j.event, *columns).where(j.at <= at)
+        return where_equal(query, (j.service, chosen.service), (j.country, chosen.country))
+
+    kept = sa.func.max(sa.case((j.body.is_not(None), j.number))).label("kept")
+    newest = await connection.execute(journal(kept).group_by(j.event))
+    numbers: dict[str, int | None] = {row.event: row.kept for row in newest}
+    readable = sorted((n for n in numbers.values() if n is not None), reverse=True)[:MOST]
+    bodies = await connection.execute(journal(j.body).where(j.number.in_(readable)))
+    events = [_decoder.decode(zstd.decompress(row.body)) for row in bodies]
+    taken_back = await connection.execute(journal().where(j.transition == ChangeKind.RETRACTED))
+    retracted = {row.event for row in taken_back}
+    events = [_retracted(event) if event.id in retracted else event for event in events]
+    unreadable = sorted(id for id, number in numbers.items() if number is None)[:MOST]
+    reconstructed = await _reconstructed(connection, at, unreadable)
+    events += reconstructed
+    notes = await read_notes(connection, {event.id for event in events})
+    as_noted = (
+        noted(event, [note for note in notes.get(event.id, ()) if note.at <= at])
         for event in events
-        if (chosen.target is None or chosen.target in event.targets)
-        and (chosen.asn is None or chosen.asn in event.asns)
-        and chosen.source in (None, event.source)
-    ]
-    wanted.sort(key=lambda event: (event.onset, event.id), reverse=True)
-    return PublishedEvents(wanted, frozenset(event.id for event, _ in old))
+    )
+    wanted = sorted(
+        filter(chosen.holds_in_body, as_noted), key=lambda event: (event.onset, event.id)
+    )
+    return PublishedEvents(wanted[::-1], frozenset(event.id for event in reconstructed))
 
 
-async def _reconstructed(
-    connection: ReadTransaction, at: int, ids: Collection[str]
-) -> list[tuple[Event, Sequence[Note]]]:
-    """These events as far as the journal tells what was published of them, with their notes."""
+def _retracted(event: Event) -> Event:
+    """An event that was retracted after its details were written into the journal."""
+    if event.state is EventState.RETRACTED:
+        return event
+    change = Change(round=event.updated, kind=ChangeKind.RETRACTED)
+    return replace(event, state=EventState.RETRACTED, history=(*event.history, change))
+
+
+async def _reconstructed(connection: ReadTransaction, at: int, ids: Collection[str]) -> list[Event]:
+    """These events as far as the journal tells what was published of them."""
     if not ids:
         return []
     j, e = t.journal.c, t.event.c
     kinds: defaultdict[str, set[str]] = defaultdict(set)
-    some = sorted(ids)[:MOST]
-    query = sa.select(j.event, j.transition).where(j.event.in_(some), j.at <= at)
+    query = sa.select(j.event, j.transition).where(j.event.in_(ids), j.at <= at)
     for row in await connection.execute(query):
         kinds[row.event].add(row.transition)
-    notes = await read_notes(connection, some)
-    bodies = await connection.execute(sa.select(e.body).where(e.id.in_(some)))
+    bodies = await connection.execute(sa.select(e.body).where(e.id.in_(ids)))
     present = [_decoder.decode(body) for body in bodies.scalars()]
-    return [(_as_told(event, kinds[event.id], at), notes.get(event.id, ())) for event in present]
+    return [_as_told(event, kinds[event.id], at) for event in present]
 
 
 def _as_told(event: Event, kinds: Collection[str], at: int) -> Event:
