@@ -73,30 +73,29 @@ async def page(request: web.Request) -> web.Response:
         if re.fullmatch(pattern, low):
             raise web.HTTPFound(address.format(low))
     present = await present_of(request)
-    found = with_state(site, matches(site, low, present), present.opened)
-    networks = [match for match in found if match.address.startswith("/as/")]
-    cut = networks[MOST:]
-    found = [match for match in found if match not in cut]
-    if len(found) == 1:
-        raise web.HTTPFound(found[0].address)
+    meant = with_state(site, matches(site, low, present), present.opened)
+    cut = [match for match in meant if match.address.startswith("/as/")][MOST:]
+    listed = [match for match in meant if match not in cut]
+    if len(listed) == 1:
+        raise web.HTTPFound(listed[0].address)
     return await render(
         request,
         "search.html",
-        {"title": _("Search"), "found": found, "more": bool(cut), "word": word},
+        {"title": _("Search"), "found": listed, "more": bool(cut), "word": word},
     )
 
 
-def with_state(site: Site, found: Sequence[Match], opened: Sequence[Event]) -> Sequence[Match]:
+def with_state(site: Site, plain: Sequence[Match], opened: Sequence[Event]) -> Sequence[Match]:
     """The same, with what is open in each."""
     states: dict[str, str] = {}
     for event in sorted(opened, key=lambda event: RANK[event.tier]):
         if event.stands:
             name = site.service_names.get(event.service, event.service)
-            said = event_headlines.headline(event, name)
+            headline = event_headlines.headline(event, name)
             places = (f"/s/{event.service}", f"/c/{event.country}")
             for address in (*places, *(f"/as/{asn}" for asn in event.asns)):
-                states.setdefault(address, said)
-    return [replace(match, state=states.get(match.address, "")) for match in found]
+                states.setdefault(address, headline)
+    return [replace(match, state=states.get(match.address, "")) for match in plain]
 
 
 def matches(site: Site, word: str, present: Present) -> Sequence[Match]:
@@ -104,43 +103,50 @@ def matches(site: Site, word: str, present: Present) -> Sequence[Match]:
     techniques, then networks; those that nobody measures only where nothing else is meant."""
     if not word:
         return []
-    bare = word.removeprefix("the ")
-    plain = {code: name.lower().removeprefix("the ") for code, name in COUNTRIES.items()}
+    services = site.catalogue.services
+    meant = [
+        *_countries(word.removeprefix("the ")),
+        *(_service(service) for service in services if _names(service, word)),
+        *_techniques(word),
+    ]
+    meant += _networks(word, present, others=not meant)
+    return meant or [_service(service) for service in _similar(services, word)]
+
+
+def _countries(word: str) -> Iterable[Match]:
+    """Those that are called or abbreviated so; where there are none, those with such a word."""
+    english = {code: name.lower().removeprefix("the ") for code, name in COUNTRIES.items()}
     here = country_names(current().language)
-    own = {code: here.get(code, "").lower() for code in COUNTRIES}
-    places = [code for code in plain if bare in (code.lower(), plain[code], own[code])]
-    found = [
-        Match(f"/c/{code}", words.sentence(words.country(code)), _("country"))
-        for code in places or [code for code in plain if _in(bare, plain[code])]
-    ]
-    found += [
-        Match(f"/s/{service.id}", service.name, _("service"))
-        for service in site.catalogue.services
-        if _names(service, word)
-    ]
-    found += [
-        Match(f"/method#technique-{each}", words.sentence(words.technique(each)), str(each))
-        for each in map(str, Technique)
-        if word == each or (len(word) > 3 and _in(word, words.technique(each).lower()))
-    ]
+    called = {code: (code.lower(), english[code], here.get(code, "").lower()) for code in english}
+    codes = [code for code in english if word in called[code]]
+    for code in codes or [code for code in english if _in(word, english[code])]:
+        yield Match(f"/c/{code}", words.sentence(words.country(code)), _("country"))
+
+
+def _service(service: Service) -> Match:
+    return Match(f"/s/{service.id}", service.name, _("service"))
+
+
+def _techniques(word: str) -> Iterable[Match]:
+    for technique in map(str, Technique):
+        name = words.technique(technique)
+        if word == technique or (len(word) > 3 and _in(word, name.lower())):
+            yield Match(f"/method#technique-{technique}", words.sentence(name), technique)
+
+
+def _networks(word: str, present: Present, others: bool) -> Iterable[Match]:
+    """The network of a number, else those with such a name: measured ones, and with `others` those
+    that nobody measures."""
     if number := re.fullmatch(r"(?:as ?)?([0-9]{1,10})", word):
         asn = int(number[1])
-        return [*found, Match(f"/as/{asn}", network_names.network(asn), _("network"))]
-    if len(word) > 2:
-        known = {state.asn for state in present.states()} | {row.asn for row in present.vantages}
-        found += [
-            Match(
-                f"/as/{asn}",
-                network_names.network(asn),
-                _("network") if asn in known else _("network, not measured"),
-            )
-            for asn in network_names.find(word, known, MOST + 1)
-            if asn in known or not found
-        ]
-    return found or [
-        Match(f"/s/{service.id}", service.name, _("service"))
-        for service in _similar(site.catalogue.services, word)
-    ]
+        yield Match(f"/as/{asn}", network_names.network(asn), _("network"))
+    elif len(word) > 2:
+        measured = {state.asn for state in present.states()}
+        measured |= {vantage.asn for vantage in present.vantages}
+        for asn in network_names.find(word, measured, MOST + 1):
+            if others or asn in measured:
+                kind = _("network") if asn in measured else _("network, not measured")
+                yield Match(f"/as/{asn}", network_names.network(asn), kind)
 
 
 def _similar(services: Iterable[Service], word: str) -> list[Service]:

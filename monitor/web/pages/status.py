@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
@@ -19,6 +19,7 @@ from monitor.network_table import is_old
 from monitor.store.followed import FAILURES, RUNS, SourceProgress, progress_of
 from monitor.store.reading.progress import (
     MAX_ARRIVALS,
+    Arrival,
     count_unread,
     folded_rounds,
     ingest_counters,
@@ -188,16 +189,10 @@ async def health_of(site: Site) -> Health:
     if len(arrivals) == MAX_ARRIVALS:
         span = max(1, now - arrivals[-1].received)
     unready = tuple(site.unready())
-    newest: dict[str, int] = {}
-    for each in arrivals:
-        newest[each.service] = max(each.round, newest.get(each.service, 0))
-    behind = max(
-        (newest[service] - round for service, round in folded if service in newest), default=None
-    )
-    roles: dict[str, dict[str, int]] = {}
+    behind = behind_ms(arrivals, folded)
+    roles: dict[str, Counter[str]] = {}
     for probe, status in probes:
-        counts = roles.setdefault(probe.role, {})
-        counts[status] = counts.get(status, 0) + 1
+        roles.setdefault(probe.role, Counter())[status] += 1
     enrolled = {probe.id for probe, _ in active(probes)}
     software = Counter(
         vantage_health((), probe.status).software or "unknown"
@@ -221,7 +216,7 @@ async def health_of(site: Site) -> Health:
         asked_lately=None if site.retests_requested is None else site.retests_requested()[1],
         waiting=waiting,
         behind_ms=behind,
-        lagging=bool(behind is not None and behind > late),
+        lagging=behind is not None and behind > late,
         ingested=counted.get(("ingested", ""), 0),
         duplicate=counted.get(("duplicate", ""), 0),
         quarantined={
@@ -243,6 +238,16 @@ async def health_of(site: Site) -> Health:
         },
         probe_versions=dict(sorted(software.items())),
     )
+
+
+def behind_ms(arrivals: Iterable[Arrival], folded: Iterable[tuple[str, int]]) -> int | None:
+    """How far the round that was judged last lies before the newest one that arrived, for the
+    service that is furthest behind; None when nothing of what arrived was ever judged."""
+    newest: dict[str, int] = {}
+    for arrival in arrivals:
+        newest[arrival.service] = max(arrival.round, newest.get(arrival.service, 0))
+    behind = (newest[service] - round for service, round in folded if service in newest)
+    return max(behind, default=None)
 
 
 def table_health(table: GeoTable | None, now: int) -> TableHealth | None:
