@@ -48,6 +48,7 @@ from probes.wire.measurement import service_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.size.asking import ask_for_all
 from benchmarks.size.fill import Fleet, Size, fill
 from benchmarks.world.figures import percentile
 from monitor.store.database import open_database
@@ -276,28 +277,17 @@ class Unseen(NamedTuple):
 
 async def clients(base: str, server: int, database: int | None, paths: Sequence[str]) -> Unseen:
     """Ask for all of these, AT_ONCE at a time. `database` is the process of PostgreSQL."""
-    took: list[float] = []
-    left = iter(paths)
-    limit = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-    async with aiohttp.ClientSession(timeout=limit) as session:
 
-        async def client() -> None:
-            for path in left:
-                began = time.perf_counter()
-                async with session.get(base + path) as answer:
-                    await answer.read()
-                    if answer.status != 200:
-                        raise RuntimeError(f"{path}: status {answer.status}")
-                took.append((time.perf_counter() - began) * 1000)
+    def times() -> tuple[float, float, float]:
+        theirs = 0.0 if database is None else processor_ms(database)
+        return processor_ms(server), theirs, 1000 * time.process_time()
 
-        def times() -> tuple[float, float, float]:
-            theirs = 0.0 if database is None else processor_ms(database)
-            return processor_ms(server), theirs, 1000 * time.process_time()
-
-        await quiet(server)
-        before = times()
-        await asyncio.gather(*(client() for _ in range(AT_ONCE)))
-        each = ((b - a) / len(took) for a, b in zip(before, times(), strict=True))
+    await quiet(server)
+    before = times()
+    host, _colon, port = base.removeprefix("http://").partition(":")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        took = await ask_for_all(host, int(port), paths, AT_ONCE)
+    each = ((b - a) / len(took) for a, b in zip(before, times(), strict=True))
     return Unseen(took, *each)
 
 
@@ -400,7 +390,7 @@ async def run(url: str, plan: Plan, postgres: int | None, tally: Tally) -> None:
                 )
                 print(
                     f"(processor time of a page beside that: {found.database:.1f} ms of the "
-                    f"database's server, {found.clients:.1f} of the clients)\n"
+                    f"database's server, {found.clients:.2f} of the clients)\n"
                 )
     finally:
         await database.close()
