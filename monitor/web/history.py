@@ -23,13 +23,13 @@ from monitor.store.reading.counts import (
     service_days,
     service_hours,
 )
+from monitor.store.reading.measurements import measured_targets
 from monitor.store.reading.part_of_hour import part_of_hour
 from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.web.draw import strips
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, time_of
 from monitor.web.site import Site
-from probes.wire.measurement import service_of
 
 MINUTE_MS = 60_000
 MAX_SLICES = 124
@@ -184,8 +184,8 @@ async def _sums_until(
         asns=asns,
         kept=begin >= site.hours_kept_since,
     )
-    wanted = set(services)
-    targets = [target.id for target in site.catalogue.targets if service_of(target.id) in wanted]
+    measured = await measured_targets(connection)
+    targets = [target for service in services for target in measured.get(service, ())]
     last = [*hours, *await part_of_hour(connection, targets, end, country, asns)]
     return [*before, *(by_day(last) if window.daily else last)]
 

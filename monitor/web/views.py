@@ -29,6 +29,7 @@ from monitor.store.reading.events import (
     list_events,
     opened_in_journal,
 )
+from monitor.store.reading.measurements import measured_targets
 from monitor.store.reading.progress import (
     ingest_counters,
     last_folded_round,
@@ -49,7 +50,8 @@ from monitor.web.network_conditions import network_conditions
 from monitor.web.params import BadParameterError
 from monitor.web.present import Present
 from monitor.web.site import Site
-from probes.wire.target import Service
+from probes.wire.measurement import LIVENESS
+from probes.wire.target import Service, Target
 
 LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
@@ -263,6 +265,21 @@ async def event_strips(
         )
         for event in events
     }
+
+
+async def services_here(site: Site, connection: ReadTransaction) -> Sequence[Service]:
+    """Those of the catalogue, then those that were measured and have left it, by their ids."""
+    measured = await measured_targets(connection)
+    left = measured.keys() - site.service_names.keys() - {LIVENESS}
+    return [
+        *site.catalogue.services,
+        *(
+            Service(
+                id=id, name=id, targets=tuple(Target(id=one, endpoints=()) for one in measured[id])
+            )
+            for id in sorted(left)
+        ),
+    ]
 
 
 async def strip_rows(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
@@ -113,6 +114,15 @@ async def was_measured(
     """Whether a service or target of this name was ever measured."""
     column = t.target.c.service if kind == "service" else t.target.c.id
     return bool(await connection.scalar(sa.select(sa.exists().where(column == name))))
+
+
+async def measured_targets(connection: ReadTransaction) -> Mapping[str, Sequence[str]]:
+    """What was ever measured of each service, also of one that has left the catalogue."""
+    query = sa.select(t.target.c.service, t.target.c.id).order_by(t.target.c.id)
+    targets: dict[str, list[str]] = defaultdict(list)
+    for service, id in await connection.execute(query):
+        targets[service].append(id)
+    return targets
 
 
 class Searched(msgspec.Struct, frozen=True):

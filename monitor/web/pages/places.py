@@ -48,8 +48,16 @@ from monitor.web.moment import reading, site_of
 from monitor.web.network_conditions import network_conditions
 from monitor.web.render import render
 from monitor.web.site import Site
-from monitor.web.views import drawn_window, known_events, overlapping, record, strip_rows
+from monitor.web.views import (
+    drawn_window,
+    known_events,
+    overlapping,
+    record,
+    services_here,
+    strip_rows,
+)
 from probes.wire.measurement import service_of
+from probes.wire.target import Service
 
 MAX_EVENTS = 100
 MAX_ASN = 2**32 - 1
@@ -113,7 +121,7 @@ async def country(request: web.Request) -> web.Response:
         else _("Every vantage has stated its country.")
         if code == UNKNOWN and not members and not events
         else headline(here, opened, site.service_names, members, bool(rows), bool(events)),
-        "matrix": network_matrix(site.catalogue.services, rows, opened),
+        "matrix": network_matrix(values["services"], rows, opened),
     }
     return await render(request, "country.html", values)
 
@@ -176,9 +184,8 @@ async def shared_values(
 ) -> dict[str, Any]:
     """The values that both templates take."""
     window = await drawn_window(site, connection, span, None, fine=True)
-    rows = await strip_rows(
-        site, connection, window, site.catalogue.services, here.country, here.asns
-    )
+    services = await services_here(site, connection)
+    rows = await strip_rows(site, connection, window, services, here.country, here.asns)
     asn = here.asns[0] if here.asns else None
     then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
     past = await known_events(site, connection, then) if span else ()
@@ -197,6 +204,7 @@ async def shared_values(
         ),
         "by_service": service_strips(
             site,
+            services,
             shown,
             window,
             lasting,
@@ -208,7 +216,8 @@ async def shared_values(
         else None,
         "window": window,
         "chosen": span,
-        "watched": await vantage_coverage(site, connection, rows, window, here),
+        "watched": await vantage_coverage(site, connection, services, rows, window, here),
+        "services": services,
         "members": members,
         "events": sorted(listed, key=lambda event: (not event.ongoing, -event.onset)),
         "beside": pairs,
@@ -223,6 +232,7 @@ def open_events(events: Iterable[Event]) -> list[Event]:
 
 def service_strips(
     site: Site,
+    services: Iterable[Service],
     rows: Iterable[strips.Row],
     window: strips.Window,
     events: Sequence[Event],
@@ -241,7 +251,7 @@ def service_strips(
             "strip": drawn[service.id],
             "events": [event for event in told if event.service == service.id],
         }
-        for service in site.catalogue.services
+        for service in services
         if service.id in drawn
     ]
     return sorted(made, key=lambda row: (not row["events"], row["name"].lower()))
@@ -250,6 +260,7 @@ def service_strips(
 async def vantage_coverage(
     site: Site,
     connection: ReadTransaction,
+    services: Iterable[Service],
     rows: Iterable[strips.Row],
     window: strips.Window,
     here: PlaceFilter,
@@ -262,7 +273,7 @@ async def vantage_coverage(
         if window.hourly or window.daily
         else await count_vantages(
             connection,
-            [target.id for target in site.catalogue.targets],
+            [target.id for service in services for target in service.targets],
             slots.since,
             slots.until,
             slots.width,

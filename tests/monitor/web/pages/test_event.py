@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -232,10 +233,14 @@ async def test_a_service_that_left_the_catalogue_is_not_linked(site: Site) -> No
     _wechat, *rest = site.catalogue.services
     catalogue = msgspec.structs.replace(site.catalogue, services=tuple(rest))
     async with client(replace(site, catalogue=catalogue)) as shown:
-        for path in (f"/e/{world.CONFIRMED}", "/as/64501"):
+        for path in (f"/e/{world.CONFIRMED}", "/as/64501", "/c/RU", "/c/RU?range=7d"):
             said = await (await shown.get(path)).text()
             assert "not in the catalogue" in said
             assert 'href="/s/wechat"' not in said
+            if not path.startswith("/e/"):
+                strips = text_of(said.partition('id="strips"')[2])
+                drawn = strips.partition("wechat (not in the catalogue)")[2]
+                assert re.match(r".{0,900}: 36 of \d+ measurements failed as blocked", drawn), path
 
 
 async def test_a_function_that_is_not_measured_is_not_said_to_work(site: Site) -> None:
