@@ -12,7 +12,15 @@ from typing import Any
 
 from monitor.detection.events import confidence, gates
 from monitor.detection.events.present import PresentState
-from monitor.detection.model import Answer, Change, ChangeKind, Difference, Event, Votes
+from monitor.detection.model import (
+    Answer,
+    Change,
+    ChangeKind,
+    Difference,
+    Event,
+    Votes,
+    published_source,
+)
 from monitor.detection.network_condition import NetworkCondition
 from monitor.interop.csv_text import csv_text
 from monitor.interop.dictionary import API
@@ -149,6 +157,7 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
         **judged.verdict.form(),
         "counted": not reason,
         "reason": reason or None,
+        "source": published_source(judged.source),
     }
 
 

@@ -37,6 +37,21 @@ def seen(agreeing: int, total: int) -> str:
     )
 
 
+def seen_here(ours: Votes, runs: Votes) -> str:
+    """The same of a network in which others measure too, or others alone: of their runs the newest
+    count, and whose they are is not known."""
+    told = [seen(ours.agreeing, ours.total)] if ours.total or not runs.total else []
+    return ", ".join([*told, *runs_of_others(runs)])
+
+
+def runs_of_others(runs: Votes) -> Sequence[str]:
+    """`runs of OONI: 1 of 1`; nothing where there is none."""
+    if not runs.total:
+        return ()
+    values = {"source": _NAMES["ooni"], "n": runs.agreeing, "total": runs.total}
+    return (_("newest runs of %(source)s: %(n)s of %(total)s", **values),)
+
+
 def witnesses(event: Event) -> str:
     """`3 of 4 vantages`, or how many measurements of others failed in which time."""
     if not is_imported(event):

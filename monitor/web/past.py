@@ -10,7 +10,7 @@ from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.newest import newest_verdicts, revisions
 from monitor.store.reading.published import published_events
-from monitor.store.reading.vantages import last_heard, list_vantages
+from monitor.store.reading.vantages import last_heard, list_vantages, public_origins
 from monitor.web.present import Present, PresentReader, ServicePresent, offline_now, service_present
 
 
@@ -45,6 +45,7 @@ class PastReader(PresentReader):
             opened=[event for event in published.events if event.ongoing],
             reconstructed=published.reconstructed,
             offline=offline_now(services.values()),
+            origins=await public_origins(connection),
             vantages=[
                 row.at(self._at, heard.get(row.id))
                 for row in await list_vantages(connection)

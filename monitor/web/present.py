@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.events.present import LatestVerdict, PresentState, states_in_order
-from monitor.detection.model import Event, State
+from monitor.detection.events.present import (
+    SILENT,
+    LatestVerdict,
+    PresentState,
+    states_in_order,
+)
+from monitor.detection.model import Event, State, Votes
 from monitor.store.cells import Where
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
@@ -93,7 +99,7 @@ def offline_now(services: Collection[ServicePresent]) -> frozenset[str]:
     return silent.difference(*(service.heard for service in services))
 
 
-class Present(msgspec.Struct, frozen=True, kw_only=True):
+class Present(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is known at one moment."""
 
     revision: int
@@ -103,8 +109,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """Open events, newest onset first."""
     vantages: Sequence[VantageRow] = ()
     """Every probe that ever enrolled, by country, network and id."""
-    origins: frozenset[tuple[str, str]] = frozenset()
-    """(source, country) of what is stored of others' measurements."""
+    origins: Mapping[str, tuple[str, str, int]] = {}
+    """Source, country and network of what stands for others' measurements, by probe."""
     offsets: Mapping[str, int] = {}
     """Clock error in milliseconds by probe, where it is known."""
     offline: frozenset[str] = frozenset()
@@ -115,15 +121,19 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     reconstructed: frozenset[str] = frozenset()
     """Of a moment of the past: events of which only state and tier are of then."""
 
-    @property
+    @functools.cached_property
     def sources(self) -> frozenset[str]:
         """Names of others whose measurements are stored."""
-        return frozenset(source for source, _country in self.origins)
+        return frozenset(source for source, *_place in self.origins.values())
 
-    @property
+    @functools.cached_property
     def measured_by_others(self) -> frozenset[str]:
         """The countries in which they measure."""
-        return frozenset(country for _source, country in self.origins)
+        return frozenset(country for _source, country, _asn in self.origins.values())
+
+    @functools.cached_property
+    def _networks_of_others(self) -> frozenset[tuple[str, int]]:
+        return frozenset((country, asn) for _source, country, asn in self.origins.values())
 
     def kinds(self) -> Mapping[tuple[str, str], frozenset[State]]:
         """Which states there are, by service and country."""
@@ -160,6 +170,19 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
             row.asn in event.asns and row.target in event.targets
             for row in self.states(Filter(service=event.service, country=event.country))
         )
+
+    def runs_of_others(self, row: PresentState) -> Votes:
+        """How many newest measurements of others a state counts among its vantages, and how many of
+        them say it: of others it is not known whose they are."""
+        if (row.country, row.asn) not in self._networks_of_others:
+            return Votes()
+        told = [
+            one.verdict.state
+            for one in self.services[service_of(row.target)].by_network[row.asn]
+            if one.probe in self.origins and (one.target, one.country) == (row.target, row.country)
+        ]
+        conclusive = [state for state in told if state not in SILENT]
+        return Votes(conclusive.count(row.state), len(conclusive))
 
     def verdicts(self, asn: int) -> Sequence[LatestVerdict]:
         """The newest verdict of each vantage of a network on each target, by target."""

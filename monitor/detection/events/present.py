@@ -18,7 +18,7 @@ import msgspec
 
 from monitor.detection.model import OWN_SOURCE, Event, EventState, State, Tier, Verdict
 
-_SILENT = (State.VANTAGE_OFFLINE, State.INSUFFICIENT)
+SILENT = (State.VANTAGE_OFFLINE, State.INSUFFICIENT)
 _ORDER = (
     State.BLOCKED,
     State.IMPAIRED,
@@ -104,7 +104,7 @@ def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> 
         if each.round > newest:
             newest = each.round
     # Mostly all say the same, and there is nothing to count.
-    conclusive = 0 if said.state in _SILENT else len(seen)
+    conclusive = 0 if said.state in SILENT else len(seen)
     return PresentState(
         target=target,
         country=country,
@@ -119,7 +119,7 @@ def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> 
 
 
 def _counted(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> PresentState:
-    speaking = [each for each in seen if each.verdict.state not in _SILENT]
+    speaking = [each for each in seen if each.verdict.state not in SILENT]
     counts = Counter(each.verdict.state for each in (speaking or seen))
     state = max(counts, key=lambda each: (counts[each], -_ORDER.index(each)))
     same = [each.verdict for each in (speaking or seen) if each.verdict.state == state]

@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.detection.events.gates import not_counted
-from monitor.detection.model import Stored, Verdict
+from monitor.detection.model import OWN_SOURCE, Stored, Verdict
 from monitor.store import tables as t
 from monitor.store.batches import skip
 from monitor.store.cells import hour_of
@@ -55,6 +55,7 @@ class JudgedMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     """When it began, Unix ms."""
     arrival: int
     verdict: Verdict
+    source: str = OWN_SOURCE
 
 
 class ProbeMeasurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +194,7 @@ async def _list(
     for some in chunks(found):
         arrivals = [arrival for _, arrival, _ in some]
         query = (
-            sa.select(m.arrival, m.id, m.started, v.country, v.asn, v.probe)
+            sa.select(m.arrival, m.id, m.started, v.country, v.asn, v.probe, v.source)
             .join(t.vantage, v.number == m.vantage)
             # Of a list alone PostgreSQL expects, where it knows nothing of how numbers are
             # distributed, a share of the day, and reads all of it.

@@ -46,11 +46,12 @@ class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, revoked=revoked, last_seen=last_seen)
 
 
-async def public_origins(connection: ReadTransaction) -> frozenset[tuple[str, str]]:
-    """(source, country) of what is stored of others' measurements."""
-    source, country = t.vantage.c.source, t.vantage.c.country
-    query = sa.select(source, country).where(source != OWN_SOURCE).distinct()
-    return frozenset((name, place) for name, place in await connection.execute(query))
+async def public_origins(connection: ReadTransaction) -> Mapping[str, tuple[str, str, int]]:
+    """Source, country and network of what stands for others' measurements, by probe."""
+    v = t.vantage.c
+    query = sa.select(v.probe, v.source, v.country, v.asn).where(v.source != OWN_SOURCE)
+    rows = await connection.execute(query)
+    return {probe: (source, country, asn) for probe, source, country, asn in rows}
 
 
 async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:

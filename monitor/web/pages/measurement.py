@@ -136,6 +136,7 @@ async def listing(request: web.Request) -> web.Response:
         "rows": part.rows,
         "reasons": [not_counted(row.verdict) for row in part.rows],
         "stood_in": counted,
+        "sources": {row.source for row in part.rows},
         "wanted": wanted,
         "names": site.service_names,
         "filters": str(URL("/").with_query(kept).query_string),

@@ -6,7 +6,7 @@ measures there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +20,7 @@ from monitor.detection.model import (
     EventState,
     Layer,
     State,
+    Votes,
     layer_of,
 )
 from monitor.store.engines import ReadTransaction
@@ -168,7 +169,7 @@ async def network(request: web.Request) -> web.Response:
             for _place, condition in sorted((await network_conditions(site, present, asn)).items())
         ],
         "layers": layers,
-        "rows": layer_table(verdicts, layers, opened, asn, site.service_names),
+        "rows": layer_table(verdicts, present.origins, layers, opened, asn, site.service_names),
         "watch": watchlist_of_network(opened, asn),
     }
     return await render(request, "network.html", values)
@@ -409,12 +410,13 @@ def layers_of(verdicts: Iterable[LatestVerdict]) -> Sequence[Layer]:
 
 def layer_table(
     verdicts: Iterable[LatestVerdict],
+    others: Container[str],
     layers: Sequence[Layer],
     opened: Sequence[Event],
     asn: int,
     names: dict[str, str],
 ) -> list[LayerRow]:
-    """One row a function, by country and service."""
+    """One row a function, by country and service; `others` are not vantages of ours."""
     by_target: dict[tuple[str, str], list[LatestVerdict]] = defaultdict(list)
     for one in verdicts:
         by_target[one.country, one.target].append(one)
@@ -429,41 +431,57 @@ def layer_table(
             and target in event.targets
             and event.stands
         ]
-        cells = tuple(layer_cell(seen, layer, mine, asn) for layer in layers)
+        cells = tuple(layer_cell(seen, others, layer, mine, asn) for layer in layers)
         rows.append(LayerRow(country, target, names.get(service, service), cells))
     return sorted(rows, key=lambda row: (row.country, row.service.lower(), row.target))
 
 
 def layer_cell(
-    seen: Sequence[LatestVerdict], layer: Layer, opened: Sequence[Event], asn: int
+    seen: Sequence[LatestVerdict],
+    others: Container[str],
+    layer: Layer,
+    opened: Sequence[Event],
+    asn: int,
 ) -> LayerCell | None:
     """One cell; None where nobody saw this step. What fails is called blocked only as far as an
     event says so, and what fails for a cause that cannot be told is not left out."""
-    here = [finding for one in seen for finding in one.verdict.findings if finding.layer is layer]
+    here = [
+        (one.probe, finding)
+        for one in seen
+        for finding in one.verdict.findings
+        if finding.layer is layer
+    ]
     untold = [
-        one.verdict.rule
+        (one.probe, one.verdict.rule)
         for one in seen
         if one.verdict.layer is layer
         and one.verdict.state is State.INCONCLUSIVE
         and all(finding.layer is not layer for finding in one.verdict.findings)
     ]
-    total = len(here) + len(untold)
-    if not total:
+    everybody = [probe for probe, _said in [*here, *untold]]
+    if not everybody:
         return None
-    failing = [finding for finding in here if finding.blocked]
-    if not failing and untold:
-        base = event_sources.seen(len(untold), total)
-        return LayerCell("inconclusive", _("cause unclear"), base, tuple(sorted({*untold})))
+    failing = [(probe, finding.rule) for probe, finding in here if finding.blocked]
+    if not failing and not untold:
+        return LayerCell("ok", _("works"), _base(everybody, everybody, others))
+    told = failing or untold
+    base = _base([probe for probe, _rule in told], everybody, others)
+    rules = tuple(sorted({rule for _probe, rule in told}))
     if not failing:
-        return LayerCell("ok", _("works"), event_sources.seen(total, total))
-    base = event_sources.seen(len(failing), total)
-    rules = tuple(sorted({finding.rule for finding in failing}))
+        return LayerCell("inconclusive", _("cause unclear"), base, rules)
     for event in opened:
         if _is_about(event, asn, layer):
             return LayerCell(
                 words.TIER_KINDS[event.tier], event_state.tier_word(event), base, rules, event.id
             )
     return LayerCell("inconclusive", _("fails, not confirmed"), base, rules)
+
+
+def _base(agreeing: Sequence[str], total: Sequence[str], others: Container[str]) -> str:
+    """How many of the probes say it, ours and others apart."""
+    theirs = [sum(probe in others for probe in some) for some in (agreeing, total)]
+    ours = Votes(len(agreeing) - theirs[0], len(total) - theirs[1])
+    return event_sources.seen_here(ours, Votes(*theirs))
 
 
 def _is_about(event: Event, asn: int, layer: Layer) -> bool:

@@ -94,7 +94,10 @@ async def page(request: web.Request) -> web.Response:
             measured=bool(measured),
         ),
         "countries": countries,
-        "present": [(row, state_mark(row, opened.get(row.country))) for row in rows],
+        "present": [
+            (row, state_mark(row, opened.get(row.country)), present.runs_of_others(row))
+            for row in rows
+        ],
         "hidden": len(now) - len(rows),
         "events": sorted(listed, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
         "beside": pairs,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import EventState, State
+from monitor.detection.model import EventState, Layer, State, Verdict
 from monitor.store.reading.counts import StateCount
 from monitor.store.records import Conclusions
 from monitor.text import words
 from monitor.web.both_sources import APART_MS, beside, one_picture
 from monitor.web.event_failures import as_failures
 from monitor.web.site import Site
-from tests.monitor.store.samples import event
+from tests.monitor.detection.imported_runs import dc, measurement, record, stored
+from tests.monitor.fleet import admitted
+from tests.monitor.store.samples import event, fact_of
 from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
 from tests.world.scenery import HOUR, NOW
 from tests.world.site import client
 
@@ -104,3 +107,30 @@ async def test_a_range_of_the_past_counts_a_block_of_both_sources_once(site: Sit
             said = text_of(await (await web.get(f"{path}?since={day}&until={next_day}")).text())
             assert "Telegram was" in said
             assert "And one more" not in said
+
+
+async def test_tables_of_now_and_lists_say_whose_a_measurement_is(site: Site) -> None:
+    begin = world.START + (world.ROUNDS - 1) * world.INTERVAL
+    seen = [*dc(0), record(9)]
+    run = stored(measurement(seen, begin, asn=64501, country="RU", target="wechat/web"))
+    await site.database.facts.add(admitted([run]), ())
+    said = Verdict(target="wechat/web", state=State.INCONCLUSIVE, layer=Layer.TCP, rule="r")
+    told = Conclusions(
+        service="wechat", round=begin, state=b"", events=(), facts=(fact_of(run, said),)
+    )
+    await site.database.conclusions.save([told], 10**6)
+    async with client(site) as web:
+        of_network = text_of(await (await web.get("/as/64501")).text())
+        of_service = text_of(await (await web.get("/s/wechat")).text())
+        listed = await (await web.get("/m?asn=64501&target=wechat/web")).text()
+        rows = await (await web.get("/api/v1/measurements?asn=64501&target=wechat/web")).json()
+        mine = text_of(await (await web.get("/m?asn=64502")).text())
+    assert "newest runs of OONI: 1 of 1" in of_network
+    assert "of 4 vantages" not in of_network
+    assert "3 of 3 newest runs of OONI: 0 of 1" in of_service
+    assert f'href="/v/{world.PEOPLE[0].id}">vantage of ours' in listed
+    assert text_of(listed).count("run of OONI") == 1
+    assert "vantage of ours" not in mine
+    sources = {row["vantage"]: row["source"] for row in rows["measurements"]}
+    assert sources.pop(run.measurement.probe) == "ooni"
+    assert set(sources.values()) == {"own"}

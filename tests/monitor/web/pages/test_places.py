@@ -287,7 +287,7 @@ def test_layers_have_separate_cells() -> None:
     ]
     layers = places.layers_of(seen)
     assert layers == [Layer.DNS, Layer.TCP, Layer.TLS, Layer.HTTP]
-    messaging, web = places.layer_table(seen, layers, [CONFIRMED], 64501, {"wechat": "WeChat"})
+    messaging, web = places.layer_table(seen, (), layers, [CONFIRMED], 64501, {"wechat": "WeChat"})
     assert (messaging.target, web.target) == ("wechat/messaging", "wechat/web")
     dns, tcp, tls, http = web.cells
     assert dns is not None
@@ -313,7 +313,7 @@ def test_what_fails_for_a_cause_that_cannot_be_told_is_seen() -> None:
     assert Layer.QUIC in layers
     told = sight("b", (Layer.DNS, False), (Layer.QUIC, False))
     for seen, base in (([refused], "1 of 1 vantage"), ([refused, told], "1 of 2 vantages")):
-        (row,) = places.layer_table(seen, (Layer.DNS, Layer.QUIC), [], 64501, {})
+        (row,) = places.layer_table(seen, (), (Layer.DNS, Layer.QUIC), [], 64501, {})
         dns, quic = row.cells
         assert dns is not None
         assert quic is not None
@@ -322,12 +322,31 @@ def test_what_fails_for_a_cause_that_cannot_be_told_is_seen() -> None:
         assert (quic.base, quic.rules) == (base, ("quic.r",))
 
 
+@pytest.mark.parametrize(
+    ("others", "base"),
+    [
+        pytest.param((), "2 of 3 vantages", id="ours"),
+        pytest.param(("a",), "1 of 2 vantages, newest runs of OONI: 1 of 1", id="both"),
+        pytest.param(("c",), "2 of 2 vantages, newest runs of OONI: 0 of 1", id="both-others-pass"),
+        pytest.param(("a", "b", "c"), "newest runs of OONI: 2 of 3", id="others"),
+    ],
+)
+def test_runs_of_others_are_no_vantages_of_a_cell(others: tuple[str, ...], base: str) -> None:
+    seen = [sight(probe, (Layer.TLS, probe != "c")) for probe in "abc"]
+    (row,) = places.layer_table(seen, others, [Layer.TLS], [], 64501, {})
+    (drawn,) = row.cells
+    assert drawn is not None
+    assert drawn.base == base
+
+
 def test_only_an_event_of_this_network_and_step_calls_it_blocked() -> None:
     seen = [sight("a", (Layer.TLS, True))]
     layers = [Layer.TLS]
 
     def word(events: list[object], asn: int = 64501) -> str:
-        ((layer_cell,),) = [row.cells for row in places.layer_table(seen, layers, events, asn, {})]  # type: ignore[arg-type]
+        ((layer_cell,),) = [
+            row.cells for row in places.layer_table(seen, (), layers, events, asn, {})
+        ]  # type: ignore[arg-type]
         assert layer_cell is not None
         return layer_cell.word
 
