@@ -3,9 +3,10 @@
     pytest -p tests.lanes --lanes 6
 
 Each lane takes the next file when it has ended one, so a file's tests share its fixtures and a long
-file keeps no other waiting. Session fixtures are per lane. pytest-xdist collects in every worker
-(6 s each, 20 s where nothing is compiled yet) and gives a worker its second file before it has
-ended the first, however long that takes.
+file keeps no other waiting. Session fixtures are per lane. Tests marked `alone` follow in one more
+lane when all the others have ended. pytest-xdist collects in every worker (6 s each, 20 s where
+nothing is compiled yet) and gives a worker its second file before it has ended the first, however
+long that takes.
 """
 
 from __future__ import annotations
@@ -43,25 +44,36 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if not count or session.testsfailed or session.config.getoption("--collect-only"):
         return None
     files: dict[Path, list[pytest.Item]] = {}
+    alone = []
     for item in session.items:
-        files.setdefault(item.path, []).append(item)
-    queue, feed = os.pipe()
-    numbers = b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in range(len(files)))
-    assert len(numbers) <= PIPE_BYTES
-    os.write(feed, numbers)
-    os.close(feed)
+        if item.get_closest_marker("alone"):
+            alone.append(item)
+        else:
+            files.setdefault(item.path, []).append(item)
     # Made here, since whoever makes it first removes what was there.
     session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
     # A tenth of all time went into looking through what stays until the end, another twentieth
     # into looking through the rest at every 700 new objects.
     gc.freeze()
     gc.set_threshold(10_000)
+    _run(session, list(files.values()), count)
+    _run(session, [alone] if alone else [], 1)
+    return True
+
+
+def _run(session: pytest.Session, groups: Sequence[Sequence[pytest.Item]], count: int) -> None:
+    """Run groups of tests in so many lanes, each group in one, and report it here."""
+    queue, feed = os.pipe()
+    numbers = b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in range(len(groups)))
+    assert len(numbers) <= PIPE_BYTES
+    os.write(feed, numbers)
+    os.close(feed)
     lanes: dict[Connection, int] = {}
     try:
-        for _ in range(min(count, len(files))):
+        for _ in range(min(count, len(groups))):
             mine, its = Pipe(duplex=False)
             if not (pid := os.fork()):
-                _live(session, list(files.values()), queue, its)
+                _live(session, groups, queue, its)
             its.close()
             lanes[mine] = pid
         _report(session, lanes)
@@ -70,7 +82,6 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         for pid in lanes.values():
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
-    return True
 
 
 def _report(session: pytest.Session, lanes: dict[Connection, int]) -> None:
@@ -119,7 +130,7 @@ class _Sender:
 
 
 def _live(
-    session: pytest.Session, files: Sequence[Sequence[pytest.Item]], queue: int, out: Connection
+    session: pytest.Session, groups: Sequence[Sequence[pytest.Item]], queue: int, out: Connection
 ) -> None:
     """What a lane does after the fork. Never returns."""
     config = session.config
@@ -133,7 +144,7 @@ def _live(
             config.get_terminal_writer()._file = nowhere
             config.pluginmanager.register(_Sender(config, out))
             while number := os.read(queue, NUMBER_BYTES):
-                items = files[int.from_bytes(number, "big")]
+                items = groups[int.from_bytes(number, "big")]
                 # After the last one everything below the session is torn down.
                 for item, following in itertools.zip_longest(items, items[1:], fillvalue=session):
                     config.hook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -1,8 +1,7 @@
 """Run pytest as `scripts/test` does: name the servers, refuse skips, list what is left behind.
 
     tests/run.py                 the quick run: what is marked neither `rest` nor `alone`, in lanes
-    tests/run.py --rest [...]    what the quick run leaves out, and hypothesis at length, in lanes;
-                                 then what is marked `alone`
+    tests/run.py --rest [...]    what the quick run leaves out, and hypothesis at length, in lanes
     tests/run.py ARGUMENTS       whatever the arguments of pytest select, in one process
 
 Every process of the run carries an environment variable of its own, so that what is left is found
@@ -24,8 +23,6 @@ from pathlib import Path
 MARK = "REACHWATCH_TEST_RUN"
 LANES = 6
 """Processes side by side: the tests wait more than they compute."""
-INTERRUPTED, NOTHING_SELECTED = 2, 5
-"""Exit statuses of pytest."""
 INTERRUPT_SECONDS = 5
 REAPED_SECONDS = 20
 SERVERS = {
@@ -86,29 +83,19 @@ def changes(root: Path) -> set[str]:
     return set(run.stdout.splitlines())
 
 
-def run_all(scratch: Path, environment: dict[str, str], arguments: list[str]) -> int:
-    """Run what the arguments say, or the quick run; pytest's exit status, the worst of all."""
-    pytest = [sys.executable, "-m", "pytest", "-q"]
+def selected(arguments: list[str]) -> list[str]:
+    """What the arguments say, in pytest's words."""
     lanes = ["-p", "tests.lanes", "--lanes", str(LANES)]
-    parts = [arguments or [*lanes, "-m", "not rest and not alone"]]
-    if arguments[:1] == ["--rest"]:
-        chosen = "(rest or hypothesis) and not alone"
-        parts = [[*lanes, "--hypothesis-profile=long", "-m", chosen], ["-m", "alone"]]
-        parts = [[*part, *arguments[1:]] for part in parts]
-    status = 0
-    for number, part in enumerate(parts):
-        began = time.monotonic()
-        command = [*pytest, f"--basetemp={scratch}/{number}", *part]
-        code = run_one(command, environment)
-        if code != NOTHING_SELECTED or len(parts) == 1:
-            status = max(status, code)
-        print(f"{time.monotonic() - began:.0f} s: {' '.join(part)}", flush=True)
-        if code == INTERRUPTED:
-            break
-    return status
+    match arguments:
+        case []:
+            return [*lanes, "-m", "not rest and not alone"]
+        case ["--rest", *more]:
+            chosen = "rest or hypothesis or alone"
+            return [*lanes, "--hypothesis-profile=long", "-m", chosen, *more]
+    return arguments
 
 
-def run_one(command: list[str], environment: dict[str, str]) -> int:
+def run(command: list[str], environment: dict[str, str]) -> int:
     """Run pytest; its exit status. Whoever interrupts this process interrupts pytest, which then
     tears down what it has started."""
     with subprocess.Popen(command, env=environment) as pytest:
@@ -147,7 +134,9 @@ def main() -> int:
             "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode"),
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        status = run_all(Path(scratch), environment, sys.argv[1:])
+        # A short name: paths of sockets below it may have 107 bytes.
+        pytest = [sys.executable, "-m", "pytest", "-q", f"--basetemp={scratch}/t"]
+        status = run([*pytest, *selected(sys.argv[1:])], environment)
         deadline = time.monotonic() + REAPED_SECONDS
         while (living := processes(mark)) and time.monotonic() < deadline:
             time.sleep(0.2)  # children that were just ended need a moment to be reaped

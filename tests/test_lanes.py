@@ -75,6 +75,21 @@ def test_every_test_runs_once_beside_those_of_its_file(tmp_path: Path) -> None:
     assert not list((tmp_path / "files").glob("started.*"))
 
 
+def test_what_is_marked_alone_runs_when_all_the_others_have_ended(tmp_path: Path) -> None:
+    marked = """
+import pathlib, pytest
+
+@pytest.mark.alone
+def test_alone():
+    folder = pathlib.Path(__file__).parent
+    assert len((folder / "ran").read_text().splitlines()) == 4
+    assert not list(folder.glob("started.*"))
+"""
+    status, said = run(tmp_path, conftest=CONFTEST, test_a=marked, test_b=FILE, test_c=FILE)
+    assert status == 0, said
+    assert "5 passed" in said
+
+
 def test_a_failure_is_shown_with_what_it_printed(tmp_path: Path) -> None:
     broken = FILE.replace("server == os", "server != os")
     status, said = run(tmp_path, conftest=CONFTEST, test_a=FILE, test_b=broken)

@@ -24,7 +24,7 @@ import os, signal, sys
 from tests import run
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 run.INTERRUPT_SECONDS = float(sys.argv[1])
-sys.exit(run.run_one([sys.executable, "-c", {PYTEST!r}], dict(os.environ)))
+sys.exit(run.run([sys.executable, "-c", {PYTEST!r}], dict(os.environ)))
 """
 
 
