@@ -34,7 +34,7 @@ from tests.lab.run import play
 from tests.lab.verdicts import faults
 
 ALL = (*CASES, *MORE)
-AT_ONCE = {"quick": 4, "rest": 8}
+AT_ONCE = {"quick": 4, "rest": 12}
 """Laboratories side by side: they mostly wait for timeouts. In the quick run other lanes compute
 all the time; in the long run this file is the last to end."""
 REFUSED = "connection_refused"

@@ -5,6 +5,8 @@ addresses is told from it, because the control tries the very addresses that fai
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +18,19 @@ from tests.world.mosquitto import PROGRAM
 pytestmark = [pytest.mark.lab, pytest.mark.rest, pytest.mark.needs(*PACKAGES, "mosquitto")]
 SETTLED_SECONDS = 60
 """After the control was asked: its own next round, and the vantages' after that."""
+
+
+@pytest.fixture(scope="module")
+def records(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Future[dict[str, Any]]]]:
+    """Both are played side by side, as they mostly wait; the tests look at what was seen."""
+    need(PROGRAM)
+    folder = tmp_path_factory.mktemp("path")
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            where: pool.submit(play, seed(), folder / where, where) for where in (NETWORK, SERVER)
+        }
 
 
 def _last(record: dict[str, Any]) -> dict[int, set[str]]:
@@ -36,10 +51,9 @@ def _last(record: dict[str, Any]) -> dict[int, set[str]]:
     ],
 )
 def test_path_and_server_are_told_apart(
-    tmp_path_factory: pytest.TempPathFactory, where: str, states: dict[int, set[str]]
+    records: dict[str, Future[dict[str, Any]]], where: str, states: dict[int, set[str]]
 ) -> None:
-    need(PROGRAM)
-    record = play(seed(), tmp_path_factory.mktemp("path") / "lab", where)
+    record = records[where].result()
     assert record["quiet"] == []
     assert {line.split(" ", 1)[0] for line in record["retests"] if '"failed":[{' in line} == {
         "NL/64503"

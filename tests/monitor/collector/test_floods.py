@@ -28,8 +28,8 @@ from tests.world.waiting import HANG_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 OTHERS = 5
-SECONDS = 5.0
-QUIET_SECONDS = 2.0
+SECONDS = 4.0
+QUIET_SECONDS = 1.0
 """Without a flood, to see what the machine gives at the moment."""
 P99_SECONDS = 2.0
 MOST_RATIO = 4
@@ -149,7 +149,7 @@ async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
         after, used = monitor.memory, monitor.processor_seconds - used
         stop.set()
     assert made > 100, "it was a flood"
-    p99 = statistics.quantiles(took, n=100)[98]
+    p99 = statistics.quantiles(took, n=100, method="inclusive")[98]
     print(
         f"{kind}: {made} sent; {len(took)} of others acknowledged, "
         f"median {statistics.median(took):.2f} s, p99 {p99:.2f} s, most {max(took):.2f} s, "
@@ -197,7 +197,7 @@ async def test_valid_batches_of_six_probes_delay_nobody_else(monitor: Monitor) -
         await asyncio.sleep(2 * SECONDS)
         stop.set()
     assert len(sent) > 100, "it was a flood"
-    p99 = statistics.quantiles(took, n=100)[98]
+    p99 = statistics.quantiles(took, n=100, method="inclusive")[98]
     print(
         f"{FLOODERS} probes: {len(sent)} full batches; {len(took)} of others acknowledged, "
         f"median {statistics.median(took):.2f} s, p99 {p99:.2f} s, most {max(took):.2f} s, "
