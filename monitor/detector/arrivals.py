@@ -43,6 +43,8 @@ class Arrivals:
         """Last arrival whose conclusions are all saved."""
         self.read = 0
         """Last arrival that was read."""
+        self.newest_at = 0
+        """When it was read that anything has arrived."""
 
     async def load(self) -> None:
         """Go on where the states were saved."""
@@ -89,7 +91,8 @@ class Arrivals:
             if name != LIVENESS and name not in self.services and self._shard.has(name):
                 self.services[name] = ServiceProgress(initial(name))
         _note(self.services, news.earliest)
-        self.read = news.last
+        if news.last > self.read:
+            self.read, self.newest_at = news.last, self._clock()
 
     async def conclude(self) -> None:
         """Save that all that was read is concluded, if it is."""

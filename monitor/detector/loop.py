@@ -137,7 +137,8 @@ class Detector:
 
     async def _fold_recently_late(self) -> bool:
         services, folded = self._arrivals.services, False
-        for service in schedule.recently_late(services, self.clock(), self.policy):
+        newest_at = self._arrivals.newest_at
+        for service in schedule.recently_late(services, self.clock(), newest_at, self.policy):
             progress, work = services[service], Work(self.rest_factor)
             folded |= await self._past_rounds.fold_again(service, services, self._pause)
             await self._retests.request(progress.state, self.clock(), new_round=True)
@@ -146,7 +147,9 @@ class Detector:
 
     async def _fold_longest_late(self) -> bool:
         services, work = self._arrivals.services, Work(self.rest_factor)
-        service = schedule.longest_late(services, self.clock(), self.policy)
+        service = schedule.longest_late(
+            services, self.clock(), self._arrivals.newest_at, self.policy
+        )
         if service is None:
             return False
         progress = services[service]
@@ -159,7 +162,7 @@ class Detector:
         """Fold the rounds that are over, in order, all services together; True when there was
         one."""
         services, work = self._arrivals.services, Work(self.rest_factor)
-        checked = schedule.due(services, self.clock())
+        checked = schedule.due(services, self.clock(), self._arrivals.newest_at)
         closed: dict[str, list[int]] = {}
         opened: dict[str, list[int]] = {}
         ends: list[int] = []
@@ -178,7 +181,8 @@ class Detector:
                 closed[service] = [stored.round for stored in over]
                 ends += [stored.round + stored.interval for stored in over]
         await self._pause()
-        await self._past_rounds.fold(services, closed, self._pause)
+        with work.once():
+            await self._past_rounds.fold(services, closed, self._pause)
         if self.observe_lag is not None:
             now = self.clock()
             for end in ends:

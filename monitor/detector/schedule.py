@@ -19,12 +19,14 @@ Services = Mapping[str, ServiceProgress]
 NEVER = 2**63
 
 
-def due(services: Services, now: int) -> dict[str, ServiceProgress]:
-    """The services whose rounds are to be looked at: something arrived, or a round is over."""
+def due(services: Services, now: int, arrived: int) -> dict[str, ServiceProgress]:
+    """The services whose rounds are to be looked at: something arrived, or a round is over.
+    `arrived`: when anything arrived last."""
     return {
         service: progress
         for service, progress in sorted(services.items())
-        if now >= progress.next_check or (progress.has_arrivals and not progress.rest.lasts(now))
+        if now >= progress.next_check
+        or (progress.has_arrivals and not progress.rest.gathers(now, arrived))
     }
 
 
@@ -40,16 +42,16 @@ def split(
     return rounds, (), NEVER
 
 
-def recently_late(services: Services, now: int, policy: Policy) -> list[str]:
+def recently_late(services: Services, now: int, arrived: int, policy: Policy) -> list[str]:
     """The services with late facts of their last rounds, which are folded before new rounds."""
     return [
         service
         for service, progress in sorted(services.items())
-        if _is_recent(progress, policy) and not progress.rest.lasts(now)
+        if _is_recent(progress, policy) and not progress.rest.gathers(now, arrived)
     ]
 
 
-def longest_late(services: Services, now: int, policy: Policy) -> str | None:
+def longest_late(services: Services, now: int, arrived: int, policy: Policy) -> str | None:
     """The service that has waited longest of those with old late facts: these are folded one at a
     time and after the new rounds, so that old facts never delay new ones."""
     waiting = (
@@ -57,7 +59,7 @@ def longest_late(services: Services, now: int, policy: Policy) -> str | None:
         for service, progress in services.items()
         if progress.late is not None
         and not _is_recent(progress, policy)
-        and not progress.refold_rest.lasts(now)
+        and not progress.refold_rest.gathers(now, arrived)
     )
     return min(waiting, default=(0, None))[1]
 

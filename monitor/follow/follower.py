@@ -293,7 +293,7 @@ class Follower:
     def _leave_out(self, file: SourceFile, before: FollowedFile | None) -> None:
         """Keep in the store that a file fails, so that another process comes back to it."""
         if file.name in self._failing and before is None:
-            self._unsaved.files.append(_followed(file, 0, 0, ended=False))
+            self._unsaved.note(_followed(file, 0, 0, ended=False), self.now())
 
     def _tell(self, file: SourceFile, portion: Portion, before: int) -> int:
         """Report what could not be read; return how many lines were refused."""
@@ -322,15 +322,17 @@ class Follower:
         while True:
             await asyncio.sleep(SAVES_SECONDS)
             if not self._saves.locked():
-                await self._save()
+                await self._save(runs=self._unsaved.is_old(self.now()))
 
-    async def _save(self) -> None:
-        """Store what was read, with the place. Waits for the store."""
+    async def _save(self, *, runs: bool = True) -> None:
+        """Store what was read, if `runs`, and the place. Waits for the store."""
         async with self._saves:
-            await self._save_in_turn()
+            await self._save_in_turn(runs=runs)
 
-    async def _save_in_turn(self) -> None:
-        unsaved, self._unsaved = self._unsaved, Unsaved()
+    async def _save_in_turn(self, *, runs: bool) -> None:
+        unsaved = Unsaved()
+        if runs:
+            unsaved, self._unsaved = self._unsaved, unsaved
         batches, files = unsaved.batches(), unsaved.files
         failures, self.failures = self.failures + self.bucket.failures, Counter()
         self.bucket.failures.clear()

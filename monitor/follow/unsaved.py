@@ -19,6 +19,8 @@ MOST = 25_000
 """Measurements that are stored together, about: half a second, in which nobody else writes. An hour
 of OONI's four tests has half as many. What is stored whole is judged once; of an hour in parts,
 each that follows is late, and what was concluded from those before it is folded again."""
+WAITS_MS = 60_000
+"""So long what was read of an hour waits for the rest of the hour: a slow line takes minutes."""
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Unsaved:
     _batches: list[AdmittedBatch] = field(default_factory=list)
     _packed: int = 0
     """Measurements in the batches."""
+    _since: int = 0
+    """When the first was added."""
 
     def add(
         self, measurements: Iterable[tuple[Measurement, bytes]], file: FollowedFile, now: int
@@ -40,14 +44,24 @@ class Unsaved:
             Admitted(stored=stored(measurement), line=line, received=received)
             for measurement, line in measurements
         ]
-        self.files.append(file)
+        self.note(file, now)
         if len(self._admitted) >= PACKED:
             self._pack()
+
+    def note(self, file: FollowedFile, now: int) -> None:
+        """Add how far a file was read."""
+        if not self.files:
+            self._since = now
+        self.files.append(file)
 
     @property
     def is_full(self) -> bool:
         """Whether it is to be stored before more is read."""
         return self._packed >= MOST
+
+    def is_old(self, now: int) -> bool:
+        """Whether it is to be stored though its hour is not read to its end."""
+        return bool(self.files) and now - self._since >= WAITS_MS
 
     def batches(self) -> list[AdmittedBatch]:
         """All measurements, packed."""

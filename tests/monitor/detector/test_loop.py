@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from monitor.detection.model import Event, EventState, Tier
 from monitor.detector.loop import Detector
+from monitor.detector.past_rounds import PastRounds
+from monitor.detector.rest import FACTOR, QUIET_MS
 from monitor.store.records import StoreUnavailableError
 from tests.monitor.detector.live import (
     BLOCK,
     POLICY,
     World,
+    arrived,
     folded,
     kinds,
     shown,
@@ -89,6 +94,64 @@ async def test_a_service_rests_after_work_but_not_for_being_kept_from_the_proces
     assert await folded(world) == (last - INTERVAL if used else last)
     await world.settle(last + INTERVAL + 30_000)
     assert await folded(world) == last
+
+
+@pytest.fixture
+def costly(world: World, monkeypatch: pytest.MonkeyPatch) -> Costly:
+    """Folds that take a second of the processor each, with the rests of a real detector."""
+    costs = Costly(world)
+    monkeypatch.setattr("monitor.detector.rest.time.process_time", lambda: costs.used)
+    for name in ("fold", "fold_again"):
+        monkeypatch.setattr(PastRounds, name, costs.counted(name, getattr(PastRounds, name)))
+    world.detector.rest_factor = FACTOR
+    return costs
+
+
+class Costly:
+    """How often rounds were folded, and what that took."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.used = 0.0
+        self.times = Counter[str]()
+
+    def counted(self, name: str, fold: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        async def counted(past: PastRounds, *rest: Any) -> Any:
+            self.times[name] += 1
+            self.used += 1.0
+            self._world.now += 1000
+            return await fold(past, *rest)
+
+        return counted
+
+
+async def test_a_backlog_that_somebody_fills_is_folded_as_it_comes(
+    world: World, costly: Costly
+) -> None:
+    world.now = START + 100 * INTERVAL
+    for number in range(4):
+        await world.arrive(rounds([number]))
+        await world.settle(world.now)
+        assert await folded(world) == START + number * INTERVAL
+
+
+async def test_late_rounds_wait_for_more_of_them_and_not_when_nothing_arrives(
+    world: World, costly: Costly
+) -> None:
+    await world.arrive(rounds(range(126), people=PEOPLE[:1]))
+    await world.settle()
+    now = START + 130 * INTERVAL
+    for number in range(10):  # for 25 seconds
+        await world.arrive(rounds([number % 5], people=[PEOPLE[1 + number // 5]]))
+        await world.settle(max(world.now, now + 2500 * number))
+    assert 2 <= costly.times["fold_again"] <= 4
+    before = costly.times["fold_again"]
+    await world.arrive(rounds([5], people=PEOPLE[1:2]))
+    await world.settle(world.now)
+    assert costly.times["fold_again"] == before
+    await world.settle(world.now + QUIET_MS)
+    assert costly.times["fold_again"] == before + 1
+    assert await world.database.conclusions.cursor() == await arrived(world)
 
 
 async def test_runs_until_stopped(world: World) -> None:

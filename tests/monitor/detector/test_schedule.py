@@ -11,12 +11,13 @@ from monitor.detection.events.fold import initial
 from monitor.detection.policy import Policy
 from monitor.detector import schedule
 from monitor.detector.progress import ServiceProgress
-from monitor.detector.rest import NO_REST, Rest
+from monitor.detector.rest import NO_REST, QUIET_MS, Rest
 from monitor.store.records import StoredRound
 
 POLICY = Policy()
 MINUTE = 60_000
 NOW = 1_790_000_000_000
+QUIET = NOW - QUIET_MS
 FOLDED = NOW - 10 * MINUTE
 RESTS = Rest(NOW - 1, NOW + 1)
 RECENT = 2 * POLICY.ms(POLICY.rounds.checkpoint_seconds)
@@ -45,18 +46,19 @@ def progress(
 
 
 @pytest.mark.parametrize(
-    ("of", "is_due"),
+    ("of", "arrived", "is_due"),
     [
-        pytest.param(progress(), False, id="nothing arrived and no round is over"),
-        pytest.param(progress(has_arrivals=True), True, id="something arrived"),
-        pytest.param(progress(has_arrivals=True, rest=RESTS), False, id="it rests from the last"),
-        pytest.param(progress(next_check=NOW), True, id="a round is over"),
-        pytest.param(progress(next_check=NOW, rest=RESTS), True, id="over, even if it rests"),
-        pytest.param(progress(next_check=NOW + 1), False, id="the round is not over yet"),
+        pytest.param(progress(), NOW, False, id="nothing arrived and no round is over"),
+        pytest.param(progress(has_arrivals=True), NOW, True, id="something arrived"),
+        pytest.param(progress(has_arrivals=True, rest=RESTS), NOW, False, id="it rests"),
+        pytest.param(progress(has_arrivals=True, rest=RESTS), QUIET, True, id="and all is quiet"),
+        pytest.param(progress(next_check=NOW), NOW, True, id="a round is over"),
+        pytest.param(progress(next_check=NOW, rest=RESTS), NOW, True, id="over, even if it rests"),
+        pytest.param(progress(next_check=NOW + 1), NOW, False, id="the round is not over yet"),
     ],
 )
-def test_which_services_are_looked_at(of: ServiceProgress, is_due: bool) -> None:
-    assert list(schedule.due({"wechat": of}, NOW)) == (["wechat"] if is_due else [])
+def test_which_services_are_looked_at(of: ServiceProgress, arrived: int, is_due: bool) -> None:
+    assert list(schedule.due({"wechat": of}, NOW, arrived)) == (["wechat"] if is_due else [])
 
 
 ROUNDS = [StoredRound(NOW - n * MINUTE, MINUTE, 5) for n in (3, 2, 1)]
@@ -94,9 +96,20 @@ def test_late_facts_of_the_last_rounds_go_first_and_old_ones_one_service_at_a_ti
         "first of all, but it rests": progress(late=0, refold_rest=RESTS),
         "not late": progress(),
     }
-    assert schedule.recently_late(services, NOW, POLICY) == ["a", "z"]
-    assert schedule.longest_late(services, NOW, POLICY) == "longest"
-    assert schedule.longest_late({"z": services["z"]}, NOW, POLICY) is None
+    assert schedule.recently_late(services, NOW, NOW, POLICY) == ["a", "z"]
+    assert schedule.longest_late(services, NOW, NOW, POLICY) == "longest"
+    assert schedule.longest_late({"z": services["z"]}, NOW, NOW, POLICY) is None
+
+
+def test_nothing_is_waited_for_when_nothing_arrives_any_more() -> None:
+    services = {
+        "recent": progress(late=FOLDED, rest=RESTS),
+        "old": progress(late=FOLDED - RECENT - 1, refold_rest=RESTS),
+    }
+    assert schedule.recently_late(services, NOW, NOW, POLICY) == []
+    assert schedule.longest_late(services, NOW, NOW, POLICY) is None
+    assert schedule.recently_late(services, NOW, QUIET, POLICY) == ["recent"]
+    assert schedule.longest_late(services, NOW, QUIET, POLICY) == "old"
 
 
 def test_how_far_behind_it_is() -> None:

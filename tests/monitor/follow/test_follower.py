@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 from benchmarks.following.faulty import FaultyBucket
 from monitor.follow import follower, pace
-from monitor.follow.layout import DAY_MS, HOUR_MS, FileSelection, LayoutError
+from monitor.follow.bucket import Bucket
+from monitor.follow.layout import DAY_MS, HOUR_MS, FileSelection, LayoutError, SourceFile
+from monitor.follow.unsaved import Unsaved
 from monitor.store.database import Database, open_database
-from monitor.store.followed import progress_of
+from monitor.store.followed import FollowedNews, progress_of
 from monitor.store.reading.progress import ingest_counters
+from monitor.store.records import Added, AdmittedBatch
 from tests.monitor.follow.samples import NEW_YEAR, followed, runs, stored_runs
 from tests.world.bucket import PublicBucket, key, lines_file, posts_file
 from tests.world.stores import migrated
-from tests.world.waiting import HANG_SECONDS
+from tests.world.waiting import HANG_SECONDS, eventually
 
 
 @pytest.fixture
@@ -62,6 +67,45 @@ async def test_hours_tests_and_countries_that_were_chosen(
     # Another country: its hours are read from the beginning.
     await followed(database, public_bucket.url)
     assert await stored_runs(database) == names(2, 3, 4, 5)
+
+
+async def test_an_hour_is_stored_whole_while_the_place_is_stored_often(
+    database: Database, public_bucket: PublicBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "SAVES_SECONDS", 0.0)
+    for number, country in enumerate(("KE", "TZ", "UG", "ZM")):
+        public_bucket.put(key("2026010103", country), runs([number], country=country))
+    stored: list[int] = []
+    read: list[int] = []
+    real, add = database.facts.add_followed, Unsaved.add
+
+    async def add_followed(
+        batches: Sequence[AdmittedBatch], source: str, news: FollowedNews
+    ) -> Added:
+        stored.append(len(news.files))
+        return await real(batches, source, news)
+
+    asked = itertools.count()
+    fetch = Bucket.fetch
+
+    def added(held: Unsaved, *rest: Any) -> None:
+        add(held, *rest)
+        read.append(len(stored))
+
+    async def slow(bucket: Bucket, file: SourceFile, into: IO[bytes]) -> None:
+        before = next(asked)
+        await eventually(lambda: len(read) >= before, "the file before was read")
+        if before:
+            twice = read[before - 1] + 2
+            await eventually(lambda: len(stored) >= twice, "the place was stored since")
+        await fetch(bucket, file, into)
+
+    monkeypatch.setattr(Unsaved, "add", added)
+    monkeypatch.setattr(database.facts, "add_followed", add_followed)
+    monkeypatch.setattr(Bucket, "fetch", slow)
+    await followed(database, public_bucket.url)
+    assert [files for files in stored if files] == [4]
+    assert await stored_runs(database) == names(0, 1, 2, 3)
 
 
 async def test_files_that_come_late_grow_or_are_cut(

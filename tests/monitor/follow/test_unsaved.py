@@ -17,6 +17,14 @@ FILE = FollowedFile(
 READ = [(one.stored.measurement, one.line) for one in map(admitted, range(1, 8))]
 
 
+def test_an_hour_waits_for_its_rest_but_not_for_long() -> None:
+    held = Unsaved()
+    assert not held.is_old(10**12)
+    held.note(FILE, 1000)
+    held.add([READ[0]], FILE, 30_000)
+    assert [held.is_old(1000 + ms) for ms in (0, 59_999, 60_000)] == [False, False, True]
+
+
 def test_what_is_packed_is_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unsaved, "PACKED", 3)
     monkeypatch.setattr(unsaved, "MOST", 6)
