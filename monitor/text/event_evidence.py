@@ -19,7 +19,7 @@ from monitor.text.event_state import (
     reopened,
     tier_word,
 )
-from monitor.text.event_subject import OtherFunctions, functions, of_a_part
+from monitor.text.event_subject import OtherFunctions, function, functions, of_a_part
 from monitor.text.language import _, grouped, n_
 from monitor.text.network_names import network
 from monitor.text.words import (
@@ -36,7 +36,7 @@ from monitor.text.words import (
 
 NO_OTHERS = OtherFunctions()
 MOST_SHOWN = 2
-"""Answers from elsewhere that are told."""
+"""Answers from elsewhere, or techniques, that are told."""
 AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
 _INSTEAD_OF_CONTROL = {
     "control_by_helper",
@@ -113,13 +113,30 @@ def _control(event: Event) -> str:
 
 def manner(event: Event) -> str:
     """How it is blocked, in a sentence; of a retracted event why it was retracted."""
-    how = technique(event.technique)
+    how = _techniques(event)
     if event.state is EventState.RETRACTED:
         if event.inhibited_by:
             why = gate(event.inhibited_by)
             return _("Retracted because %(why)s. What had been seen: %(how)s.", why=why, how=how)
         return _("Retracted. What had been seen: %(how)s.", how=how)
     return f"{sentence(how)}."
+
+
+def _techniques(event: Event) -> str:
+    """The techniques that its networks show, that of the event first; with the functions that show
+    it where there are several."""
+    shown_by: dict[str, set[str]] = {event.technique: set()}
+    for shown in event.networks:
+        if shown.technique and shown.tier is not Tier.UNCONFIRMED:
+            shown_by.setdefault(shown.technique, set()).add(function(shown.target))
+    if len(shown_by) == 1 or not shown_by[event.technique]:
+        return technique(event.technique)
+    named = [
+        _("%(how)s (%(functions)s)", how=technique(id), functions=", ".join(sorted(here)))
+        for id, here in list(shown_by.items())[:MOST_SHOWN]
+    ]
+    left = len(shown_by) - len(named)
+    return "; ".join([*named, *([_("%(n)s more", n=left)] if left else [])])
 
 
 def weaker(event: Event) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState, Tier
 from monitor.text.event_state import ended
@@ -62,13 +63,33 @@ def extents(event: Event, until: int) -> Sequence[Extent]:
     """When it was blocked, as far as is known at `until`; of an import each time that it failed."""
     spans = [span for network in event.networks for span in network.spans]
     if spans:
-        return [(first, max(last, again)) for first, last, again in sorted(spans)]
+        return joined((first, max(last, again)) for first, last, again in spans)
     end = until
     if event.state is EventState.CLEARING:
         end = max((network.seen for network in event.networks), default=0) or event.updated
     elif not event.ongoing:
         end = ended(event) or until
     return [(event.onset, max(event.onset, min(end, until)))]
+
+
+def in_network(event: Event, asn: int) -> Event:
+    """What an event tells of one of its networks: it may have begun later there."""
+    mine = tuple(network for network in event.networks if network.asn == asn)
+    if not mine or len(event.asns) == 1:
+        return event
+    onset = max(event.onset, min(network.onset for network in mine))
+    return replace(event, networks=mine, onset=onset)
+
+
+def joined(pieces: Iterable[Extent]) -> list[Extent]:
+    """The same times without what overlaps or touches."""
+    whole: list[Extent] = []
+    for begin, end in sorted(pieces):
+        if whole and begin <= whole[-1][1]:
+            whole[-1] = whole[-1][0], max(end, whole[-1][1])
+        else:
+            whole.append((begin, end))
+    return whole
 
 
 def event_marks(

@@ -278,7 +278,7 @@ def strip(
     for index, counted in series.items():
         slices[index].kinds |= {_series_kind(count) for count in counted.values()}
     drawn = _drawn(slices, window, interval, events, what)
-    measured = [(run.begin, run.end) for run in drawn.runs if run.kind != "none"]
+    measured = event_marks.joined((run.begin, run.end) for run in drawn.runs if run.kind != "none")
     marks = event_marks.event_marks(events, window.since, window.until, measured, breadth)
     return replace(drawn, marks=marks)
 

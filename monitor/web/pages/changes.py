@@ -25,6 +25,7 @@ from monitor.text.language import _
 from monitor.web.answers import PUBLIC
 from monitor.web.moment import reading, site_of
 from monitor.web.params import BadParameterError, chosen, refuse_unknown, without_empty
+from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.site import Site
 
@@ -141,14 +142,14 @@ async def feed(request: web.Request) -> web.Response:
     told += [row for row in turned if row.at >= oldest and row.event.tier is not Tier.UNCONFIRMED]
     told.sort(key=lambda row: -row.at)
     return web.Response(
-        body=atom(site, wanted, told),
+        body=atom(site, wanted, told, present),
         content_type="application/atom+xml",
         charset="utf-8",
         headers=PUBLIC,
     )
 
 
-def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
+def atom(site: Site, wanted: Filter, rows: Sequence[Transition], known: Present) -> bytes:
     """The feed as XML."""
     query = _query(wanted)
     address = f"{site.public_url}/feed.atom{query}"
@@ -179,7 +180,7 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
         # Only the present form of an event is known, so only its newest entry shows that form.
-        present = event_evidence.scope(event, site.clock())
+        present = event_evidence.scope(event, site.clock(), watched=known.is_watched(event))
         if event.id in newest:
             name = site.service_names.get(event.service, event.service)
             present = _("Since then: %(event)s", event=event_headlines.headline(event, name))

@@ -43,7 +43,7 @@ from monitor.text.words import rule_comment as comment
 from monitor.web.both_sources import beside_of
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
-from monitor.web.draw.event_marks import Breadth
+from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.event_failures import as_failures, told_by_events
 from monitor.web.fleet import active, fleet, owners
@@ -280,13 +280,19 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             everywhere = await read(connection, [event.service], since, until)
             interval = max(interval, DAY_MS if days else HOUR_MS)
     what = event_subject.functions(event)
-    here = as_failures(event, here, last, chosen.width)
     drawn = [
-        (network(asn), strips.strip(mine, chosen, site.interval_ms, [event], what=what))
+        (network(asn), strips.strip(mine, chosen, site.interval_ms, [told], what=what))
         for asn in event.asns
-        for mine in ([row for row in here if row.asn == asn],)
+        for told in (in_network(event, asn),)
+        for mine in (_of_network(told, asn, here, last, chosen.width),)
     ]
     return drawn, strips.control_strip(everywhere, chosen, interval)
+
+
+def _of_network(
+    event: Event, asn: int, rows: Sequence[StateCount], last: int, width: int
+) -> Sequence[StateCount]:
+    return as_failures(event, [row for row in rows if row.asn == asn], last, width)
 
 
 async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.Strip]:
@@ -310,7 +316,10 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
         return strips.strip(mine, window, interval, lasted, breadth=breadth, what=what)
 
     drawn = [
-        (network(asn), strip(asn, [each for each in events if asn in each.asns], Breadth.NETWORK))
+        (
+            network(asn),
+            strip(asn, [in_network(e, asn) for e in events if asn in e.asns], Breadth.NETWORK),
+        )
         for asn in event.asns
     ]
     drawn.append((country(event.country), strip(EVERY_NETWORK, events, Breadth.COUNTRY)))

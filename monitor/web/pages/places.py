@@ -40,7 +40,7 @@ from monitor.text.network_names import network as label
 from monitor.text.network_names import registered_name
 from monitor.web.both_sources import one_picture
 from monitor.web.draw import coverage, strips
-from monitor.web.draw.event_marks import Breadth
+from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.event_failures import told_by_events
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
@@ -191,6 +191,8 @@ async def shared_values(
     then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
     past = await known_events(site, connection, then) if span else ()
     lasting = past if span else events
+    if asn is not None:
+        lasting = [in_network(event, asn) for event in lasting]
     shown = await told_by_events(site, connection, rows, lasting, window)
     lasted = overlapping(past, window)
     listed, pairs = one_picture(events)

@@ -197,3 +197,22 @@ def test_a_block_that_lets_more_pass_than_at_first_says_so() -> None:
     assert with_shares(500, 520) == "", "it has let half pass all the time"
     closed = replace(EVENTS[world.CLOSED], networks=())
     assert event_evidence.weaker(closed) == ""
+
+
+def test_techniques_that_differ_by_function_are_each_named_with_theirs() -> None:
+    (first,) = CONFIRMED.networks
+    other = replace(first, target="wechat/messaging", technique="tcp.timeout")
+    both = replace(CONFIRMED, networks=(first, other))
+    said = (
+        "Connections are cut when the service’s name appears (web client); no reply from the "
+        "service’s addresses (messaging)."
+    )
+    assert event_evidence.manner(both) == said
+    third = replace(other, technique="dns.nxdomain")
+    more = replace(both, networks=(first, other, third))
+    assert event_evidence.manner(more) == said.replace("(messaging).", "(messaging); 1 more.")
+    # What one vantage alone saw is no part of what the event says.
+    alone = replace(other, tier=Tier.UNCONFIRMED)
+    one = event_evidence.manner(CONFIRMED)
+    assert event_evidence.manner(replace(both, networks=(first, alone))) == one
+    assert event_evidence.manner(replace(both, networks=(other,))) == one

@@ -6,7 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
-from monitor.web.draw.event_marks import Breadth, EventMark, event_marks, extents
+from monitor.web.draw.event_marks import (
+    Breadth,
+    EventMark,
+    event_marks,
+    extents,
+    in_network,
+    joined,
+)
 from tests.monitor.web.pages.test_overview import EVENTS
 from tests.world import site as world
 
@@ -107,3 +114,28 @@ def test_an_import_is_drawn_whenever_it_failed() -> None:
     )
     imported = event(state=EventState.OPEN, networks=(network,), source="ooni")
     assert extents(imported, DAY) == [(HOUR, 3 * HOUR), (6 * HOUR, 8 * HOUR)]
+
+
+def test_in_a_network_an_event_begins_when_it_began_there() -> None:
+    (first,) = EVENTS[world.CONFIRMED].networks
+    networks = tuple(
+        replace(first, asn=asn, onset=hour * HOUR) for asn, hour in ((1, 2), (2, 5), (2, 4))
+    )
+    wide = event(asns=(1, 2, 3), networks=networks, onset=2 * HOUR, ended_latest=8 * HOUR)
+    begins = {asn: marks(in_network(wide, asn))[0].begin // HOUR for asn in (1, 2, 3)}
+    assert begins == {1: 2, 2: 4, 3: 2}, "of the third nothing of its own is known"
+
+
+def test_an_import_that_shows_in_two_functions_at_once_is_drawn_once() -> None:
+    (first,) = EVENTS[world.CONFIRMED].networks
+    spans = [((HOUR, 2 * HOUR, 3 * HOUR),), ((2 * HOUR, 4 * HOUR, 0), (6 * HOUR, 7 * HOUR, 0))]
+    networks = tuple(
+        replace(first, target=f"wechat/{n}", spans=some) for n, some in enumerate(spans)
+    )
+    assert extents(event(networks=networks), DAY) == [(HOUR, 4 * HOUR), (6 * HOUR, 7 * HOUR)]
+
+
+def test_times_that_overlap_or_touch_are_one() -> None:
+    assert joined([(5, 6), (1, 2), (2, 3), (0, 1)]) == [(0, 3), (5, 6)]
+    assert joined([(0, 9), (1, 2)]) == [(0, 9)]
+    assert joined([]) == []

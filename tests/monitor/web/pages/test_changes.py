@@ -12,12 +12,15 @@ from monitor.store.reading.events import Transition, get_event, list_transitions
 from monitor.store.records import Conclusions, Filter
 from monitor.text.words import when
 from monitor.web.pages import changes
+from monitor.web.present import Present
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client
 
 ATOM = "{http://www.w3.org/2005/Atom}"
+NOBODY = Present(revision=1)
+"""A present in which nobody measures."""
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ async def test_a_feed_says_between_which_times_a_block_ended(told: Site) -> None
     event = replace(closed.event, ended_earliest=first, ended_latest=first + 10 * world.MINUTE)
 
     def summary(row: Transition) -> str:
-        root = ET.fromstring(changes.atom(told, Filter(), [row]))
+        root = ET.fromstring(changes.atom(told, Filter(), [row], NOBODY))
         return root.findtext(f"{ATOM}entry/{ATOM}summary") or ""
 
     assert summary(replace(closed, event=event)).endswith(
@@ -132,18 +135,32 @@ async def test_a_feed_says_between_which_times_a_block_ended(told: Site) -> None
     assert "It ended" not in summary(closed)
 
 
+async def test_a_feed_counts_no_time_in_which_nobody_measures(told: Site) -> None:
+    async with told.database.reading() as connection:
+        rows = await list_transitions(connection, limit=1000)
+    row = next(r for r in rows if r.kind == "confirmed" and r.event.id == world.CONFIRMED)
+    seen = tuple(replace(each, seen=world.BLOCKED_SINCE) for each in row.event.networks)
+    row = replace(row, event=replace(row.event, networks=seen))
+    for present, since in (
+        (await told.present.get(), "(60 min)"),
+        (NOBODY, f"last seen {when(world.BLOCKED_SINCE)}. Nobody measures it there now."),
+    ):
+        root = ET.fromstring(changes.atom(told, Filter(), [row], present))
+        assert since in (root.findtext(f"{ATOM}entry/{ATOM}summary") or "")
+
+
 async def test_an_entry_that_rests_on_data_of_others_has_their_licence(told: Site) -> None:
     async with told.database.reading() as connection:
         (row,) = await list_transitions(connection, limit=1)
     imported = replace(row, event=replace(row.event, source="ooni"))
-    root = ET.fromstring(changes.atom(told, Filter(), [row, imported]))
+    root = ET.fromstring(changes.atom(told, Filter(), [row, imported], NOBODY))
     assert root.findtext(f"{ATOM}rights") == "CC BY 4.0"
     own, imported_entry = root.findall(f"{ATOM}entry")
     assert own.find(f"{ATOM}rights") is None
     assert imported_entry.findtext(f"{ATOM}rights") == "CC BY-NC-SA 4.0: rests on data of OONI"
     shown = OtherWitnesses("ooni", "e", Tier.LIKELY, 14, 2)
     both = replace(row, event=replace(row.event, beside=(shown,)))
-    entry = ET.fromstring(changes.atom(told, Filter(), [both])).find(f"{ATOM}entry")
+    entry = ET.fromstring(changes.atom(told, Filter(), [both], NOBODY)).find(f"{ATOM}entry")
     assert entry is not None
     assert entry.findtext(f"{ATOM}rights") == "CC BY-NC-SA 4.0: rests on data of OONI"
     assert "14 failed measurements of OONI show it too." in (entry.findtext(f"{ATOM}summary") or "")
