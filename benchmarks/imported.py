@@ -3,7 +3,7 @@
 `./scripts/bench imported [--tries N] [--seed N] [--only KIND]... [--jobs N] [--apart]
 [--strict]`.
 
-Of each kind of world (benchmarks/importing/worlds.py) so many are drawn. Counted are countries
+Of each kind of world (benchmarks/importing) so many are drawn. Counted are countries
 that do not block: with an event that was ever `likely`, with one that is so at the end (it may have
 been retracted), and with any event; and those that block: with an event, with a likely one, and
 after how many hours. Everything follows from the seed.
@@ -23,7 +23,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.importing.worlds import KINDS, rounds
+from benchmarks.importing import worlds
+from benchmarks.importing.page_worlds import PAGE_KINDS
+from benchmarks.importing.worlds import rounds
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.imported.neighbours import heard
 from monitor.detection.model import EventState, Tier
@@ -31,6 +33,7 @@ from monitor.detection.policy import Policy
 from probes.wire.measurement import service_of
 from tests.monitor.detection.imported_runs import HOUR, START
 
+KINDS = {**worlds.KINDS, **PAGE_KINDS}
 MOST_FALSE = 0.02
 """Of the countries of a kind without a block, so many may be accused at the end."""
 

@@ -70,6 +70,8 @@ class World:
     targets: Collection[str] = TARGETS
     service: str = "telegram"
     """Of which blocks are counted."""
+    judged: Callable[[str, str | None], Verdict] = field(default_factory=lambda: verdict)
+    """The verdict on a run of a target that fails so."""
 
 
 @cache
@@ -110,7 +112,7 @@ def rounds(world: World, draw: random.Random) -> Iterator[tuple[int, list[Fact]]
                 started=started,
                 interval=ROUND_MS,
                 target=target,
-                verdict=verdict(target, failure),
+                verdict=world.judged(target, failure),
                 control=False,
                 source="ooni",
                 method=METHOD,
@@ -130,7 +132,7 @@ def places(draw: random.Random, countries: int, most: int = 4) -> list[Place]:
     return made
 
 
-def _history(draw: random.Random) -> float:
+def history(draw: random.Random) -> float:
     return DAY * draw.uniform(5, 15)
 
 
@@ -164,7 +166,7 @@ def retired_at_once(draw: random.Random) -> World:
 
 
 def _left(draw: random.Random, where: Sequence[Place], days: float) -> World:
-    begins, way = _history(draw), draw.choice(LEFT_BEHIND)
+    begins, way = history(draw), draw.choice(LEFT_BEHIND)
     targets = draw.choice((TARGETS[:1], TARGETS))
     by_network = draw.random() < 0.25
     since: dict[str | int, float] = {}
@@ -198,7 +200,7 @@ def launched(draw: random.Random) -> World:
 def outage(draw: random.Random) -> World:
     """The service is down everywhere, or in a region, and comes back by and by."""
     where = places(draw, draw.randint(3, 30))
-    begins, lasts = _history(draw), draw.uniform(0.5, 30)
+    begins, lasts = history(draw), draw.uniform(0.5, 30)
     region = {place.country for place in where if draw.random() < draw.choice((1, 1, 0.6))}
     begin = {place.asn: begins + draw.uniform(0, 2) for place in where}
     again = {place.asn: begins + lasts * draw.uniform(0.7, 1.3) for place in where}
@@ -214,7 +216,7 @@ def reputation(draw: random.Random) -> World:
     """The service refuses some networks here and there, from some day on, for a part of their
     runs or all of them."""
     where = places(draw, draw.randint(6, 30))
-    begins = _history(draw)
+    begins = history(draw)
     refused = {
         place.asn: (begins + draw.uniform(0, 7) * DAY, draw.uniform(0.1, 1), draw.choice(UNWANTED))
         for place in where
@@ -235,7 +237,7 @@ def alone(draw: random.Random) -> World:
     where = _one_country(draw)
     if draw.random() < 0.5:
         return _left(draw, where, 0.0)
-    begins, lasts = _history(draw), draw.uniform(1, 72)
+    begins, lasts = history(draw), draw.uniform(1, 72)
 
     def failing(place: Place, target: str, at: float) -> str | None:
         return TIMEOUT if begins <= at < begins + lasts else None
@@ -263,7 +265,7 @@ def quiet(draw: random.Random) -> World:
 def blocked(draw: random.Random) -> World:
     """One country blocks the service, or two within two weeks."""
     where = places(draw, draw.randint(4, 40))
-    begins = {country: _history(draw) for country in ("C00", "C01")[: draw.choice((1, 1, 2))]}
+    begins = {country: history(draw) for country in ("C00", "C01")[: draw.choice((1, 1, 2))]}
     blocks = [_block(draw, country, hour) for country, hour in begins.items()]
 
     def failing(place: Place, target: str, at: float) -> str | None:
@@ -275,7 +277,7 @@ def blocked(draw: random.Random) -> World:
 def blocked_in_part(draw: random.Random) -> World:
     """One country is measured, and some of its networks block the service."""
     where = _one_country(draw)
-    begins = _history(draw)
+    begins = history(draw)
     block = _block(draw, "C00", begins)
 
     def failing(place: Place, target: str, at: float) -> str | None:
@@ -310,7 +312,7 @@ def poor_lines(draw: random.Random) -> World:
 def network_outage(draw: random.Random) -> World:
     """What leads abroad fails in some networks for hours: nothing that is measured is reached."""
     where, targets = places(draw, draw.randint(2, 20)), _services(draw)
-    begins, lasts = _history(draw), draw.uniform(0.5, 60)
+    begins, lasts = history(draw), draw.uniform(0.5, 60)
     out = {place.asn: draw.uniform(0, 2) for place in where if draw.random() < 0.15}
 
     def failing(place: Place, target: str, at: float) -> str | None:
@@ -323,7 +325,7 @@ def network_outage(draw: random.Random) -> World:
 def several_blocked(draw: random.Random) -> World:
     """A country blocks one service, and another within a day."""
     where, targets = places(draw, draw.randint(4, 30)), _services(draw)
-    first = _history(draw)
+    first = history(draw)
     second = first + draw.uniform(0, 24)
     begins = {targets[0]: first, targets[1]: second}
     blocks = {name: _block(draw, "C00", hour) for name, hour in begins.items()}
@@ -338,7 +340,7 @@ def blocked_at_once(draw: random.Random) -> World:
     """A country blocks several services in one hour, or all messengers; mostly something else goes
     on there, and is measured."""
     where, targets = places(draw, draw.randint(4, 30)), ("telegram/dc", "whatsapp/messaging")
-    first = _history(draw)
+    first = history(draw)
     messengers = (*targets, *SERVICES)
     hit = draw.choice((targets, messengers))
     measured = (*messengers, *draw.choice(((), OTHERS[:1], OTHERS)))

@@ -162,6 +162,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Machine-readable remarks, sorted: `no_control`, `on_path`, `lying_resolver`, ..."""
     findings: tuple[LayerFinding, ...] = ()
     """One per observed layer, shallowest first."""
+    page: str = ""
+    """Of an imported run that asked for its site in clear text: the mark of a page that came in
+    place of the site's (`observed.page_in_place`), or that it was the site's."""
 
     def form(self) -> dict[str, object]:
         """All but target and findings, in the form of the API and of `judge --json`."""

@@ -29,11 +29,11 @@ from probes.net import tls
 from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Stream
-from probes.net.page_shape import page_shape
 from probes.runtime.options import authority
 from probes.steps.context import StepContext, failure_fields
 from probes.wire.block_pages import phrases_in
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
+from probes.wire.page_shape import page_shape
 
 MAX_BODY, LEAN_BODY = 65536, 4096
 """Bytes of a body that are read at most, and in a lean run: enough for a title or a block page."""

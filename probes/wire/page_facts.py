@@ -26,10 +26,19 @@ _TITLE = re.compile(rb"(?i)<title>([^<]{1,200})</title")
 _PAGE_HEADS = (b"<html", b"<!doctype")
 
 
+def long_words(title: str) -> list[str]:
+    """Return the longer words of a title."""
+    return [word for word in _words(title) if len(word) >= _LONG]
+
+
+def _words(title: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(title)]
+
+
 def title_shape(title: str) -> TitleShape:
     """Return the shape of a title."""
-    words = [word.lower() for word in _WORD.findall(title)]
-    long = sorted({_hash(word) for word in words if len(word) >= _LONG})[:MOST_WORDS]
+    words = _words(title)
+    long = sorted(set(map(_hash, long_words(title))))[:MOST_WORDS]
     return TitleShape(
         length=len(title),
         letters=_hash(" ".join(words)) if words else b"",

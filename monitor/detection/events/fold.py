@@ -14,7 +14,7 @@ from copy import copy
 from msgspec.structs import replace
 
 from monitor.detection.events import event_update, life, series
-from monitor.detection.events.imported import neighbours
+from monitor.detection.events.imported import neighbours, other_pages
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.state import (
     NetworkSign,
@@ -69,6 +69,7 @@ def step(
         return new, ()
     new.networks, new.open_events = dict(state.networks), dict(state.open_events)
     new.heard = heard
+    facts = other_pages.weighed(new, facts, policy)
     catalogue = _newest_catalogue(facts)
     _sweep(new, round, policy)
     touched: dict[str, TargetNetwork] = {}
@@ -97,8 +98,16 @@ def step(
     changed = event_update.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue, retractions
     )
-    new.told = neighbours.tell(new, touched, round, policy)
+    new.told = _after_round(new, touched, policy)
     return new, changed
+
+
+def _after_round(
+    state: ServiceState, touched: Mapping[str, TargetNetwork], policy: Policy
+) -> tuple[NetworkSign, ...]:
+    """What the service has told others after the round."""
+    told = neighbours.tell(state, touched, state.round, policy)
+    return other_pages.tell(state, touched, told, state.round, policy)
 
 
 def _inhibitions(

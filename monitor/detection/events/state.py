@@ -19,12 +19,14 @@ from msgspec.structs import replace
 
 from monitor.detection.events.life import SURENESS, Stage
 from monitor.detection.model import NO_CONTRASTS, Contrasts, Event, NetworkEvidence, StandIn, Tier
+from monitor.detection.observed.page_in_place import OTHER, SAME
 from probes.runtime.compression import zstd
 
 _Value = TypeVar("_Value")
 STATE_VERSION = 1
 """States of another version are not read: the history is folded again."""
 _LEVEL = 3
+FAILS = "fails"
 _LIKELY, _CONFIRMED = SURENESS.index(Stage.LIKELY), SURENESS.index(Stage.CONFIRMED)
 
 
@@ -248,6 +250,10 @@ class ImportedRuns(msgspec.Struct, array_like=True, frozen=True):
     """The latest outcomes, a byte each (1: it failed), without runs in which nothing answered."""
     reached: dict[str, int] = {}
     """By layer: the newest run that worked and passed it."""
+    other_page: tuple[str, int, int] = ("", 0, 0)
+    """The latest page that came in place of the site's: (mark, first round, last round)."""
+    right_page: int = 0
+    """Round of the newest run that got the site's page in clear text."""
 
 
 class TargetNetwork(msgspec.Struct, array_like=True):
@@ -309,6 +315,14 @@ class NetworkSign(msgspec.Struct, array_like=True, frozen=True, gc=False):
     worked: int = 0
     failing: int = 0
     """Of a failure: the last round before it that had worked, and its first."""
+    page: str = ""
+    """What a request in clear text got there, as in `Verdict`, since the round `failing`. Such a
+    sign tells nothing of a block."""
+
+    @property
+    def about(self) -> str:
+        """What it is told of: signs about different things do not replace each other."""
+        return FAILS if self.fails else self.page and (SAME if self.page == SAME else OTHER)
 
 
 class ServiceState(msgspec.Struct):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from itertools import compress
 
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.layers.imported_run import IMPORT_RULES, RunFacts
+from monitor.detection.layers.imported_run import IMPORT_RULES, OTHER_PAGES, RunFacts
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
 from monitor.detection.observed.imported_endings import (
     DOWN,
@@ -26,6 +26,7 @@ from monitor.detection.observed.imported_endings import (
     ending,
 )
 from monitor.detection.observed.imported_run import VPN, Helper, RunRecord, record_of
+from monitor.detection.observed.page_in_place import SAME, PageInPlace, page_in_place
 from monitor.detection.observed.relay_networks import is_relay
 from monitor.detection.rule import first
 from probes.wire.measurement import Measurement
@@ -53,6 +54,8 @@ OVER_VPN = "imported.vpn"
 DOWN_TOO = "imported.down"
 HELPER = "helper_reaches"
 """Evidence: OONI's helper reached the site at the same time."""
+DIFFERS = "page_differs"
+"""Evidence: in clear text, another page came than OONI's helper got."""
 CONTRADICTED = "answer_contradicted"
 """Evidence: TLS passed at an address that the run's own resolver did not give."""
 
@@ -66,7 +69,16 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         return Verdict(
             target=measurement.target, state=State.INSUFFICIENT, rule=OVER_VPN, evidence=("vpn",)
         )
-    endings = _endings(measurement, record, fingerprints)
+    helper, country = record.helper or Helper(), measurement.vantage.country
+    context = RunContext(
+        record.own_authority,
+        country,
+        fingerprints,
+        helper,
+        page_in_place(record, fingerprints, country),
+        record.page.via if record.page is not None else "",
+    )
+    endings = _endings(measurement, context)
     tried = [end for end in endings if end.kind != DOWN]
     failed = [end for end in tried if end.layer is not None]
     share = Share(len(tried), len(failed))
@@ -74,7 +86,7 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         state, rule = (State.DOWN, DOWN_TOO) if endings else (State.INSUFFICIENT, EMPTY)
         return Verdict(target=measurement.target, state=state, rule=rule)
     if len(failed) * 1000 >= HALF_PER_MILLE * len(tried):
-        return _failed(measurement.target, failed, share, record)
+        return _failed(measurement.target, failed, share, record, context.page)
     layers = {layer for end in tried if end.layer is None for layer in end.passed}
     return Verdict(
         target=measurement.target,
@@ -82,6 +94,7 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         rule=WORKS,
         endpoints=share,
         evidence=("some_failed",) if failed else (),
+        page=SAME if context.page.kind == SAME else "",
         findings=_passed(layers),
     )
 
@@ -91,12 +104,8 @@ def method(observations: Iterable[object]) -> str:
     return record_of(observations).method
 
 
-def _endings(
-    measurement: Measurement, record: RunRecord, fingerprints: Fingerprints
-) -> list[Ending]:
+def _endings(measurement: Measurement, context: RunContext) -> list[Ending]:
     """How far the run got at each endpoint that it tried."""
-    helper = record.helper or Helper()
-    context = RunContext(record.own_authority, measurement.vantage.country, fingerprints, helper)
     observations = [
         observation
         for observation in measurement.observations
@@ -118,7 +127,9 @@ def _endings(
     ]
 
 
-def _failed(target: str, failed: Sequence[Ending], share: Share, record: RunRecord) -> Verdict:
+def _failed(
+    target: str, failed: Sequence[Ending], share: Share, record: RunRecord, page: PageInPlace
+) -> Verdict:
     ways = Counter((end.layer, end.kind) for end in failed if end.layer is not None)
     layer, kind = max(ways, key=lambda way: (ways[way], list(Layer).index(way[0]), way[1]))
     contradicted = any(e.contradicted for e in failed if (e.layer, e.kind) == (layer, kind))
@@ -136,6 +147,7 @@ def _failed(target: str, failed: Sequence[Ending], share: Share, record: RunReco
         HELPER if helped else "no_control": True,
         ALONE: record.passed == 0,
         CONTRADICTED: contradicted,
+        DIFFERS: rule.id in OTHER_PAGES,
     }
     finding = LayerFinding(layer=layer, blocked=True, rule=rule.id, weight=rule.weight)
     return Verdict(
@@ -148,6 +160,7 @@ def _failed(target: str, failed: Sequence[Ending], share: Share, record: RunReco
         endpoints=share,
         evidence=tuple(sorted(word for word, holds in words.items() if holds)),
         findings=(*_passed(before), finding),
+        page=page.mark if rule.id in OTHER_PAGES else "",
     )
 
 

@@ -200,6 +200,7 @@ def look_of_run(recognised: Recognised) -> bytes:
         record.own_authority,
         record.network_type == VPN,
         record.helper,
+        record.page,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.imported_endings import BOGON, FOREIGN, NO_WORD, PAGE
 from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.page_in_place import AWAY, LEGAL, OTHER
 from monitor.detection.rule import Rule
 
 _OPEN = State.INCONCLUSIVE
@@ -21,6 +22,8 @@ _IN_ITS_PLACE = (
     Technique.DNS_INJECTION_BLOCKPAGE,
     Technique.DNS_INJECTION_OTHER,
     Technique.HTTP_BLOCKPAGE,
+    Technique.HTTP_REDIRECT,
+    Technique.HTTP_451,
 )
 """Techniques that put something in the place of the service."""
 
@@ -76,6 +79,36 @@ def _contradicted(kind: str, technique: Technique | None, weight: int) -> Rule[R
     )
 
 
+_PAGES = (
+    _rule(
+        "http_differs",
+        Layer.HTTP,
+        (OTHER,),
+        "In clear text, another page than OONI's helper got: nothing in common of title, headers "
+        "and length. A page of another region, or a refusal by the service, looks the same.",
+        Technique.HTTP_BLOCKPAGE,
+        1_000_000,
+    ),
+    _rule(
+        "http_redirect",
+        Layer.HTTP,
+        (AWAY,),
+        "A request in clear text led to a foreign host, and to another page than OONI's helper "
+        "got. Services redirect by country.",
+        Technique.HTTP_REDIRECT,
+        1_000_000,
+    ),
+    _rule(
+        "http_451",
+        Layer.HTTP,
+        (LEGAL,),
+        "In clear text, status 451 (blocked for legal reasons), which OONI's helper did not get. "
+        "Services answer so by country.",
+        Technique.HTTP_451,
+        1_000_000,
+    ),
+)
+"""Pages in place of the site's. They count where other hosts of the network show the same one."""
 IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
     _rule(
         "dns_bogon",
@@ -188,6 +221,7 @@ IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
         Technique.HTTP_BLOCKPAGE,
         4_100_000,
     ),
+    *_PAGES,
     *_family(
         Layer.HTTP,
         {Kind.RESET: Technique.HTTP_RESET_HOST, Kind.TIMEOUT: Technique.HTTP_TIMEOUT_HOST},
@@ -219,3 +253,5 @@ INTERFERENCE = frozenset(
     if rule.id.endswith(_CONTRADICTED) or rule.technique in _IN_ITS_PLACE
 )
 """Rules after which no fault of the service explains the failure: something else answered."""
+OTHER_PAGES = frozenset(rule.id for rule in _PAGES)
+"""Rules after which a page came that may be the service's own."""

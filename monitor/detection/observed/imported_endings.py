@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Layer
+from monitor.detection.observed import page_in_place
 from monitor.detection.observed.imported_run import Helper
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
@@ -35,7 +36,7 @@ from probes.wire.observation import (
 )
 
 BOGON = "bogon"
-PAGE = "page"
+PAGE = page_in_place.KNOWN
 """A known block page, or a DNS answer known to lead to one."""
 FOREIGN = "foreign"
 """A DNS answer that cannot prove itself, where another one can."""
@@ -102,6 +103,10 @@ class RunContext:
     country: str = ""
     fingerprints: Fingerprints = OWN
     helper: Helper = field(default_factory=Helper)
+    page: page_in_place.PageInPlace = page_in_place.NOTHING
+    """What the site showed in clear text beside what it showed the helper."""
+    via: str = ""
+    """The address that showed it."""
 
 
 @dataclass
@@ -262,8 +267,8 @@ def _connected(
         passed.append(Layer.TLS)
     if endpoint.exchanges:
         layer = _spoken(endpoint)
-        if _page(endpoint, context):
-            return Ending(layer, PAGE, tuple(passed))
+        if kind := _page(endpoint, context):
+            return Ending(layer, kind, tuple(passed))
         failures = [observation for observation in endpoint.exchanges if not _answered(observation)]
         if len(failures) == len(endpoint.exchanges):
             return _died(endpoint, failures, layer, passed, context)
@@ -315,13 +320,23 @@ def _answered(exchange: HTTPExchange | AppExchange) -> bool:
     return exchange.failure is None or exchange.failure in _ANSWERED
 
 
-def _page(endpoint: EndpointObservations, context: RunContext) -> bool:
-    return any(
-        isinstance(exchange, HTTPExchange)
-        and exchange.failure is None
-        and context.fingerprints.page(exchange, context.country) is not None
+def _page(endpoint: EndpointObservations, context: RunContext) -> str:
+    """What came in place of the site's page; empty when nothing is known to have."""
+    answers = [
+        exchange
         for exchange in endpoint.exchanges
+        if isinstance(exchange, HTTPExchange) and exchange.failure is None
+    ]
+    if any(context.fingerprints.page(answer, context.country) for answer in answers):
+        return PAGE
+    kind = context.page.kind
+    first = any(
+        not answer.tls
+        and answer.host == context.helper.name
+        and context.via in ("", answer.address)
+        for answer in answers
     )
+    return kind if first and kind != page_in_place.SAME else ""
 
 
 def _spoken(endpoint: EndpointObservations) -> Layer:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from probes.wire.observation import Unrecognised
+from probes.wire.observation import PageShape, Unrecognised
 
 RUN_STEP = "ooni.run"
 """Step of the observation that describes the whole run: see `RunRecord`."""
@@ -20,6 +20,24 @@ ROUND_MS = 300_000
 """Imported runs have no rounds; they are assigned to rounds of five minutes."""
 VPN = "vpn"
 """The network type of a run over a virtual private network."""
+
+
+class SitePage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The page that a request of a site led to, after all redirects."""
+
+    host: str = ""
+    """The host that showed it; empty for the helper, which does not tell."""
+    via: str = ""
+    """The address that the first request went to."""
+    proven: bool = False
+    """It came over TLS, with a valid certificate of its host."""
+    status: int = 0
+    title: str = ""
+    """Without addresses, which may be the reader's."""
+    server: str = ""
+    known: tuple[str, ...] = ()
+    """Ids of the phrases of block pages in it."""
+    shape: PageShape = PageShape()
 
 
 class Helper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,6 +54,8 @@ class Helper(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a handshake with the site's name passed there; empty before version 0.5."""
     http: bool | None = None
     """Whether the site answered its request; None when it did not ask."""
+    page: SitePage | None = None
+    """What the site showed it, where the run's page can be compared with it."""
 
     def reaches(self) -> bool:
         """Whether the site works for the helper. Its connects say nothing of that: they also go to
@@ -56,6 +76,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     test_version: str = ""
     network_type: str = ""
     helper: Helper | None = None
+    page: SitePage | None = None
+    """What a request in clear text led to: anyone on the way may have answered it."""
 
     @property
     def method(self) -> str:

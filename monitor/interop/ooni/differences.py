@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge import imported_run
+from monitor.detection.layers.imported_run import OTHER_PAGES
 from monitor.detection.model import Layer, State, Verdict
+from monitor.detection.observed.page_in_place import SAME
 from monitor.interop.ooni.conclusions import Conclusion, KeptRun, conclusions, kept_run
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
@@ -134,6 +136,14 @@ def _page_differs(compared: ComparedFunction) -> bool:
     return compared.conclusion.flags.get("blocking") == "http-diff"
 
 
+def _same_page(compared: ComparedFunction) -> bool:
+    return _page_differs(compared) and any(verdict.page == SAME for verdict in compared.verdicts)
+
+
+def _other_page(compared: ComparedFunction) -> bool:
+    return all(verdict.rule in OTHER_PAGES for verdict in compared.failing)
+
+
 def _answered(compared: ComparedFunction) -> bool:
     flags = compared.conclusion.flags
     return any(
@@ -198,6 +208,8 @@ REASONS: dict[Accord, tuple[DifferenceReason, ...]] = {
         _R("names_differ", "Only the resolver's answer differs from what OONI expects, and "
            "connections to it passed: operators host caches of large services.",
            _only_names_differ),
+        _R("same_page", "The page is the one that OONI's helper got, by its title, headers or "
+           "length, or the site proved by its certificate that it is its own.", _same_page),
         _R("page_differs", "The page differs from the one that OONI's helper got, and no step "
            "failed; it is no block page that is known here.", _page_differs),
         _R("answered", "The service answered, with a status, redirect or page that OONI's test did "
@@ -217,6 +229,8 @@ REASONS: dict[Accord, tuple[DifferenceReason, ...]] = {
     Accord.OURS_ALONE: (
         _R("half_failed", "Half or more of the endpoints failed; OONI's test is content with one "
            "that answers.", _some_answered),
+        _R("other_page", "In clear text another page came than OONI's helper got; OONI's flag "
+           "compares pages otherwise.", _other_page),
         _R("resolver", "The run failed at its resolver, which OONI's flag does not look at, or "
            "does not blame.", _of_layer(Layer.DNS)),
         _R("secure_step", "Connections passed and what followed them failed; OONI's flag looks at "

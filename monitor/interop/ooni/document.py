@@ -23,6 +23,7 @@ from monitor.interop.ooni.run import text
 Failure = str | bool | None
 """A failure string; None for success, which old runs wrote as false."""
 _T = TypeVar("_T")
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 class OONIEntry(msgspec.Struct):
@@ -137,6 +138,9 @@ class HelperHTTP(msgspec.Struct):
 
     failure: Failure = None
     status_code: int | None = None
+    title: str | None = None
+    body_length: int | None = None
+    headers: dict[str, Any] | None = None
 
 
 class HelperAnswer(msgspec.Struct):
@@ -261,6 +265,12 @@ def body_of(response: HTTPResponse) -> bytes:
         case {"format": "base64", "data": str(data)}:
             return from_base64(data)
     return b""
+
+
+def title_of(body: bytes) -> str:
+    """The title of a page; empty without one."""
+    title = _TITLE.search(body.decode("utf-8", "replace"))
+    return text(" ".join(title[1].split())) if title else ""
 
 
 def from_base64(data: str) -> bytes:

@@ -10,7 +10,6 @@ is kept with the run. Everything OONI concluded (`blocking`, `accessible`, `tele
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import msgspec
 
 from monitor.detection.observed.imported_run import Helper
-from monitor.interop.ooni import extension
+from monitor.interop.ooni import extension, site_page
 from monitor.interop.ooni.csvrows import (
     ENGINES_OF_THE_SYSTEM,
     RowError,
@@ -47,6 +46,7 @@ from monitor.interop.ooni.document import (
     host_of,
     micros,
     resolver_asn,
+    title_of,
     words,
 )
 from monitor.interop.ooni.run import TESTS, Run, UnsupportedTestError, text, token
@@ -67,7 +67,6 @@ _MAPPED = ("queries", "tcp_connect", "tls_handshakes", "requests")
 _NOT_KEPT = frozenset((*_MAPPED, "client_resolver", "control", "network_events"))
 """What is mapped, what may be a volunteer's address, and every read and write with its time: a
 third to a half of what a run would take in the store."""
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _LONGEST_DER = 16384
 _MOST_CERTIFICATES = 10
 _EXCERPT = 2048
@@ -152,8 +151,10 @@ def run_of(document: Mapping[str, Any], targets_by_name: TargetIndex) -> Run:
         _connect(run, connect, names, targets_by_name)
     for handshake in entries(keys, "tls_handshakes", OONIHandshake):
         _handshake(run, handshake, names, targets_by_name)
-    for exchange in entries(keys, "requests", OONIExchange):
+    exchanges = list(entries(keys, "requests", OONIExchange))
+    for exchange in exchanges:
         _request(run, exchange, names, targets_by_name)
+    run.page = site_page.of_run(run.input, exchanges)
     if decoded(keys.get("control_failure", "")) is None:
         # The run's own question to OONI's helper was answered: it was online.
         run.passed += 1
@@ -189,6 +190,7 @@ def _helper(run: Run, keys: Mapping[str, Any]) -> Helper | None:
         tls=_ends(answer.tls_handshake),
         # Older helpers say -1 without a failure when there was no answer.
         http=None if http is None else (http.status_code or 0) > 0 and not http.failure,
+        page=None if run.page is None or http is None else site_page.of_helper(http),
     )
 
 
@@ -315,7 +317,6 @@ def _request(run: Run, exchange: OONIExchange, names: _Names, targets_by_name: T
     if place is not None:
         body = body_of(response)
         headers = {name.lower(): value for name, value in headers_of(response)}
-        title = _TITLE.search(body.decode("utf-8", "replace"))
         at_us, took_us = exchange.span_us()
         seen = HTTPExchange(
             endpoint=place.endpoint,
@@ -330,7 +331,7 @@ def _request(run: Run, exchange: OONIExchange, names: _Names, targets_by_name: T
             failure=failure,
             status=response.code if response.code and 0 < response.code < 1000 else None,
             location=text(headers.get("location")) or None,
-            title=text(" ".join(title[1].split())) or None if title else None,
+            title=title_of(body) or None,
             server=text(headers.get("server")) or None,
             body_bytes=len(body),
             body_sha256=hashlib.sha256(body).hexdigest() if body else None,

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from monitor.detection.model import Stored
-from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP, Helper
+from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP, Helper, SitePage
 from monitor.interop.ooni.target_index import TargetEndpoint, TargetIndex
 from probes.wire.bounds import MAX_LINE_BYTES, MAX_OBSERVATIONS
 from probes.wire.measurement import (
@@ -69,6 +69,8 @@ class Run:
     network_type: str = ""
     """`wifi`, `mobile`, `vpn`, ... as the device says."""
     helper: Helper | None = None
+    page: SitePage | None = None
+    """What a request of the site in clear text led to."""
     left: dict[str, Any] = field(default_factory=dict)
     """What our observations cannot hold, kept for the record."""
     seen: dict[str, list[Known]] = field(default_factory=dict)
@@ -165,6 +167,8 @@ def _record(
         record["network_type"] = run.network_type
     if run.helper is not None:
         record["helper"] = run.helper
+    if run.page is not None:
+        record["page"] = run.page
     if service_of(target) in targets_by_name.own_authority:
         record["own_authority"] = True
     raw = _encoder.encode({**record, "left": left} if left else record)

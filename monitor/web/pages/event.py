@@ -38,6 +38,7 @@ from monitor.text import (
 from monitor.text.event_subject import Reached
 from monitor.text.language import _
 from monitor.text.network_names import network
+from monitor.text.page_in_place import page_sentence
 from monitor.text.words import country
 from monitor.text.words import rule_comment as comment
 from monitor.web.both_sources import beside_of
@@ -130,7 +131,7 @@ async def page(request: web.Request) -> web.Response:
         "drawn": drawn,
         "control": control,
         "chosen": span,
-        "reasons": event_evidence.reasons(event),
+        "reasons": [*event_evidence.reasons(event), *(pair["page"] if pair else ())],
         "others": others,
         "doubts": event_evidence.doubts(event, others),
         "history": event_history.history(event),
@@ -337,6 +338,7 @@ async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
         return {
             "vantage": stored,
             "vantage_steps": endpoint_steps(stored.measurement),
+            "page": [sentence] if (sentence := page_sentence(stored.measurement)) else [],
             "control": control,
             "control_steps": endpoint_steps(control.measurement) if control else [],
         }

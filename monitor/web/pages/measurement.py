@@ -25,6 +25,7 @@ from monitor.text import words
 from monitor.text.certificates import escape_control_characters
 from monitor.text.language import _
 from monitor.text.network_names import network
+from monitor.text.page_in_place import page_sentence
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.fleet import owners
 from monitor.web.moment import present_of, site_of
@@ -73,6 +74,7 @@ async def page(request: web.Request) -> web.Response:
         "stood_in": counted,
         "events": events,
         "comment": comment_on(verdict) if verdict else "",
+        "page_in_place": page_sentence(measurement),
         "steps": endpoint_steps(measurement),
         "control": control,
         "control_steps": endpoint_steps(control.measurement) if control else [],

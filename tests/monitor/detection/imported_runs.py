@@ -12,7 +12,7 @@ from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
 from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Stored
-from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP
+from monitor.detection.observed.imported_run import ROUND_MS, RUN_STEP, Helper, SitePage
 from monitor.detection.policy import Policy
 from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage
 from probes.wire.observation import (
@@ -196,3 +196,22 @@ def single(world: World, hour: float, *seen: AnyObservation, **more: Any) -> Non
     """One run at an hour of the world."""
     at = START + int(hour * HOUR)
     world.update([stored(measurement([*(seen or dc(6)), record(9, **of_test())], at, **more))])
+
+
+SITE = "www.example.com"
+
+
+def of_site(address: str, host: str = SITE, **more: Any) -> list[AnyObservation]:
+    """A run that asks for a site in clear text and is answered; its pages are in the record."""
+    asked = HTTPExchange(
+        endpoint=f"{host}:80/http", address=address, port=80, host=host, status=200
+    )
+    return [asked, record(9, **of_test("web_connectivity", "0.4.3"), **more)]
+
+
+def pages(
+    shown: SitePage | None, theirs: SitePage | None, host: str = SITE
+) -> dict[str, SitePage | Helper]:
+    """What a run's record has of the page that it got and of the helper's."""
+    helper = Helper(name=host, addresses=(GOOD,), http=True, page=theirs)
+    return {"helper": helper} if shown is None else {"helper": helper, "page": shown}

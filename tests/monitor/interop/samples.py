@@ -127,8 +127,13 @@ def handshake(name: str, address: str, failure: str | None = None, **more: Any) 
     }
 
 
-def request(url: str, failure: str | None = None, code: int = 200) -> dict[str, Any]:
-    response = {"code": code, "headers": {"Server": "nginx"}, "body": "<title>Hi  there</title>"}
+def request(
+    url: str,
+    failure: str | None = None,
+    code: int = 200,
+    body: str = "<title>Hi  there</title>",
+) -> dict[str, Any]:
+    response = {"code": code, "headers": {"Server": "nginx"}, "body": body}
     return {
         "failure": failure,
         "request": {"method": "GET", "url": url, "headers": {}, "tor": {"is_tor": False}},

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import baseline, cusum, gates
 from monitor.detection.events.cusum import CountedFailure
-from monitor.detection.events.imported import WHOLE, elsewhere, memory
+from monitor.detection.events.imported import WHOLE, elsewhere, memory, other_pages
 from monitor.detection.events.imported.suspicions import alarmed
 from monitor.detection.events.state import (
     Baseline,
@@ -48,6 +48,8 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the pseudo-vantage and its latest outcome. Its interval is not a schedule: it sets for
     how long silence means nothing."""
     result = outcome(fact)
+    if fact.verdict.page:
+        network.runs = other_pages.noted(network.runs or ImportedRuns(), fact)
     network.members[fact.source] = Member(
         owner=fact.source,
         enrolled=0,

@@ -31,6 +31,7 @@ from monitor.detection.events.imported.suspicions import (
     usually_works,
 )
 from monitor.detection.events.state import (
+    FAILS,
     ImportedRuns,
     NetworkSign,
     ServiceState,
@@ -39,11 +40,14 @@ from monitor.detection.events.state import (
     VantageOutcome,
 )
 from monitor.detection.model import OWN_SOURCE
+from monitor.detection.observed.page_in_place import OTHER
 from monitor.detection.policy import Policy
 from probes.wire.measurement import service_of
 
 Place = tuple[str, int, str]
 """Country, network and source."""
+EVERYWHERE: Place = ("", 0, "")
+"""In place of a place: a page that comes in place of others is compared with those of all."""
 Told = Mapping[str, tuple[NetworkSign, ...]]
 """What services have told, by id."""
 COMPANIES: Mapping[str, str] = {
@@ -87,19 +91,20 @@ def tell(
     while runs fail there, and that it is reached in one in which something fails."""
     imported = {key: n for key, n in touched.items() if n.source != OWN_SOURCE}
     signs = (*state.heard, *_present(state.told, round))
-    watched = {_place(sign) for sign in signs if sign.blocks or sign.fails}
-    watched |= {_place(network) for network in imported.values() if alarmed(network)}
+    watched = {place_of(sign) for sign in signs if sign.blocks or sign.fails}
+    watched |= {place_of(network) for network in imported.values() if alarmed(network)}
     told = state.told
     for _, network in sorted(imported.items()):
         if (silence := _silence(network, round, policy)) is not None:
-            told = _with_sign(told, network, silence, round, policy, fails=True)
-        if _place(network) in watched:
+            told = with_sign(told, network, silence, round, policy, FAILS)
+        if place_of(network) in watched:
             shown = _shows(state, network, round, policy)
-            told = _with_sign(told, network, shown, round, policy, fails=False)
+            told = with_sign(told, network, shown, round, policy)
     return told
 
 
-def _place(where: NetworkSign | TargetNetwork) -> Place:
+def place_of(where: NetworkSign | TargetNetwork) -> Place:
+    """Where a sign or a target's network is."""
     return where.country, where.asn, where.source
 
 
@@ -116,12 +121,13 @@ def _shows(
     if not technique and outcome is not VantageOutcome.GOOD:
         return None
     seconds = policy.gates.outage_seconds if technique else policy.imported.imported_silence_seconds
-    return _sign(network, technique, round, policy.ms(seconds), policy)
+    return sign_of(network, technique, round, policy.ms(seconds), policy)
 
 
-def _sign(
+def sign_of(
     network: TargetNetwork, technique: str, round: int, lasts: int, policy: Policy
 ) -> NetworkSign:
+    """What a network shows from the next hour on, for so many milliseconds."""
     following = _following(round, policy)
     return NetworkSign(
         target=network.target,
@@ -153,7 +159,7 @@ def _silence(network: TargetNetwork, round: int, policy: Policy) -> NetworkSign 
                 continue
             lasts = policy.ms(policy.imported.imported_faults_seconds)
             worked, failing = _latest_failure(network.runs, held)
-            sign = _sign(network, "", round, lasts, policy)
+            sign = sign_of(network, "", round, lasts, policy)
             return replace(sign, fails=True, worked=worked, failing=failing)
     return None
 
@@ -192,22 +198,21 @@ def _blocked_by(state: ServiceState, network: TargetNetwork, policy: Policy) -> 
     return ""
 
 
-def _with_sign(
+def with_sign(
     told: tuple[NetworkSign, ...],
     network: TargetNetwork,
     shown: NetworkSign | None,
     round: int,
     policy: Policy,
-    *,
-    fails: bool,
+    about: str = "",
 ) -> tuple[NetworkSign, ...]:
-    """With what a network shows in place of what was told of it for later hours. `fails`: of its
-    failures without an answer, which are told apart."""
+    """With what a network shows in place of what was told of it for later hours. `about`: as in
+    `NetworkSign`."""
     following = _following(round, policy)
-    key = (network.target, *_place(network), fails)
+    key = (network.target, *place_of(network), about)
     kept = list[NetworkSign]()
     for sign in told:
-        if (sign.target, *_place(sign), sign.fails) == key and sign.until > following:
+        if (sign.target, *place_of(sign), sign.about) == key and sign.until > following:
             if shown and _same_but_hours(sign) == _same_but_hours(shown):
                 shown = replace(shown, since=min(sign.since, shown.since))
                 continue
@@ -222,7 +227,8 @@ def _with_sign(
 
 def first_difference(old: ServiceState, new: ServiceState, policy: Policy) -> dict[Place, int]:
     """The first hour in which two states of a service tell different things of a network, by
-    network. What both may have forgotten by now counts as alike."""
+    network; of other pages, of networks everywhere. What both may have forgotten by now counts as
+    alike."""
     forgotten = new.round - policy.ms(policy.imported.imported_memory_seconds)
     before, after = set(old.told), set(new.told)
     hours: dict[Place, int] = {}
@@ -232,7 +238,7 @@ def first_difference(old: ServiceState, new: ServiceState, policy: Policy) -> di
         for hour in sorted({time for some in mine for s in some for time in (s.since, s.until)}):
             was, now = (any(s.since <= hour < s.until for s in some) for some in mine)
             if was != now and hour >= forgotten:
-                place = _place(changed)
+                place = EVERYWHERE if changed.about == OTHER else place_of(changed)
                 hours[place] = min(hour, hours.get(place, hour))
                 break
     return hours
@@ -243,8 +249,12 @@ def _same_but_hours(sign: NetworkSign) -> NetworkSign:
 
 
 def measures(state: ServiceState, place: Place) -> bool:
-    """Whether a service is measured in a network."""
-    return any(_place(network) == place for network in state.networks.values())
+    """Whether a service is measured in a network; for EVERYWHERE, whether it gets other pages."""
+    return any(
+        place_of(network) == place
+        or (place == EVERYWHERE and network.runs is not None and network.runs.other_page[0])
+        for network in state.networks.values()
+    )
 
 
 def fails_with_others(
@@ -264,7 +274,7 @@ def fails_with_others(
     others = [
         sign
         for sign in here
-        if sign.fails and _company(service_of(sign.target)) != _company(state.service)
+        if sign.fails and company_of(service_of(sign.target)) != company_of(state.service)
     ]
     reached = {sign.target for sign in here if _is_reached(sign)}
     passed = any(sign.target in reached and _lasted(sign, policy) for sign in others)
@@ -282,7 +292,8 @@ def fails_with_others(
 
 
 def _heard_here(state: ServiceState, network: TargetNetwork) -> list[NetworkSign]:
-    return [sign for sign in state.heard if _place(sign) == _place(network)]
+    here = place_of(network)
+    return [sign for sign in state.heard if place_of(sign) == here and not sign.page]
 
 
 def is_too_early(held: Suspicion, round: int, policy: Policy) -> bool:
@@ -336,7 +347,7 @@ def _goes_on(
         and other.members[other.source].round >= since
         and not suspected(other)
         for other in state.networks.values()
-        if other.runs is not None and _place(other) == _place(network)
+        if other.runs is not None and place_of(other) == place_of(network)
     )
 
 
@@ -351,7 +362,7 @@ def blocked_beside(
     reached = any(_is_reached(sign) and sign.until - late > state.round for sign in here) or any(
         other.runs is not None and other.members[other.source].outcome is VantageOutcome.GOOD
         for other in state.networks.values()
-        if _place(other) == _place(network) and other.target != network.target
+        if place_of(other) == place_of(network) and other.target != network.target
     )
     if not reached:
         return None
@@ -361,7 +372,7 @@ def blocked_beside(
             sign
             for sign in here
             if sign.blocks
-            and _company(service_of(sign.target)) != _company(state.service)
+            and company_of(service_of(sign.target)) != company_of(state.service)
             and (way(sign.technique) in ways or _is_alike(service_of(sign.target), state.service))
         ),
         None,
@@ -374,7 +385,8 @@ def way(technique: str) -> str:
     return "dns" if layer == "dns" else rest.partition(".")[0]
 
 
-def _company(service: str) -> str:
+def company_of(service: str) -> str:
+    """Who runs a service."""
     return COMPANIES.get(service, service)
 
 

@@ -21,6 +21,7 @@ from monitor.detection.events.imported import (
     memory,
     moving,
     neighbours,
+    other_pages,
 )
 from monitor.detection.events.imported.suspicions import alarmed, dense, densest
 from monitor.detection.events.life import SeriesEvidence
@@ -84,10 +85,11 @@ class ImportedStrategy(SourceStrategy):
     def inhibitions(
         self, state: ServiceState, touched: Collection[str], round: int, policy: Policy
     ) -> dict[str, ClosedGate]:
-        """Networks of other countries are compared. Our own vantages may see that the service is
-        down, too."""
+        """Networks of other countries, and pages there, are compared. Our own vantages may see
+        that the service is down, too."""
         closed = outages.inhibitions(state, touched, round, policy)
-        return closed | elsewhere.inhibitions(state, touched, round, policy)
+        closed |= elsewhere.inhibitions(state, touched, round, policy)
+        return closed | other_pages.inhibitions(state, touched, round, policy)
 
     def missing(self, network: TargetNetwork, round: int, policy: Policy) -> str:
         """Runs that worked, of a test that has worked since the service failed everywhere."""

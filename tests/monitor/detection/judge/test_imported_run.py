@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.judge.imported_run import ALONE, CONTRADICTED, judge
 from monitor.detection.model import Layer, State, Technique, Verdict
-from monitor.detection.observed.imported_run import record_of
+from monitor.detection.observed.imported_run import SitePage, record_of
 from probes.wire.measurement import EndpointRef, Measurement, Vantage
-from probes.wire.observation import AnyObservation, TCPConnect
+from probes.wire.observation import (
+    AnyObservation,
+    DNSLookup,
+    DNSReply,
+    HTTPExchange,
+    PageShape,
+    TCPConnect,
+)
 from tests.monitor.detection.imported_runs import (
     ADDRESSES,
+    SITE,
     connect,
     dc,
     dial,
@@ -18,6 +27,8 @@ from tests.monitor.detection.imported_runs import (
     handshake,
     lookup,
     measurement,
+    of_site,
+    pages,
     record,
     spoken,
 )
@@ -198,3 +209,57 @@ def test_what_leaves_from_a_relay_says_nothing_of_that_network() -> None:
     for failed in (0, 6):
         verdict = judge(measurement(dc(failed), asn=13335))
         assert (verdict.state, verdict.rule) == (State.INSUFFICIENT, "imported.vpn")
+
+
+NOTICE = SitePage(host=SITE, via=GOOD, status=200, title="Contenu bloque", shape=PageShape(size=9))
+THEIRS = SitePage(status=200, title="Messenger", shape=PageShape(size=50_000))
+
+
+def visit(
+    shown: SitePage | None, theirs: SitePage | None, address: str = GOOD, *more: AnyObservation
+) -> Verdict:
+    """A visit of a site in clear text, whose page came from this address."""
+    return judge(
+        measurement([*more, *of_site(address, **pages(shown, theirs))], target="viber/site")
+    )
+
+
+def test_another_page_than_the_helpers_accuses_nobody_by_itself() -> None:
+    verdict = visit(NOTICE, THEIRS)
+    assert (verdict.state, verdict.rule) == (State.INCONCLUSIVE, "imported.http_differs")
+    assert verdict.technique == "http.blockpage"
+    assert verdict.evidence == ("helper_reaches", "page_differs")
+    assert verdict.page.startswith("title ")
+    away = visit(replace(NOTICE, host="notice.operator.net"), THEIRS)
+    assert (away.technique, away.page) == ("http.redirect", "host notice.operator.net")
+    law = visit(replace(NOTICE, status=451), THEIRS)
+    assert (law.technique, law.rule) == ("http.451", "imported.http_451")
+
+
+def test_a_known_block_page_behind_a_redirect() -> None:
+    verdict = visit(replace(NOTICE, host="warning.rt.ru", proven=True), THEIRS)
+    assert (verdict.state, verdict.rule) == (State.BLOCKED, "imported.http_blockpage")
+    assert verdict.page == ""
+
+
+def test_the_same_page_and_none_to_compare() -> None:
+    same = visit(replace(NOTICE, title="Messenger"), THEIRS)
+    assert (same.state, same.page) == (State.OK, "same_page")
+    for unknown in (visit(None, THEIRS), visit(NOTICE, None)):
+        assert (unknown.state, unknown.page) == (State.OK, "")
+
+
+def test_a_page_from_an_address_that_the_system_did_not_give() -> None:
+    """The app does not go there."""
+    answers = DNSLookup(
+        endpoint=f"{SITE}:80/http",
+        name=SITE,
+        qtype="ANY",
+        resolver="system",
+        replies=(DNSReply(after_us=0, rcode=0, answers=(ADDRESSES[0],)),),
+    )
+    right = HTTPExchange(
+        endpoint=f"{SITE}:80/http", address=ADDRESSES[0], port=80, host=SITE, status=200
+    )
+    assert visit(NOTICE, THEIRS, GOOD, answers, right).state is State.OK
+    assert visit(replace(NOTICE, via=ADDRESSES[0]), THEIRS, GOOD, answers, right).page

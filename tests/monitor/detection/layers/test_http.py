@@ -10,8 +10,8 @@ from monitor.detection.layers.http import HTTP_RULES, HTTPFacts
 from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
-from probes.net.page_shape import page_shape
 from probes.wire.failure import Failure
+from probes.wire.page_shape import page_shape
 from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.observed.pages import alike
-from probes.net.page_shape import page_shape
 from probes.wire.observation import HTTPExchange
+from probes.wire.page_shape import page_shape
 from tests.monitor.detection.scenes import http
 
 SITE = "<html><div class='main wrapper'><script src='/static/app.js'></script><nav id='menu'>"

@@ -27,9 +27,9 @@ EDGE = "edge-mqtt.facebook.com"
 
 
 def functions(name: str, **keys: Any) -> list[ComparedFunction]:
-    kind = keys.pop("network_type", "wifi")
+    kind, url = keys.pop("network_type", "wifi"), keys.pop("url", URL)
     made = document(name, **keys) | {"annotations": {"network_type": kind}}
-    run = run_of(made | {"input": URL if name == "web_connectivity" else None}, targets_by_name())
+    run = run_of(made | {"input": url if name == "web_connectivity" else None}, targets_by_name())
     return list(compare(measurements(run, targets_by_name())))
 
 
@@ -49,6 +49,15 @@ def site(**keys: Any) -> ComparedFunction:
         "requests": [request(URL)],
     }
     return functions("web_connectivity", **(steps | keys))[0]
+
+
+def in_clear(title: str, **keys: Any) -> ComparedFunction:
+    """A visit in clear text that is answered, while OONI's helper got a page called Telegram."""
+    there = {"status_code": 200, "title": "Telegram", "body_length": 9000}
+    answer = request(f"http://{WEB}/", body=f"<title>{title}</title>")
+    more = {"control_failure": None, "control": {"http_request": there}, "url": f"http://{WEB}/"}
+    dialled = {"tcp_connect": [connect(ADDRESS, 80)], "tls_handshakes": [], "requests": [answer]}
+    return site(**(dialled | more | keys))
 
 
 def messenger(**keys: Any) -> ComparedFunction:
@@ -87,6 +96,8 @@ CASES: dict[tuple[Accord, str], Callable[[], ComparedFunction]] = {
     (Accord.OONI_ALONE, "names_differ"): lambda: messenger(
         facebook_dns_blocking=True, facebook_tcp_blocking=False
     ),
+    (Accord.OONI_ALONE, "same_page"): lambda: in_clear("Telegram", blocking="http-diff"),
+    (Accord.OURS_ALONE, "other_page"): lambda: in_clear("Contenu bloque", blocking=False),
     (Accord.OONI_ALONE, "page_differs"): lambda: site(blocking="http-diff"),
     (Accord.OONI_ALONE, "answered"): lambda: functions(
         "whatsapp",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.net.page_shape import MOST_HASHES, page_shape
+from probes.wire.page_shape import MOST_HASHES, page_shape
 
 HEADERS = [(b"Server", b"x"), (b"X-Edge-Id", b"7"), (b"Content-Type", b"text/html")]
 
