@@ -153,3 +153,12 @@ def test_one_page_seen_once_is_forgotten() -> None:
     world.run(3, {("imo/site", 64500): NOTICE}).hour += 15 * 24
     world.run(12, {("viber/site", 64500): NOTICE})
     assert world.accused == set()
+
+
+def test_what_others_get_later_is_taken_back() -> None:
+    """A content network began to refuse one country before the next."""
+    first = everywhere(OWN, "viber/site", "imo/site", asns=(64500,))
+    world = quiet("viber/site", "imo/site", "facebook/site").run(12, first)
+    assert len(world.accused) == 2
+    world.run(12, first | everywhere(OWN, "viber/site", asns=(64502,)))
+    assert {str(event.state) for event in world.events.values()} == {"retracted"}
