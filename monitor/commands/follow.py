@@ -65,10 +65,11 @@ async def _follow(given: argparse.Namespace, report: Report) -> None:
     targets_by_name = TargetIndex(load(given.catalogue))
     since = max(wall_clock() - given.since * 1000, layout.FIRST_HOUR)
     rate = RateLimit(given.rate * 1e6, time.monotonic)
-    async with await open_database(database_url(given)) as database, bucket.session() as session:
+    url = given.source or layout.URL
+    async with await open_database(database_url(given)) as database, bucket.session(url) as session:
         follower = Follower(
             database=database,
-            bucket=Bucket(session, given.source or layout.URL, rate, report.wait),
+            bucket=Bucket(session, url, rate, report.wait),
             targets_by_name=targets_by_name,
             selection=layout.FileSelection(given.tests or layout.TESTS, given.countries or ()),
             since=since,

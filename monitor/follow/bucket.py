@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import IO, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from yarl import URL
 
 from monitor.follow.layout import Listed, SourceFile
 from monitor.follow.listing import ListingError, Page, page_of, query
@@ -183,9 +185,9 @@ class Bucket:
         self._on_wait(f"{error}; tries again in {self._rest_until - now:.0f} s")
 
 
-def session() -> aiohttp.ClientSession:
-    """A session for a bucket. Sizes and versions are those of what is stored, so nothing is
-    unpacked on the way."""
+def session(url: str) -> aiohttp.ClientSession:
+    """A session for the bucket at a URL. Sizes and versions are those of what is stored, so nothing
+    is unpacked on the way."""
     return aiohttp.ClientSession(
         auto_decompress=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "reachwatch"},
@@ -193,5 +195,12 @@ def session() -> aiohttp.ClientSession:
             total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS
         ),
         connector=aiohttp.TCPConnector(limit=AT_ONCE),
-        trust_env=True,
+        proxy=_proxy(URL(url)),
     )
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy that the environment names for a URL. It is asked once: aiohttp's `trust_env` asks
+    in two threads at each request, a third of what it costs."""
+    named = getproxies().get(url.scheme)
+    return None if proxy_bypass(url.host or "") else named

@@ -43,7 +43,7 @@ async def followed(
     now: int = NEW_YEAR + 12 * HOUR_MS,
 ) -> Follower:
     """A follower that has read everything that is there."""
-    async with session() as client:
+    async with session(url) as client:
         follower = follower_of(client, database, url, selection, since, now)
         await follower.run(once=True)
     return follower

@@ -37,13 +37,12 @@ async def asked(
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port = runner.addresses[0][1]
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/b"
     waits: list[str] = []
     try:
-        async with session() as client:
+        async with session(url) as client:
             limit = RateLimit(1e9, asyncio.get_running_loop().time)
-            bucket = Bucket(client, f"http://127.0.0.1:{port}/b", limit, waits.append)
-            await ask(bucket)
+            await ask(bucket := Bucket(client, url, limit, waits.append))
     finally:
         await runner.cleanup()
     return bucket, waits
@@ -144,3 +143,28 @@ async def test_a_server_that_fails_altogether_is_waited_for() -> None:
 
     bucket, _ = await asked(handler, fetch)
     assert dict(bucket.failures) == {"unavailable": FILE_ATTEMPTS + 3}
+
+
+@pytest.mark.parametrize("spared", ["", "127.0.0.1"])
+async def test_the_proxy_of_the_environment_is_asked(
+    monkeypatch: pytest.MonkeyPatch, spared: str
+) -> None:
+    asked_for: list[tuple[str, str | None]] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked_for.append((request.raw_path, request.headers.get("Proxy-Authorization")))
+        return web.Response(body=EMPTY)
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    here = f"127.0.0.1:{runner.addresses[0][1]}"
+    monkeypatch.setenv("http_proxy", f"http://me:secret@{here}")
+    monkeypatch.setenv("no_proxy", spared)
+    url = f"http://{here}/b"
+    async with session(url) as client:
+        await listed(Bucket(client, url, RateLimit(1e9, lambda: 0.0), lambda _: None))
+    await runner.cleanup()
+    path = "/b?list-type=2&prefix=raw/&delimiter=/"
+    wanted = (path, None) if spared else (f"http://{here}{path}", "Basic bWU6c2VjcmV0")
+    assert asked_for == [wanted]
