@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from typing import Self
 
 import msgspec
 
@@ -22,6 +23,12 @@ class Shard(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """Name of its lease and of its cursor."""
         return DETECTOR if self.count == 1 else f"{DETECTOR} {self.index}/{self.count}"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The part whose lease or cursor has this name."""
+        index, _, count = name.removeprefix(DETECTOR).strip().partition("/")
+        return cls(int(index), int(count)) if index else cls()
 
     @property
     def pattern(self) -> str:
@@ -68,3 +75,15 @@ def folded(cursors: Mapping[str, int]) -> int:
             counts.setdefault(shard(name.partition(" ")[2]).count, []).append(value)
     values += [min(some) for count, some in counts.items() if len(some) == count]
     return max(values)
+
+
+def leases_by_part(leases: Mapping[str, int]) -> dict[Shard, int | None]:
+    """When the lease of each part ends or ended, from those of all leases by name; None for a part
+    that nobody ever worked on. The parts are those of the count whose lease lasts longest: the
+    number of detectors may have been changed."""
+    known = {Shard.named(name): expires for name, expires in leases.items()}
+    if not known:
+        return {}
+    count = max(known, key=lambda part: known[part]).count
+    parts = (Shard(index, count) for index in range(1, count + 1))
+    return {part: known.get(part) for part in parts}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import msgspec
 from aiohttp import web
 from markupsafe import Markup
 from yarl import URL
@@ -17,8 +16,6 @@ from yarl import URL
 from monitor.interop.forms import rfc3339
 from monitor.interop.licences import licences_of
 from monitor.store.notes import notes_of
-from monitor.store.reading.progress import newest_of_last_arrived, received_and_folded
-from monitor.store.records import StoreUnavailableError
 from monitor.text import (
     event_evidence,
     event_headlines,
@@ -34,6 +31,7 @@ from monitor.text.network_names import network
 from monitor.web import template_text
 from monitor.web.assets import address
 from monitor.web.draw import strip_text, strips, time_axis
+from monitor.web.freshness import Freshness, freshness
 from monitor.web.moment import is_unreadable, present_of, site_of
 from monitor.web.press_history import reported
 from monitor.web.quick_templates import QuickEnvironment
@@ -58,8 +56,6 @@ ALL_PAGES = (
 )
 """(path, name) of the links in the footer."""
 HERE = Path(__file__).parent
-STALLED_MS = 240_000
-"""Pages say so when no measurement has arrived for this long (and for three rounds)."""
 
 
 @functools.cache
@@ -163,58 +159,3 @@ def _moment_address(site: Site, canonical: URL) -> str:
     if site.as_of is not None:
         return ""
     return str(canonical.update_query(as_of=rfc3339(site.clock()) or ""))
-
-
-class Freshness(msgspec.Struct, frozen=True):
-    """How old what the pages show is."""
-
-    line: str
-    stalled: bool = False
-    """Measurements have stopped arriving."""
-    behind: str = ""
-    """A sentence when conclusions lag behind measurements by more than a round."""
-
-
-async def freshness(site: Site) -> Freshness:
-    """The age of the newest measurement, and whether it is too old or not judged yet."""
-    try:
-        async with site.database.reading() as connection:
-            last, concluded = await received_and_folded(connection)
-            behind = "" if last is None else conclusions_lag(site, last, concluded)
-            if last is not None and behind:
-                # Measurements that were imported today may be years old: nothing waits for them.
-                newest = await newest_of_last_arrived(connection) or 0
-                behind = conclusions_lag(site, min(last, newest + site.interval_ms), concluded)
-    except StoreUnavailableError:
-        return Freshness(_("The store cannot be read at the moment."), True)
-    if last is None:
-        return Freshness(_("No measurements yet."))
-    age = site.clock() - last
-    if age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds):
-        line = _(
-            "The monitor has received nothing for %(length)s; what you see is from %(time)s.",
-            length=words.duration_text(age),
-            time=words.when(last),
-        )
-        return Freshness(line, True, behind)
-    return Freshness(
-        _("Last measurement %(time)s ago.", time=words.duration_text(age)), False, behind
-    )
-
-
-def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
-    """A sentence when the newest measurement (its round ended at `last`) is more than a round newer
-    than what is concluded; `concluded` is the newest judged round (Unix ms)."""
-    if concluded is None:
-        return ""  # the first round is still open
-    interval = site.interval_ms
-    # A round is concluded when it has ended and round_close_seconds have passed.
-    due = concluded + 2 * interval + site.policy.ms(site.policy.rounds.round_close_seconds)
-    if last - due <= interval:
-        return ""
-    return _(
-        "Conclusions lag behind measurements by %(length)s: blocks that began or ended after "
-        "%(time)s are not shown yet.",
-        length=words.duration_text(last - concluded - interval),
-        time=words.when(concluded + interval),
-    )

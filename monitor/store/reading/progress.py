@@ -30,6 +30,7 @@ _LAST_ROUNDS = (
     .limit(LAST_ARRIVED)
     .subquery()
 )
+_LEASES = sa.select(t.lease.c.name, t.lease.c.expires).where(t.lease.c.name.like(PATTERN))
 _NEWEST = sa.select(_LAST_RECEIVED.scalar_subquery(), _LAST_FOLDED.scalar_subquery())
 _NEWEST_ARRIVED = sa.select(sa.func.max(_LAST_ROUNDS.c.round))
 
@@ -162,12 +163,9 @@ async def count_unread(connection: ReadTransaction) -> int:
     return max(0, await newest_arrival(connection) - await folded_arrivals(connection))
 
 
-async def lease_expires(connection: ReadTransaction) -> int | None:
-    """When the detector's lease ends or ended, Unix ms by its holder's clock; None when nobody
-    ever held it."""
-    query = sa.select(sa.func.max(t.lease.c.expires)).where(t.lease.c.name.like(PATTERN))
-    expires = await connection.scalar(query)
-    return None if expires is None else int(expires)
+async def detector_leases(connection: ReadTransaction) -> dict[str, int]:
+    """When the lease of each detector ends or ended, Unix ms by its holder's clock, by name."""
+    return dict((await connection.execute(_LEASES)).all())
 
 
 async def store_bytes(connection: ReadTransaction) -> int:

@@ -14,6 +14,7 @@ from monitor.store.records import Filter
 from monitor.text import words
 from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import cell
+from monitor.web.freshness import freshness
 from monitor.web.moment import present_of, site_of
 
 CHARACTER = 6.6
@@ -57,6 +58,11 @@ async def badge(request: web.Request) -> web.Response:
     scope = found["scope"] if found else ""
     if scope and (code is not None or len(events) == 1):
         word = f"{word}: {scope}"
+    if site.as_of is None:
+        fresh = await freshness(site)
+        if fresh.until is not None and fresh.part.has(service.id):
+            # Where it is embedded nothing else says so.
+            word = f"{word} (as of {words.when(fresh.until)})"
     label = service.name if code is None else f"{service.name} in {words.country(code)}"
     picture = svg(label, word, COLOURS.get(kind, "#5d666e"))
     return svg_answer(picture, {"Cache-Control": f"public, max-age={MAX_AGE_SECONDS}"})

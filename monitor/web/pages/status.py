@@ -21,19 +21,21 @@ from monitor.store.reading.progress import (
     MAX_ARRIVALS,
     Arrival,
     count_unread,
+    detector_leases,
     folded_rounds,
     ingest_counters,
     last_received,
-    lease_expires,
     recent_arrivals,
     store_bytes,
 )
 from monitor.text import words
 from monitor.web.answers import PUBLIC, json_answer
+from monitor.web.detector_health import DetectorCourse, DetectorHealth, detector_health
 from monitor.web.fleet import active, fleet, vantage_health
+from monitor.web.freshness import STALLED_MS
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError
-from monitor.web.render import STALLED_MS, render
+from monitor.web.render import render
 from monitor.web.site import Site
 from probes.runtime.geo_table import GeoTable, Origin
 
@@ -61,9 +63,6 @@ QUARANTINE = {
     "conflicting_id": "with a known id and other content",
 }
 """Each reason for quarantine, after "Measurements ..."."""
-LEASE_LATE_MS = 60_000
-"""A detector without its lease for longer than this is taken to have ended: a busy one renews it
-every few seconds, and a standby takes it over in less."""
 FOLLOWER_LATE_MS = 120_000
 """A follower that has not saved its place for so long has ended: it does so every 20 s."""
 LATE_MS = 300_000
@@ -122,9 +121,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     detection_lag: Lag | None
     """From the end of a round to the commit of its conclusions, where this process detects."""
     detecting: bool
-    """Whether a detector holds its lease."""
+    """Whether a detector holds its lease; with several, whether each does."""
     without_lease_ms: int | None
-    """For how long no detector has held it; None when none ever did."""
+    """For how long no detector has held it; None when none ever did. With several, of the part of
+    the services that is worst off."""
+    detector: DetectorHealth
+    """The same, and which part that is."""
     asked_lately: int | None
     """Targets that networks were asked to measure again in the last hour (before division by the
     pace); None where this process asks nobody."""
@@ -182,7 +184,7 @@ async def health_of(site: Site) -> Health:
         tallies = await ingest_counters(connection)
         folded = await folded_rounds(connection)
         waiting = await count_unread(connection)
-        lease = await lease_expires(connection)
+        detector = detector_health(await detector_leases(connection), now)
         stored = await store_bytes(connection)
         sources = await progress_of(connection)
         kind = connection.dialect.name
@@ -211,8 +213,9 @@ async def health_of(site: Site) -> Health:
         per_minute=round(60_000 * len(arrivals) / span, 1),
         ingest_lag=lag_of([(each.received - each.started) / 1000 for each in arrivals]),
         detection_lag=lag_in(site.lags.detection),
-        detecting=lease is not None and lease > now,
-        without_lease_ms=None if lease is None else max(0, now - lease),
+        detecting=detector.course is DetectorCourse.RUNS,
+        without_lease_ms=detector.without_ms,
+        detector=detector,
         asked_lately=None if site.retests_requested is None else site.retests_requested()[1],
         waiting=waiting,
         behind_ms=behind,
@@ -310,24 +313,8 @@ def headline(found: Health, now: int) -> str:
         return "Ready; no measurements yet."
     if found.stalled:
         return f"Nothing has arrived for {words.duration_text(now - found.last_received)}."
-    if found.without_lease_ms is None:
-        return (
-            "Measurements arrive, but no detector has ever run: nothing is judged. "
-            "Start one: reachwatch detect."
-        )
-    if found.without_lease_ms > LEASE_LATE_MS:
-        return (
-            "Measurements arrive, but no detector has run for "
-            f"{words.duration_text(found.without_lease_ms)}: nothing is judged. "
-            "Look why it ended, and start it: reachwatch detect."
-        )
     if not found.detecting:
-        return (
-            "Measurements arrive; the detector is "
-            f"{words.duration_text(found.without_lease_ms)} late to renew its lease. It is busy, "
-            "or has just ended: if this lasts for a minute, look at its log. A standby takes over "
-            "by itself."
-        )
+        return _without_detector(found.detector)
     if found.lagging:
         return (
             "Measurements arrive and the detector runs, but conclusions lag "
@@ -340,6 +327,28 @@ def headline(found: Health, now: int) -> str:
             "The table of networks is more than a year old."
         )
     return "Healthy: measurements arrive and are judged in time."
+
+
+def _without_detector(detector: DetectorHealth) -> str:
+    length, option = words.duration_text(detector.without_ms or 0), detector.option
+    part = f" of part {detector.part.index} of {detector.part.count}" if option else ""
+    judged = "of its services nothing is judged" if option else "nothing is judged"
+    match detector.course:
+        case DetectorCourse.NEVER:
+            return (
+                f"Measurements arrive, but no detector{part} has ever run: {judged}. "
+                f"Start one: reachwatch detect{option}."
+            )
+        case DetectorCourse.ENDED:
+            return (
+                f"Measurements arrive, but no detector{part} has run for {length}: {judged}. "
+                f"Look why it ended, and start it: reachwatch detect{option}."
+            )
+    return (
+        f"Measurements arrive; the detector{part} is {length} late to renew its lease. It is busy, "
+        "or has just ended: if this lasts for a minute, look at its log. A standby takes over by "
+        "itself."
+    )
 
 
 def seconds(value: float) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.store.database import Database
-from monitor.store.shard import ALL, Shard, folded, shard
+from monitor.store.shard import ALL, Shard, folded, leases_by_part, shard
 from probes.catalogue.load import load
 from tests.monitor.store.samples import NOON, concluded
 
@@ -79,3 +79,21 @@ async def test_a_part_clears_its_own_services(store: Database) -> None:
     await store.conclusions.clear(["signal"])
     assert await store.conclusions.load("signal") is None
     assert await store.conclusions.load("wechat") is not None
+
+
+@pytest.mark.parametrize(
+    ("leases", "expected"),
+    [
+        ({}, {}),
+        ({"detector": 7}, {ALL: 7}),
+        ({"detector 1/2": 9, "detector 2/2": 12}, {Shard(1, 2): 9, Shard(2, 2): 12}),
+        ({"detector 2/2": 12}, {Shard(1, 2): None, Shard(2, 2): 12}),
+        ({"detector": 7, "detector 1/2": 9}, {Shard(1, 2): 9, Shard(2, 2): None}),
+        ({"detector": 20, "detector 1/2": 9, "detector 2/2": 12}, {ALL: 20}),
+    ],
+    ids=["none", "one", "two", "one-of-two", "more-than-before", "fewer-than-before"],
+)
+def test_leases_are_of_the_parts_of_now(
+    leases: dict[str, int], expected: dict[Shard, int | None]
+) -> None:
+    assert leases_by_part(leases) == expected

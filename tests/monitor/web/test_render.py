@@ -1,4 +1,4 @@
-"""What every page has: a title, the sentence on freshness, the band of a demonstration."""
+"""What every page has: a title, the band of a demonstration."""
 
 from __future__ import annotations
 
@@ -7,75 +7,16 @@ from pathlib import Path
 
 import jinja2
 import pytest
-import sqlalchemy as sa
 
 from monitor.detection.policy import Policy
 from monitor.interop.ooni import reading
 from monitor.interop.ooni.run import stored
-from monitor.store import tables as t
 from monitor.store.records import Admitted
-from monitor.web.render import Freshness, compile_templates, conclusions_lag, environment, freshness
+from monitor.web.render import compile_templates, environment
 from monitor.web.site import Site
 from tests.monitor.interop.samples import DC, connect, document, targets_by_name
 from tests.world import site as world
 from tests.world.site import Client, client, opened
-
-
-async def test_freshness(site: Site, empty: Site) -> None:
-    fresh = await freshness(site)
-    assert fresh.line.startswith("Last measurement ")
-    assert not fresh.stalled
-    assert not fresh.behind
-
-
-async def test_nothing_yet(empty: Site) -> None:
-    assert await freshness(empty) == Freshness("No measurements yet.")
-
-
-async def test_missing_measurements_are_reported(world_file: Path, tmp_path: Path) -> None:
-    later = world.NOW + 40 * world.MINUTE
-    async with opened(world_file, tmp_path, clock=lambda: later) as site, client(site) as web:
-        fresh = await freshness(site)
-        assert fresh.stalled
-        assert fresh.line.startswith("The monitor has received nothing for ")
-        assert "fresh stalled" in await (await web.get("/")).text()
-
-
-async def test_a_store_that_is_away_is_a_sentence(site: Site, tmp_path: Path) -> None:
-    await site.database.close()
-    (tmp_path / "site.sqlite").rename(tmp_path / "gone")
-    assert await freshness(site) == Freshness("The store cannot be read at the moment.", True)
-
-
-async def test_a_lag_of_the_conclusions_is_a_sentence_on_every_page(
-    world_file: Path, tmp_path: Path
-) -> None:
-    async with opened(world_file, tmp_path) as site, client(site) as web:
-        interval, close = world.INTERVAL, 1000 * site.policy.rounds.round_close_seconds
-        due = world.START + 2 * interval + close
-        assert not conclusions_lag(site, due + interval, world.START)
-        assert not conclusions_lag(site, due + interval, None)
-        said = conclusions_lag(site, due + interval + 1, world.START)
-        assert said.startswith("Conclusions lag behind measurements by ")
-        async with site.database.engines.write.begin() as connection:
-            await connection.execute(
-                sa.update(t.detector_state).values(round=world.START - 4 * world.HOUR)
-            )
-        for path in ("/", "/s/wechat", "/method", "/status"):
-            text = await (await web.get(path)).text()
-            assert 'class="band lag"' in text, path
-            assert "Conclusions lag behind measurements by" in text
-
-
-async def test_old_measurements_that_are_imported_today_are_no_lag(
-    world_file: Path, tmp_path: Path
-) -> None:
-    """Their rounds are judged, and there are no others."""
-    later = world.NOW + 1000 * 24 * world.HOUR
-    async with opened(world_file, tmp_path, clock=lambda: later) as site:
-        async with site.database.engines.write.begin() as connection:
-            await connection.execute(sa.update(t.batch).values(received=later - world.MINUTE))
-        assert await freshness(site) == Freshness("Last measurement 60 s ago.")
 
 
 async def test_every_page_of_a_demonstration_has_a_notice(world_file: Path, tmp_path: Path) -> None:

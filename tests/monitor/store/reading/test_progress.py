@@ -7,11 +7,11 @@ import re
 from monitor.store.database import Database
 from monitor.store.reading.progress import (
     count_unread,
+    detector_leases,
     folded_rounds,
     ingest_counters,
     last_folded_round,
     last_received,
-    lease_expires,
     list_services,
     newest_of_last_arrived,
     recent_arrivals,
@@ -34,7 +34,7 @@ async def test_an_empty_store(store: Database) -> None:
         assert await recent_arrivals(connection, 0) == []
         assert await folded_rounds(connection) == []
         assert await count_unread(connection) == 0
-        assert await lease_expires(connection) is None
+        assert await detector_leases(connection) == {}
         assert await last_folded_round(connection) is None
         assert await list_services(connection) == []
         assert await last_received(connection) is None
@@ -58,7 +58,7 @@ async def test_what_arrived_and_how_far_it_is_judged(store: Database) -> None:
         assert service == "wechat"
         assert round > 0
         assert await count_unread(connection) == 2
-        assert await lease_expires(connection) == NOON + 20_000
+        assert await detector_leases(connection) == {"detector": NOON + 20_000}
 
 
 async def test_vantages_counters_and_the_newest_arrival(store: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,8 +15,9 @@ from monitor.metrics.lags import Histogram, Lags
 from monitor.store.database import open_database
 from monitor.store.followed import FollowedNews, SourceProgress
 from monitor.store.records import Conclusions, Quarantined
+from monitor.web.detector_health import detector_health
 from monitor.web.pages import status
-from monitor.web.pages.status import Lag, health_of
+from monitor.web.pages.status import Health, Lag, health_of
 from monitor.web.site import Site
 from probes.privacy.geo import update
 from probes.runtime.geo_table import FILE_NAME, GeoTable
@@ -89,16 +91,29 @@ async def test_the_same_as_data(web: Client, tmp_path: Path) -> None:
     assert "p-0" not in await answer.text()
 
 
+def told(found: Health, leases: Mapping[str, int]) -> str:
+    """The headline, with these leases of detectors."""
+    return status.headline(replace(found, detector=detector_health(leases, world.NOW)), world.NOW)
+
+
 async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path: Path) -> None:
     found = await health_of(site)
     assert status.headline(found, world.NOW).startswith(
         "Measurements arrive, but no detector has ever run: nothing is judged."
     )
-    ended = status.headline(replace(found, without_lease_ms=600_000), world.NOW)
+    ended = told(found, {"detector": world.NOW - 600_000})
     assert ended.startswith("Measurements arrive, but no detector has run for 10 min: nothing is")
-    late = status.headline(replace(found, without_lease_ms=20_000), world.NOW)
+    late = told(found, {"detector": world.NOW - 20_000})
     assert late.startswith("Measurements arrive; the detector is 20 s late to renew its lease.")
-    fine = replace(found, detecting=True, without_lease_ms=0)
+    half = {"detector 1/2": world.NOW + 5_000, "detector 2/2": world.NOW - 600_000}
+    part = told(found, half)
+    assert part == (
+        "Measurements arrive, but no detector of part 2 of 2 has run for 10 min: of its services "
+        "nothing is judged. Look why it ended, and start it: reachwatch detect --shard 2/2."
+    )
+    alone = told(found, {"detector 1/2": world.NOW + 5_000})
+    assert alone.endswith("Start one: reachwatch detect --shard 2/2.")
+    fine = replace(found, detecting=True)
     assert status.headline(fine, world.NOW).startswith("Healthy")
     lagging = replace(fine, lagging=True, behind_ms=3_600_000)
     lags = status.headline(lagging, world.NOW)
