@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums of the hourly cells by service and place, from which strips are drawn: by hour for the last
-days, by day (UTC) for days that are over.
+days, by day (UTC) for ever.
 
 A strip of a service in a country is made of thousands of cells (targets × networks × states), and
 pages draw dozens of strips; the sum has one row an hour. What a strip shows of an hour is which
@@ -23,7 +23,7 @@ EVERY_NETWORK = -1
 """As `asn`: all networks of the country together."""
 DAY_MS = 24 * HOUR_MS
 KEPT_HOURS = 8 * 24
-"""Strips of a week are drawn from hours, longer ones from days and the hours of the last two."""
+"""Strips of a week are drawn from hours, longer ones from days."""
 KINDS = ("ok", "blocked", "impaired", "down", "unclear", "mixed", "none")
 """Kinds of a series in an hour; the position is the bit in `service_hour.kinds`. A series is of
 the kind that three quarters of its verdicts have, else it is mixed; none: nothing conclusive."""
@@ -142,9 +142,8 @@ _sum_up_days = sa.text(
     f"d.country = :country AND d.service = :service AND d.asn = {EVERY_NETWORK} AND d.day > "
     f"(SELECT max(h.hour) FROM service_hour h WHERE h.country = :country AND "
     f"h.asn = {EVERY_NETWORK} AND h.service = :service AND h.hour < :day) - {DAY_MS})) "
-    # This day, when it is over already and its hours are all kept.
-    "OR (hour >= :day AND hour < :next AND :next <= (SELECT max(h.hour) FROM service_hour h "
-    f"WHERE h.country = :country AND h.asn = {EVERY_NETWORK} AND h.service = :service) "
+    # This day, when its hours are all kept, also before it is over: nobody may measure there again.
+    "OR (hour >= :day AND hour < :next "
     "AND :day >= (SELECT max(h.hour) FROM service_hour h WHERE h.country = :country AND "
     f"h.asn = {EVERY_NETWORK} AND h.service = :service) - {KEPT_HOURS * HOUR_MS})) "
     f"GROUP BY country, asn, service, {_DAY} "

@@ -287,7 +287,7 @@ def _sums(name: str, unit: str) -> sa.Table:
 service_hour = _sums("service_hour", "hour")
 """Of the last days."""
 service_day = _sums("service_day", "day")
-"""By day (UTC; `day` is its first millisecond), for days that are over; kept for ever."""
+"""By day (UTC; `day` is its first millisecond), as far as the day was measured; kept for ever."""
 
 detector_state = sa.Table(
     "detector_state",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from unittest.mock import patch
+
 import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.detection.model import State
 from monitor.store import tables
 from monitor.store.database import Database
+from monitor.store.migrations.versions import v0009_last_days
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period
 from monitor.store.reading.counts import (
@@ -127,18 +131,38 @@ async def kept_days(store: Database) -> dict[int, int]:
         return {int(day): int(n) for day, n in rows}
 
 
-async def test_a_day_is_summed_up_when_the_next_one_begins(store: Database) -> None:
+async def test_a_day_is_summed_up_as_far_as_it_was_measured(store: Database) -> None:
+    """Also the last one before nothing more is measured: pages of later months show it."""
     for hour in (0, 1, 5):
         await judge(store, NOON + hour * HOUR)
-    assert await kept_days(store) == {}
-    await judge(store, MIDNIGHT + DAY_MS)
     assert await kept_days(store) == {MIDNIGHT: 48}
-    # Hours that are missing meanwhile do not hide the day before them.
-    await judge(store, MIDNIGHT + 4 * DAY_MS)
-    assert await kept_days(store) == {MIDNIGHT: 48, MIDNIGHT + DAY_MS: 16}
+    much_later = MIDNIGHT + 60 * DAY_MS
+    async with store.reading() as connection:
+        (russia,) = await service_days(connection, ["wechat"], MIDNIGHT, much_later, country="RU")
+        period = Period(MIDNIGHT, much_later, DAY_MS, daily=True)
+        totals = await breakdown.services(connection, ["wechat"], period, "country")
+        watched = await networks_watched(connection, ["wechat"], MIDNIGHT, much_later, "RU")
+    assert (russia.n, totals["wechat", ("RU", EVERY_NETWORK)].judged) == (48, russia.judged)
+    assert watched == {(MIDNIGHT, "wechat", "RU"): 2}
+    await judge(store, much_later)
+    assert await kept_days(store) == {MIDNIGHT: 48, much_later: 16}
     # A measurement that comes late changes a day that is over.
-    await judge(store, NOON + 7 * HOUR)
-    assert (await kept_days(store))[MIDNIGHT] == 64
+    await judge(store, much_later + 2 * DAY_MS)
+    await judge(store, much_later + HOUR)
+    assert (await kept_days(store))[much_later] == 32
+
+
+async def test_an_upgrade_sums_up_days_that_were_left(store: Database) -> None:
+    await judge(store, NOON)
+    await judge(store, NOON + HOUR)
+    before = await kept_days(store)
+    async with store.engines.write.begin() as connection:
+        await connection.execute(sa.delete(tables.service_day))
+        sql: list[str] = []
+        with patch.object(v0009_last_days, "op", SimpleNamespace(execute=sql.append)):
+            v0009_last_days.upgrade()
+        await connection.execute(sa.text(sql[0]))
+    assert await kept_days(store) == before == {MIDNIGHT: 32}
 
 
 async def test_days_are_those_of_the_hours(store: Database) -> None:
@@ -218,6 +242,6 @@ async def test_clearing_forgets_days(store: Database) -> None:
     await judge(store)
     await judge(store, MIDNIGHT + DAY_MS)
     await store.conclusions.clear(["signal"])
-    assert await kept_days(store) == {MIDNIGHT: 16}
+    assert await kept_days(store) == {MIDNIGHT: 16, MIDNIGHT + DAY_MS: 16}
     await store.conclusions.clear()
     assert await kept_days(store) == {}
