@@ -21,6 +21,9 @@ from probes.wire.observation import (
     Transfer,
 )
 
+ANY_TYPE = "ANY"
+"""Type of a lookup by the operating system (getaddrinfo), which does not say what it asked for, nor
+how."""
 _ICMP = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",
@@ -61,12 +64,16 @@ def describe_observation(each: Known) -> tuple[str, str]:
 def _resolver(seen: DNSLookup) -> str:
     who = {"system": _("this network's resolver"), "silent": _("an address that runs no DNS")}
     name = who.get(seen.resolver, seen.resolver)
+    if seen.qtype == ANY_TYPE and seen.resolver == "system":
+        return name
     return _("%(resolver)s over %(transport)s", resolver=name, transport=seen.transport.upper())
 
 
 def _dns(seen: DNSLookup) -> tuple[str, str]:
     where = _resolver(seen)
-    what = f"{safe_text(seen.name)} ({seen.qtype})"
+    what = safe_text(seen.name)
+    if seen.qtype != ANY_TYPE:
+        what += f" ({seen.qtype})"
     if seen.contrast is Contrast.SILENT_ADDRESS:
         if not seen.replies:
             return where, _("no answer for %(what)s, as it should be", what=what)

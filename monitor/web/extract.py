@@ -84,7 +84,7 @@ def _from_tables() -> Iterator[Message]:
     yield from (block.story for block in press_history.REPORTED)
     yield from ((endpoint.__doc__ or "").strip() for _name, endpoint in endpoints.LISTS)
     yield from (confidence_text.MEANING, lone.SIGNATURE, lone.UNCLEAR)
-    yield from (step_table.WORKS, step_table.FAILS)
+    yield from (step_table.WORKS, step_table.ANSWERED, step_table.FAILS)
     yield from ("vantage", "control", "online", "silent", "degraded", "revoked")
     yield from ("24 hours", "7 days", "30 days", "90 days", "1 year")
     yield from ("vantages, but no data", method.WHOLE_HEADING)

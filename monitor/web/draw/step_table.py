@@ -18,6 +18,7 @@ from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     Contrast,
     DNSLookup,
+    HTTPExchange,
     Known,
     PathTrace,
     Purpose,
@@ -32,6 +33,8 @@ STEP_ORDER = ("dns", "tcp", "tls", "quic", "http", "transfer", "app", "path")
 
 
 WORKS, FAILS, NEUTRAL = "works", "fails", ""
+ANSWERED = "answered"
+"""Something came back, and by itself nothing shows that it is from the service."""
 CONTRASTS = {
     Contrast.INNOCUOUS_NAME: "with a harmless name",
     Contrast.REFLECTOR: "the same name to a server of ours",
@@ -56,8 +59,8 @@ class ObservationLine(msgspec.Struct, frozen=True, kw_only=True):
     """One observation."""
 
     outcome: str
-    """`works`, `fails`, or empty for neither: a name without IPv6 address, a vantage without IPv6,
-    no answer from an address without DNS, a path trace."""
+    """`works`, `answered`, `fails`, or empty for none of these: a name without IPv6 address, a
+    vantage without IPv6, no answer from an address without DNS, a path trace."""
     where: str
     """Address or resolver."""
     sentence: str
@@ -130,7 +133,7 @@ def _step_row(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> St
         else:
             comparisons.append(made)
     outcomes = [each.outcome for each in subject]
-    ok = WORKS in outcomes or FAILS not in outcomes
+    ok = not {WORKS, ANSWERED}.isdisjoint(outcomes) or FAILS not in outcomes
     return StepRow(step=step, ok=ok, lines=tuple(subject), comparisons=tuple(comparisons))
 
 
@@ -197,7 +200,10 @@ def observation_line(each: Known) -> ObservationLine:
         and each.contrast is Contrast.SILENT_ADDRESS
         and bool(each.replies)
     )
-    outcome = FAILS if each.failure is not None or injected else WORKS
+    proves = not isinstance(each, DNSLookup | HTTPExchange) and getattr(each, "spoke", True)
+    outcome = WORKS if proves else ANSWERED
+    if each.failure is not None or injected:
+        outcome = FAILS
     return _make_line(each, outcome, where, sentence)
 
 

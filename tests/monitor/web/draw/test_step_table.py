@@ -9,6 +9,7 @@ from monitor.web.draw.step_table import CONTRASTS, ObservationLine, endpoint_ste
 from probes.wire.failure import Failure
 from probes.wire.observation import (
     AnyObservation,
+    AppExchange,
     Contrast,
     PathHop,
     PathTrace,
@@ -48,7 +49,7 @@ def step_ok(step: str, *seen: AnyObservation) -> bool:
 
 def test_a_name_without_an_ipv6_address_is_no_failure() -> None:
     a, aaaa = lines(dns(A1), dns(qtype="AAAA"))["dns"]
-    assert (a.outcome, aaaa.outcome) == ("works", "")
+    assert (a.outcome, aaaa.outcome) == ("answered", "")
     assert aaaa.sentence == f"{HOST} has no IPv6 address"
     assert step_ok("dns", dns(A1), dns(qtype="AAAA"))
     only6 = lines(dns(), dns(V6, qtype="AAAA"))["dns"]
@@ -85,6 +86,20 @@ def test_a_silent_address_that_stays_silent_is_as_it_should_be() -> None:
     (comparisons,) = endpoint.steps[0].comparisons
     assert comparisons.outcome == "fails"
     assert "injected on the path" in comparisons.sentence
+
+
+def test_an_answer_that_anybody_may_have_given_is_not_said_to_work() -> None:
+    """A forged address and a block page are answers as well."""
+    spoken = AppExchange(endpoint="e", address=A1, port=443, protocol="mtproto", spoke=True)
+    answers = (dns("192.168.7.222"), http(status=200), replace(spoken, spoke=False))
+    assert {observation_line(each).outcome for each in answers} == {"answered"}
+    assert {observation_line(each).outcome for each in (tcp(A1), tls(A1), spoken)} == {"works"}
+    assert step_ok("dns", dns("192.168.7.222"))
+
+
+def test_a_lookup_by_the_operating_system_does_not_tell_what_it_asked() -> None:
+    (line,) = lines(dns(A1, qtype="ANY"))["dns"]
+    assert (line.where, line.sentence) == ("this network's resolver", f"{HOST} is {A1}")
 
 
 def test_a_failed_step_has_a_sentence() -> None:
