@@ -4,7 +4,7 @@ country (`monitor.detection.events.drift`), as when the service leaves an endpoi
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from monitor.detection.events import cusum
 from monitor.detection.events.drift import DRIFT_SECONDS, Followers
@@ -13,6 +13,9 @@ from monitor.detection.events.imported.suspicions import densest, shows_interfer
 from monitor.detection.events.outages import watched
 from monitor.detection.events.state import ServiceState, Suspicion, TargetNetwork
 from monitor.detection.policy import Policy
+
+_NEVER = (-(2**63), -(2**63), -(2**63))
+"""Of a test that has not run in a network."""
 
 
 def followers(
@@ -28,28 +31,32 @@ def followers(
         wanted = policy.gates.elsewhere_min_networks  # perhaps a region that it is not offered in
     if network.runs is None or shows_interference(held):
         return Followers((), 0, onset, wanted)
-    tests = failing_tests(network.runs)
+    tests, technique = sorted(failing_tests(network.runs)), cusum.technique_of(held)
     oldest = round - policy.ms(DRIFT_SECONDS)
     began, compared = list[tuple[int, str]](), 0
     for other in watched(state, network.target, network.source):
         if other.country == network.country or not _runs(other, tests, oldest):
             continue
         compared += 1
-        since, has_worked = _runs_fail(other, tests, cusum.technique_of(held), policy)
+        since, has_worked = _runs_fail(other, tests, technique, policy)
         together = not worked or abs(since - onset) <= policy.ms(DRIFT_SECONDS)
         if since and has_worked == worked and together:
             began.append((since, other.country))
     return Followers(sorted(began), compared, onset, wanted)
 
 
-def _runs(network: TargetNetwork, tests: Collection[str], oldest: int) -> bool:
+def _runs(network: TargetNetwork, tests: Sequence[str], oldest: int) -> bool:
     """Whether one of these tests has run in a network since a round."""
     ran = network.runs.methods if network.runs is not None else {}
-    return any(max(ran[name][:2]) >= oldest for name in tests if name in ran)
+    for name in tests:
+        good, bad, _ = ran.get(name, _NEVER)
+        if good >= oldest or bad >= oldest:
+            return True
+    return False
 
 
 def _runs_fail(
-    network: TargetNetwork, tests: Collection[str], technique: str, policy: Policy
+    network: TargetNetwork, tests: Sequence[str], technique: str, policy: Policy
 ) -> tuple[int, bool]:
     """Since when one of these tests fails so in a network, 0 when it does not; and whether it has
     worked there. Where a gate lets no failure count, its runs alone tell."""
@@ -61,11 +68,13 @@ def _runs_fail(
             if cusum.technique_of(held) != technique:
                 return 0, True
             return held.onsets[densest(held)], bool(held.befores[densest(held)])
-    span = policy.ms(policy.imported.imported_span_seconds)
-    for name in sorted(tests):
-        known = course(network, name)
-        if known is None or network.runs is None or not known.failing:
+    ran = network.runs.methods if network.runs is not None else {}
+    for name in tests:
+        good, bad, _ = ran.get(name, _NEVER)
+        # Most work, and are asked no more: this is asked for each network where a target fails.
+        if bad <= good or (known := course(network, name)) is None:
             continue
-        if not known.worked or network.runs.methods[name][1] - known.failing >= span:
+        span = policy.ms(policy.imported.imported_span_seconds)
+        if not known.worked or bad - known.failing >= span:
             return known.failing, known.worked > 0
     return 0, True
