@@ -59,8 +59,8 @@ HERE = Path(__file__).parent
 
 
 @functools.cache
-def environment() -> jinja2.Environment:
-    """The template environment."""
+def environment() -> QuickEnvironment:
+    """The template environment, in English."""
     made = QuickEnvironment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -70,7 +70,6 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals[template_text.CALL] = language.text_of_template
     made.globals["_"] = language._
     made.globals["_h"] = language.markup
     made.globals["n_"] = language.n_
@@ -91,11 +90,21 @@ def environment() -> jinja2.Environment:
     return made
 
 
+@functools.cache
+def _translated(code: str) -> QuickEnvironment:
+    return environment().translated(language.catalogue(code).messages)
+
+
+def template(name: str) -> jinja2.Template:
+    """A template in the language of this context."""
+    return _translated(language.current().language).get_template(name)
+
+
 def compile_templates() -> None:
     """Compile all templates and read the names of networks, some 0.5 s in all, so that no visitor
     waits for it."""
     network_names.names()
-    made = environment()
+    made = _translated(language.SOURCE)
     for name in made.list_templates():
         made.get_template(name)
 
@@ -110,9 +119,9 @@ def mark(kind: str, word: str) -> Markup:
 
 
 async def render(
-    request: web.Request, template: str, values: Mapping[str, Any], status: int = 200
+    request: web.Request, name: str, values: Mapping[str, Any], status: int = 200
 ) -> web.Response:
-    """Return a page. `values` go to the template, together with those that all pages use."""
+    """Return a page. `values` go to the template of that name, with those that all pages use."""
     site = site_of(request)
     fresh = Freshness("")
     if is_unreadable(request):
@@ -144,7 +153,7 @@ async def render(
         "of_this_moment": _moment_address(site, canonical),
         "present_address": str(canonical.without_query_params("as_of")),
     }
-    text = environment().get_template(template).render(shared | dict(values))
+    text = template(name).render(shared | dict(values))
     return web.Response(
         text=text,
         status=status,

@@ -15,7 +15,8 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 CALL = "_text"
-"""Name of the function in templates that translates a text (`language.text_of_template`)."""
+"""Name of the function in templates that translates a text; `quick_templates` puts the translation
+in the place of the call."""
 INLINE = frozenset(("a", "b", "bdi", "br", "code", "em", "small", "span", "strong"))
 """Elements that may stand inside a message."""
 VERBATIM = frozenset(("code", "pre", "script", "style"))

@@ -20,7 +20,7 @@ from monitor.web.event_failures import told_by_events
 from monitor.web.history import range_or_week, sums
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen
-from monitor.web.render import environment
+from monitor.web.render import template
 from monitor.web.views import drawn_window, known_events
 
 MAX_ROWS = 40
@@ -92,4 +92,4 @@ async def svg(request: web.Request) -> web.Response:
         "site": site,
         "now": site.clock(),
     }
-    return svg_answer(environment().get_template("picture.svg").render(values))
+    return svg_answer(template("picture.svg").render(values))

@@ -6,7 +6,7 @@ import jinja2
 import pytest
 from markupsafe import Markup
 
-from monitor.web import quick_templates
+from monitor.web import quick_templates, template_text
 from monitor.web.quick_templates import QuickEnvironment, escaped
 
 MACROS = (
@@ -32,6 +32,8 @@ VALUES = {
         "{{ row(hostile) }}{{ row(safe, kind=hostile) }}",
         "{% for each in rows %}{{ loop.index }}{{ row(each.name, each['items']) }}{% endfor %}",
         "{% call around() %}{{ hostile }}{% endcall %}",
+        "{% if rows %}{% for each in rows if each.items() %}{{ each.name }}{% endfor %}{% endif %}",
+        "{{ rows[0].name.upper().lower() }} {{ safe.real|default('') if n > 9 else n.real }}",
         "{{ join('<', hostile, sep='<br>') }}{{ [hostile, safe]|join(', ') }}",
         "{% set made %}{{ hostile }}{% endset %}{{ made }}{{ made ~ hostile }}",
     ],
@@ -49,9 +51,33 @@ def test_as_jinja(source: str) -> None:
 
 def test_an_undefined_name_is_an_error() -> None:
     made = QuickEnvironment(autoescape=True, undefined=jinja2.StrictUndefined)
-    for source in ("{{ unknown }}", "{{ unknown() }}", "{{ rows.unknown }}"):
+    for source in ("{{ unknown }}", "{{ unknown() }}"):
         with pytest.raises(jinja2.UndefinedError):
             made.from_string(source).render(VALUES)
+    for source, error in (("{{ rows.unknown }}", AttributeError), ("{{ rows[0].key }}", KeyError)):
+        with pytest.raises(error):
+            made.from_string(source).render(VALUES)
+
+
+def test_texts_are_in_the_language_of_the_environment() -> None:
+    english = QuickEnvironment(autoescape=True, extensions=[template_text.Texts])
+    source = (
+        '{% macro row(name) %}<p title="Name of it">Who <b>else</b> {{ name }} '
+        "{{ _('a < b') }}</p>{% endmacro %}"
+        "{% for name in names %}{{ row(name) }}{% endfor %}{{ loud(_('Who')) }}"
+    )
+    loader = jinja2.DictLoader({"page.html": source})
+    english.loader = loader
+    french = english.translated(
+        {"Who <b>else</b>": "Qui <b>d’autre</b>", "Name of it": "Son nom", "a < b": "a < b & c"}
+    )
+    values = {"names": ["<i>"], "loud": str.upper, "_": str}
+    for made, text in (
+        (english, '<p title="Name of it">Who <b>else</b> &lt;i&gt; a &lt; b</p>WHO'),
+        (french, '<p title="Son nom">Qui <b>d’autre</b> &lt;i&gt; a &lt; b &amp; c</p>WHO'),
+        (english, '<p title="Name of it">Who <b>else</b> &lt;i&gt; a &lt; b</p>WHO'),
+    ):
+        assert made.get_template("page.html").render(values) == text
 
 
 def test_a_text_is_not_taken_for_markup_that_is_equal() -> None:
