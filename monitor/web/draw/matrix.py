@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from monitor.detection.events.present import PresentState, leading
 from monitor.detection.model import Event, State, Tier
 from monitor.text import event_state, event_subject, words
-from monitor.text.language import _
+from monitor.text.language import _, current
 from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
@@ -101,8 +102,12 @@ def cell(found: Collection[State], event: Event | None, *, networks: bool = True
             "event": event.id,
             "scope": ", ".join(filter(None, (scope, "" if found else _("no data now")))),
         }
-    if not found:
-        return None
+    return _cell(frozenset(found), current().language) if found else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _cell(found: frozenset[State], _language: str) -> Cell:
+    """The cell of these states without an event. A large country has hundreds, of a few kinds."""
     # Without an event nothing is called blocked, and what fails is not called reachable.
     states = {State.INCONCLUSIVE if each in words.UNCONFIRMED else each for each in found}
     order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
