@@ -19,6 +19,7 @@ from monitor.detection.model import (
     Event,
     EventState,
     Layer,
+    LayerFinding,
     State,
     Votes,
     layer_of,
@@ -433,36 +434,47 @@ def layer_table(
             and target in event.targets
             and event.stands
         ]
-        cells = tuple(layer_cell(seen, others, layer, mine, asn) for layer in layers)
+        told = _by_layer(seen)
+        cells = tuple(
+            layer_cell(*told[layer], others, layer, mine, asn) if layer in told else None
+            for layer in layers
+        )
         rows.append(LayerRow(country, target, names.get(service, service), cells))
     return sorted(rows, key=lambda row: (row.country, row.service.lower(), row.target))
 
 
+_Findings = list[tuple[str, LayerFinding]]
+_Untold = list[tuple[str, str]]
+
+
+def _by_layer(seen: Iterable[LatestVerdict]) -> Mapping[Layer, tuple[_Findings, _Untold]]:
+    """What vantages found of each layer, and the rules of those that failed there for a cause that
+    cannot be told; each with its probe."""
+    told: dict[Layer, tuple[_Findings, _Untold]] = defaultdict(lambda: ([], []))
+    for one in seen:
+        verdict = one.verdict
+        for finding in verdict.findings:
+            told[finding.layer][0].append((one.probe, finding))
+        if (
+            verdict.layer is not None
+            and verdict.state is State.INCONCLUSIVE
+            and all(finding.layer is not verdict.layer for finding in verdict.findings)
+        ):
+            told[verdict.layer][1].append((one.probe, verdict.rule))
+    return told
+
+
 def layer_cell(
-    seen: Sequence[LatestVerdict],
+    here: _Findings,
+    untold: _Untold,
     others: Container[str],
     layer: Layer,
     opened: Sequence[Event],
     asn: int,
-) -> LayerCell | None:
-    """One cell; None where nobody saw this step. What fails is called blocked only as far as an
-    event says so, and what fails for a cause that cannot be told is not left out."""
-    here = [
-        (one.probe, finding)
-        for one in seen
-        for finding in one.verdict.findings
-        if finding.layer is layer
-    ]
-    untold = [
-        (one.probe, one.verdict.rule)
-        for one in seen
-        if one.verdict.layer is layer
-        and one.verdict.state is State.INCONCLUSIVE
-        and all(finding.layer is not layer for finding in one.verdict.findings)
-    ]
+) -> LayerCell:
+    """The cell of a layer that somebody saw. What fails is called blocked only as far as an event
+    says so, and what fails for a cause that cannot be told is not left out."""
     everybody = [probe for probe, _said in [*here, *untold]]
-    if not everybody:
-        return None
     failing = [(probe, finding.rule) for probe, finding in here if finding.blocked]
     if not failing and not untold:
         return LayerCell("ok", _("works"), _base(everybody, everybody, others))
