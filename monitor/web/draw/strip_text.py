@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import functools
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from monitor.text.language import _, current
 from monitor.text.words import exactly
 from monitor.web.draw.strips import HEIGHT, PARTIAL, PARTIAL_HEIGHT, Strip, StripRun
 from monitor.web.draw.time_axis import ticks
+from monitor.web.quick_templates import escaped
 
 
 def picture(strip: Strip, label: str) -> Markup:
     """A strip as SVG, with what each piece means on hover."""
-    said = escape(f"{label}: {strip.summary}")
+    said = escaped(f"{label}: {strip.summary}")
     text = [f'<svg class="strip" role="img" aria-label="{said}"><title>{said}</title>\n']
     percent = 100 / strip.slices
     for run in strip.runs:
@@ -28,7 +29,7 @@ def picture(strip: Strip, label: str) -> Markup:
         text.append(
             f'<rect class="t-{mark.kind} event-mark" x="{mark.x:.3f}%" y="0" '
             f'width="{mark.width:.3f}%" height="{height}"><title>{exactly(mark.begin)} – '
-            f"{exactly(mark.end)}: {escape(mark.word)}</title></rect>"
+            f"{exactly(mark.end)}: {escaped(mark.word)}</title></rect>"
         )
     text.append("\n</svg>\n")
     return Markup("".join(text))
@@ -44,7 +45,7 @@ def _run(run: StripRun, x: str, width: str) -> list[str]:
     counted = f" ({run.n})" if run.n else ""
     drawn = (
         f'<rect class="t-{run.kind}" {x} y="{y}" {width} height="{height}"><title>'
-        f"{exactly(run.begin)} – {exactly(run.end)}: {escape(run.word)}{counted}</title></rect>"
+        f"{exactly(run.begin)} – {exactly(run.end)}: {escaped(run.word)}{counted}</title></rect>"
     )
     if not below:
         return [drawn]
@@ -54,28 +55,36 @@ def _run(run: StripRun, x: str, width: str) -> list[str]:
 
 def table(strip: Strip, label: str) -> Markup:
     """The same as a table, folded."""
-    heads = "".join(f"<th>{escape(name)}</th>" for name in (_("From"), _("To"), _("Seen")))
-    text = [
-        f'<details class="twin"><summary>{escape(_("Show as table"))}</summary>\n'
-        f'<div class="scroll" tabindex="0" aria-label="{escape(label)}"><table><thead><tr>{heads}'
-        f'<th class="n">{escape(_("Measurements"))}</th></tr></thead><tbody>\n'
-    ]
+    before, heads = _heads(current().language)
+    text = [f"{before}{escaped(label)}{heads}"]
     runs = [run for run in strip.runs if run.kind != "none"]
     text += [
-        f"<tr><td>{exactly(run.begin)}</td><td>{exactly(run.end)}</td><td>{escape(run.word)}</td>"
+        f"<tr><td>{exactly(run.begin)}</td><td>{exactly(run.end)}</td><td>{escaped(run.word)}</td>"
         f'<td class="n">{run.n}</td></tr>\n'
         for run in runs
     ]
     if not runs:
-        nothing = escape(_("Nothing was measured in this time."))
+        nothing = escaped(_("Nothing was measured in this time."))
         text.append(f'<tr><td colspan="4">{nothing}</td></tr>')
     text += [
         f"<tr><td>{exactly(mark.begin)}</td><td>{exactly(mark.end)}</td>"
-        f'<td><a href="/e/{mark.event}">{escape(mark.word)}</a></td><td></td></tr>'
+        f'<td><a href="/e/{mark.event}">{escaped(mark.word)}</a></td><td></td></tr>'
         for mark in strip.marks
     ]
     text.append("\n</tbody></table></div></details>\n")
     return Markup("".join(text))
+
+
+@functools.cache
+def _heads(_language: str) -> tuple[str, str]:
+    """What stands before and after the label of a table."""
+    heads = "".join(f"<th>{escaped(name)}</th>" for name in (_("From"), _("To"), _("Seen")))
+    return (
+        f'<details class="twin"><summary>{escaped(_("Show as table"))}</summary>\n'
+        '<div class="scroll" tabindex="0" aria-label="',
+        f'"><table><thead><tr>{heads}<th class="n">{escaped(_("Measurements"))}</th></tr></thead>'
+        "<tbody>\n",
+    )
 
 
 def axis(since: int, until: int) -> Markup:
@@ -93,7 +102,7 @@ def _axis(since: int, until: int, _language: str) -> Markup:
         anchor = f' text-anchor="{side}"' if side else ""
         text.append(
             f'<line x1="{x}" x2="{x}" y1="0" y2="4"/>'
-            f'<text{minor} x="{x}" y="15"{anchor}>{escape(tick.label)}</text>'
+            f'<text{minor} x="{x}" y="15"{anchor}>{escaped(tick.label)}</text>'
         )
     text.append("</svg>\n")
     return Markup("".join(text))

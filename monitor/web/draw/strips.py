@@ -9,7 +9,6 @@ the state of the earlier one. A missing round leaves a gap.
 from __future__ import annotations
 
 import functools
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -521,7 +520,9 @@ def _fill_gaps(
     seen = [(index, look) for index, look in known.items() if look is not None]
     gaps = [after - before for (before, _a), (after, _b) in pairwise(seen)]
     own = -(-interval // width)
-    usual = int(statistics.median(gaps)) if gaps else 0
+    gaps.sort()
+    # The median: of an even number the mean of the two in the middle, in whole slices.
+    usual = (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2 if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
     filled = [_NOTHING] * slices
