@@ -36,6 +36,8 @@ from probes.runtime.clock import wall_clock
 
 READ_SECONDS = 30.0
 """Longest time that pages, API and metrics wait for the store."""
+AT_ONCE_SECONDS = 0.1
+"""Of a statement of SQLite: it delays one other page, and to begin again in a thread costs more."""
 CACHE_SECONDS = 10.0
 """An answer of the web server is never older than this, before the pace."""
 COLLECT_AFTER = 20_000
@@ -121,7 +123,9 @@ def _spare_the_collector() -> None:
 
 
 async def _opened(settings: PageSettings) -> Database:
-    opening = partial(open_database, settings.database, read_seconds=READ_SECONDS)
+    opening = partial(
+        open_database, settings.database, read_seconds=READ_SECONDS, at_once=AT_ONCE_SECONDS
+    )
     while True:
         with contextlib.suppress(StoreUnavailableError):
             return await opening()

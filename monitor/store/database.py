@@ -24,6 +24,7 @@ from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
 from monitor.store.retests import RetestStore
 from monitor.store.schema import upgrade_schema
+from monitor.store.sqlite_engine import AT_ONCE_SECONDS
 from probes.runtime.clock import wall_clock
 
 __all__ = ["Database", "StoreRefusedError", "migrate", "open_database", "parse"]
@@ -68,16 +69,20 @@ class Database:
 
 
 async def open_database(
-    url: str, *, now: Callable[[], int] = wall_clock, read_seconds: float | None = None
+    url: str,
+    *,
+    now: Callable[[], int] = wall_clock,
+    read_seconds: float | None = None,
+    at_once: float = AT_ONCE_SECONDS,
 ) -> Database:
     """Open the store and bring its schema up to date.
 
     `now` gives Unix milliseconds for the journal's own time; `read_seconds` limits each
-    transaction of `Database.reading`. Raises StoreRefusedError when
+    transaction of `Database.reading`; `at_once` as `connect` has it. Raises StoreRefusedError when
     waiting will not help (bad URL, not a database, newer schema), else StoreUnavailableError;
     both carry one line.
     """
-    engines = connect(url)
+    engines = connect(url, at_once)
     try:
         await upgrade_schema(engines)
     except BaseException:

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from monitor.store.driver_reads import Statements, driver_reading
 from monitor.store.records import StoreUnavailableError
-from monitor.store.sqlite_engine import sqlite_engine, watch_of
+from monitor.store.sqlite_engine import AT_ONCE_SECONDS, sqlite_engine, watch_of
 
 LOCK_SECONDS = 10.0
 """How long a writer waits for another process's transaction before it reports `locked`."""
@@ -166,9 +166,10 @@ def parse(url: str) -> URL:
             )
 
 
-def connect(url: str, **pragmas: str) -> Engines:
-    """Make the engines of a URL; nothing is contacted yet. `pragmas` are those of SQLite's writer,
-    where they differ. Raises StoreRefusedError."""
+def connect(url: str, at_once: float = AT_ONCE_SECONDS, pragmas: Mapping[str, str] = {}) -> Engines:
+    """Make the engines of a URL; nothing is contacted yet. `at_once`: how long a statement that
+    reads SQLite may keep the event loop (seconds). `pragmas` are those of SQLite's writer, where
+    they differ. Raises StoreRefusedError."""
     parsed = parse(url)
     place = parsed.render_as_string(hide_password=True)
     if parsed.drivername.startswith("postgresql"):
@@ -197,7 +198,7 @@ def connect(url: str, **pragmas: str) -> Engines:
     _make_private(path)
     made = partial(sqlite_engine, parsed, lock_seconds=LOCK_SECONDS)
     write = made("BEGIN IMMEDIATE", connections=1, pragmas=pragmas)
-    read = made("BEGIN", connections=5, at_once=True, pragmas={"query_only": "ON"})
+    read = made("BEGIN", connections=5, at_once=at_once, pragmas={"query_only": "ON"})
     return Engines(write, read, place, _File(path))
 
 

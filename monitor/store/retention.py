@@ -162,7 +162,7 @@ async def prune(
     Hourly counts of dropped days that ended before `hours_before_ms` are summed up to days.
     `progress` gets each day before its turn. Raises as `open_database` does.
     """
-    async with connect(url, **PRAGMAS) as engines:
+    async with connect(url, pragmas=PRAGMAS) as engines:
         await upgrade_schema(engines)
         before = before_ms - before_ms % DAY_MS
         async with writing(engines) as connection:

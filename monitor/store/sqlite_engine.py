@@ -25,7 +25,7 @@ FEW_ROWS = 16
 """Rows that are fetched in the event loop before a look at the time: each may have to wait for the
 interpreter, where another thread computes."""
 AT_ONCE_SECONDS = 0.005
-"""Longest time for which a statement keeps the event loop."""
+"""Longest time for which a statement keeps the event loop, where nothing else is said."""
 _OPEN = {
     # FULL: with WAL, NORMAL may lose the last commits on power loss, after their
     # acknowledgement was sent.
@@ -168,10 +168,10 @@ class CancellationWatch:
         finally:
             self._task = None
 
-    def at_once(self, execute: Callable[[float], _Statement]) -> _Statement:
+    def at_once(self, seconds: float, execute: Callable[[float], _Statement]) -> _Statement:
         """Execute a statement in the event loop; it gets the time at which it is to end. Raises
         _TooLongError."""
-        self._deadline = time.perf_counter() + AT_ONCE_SECONDS
+        self._deadline = time.perf_counter() + seconds
         try:
             return execute(self._deadline)
         except sqlite3.OperationalError as error:
@@ -192,13 +192,14 @@ class CancellationWatch:
 class DriverConnection(aiosqlite.Connection):
     """A connection whose statements are executed whole in its thread.
 
-    Of a reader (`at_once`) a statement is begun in the event loop, and goes to the thread only when
-    it takes longer than AT_ONCE_SECONDS or waits for a lock. Most take less than the trip. And a
-    thread that reads row by row asks for the interpreter before each of them, which a busy event
-    loop gives away only every 5 ms.
+    Of a reader a statement is begun in the event loop, and goes to the thread only when it takes
+    longer than `at_once` or waits for a lock. Most take less than the trip. And a thread that reads
+    row by row asks for the interpreter before each of them, which a busy event loop gives away only
+    every 5 ms.
     """
 
-    at_once = False
+    at_once = 0.0
+    """Seconds; 0: all go to the thread."""
     patience_ms = 0
     """How long a reader waits for a lock, in its thread."""
 
@@ -218,7 +219,7 @@ class DriverConnection(aiosqlite.Connection):
         if self._is_free():
             within = self._conn.in_transaction
             with contextlib.suppress(_TooLongError):
-                return self.watch.at_once(execute)
+                return self.watch.at_once(self.at_once, execute)
             if self._conn.in_transaction is not within:
                 # A BEGIN that was interrupted has begun: a second one would fail.
                 return _Statement()
@@ -249,7 +250,7 @@ class DriverConnection(aiosqlite.Connection):
     def _is_free(self) -> bool:
         """Whether the event loop may use the connection: a cancelled statement goes on for a while
         in the thread."""
-        return self.at_once and self._sent == self._ended
+        return self.at_once != 0 and self._sent == self._ended
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Any:
         def run() -> Any:
@@ -271,9 +272,9 @@ def _patiently(connection: sqlite3.Connection, ms: int, execute: Callable[[], An
         connection.execute("PRAGMA busy_timeout=0")
 
 
-def _connect(path: str, *, patience_ms: int, **options: Any) -> DriverConnection:
+def _connect(path: str, *, patience_ms: int, at_once: float, **options: Any) -> DriverConnection:
     connection = DriverConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=1)
-    connection.at_once, connection.patience_ms = patience_ms > 0, patience_ms
+    connection.at_once, connection.patience_ms = at_once, patience_ms
     connection._thread.daemon = True  # as SQLAlchemy has it
     return connection
 
@@ -291,11 +292,12 @@ def sqlite_engine(
     *,
     connections: int,
     lock_seconds: float,
-    at_once: bool = False,
+    at_once: float = 0.0,
     pragmas: Mapping[str, str],
 ) -> AsyncEngine:
     """Make the engine of a file. `begin` begins its transactions, which wait up to `lock_seconds`
-    for other processes; those that only read may be executed `at_once`, in the event loop."""
+    for other processes; statements of those that only read may keep the event loop for `at_once`
+    seconds."""
     engine = create_async_engine(
         url,
         pool_size=connections,
@@ -305,6 +307,7 @@ def sqlite_engine(
         # isolation_level None: Python's sqlite3 begins nothing by itself.
         connect_args={
             "async_creator_fn": _connect,
+            "at_once": at_once,
             "patience_ms": int(1000 * lock_seconds) if at_once else 0,
             "timeout": 0 if at_once else lock_seconds,
             "check_same_thread": not at_once,

@@ -165,7 +165,7 @@ async def grid_at(connection: ReadTransaction, targets: Sequence[str], place: Pl
         query = query.where(v.asn.in_(place.asns))
     places = sorted((row.country, row.asn) for row in await connection.execute(query))
     known = set((await connection.execute(sa.select(t.target.c.id))).scalars())
-    return Grid(tuple(sorted(known.intersection(targets))), tuple(places))
+    return Grid(tuple(sorted(known.intersection(targets))), tuple(places), place == Place())
 
 
 def within_limit(grid: Grid, period: Period) -> Period:

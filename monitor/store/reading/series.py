@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cells of chosen series: a target in a network of a country. Each series is read by a seek in the
 index on (target, country, asn, hour), however many others there are, and whatever a database knows
-or does not know of how its rows are distributed.
+or does not know of how its rows are distributed. Those of every network are read by a seek for each
+hour and target, where these are fewer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.store.engines import ReadTransaction
+from monitor.store.service_hours import HOUR_MS
 
 Series = tuple[str, str, int]
 """Target, country, network."""
@@ -25,6 +27,8 @@ class Grid(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     places: tuple[tuple[str, int], ...]
     """(country, network)."""
+    everywhere: bool = False
+    """Whether nothing is measured in other places."""
 
     @property
     def size(self) -> int:
@@ -36,6 +40,7 @@ _SEEK = (
     "s.target = w.target AND s.country = w.country AND s.asn = w.asn "
     "AND s.hour >= :since AND s.hour < :until"
 )
+_SEEKS = {"series": _SEEK, "grid": _SEEK, "hours": "s.hour = w.hour AND s.target = w.target"}
 # What is wanted is one value in JSON, so that a statement has the same text however much it is:
 # neither SQLAlchemy nor the database takes it apart again.
 _SQLITE = {
@@ -44,6 +49,8 @@ _SQLITE = {
     "grid": "wanted (target, country, asn) AS MATERIALIZED (SELECT t.value, "
     "json_extract(p.value, '$[0]'), json_extract(p.value, '$[1]') "
     "FROM json_each(:targets) t CROSS JOIN json_each(:places) p)",
+    "hours": "wanted (hour, target) AS MATERIALIZED (SELECT h.value, t.value "
+    "FROM json_each(:hours) h CROSS JOIN json_each(:targets) t)",
 }
 _POSTGRESQL = {
     "series": "wanted (target, country, asn) AS (SELECT value ->> 0, value ->> 1, "
@@ -51,13 +58,16 @@ _POSTGRESQL = {
     "grid": "wanted (target, country, asn) AS (SELECT t.value, p.value ->> 0, "
     "CAST(p.value ->> 1 AS BIGINT) FROM json_array_elements_text(CAST(:targets AS JSON)) t "
     "CROSS JOIN json_array_elements(CAST(:places AS JSON)) p)",
+    "hours": "wanted (hour, target) AS (SELECT CAST(h.value AS BIGINT), t.value "
+    "FROM json_array_elements_text(CAST(:hours AS JSON)) h "
+    "CROSS JOIN json_array_elements_text(CAST(:targets AS JSON)) t)",
 }
 _WANTED = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 _JOIN = {
     # SQLite takes tables in the order of a CROSS JOIN.
-    "sqlite": f"wanted w CROSS JOIN cell s WHERE {_SEEK}",
+    "sqlite": "wanted w CROSS JOIN cell s WHERE {0}",
     # PostgreSQL plans a subquery with OFFSET by itself, and so a seek for each series.
-    "postgresql": f"wanted w CROSS JOIN LATERAL (SELECT * FROM cell s WHERE {_SEEK} OFFSET 0) s "
+    "postgresql": "wanted w CROSS JOIN LATERAL (SELECT * FROM cell s WHERE {0} OFFSET 0) s "
     "WHERE true",
 }
 
@@ -90,10 +100,14 @@ async def read_grid(
 ) -> AsyncIterator[Sequence[Any]]:
     """The same of every target in every place, of which there may be thousands; or `SELECT sums`,
     of which those are the table `counted`. `more` are further values of the text."""
-    query = _query(connection.dialect.name, "grid", columns, keys, sums)
-    values = {"since": since, "until": until, **more}
-    wanted = {"targets": _json(grid.targets), "places": _json(grid.places)}
-    for row in (await connection.execute(query, values | wanted)).all() if grid.size else ():
+    kind, values = "grid", {"since": since, "until": until, "places": _json(grid.places)}
+    hours = range(since + -since % HOUR_MS, until, HOUR_MS)
+    if grid.everywhere and len(hours) < len(grid.places):
+        # Fewer seeks, and what is found lies together.
+        kind, values = "hours", {"hours": _json(list(hours))}
+    query = _query(connection.dialect.name, kind, columns, keys, sums)
+    values |= {"targets": _json(grid.targets), **more}
+    for row in (await connection.execute(query, values)).all() if grid.size else ():
         yield row
 
 
@@ -103,7 +117,7 @@ def _json(values: object) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _query(dialect: str, kind: str, columns: str, keys: str, sums: str) -> sa.TextClause:
-    wanted, join = _WANTED[dialect][kind], _JOIN[dialect]
+    wanted, join = _WANTED[dialect][kind], _JOIN[dialect].format(_SEEKS[kind])
     return sa.text(
         f"WITH {wanted}, counted AS (SELECT {columns} FROM {join} GROUP BY {keys}) SELECT {sums}"
     )

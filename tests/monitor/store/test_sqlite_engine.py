@@ -83,6 +83,11 @@ async def test_a_long_statement_leaves_the_event_loop_to_others(
         # What is short goes on in the same transaction, without a trip.
         assert await connection.scalar(ONE) == 1
         assert not trips
+    async with connect(sqlite_url, 60.0) as engines, reading(engines) as connection:
+        await connection.scalar(ONE)
+        trips.clear()
+        assert await connection.scalar(LONG) == 3_000_000
+        assert not trips
 
 
 async def test_a_transaction_whose_begin_was_interrupted_begins_once(
@@ -90,9 +95,8 @@ async def test_a_transaction_whose_begin_was_interrupted_begins_once(
 ) -> None:
     """SQLite looks at the time now and then, also in the last step of a BEGIN: steps of a statement
     that is kept are counted on."""
-    monkeypatch.setattr(sqlite_engine, "AT_ONCE_SECONDS", -1.0)
     monkeypatch.setattr(sqlite_engine, "WATCH_STEPS", 3)
-    async with connect(sqlite_url) as engines, reading(engines) as connection:
+    async with connect(sqlite_url, -1.0) as engines, reading(engines) as connection:
         assert await connection.scalar(ONE) == 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from monitor.store.database import Database
 from monitor.store.reading.series import Grid, read_cells, read_grid
 from tests.monitor.store.samples import HOUR
@@ -50,3 +52,32 @@ async def test_every_target_in_every_place_is_read(store: Database) -> None:
     assert sorted(found) == sorted((t, asn, 4) for t in TARGETS for _, asn in grid.places)
     assert sorted(added) == sorted((asn, 3 * 4 * len(TARGETS)) for _, asn in grid.places)
     assert (nothing, grid.size) == ([], 4)
+
+
+@pytest.mark.parametrize("hours", [2, 200], ids=["by hour", "by series"])
+async def test_cells_of_every_network_are_those_of_each(store: Database, hours: int) -> None:
+    for hour in (0, 1, 2, 30):
+        await judge(store, MIDNIGHT + hour * HOUR)
+    places = tuple(SAID)
+    assert 2 < len(places) < 200
+    query = "s.hour, s.target, s.country, s.asn, s.state, sum(s.n)", "1, 2, 3, 4, 5"
+    async with store.reading() as connection:
+        found = {
+            everywhere: sorted(
+                [
+                    tuple(row)
+                    async for row in read_grid(
+                        connection,
+                        Grid(TARGETS[:1], places, everywhere),
+                        MIDNIGHT - HOUR // 2,
+                        MIDNIGHT - HOUR // 2 + hours * HOUR,
+                        *query,
+                    )
+                ]
+            )
+            for everywhere in (False, True)
+        }
+    assert found[True] == found[False]
+    assert {row[0] for row in found[True]} == {
+        MIDNIGHT + hour * HOUR for hour in (0, 1, 2, 30) if hour < hours
+    }
