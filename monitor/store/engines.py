@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,9 @@ from monitor.store.sqlite_engine import AT_ONCE_SECONDS, sqlite_engine, watch_of
 LOCK_SECONDS = 10.0
 """How long a writer waits for another process's transaction before it reports `locked`."""
 CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 1.0
+"""A connection to PostgreSQL that was not used for so long is looked at before it is used."""
+_USED = "used"
 CLOSE_SECONDS = 2.0
 """Longest time that closing waits for transactions."""
 STATEMENT_SECONDS = 300.0
@@ -179,7 +183,6 @@ def connect(url: str, at_once: float = AT_ONCE_SECONDS, pragmas: Mapping[str, st
                 pool_size=5,
                 max_overflow=5,
                 pool_timeout=LOCK_SECONDS,
-                pool_pre_ping=True,
                 pool_use_lifo=True,
                 connect_args={
                     "timeout": CONNECT_SECONDS,
@@ -192,6 +195,7 @@ def connect(url: str, at_once: float = AT_ONCE_SECONDS, pragmas: Mapping[str, st
             raise StoreRefusedError(
                 "PostgreSQL needs the extra: pip install 'reachwatch[postgres]'"
             ) from None
+        _look_at_idle_connections(engine)
         read = engine.execution_options(isolation_level="REPEATABLE READ")
         return Engines(engine, read, place)
     path = Path(str(parsed.database))
@@ -200,6 +204,30 @@ def connect(url: str, at_once: float = AT_ONCE_SECONDS, pragmas: Mapping[str, st
     write = made("BEGIN IMMEDIATE", connections=1, pragmas=pragmas)
     read = made("BEGIN", connections=5, at_once=at_once, pragmas={"query_only": "ON"})
     return Engines(write, read, place, _File(path))
+
+
+def _look_at_idle_connections(engine: AsyncEngine) -> None:
+    """Before a connection of PostgreSQL is used, see whether it still is one.
+
+    SQLAlchemy's own look takes three trips (it begins and ends a transaction), as much as a page's
+    statements. One that was just used, and that the server has not closed, is taken as it is.
+    """
+
+    @sa.event.listens_for(engine.sync_engine, "checkin")
+    def _on_checkin(_connection: Any, record: Any) -> None:
+        record.info[_USED] = time.monotonic()
+
+    @sa.event.listens_for(engine.sync_engine, "checkout")
+    def _on_checkout(connection: Any, record: Any, _proxy: Any) -> None:
+        if (used := record.info.get(_USED)) is None:
+            return  # it is new
+        if connection.driver_connection.is_closed():
+            raise sa.exc.InvalidatePoolError
+        if time.monotonic() - used > IDLE_SECONDS:
+            try:
+                connection.ping()
+            except (connection.dbapi.Error, OSError) as error:
+                raise sa.exc.InvalidatePoolError from error
 
 
 def _make_private(path: Path) -> None:

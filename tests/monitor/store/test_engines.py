@@ -290,6 +290,32 @@ async def test_a_postgresql_that_dies_is_said_and_recovers(postgres_server: Post
     postgres_server.drop(url)
 
 
+@pytest.mark.parametrize(("idle", "looks"), [(60.0, 0), (-1.0, 3)], ids=["just used", "idle"])
+async def test_a_connection_is_looked_at_when_it_was_idle_and_replaced_when_it_is_closed(
+    postgres_server: PostgreSQL, monkeypatch: pytest.MonkeyPatch, idle: float, looks: int
+) -> None:
+    looked = []
+    adapter = sa.dialects.postgresql.asyncpg.AsyncAdapt_asyncpg_connection
+    ping = adapter.ping
+    monkeypatch.setattr(adapter, "ping", lambda self: (looked.append(1), ping(self)))
+    monkeypatch.setattr(engines, "IDLE_SECONDS", idle)
+    url = postgres_server.fresh()
+    own = sa.text("SELECT pg_backend_pid()")
+    async with await open_database(url) as store:
+        async with store.reading() as connection:
+            first = await connection.scalar(own)
+        looked.clear()
+        for _ in range(3):
+            async with store.together() as connection:
+                assert await connection.scalar(own) == first
+        assert len(looked) == looks
+        postgres_server.column(url, f"SELECT pg_terminate_backend({first}, 5000)")
+        await asyncio.sleep(0.1)  # the end of the connection arrives
+        async with store.reading() as connection:
+            assert await connection.scalar(own) != first
+    postgres_server.drop(url)
+
+
 def test_our_own_mistakes_stay_exceptions() -> None:
     ours = [sqlite3.IntegrityError("UNIQUE"), sqlite3.ProgrammingError("x"), ValueError("y")]
     assert [engines.unavailable_reason(error) for error in ours] == [None, None, None]
