@@ -44,6 +44,7 @@ class PastReader(PresentReader):
             services=services,
             opened=[event for event in published.events if event.ongoing],
             reconstructed=published.reconstructed,
+            unpublished=published.unpublished,
             offline=offline_now(services.values()),
             origins=await public_origins(connection),
             vantages=[

@@ -120,6 +120,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     number is of the same moment, on every server of a store. None of a moment of the past."""
     reconstructed: frozenset[str] = frozenset()
     """Of a moment of the past: events of which only state and tier are of then."""
+    unpublished: frozenset[str] = frozenset()
+    """Of a moment of the past: events that were never published, and are as now."""
 
     @functools.cached_property
     def sources(self) -> frozenset[str]:

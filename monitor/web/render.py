@@ -128,7 +128,10 @@ async def render(
         fresh = Freshness(_("The store cannot be read at the moment."), True)
     elif site.as_of is None:
         fresh = await freshness(site)
-    reconstructed = 0 if site.as_of is None else len((await present_of(request)).reconstructed)
+    reconstructed = unpublished = 0
+    if site.as_of is not None:
+        present = await present_of(request)
+        reconstructed, unpublished = len(present.reconstructed), len(present.unpublished)
     canonical = request.url.without_query_params("lang").relative()
     chosen = language.current()
     shared = {
@@ -149,6 +152,7 @@ async def render(
         "other_licences": licences_of(site.present.last_read().sources)[1:],
         "record": None,
         "reconstructed": reconstructed,
+        "unpublished": unpublished,
         "moment_query": "" if site.as_of is None else f"as_of={rfc3339(site.as_of)}",
         "of_this_moment": _moment_address(site, canonical),
         "present_address": str(canonical.without_query_params("as_of")),

@@ -140,7 +140,7 @@ async def events_at(
         rows = await list_events(connection, chosen, state=state, after=after, limit=limit + 1)
     else:
         published = await published_events(connection, site.as_of, chosen)
-        reconstructed = published.reconstructed
+        reconstructed = published.reconstructed | published.unpublished
         rows = [
             event
             for event in published.events

@@ -15,10 +15,12 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Change, ChangeKind, Event, EventState, Tier
 from monitor.store import tables as t
+from monitor.store.batches import FIRST_ARRIVAL
+from monitor.store.days import has_id
 from monitor.store.engines import ReadTransaction
 from monitor.store.notes import noted, read_notes
 from monitor.store.records import Filter
-from monitor.store.statements import where_equal
+from monitor.store.statements import chunks, where_equal
 from probes.runtime.compression import zstd
 
 _decoder = msgspec.json.Decoder(Event)
@@ -34,6 +36,9 @@ class PublishedEvents(msgspec.Struct, frozen=True):
     reconstructed: frozenset[str] = frozenset()
     """Ids of those that were published before the journal kept events: their tier and state are of
     then, by what it says was published, and their details are those of now."""
+    unpublished: frozenset[str] = frozenset()
+    """Ids of those that pages showed and that were never published, because they were over or old
+    when their data arrived: they are as now."""
 
 
 async def published_events(
@@ -60,7 +65,8 @@ async def published_events(
     events = [_retracted(event) if event.id in retracted else event for event in events]
     unreadable = sorted(id for id, number in numbers.items() if number is None)[:MOST]
     reconstructed = await _reconstructed(connection, at, unreadable)
-    events += reconstructed
+    unpublished = await _unpublished(connection, at, chosen)
+    events += [*reconstructed, *unpublished]
     notes = await read_notes(connection, {event.id for event in events})
     as_noted = (
         noted(event, [note for note in notes.get(event.id, ()) if note.at <= at])
@@ -69,7 +75,35 @@ async def published_events(
     wanted = sorted(
         filter(chosen.holds_in_body, as_noted), key=lambda event: (event.onset, event.id)
     )
-    return PublishedEvents(wanted[::-1], frozenset(event.id for event in reconstructed))
+    return PublishedEvents(
+        wanted[::-1],
+        frozenset(event.id for event in reconstructed),
+        frozenset(event.id for event in wanted if event in unpublished),
+    )
+
+
+async def _unpublished(connection: ReadTransaction, at: int, chosen: Filter) -> list[Event]:
+    """Events that the journal does not know, of which the oldest witness had arrived."""
+    e, m, b = t.event.c, t.measurement.c, t.batch.c
+    query = (
+        sa.select(e.body)
+        .where(~sa.exists().where(t.journal.c.event == e.id))
+        .order_by(e.onset.desc(), e.id)
+        .limit(MOST)
+    )
+    query = where_equal(query, (e.service, chosen.service), (e.country, chosen.country))
+    events = [_decoder.decode(body) for body in (await connection.execute(query)).scalars()]
+    arrived: dict[str, int] = {}
+    for ids in chunks(sorted({event.witnesses[0] for event in events if event.witnesses})):
+        received = (
+            sa.select(m.id, b.received)
+            .join(t.batch, b.first_arrival == FIRST_ARRIVAL)
+            .where(has_id(ids))
+        )
+        arrived |= dict((await connection.execute(received)).all())
+    # A witness that was dropped since had arrived long ago.
+    first = {event.id: next(iter(event.witnesses), "") for event in events}
+    return [event for event in events if arrived.get(first[event.id], event.opened) <= at]
 
 
 def _retracted(event: Event) -> Event:

@@ -12,7 +12,7 @@ from monitor.store.database import Database, open_database
 from monitor.store.notes import NOTE, RETRACTION, notes_of
 from monitor.store.reading.published import published_events
 from monitor.store.records import Conclusions, Filter
-from tests.monitor.store.samples import NOON, concluded, event
+from tests.monitor.store.samples import NOON, admitted, concluded, event
 
 MINUTE = 60_000
 ID = "00000000000000aa"
@@ -104,3 +104,26 @@ async def test_filters_choose_and_the_newest_onset_comes_first(clocked: Clocked)
     assert await ids(source="ooni") == ["1"]
     assert await ids(source="probe") == ["2", "0"]
     assert await ids(service="signal") == []
+
+
+async def test_an_event_that_was_never_published_is_there_once_its_data_have_come(
+    clocked: Clocked,
+) -> None:
+    """As it is now: an incident that was imported is cited like any other."""
+    witness = admitted(7, at=NOON - 400 * 24 * 60 * MINUTE)
+    old = witness.stored.measurement
+    witness = replace(witness, received=NOON + 3 * MINUTE)
+    await clocked.database.facts.add([witness], [])
+    told = event(ID, onset=old.round, witnesses=(old.id,), source="ooni")
+    dropped = replace(told, id="00000000000000bb", witnesses=("f" * 32,), opened=NOON + 5 * MINUTE)
+    await clocked.publish(4, told)
+    await clocked.publish(4, dropped)
+    assert await clocked.read(2) == []
+    assert await clocked.read(3) == await clocked.read(4) == [told]
+    assert {each.id for each in await clocked.read(5)} == {told.id, dropped.id}
+    async with clocked.database.reading() as connection:
+        found = await published_events(connection, NOON + 9 * MINUTE, Filter(country="RU"))
+        assert found.unpublished == {told.id, dropped.id}
+        assert not (await published_events(connection, NOON * 2, Filter(country="FR"))).events
+    await clocked.publish(8, dropped, "opened")
+    assert await clocked.read(7) == [told]
