@@ -166,8 +166,10 @@ class Detector:
         closed: dict[str, list[int]] = {}
         opened: dict[str, list[int]] = {}
         ends: list[int] = []
+        # What has arrived since it was read whose it is would pass for late, and be folded again.
         rounds = await self.database.facts.rounds_of(
-            {service: progress.state.round for service, progress in checked.items()}
+            {service: progress.state.round for service, progress in checked.items()},
+            self._arrivals.read,
         )
         for service, progress in checked.items():
             delivered = functools.partial(self._arrivals.delivered, service)

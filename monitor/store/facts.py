@@ -256,8 +256,9 @@ class FactStore:
         async with reading(self._engines) as connection:
             return [StoredRound(*row) for row in await connection.execute(query)]
 
-    async def rounds_of(self, after: Mapping[str, int]) -> dict[str, list[StoredRound]]:
-        """As `rounds`, of several services, each after a round of its own."""
+    async def rounds_of(self, after: Mapping[str, int], until: int) -> dict[str, list[StoredRound]]:
+        """As `rounds`, of several services, each after a round of its own; of what arrived up to a
+        number."""
         rounds: dict[str, list[StoredRound]] = {service: [] for service in after}
         together: dict[int, list[str]] = {}
         for service, round in after.items():
@@ -269,7 +270,7 @@ class FactStore:
                 query = (
                     sa.select(*columns)
                     .join(target, target.c.number == m.target)
-                    .where(m.target.in_(_targets(*services)), m.round > round)
+                    .where(m.target.in_(_targets(*services)), m.round > round, m.arrival <= until)
                     .group_by(target.c.service, m.round)
                     .order_by(m.round)
                 )

@@ -14,6 +14,7 @@ from monitor.detection.events import gates
 from monitor.detection.model import EventState, State, Tier
 from monitor.store.reading.counts import timeline
 from monitor.store.reading.measurements import list_judged
+from monitor.store.records import News
 from monitor.store.retention import prune
 from probes.wire.measurement import Role
 from tests.monitor.detector.live import (
@@ -75,6 +76,26 @@ async def test_what_lies_in_a_hole_is_not_read(
     await world.settle(START + 18_100 * INTERVAL)
     assert max(last - first for first, last in asked) <= INTERVAL + POLICY.ms(300)
     assert await folded(world) == START + 18_001 * INTERVAL
+
+
+async def test_what_arrives_after_news_were_read_is_not_late(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Days that are followed arrive hour after hour while the detector folds."""
+    real, more = world.database.facts.news, [range(10, 20), range(20, 30)]
+
+    async def news(after: int, recent_round: int) -> News:
+        known = await real(after, recent_round)
+        if more:
+            await world.arrive(rounds(more.pop(0)))
+        return known
+
+    monkeypatch.setattr(world.database.facts, "news", news)
+    await world.arrive(rounds(range(10)))
+    with caplog.at_level("INFO"):
+        await world.settle(START + 40 * INTERVAL)
+    assert await folded(world) == START + 29 * INTERVAL
+    assert "late measurements" not in caplog.text
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.rest) for n in (1, 2, 3))])
