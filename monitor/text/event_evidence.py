@@ -52,8 +52,9 @@ _SAID_BY = {
 with, and how many vantages or owners imported measurements are of is not known."""
 
 
-def scope(event: Event, now: int, *, watched: bool = True) -> str:
-    """Share of vantages, sureness and time: the first line together with the headline. `watched`:
+def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
+    """Share of vantages, sureness and time: the first line together with the headline. Without
+    `now` nothing is said of how long it has lasted, in what is kept and read later. `watched`:
     whether what it is about is measured there now."""
     tier = sentence(_(TIERS[event.tier]))
     if event.state is EventState.CLEARING:
@@ -92,6 +93,14 @@ def scope(event: Event, now: int, *, watched: bool = True) -> str:
             control=_control(event),
             time=when(event.onset),
             last=when(last),
+        )
+    if now is None:
+        return _(
+            "%(state)s: %(seen)s, %(control)s; since %(time)s.",
+            state=tier,
+            seen=witnesses(event),
+            control=_control(event),
+            time=when(event.onset),
         )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",

@@ -180,7 +180,7 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition], known: Present)
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
         # Only the present form of an event is known, so only its newest entry shows that form.
-        present = event_evidence.scope(event, site.clock(), watched=known.is_watched(event))
+        present = event_evidence.scope(event, None, watched=known.is_watched(event))
         if event.id in newest:
             name = site.service_names.get(event.service, event.service)
             present = _("Since then: %(event)s", event=event_headlines.headline(event, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_site
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -142,11 +143,22 @@ async def test_a_feed_counts_no_time_in_which_nobody_measures(told: Site) -> Non
     seen = tuple(replace(each, seen=world.BLOCKED_SINCE) for each in row.event.networks)
     row = replace(row, event=replace(row.event, networks=seen))
     for present, since in (
-        (await told.present.get(), "(60 min)"),
+        (await told.present.get(), f"since {when(world.BLOCKED_SINCE)}. Connections"),
         (NOBODY, f"last seen {when(world.BLOCKED_SINCE)}. Nobody measures it there now."),
     ):
         root = ET.fromstring(changes.atom(told, Filter(), [row], present))
         assert since in (root.findtext(f"{ATOM}entry/{ATOM}summary") or "")
+
+
+async def test_a_feed_that_is_read_later_says_the_same(told: Site) -> None:
+    """Readers keep an entry as they first got it, and `updated` does not change."""
+    async with told.database.reading() as connection:
+        rows = await list_transitions(connection, limit=1000)
+    later = replace_site(told, clock=lambda: world.NOW + 5 * world.HOUR)
+    present = await told.present.get()
+    assert changes.atom(told, Filter(), rows, present) == changes.atom(
+        later, Filter(), rows, present
+    )
 
 
 async def test_an_entry_that_rests_on_data_of_others_has_their_licence(told: Site) -> None:
