@@ -163,6 +163,7 @@ async def page(request: web.Request) -> web.Response:
         "reasons": [(reason, QUARANTINE[reason], n) for reason, n in found.quarantined.items()],
         "size": size(found.store_bytes),
         "seconds": seconds,
+        "of_this_moment": "",  # nothing is kept of it
     }
     return await render(request, "status.html", values)
 
@@ -314,7 +315,7 @@ def headline(found: Health, now: int) -> str:
     if found.stalled:
         return f"Nothing has arrived for {words.duration_text(now - found.last_received)}."
     if not found.detecting:
-        return _without_detector(found.detector)
+        return _without_detector(found.detector, found.waiting)
     if found.lagging:
         return (
             "Measurements arrive and the detector runs, but conclusions lag "
@@ -329,7 +330,7 @@ def headline(found: Health, now: int) -> str:
     return "Healthy: measurements arrive and are judged in time."
 
 
-def _without_detector(detector: DetectorHealth) -> str:
+def _without_detector(detector: DetectorHealth, waiting: int) -> str:
     length, option = words.duration_text(detector.without_ms or 0), detector.option
     part = f" of part {detector.part.index} of {detector.part.count}" if option else ""
     judged = "of its services nothing is judged" if option else "nothing is judged"
@@ -338,6 +339,11 @@ def _without_detector(detector: DetectorHealth) -> str:
             return (
                 f"Measurements arrive, but no detector{part} has ever run: {judged}. "
                 f"Start one: reachwatch detect{option}."
+            )
+        case DetectorCourse.ENDED if not waiting:
+            return (
+                f"No detector{part} has run for {length}. All that has arrived is judged; what "
+                f"arrives next is not. Look why it ended, and start it: reachwatch detect{option}."
             )
         case DetectorCourse.ENDED:
             return (

@@ -52,6 +52,7 @@ async def test_all_is_well(web: Client, tmp_path: Path) -> None:
     assert "vantage 5 2 1 1" in text
     assert "sqlite" in text
     assert "<b>late" not in page
+    assert "as_of" not in page  # which it would refuse
 
 
 async def test_a_source_that_is_followed(web: Client, tmp_path: Path) -> None:
@@ -101,7 +102,10 @@ async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path:
     assert status.headline(found, world.NOW).startswith(
         "Measurements arrive, but no detector has ever run: nothing is judged."
     )
+    found = replace(found, waiting=7)
     ended = told(found, {"detector": world.NOW - 600_000})
+    idle = told(replace(found, waiting=0), {"detector": world.NOW - 600_000})
+    assert idle.startswith("No detector has run for 10 min. All that has arrived is judged;")
     assert ended.startswith("Measurements arrive, but no detector has run for 10 min: nothing is")
     late = told(found, {"detector": world.NOW - 20_000})
     assert late.startswith("Measurements arrive; the detector is 20 s late to renew its lease.")
