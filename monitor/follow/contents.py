@@ -24,6 +24,9 @@ from probes.wire.measurement import Measurement
 
 AT_ONCE = 100
 """Lines of a portion: a few megabytes, and a tenth of a second."""
+MOST_UNREADABLE = 200
+"""Runs in a row without anything that is read. Those of a network in which nothing works have at
+least a failed lookup."""
 LONGEST_POST = 32 << 20
 _WEB = WEB.replace("_", "")
 _INPUT = re.compile(rb'"input": ?"([^"]*)"')
@@ -42,6 +45,30 @@ class Portion(msgspec.Struct, kw_only=True):
     broken: str = ""
     """Why the file cannot be read any further: `truncated` or `damaged`."""
     ended: bool = False
+
+
+class KnownForm:
+    """Whether runs have the form that is read. Those of another one are refused, or have no step
+    that is known: each would be passed over, and never be asked for again."""
+
+    def __init__(self) -> None:
+        self._unreadable, self._reason = 0, ""
+
+    def complaint(self, portion: Portion) -> str:
+        """What is wrong, once there were too many runs in a row that give no measurement; empty
+        before."""
+        if portion.measurements:
+            self._unreadable, self._reason = 0, ""
+        else:
+            self._unreadable += portion.runs + len(portion.refused)
+            self._reason = self._reason or "".join(portion.refused[:1])
+        if self._unreadable < MOST_UNREADABLE:
+            return ""
+        reason = self._reason.partition(": ")[2] or "no step at an endpoint of the catalogue"
+        return (
+            f"{self._unreadable} runs in a row hold nothing that is read ({reason}): OONI's "
+            "measurements may have a new form, which a newer version of Reachwatch may know"
+        )
 
 
 def portions(

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from monitor.follow import schedule
-from monitor.follow.bucket import Bucket, FailingFileError, MissingFileError
-from monitor.follow.contents import Portion, portions
+from monitor.follow.bucket import Bucket, FailingFileError, MissingFileError, SourceError
+from monitor.follow.contents import KnownForm, Portion, portions
 from monitor.follow.layout import (
     DAY_MS,
     HOUR_MS,
@@ -99,6 +99,7 @@ class Follower:
     failures: Counter[str] = field(default_factory=Counter)
     """By reason, since they were saved."""
     runs: int = 0
+    _form: KnownForm = field(default_factory=KnownForm)
     _unsaved: Unsaved = field(default_factory=Unsaved)
     _listed: dict[int, int] = field(default_factory=dict)
     _failing: dict[str, FailingFile] = field(default_factory=dict)
@@ -270,6 +271,8 @@ class Follower:
             ended = False
             while not ended:
                 portion = await self._next(read, file.size)
+                if complaint := self._form.complaint(portion):
+                    raise SourceError(f"{file.key}: {complaint}")
                 ended = portion.ended
                 runs += portion.runs
                 self.runs += portion.runs

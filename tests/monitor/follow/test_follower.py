@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import sqlite3
@@ -18,7 +19,7 @@ import pytest
 
 from benchmarks.following.faulty import FaultyBucket
 from monitor.follow import follower, pace
-from monitor.follow.bucket import Bucket
+from monitor.follow.bucket import Bucket, SourceError
 from monitor.follow.layout import DAY_MS, HOUR_MS, FileSelection, LayoutError, SourceFile
 from monitor.follow.unsaved import Unsaved
 from monitor.store.database import Database, open_database
@@ -185,6 +186,33 @@ async def test_a_changed_layout_is_one_clear_error(
     with pytest.raises(ExceptionGroup) as strange:
         await followed(database, public_bucket.url)
     assert strange.group_contains(LayoutError, match="'raw/20260101/KE/' is no hour")
+
+
+def _renamed(some: list[dict[str, Any]], old: str, new: str) -> list[dict[str, Any]]:
+    return [json.loads(json.dumps(one).replace(f'"{old}"', f'"{new}"')) for one in some]
+
+
+@pytest.mark.parametrize(
+    ("key_of_today", "reason"),
+    [
+        ("test_keys", "not an OONI measurement: no test_keys"),
+        ("tcp_connect", "no step at an endpoint of the catalogue"),
+    ],
+)
+async def test_a_changed_form_of_measurements_is_one_clear_error(
+    database: Database, public_bucket: PublicBucket, key_of_today: str, reason: str
+) -> None:
+    known, strange = runs(range(10)), _renamed(runs(range(10, 400)), key_of_today, "of_tomorrow")
+    public_bucket.put(key("2026010103"), [*strange[:190], *known])
+    await followed(database, public_bucket.url)
+    assert await stored_runs(database) == names(*range(10))
+    stored = await counted(database)
+    public_bucket.put(key("2026010104"), strange[190:])
+    with pytest.raises(ExceptionGroup) as changed:
+        await followed(database, public_bucket.url)
+    text = f"2026010104.*200 runs in a row hold nothing that is read .{reason}.: "
+    assert changed.group_contains(SourceError, match=text)
+    assert await counted(database) == stored  # a newer version begins there
 
 
 async def test_every_run_is_stored_once_when_it_is_killed_midway(
