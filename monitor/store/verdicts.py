@@ -12,7 +12,7 @@ import functools
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import accumulate, pairwise
+from itertools import accumulate, compress, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -26,6 +26,10 @@ from monitor.store.tables import verdict
 from probes.runtime.compression import zstd
 
 LEVEL = 3
+_ARRAY_16 = 0xDC
+"""First byte of a MessagePack array of up to 65,535 items, after those of up to 15."""
+_FEW = 8
+"""To look for one entry takes as long as to look at so many."""
 ROWS_AT_ONCE = 64
 """Frames that one query fetches."""
 Entry = tuple[int, int, Verdict]
@@ -70,6 +74,36 @@ class RoundVerdicts:
     def which(self) -> list[int]:
         """Positions in `verdicts`."""
         return _numbers.decode(self._packed.which)
+
+    @functools.cached_property
+    def _numbered(self) -> tuple[int, bytes]:
+        """How many entries there are, and the numbers of `which` as MessagePack has them, one byte
+        each up to 127."""
+        packed = bytes(self._packed.which)
+        if packed[0] < _ARRAY_16:
+            return packed[0] & 0x0F, packed[1:]
+        end = 3 if packed[0] == _ARRAY_16 else 5
+        return int.from_bytes(packed[1:end], "big"), packed[end:]
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return self._numbered[0]
+
+    def places_of(self, wanted: Collection[int]) -> list[int]:
+        """Positions of the entries whose verdicts are at these positions in `verdicts`. Of
+        thousands few are wanted: they are looked for without making a number of each."""
+        count, numbers = self._numbered
+        if len(numbers) != count:
+            return [place for place, n in enumerate(self.which) if n in wanted]
+        marked = numbers.translate(bytes(n in wanted for n in range(256)))
+        if _FEW * marked.count(1) > count:
+            return list(compress(range(count), marked))
+        places, place = [], marked.find(1)
+        while place >= 0:
+            places.append(place)
+            place = marked.find(1, place + 1)
+        return places
 
     def entries(self) -> Iterator[Entry]:
         """Each measurement with its verdict."""

@@ -231,6 +231,9 @@ class _List:
     has_more: bool = False
     """It ended because enough were looked at."""
 
+    def __post_init__(self) -> None:
+        self.of_verdict = self.chosen.of_verdict
+
     @property
     def is_full(self) -> bool:
         return len(self.found) >= self.limit
@@ -254,26 +257,31 @@ class _List:
                     if self.must_end():
                         return
                 last = round
-                self.most -= len(judged.which)
+                self.most -= judged.count
                 if not (mine := {n for n, said in enumerate(judged.verdicts) if self._fits(said)}):
                     continue
                 # In order of arrival: only the newest can be among those that are wanted.
                 entries = (
                     (round, judged.arrivals[place], judged.verdicts[judged.which[place]])
-                    for place in reversed(self._places(judged))
-                    if judged.which[place] in mine
-                    and (self.after is None or (round, judged.arrivals[place]) < self.after)
+                    for place in reversed(self._places(judged, mine))
+                    if self.after is None or (round, judged.arrivals[place]) < self.after
                 )
                 here += islice(entries, self.limit - len(self.found))
         if last is not None:
             self._add(here, last)
 
-    def _places(self, judged: RoundVerdicts) -> Sequence[int]:
-        """Positions of the verdicts on what the vantages that count measured."""
-        everywhere = range(len(judged.which))
-        if self.vantages is None:
+    def _places(self, judged: RoundVerdicts, mine: Collection[int]) -> Sequence[int]:
+        """Positions of those verdicts (`mine`) on what the vantages that count measured."""
+        numbers, everywhere = self.vantages, range(judged.count)
+        if len(mine) < len(judged.verdicts):
+            places = judged.places_of(mine)
+            if numbers is None or not places:
+                return places
+            vantages = judged.vantages
+            return [place for place in places if vantages[place] in numbers]
+        if numbers is None:
             return everywhere
-        return list(compress(everywhere, map(self.vantages.__contains__, judged.vantages)))
+        return list(compress(everywhere, map(numbers.__contains__, judged.vantages)))
 
     def _fits(self, said: Verdict) -> bool:
         chosen = self.chosen
@@ -281,7 +289,7 @@ class _List:
             return False
         if chosen.target is None and chosen.targets and said.target not in chosen.targets:
             return False
-        return not chosen.of_verdict or (
+        return not self.of_verdict or (
             chosen.state in (None, said.state)
             and chosen.technique in (None, said.technique)
             and chosen.rule in (None, said.rule)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+import pytest
+from msgspec.structs import replace
+
 from monitor.detection.model import Layer, Share, State, Technique, Verdict
 from monitor.store.database import Database
 from monitor.store.engines import writing
@@ -27,6 +30,20 @@ def test_a_frame_gives_back_each_verdict_in_order_of_arrival() -> None:
     assert list(judged.entries()) == sorted(entries, key=lambda one: one[0])
     assert len(judged.verdicts) == 2
     assert list(unpack(pack([])).entries()) == []
+
+
+@pytest.mark.parametrize("distinct", [1, 3, 128, 129, 300])
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 2000, 65_536])
+def test_positions_of_some_verdicts_are_found_however_many_there_are(
+    count: int, distinct: int
+) -> None:
+    said = [replace(OK, rule=f"rule.{n}") for n in range(distinct)]
+    judged = unpack(pack([(n, n % 1000, said[n * n % distinct]) for n in range(count)]))
+    assert judged.count == count
+    for wanted in (set(), {0}, {0, 2, 127}, {1, 128, 299}, set(range(distinct))):
+        assert judged.places_of(wanted) == [
+            place for place, n in enumerate(judged.which) if n in wanted
+        ]
 
 
 def test_equal_verdicts_cost_a_few_bytes() -> None:
