@@ -6,12 +6,13 @@ Pure.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import msgspec
 
 from monitor.detection.model import Event
-from monitor.text.language import _, n_
+from monitor.text.language import _, current, n_
 from monitor.text.network_names import network
 from monitor.text.words import TABLES, country, number
 from probes.wire.measurement import function_of
@@ -39,6 +40,11 @@ def _is_plural(target: str) -> bool:
 
 def function(target: str) -> str:
     """What people call a function of a service, from the id of its target."""
+    return _function(target, current().language)
+
+
+@functools.lru_cache(maxsize=4096)
+def _function(target: str, _language: str) -> str:
     name = function_of(target)
     return _(FUNCTIONS[name]) if name in FUNCTIONS else name.replace("-", " ")
 

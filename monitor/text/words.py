@@ -171,10 +171,13 @@ def counted(n: int, noun: str) -> str:
 
 def when(milliseconds: int | None) -> str:
     """`4 May 2026, 08:10 UTC`."""
-    if milliseconds is None:
-        return ""
+    return "" if milliseconds is None else _when(milliseconds, current().language)
+
+
+@functools.lru_cache(maxsize=8192)
+def _when(milliseconds: int, language: str) -> str:
     at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    return f"{date_text(at.date(), current().language)}, {at:%H:%M} UTC"
+    return f"{date_text(at.date(), language)}, {at:%H:%M} UTC"
 
 
 def day(milliseconds: int) -> str:
