@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -83,6 +83,7 @@ class Site:
     """How many probes may enrol from one place."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
+    _services: Mapping[str, Service] = dataclasses.field(init=False, repr=False)
     present: PresentReader = dataclasses.field(init=False)
     """What is concluded and who stands where at the moment, in memory."""
 
@@ -93,6 +94,8 @@ class Site:
             else PastReader(self.database, self.as_of, self.recent_since())
         )
         object.__setattr__(self, "present", reader)
+        services = {service.id: service for service in self.catalogue.services}
+        object.__setattr__(self, "_services", services)
         object.__setattr__(self, "enrolments", EnrolmentLimits(self.clock))
         connections = Connections(self.database.registry, self.clock)
         object.__setattr__(self, "connections", connections)
@@ -131,11 +134,11 @@ class Site:
     @property
     def service_names(self) -> dict[str, str]:
         """Names of the catalogue's services by id."""
-        return {service.id: service.name for service in self.catalogue.services}
+        return {id: service.name for id, service in self._services.items()}
 
     def service(self, id: str) -> Service | None:
         """The catalogue's entry of a service."""
-        return next((each for each in self.catalogue.services if each.id == id), None)
+        return self._services.get(id)
 
 
 SITE: web.AppKey[Site] = web.AppKey("site", Site)
