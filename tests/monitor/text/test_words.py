@@ -32,6 +32,15 @@ def test_no_forbidden_word_is_used() -> None:
             assert "blocked" not in text or said in (words.STATES, words.TIERS)
 
 
+def test_a_technique_is_called_a_block_page_only_where_each_rule_knows_one() -> None:
+    """Of a page that merely differs nobody knows who made it."""
+    told = {id for id, text in words.TECHNIQUES.items() if "block page" in text}
+    named = [rule for rule in ALL_RULES if rule.technique in told]
+    assert named
+    differs = re.compile("another page|no known block page", re.I)
+    assert not [rule.id for rule in named if differs.search(rule.comment)]
+
+
 def test_every_remark_of_a_rule_has_words() -> None:
     remarks = {remark for rule in ALL_RULES for remark in rule.evidence}
     assert remarks
