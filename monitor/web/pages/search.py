@@ -130,7 +130,8 @@ def _service(service: Service) -> Match:
 def _techniques(word: str) -> Iterable[Match]:
     for technique in map(str, Technique):
         name = words.technique(technique)
-        if word == technique or (len(word) > 3 and _in(word, name.lower())):
+        written = word.replace(" ", "") in technique  # "block page"
+        if word == technique or (len(word) > 3 and (written or _in(word, name.lower()))):
             yield Match(f"/method#technique-{technique}", words.sentence(name), technique)
 
 
