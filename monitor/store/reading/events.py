@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -48,11 +48,34 @@ async def list_events(
     excluded). `published` selects events that are in the journal; everything that alerts people
     uses it.
     """
+    given: dict[str, Any] = {
+        name: value
+        for name in ("service", "country", "since", "until")
+        if (value := getattr(chosen, name)) is not None
+    }
+    found: list[Event] = []
+    # Targets, networks and sources are in the body. These filters are rare, so they are applied
+    # here, chunk by chunk, until the page is full or no event is left.
+    while True:
+        if after is not None:
+            given |= {"onset": after[0], "id": after[1]}
+        given["limit"] = CHUNK if chosen.of_body else limit
+        rows = await _read(connection, _list_query(frozenset(given), state, published), given)
+        found += filter(chosen.holds_in_body, rows)
+        if not chosen.of_body or len(found) >= limit or len(rows) < CHUNK:
+            return found[:limit]
+        after = (rows[-1].onset, rows[-1].id)
+
+
+@functools.lru_cache(maxsize=100)
+def _list_query(given: Collection[str], state: str | None, published: bool) -> sa.Select[Any]:
+    """The query of `list_events` for the values that are given by name: every page asks it, and to
+    write it takes longer than the database needs for the answer."""
     e = t.event.c
+    value = {column.name: sa.bindparam(column.name, type_=column.type) for column in e}
     query = where_equal(
         sa.select(*_COLUMNS).order_by(e.onset.desc(), e.id.desc()),
-        (e.service, chosen.service),
-        (e.country, chosen.country),
+        *((e[name], value[name]) for name in ("service", "country") if name in given),
     )
     if state == EventState.RETRACTED:
         query = query.where(sa.or_(e.state == state, is_retracted(e.id)))
@@ -62,45 +85,39 @@ async def list_events(
     if published:
         opened = sa.select(t.journal.c.event).where(t.journal.c.transition == "opened")
         query = query.where(e.id.in_(opened))
-    if chosen.since is not None:
+    if "since" in given:
         # A retracted event has no closing time: its last change ended it.
         ended = sa.func.coalesce(e.closed, e.updated)
-        query = query.where(
-            sa.or_(
-                sa.and_(e.state.in_(ONGOING), sa.not_(is_retracted(e.id))), ended >= chosen.since
-            )
-        )
-    if chosen.until is not None:
-        query = query.where(e.onset < chosen.until)
-    found: list[Event] = []
-    # Targets, networks and sources are in the body. These filters are rare, so they are applied
-    # here, chunk by chunk, until the page is full or no event is left.
-    while True:
-        page = query
-        if after is not None:
-            onset, id = after
-            page = query.where(sa.or_(e.onset < onset, sa.and_(e.onset == onset, e.id < id)))
-        page = page.limit(CHUNK if chosen.of_body else limit)
-        rows = await _read(connection, page)
-        found += filter(chosen.holds_in_body, rows)
-        if not chosen.of_body or len(found) >= limit or len(rows) < CHUNK:
-            return found[:limit]
-        after = (rows[-1].onset, rows[-1].id)
+        ongoing = sa.and_(e.state.in_(ONGOING), sa.not_(is_retracted(e.id)))
+        query = query.where(sa.or_(ongoing, ended >= sa.bindparam("since", type_=e.closed.type)))
+    if "until" in given:
+        query = query.where(e.onset < sa.bindparam("until", type_=e.onset.type))
+    if "onset" in given:
+        same = sa.and_(e.onset == value["onset"], e.id < value["id"])
+        query = query.where(sa.or_(e.onset < value["onset"], same))
+    return query.limit(sa.bindparam("limit", type_=sa.BigInteger))
 
 
 async def get_event(connection: ReadTransaction, id: str) -> Event | None:
     """One event."""
-    return next(iter(await _read(connection, sa.select(*_COLUMNS).where(t.event.c.id == id))), None)
+    return next(iter(await _read(connection, _ONE, {"id": id})), None)
 
 
-async def _read(connection: ReadTransaction, query: sa.Select[Any]) -> list[Event]:
+_ONE = sa.select(*_COLUMNS).where(t.event.c.id == sa.bindparam("id"))
+
+
+async def _read(
+    connection: ReadTransaction, query: sa.Select[Any], given: Mapping[str, Any]
+) -> list[Event]:
     """The events of a query whose first columns are _COLUMNS, with their notes."""
-    return [event for event, *_ in await _read_rows(connection, query)]
+    return [event for event, *_ in await _read_rows(connection, query, given)]
 
 
-async def _read_rows(connection: ReadTransaction, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+async def _read_rows(
+    connection: ReadTransaction, query: sa.Select[Any], given: Mapping[str, Any] = {}
+) -> list[tuple[Any, ...]]:
     """(event, further columns...) of such a query."""
-    rows = [(_event(row[0]), row[1], *row[2:]) for row in await connection.execute(query)]
+    rows = [(_event(row[0]), row[1], *row[2:]) for row in await connection.execute(query, given)]
     ids = {event.id for event, has, *_ in rows if has}
     notes = await read_notes(connection, ids) if ids else {}
     return [(noted(event, notes.get(event.id, ())), *more) for event, _, *more in rows]
