@@ -104,6 +104,48 @@ def _retired_name(rng: random.Random) -> Hazard:
     )
 
 
+def _refusing_edges(rng: random.Random) -> Hazard:
+    """Its protection against attacks, or a wrong configuration: other names pass there."""
+    return Hazard(
+        "edges of a service refuse its name to a region",
+        rng.uniform(0.05, 0.5),
+        Look.NAMED,
+        (rng.uniform(30, 300), 1.0),
+        fails=(0.5, 1.0),
+        reach=Reach.COUNTRY,
+        answers=0.9,
+        spread_minutes=rng.choice((0.0, rng.uniform(30, 360))),
+        shows=(("sooner", rng.uniform(0.0, 0.02)), ("before", rng.uniform(0.0, 0.05))),
+    )
+
+
+def _mistaken_zone(rng: random.Random) -> Hazard:
+    return Hazard(
+        "resolvers of a country keep a denial",
+        rng.uniform(0.1, 0.6),
+        Look.DENIED,
+        (rng.uniform(10, 60), rng.uniform(0.5, 1.0)),
+        longest=180.0,
+        fails=(0.6, 1.0),
+        reach=Reach.COUNTRY,
+        # Each asked within the minutes in which the zone was wrong, or soon afterwards.
+        spread_minutes=rng.choice((0.0, rng.uniform(5, 30))),
+        shows=(("zoneless", rng.uniform(0.0, 0.02)), ("others", 0.95)),
+    )
+
+
+def _denied_country(rng: random.Random) -> Hazard:
+    return replace(
+        _mistaken_zone(rng),
+        name="the service's own servers deny it to a country",
+        yearly=rng.uniform(0.05, 0.3),
+        minutes=(rng.uniform(60, 300), 1.2),
+        longest=14 * DAY_MINUTES,
+        # A public resolver may pass a part of the client's address on.
+        shows=(("zoneless", rng.uniform(0.0, 0.02)), ("others", rng.uniform(0.2, 0.8))),
+    )
+
+
 def _moving_port(rng: random.Random) -> World:
     """The same port, closed in one country after the other."""
     port = replace(
@@ -153,5 +195,8 @@ UNFITTED: dict[str, Draw] = {
     "an old port is closed by country": _moving_port,
     "a name is retired": of(_retired_name),
     "power cuts": of(_power_cut),
+    "edges refuse a name": of(_refusing_edges),
+    "a zone is wrong for minutes": of(_mistaken_zone),
+    "a service denies a country": of(_denied_country),
     "blocks by subscriber plan": _by_plan,
 }

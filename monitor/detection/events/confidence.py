@@ -126,13 +126,12 @@ def _per_mille(made_of: Iterable[Term]) -> int:
 def most_sure(tier: Tier, terms: Sequence[int]) -> int:
     """The most that can be said, per mille, of an event with these values of TERMS: less than a
     page takes while it is not confirmed, while an explanation other than a block fits, of silence
-    in its first hour, and of one network in which no sign tells the path from the server, whatever
-    signature its failures have: a fault at the service's edge has one as well."""
+    in its first hour or in one network, and of names that fail, in however many networks, without
+    a sign that the cause is on the way: what the service's own edges or name servers refuse to a
+    region has the same signature in all of them, and others answer."""
     value = dict(zip(TERMS, terms, strict=True))
-    signed = value["signature"] or value["signatures"] or value["on_the_way"]
-    told = value["on_the_way"] or value["others_answer"] or value["networks"]
-    early = not signed and not value["held_path"]
-    doubted = tier is not Tier.CONFIRMED or value["doubted"] or early or not told
+    shown = value["on_the_way"] or (value["held_path"] and value["networks"])
+    doubted = tier is not Tier.CONFIRMED or value["doubted"] or not shown
     return DOUBTED_MOST if doubted else MOST
 
 

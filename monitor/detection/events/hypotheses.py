@@ -256,12 +256,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     Hypothesis(
         "old_denial",
         lambda seen: (
-            len(seen.networks) == 1
-            and _all(lambda network: network.technique in _DENIALS)(seen)
+            _all(lambda network: network.technique in _DENIALS)(seen)
             and not seen.on_the_way
             and seen.lasted_ms < LONGEST_DENIAL_MS
         ),
-        "The network's resolver may keep a denial that the name's own servers gave for a while.",
+        "A network's resolver may keep a denial that the name's own servers gave for a while: a "
+        "mistake of minutes reaches the resolvers of many networks.",
     ),
     Hypothesis(
         "validation_fails",

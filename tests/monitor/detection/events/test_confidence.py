@@ -152,7 +152,9 @@ def test_a_block_by_name_that_our_own_host_shows_wakes_people_at_once() -> None:
     assert sure(event(network(), held=10_000)) < page, "long is not proof"
     answered = network(contrasts=PROVEN)
     assert sure(event(answered, held=10_000)) < page
-    assert sure(event(answered, network(asn=64502, contrasts=PROVEN), held=5)) >= page
+    others = [network(asn=64502 + n, contrasts=PROVEN) for n in range(4)]
+    assert sure(event(answered, *others, held=10_000)) == DOUBTED_MOST < page, "an edge refuses it"
+    assert sure(event(proven(), *others, held=5)) >= page
 
 
 @pytest.mark.parametrize(
@@ -194,27 +196,23 @@ def remarked(*evidence: str) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("evidence", "paged_from"),
-    [(("denied_without_zone",), 0), (("made_up",), 0), ((), 180)],
+    ("evidence", "is_paged"),
+    [(("denied_without_zone",), True), (("made_up",), True), ((), False)],
     ids=["without a zone", "made up", "with a zone"],
 )
-def test_a_denial_of_a_resolver_wakes_people_once_no_cache_explains_it(
-    evidence: tuple[str, ...], paged_from: int
+@pytest.mark.parametrize("asns", [(64501,), (64501, 64502)], ids=["one network", "two networks"])
+def test_a_denial_wakes_people_where_the_names_own_servers_cannot_have_given_it(
+    asns: tuple[int, ...], evidence: tuple[str, ...], is_paged: bool
 ) -> None:
-    world = World(standard()).quiet().run(60, in_network(64501, remarked(*evidence)))
+    failing = {each.probe: remarked(*evidence) for each in standard() if each.asn in asns}
+    world = World(standard()).quiet().run(60, by_probe(failing))
+    assert set(world.only.asns) == set(asns)
+    confirmed = [each for each in world.emitted if each.tier is Tier.CONFIRMED]
     page = Policy().alerting.page_per_mille
-    pages = [
-        (each.updated - each.onset) // MINUTE
-        for each in world.emitted
-        if each.tier is Tier.CONFIRMED and sure(each) >= page
-    ]
-    if paged_from:
-        assert all(minutes >= paged_from for minutes in pages)
-        assert "old_denial" in next(e.against for e in world.emitted if e.tier is Tier.CONFIRMED)
-        assert "old_denial" not in world.only.against
-    else:
-        assert pages[0] <= 30
-        assert "old_denial" not in world.only.against
+    pages = [(each.updated - each.onset) // MINUTE for each in confirmed if sure(each) >= page]
+    assert pages[0] <= 30 if is_paged else not pages
+    assert ("old_denial" in confirmed[0].against) is not is_paged
+    assert "old_denial" not in world.only.against, "none is kept for so long"
 
 
 def test_resolvers_at_home_abstain_and_one_of_the_network_is_not_enough() -> None:
@@ -341,12 +339,13 @@ SHOWN_BY_OONI = OtherWitnesses("ooni", "o", Tier.LIKELY, 14, 2)
 
 def test_runs_of_others_raise_the_figure_and_never_make_it_page() -> None:
     page, held = Policy().alerting.page_per_mille, 0
-    for tier, signature, count, contrasts, signs, voting in itertools.product(
-        Tier, (True, False), (1, 2), (NO_CONTRASTS, PROVEN), ((), BY_NAME), (3, 4, 9)
+    states = EventState.OPEN, EventState.CLEARING
+    for tier, state, signature, count, contrasts, signs, voting in itertools.product(
+        Tier, states, (True, False), (1, 2), (NO_CONTRASTS, PROVEN), ((), BY_NAME), (3, 4, 9)
     ):
         same: dict[str, Any] = {"tier": tier, "signature": signature, "contrasts": contrasts}
         networks = (network(64501 + n, signs=signs, voting=voting, **same) for n in range(count))
-        alone = event(*networks, tier=tier)
+        alone = event(*networks, tier=tier, state=state)
         both = replace(alone, beside=(SHOWN_BY_OONI,))
         assert sure(alone) <= sure(both)
         assert (sure(alone) < page) == (sure(both) < page)

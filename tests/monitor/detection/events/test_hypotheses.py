@@ -122,9 +122,13 @@ def test_what_does_not_fit(more: dict[str, Any]) -> None:
     assert not fits(network(**more))
 
 
-def test_a_denial_in_several_networks_is_kept_by_no_resolver() -> None:
+def test_resolvers_of_several_networks_may_keep_a_denial_as_well_as_that_of_one() -> None:
     assert fits(network(**DENIED)) == {"old_denial"}
-    assert not fits(network(**DENIED), network(asn=64502, **DENIED))
+    assert fits(network(**DENIED), network(asn=64502, **DENIED)) == {"old_denial"}
+    long = DENIED | {"seen": AT + LONGEST_DENIAL_MS}
+    assert not fits(network(**DENIED), network(asn=64502, **long)), "none keeps it for so long"
+    zoneless = DENIED | {"signs": (("zoneless", 2, 0, 3),)}
+    assert not fits(network(**DENIED), network(asn=64502, **zoneless)), "made up"
 
 
 def test_networks_that_fall_silent_together_may_miss_servers_of_their_region() -> None:
@@ -172,8 +176,8 @@ def test_what_was_compared_in_one_network_says_nothing_of_another(
     long = replace(PROVEN, **dict.fromkeys(counts, 100))
     first = network(**SILENT, contrasts=long)
     second = network(asn=64502, **SILENT, contrasts=contrasts, onset=AT + 60 * 60_000)
-    said = event(first, second, held=120, against=fitting(event(first, second)))
-    assert not said.against
+    assert not fits(first, second)
+    said = event(first, second, held=120, against=("untyped",))
     assert ((probability(said) or 0) > DOUBTED_MOST) is paged
 
 
@@ -202,15 +206,16 @@ def test_what_servers_say_of_a_name_tells_of_no_number_of_networks() -> None:
 
 
 def test_a_network_in_which_nobody_fails_any_more_is_no_second_one() -> None:
-    signed = network(contrasts=PROVEN)
+    silent = SILENT | {"contrasts": PROVEN}
     for more, paged in (
         ({"agreeing": 2}, True),
         ({"agreeing": 1, "silent": 1}, True),
         ({"agreeing": 1}, False),
         ({"agreeing": 0}, False),
     ):
-        second = network(asn=64502, tier=Tier.LIKELY, **SILENT | {"contrasts": PROVEN} | more)
-        assert ((probability(event(signed, second)) or 0) > DOUBTED_MOST) is paged
+        second = network(asn=64502, tier=Tier.LIKELY, **silent | more)
+        said = event(network(**silent), second, held=60, against=("untyped",))
+        assert ((probability(said) or 0) > DOUBTED_MOST) is paged
 
 
 def test_hours_of_a_denial_are_those_of_the_policy() -> None:
