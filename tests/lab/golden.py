@@ -135,7 +135,8 @@ def _word(value: Any) -> str:
 def said(stored: Stored) -> dict[str, Any]:
     """Facts and verdict, as they stand in a golden file."""
     verdict = json.loads(msgspec.json.encode(stored.verdict()))
-    return {"facts": stored.facts(), "verdict": {k: v for k, v in verdict.items() if v != []}}
+    kept = {k: v for k, v in verdict.items() if v not in ([], "")}
+    return {"facts": stored.facts(), "verdict": kept}
 
 
 def written(entry: dict[str, Any]) -> str:
