@@ -210,7 +210,10 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("dns.pool",),
     ),
     "other connects of a control are not read": (
-        _set(EndpointContext, "control_fails", lambda *_: False),
+        _both(
+            _set(EndpointContext, "control_fails", lambda *_: False),
+            _set(by_chance, "_at_controls", lambda *_: []),
+        ),
         ("benign.balancer",),
     ),
     "a name that a server hangs up on has not reached it": (

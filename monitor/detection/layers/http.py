@@ -125,6 +125,9 @@ def _some_flows(context: EndpointContext, address: AddressView, kind: Kind) -> b
         kind in DEATHS
         and partial_loss(kind, address.http.kinds)
         and innocuous_passes(kind, address.http.innocuous_kinds)
+        and not context.any_name_at_times(
+            kind, lambda p: p.http.kinds, lambda p: p.http.innocuous_kinds
+        )
         and not context.control_fails(kind, lambda p: p.http.kinds)
     )
 

@@ -101,6 +101,9 @@ def _some_flows(context: EndpointContext, address: AddressView, kind: Kind) -> b
         kind in DEATHS
         and partial_loss(kind, address.tls.kinds)
         and innocuous_passes(kind, address.tls.innocuous_kinds)
+        and not context.any_name_at_times(
+            kind, lambda p: p.tls.kinds, lambda p: p.tls.innocuous_kinds
+        )
         and not context.control_fails(kind, lambda p: p.tls.kinds)
     )
 

@@ -48,14 +48,28 @@ def attempts_by_chance(
                 if endpoint is context.endpoint and other.family == address.family:
                     whole = whole and counted.died == counted.tries
     judged = _fared(how, attempts(address))
+    there = _at_controls(context, how, attempts)
     ways = {
-        over: (_flow_tallies(context.vantage.background, over, step, how), every)
+        over: ([*_flow_tallies(context.vantage.background, over, step, how), *there], every)
         for over, every in fared.items()
     }
     if how is Death.CUT:  # which is rarer than loss by far, where none of the others is
         whole = judged.died == judged.tries
     own = ways.pop(address.family, None)
     return own is not None and explains(judged, own, ways.values(), whole)
+
+
+def _at_controls(
+    context: EndpointContext, how: Death, attempts: Callable[[AddressView], Iterable[Kind]]
+) -> list[Others]:
+    """How attempts of controls ended at addresses of the endpoint where some passed: an overloaded
+    server kills a share of everybody's. One lost connection is everyday."""
+    every = (_fared(how, attempts(address)) for address in context.control_addresses)
+    at_times = [fared for fared in every if fared.died < fared.tries]
+    died = sum(fared.died for fared in at_times)
+    if died <= (how is Death.LOST):
+        return []
+    return [Others(sum(fared.tries for fared in at_times), died)]
 
 
 def attempt_by_chance(context: EndpointContext, kind: Kind, step: Step, address: str) -> bool:
@@ -106,7 +120,8 @@ def _flow_tallies(background: RoundBackground, over: int, step: Step, how: Death
     would explain every connect."""
     if how is Death.CUT:
         wide = background.everywhere(step)
-        return [Others(wide.tries, wide.cut), *_died(background.of(over, step), how)]
+        cut = (background.of(over, kind) for kind in dict.fromkeys((Step.CONNECT, step)))
+        return [Others(wide.tries, wide.cut), *(o for tally in cut for o in _died(tally, how))]
     wide = background.over(over)  # whatever the step, packets are lost alike
     other = [background.of(4 if over == 6 else 6, kind) for kind in Step]
     # One lost connection is everyday, and a family in which nothing passes is broken.

@@ -161,6 +161,19 @@ class EndpointContext:
         )
         return any(kind in attempts(address) for address in (*self.control_addresses, *beside))
 
+    def any_name_at_times(
+        self,
+        kind: Kind,
+        ours: Callable[[AddressView], Iterable[Kind]],
+        innocuous: Callable[[AddressView], Iterable[Kind]],
+    ) -> bool:
+        """Whether an innocuous name ends in this way at an address of the endpoint at which ours
+        passes at times: then the server or the path does so to any name."""
+        return any(
+            Kind.OK in ours(address) and kind in innocuous(address)
+            for address in self.endpoint.addresses.values()
+        )
+
     def reflector_fails(
         self,
         at: AddressPort,

@@ -17,7 +17,7 @@ from monitor.detection.observed.kinds import Kind
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.dns_scenes import case
-from tests.monitor.detection.scenes import A1, A2, REPEAT, dns, tcp
+from tests.monitor.detection.scenes import A1, A2, REPEAT, dns, tcp, tls
 
 QUIET, LOSSY, RESETTING = AttemptTally(40), AttemptTally(40, lost=15), AttemptTally(40, cut=15)
 DEAD = tcp(A1, Failure.TIMEOUT), tcp(A1, Failure.TIMEOUT, **REPEAT)
@@ -55,6 +55,50 @@ def test_the_place_of_a_tally() -> None:
 )
 def test_attempts_die_as_others_do(kind: Kind, others: RoundBackground, explained: bool) -> None:
     context = among(others, dns(A1), *DEAD)
+    address = context.endpoint.at(A1, 443)
+    found = attempts_by_chance(context, kind, Step.CONNECT, address, lambda p: p.tcp.kinds)
+    assert found is explained
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "others", "explained"),
+    [
+        (Failure.RESET, Kind.RESET, flows(4, Step.CONNECT, RESETTING), True),
+        (Failure.RESET, Kind.RESET, flows(4, Step.CONNECT, QUIET), False),
+        (Failure.RESET, Kind.RESET, flows(4, Step.CONNECT, LOSSY), False),
+        (Failure.RESET, Kind.RESET, flows(4, Step.DATAGRAM, RESETTING), False),
+        (Failure.TIMEOUT, Kind.TIMEOUT, flows(4, Step.CONNECT, LOSSY), True),
+    ],
+)
+def test_what_kills_connects_kills_handshakes(
+    failure: str, kind: Kind, others: RoundBackground, explained: bool
+) -> None:
+    context = among(others, dns(A1), tcp(A1), tls(A1, failure), tls(A1, failure, **REPEAT))
+    address = context.endpoint.at(A1, 443)
+    found = attempts_by_chance(context, kind, Step.PAYLOAD, address, lambda p: p.tls.kinds)
+    assert found is explained
+
+
+SOME = tcp(A1), tcp(A1, Failure.REFUSED, **REPEAT), tcp(A1, Failure.REFUSED, **REPEAT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "explained"),
+    [
+        (Kind.REFUSED, SOME, True),
+        (Kind.REFUSED, SOME[:1], False),
+        (Kind.REFUSED, (*SOME[:1], tcp(A2, Failure.REFUSED)), False),  # another server is closed
+        (Kind.TIMEOUT, SOME, False),
+        (Kind.TIMEOUT, (tcp(A1), tcp(A1, Failure.TIMEOUT, **REPEAT)), False),  # one lost packet
+        (Kind.TIMEOUT, (tcp(A1), *(tcp(A1, Failure.TIMEOUT, **REPEAT) for _ in range(3))), True),
+    ],
+)
+def test_servers_that_kill_a_share_for_controls_too(
+    kind: Kind, there: tuple[AnyObservation, ...], explained: bool
+) -> None:
+    failure = {Kind.REFUSED: Failure.REFUSED, Kind.TIMEOUT: Failure.TIMEOUT}[kind]
+    context = case(dns(A1), *(tcp(A1, failure, **again) for again in ({}, REPEAT)))
+    context = replace(context, controls=case(dns(A1), *there).siblings)
     address = context.endpoint.at(A1, 443)
     found = attempts_by_chance(context, kind, Step.CONNECT, address, lambda p: p.tcp.kinds)
     assert found is explained

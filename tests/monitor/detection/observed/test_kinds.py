@@ -21,6 +21,7 @@ from probes.wire.failure import Failure
 from probes.wire.observation import DNSReply
 from tests.monitor.detection.scenes import (
     A1,
+    A2,
     CLASSICAL,
     HTTP,
     INNOCUOUS,
@@ -182,6 +183,13 @@ def test_a_harmless_name_dies_too_or_was_not_tried() -> None:
         assert said(*handshakes(True, False, True, False, True, harmless=harmless)).state == "ok"
     dies_too = tls(A1, DIES, **INNOCUOUS)
     assert said(*handshakes(True, False, True, False, True), dies_too).state == "ok"
+
+
+def test_a_harmless_name_dies_at_another_address_of_the_service() -> None:
+    half = handshakes(True, False, True, False, True, harmless=3)
+    for ours, state in ((None, "ok"), (DIES, "impaired")):  # there, ours passes at times, or never
+        other = tcp(A2), tls(A2, ours), tls(A2, DIES, **INNOCUOUS)
+        assert said(*half, *other).state == state
 
 
 def test_a_moody_server_is_one_for_the_control_too() -> None:
