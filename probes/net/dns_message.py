@@ -30,8 +30,14 @@ _QTYPES = {"A": 1, "AAAA": 28}
 _WIDTHS = {1: 4, 28: 16}
 _CNAME, _SOA, _OPT, _IN = 5, 6, 41, 1
 _EXTENDED_ERROR = 15
-_SAID = {15: "resolver_blocks", 16: "resolver_censors", 17: "resolver_filters"}
-"""What a resolver says of itself (RFC 8914, sections 4.16 to 4.18)."""
+_SAID = {
+    **dict.fromkeys((5, 6, 7, 8, 9, 10, 11, 12), "dnssec_fails"),
+    15: "resolver_blocks",
+    16: "resolver_censors",
+    17: "resolver_filters",
+    **dict.fromkeys((22, 23), "nameservers_fail"),
+}
+"""What a resolver says of why it gives no address (RFC 8914, section 4)."""
 _QR, _TC, _RD, _OPCODE = 0x8000, 0x0200, 0x0100, 0x7800
 """Flags of RFC 1035 section 4.1.1."""
 _EDNS = struct.pack("!BHHIH", 0, _OPT, UDP_PAYLOAD, 0, 0)
@@ -151,7 +157,7 @@ def parse_reply(payload: bytes, asked: Query, after_us: int) -> ParsedReply:
         own = any(_is_above(zone, asked, message.aliases) for zone in message.zones)
         evidence.append("authority_soa" if own else "other_zone_soa")
     if not answers:
-        evidence += [_SAID[code] for code in dict.fromkeys(message.reasons) if code in _SAID]
+        evidence += dict.fromkeys(_SAID[code] for code in message.reasons if code in _SAID)
     if message.damaged_tail:
         evidence.append("malformed_tail")
     reply = DNSReply(

@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.detection.layers.dns_answer import NO_ANSWER, DNSAnswer, answer_of
 from monitor.detection.layers.dns_forgery import ABSENT, NOT_FORGED, Forgery, forgery_of
+from monitor.detection.layers.dns_origin import FAULTS
 from monitor.detection.layers.dns_resolver import HEALTHY, ResolverHealth, resolver_health
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.background import UNANSWERED
@@ -41,6 +42,8 @@ class LookupFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by_authority: bool = False
     """An encrypted resolver, whose answers nobody on the path can forge, fails in the same way, and
     none gives an address: it is the name's own servers that answer so from here."""
+    reports_fault: bool = False
+    """The resolver says of each failure that the zone's signatures or its servers fail."""
     by_chance: bool = False
     """So many other names of the round failed at one attempt and not at another, or, for a missing
     answer, so many other flows died, that chance explains this as well."""
@@ -71,6 +74,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         asked_again=qtype in name.asked_again,
         unconfirmed=kind is Kind.NXDOMAIN and _silent_again(name, qtype),
         by_authority=_by_authority(name, kind, qtype),
+        reports_fault=all(not set(FAULTS).isdisjoint(q.evidence) for q in name.queries[qtype]),
         by_chance=not (sibling or resolver.type_unanswered or forgery.injected)
         and lookup_by_chance(context, kind, qtype),
     )
@@ -321,6 +325,19 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "Only one query type fails: not with NXDOMAIN, or with NXDOMAIN for every name. Some "
         "middleboxes mishandle AAAA.",
         evidence=("one_family_unanswered",),
+    ),
+    Rule(
+        "dns.reported_fault",
+        lambda lookup: (
+            lookup.kind is Kind.SERVFAIL
+            and lookup.reports_fault
+            and not (lookup.forgery.injected or lookup.forgery.on_path)
+        ),
+        State.INCONCLUSIVE,
+        "The resolver says that the signatures of the name's zone did not hold, or that it could "
+        "not reach the zone's servers (RFC 8914): a fault of the zone or of the way to it, which "
+        "other resolvers may not see.",
+        evidence=("reported_fault",),
     ),
     Rule(
         "dns.servfail",

@@ -30,6 +30,10 @@ who asked it does not drop the record, be it a device at home."""
 SAID = ("resolver_blocks", "resolver_censors", "resolver_filters")
 """Evidence of the probe: the resolver itself says that its operator, an authority or its customer
 wants the name blocked (RFC 8914). Who stands on the way may say so as well."""
+FAULTS = ("dnssec_fails", "nameservers_fail")
+"""Evidence of the probe: the resolver says that the name's signatures did not hold, or that it did
+not reach the name's own servers (RFC 8914). A lie upstream of a resolver that validates, or a way
+to those servers that is blocked for it, ends so as well."""
 
 
 def origin_remarks(

@@ -180,7 +180,10 @@ def test_negative_answer_with_the_authority_of_its_zone_is_remarked(zone, remark
         (15, ("resolver_blocks",)),
         (16, ("resolver_censors",)),
         (17, ("resolver_filters",)),
-        (22, ()),  # no reachable authority: a fault
+        (6, ("dnssec_fails",)),
+        (9, ("dnssec_fails",)),
+        (22, ("nameservers_fail",)),
+        (3, ()),  # a stale answer
     ],
 )
 def test_what_a_resolver_says_of_its_own_denial_is_remarked(code, remarks):
@@ -188,6 +191,8 @@ def test_what_a_resolver_says_of_its_own_denial_is_remarked(code, remarks):
     options = [dns.edns.EDEOption(code, "why"), dns.edns.GenericOption(10, b"12345678")]
     message = answer(asked, rcode=dns.rcode.NXDOMAIN)
     message.use_edns(0, options=options)
+    assert parse_reply(message.to_wire(), asked, 0).evidence == remarks
+    message.use_edns(0, options=[*options, dns.edns.EDEOption(code, "again")])
     assert parse_reply(message.to_wire(), asked, 0).evidence == remarks
     message.use_edns(0, options=[dns.edns.GenericOption(15, b"\0")])
     assert parse_reply(message.to_wire(), asked, 0).evidence == ()

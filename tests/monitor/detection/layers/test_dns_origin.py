@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.judge.target import judge
-from monitor.detection.layers.dns_origin import SAID
+from monitor.detection.layers.dns_origin import FAULTS, SAID
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Vantage
 from probes.wire.observation import AnyObservation
@@ -97,6 +97,21 @@ def test_what_the_resolver_says_of_itself_is_quoted_and_judges_nothing(word: str
     plain, told = (judge(measured(seen), alive(), [control()]) for seen in (quiet, loud))
     assert (told.state, told.rule) == (plain.state, plain.rule)
     assert set(told.evidence) - set(plain.evidence) == {word}
+
+
+@pytest.mark.parametrize("word", FAULTS)
+def test_a_fault_that_the_resolver_reports_accuses_nobody(word: str) -> None:
+    told = {"failure": Failure.DNS_SERVFAIL, "evidence": (word,)}
+    once = dns(**told), reference(A1)
+    silent = {"failure": Failure.DNS_SERVFAIL}
+    for again, rule in ((told, "dns.reported_fault"), (silent, "dns.servfail")):
+        said = judge(measured(*once, dns(**again, **REPEAT)), alive(), [control()])
+        assert said.rule == rule
+        assert (said.evidence == ("reported_fault",)) is (again is told)
+    # Who forges it on the way, for public resolvers too, may write any word.
+    on_path = reference(failure=Failure.DNS_SERVFAIL), reference(A1, transport="dot")
+    forged = judge(measured(dns(**told), dns(**told, **REPEAT), *on_path), alive(), [control()])
+    assert (forged.state, forged.rule) == ("blocked", "dns.servfail")
 
 
 @pytest.mark.parametrize("failure", [Failure.DNS_REFUSED, Failure.DNS_SERVFAIL])
