@@ -1,4 +1,4 @@
-"""The name in a ClientHello, as whoever reads along sees it."""
+"""What a ClientHello and its answer tell whoever reads along: the name, and the version."""
 
 from __future__ import annotations
 
@@ -29,3 +29,26 @@ def server_name(hello: bytes) -> str:
     except (IndexError, struct.error):
         pass
     return ""
+
+
+_VERSIONS = 43
+"""The extension by which a ServerHello says that it chose TLS 1.3 (RFC 8446, 4.2.1)."""
+
+
+def chooses_tls13(answer: bytes) -> bool:
+    """Whether the server's first bytes are a ServerHello that chooses TLS 1.3."""
+    if answer[:1] != b"\x16" or answer[5:6] != b"\x02":
+        return False
+    try:
+        at = 5 + 4 + 2 + 32
+        at += 1 + answer[at] + 2 + 1
+        end = at + 2 + int.from_bytes(answer[at : at + 2], "big")
+        at += 2
+        while at + 4 <= end:
+            kind, length = struct.unpack_from("!HH", answer, at)
+            if kind == _VERSIONS:
+                return True
+            at += 4 + length
+    except (IndexError, struct.error):
+        pass
+    return False

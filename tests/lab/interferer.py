@@ -30,7 +30,7 @@ import dns.rrset
 
 from tests.lab.answers import ANSWERS
 from tests.lab.blinding import blind
-from tests.lab.hello import server_name, whole_hello
+from tests.lab.hello import chooses_tls13, server_name, whole_hello
 from tests.lab.nfqueue import Queue, datagram
 from tests.lab.orders import APP_PORT, DNS_PORT, EVERY, HTTP_PORT, TLS_PORT
 from tests.lab.reassembly import reassemble
@@ -267,15 +267,29 @@ def peek(sock: socket.socket, wanted: Any) -> bytes:
 def splice(client: socket.socket) -> None:
     """Connect to where the client meant to go, and pass bytes both ways."""
     with socket.create_connection(original(client), timeout=PATIENCE) as server:
-        pairs = {client: server, server: client}
-        while True:
-            ready, _, _ = select.select(list(pairs), [], [], PATIENCE)
-            if not ready:
+        _relay(client, server)
+
+
+def _relay(client: socket.socket, server: socket.socket) -> None:
+    pairs = {client: server, server: client}
+    while True:
+        ready, _, _ = select.select(list(pairs), [], [], PATIENCE)
+        if not ready:
+            return
+        for sock in ready:
+            if not (chunk := sock.recv(65536)):
                 return
-            for sock in ready:
-                if not (chunk := sock.recv(65536)):
-                    return
-                pairs[sock].sendall(chunk)
+            pairs[sock].sendall(chunk)
+
+
+def splice_old_tls(client: socket.socket) -> bool:
+    """Pass bytes both ways, unless the server chooses TLS 1.3; return whether it did."""
+    with socket.create_connection(original(client), timeout=PATIENCE) as server:
+        server.sendall(client.recv(16384))
+        modern = chooses_tls13(peek(server, whole_hello))
+        if not modern:
+            _relay(client, server)
+        return modern
 
 
 _DATA_RECORD = 23
@@ -368,6 +382,9 @@ def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     elif order["act"] == "wait":
         time.sleep(order["seconds"])
         splice(client)
+    elif order["act"] == "no_tls13":
+        if splice_old_tls(client):
+            reset(client)
     elif order["act"] == "reset":
         reset(client)
     elif order["act"] == "drop":

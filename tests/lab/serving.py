@@ -67,6 +67,8 @@ class Twist:
     thinks_there: str = ""
     """Its page is small, and whoever comes from the vantage's network waits for each answer but the
     first."""
+    modern: str = ""
+    """Its servers speak TLS 1.3 alone, and all others at most 1.2."""
     foreign: str = ""
     """It answers everybody with a page, in place of the app's own protocol."""
 
@@ -202,6 +204,12 @@ def nginx(
         f"  {name}_temp_path {folder}/nginx-{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    if twist.modern:
+        alone = {host.name for host in hosts(plan, twist.modern)}
+        blocks = [
+            [f"ssl_protocols TLSv1.{2 + any(f'server_name {n};' in b for n in alone)};", *b]
+            for b in blocks
+        ]
     servers = "".join(f"  server {{ {' '.join(lines)} }}\n" for lines in blocks)
     return (
         f"daemon off;\nmaster_process off;\nworker_processes 1;\nuser root;\n"

@@ -58,6 +58,7 @@ _TWISTS = {
     "trap.near_name": "regional",
     "trap.near_residual": "regional",
     "partial.retired": "retired",
+    "everyday.no_tls13": "modern",
     "quic.closed": "no_quic",
     "quic.silent": "mute_quic",
     "quic.expired": "expired",

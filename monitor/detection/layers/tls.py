@@ -328,6 +328,15 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "passes: a sign-in page or an office that lets only listed names through.",
         evidence=("any_name",),
     ),
+    Rule(
+        "tls.any_host",
+        lambda handshake: handshake.contrasts.any_host and not handshake.contrasts.by_name,
+        State.INCONCLUSIVE,
+        "At our own host every name dies in the same way, one that nobody has included, and none "
+        "passed there in this round: this network cuts TLS of this kind, or to hosts that it does "
+        "not list, whatever the service.",
+        evidence=("any_host",),
+    ),
     *(_sni(kind) for kind in DEATHS),
     *(rule(kind) for kind in DEATHS for rule in (_other, _untold)),
     Rule(

@@ -33,6 +33,9 @@ class TLSContrasts(msgspec.Struct, frozen=True, gc=False):
     minutes (residual censorship) blocks it as well."""
     any_name: bool = False
     """At our own host a name that nobody has dies in the same way, and a known one passes."""
+    any_host: bool = False
+    """At our own host, which nobody but probes knows, whatever name is shown dies in the same way,
+    and none passed there in this round."""
 
     @property
     def innocuous_passes(self) -> bool:
@@ -74,7 +77,21 @@ def tls_contrasts(context: EndpointContext, address: AddressView, kind: Kind) ->
         reflector=_reflector_kind(context),
         tainted=_tainted(address),
         any_name=kind in DEATHS and _any_name(context, kind),
+        any_host=kind in DEATHS and _any_host(context, kind),
     )
+
+
+def _any_host(context: EndpointContext, kind: Kind) -> bool:
+    """Whether names died in this way at our own host before the service's was shown there. A censor
+    that goes on blocking our host for minutes, after it saw the name of another service there, let
+    an earlier handshake of the round pass."""
+    ours = context.endpoint.reflector.tls
+    if ours is None or context.vantage.background.reflector_passed:
+        return False
+    if not context.reflector_fails((ours.address, ours.port), _ours, _another):
+        return False
+    before = [seen for seen in context.unlisted_at_reflector if seen.at_us < ours.at_us]
+    return len({seen.sni for seen in before}) > 1 and all(tls_kind(s) is kind for s in before)
 
 
 def _any_name(context: EndpointContext, kind: Kind) -> bool:

@@ -155,6 +155,8 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
     quic_passed: int = 0
     quic_silent: int = 0
     """QUIC handshakes that were answered, and those that were not, whatever their name."""
+    reflector_passed: int = 0
+    """TLS handshakes that passed at our own host, whatever their name."""
     targets_dialled: int = 0
     targets_reached: int = 0
     """Services' targets to which TCP was tried, and those at which a connection came about."""
@@ -165,6 +167,7 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
             tuple(mine + theirs for mine, theirs in zip(self.flows, other.flows, strict=True)),
             self.quic_passed + other.quic_passed,
             self.quic_silent + other.quic_silent,
+            self.reflector_passed + other.reflector_passed,
             self.targets_dialled + other.targets_dialled,
             self.targets_reached + other.targets_reached,
         )
@@ -175,6 +178,7 @@ class RoundBackground(msgspec.Struct, frozen=True, gc=False):
             tuple(mine - theirs for mine, theirs in zip(self.flows, other.flows, strict=True)),
             self.quic_passed - other.quic_passed,
             self.quic_silent - other.quic_silent,
+            self.reflector_passed - other.reflector_passed,
             self.targets_dialled - other.targets_dialled,
             self.targets_reached - other.targets_reached,
         )
@@ -236,6 +240,7 @@ def _of_one(measurement: Measurement) -> RoundBackground:
         reached_one = any(connect.failure is None for connect in dialled)
         return msgspec.structs.replace(
             _of_unit(measurement.observations, innocuous=False),
+            reflector_passed=_passed_at_reflector(measurement.observations),
             targets_dialled=int(bool(dialled)),
             targets_reached=int(reached_one),
         )
@@ -243,6 +248,12 @@ def _of_one(measurement: Measurement) -> RoundBackground:
     for observation in measurement.observations:
         units[getattr(observation, "endpoint", "")].append(observation)
     return sum((_of_unit(unit, innocuous=True) for unit in units.values()), NO_BACKGROUND)
+
+
+def _passed_at_reflector(observations: Iterable[AnyObservation]) -> int:
+    handshakes = [seen for seen in observations if isinstance(seen, TLSHandshake)]
+    ours = {(s.address, s.port) for s in handshakes if s.contrast is Contrast.REFLECTOR}
+    return sum((s.address, s.port) in ours and reached(tls_kind(s)) for s in handshakes)
 
 
 _MADE_UP = (Contrast.NAME_BELOW,)

@@ -28,6 +28,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             order = {"name": EVERY, "spared": known}
             clear = {"act": ("away", act if act != "eof" else "reset")[plan.seed // 3 % 2]}
             world.interfere({"http": order | clear, "tls": order | {"act": act}})
+        case "no_tls13":
+            # A middlebox that knows TLS 1.2 alone, as many did in 2018.
+            world.interfere({"tls": {"name": EVERY, "act": "no_tls13"}})
         case "logs_out":
             # By the victim at the latest: what was measured before it is reachable, rightly.
             named = [host.name for host in victim.hosts]

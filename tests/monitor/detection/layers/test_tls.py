@@ -44,6 +44,8 @@ def test_square(kind: Kind) -> None:
     assert decided(kind, innocuous=kind, reflector=Kind.OK) == f"tls.{kind}.other"
     silent = kind is Kind.TIMEOUT  # where another name is hung up on, the path lets it pass
     assert decided(kind, innocuous=other) == f"tls.{kind}.{'sni' if silent else 'other'}"
+    assert decided(kind, innocuous=kind, any_host=True) == "tls.any_host"
+    assert decided(kind, innocuous=Kind.OK, any_host=True) == f"tls.{kind}.sni"
     assert decided(kind, reflector=Kind.OK) == f"tls.{kind}.untold"
     assert decided(kind) == f"tls.{kind}.untold"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.detection.layers.tls_contrasts import (
@@ -10,6 +12,7 @@ from monitor.detection.layers.tls_contrasts import (
     name_filtered,
     tls_contrasts,
 )
+from monitor.detection.observed.background import RoundBackground
 from monitor.detection.observed.kinds import Kind
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, TLSHandshake
@@ -102,3 +105,32 @@ def test_names_on_no_list_die_at_our_own_host(ours: list[TLSHandshake], any_name
     assert contrasts.any_name is any_name
     if any_name:
         assert not name_fails_anywhere(context, contrasts)
+
+
+def dies_at_ours(*ends: str | None) -> list[TLSHandshake]:
+    """An unlisted name, a known one and the service's at our own host, in this order."""
+    places = zip((NOBODY, INNOCUOUS, OWN_HOST), ends, strict=True)
+    return [tls(REFLECTOR, end, at_us=20 + n, **how) for n, (how, end) in enumerate(places)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "passed_before", "any_host"),
+    [
+        (dies_at_ours(Failure.RESET, Failure.RESET, Failure.RESET), 0, True),
+        (dies_at_ours(Failure.RESET, Failure.RESET, Failure.RESET), 1, False),
+        (dies_at_ours(Failure.RESET, Failure.EOF, Failure.RESET), 0, False),
+        (dies_at_ours(Failure.RESET, Failure.RESET, None), 0, False),
+        (dies_at_ours(None, None, Failure.RESET), 0, False),
+        (dies_at_ours(Failure.RESET, Failure.RESET, Failure.RESET)[1:], 0, False),
+    ],
+    ids=["every name", "one passed in the round", "in two ways", "ours passes", "ours alone",
+         "no name that nobody has"],
+)  # fmt: skip
+def test_every_name_dies_at_our_own_host(
+    ours: list[TLSHandshake], passed_before: int, any_host: bool
+) -> None:
+    context = case(tcp(), tls(A1, Failure.RESET, at_us=5), *ours)
+    beside = RoundBackground(reflector_passed=passed_before)
+    context = replace(context, vantage=replace(context.vantage, background=beside))
+    contrasts = tls_contrasts(context, context.endpoint.addresses[A1, 443], RESET)
+    assert contrasts.any_host is any_host

@@ -144,6 +144,13 @@ def test_targets_that_are_reached_are_counted(seen: Any, dialled: int, reached: 
     assert background(alive()).targets_dialled == 0
 
 
+def test_handshakes_that_passed_at_our_own_host_are_counted() -> None:
+    ours = contrast(Contrast.REFLECTOR)
+    seen = (tls(REFLECTOR, Failure.RESET, **ours), tls(REFLECTOR, **INNOCUOUS), tls(A1))
+    assert background([measured(*seen)]).reflector_passed == 1
+    assert background([measured(tls(A1), tls(A1, **INNOCUOUS))]).reflector_passed == 0
+
+
 @pytest.mark.parametrize(
     ("dialled", "reached", "only"), [(5, 0, True), (4, 0, False), (40, 1, False)]
 )
