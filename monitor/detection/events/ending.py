@@ -8,20 +8,27 @@ happened to fail ten times takes more successes than a full one, and each furthe
 Failures and successes of other vantages count half, because blocks differ from line to line.
 
 A block may become weaker instead. Then its failures so far say nothing of how many connections it
-lets pass now. So the same is counted from the first success on, as if no share had been known
-before, and both counts must be enough: what fails more often than it naturally does goes on.
+lets pass now. So the same is counted from the first success on, as if no more had been known before
+than that it is no weaker than some share, and both counts must be enough: what fails more often
+than it naturally does goes on. What is then expected is the mean of the shares from that one on,
+weighted by what was seen: two failures among forty are less than any of them would show.
+
+A failure without a control, or whose cause nothing tells, is no evidence of a block. It counts
+against an end nevertheless: successes count without a control too, and a block of a third would
+seem over whenever the control is silent.
 
 A failure of a kind that the block's failures are not (without the signature that they have) is
 rather a natural one, and takes away little. Natural failures of a vantage come together, those of
 a block do not: so what a vantage sees next after a failure between successes says nothing.
 
 Each failure gives chance another opportunity to look like an end, so the evidence that is enough
-grows with the logarithm of their number: however long a block of whichever share lasts, the
-probability that it is ever told to have ended stays bounded (Ville's inequality, summed).
+grows with the logarithm of their number: the probability that a block is ever told to have ended
+while it lasts grows by that logarithm alone (Ville's inequality, summed).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Set
 
@@ -47,8 +54,12 @@ THINNEST_PER_MILLE = 100
 WEAKEST_PER_MILLE = 150
 """Nor is a block supposed to have become weaker than this."""
 SUPPOSED = 3
-"""Failures and successes each that stand for what is not known of a share: a third of the flows is
-told from an end by some sixteen successes, a tenth is not in so short a time."""
+"""Failures and successes each that stand for what is not known of a share."""
+LEAST_PASSED = 16
+"""Successes that tell an end from a block of a third of the flows. A dozen are enough evidence
+against what is supposed, and pass by chance too often where it is weaker."""
+GOES_ON = 2
+"""Failures from which it is known that a block goes on that lets connections pass."""
 LEAST_FAILED, LEAST_SAMPLES = 3, 12
 """Failures, and measurements, from which the present share of a block is told."""
 AS_BEFORE = 6
@@ -68,25 +79,25 @@ def after_success(series: Series, probe: str, track: Track, round: int, policy: 
     nats = {**ending.nats, probe: ending.nats.get(probe, 0) + gain}
     ending = replace(ending, nats=nats, last=round, passed=ending.passed + 1)
     now = series.present or PresentShare()
-    share = _bounded(_cautious(_present_share(now), now), above, below, WEAKEST_PER_MILLE)
+    share = _cautious(_present_share(now, above, below), now)
     gain = tells * log((below - above) * 1000, below * (1000 - share))
     now = PresentShare(now.failed, now.passed + 1, 0, max(0, now.nats + gain))
     return replace(series, ending=ending, present=now)
 
 
 def after_failure(
-    series: Series, probe: str, track: Track, round: int, is_signed: bool, policy: Policy
+    series: Series, probe: str, track: Track, round: int, is_signed: bool | None, policy: Policy
 ) -> Series:
-    """The series with its evidence, if any is left, after a vantage failed. `track`: before
-    that."""
+    """The series with its evidence, if any is left, after a vantage failed. `track`: before that;
+    `is_signed`: None where its kind is not known."""
     held, ending = track.suspicion, series.ending
     if held is None or not held.alarmed:
         return series
     above, below = baseline.rate(track.baseline, policy.baseline)
-    kind = _kind(held, is_signed, policy.ending)
+    kind = 0 if is_signed is None else _kind(held, is_signed, policy.ending)
     tells = ending is None or not _has_just_failed(ending, track, round, policy)
     if (now := series.present) is not None:
-        share = _bounded(_present_share(now), above, below, WEAKEST_PER_MILLE)
+        share = _present_share(now, above, below)
         loss = tells * max(0, log(share * below, 1000 * above) + kind)
         now = PresentShare(now.failed + 1, now.passed, now.in_a_row + 1, max(0, now.nats - loss))
         series = replace(series, present=now if now.in_a_row < AS_BEFORE else None)
@@ -136,18 +147,34 @@ def _share(ending: EndEvidence, held: Suspicion, above: int, below: int) -> int:
     return _bounded(share, above, below)
 
 
-def _present_share(now: PresentShare) -> int:
+def _present_share(now: PresentShare, above: int, below: int) -> int:
     """The share of failures, per mille, that is expected if a block goes on as it is now."""
-    return 1000 * (now.failed + SUPPOSED) // (now.failed + now.passed + 2 * SUPPOSED)
+    return _bounded(_mean_above(now.failed + SUPPOSED, now.passed + SUPPOSED), above, below)
 
 
 def _cautious(share: int, now: PresentShare) -> int:
     """Half a standard deviation less of a share, once it is known that the block lets connections
-    pass and goes on: a few failures and successes may show a denser block than it is."""
-    if not now.failed:
+    pass and goes on: a few failures and successes may show a denser block than it is. One failure
+    may be natural. Near the least share the deviation is the distance from it."""
+    if now.failed < GOES_ON:
         return share
     samples = now.failed + now.passed + 2 * SUPPOSED
-    return share - math.isqrt(share * (1000 - share) // samples) // 2
+    deviation = math.isqrt(share * (1000 - share) // samples)
+    return share - min(deviation, share - WEAKEST_PER_MILLE) // 2
+
+
+@functools.lru_cache(maxsize=65536)
+def _mean_above(failed: int, passed: int) -> int:
+    """The mean, per mille, of a share that is the weakest at least and of which so many failures
+    and successes are known: of a Beta distribution above it.
+
+    Its tail there is the probability of fewer than `failed` failures among `failed + passed - 1`
+    (`terms`, as multiples of the last). That with one more success differs by the last term."""
+    low, terms, term = WEAKEST_PER_MILLE / 1000, 0.0, 1.0
+    for number in range(failed - 1, -1, -1):
+        terms += term
+        term *= number * (1 - low) / ((failed + passed - number) * low)
+    return round(1000 - 1000 * passed / (failed + passed) * (1 - low / terms))
 
 
 def present_per_mille(series: Series) -> int | None:
@@ -159,8 +186,8 @@ def present_per_mille(series: Series) -> int | None:
     return 1000 * now.failed // (now.failed + now.passed)
 
 
-def _bounded(share: int, above: int, below: int, least: int = THINNEST_PER_MILLE) -> int:
-    return min(DENSEST_PER_MILLE, max(least, 2000 * above // below, share))
+def _bounded(share: int, above: int, below: int) -> int:
+    return min(DENSEST_PER_MILLE, max(THINNEST_PER_MILLE, 2000 * above // below, share))
 
 
 def _kind(held: Suspicion, is_signed: bool, policy: EndingPolicy) -> int:
@@ -196,7 +223,9 @@ def _needed(failed: int, policy: EndingPolicy) -> int:
 def may_be_weaker(series: Series, policy: Policy) -> bool:
     """Whether too little says that the block of a series is over and not only weaker."""
     now = series.present
-    return now is None or now.nats < _needed(now.failed, policy.ending)
+    if now is None or now.passed < LEAST_PASSED:
+        return True
+    return now.nats < _needed(now.failed, policy.ending)
 
 
 def is_enough(

@@ -26,6 +26,8 @@ WITH_CONTROL = frozenset((VantageOutcome.BAD, VantageOutcome.UNTOLD))
 """It fails, and the control reaches it."""
 FAILING = WITH_CONTROL | {VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN}
 """It fails, and the vantage was online."""
+UNCLEAR = frozenset((VantageOutcome.UNSUPPORTED, VantageOutcome.UNTOLD))
+"""It fails, the vantage was online, and nothing says that the service or a block is the cause."""
 CUT_OFF = frozenset((VantageOutcome.OFFLINE, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN))
 """In its own network a vantage without liveness counts as offline."""
 UNPROVEN = frozenset(

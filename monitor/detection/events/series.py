@@ -94,6 +94,8 @@ def update(
         return
     if (shared := gates.shared(member, fact, closed)) != member.shared:
         network.members[probe] = replace(member, shared=shared)
+    if outcome in gates.UNCLEAR and told is None and not inhibited:
+        _hold_against_end(network, probe, fact.round, policy)
     if told is not None and not inhibited:
         _mixed(network, probe, fact, inhibited, policy)
         _note_stand_in(network, probe, fact.round, told)
@@ -119,6 +121,13 @@ def _mixed(network: TargetNetwork, probe: str, fact: Fact, inhibited: bool, poli
         network.members[probe] = replace(member, failed_at=fact.started, failed_depth=deepest)
     if inhibited:
         _doubt(network, probe)
+
+
+def _hold_against_end(network: TargetNetwork, probe: str, round: int, policy: Policy) -> None:
+    """Count a failure that is no evidence of a block against its end."""
+    for layer, series in network.layers.items():
+        if (track := series.tracks.get(probe)) is not None:
+            network.layers[layer] = ending.after_failure(series, probe, track, round, None, policy)
 
 
 def _note_stand_in(network: TargetNetwork, probe: str, round: int, told: StandIn) -> None:

@@ -3,6 +3,8 @@ makes it enough."""
 
 from __future__ import annotations
 
+import math
+import operator
 import random
 
 import pytest
@@ -17,6 +19,8 @@ from tests.monitor.detection.worlds import (
     BLACKHOLE,
     POLICY,
     STRONG,
+    UNCONTROLLED,
+    Vantage,
     World,
     blocked,
     in_network,
@@ -149,6 +153,25 @@ def test_failures_of_a_vantage_that_come_together_take_away_once(said: str) -> N
     assert block.see("p-0", ".").nats == once.nats < block.see("p-0", ".").nats
 
 
+def test_a_failure_without_a_control_counts_against_the_end() -> None:
+    """Successes count whether a control is there or not. If failures did not, a block of a third of
+    the flows would be over as soon as the control is silent."""
+
+    def confirmed() -> World:
+        people = [*vantages(3), *vantages(3, "DE", 64504)]
+        world = World(people).quiet(5).run(8, in_network(64501, blocked()))
+        assert world.only.tier is Tier.CONFIRMED
+        return world
+
+    def third(n: int, who: Vantage) -> Verdict | None:
+        if who.asn != 64501:
+            return ok()
+        return UNCONTROLLED if (n + int(who.probe[-1])) % 3 == 0 else ok()
+
+    assert confirmed().run(40, third).only.ongoing
+    assert not confirmed().run(8, lambda n, who: ok()).only.ongoing
+
+
 def test_a_vantage_that_did_not_reach_it_since_takes_away_each_time() -> None:
     """Or not for long: it may be behind what still blocks."""
     block = Block(3, "fff.ff.fff")
@@ -165,6 +188,38 @@ def test_a_vantage_that_did_not_reach_it_since_takes_away_each_time() -> None:
 def test_a_failure_by_chance_does_not_keep_a_silent_block_open_for_an_hour() -> None:
     block = Block(3, "f" * 30).all_see(".")
     assert block.see("p-0", "f").successes() <= 30
+
+
+def test_a_natural_failure_costs_no_more_than_three_rounds_of_three_vantages() -> None:
+    """Whatever share from the weakest on it may still block, two dozen successes beside one failure
+    would be rare."""
+    assert Block(3, "f" * 40).all_see("..").successes() + 6 <= 18
+    assert Block(3, "f" * 40).all_see("..").see("p-0", "f").successes() + 6 <= 26
+
+
+def test_of_a_full_block_a_dozen_successes_are_not_enough_however_much_each_says() -> None:
+    block = Block(3, "F" * 40).all_see(".....")
+    now = block.series.present
+    assert now is not None
+    assert now.nats > QUICK.ending.end_micronats
+    assert not block.over
+    assert block.all_see(".").over
+
+
+@pytest.mark.parametrize(("failed", "passed"), [(3, 3), (3, 19), (5, 43), (40, 60), (300, 30)])
+def test_the_share_that_is_expected_is_the_mean_of_those_that_are_possible(
+    failed: int, passed: int
+) -> None:
+    """By numerical integration."""
+    steps = 20_000
+    low = ending.WEAKEST_PER_MILLE / 1000
+    shares = [low + (1 - low) * (number + 0.5) / steps for number in range(steps)]
+    weights = [
+        math.exp((failed - 1) * math.log(share) + (passed - 1) * math.log(1 - share))
+        for share in shares
+    ]
+    mean = sum(map(operator.mul, shares, weights)) / sum(weights)
+    assert ending._mean_above(failed, passed) == pytest.approx(1000 * mean, abs=1)
 
 
 def test_when_nothing_is_left_it_begins_anew() -> None:
