@@ -21,6 +21,7 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.name
@@ -55,6 +56,8 @@ def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
         answer.flags |= dns.flags.TC
     if "rcode" in order:
         answer.set_rcode(dns.rcode.from_text(order["rcode"]))
+    if "reason" in order and query.edns >= 0:  # RFC 8914
+        answer.use_edns(0, options=[dns.edns.EDEOption(order["reason"])])
     if zone := order.get("zone"):
         soa = f"ns.{zone}. hostmaster.{zone}. 1 3600 600 86400 60"
         answer.authority.append(dns.rrset.from_text(f"{zone}.", 60, "IN", "SOA", soa))

@@ -185,6 +185,14 @@ CASES: tuple[Case, ...] = (
     Case("benign.slow_resolver", "ok", WORKS, None, ANY, everyone=True),
     Case("benign.slow_name", "ok", WORKS, None, ANY),
     Case("benign.truncated", "ok", WORKS, None, ANY),
+    Case(
+        "benign.zone_faulty",
+        "inconclusive",
+        ("dns.reported_fault",),
+        None,
+        ANY,
+        evidence=("reported_fault",),
+    ),
     Case("benign.no_aaaa", "ok", WORKS, None, ANY, everyone=True),
     Case(
         "benign.search_page", "down", ("tls.control_fails_too", "tcp.control_fails_too"), None, ANY

@@ -100,6 +100,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.interfere({"dns": _all(plan, victim.host.name) | {"slow": 6 + plan.seed % 2}})
         case "truncated":
             world.interfere({"dns": _all(plan, victim.host.name) | {"truncated": True}})
+        case "zone_faulty":
+            # Its signatures have expired, or its servers cannot be reached from this resolver.
+            why = {"rcode": "SERVFAIL", "reason": (7, 22)[plan.seed % 2]}
+            world.interfere({"dns": _all(plan, victim.host.name) | why})
         case "no_aaaa":
             fails = ("NXDOMAIN", "SERVFAIL", "silent", "REFUSED", "NOTIMP", "NOERROR")
             how = fails[plan.seed % len(fails)]
