@@ -17,17 +17,21 @@ SIGTERM_BIT = 1 << (signal.SIGTERM - 1)
 @pytest.mark.parametrize(
     ("module", "command", "late"),
     [
-        ("monitor.commands.main", "detect", "sqlalchemy"),
-        ("monitor.commands.main", "follow", "sqlalchemy"),
-        ("probes", "run", "probes.daemon.agent"),
+        ("monitor.commands.main", ["detect"], "sqlalchemy"),
+        ("monitor.commands.main", ["follow", "ooni"], "sqlalchemy"),
+        (
+            "probes",
+            ["run", "--broker", "mqtt://127.0.0.1:9", "--state", "state"],
+            "probes.daemon.agent",
+        ),
     ],
 )
 def test_a_daemon_that_loads_its_modules_ends_in_order(
-    tmp_path: Path, module: str, command: str, late: str
+    tmp_path: Path, module: str, command: list[str], late: str
 ) -> None:
     with (tmp_path / "imported").open("wb") as imported:
         process = subprocess.Popen(
-            [sys.executable, "-X", "importtime", "-m", module, command],
+            [sys.executable, "-X", "importtime", "-m", module, *command],
             cwd=tmp_path,
             env={"PYTHONPATH": str(Path(__file__).parents[3])},
             stderr=imported,
