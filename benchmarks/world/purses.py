@@ -37,6 +37,9 @@ class Purse:
         """`blocked`: how many other services are."""
         self._interval_ms, self._blocked = interval_ms, blocked
         self._place = zlib.crc32(probe.encode())
+        first = zlib.crc32(b"examined " + probe.encode()) % EXAMINED_ROUNDS
+        self._examined_ms = start_ms - (EARLIER_ROUNDS + first) * interval_ms
+        """When services that fail were last examined with every contrast."""
         self._now_ms = start_ms - EARLIER_ROUNDS * interval_ms
         profile = Profile(_catalogue(), probe)
         self._budget = TrafficBudget(BUDGET_BYTES, profile, interval_ms, self._clock)
@@ -53,10 +56,12 @@ class Purse:
             return 0
         thin, failing_services = budget.thinning(interval), self._blocked + failing
         number = at_ms // interval + self._place
-        examined = thin == 1 and number % EXAMINED_ROUNDS == 0
+        since = at_ms - EXAMINED_ROUNDS * interval
+        examined = thin == 1 and self._examined_ms <= since and not budget.owes(interval)
         works = WORKS_BYTES * (SERVICES - failing_services) / SERVICES / thin
         fails = BRIEF_BYTES * failing_services
         if examined:  # until the round has carried so much that it becomes brief
+            self._examined_ms = at_ms
             fails += min(THOROUGH_BYTES * failing_services, budget.thorough_bytes(interval))
         spent = LIVENESS_BYTES + works + fails
         budget.spend_round(spent, failing=failing_services > 0, thin=thin)

@@ -81,7 +81,8 @@ class RoundLoop:
             self.retests.own_rounds = last, last + coming.interval_ms
             thin = self._budget.thinning(coming.interval_ms)
             thorough = self._budget.thorough_bytes(coming.interval_ms)
-            await self._runner.run(coming, thin, thorough)
+            brief = self._budget.owes(coming.interval_ms)
+            await self._runner.run(coming, thin, thorough, brief=brief)
             self.plan_interval()
 
     async def _wait_for_round(self, last: int | None) -> NextRound:

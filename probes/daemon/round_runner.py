@@ -100,14 +100,21 @@ class RoundRunner:
         """When the targets failed that failed in their last measurement, by id."""
         return failing_targets(self.setup.catalogue.targets, self._history)
 
-    async def run(self, coming: NextRound, thin: int = 1, thorough_bytes: float = math.inf) -> None:
+    async def run(
+        self,
+        coming: NextRound,
+        thin: int = 1,
+        thorough_bytes: float = math.inf,
+        *,
+        brief: bool = False,
+    ) -> None:
         """Measure a round, once the retests in progress have ended. `thin`: as in `Profile.due`;
-        `thorough_bytes`: as in `RoundPlan`."""
+        `thorough_bytes` and `brief`: as in `RoundPlan`."""
         # The first round shows everything, so that somebody who starts a probe need not wait.
         everything = self.profile.full or not self.rounds
         with contextlib.ExitStack() as turn:
             async with self.turns.without_retests():
-                plan = self._plan(coming, everything, thin, thorough_bytes)
+                plan = self._plan(coming, everything, thin, thorough_bytes, brief)
                 self.unfinished.update(target.id for target in plan.targets)
                 turn.enter_context(self.turns.round())
             await self._measure_round(plan, usual=self.profile.full or not everything, thin=thin)
@@ -179,7 +186,12 @@ class RoundRunner:
         return replace(self.setup, network=self.setup.network.metered_apart())
 
     def _plan(
-        self, coming: NextRound, everything: bool, thin: int, thorough_bytes: float
+        self,
+        coming: NextRound,
+        everything: bool,
+        thin: int,
+        thorough_bytes: float,
+        brief: bool,
     ) -> RoundPlan:
         targets, interval, profile = self.setup.catalogue.targets, coming.interval_ms, self.profile
         due: Sequence[Target] = targets
@@ -193,9 +205,9 @@ class RoundRunner:
             interval_ms=interval,
             intervals=profile.intervals(interval, thin=thin),
             intervals_after_failure=profile.intervals(interval, failed=True, thin=thin),
-            brief=thin > 1,
+            brief=brief,
             thorough_bytes=thorough_bytes,
-            dead=self._briefly_shown(coming.round_ms, thin, thorough_bytes),
+            dead=self._briefly_shown(coming.round_ms, thorough_bytes, brief),
             lean=not profile.full,
             reserve=[target for target in targets if target not in due],
             urgent=self._urgent,
@@ -204,10 +216,10 @@ class RoundRunner:
             handed_over=self._handed_over.addresses(self.setup.network.wall_ms()),
         )
 
-    def _briefly_shown(self, round_ms: int, thin: int, thorough_bytes: float) -> frozenset[str]:
+    def _briefly_shown(self, round_ms: int, thorough_bytes: float, brief: bool) -> frozenset[str]:
         """The endpoints of which it is enough to show that still nothing works: where traffic is
         limited, as long as they were examined lately, and without exception where it is short."""
-        if thin > 1:
+        if brief:
             return frozenset(self._dead)
         if math.isinf(thorough_bytes) or self.profile.full:
             return frozenset()

@@ -4,9 +4,9 @@
 A balance grows with time and falls with every byte spent. The interval of rounds is planned from
 what rounds cost while nothing fails; the balance counts what was really spent, so that expensive
 rounds do not exceed the budget. A negative balance is a debt. What fails costs more than what does
-not, and is what the probe is there for: over a debt rounds keep their interval and leave out what
-works, and only a large debt makes the probe skip one. Retests have a reserve of their own, which
-is filled while nothing is asked for.
+not, and is what the probe is there for: over a debt rounds keep their interval and show briefly
+what fails, over a larger one they leave out what works, and only the largest makes the probe skip
+one. Retests have a reserve of their own, which is filled while nothing is asked for.
 """
 
 from __future__ import annotations
@@ -28,10 +28,15 @@ UNCOUNTED = 0.03
 connection was closed, and packets of other protocols (docs/evaluation/heard.md)."""
 MIN_ROUNDS_PER_MONTH = 30
 """Fewer rounds a month would be of no use."""
-THINNED = ((0.25, 2), (0.75, 4), (1.5, 8))
-"""Over a debt of more than so many times what comes in from round to round, a round leaves out what
-works: each function is measured once in so many rounds. The first is not zero because rounds start
-with a random delay of up to a minute: two of them may be a little closer than the interval."""
+THINNED = ((0.35, 2), (0.55, 4), (0.75, 8))
+"""Over more than so much of the largest debt, a round leaves out what works: each function is
+measured once in so many rounds. The first is more than what one round takes that examines much
+(`THOROUGH`), which later ones pay back: where some services are blocked the next may be soon, and
+its block must not be what is left out."""
+OWED = 0.25
+"""Over a debt of more than so many times what comes in from round to round, what is known to fail
+is measured briefly. It is not zero because rounds start with a random delay of up to a minute: two
+of them may be a little closer than the interval."""
 MAX_DEBT, MAX_DEBT_PART = 2.0, 0.005
 """The largest debt with which a round begins: so many times what comes in from round to round, and
 no less than this part of a month's budget, which pays for a round in which much begins to fail."""
@@ -139,8 +144,13 @@ class TrafficBudget:
 
     def thinning(self, interval_ms: int) -> int:
         """Return in how many rounds at this interval what works is measured once; see `THINNED`."""
+        debt, largest = self._debt(interval_ms)[0], self._largest_debt(interval_ms)
+        return next((thin for part, thin in reversed(THINNED) if debt > part * largest), 1)
+
+    def owes(self, interval_ms: int) -> bool:
+        """Return whether there is a debt over which what is known to fail is measured briefly."""
         debt, share = self._debt(interval_ms)
-        return next((thin for most, thin in reversed(THINNED) if debt > most * share), 1)
+        return debt > OWED * share
 
     def overdrawn(self, interval_ms: int) -> bool:
         """Return whether the debt is too large to begin a round of those at this interval."""
@@ -162,8 +172,10 @@ class TrafficBudget:
 
     def _credit(self, interval_ms: int) -> float:
         """How far the debt is from the largest one with which a round begins."""
-        debt, share = self._debt(interval_ms)
-        return max(MAX_DEBT * share, MAX_DEBT_PART * self._budget) - debt
+        return self._largest_debt(interval_ms) - self._debt(interval_ms)[0]
+
+    def _largest_debt(self, interval_ms: int) -> float:
+        return max(MAX_DEBT * self.income * interval_ms, MAX_DEBT_PART * self._budget)
 
     def _debt(self, interval_ms: int) -> tuple[float, float]:
         """What is owed, and what comes in from round to round."""

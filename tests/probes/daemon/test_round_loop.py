@@ -58,7 +58,7 @@ async def test_a_round_that_the_budget_does_not_pay_for_is_skipped(
     rounds, begun = agent._rounds, list[NextRound]()
     over = asyncio.Event()
 
-    async def run(coming: NextRound, thin: int, thorough_bytes: float) -> None:
+    async def run(coming: NextRound, thin: int, thorough_bytes: float, *, brief: bool) -> None:
         begun.append(coming)
         rounds._budget.spend(1e9)
         over.set()

@@ -102,15 +102,15 @@ async def test_new_failures_hurry_a_few_times(
     await agent._spool.close()
 
 
-async def test_a_thin_round_is_brief_about_what_was_dead_in_the_one_before(
+async def test_over_a_debt_a_round_is_brief_about_what_was_dead_in_the_one_before(
     tmp_path: Path, rounds: Rounds
 ) -> None:
     agent = agent_here(tmp_path / "s")
     rounds.emits = [draft(failure="connection_refused")]
     await agent._runner.run(COMING, 1, 7.0)
     rounds.emits = [draft()]
-    await agent._runner.run(COMING, 4, 3.0)
-    await agent._runner.run(COMING, 4, 3.0)
+    await agent._runner.run(COMING, 1, 3.0, brief=True)
+    await agent._runner.run(COMING, 1, 3.0, brief=True)
     (endpoint,) = {seen.endpoint for seen in rounds.emits[0].observations}
     told = [(plan.brief, set(plan.dead), plan.thorough_bytes) for plan in rounds.plans]
     assert told == [(False, set(), 7.0), (True, {endpoint}, 3.0), (True, set(), 3.0)]

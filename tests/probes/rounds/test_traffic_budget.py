@@ -152,16 +152,29 @@ def test_what_retests_cost_is_learned() -> None:
 def test_over_a_debt_rounds_leave_out_what_works_before_one_is_skipped() -> None:
     clock_ms = [0.0]
     budget = _budget(1e9, clock_ms)
-    share = budget.income * INTERVAL_MS
+    most = MAX_DEBT_PART * 1e9
     seen = []
-    for _ in range(100):
+    for _ in range(12):
         seen.append((budget.thinning(INTERVAL_MS), budget.overdrawn(INTERVAL_MS)))
-        budget.spend(share / 2)
-    assert [thin for thin, _ in seen][:5] == [1, 2, 4, 4, 8]
-    skipped = [n for n, (_, over) in enumerate(seen) if over]
-    assert skipped[0] * share / 2 > MAX_DEBT_PART * 1e9 >= (skipped[0] - 1) * share / 2
+        budget.spend(most / 10)
+    assert [thin for thin, _ in seen] == [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 8, 8]
+    assert [over for _, over in seen].index(True) == 11
     clock_ms[0] += 100 * INTERVAL_MS
     assert (budget.thinning(INTERVAL_MS), budget.overdrawn(INTERVAL_MS)) == (1, False)
+
+
+@pytest.mark.parametrize("interval", [INTERVAL_MS, 1_800_000, 7_200_000, scheduler.DAY_MS])
+def test_after_a_round_that_examines_much_the_next_leaves_out_nothing_that_works(
+    interval: int,
+) -> None:
+    clock_ms = [0.0]
+    budget = _budget(1e9, clock_ms)
+    budget.spend_round(budget.thorough_bytes(interval), failing=True)
+    assert budget.owes(interval), "until this is paid back, what fails is shown briefly"
+    clock_ms[0] += interval
+    assert budget.thinning(interval) == 1
+    clock_ms[0] += 15 * interval
+    assert not budget.owes(interval)
 
 
 def test_a_round_may_carry_less_the_larger_the_debt_and_never_less_than_comes_in() -> None:
