@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,7 +39,9 @@ def day_from(date: dt.date) -> int:
     return (date - _EPOCH).days
 
 
-def has_id(ids: Collection[str], day: int | None = None) -> sa.ColumnElement[bool]:
+def has_id(
+    ids: Collection[str] | sa.BindParameter[Any], day: int | None = None
+) -> sa.ColumnElement[bool]:
     """Condition for rows of `measurement` with one of these ids, of a day or of whichever, by
     seeks: the index of ids begins with the day on SQLite."""
     of_row = sa.literal_column(f"measurement.{DAY_OF_ROUND}", sa.Integer)

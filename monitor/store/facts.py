@@ -68,6 +68,7 @@ SELECT_STORED = (
     .join(vantage, vantage.c.number == measurement.c.vantage)
 )
 """Rows that `read_stored` takes."""
+_BY_ID = SELECT_STORED.where(has_id(sa.bindparam("ids", expanding=True)))
 
 
 class FactStore:
@@ -286,7 +287,7 @@ class FactStore:
         except ValueError:
             return None
         async with reading(self._engines) as connection:
-            rows = (await connection.execute(SELECT_STORED.where(has_id([id])))).all()
+            rows = (await connection.execute(_BY_ID, {"ids": [id]})).all()
             if (found := min(rows, key=attrgetter("arrival"), default=None)) is None:
                 return None
             places = [(found.first_arrival, found.arrival)]

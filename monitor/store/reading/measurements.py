@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
@@ -23,7 +24,7 @@ from monitor.store.cells import hour_of
 from monitor.store.days import has_id
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored
-from monitor.store.reading.vantages import rows_of_probe
+from monitor.store.reading.vantages import rows_of_probe, values_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
 from monitor.store.verdicts import RoundVerdicts, read_newest, verdicts_on
@@ -305,7 +306,7 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     """Fill the list with what the vantages of a place measured, from the hours in which the place
     has cells: the rest of the past is not read."""
     connection = wanted.connection
-    c, v, p = t.cell.c, t.verdict.c, t.vantage.c
+    p = t.vantage.c
     here = where_equal(
         sa.select(p.number, p.country, p.asn),
         (p.country, chosen.country),
@@ -322,28 +323,22 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     if chosen.target is not None or chosen.targets:
         some = chosen.targets if chosen.target is None else (chosen.target,)
         targets = targets.where(t.target.c.id.in_(some))
-    hours = (
-        sa.select(c.hour)
-        .where(
-            # Every column of the index on (target, country, asn, hour): they are seeks.
-            c.target.in_((await connection.execute(targets)).scalars().all()),
-            c.country.in_(sorted({place.country for place in places})),
-            c.asn.in_(sorted({place.asn for place in places})),
-        )
-        .distinct()
-        .order_by(c.hour.desc())
-    )
-    hours = where_equal(hours, (c.state, chosen.state), (c.rule, chosen.rule))
-    if chosen.technique is not None:
-        hours = hours.where(c.technique.is_not(None))  # a cell names one of several
-    ends = [sa.select(each(v.round)).scalar_subquery() for each in (sa.func.min, sa.func.max)]
-    oldest, newest = (await connection.execute(sa.select(*ends))).one()
+    of_cell: dict[str, Any] = {
+        "targets": (await connection.execute(targets)).scalars().all(),
+        "countries": sorted({place.country for place in places}),
+        "asns": sorted({place.asn for place in places}),
+        "state": chosen.state,
+        "rule": chosen.rule,
+    }
+    given = {name: value for name, value in of_cell.items() if value is not None}
+    hours = _hours_query(frozenset(given), chosen.technique is not None)
+    oldest, newest = (await connection.execute(_ENDS)).one()
     if oldest is None:
         return
     oldest, until = max(oldest, chosen.since or 0), min(until, newest + 1)
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
     while end > oldest and not wanted.is_full:
-        found = await connection.execute(hours.where(c.hour >= end - span, c.hour < end))
+        found = await connection.execute(hours, given | {"since": end - span, "until": end})
         for hour in found.scalars().all():
             if wanted.must_end():
                 return
@@ -351,19 +346,52 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
         end, span = end - span, span * SPAN_FACTOR
 
 
+_ENDS = sa.select(
+    *(sa.select(end(t.verdict.c.round)).scalar_subquery() for end in (sa.func.min, sa.func.max))
+)
+
+
+@functools.lru_cache(maxsize=100)
+def _hours_query(given: Collection[str], of_technique: bool) -> sa.Select[Any]:
+    """The hours of `_read_place`, newest first, for the values that are given by name: to write it
+    takes longer than the database needs for the answer."""
+    c = t.cell.c
+    of = {"targets": c.target, "countries": c.country, "asns": c.asn}
+    hours = (
+        sa.select(c.hour)
+        .where(
+            # Every column of the index on (target, country, asn, hour): they are seeks.
+            *(
+                column.in_(sa.bindparam(name, expanding=True, type_=column.type))
+                for name, column in of.items()
+            ),
+            c.hour >= sa.bindparam("since", type_=c.hour.type),
+            c.hour < sa.bindparam("until", type_=c.hour.type),
+        )
+        .distinct()
+        .order_by(c.hour.desc())
+    )
+    for name in ("state", "rule"):
+        if name in given:
+            hours = hours.where(c[name] == sa.bindparam(name, type_=c[name].type))
+    # A cell names one of several.
+    return hours.where(c.technique.is_not(None)) if of_technique else hours
+
+
 async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
     """The detector's verdict on one measurement."""
-    m = t.measurement.c
-    query = (
-        sa.select(t.target.c.service, m.round, m.arrival)
-        .join(t.target, t.target.c.number == m.target)
-        .where(has_id([id]))
-    )
-    rows = (await connection.execute(query)).all()
+    rows = (await connection.execute(_PLACE_OF_VERDICT, {"ids": [id]})).all()
     if (row := min(rows, key=attrgetter("arrival"), default=None)) is None:
         return None
     found = await verdicts_on(connection, [(row.service, row.round, row.arrival)])
     return found.get(row.arrival)
+
+
+_PLACE_OF_VERDICT = (
+    sa.select(t.target.c.service, t.measurement.c.round, t.measurement.c.arrival)
+    .join(t.target, t.target.c.number == t.measurement.c.target)
+    .where(has_id(sa.bindparam("ids", expanding=True)))
+)
 
 
 async def newest_of_controls(
@@ -392,14 +420,9 @@ async def list_measurements_of_probe(
 ) -> Sequence[ProbeMeasurement]:
     """What a probe measured in rounds from `since` on, up to `until` where that is given: newest
     round first, then by target."""
-    m = rows_of_probe(connection, probe, since, until).c
-    query = (
-        sa.select(m.id, m.arrival, m.round, t.target.c.id.label("target"), t.target.c.service)
-        .where(t.target.c.number == m.target)
-        .order_by(m.round.desc(), t.target.c.id, m.started.desc(), m.id)
-        .limit(limit)
-    )
-    rows = (await connection.execute(query)).all()
+    query = _probe_query(connection.dialect.name, until=until is not None)
+    given = values_of_probe(probe, since, until) | {"limit": limit}
+    rows = (await connection.execute(query, given)).all()
     said = await verdicts_on(connection, [(row.service, row.round, row.arrival) for row in rows])
     return [
         ProbeMeasurement(
@@ -413,6 +436,18 @@ async def list_measurements_of_probe(
         for row in rows
         for one in (said.get(row.arrival),)
     ]
+
+
+@functools.cache
+def _probe_query(dialect: str, *, until: bool) -> sa.Select[Any]:
+    """That of `list_measurements_of_probe`."""
+    m = rows_of_probe(dialect, until=until).c
+    return (
+        sa.select(m.id, m.arrival, m.round, t.target.c.id.label("target"), t.target.c.service)
+        .where(t.target.c.number == m.target)
+        .order_by(m.round.desc(), t.target.c.id, m.started.desc(), m.id)
+        .limit(sa.bindparam("limit", type_=sa.BigInteger))
+    )
 
 
 async def stream_measurements(

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -95,22 +97,26 @@ BATCH_SPAN_MS = 6 * 3_600_000
 """Rounds of one batch are closer together than this: a probe sends one cycle at a time."""
 
 
-def rows_of_probe(
-    connection: ReadTransaction, probe: str, since: int, until: int | None = None
-) -> sa.Subquery:
+def values_of_probe(probe: str, since: int, until: int | None) -> dict[str, Any]:
+    """The values by name of `rows_of_probe`."""
+    given: dict[str, Any] = {"probe": probe, "since": since, "sent": since - BATCH_SPAN_MS}
+    return given if until is None else given | {"until": until}
+
+
+def rows_of_probe(dialect: str, *, until: bool) -> sa.Subquery:
     """The columns of `measurement` (and the batch's `first_arrival`) of what a probe measured in
-    rounds from `since` on, up to `until` where that is given. It goes by way of the probe's
-    batches: what others measured is not touched."""
+    rounds from `since` on, up to `until` where that is given; these are parameters. It goes by way
+    of the probe's batches: what others measured is not touched."""
     m, b, v = t.measurement.c, t.batch.c, t.vantage.c
-    numbers = sa.select(v.number).where(v.probe == probe)
+    since = sa.bindparam("since", type_=m.round.type)
+    last = sa.bindparam("until", type_=m.round.type)
+    numbers = sa.select(v.number).where(v.probe == sa.bindparam("probe", type_=v.probe.type))
     # The sums keep the planner from the indexes of measurements: rows are found by arrival.
-    bound = sa.true() if until is None else m.round + 0 <= until
-    sent = sa.select(b.first_arrival, b.last_arrival).where(
-        b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS
-    )
-    if connection.dialect.name == "postgresql":
+    bound = m.round + 0 <= last if until else sa.true()
+    sent = b.vantage.in_(numbers), b.first_round >= sa.bindparam("sent", type_=b.first_round.type)
+    if dialect == "postgresql":
         # A subquery with OFFSET is planned by itself, and so as a seek for each batch.
-        batches = sent.offset(0).subquery()
+        batches = sa.select(b.first_arrival, b.last_arrival).where(*sent).offset(0).subquery()
         rows = (
             sa.select(t.measurement)
             .where(m.arrival.between(batches.c.first_arrival, batches.c.last_arrival))
@@ -127,7 +133,7 @@ def rows_of_probe(
         .select_from(
             t.batch.join(t.measurement, m.arrival.between(b.first_arrival, b.last_arrival))
         )
-        .where(b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS)
+        .where(*sent)
         .where(m.vantage.in_(numbers), m.round + 0 >= since, bound)
     )
     return query.subquery()
@@ -138,16 +144,23 @@ async def liveness_of_probe(
 ) -> Sequence[bytes]:
     """The newest `most` liveness lines of a probe, newest first, in rounds from `since` on, up to
     `until` where that is given."""
-    m = rows_of_probe(connection, probe, since, until).c
-    query = (
+    query = _liveness_query(connection.dialect.name, until=until is not None)
+    given = values_of_probe(probe, since, until) | {"most": most}
+    found = [(first, arrival) for first, arrival in await connection.execute(query, given)]
+    lines = await all_lines(connection, found)
+    return [lines[arrival] for _, arrival in found if arrival in lines]
+
+
+@functools.cache
+def _liveness_query(dialect: str, *, until: bool) -> sa.Select[Any]:
+    """That of `liveness_of_probe`: to write it takes longer than the database needs."""
+    m = rows_of_probe(dialect, until=until).c
+    return (
         sa.select(m.first_arrival, m.arrival)
         .where(m.target + 0 == _INTERNATIONAL)
         .order_by(m.round.desc(), m.started.desc(), m.id)
-        .limit(most)
+        .limit(sa.bindparam("most", type_=sa.BigInteger))
     )
-    found = [(first, arrival) for first, arrival in await connection.execute(query)]
-    lines = await all_lines(connection, found)
-    return [lines[arrival] for _, arrival in found if arrival in lines]
 
 
 async def liveness_lines(
