@@ -182,25 +182,34 @@ async def newest_frames(
     connection: AsyncConnection, service: str | None, since: int, until: int
 ) -> AsyncGenerator[tuple[str, int, bytes], None]:
     """The same as stored frames, for `unpack`."""
-    v = verdict.c
-    query = (
-        statements.where_equal(sa.select(v.service, v.round, v.body), (v.service, service))
-        .where(v.round >= since)
-        .order_by(v.round.desc(), v.service.desc())
-        .limit(ROWS_AT_ONCE)
-    )
-    part: sa.Select[Any] = query.where(v.round < until)
+    given: dict[str, Any] = {"since": since, "until": until}
+    if service is not None:
+        given["of"] = service
     while True:
-        rows = (await connection.execute(part)).all()
+        rows = (await connection.execute(_newest_query(frozenset(given)), given)).all()
         for name, round, body in rows:
             yield name, round, body
         if len(rows) < ROWS_AT_ONCE:
             return
-        last = rows[-1]
-        part = query.where(
-            v.round <= last.round,
-            sa.tuple_(v.round, v.service) < sa.tuple_(last.round, last.service),
-        )
+        given |= {"round": rows[-1].round, "service": rows[-1].service}
+
+
+@functools.cache
+def _newest_query(given: Collection[str]) -> sa.Select[Any]:
+    """That of `newest_frames` for the values that are given by name: lists ask it for each hour."""
+    v = verdict.c
+    query = sa.select(v.service, v.round, v.body).where(
+        v.round >= sa.bindparam("since", type_=v.round.type)
+    )
+    if "of" in given:
+        query = query.where(v.service == sa.bindparam("of", type_=v.service.type))
+    if "round" in given:
+        last = sa.bindparam("round", type_=v.round.type)
+        name = sa.bindparam("service", type_=v.service.type)
+        query = query.where(v.round <= last, sa.tuple_(v.round, v.service) < sa.tuple_(last, name))
+    else:
+        query = query.where(v.round < sa.bindparam("until", type_=v.round.type))
+    return query.order_by(v.round.desc(), v.service.desc()).limit(ROWS_AT_ONCE)
 
 
 async def verdicts_on(
