@@ -99,24 +99,30 @@ async def list_rounds(
     return [(round, size) for round, size in await connection.execute(query)]
 
 
-async def read(
-    connection: AsyncConnection, event: Event, rounds: Sequence[int]
-) -> dict[int, tuple[SeriesRound, ...]]:
-    """The frames of these rounds of an event's country, by round."""
-    return await read_place(connection, event.service, event.country, event.source, rounds)
-
-
 async def read_place(
     connection: AsyncConnection, service: str, country: str, source: str, rounds: Sequence[int]
 ) -> dict[int, tuple[SeriesRound, ...]]:
     """The frames of these rounds of a service, country and source, by round."""
     e = round_evidence.c
     place = (e.service == service, e.country == country, e.source == source)
-    found: dict[int, tuple[SeriesRound, ...]] = {}
+    return {at: unpack(body) for at, body in (await _bodies(connection, place, rounds)).items()}
+
+
+async def read(
+    connection: AsyncConnection, event: Event, rounds: Sequence[int]
+) -> dict[int, bytes]:
+    """The frames of these rounds of an event's country as stored, by round."""
+    return await _bodies(connection, _place(event), rounds)
+
+
+async def _bodies(
+    connection: AsyncConnection, place: Sequence[sa.ColumnElement[bool]], rounds: Sequence[int]
+) -> dict[int, bytes]:
+    e = round_evidence.c
+    found: dict[int, bytes] = {}
     for some in statements.chunks(rounds, FRAMES_AT_ONCE):
         query = sa.select(e.round, e.body).where(*place, e.round.in_(some))
-        for round, body in await connection.execute(query):
-            found[round] = unpack(bytes(body))
+        found |= {round: bytes(body) for round, body in await connection.execute(query)}
     return found
 
 

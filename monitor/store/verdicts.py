@@ -70,10 +70,16 @@ class RoundVerdicts:
         """Numbers of vantages."""
         return _numbers.decode(self._packed.vantages)
 
+    @property
+    def packed_vantages(self) -> bytes:
+        """The list of vantages as it is stored."""
+        return bytes(self._packed.vantages)
+
     @functools.cached_property
-    def which(self) -> list[int]:
+    def which(self) -> Sequence[int]:
         """Positions in `verdicts`."""
-        return _numbers.decode(self._packed.which)
+        count, numbers = self._numbered
+        return numbers if len(numbers) == count else _numbers.decode(self._packed.which)
 
     @functools.cached_property
     def _numbered(self) -> tuple[int, bytes]:
@@ -90,13 +96,22 @@ class RoundVerdicts:
         """How many entries there are."""
         return self._numbered[0]
 
-    def places_of(self, wanted: Collection[int]) -> list[int]:
-        """Positions of the entries whose verdicts are at these positions in `verdicts`. Of
-        thousands few are wanted: they are looked for without making a number of each."""
+    def places_of(self, wanted: Collection[int], vantages: Vantages | None = None) -> list[int]:
+        """Positions of the entries whose verdicts are at these positions in `verdicts`, and whose
+        vantages are among these (None: all). Of thousands few are wanted: they are looked for
+        without making a number of each."""
         count, numbers = self._numbered
-        if len(numbers) != count:
-            return [place for place, n in enumerate(self.which) if n in wanted]
-        marked = numbers.translate(bytes(n in wanted for n in range(256)))
+        if len(numbers) == count:
+            table = bytearray(256)
+            for n in wanted:
+                if n < len(table):
+                    table[n] = 1
+            marked = numbers.translate(table)
+        else:
+            marked = bytes(map(wanted.__contains__, self.which))
+        if vantages is not None:
+            both = int.from_bytes(marked, "big") & vantages.marks(self)
+            marked = both.to_bytes(count, "big")
         if _FEW * marked.count(1) > count:
             return list(compress(range(count), marked))
         places, place = [], marked.find(1)
@@ -110,6 +125,23 @@ class RoundVerdicts:
         verdicts = self.verdicts
         said = (verdicts[n] for n in self.which)
         return zip(self.arrivals, self.vantages, said, strict=True)
+
+
+class Vantages:
+    """Vantages of which verdicts are wanted, by number. A fleet sends its batches in one order, so
+    most services of a round have the same list of vantages: it is looked through once."""
+
+    def __init__(self, numbers: Collection[int]) -> None:
+        self._numbers = numbers
+        self._marks: dict[bytes, int] = {}
+
+    def marks(self, judged: RoundVerdicts) -> int:
+        """Of each entry a byte, the first entry's highest: 1 where its vantage is wanted."""
+        packed = judged.packed_vantages
+        if (marks := self._marks.get(packed)) is None:
+            marked = bytes(map(self._numbers.__contains__, judged.vantages))
+            marks = self._marks[packed] = int.from_bytes(marked, "big")
+        return marks
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from monitor.detection.model import Event, State
-from monitor.detection.observed.liveness import vantage_status
+from monitor.detection.observed.liveness import is_online
 from monitor.store.reading.counts import StateCount
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.present import Present
@@ -136,8 +136,7 @@ def vantage_health(lines: Sequence[bytes], status: bytes = b"") -> VantageHealth
     offsets = (each.clock_offset_ms for each in measured)
     return VantageHealth(
         rounds=tuple(
-            LivenessRound(each.round, each.interval_ms, vantage_status([each]).online)
-            for each in measured
+            LivenessRound(each.round, each.interval_ms, is_online([each])) for each in measured
         ),
         offset=next((offset for offset in offsets if offset is not None), None),
         software=newest.software.version if newest else (message.version if message else ""),

@@ -117,6 +117,11 @@ def hosts_by_scope(liveness: Sequence[Measurement]) -> dict[str, list[EndpointVi
     return by_scope
 
 
+def is_online(liveness: Sequence[Measurement]) -> bool:
+    """`VantageStatus.online` of these liveness measurements (of one probe and round) alone."""
+    return _most(hosts_by_scope(liveness).get(LIVENESS_INTERNATIONAL)) is True
+
+
 def hosts_reached(by_scope: Mapping[str, Sequence[EndpointView]]) -> Hosts:
     """Which of the liveness hosts were reached."""
     reached = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 
 import msgspec
 from msgspec.structs import replace
 
 from monitor.detection.events import gates
-from monitor.detection.events.explain import STOOD_IN, SeriesRound, concerns
+from monitor.detection.events.explain import STOOD_IN, SeriesRound, concerns, unpack
 from monitor.detection.model import OWN_SOURCE, Event
 from monitor.detection.policy import Policy
 from monitor.store import evidence
@@ -51,6 +52,39 @@ async def explain(
     """What the detector kept of an event's rounds, at most `most` of them, for which about `read`
     bytes are read: rounds of the country may tell of other networks alone. `until`: the last round
     (Unix ms), of an event as of a moment of the past. Raises StoreUnavailableError."""
+    rounds, packed = await _packed(database, event, read, until)
+    frames = {round: unpack(body) for round, body in packed.items()}
+    told = shortened(event, frames, Policy(pace=event.pace), most)
+    return replace(told, skipped_rounds=told.skipped_rounds + rounds - len(frames))
+
+
+async def explain_ends(
+    database: Database, event: Event, *, most: int, read: int, until: int | None = None
+) -> Sequence[SeriesRound]:
+    """`series_rounds` of `explain`. Rounds in the middle, which are most of a long event, are not
+    unpacked to be counted. Raises StoreUnavailableError."""
+    _, packed = await _packed(database, event, read, until)
+    decided = _decided(event, Policy(pace=event.pace))
+    rounds = sorted(packed)
+    first = (packed[at] for at in rounds if at <= decided)
+    last = (packed[at] for at in reversed(rounds) if at > decided)
+    early = _of_its_own(event, first, most)
+    late = _of_its_own(event, last, most - len(early))
+    return list(chain.from_iterable((*early, *reversed(late))))
+
+
+def _of_its_own(
+    event: Event, packed: Iterable[bytes], most: int
+) -> Sequence[Sequence[SeriesRound]]:
+    """What the first of these frames tell of an event, `most` of those that do."""
+    frames = ([one for one in unpack(body) if concerns(event, one)] for body in packed)
+    return list(islice(filter(None, frames), most))
+
+
+async def _packed(
+    database: Database, event: Event, read: int, until: int | None
+) -> tuple[int, dict[int, bytes]]:
+    """How many rounds of an event are kept, and the frames of those that are read."""
     policy = Policy(pace=event.pace)
     first, last = span(event, policy)
     last = min((at for at in (last, until) if at is not None), default=None)
@@ -58,9 +92,7 @@ async def explain(
         sizes = dict(await evidence.list_rounds(connection, event, first, last))
         rounds, bytes_each = list(sizes), sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES
         chosen = _chosen(event, rounds, policy, read // bytes_each)
-        frames = await evidence.read(connection, event, chosen)
-    told = shortened(event, frames, policy, most)
-    return replace(told, skipped_rounds=told.skipped_rounds + len(rounds) - len(frames))
+        return len(rounds), await evidence.read(connection, event, chosen)
 
 
 async def stood_in(
@@ -94,9 +126,14 @@ def span(event: Event, policy: Policy) -> tuple[int, int | None]:
     return first, None if event.ongoing else last
 
 
+def _decided(event: Event, policy: Policy) -> int:
+    """The last round (Unix ms) of the beginning of an explanation."""
+    return (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
+
+
 def _chosen(event: Event, rounds: Sequence[int], policy: Policy, most: int) -> Sequence[int]:
     """The first and the last of many rounds, where something was decided."""
-    decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
+    decided = _decided(event, policy)
     early = [round for round in rounds if round <= decided][:most]
     late = [round for round in rounds if round > decided]
     return [*early, *late[max(0, len(late) - (most - len(early))) :]]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
-from itertools import compress, islice
+from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +27,7 @@ from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.reading.vantages import rows_of_probe, values_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
-from monitor.store.verdicts import RoundVerdicts, read_newest, verdicts_on
+from monitor.store.verdicts import Vantages, read_newest, verdicts_on
 from probes.wire.measurement import Measurement, Role, service_of
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ async def _list(
         if chosen.source is not None:
             p = t.vantage.c
             theirs = sa.select(p.number).where(p.source == chosen.source)
-            list_of.vantages = set((await connection.execute(theirs)).scalars())
+            list_of.vantages = Vantages(set((await connection.execute(theirs)).scalars()))
         await list_of.read(chosen.since or 0, until)
     else:
         await _read_place(list_of, chosen, until)
@@ -223,8 +223,8 @@ class _List:
     after: tuple[int, int] | None
     limit: int
     most: int
-    vantages: Collection[int] | None = None
-    """Numbers of those that count; None: all."""
+    vantages: Vantages | None = None
+    """Those that count; None: all."""
     found: list[tuple[int, int, Verdict]] = field(default_factory=list)
     """Round, arrival number and verdict."""
     reached: int = 2**62
@@ -261,28 +261,17 @@ class _List:
                 self.most -= judged.count
                 if not (mine := {n for n, said in enumerate(judged.verdicts) if self._fits(said)}):
                     continue
+                every = self.vantages is None and len(mine) == len(judged.verdicts)
+                places = range(judged.count) if every else judged.places_of(mine, self.vantages)
                 # In order of arrival: only the newest can be among those that are wanted.
                 entries = (
                     (round, judged.arrivals[place], judged.verdicts[judged.which[place]])
-                    for place in reversed(self._places(judged, mine))
+                    for place in reversed(places)
                     if self.after is None or (round, judged.arrivals[place]) < self.after
                 )
                 here += islice(entries, self.limit - len(self.found))
         if last is not None:
             self._add(here, last)
-
-    def _places(self, judged: RoundVerdicts, mine: Collection[int]) -> Sequence[int]:
-        """Positions of those verdicts (`mine`) on what the vantages that count measured."""
-        numbers, everywhere = self.vantages, range(judged.count)
-        if len(mine) < len(judged.verdicts):
-            places = judged.places_of(mine)
-            if numbers is None or not places:
-                return places
-            vantages = judged.vantages
-            return [place for place in places if vantages[place] in numbers]
-        if numbers is None:
-            return everywhere
-        return list(compress(everywhere, map(numbers.__contains__, judged.vantages)))
 
     def _fits(self, said: Verdict) -> bool:
         chosen = self.chosen
@@ -318,7 +307,7 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     places = (await connection.execute(here)).all()
     if not places:
         return
-    wanted.vantages = {place.number for place in places}
+    wanted.vantages = Vantages({place.number for place in places})
     targets = where_equal(sa.select(t.target.c.id), (t.target.c.service, wanted.service))
     if chosen.target is not None or chosen.targets:
         some = chosen.targets if chosen.target is None else (chosen.target,)

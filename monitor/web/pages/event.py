@@ -20,7 +20,7 @@ from monitor.store.reading.counts import (
     service_days,
     service_hours,
 )
-from monitor.store.reading.explanation import explain
+from monitor.store.reading.explanation import explain, explain_ends
 from monitor.store.reading.measurements import Witness, list_witnesses
 from monitor.store.reading.series import Grid
 from monitor.store.reading.signing import signing_since
@@ -240,10 +240,10 @@ def while_it_lasted(event: Event, now: int) -> tuple[int, int, int]:
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
     """The picture of the series with the most evidence; None without any."""
-    explanation = await explain(
+    told = await explain_ends(
         site.database, event, most=PICTURE_ROUNDS, read=PICTURE_READ, until=site.as_of
     )
-    return next(iter(rounds.pictures(explanation.series_rounds, most=1)), None)
+    return next(iter(rounds.pictures(told, most=1)), None)
 
 
 Rows = Sequence[tuple[str, strips.Strip]]

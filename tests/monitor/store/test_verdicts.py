@@ -10,7 +10,15 @@ from msgspec.structs import replace
 from monitor.detection.model import Layer, Share, State, Technique, Verdict
 from monitor.store.database import Database
 from monitor.store.engines import writing
-from monitor.store.verdicts import Entry, pack, read_newest, unpack, verdicts_on, write
+from monitor.store.verdicts import (
+    Entry,
+    Vantages,
+    pack,
+    read_newest,
+    unpack,
+    verdicts_on,
+    write,
+)
 
 OK = Verdict(target="wechat/messaging", state=State.OK, rule="tls.ok", endpoints=Share(2, 0))
 BAD = Verdict(
@@ -44,6 +52,21 @@ def test_positions_of_some_verdicts_are_found_however_many_there_are(
         assert judged.places_of(wanted) == [
             place for place, n in enumerate(judged.which) if n in wanted
         ]
+        for numbers in (set(), {0}, {3, 998}, set(range(1, 1000))):
+            assert judged.places_of(wanted, Vantages(numbers)) == [
+                place
+                for place, n in enumerate(judged.which)
+                if n in wanted and place % 1000 in numbers
+            ]
+
+
+def test_vantages_are_found_in_frames_that_differ_in_them() -> None:
+    orders = [(1, 2, 1, 3), (3, 2, 1, 1), (1, 2, 1, 3), (2, 2, 2, 2), (1,), (1, 2, 1, 300)]
+    vantages = Vantages({1, 300})
+    for order in orders:
+        judged = unpack(pack([(n, vantage, OK) for n, vantage in enumerate(order)]))
+        mine = [place for place, vantage in enumerate(order) if vantage in {1, 300}]
+        assert judged.places_of({0}, vantages) == mine
 
 
 def test_equal_verdicts_cost_a_few_bytes() -> None:

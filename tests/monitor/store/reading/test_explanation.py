@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.store.database import Database
-from monitor.store.reading.explanation import ROUND_BYTES, explain
+from monitor.store.reading.explanation import ROUND_BYTES, explain, explain_ends
 from monitor.store.retention import prune
 from tests.monitor.fleet import INTERVAL, START, events_bytes
 from tests.monitor.stored_block import only, store_with_a_block
@@ -47,6 +47,21 @@ async def test_long_ones_lose_their_middle(store: Database) -> None:
     assert past.series_rounds == tuple(m for m in everything.series_rounds if m.round <= until)
     little = await explain(store, event, read=10 * ROUND_BYTES)
     assert 0 < len({m.round for m in little.series_rounds}) <= 10 < little.skipped_rounds
+
+
+async def test_both_ends_are_those_of_the_explanation(store: Database) -> None:
+    event = await only(store)
+    everything = await explain(store, event)
+    rounds = sorted({m.round for m in everything.series_rounds})
+    assert event.confirmed is not None
+    assert event.confirmed < rounds[-1]
+    until = everything.series_rounds[20].round
+    for most in (1, 3, 10, len(rounds) - 1, len(rounds), 200):
+        for read in (2 * ROUND_BYTES, 10 * ROUND_BYTES, 10**7):
+            for last in (None, until):
+                told = await explain_ends(store, event, most=most, read=read, until=last)
+                whole = await explain(store, event, most=most, read=read, until=last)
+                assert tuple(told) == whole.series_rounds
 
 
 async def test_an_event_keeps_its_explanation_when_its_measurements_go(store: Database) -> None:
