@@ -84,7 +84,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "everyday.small_packets",
         "vantage_offline",
-        ("vantage.offline", *WORKS),
+        ("vantage.offline", *WORKS, "tls.large_hello"),
         None,
         ANY,
         or_state="ok",
