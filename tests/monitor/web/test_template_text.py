@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.text import language
+from monitor.web import render
 from monitor.web.template_text import TextSplitter
 from tests.monitor.web.test_languages import PAGES
 from tests.world.site import Client
@@ -31,10 +32,13 @@ class MarkedForms(dict[str, tuple[str, ...]]):
 @pytest.fixture
 def marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     made = language.Messages("fr", Marked(), MarkedForms())
-    language._markup.cache_clear()
+    kept = language._markup, render._translated
+    for each in kept:
+        each.cache_clear()
     monkeypatch.setattr(language, "catalogue", lambda _code: made)
     yield
-    language._markup.cache_clear()
+    for each in kept:
+        each.cache_clear()
 
 
 ENGLISH = re.compile(
