@@ -131,7 +131,9 @@ _sum_up = sa.text(
     "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
     "vantages = excluded.vantages"
 )
-_SERIES = "country = :country AND service = :service"
+# No column by itself: the index by service would give that of all countries, and a database without
+# statistics prefers it.
+_SERIES = "country = :country AND service || '' = :service"
 _sum_up_days = sa.text(
     f"INSERT INTO service_day (country, asn, service, day, {_COLUMNS}) "
     f"SELECT country, asn, service, {_DAY}, {_UNION}, "

@@ -21,6 +21,7 @@ from monitor.store.reading.counts import (
     service_hours,
 )
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS, WENT_DOWN
+from monitor.store.service_hours import _sum_up_days as sum_up_days
 from monitor.web.draw import strips
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 
@@ -150,6 +151,18 @@ async def test_a_day_is_summed_up_as_far_as_it_was_measured(store: Database) -> 
     await judge(store, much_later + 2 * DAY_MS)
     await judge(store, much_later + HOUR)
     assert (await kept_days(store))[much_later] == 32
+
+
+async def test_days_of_a_country_are_read_by_country(store: Database) -> None:
+    """Not the hours of the service everywhere, which SQLite chose without statistics."""
+    async with store.reading() as connection:
+        if connection.dialect.name != "sqlite":
+            return
+        given = {"country": "RU", "service": "wechat", "kept": 0, "day": 0, "next": DAY_MS}
+        explain = sa.text(f"EXPLAIN QUERY PLAN {sum_up_days}")
+        plan = [row[3] for row in await connection.execute(explain, given)]
+    (read,) = (step for step in plan if step.startswith(("SEARCH service_hour", "SCAN")))
+    assert "(country=?" in read
 
 
 async def test_an_upgrade_sums_up_days_that_were_left(store: Database) -> None:
