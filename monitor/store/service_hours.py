@@ -126,7 +126,11 @@ def insert_days(chosen: str) -> str:
 
 
 _sum_up = sa.text(
-    insert_hours("c.hour = :hour AND c.country = :country AND t.service = :service")
+    insert_hours(
+        "c.hour = :hour AND c.country = :country AND t.service = :service "
+        # By this the cells are found by target as well; by hour they are those of all countries.
+        "AND c.target IN (SELECT id FROM target WHERE service = :service)"
+    )
     + " ON CONFLICT (country, asn, service, hour) DO UPDATE SET kinds = excluded.kinds, "
     "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
     "vantages = excluded.vantages"
