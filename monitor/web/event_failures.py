@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.model import Event, State
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS, kinds_of
 from monitor.text.event_sources import has_stand_in, is_imported
-from monitor.web.draw.event_marks import extents
+from monitor.web.draw.event_marks import extents, is_drawn
 from monitor.web.draw.strips import Row, Window
 from monitor.web.history import counted_until
 from monitor.web.site import Site
@@ -79,16 +79,8 @@ async def sums_told(
 
 def _tells(event: Event, window: Window) -> bool:
     """Whether it lasted in the window, has no control of ours, and is drawn over strips."""
-    return (
-        (is_imported(event) or has_stand_in(event))
-        and event.stands
-        and event.state is not EventState.RETRACTED
-        and event.tier is not Tier.UNCONFIRMED
-        and any(
-            first < window.until and window.since <= last
-            for first, last in extents(event, window.until)
-        )
-    )
+    without_control = is_imported(event) or has_stand_in(event)
+    return without_control and is_drawn(event, window.since, window.until)
 
 
 class _Series:

@@ -42,7 +42,7 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text import event_subject, words
 from monitor.web.draw import strips
-from monitor.web.draw.event_marks import extents
+from monitor.web.draw.event_marks import is_drawn
 from monitor.web.event_failures import as_failures
 from monitor.web.fleet import active, fleet, ways_in_use
 from monitor.web.history import TimeRange, counted_until, sums
@@ -227,17 +227,7 @@ async def in_event(site: Site, connection: ReadTransaction, id: str, wanted: Fil
 def overlapping(events: Iterable[Event], chosen: strips.Window) -> list[Event]:
     """The events that stand, of more than one vantage, that lasted at some time of a window; the
     surest first."""
-    found = [
-        event
-        for event in events
-        if event.stands
-        and event.state is not EventState.RETRACTED
-        and event.tier is not Tier.UNCONFIRMED
-        and any(
-            first < chosen.until and chosen.since <= last
-            for first, last in extents(event, chosen.until)
-        )
-    ]
+    found = [event for event in events if is_drawn(event, chosen.since, chosen.until)]
     return sorted(found, key=lambda event: (event.tier is not Tier.CONFIRMED, -event.onset))
 
 

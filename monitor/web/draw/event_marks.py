@@ -72,6 +72,17 @@ def extents(event: Event, until: int) -> Sequence[Extent]:
     return [(event.onset, max(event.onset, min(end, until)))]
 
 
+def is_drawn(event: Event, since: int, until: int) -> bool:
+    """Whether an event is drawn over strips from `since` to `until` (Unix ms): it stands, rests on
+    more than one vantage, and lasted at some time of them."""
+    return (
+        event.stands
+        and event.state is not EventState.RETRACTED
+        and event.tier is not Tier.UNCONFIRMED
+        and any(first < until and since <= last for first, last in extents(event, until))
+    )
+
+
 def in_network(event: Event, asn: int) -> Event:
     """What an event tells of one of its networks: it may have begun later there."""
     mine = tuple(network for network in event.networks if network.asn == asn)
