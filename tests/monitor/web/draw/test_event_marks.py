@@ -12,6 +12,7 @@ from monitor.web.draw.event_marks import (
     event_marks,
     extents,
     in_network,
+    is_drawn,
     joined,
 )
 from tests.monitor.web.pages.test_overview import EVENTS
@@ -50,6 +51,23 @@ def test_a_block_of_two_minutes_ends_where_it_ended_and_not_where_it_was_closed(
 
 def test_a_range_of_another_time_has_no_mark() -> None:
     assert marks(event(), measured=[(3 * HOUR, DAY)]) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "since", "until", "drawn"),
+    [
+        ({}, 0, DAY, True),
+        ({}, 2 * HOUR + 6 * MINUTE, DAY, True),
+        ({}, 0, 2 * HOUR + 5 * MINUTE, False),
+        ({}, 3 * HOUR, DAY, False),
+        ({"state": EventState.RETRACTED}, 0, DAY, False),
+        ({"tier": Tier.UNCONFIRMED}, 0, DAY, False),
+    ],
+)
+def test_an_event_is_drawn_over_the_time_that_it_lasted(
+    more: dict[str, object], since: int, until: int, drawn: bool
+) -> None:
+    assert is_drawn(event(**more), since, until) == drawn
 
 
 def test_a_mark_has_gaps_where_nothing_was_measured_and_ends_with_the_measurements() -> None:
