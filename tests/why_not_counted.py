@@ -148,7 +148,14 @@ def rule_lines(states: Sequence[State]) -> Iterator[str]:
             (rule.id, words.rule_comment(rule.id)) for rule in ALL_RULES if rule.state is state
         ]
         rules += [(id, text) for id, (its, text) in WHOLE.items() if its is state]
-        yield from table(("rule", "why"), ((f"`{id}`", text) for id, text in rules))
+        first = {text: id for id, text in reversed(rules)}
+        yield from table(
+            ("rule", "why"),
+            (
+                (f"`{id}`", text if first[text] == id else f"As `{first[text]}`.")
+                for id, text in rules
+            ),
+        )
 
 
 def documents() -> Mapping[str, str]:

@@ -101,6 +101,18 @@ def family_broken(layer: Layer) -> Rule[Any]:
     )
 
 
+def machine_late(layer: Layer) -> Rule[Any]:
+    """The rule for a missing answer that may be the machine's own fault."""
+    return Rule(
+        f"{layer}.machine_late",
+        lambda facts: facts.kind is Kind.LATE,
+        State.INCONCLUSIVE,
+        "No answer, and for a quarter of the time waited or more this machine itself was "
+        "overloaded, stood still or slept: nothing is known of the network.",
+        evidence=("machine_late",),
+    )
+
+
 def local_refusal(layer: Layer) -> Rule[Any]:
     """The rule for a connection that the machine itself refused."""
     return Rule(

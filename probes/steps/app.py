@@ -19,7 +19,7 @@ import msgspec
 from probes.net import tls
 from probes.net.limits import within
 from probes.net.network import LATE, SENT_AGAIN, Datagrams, DestinationRefusedError, Stream
-from probes.steps.context import StepContext, failure_fields, icmp_fields
+from probes.steps.context import StepContext, failure_fields, icmp_fields, late_evidence
 from probes.wire.observation import AppExchange
 from probes.wire.page_facts import page_head
 
@@ -236,7 +236,11 @@ def _completed(
     return msgspec.structs.replace(
         seen,
         **failure_fields(failed),
-        evidence=(*seen.evidence, *(reply.evidence if reply else ())),
+        evidence=(
+            *seen.evidence,
+            *late_evidence(failed),
+            *(reply.evidence if reply else ()),
+        ),
         spoke=reply is not None,
         reply=reply.kind if reply else None,
         sent_bytes=state.sent_bytes,

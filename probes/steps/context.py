@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.net.classify import failure, kernel_errno
+from probes.net.limits import MachineLateError
 from probes.net.network import ConnectError, Network
-from probes.wire.observation import Contrast, Purpose
+from probes.wire.observation import MACHINE_LATE, Contrast, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ def failure_fields(failed: BaseException | None) -> dict[str, Any]:
     if failed is None:
         return {}
     return {"failure": failure(failed), "errno": kernel_errno(failed)}
+
+
+def late_evidence(failed: BaseException | None) -> tuple[str, ...]:
+    """The evidence that a silence may be this machine's own."""
+    return (MACHINE_LATE,) if isinstance(failed, MachineLateError) else ()
 
 
 def icmp_fields(failed: BaseException | None) -> dict[str, Any]:

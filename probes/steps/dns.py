@@ -26,9 +26,10 @@ from probes.net.dns_message import (
 )
 from probes.net.dns_transport import NONE_KEPT, ExchangeError, KeptConnections, Phase, exchange
 from probes.net.edns_memory import EDNSMemory
-from probes.net.limits import within
+from probes.net.limits import MachineLateError, within
 from probes.net.network import Datagrams, DestinationRefusedError, Network
 from probes.net.resolvers import ResolverRoute
+from probes.steps.context import late_evidence
 from probes.wire.failure import Failure, unknown_failure
 from probes.wire.observation import Contrast, DNSLookup, DNSReply, Purpose
 
@@ -281,6 +282,7 @@ async def _ask_one(
     except OSError as error:  # TimeoutError and ssl.SSLError are OSErrors
         if route.transport != "udp" or "truncated" in state.evidence:
             state.evidence[f"at_{phase.name}"] = None
+        state.evidence.update(dict.fromkeys(late_evidence(error)))
         state.settle(classify.failure(error))
     pending.set_final(state.observation())
 
@@ -344,21 +346,22 @@ class _Listener:
     async def first_reply(self) -> bool:
         """Record the first reply that a stub resolver would accept. Returns True when it is
         truncated and has to be fetched over TCP. Raises OSError (TimeoutError at the deadline)."""
-        last = len(_WAIT_SHARES) - 1
+        last, is_late = len(_WAIT_SHARES) - 1, False
         for number, part in enumerate(_WAIT_SHARES):
             # Silence may be that of a firewall which drops EDNS, or the large answers to it.
             await self._send(edns=self._edns and number != 1)
             try:
                 with within(part * self._state.request.wanted.timeout):
                     return await self._first_valid()
-            except TimeoutError:
+            except TimeoutError as error:
+                is_late = is_late or isinstance(error, MachineLateError)
                 self._state.request.pending.doubt()
                 if number < last:
                     self._state.evidence["sent_again"] = None
         if "malformed" in self._state.evidence or "oversized" in self._state.evidence:
             self._state.settle(Failure.DNS_MISBEHAVING)
             return False
-        raise TimeoutError
+        raise MachineLateError if is_late else TimeoutError
 
     async def _first_valid(self) -> bool:
         while True:

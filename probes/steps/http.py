@@ -30,7 +30,7 @@ from probes.net.http_channel import HTTPChannel, h2_headers, http1_headers
 from probes.net.limits import within
 from probes.net.network import Stream
 from probes.runtime.options import authority
-from probes.steps.context import StepContext, failure_fields
+from probes.steps.context import StepContext, failure_fields, late_evidence
 from probes.wire.block_pages import phrases_in
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 from probes.wire.page_shape import page_shape
@@ -105,6 +105,7 @@ async def exchange(
     asked = HTTPExchange(
         **step.fields(begin, took),
         **failure_fields(failed),
+        evidence=late_evidence(failed),
         host=host or step.address,
         path=path,
         tls=client is not None,

@@ -9,7 +9,7 @@ from probes.net import certificates, quic
 from probes.net.classify import certificate_failure, failure, kernel_errno
 from probes.net.limits import within
 from probes.net.network import DestinationRefusedError
-from probes.steps.context import StepContext, icmp_fields
+from probes.steps.context import StepContext, icmp_fields, late_evidence
 from probes.wire.failure import Failure, unknown_failure
 from probes.wire.observation import QUICHandshake
 
@@ -37,7 +37,9 @@ async def handshake(
     return QUICHandshake(
         **step.fields(begin, took),
         failure=_failure(client, failed),
-        evidence=("not_dialled",) if isinstance(failed, DestinationRefusedError) else (),
+        evidence=("not_dialled",)
+        if isinstance(failed, DestinationRefusedError)
+        else late_evidence(failed),
         sni=sni,
         sent_bytes=client.sent_bytes,
         received_bytes=client.received_bytes,

@@ -15,7 +15,7 @@ from probes.net.network import (
     Network,
     Stream,
 )
-from probes.steps.context import StepContext, icmp_fields
+from probes.steps.context import StepContext, icmp_fields, late_evidence
 from probes.wire.observation import TCPConnect
 
 ICMP_OWN = "icmp_own"
@@ -56,7 +56,9 @@ def _evidence(
         return ("not_dialled",)
     if isinstance(failed, ConnectError) and failed.icmp_from is not None:
         return (_sender(failed.icmp_from, failed.icmp_is_own),)
-    if stream is None or not network.packets_sent_again(stream):
+    if stream is None:
+        return late_evidence(failed)
+    if not network.packets_sent_again(stream):
         return ()
     # By its timestamp the answer tells to which SYN it came: to the first, when it took no longer.
     round_trip_us = network.round_trip_us(stream)

@@ -11,7 +11,7 @@ from probes.net import certificates, tls
 from probes.net.classify import alert, failure, kernel_errno
 from probes.net.limits import within
 from probes.net.network import LATE, SENT_AGAIN, Network, Stream
-from probes.steps.context import StepContext
+from probes.steps.context import StepContext, late_evidence
 from probes.wire.observation import TLSHandshake
 
 GAP = "gap"
@@ -55,12 +55,14 @@ async def handshake(
         if far_alert is None and not refused:
             far_alert = client.alert_in_clear
     gap = isinstance(failed, TimeoutError) and network.misses_segment(stream)
-    again = () if failed else await _sent_again(network, stream, sent_again, took)
+    again = (
+        late_evidence(failed) if failed else await _sent_again(network, stream, sent_again, took)
+    )
     presented = client.chain() if refused else client.leaf() if failed is None else ()
     observation = TLSHandshake(
         **step.fields(begin, took),
         failure=None if failed is None else failure(failed),
-        evidence=(GAP,) if gap else again,
+        evidence=(*(GAP,) * gap, *again),
         sni=sni,
         profile=profile,
         hello_bytes=client.hello_bytes,

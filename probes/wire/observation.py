@@ -86,6 +86,11 @@ def step_of(kind: type[Observation]) -> str:
     return str(kind.__struct_config__.tag)
 
 
+MACHINE_LATE = "machine_late"
+"""Evidence of a step that got no answer in time: for a quarter of it or more the probe's own
+machine was overloaded, stood still or slept."""
+
+
 LIVENESS_HOST = "liveness_host"
 """Evidence beside a connect of purpose `contrast`: it went to a host that liveness reached in the
 same round, while the service's address was tried again after silence."""

@@ -21,7 +21,7 @@ from monitor.detection.observed.endpoint_context import EndpointContext, StepFac
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.observed.same_port import any_bytes_end
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule, background_fails, forged_answer
+from monitor.detection.rule import Rule, background_fails, forged_answer, machine_late
 from probes.wire.observation import AppExchange, HTTPExchange
 from probes.wire.page_facts import clear_text
 
@@ -210,6 +210,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),
     ),
+    machine_late(Layer.APP),
     Rule(
         "app.control_fails_too",
         lambda exchange: exchange.reach.fails_too,

@@ -19,7 +19,7 @@ from monitor.detection.observed.by_chance import lookup_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.view import ENCRYPTED, NameView
-from monitor.detection.rule import Rule, background_fails
+from monitor.detection.rule import Rule, background_fails, machine_late
 from probes.wire.observation import Contrast
 
 FOREIGN_CERTIFICATE = "dns.foreign_certificate"
@@ -141,6 +141,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "The control's resolver fails in the same way: the name no longer exists or its servers "
         "are down.",
     ),
+    machine_late(Layer.DNS),
     Rule(
         "dns.resolver_limits",
         lambda lookup: (

@@ -20,7 +20,7 @@ from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_
 from monitor.detection.observed.liveness import foreign_host
 from monitor.detection.observed.pages import alike, same_title
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule, background_fails, forged_answer
+from monitor.detection.rule import Rule, background_fails, forged_answer, machine_late
 from probes.wire.observation import HTTPExchange
 
 
@@ -211,6 +211,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),
     ),
+    machine_late(Layer.HTTP),
     Rule(
         "http.control_fails_too",
         lambda exchange: exchange.kind is not Kind.OK and exchange.reach.fails_too,

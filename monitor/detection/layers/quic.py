@@ -39,6 +39,7 @@ from monitor.detection.rule import (
     family_broken,
     forged_answer,
     local_refusal,
+    machine_late,
     udp_at_times,
 )
 from probes.wire.observation import QUICHandshake
@@ -298,6 +299,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     family_broken(Layer.QUIC),
     local_refusal(Layer.QUIC),
+    machine_late(Layer.QUIC),
     Rule(
         "quic.control_fails_too",
         lambda handshake: handshake.reach.fails_too,

@@ -17,6 +17,7 @@ from monitor.detection.rule import (
     family_broken,
     forged_answer,
     local_refusal,
+    machine_late,
 )
 
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
@@ -80,6 +81,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     family_broken(Layer.TCP),
     local_refusal(Layer.TCP),
+    machine_late(Layer.TCP),
     Rule(
         "tcp.control_fails_too",
         lambda connect: connect.reach.fails_too,

@@ -24,7 +24,7 @@ from monitor.detection.observed.kinds import (
     tls_kind,
 )
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule, background_fails, forged_answer
+from monitor.detection.rule import Rule, background_fails, forged_answer, machine_late
 from probes.wire.observation import Contrast
 
 OWN_CERTIFICATE = "tls.own_certificate"
@@ -206,6 +206,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "that does not fit into one packet (openssl#27601), for every name.",
         evidence=("large_hello",),
     ),
+    machine_late(Layer.TLS),
     Rule(
         "tls.control_fails_too",
         lambda handshake: handshake.reach.fails_too,

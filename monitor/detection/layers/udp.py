@@ -14,6 +14,7 @@ from monitor.detection.rule import (
     family_broken,
     forged_answer,
     local_refusal,
+    machine_late,
     udp_at_times,
 )
 
@@ -35,6 +36,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     family_broken(Layer.UDP),
     local_refusal(Layer.UDP),
+    machine_late(Layer.UDP),
     Rule(
         "udp.control_fails_too",
         lambda exchange: exchange.reach.fails_too,

@@ -3,7 +3,7 @@
 of them ended.
 
 A success stands for the step if there was one, so that a network that let it pass once is not
-accused, else the first failure.
+accused, else the first failure; a repeat in place of one for which the machine itself was late.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Attempts(msgspec.Struct, Generic[T]):
                 self.every.append(attempt)
             case Contrast.REPEAT:
                 self.repeated = self.repeated or kind is Kind.OK
+                if self.kind is Kind.LATE and kind not in (Kind.OK, Kind.LATE):
+                    self.subject = attempt
                 self.every.append(attempt)
             case Contrast.INNOCUOUS_NAME:
                 self.innocuous = better(self.innocuous, attempt, kind)

@@ -302,7 +302,9 @@ class _Unit:
     def add_lookup(self, lookup: DNSLookup) -> None:
         beside = lookup.contrast is Contrast.INNOCUOUS_NAME
         name = Contrast.INNOCUOUS_NAME if beside else (lookup.qtype, lookup.name)
-        served = (kind := dns_kind(lookup)) not in UNANSWERED
+        if (kind := dns_kind(lookup)) is Kind.LATE:
+            return
+        served = kind not in UNANSWERED
         how = Death.LOST if kind is Kind.TIMEOUT else Death.CUT
         self._lookups[name].append(_tally(lookup, served, how))
         if served:

@@ -51,7 +51,7 @@ class Reach(Enum):
 def reach(kind: Kind, control: Iterable[Kind | None]) -> Reach:
     """Compare a failure with what controls saw (None where they saw nothing); one that passed is
     enough."""
-    kinds = set(control) - {None}
+    kinds = set(control) - {None, Kind.LATE}
     if not kinds:
         return Reach.UNKNOWN
     if Kind.OK in kinds:

@@ -11,9 +11,11 @@ from enum import StrEnum
 
 from probes.wire.failure import Failure
 from probes.wire.observation import (
+    MACHINE_LATE,
     AppExchange,
     DNSLookup,
     HTTPExchange,
+    Observation,
     QUICHandshake,
     TCPConnect,
     TLSHandshake,
@@ -40,6 +42,9 @@ class Kind(StrEnum):
     """ICMP: prohibited by an administrator."""
     LOCAL = "local"
     """Refused by the machine itself: no address, a local firewall, interface down."""
+    LATE = "machine_late"
+    """No answer, while the machine itself was overloaded, stood still or slept: nothing is known of
+    the network."""
     EOF = "eof"
     ALERT = "alert"
     SELF_SIGNED = "self_signed"
@@ -91,6 +96,12 @@ DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
 """How a handshake ends without a certificate."""
 
 
+def _kind(failed: Observation) -> Kind:
+    """What the failure string of any step says."""
+    kind = _COMMON.get(failed.failure or "", Kind.OTHER)
+    return Kind.LATE if kind is Kind.TIMEOUT and MACHINE_LATE in failed.evidence else kind
+
+
 def dns_kind(lookup: DNSLookup) -> Kind:
     """How a lookup ended for a stub resolver: its first reply, else the failure."""
     if lookup.replies:
@@ -100,7 +111,7 @@ def dns_kind(lookup: DNSLookup) -> Kind:
         return _RCODES.get(reply.rcode, Kind.OTHER)
     if lookup.failure is None:
         return Kind.OTHER
-    return _DNS.get(lookup.failure) or _COMMON.get(lookup.failure, Kind.OTHER)
+    return _DNS.get(lookup.failure) or _kind(lookup)
 
 
 def tcp_kind(attempt: TCPConnect) -> Kind:
@@ -111,7 +122,7 @@ def tcp_kind(attempt: TCPConnect) -> Kind:
     """
     if attempt.failure is None:
         return Kind.OK
-    kind = _COMMON.get(attempt.failure, Kind.OTHER)
+    kind = _kind(attempt)
     if ICMP_OWN in attempt.evidence:
         return Kind.LOCAL
     if attempt.icmp_type is not None:
@@ -137,7 +148,7 @@ def tls_kind(attempt: TLSHandshake) -> Kind:
         return Kind.ALERT
     if attempt.failure == Failure.SSL_FAILED_HANDSHAKE:
         return Kind.OTHER
-    return _COMMON.get(attempt.failure, Kind.OTHER)
+    return _kind(attempt)
 
 
 def quic_kind(attempt: QUICHandshake) -> Kind:
@@ -150,7 +161,7 @@ def quic_kind(attempt: QUICHandshake) -> Kind:
         return Kind.ALERT
     if attempt.icmp_type is not None:
         return _icmp_kind(attempt.icmp_type, attempt.icmp_code)
-    return _COMMON.get(attempt.failure, Kind.OTHER)
+    return _kind(attempt)
 
 
 def app_kind(exchange: AppExchange) -> Kind:
@@ -159,7 +170,7 @@ def app_kind(exchange: AppExchange) -> Kind:
         return Kind.OK if exchange.spoke else Kind.OTHER
     if exchange.icmp_type is not None:
         return _icmp_kind(exchange.icmp_type, exchange.icmp_code)
-    return _COMMON.get(exchange.failure, Kind.OTHER)
+    return _kind(exchange)
 
 
 def icmp_evidence(attempt: TCPConnect | QUICHandshake | AppExchange) -> tuple[str, ...]:
@@ -188,7 +199,7 @@ def http_kind(exchange: HTTPExchange) -> Kind:
     """How a request ended; OK for any answer, whatever its status."""
     if exchange.failure is None:
         return Kind.OK if exchange.status is not None else Kind.OTHER
-    return _COMMON.get(exchange.failure, Kind.OTHER)
+    return _kind(exchange)
 
 
 def transfer_kind(transfer: Transfer) -> Kind:

@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 from probes.net import limits
-from probes.net.limits import within
+from probes.net.limits import MachineLateError, within
 
 
 async def test_a_body_in_time_goes_through():
@@ -100,17 +100,98 @@ async def test_what_arrives_in_the_pass_in_which_the_time_ends_is_in_time():
 
     task = asyncio.create_task(body())
     await asyncio.sleep(0)
-    (queue,) = limits._queues[loop].values()
+    (queue,) = limits._limits[loop]._queues.values()
     arrival.set_result("here")
-    queue._limits[-1].expire()
+    queue._limits[-1].expire(loop.time(), 0.0, 0.0)
     assert await task == "here"
+
+
+def stall(seconds: float) -> None:
+    """Nothing of this process runs meanwhile."""
+    time.sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("stalls", "least"),
+    [((0.3,), 0.55), ((0.2, 0.2), 0.55), ((3.0,), 3.0)],
+    ids=["one", "two", "longer than the limit"],
+)
+async def test_what_the_machine_was_late_is_waited_for_once_more(stalls, least):
+    """A stall is seen but for its part before the next look."""
+    loop = asyncio.get_running_loop()
+    begun = time.monotonic()
+    for number, seconds in enumerate(stalls):
+        loop.call_later(0.1 * number + 0.02 + sum(stalls[:number]), stall, seconds)
+    with pytest.raises(MachineLateError), within(0.4):
+        await asyncio.sleep(9)
+    assert least <= time.monotonic() - begun < 9
+
+
+@pytest.mark.parametrize(
+    ("late", "due"), [(0.0, 110.0), (2.0, 112.0), (9.0, 119.0), (10.0, 120.0), (3600.0, 120.0)]
+)
+def test_no_limit_becomes_longer_than_twice_itself(late, due):
+    """A round ends however late the machine is."""
+    assert limits.Limit(100.0, 110.0, 5.0, 0.0).due(5.0 + late) == due
+
+
+@pytest.mark.parametrize(
+    ("now", "late", "slept", "is_late"),
+    [
+        (110.0, 0.0, 0.0, False),
+        (112.0, 2.0, 0.0, False),
+        (114.0, 4.0, 0.0, True),
+        (110.0, 0.0, 2.0, False),
+        (110.0, 0.0, 2.5, True),
+        (111.0, 1.0, 2.0, True),
+        (100.02, 0.02, 0.0, False),
+    ],
+    ids=["not", "a little", "much", "slept a little", "slept", "both", "of no limit"],
+)
+async def test_much_of_its_time_is_a_quarter(now, late, slept, is_late):
+    limit = limits.Limit(100.0, 110.0, 5.0, 7.0)
+    limit.expire(now, 5.0 + late, 7.0 + slept)
+    assert limit.is_late == is_late
+
+
+async def test_an_answer_of_two_turns_that_a_stall_delays_is_in_time():
+    """As of a handshake: the first arrives while the machine stands still, the next after it."""
+    loop = asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+
+    async def body() -> None:
+        await first
+        loop.call_later(0.1, second.set_result, None)
+        await second
+
+    loop.call_later(0.05, stall, 0.5)
+    loop.call_later(0.2, first.set_result, None)
+    with within(0.4):
+        await body()
+
+
+async def test_a_machine_that_slept_says_so(monkeypatch):
+    """The event loop's clock stands still meanwhile."""
+    asleep = iter([7.0])
+    monkeypatch.setattr(limits, "_asleep_seconds", lambda: next(asleep, 12.0))
+    with pytest.raises(MachineLateError), within(0.5):
+        await asyncio.sleep(9)
+
+
+async def test_nothing_is_looked_at_once_no_limit_is_left():
+    of_loop = limits._limits.setdefault(asyncio.get_running_loop(), limits._LoopLimits())
+    with within(0.15):
+        await asyncio.sleep(0.01)
+        assert of_loop._look_at is not None
+    await asyncio.sleep(0.5)
+    assert of_loop._look_at is None
 
 
 async def test_limits_that_are_over_are_forgotten():
     for _ in range(100):
         with within(30):
             await asyncio.sleep(0)
-    (queue,) = limits._queues[asyncio.get_running_loop()].values()
+    (queue,) = limits._limits[asyncio.get_running_loop()]._queues.values()
     assert len(queue._limits) == 1
 
 

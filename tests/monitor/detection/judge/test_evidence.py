@@ -147,10 +147,10 @@ EARNED: dict[str, Row] = {
 }
 
 
-SHOWN_ELSEWHERE = {"blockpage_abroad", "only_listed", "public_resolver", *SAID}
+SHOWN_ELSEWHERE = {"blockpage_abroad", "machine_late", "only_listed", "public_resolver", *SAID}
 """Earned where lists of block pages are tested (`tests.monitor.detection.fingerprints`), and in
 tests of the layers: the targets of a round (`test_udp`), a resolver's own word (`test_dns_origin`),
-whose resolver it is (`test_dns`).
+whose resolver it is (`test_dns`), the probe's own machine (`test_machine_late`).
 """
 
 

@@ -230,6 +230,7 @@ def test_an_answer_that_lacks_what_the_control_is_shown() -> None:
         (Kind.TIMEOUT, {}, "app.timeout"),
         (Kind.EOF, {}, "app.closed"),
         (Kind.LOCAL, {}, "app.unclear"),
+        (Kind.LATE, {}, "app.machine_late"),
     ],
 )
 def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:

@@ -55,6 +55,7 @@ from tests.monitor.detection.sightings import plain, verdict
         (Kind.RESET, {"innocuous": Kind.OK, "any_name": True}, "http.any_name"),
         (Kind.TIMEOUT, {}, "http.timeout.host"),
         (Kind.TIMEOUT, {"proven": True}, "http.unclear"),
+        (Kind.LATE, {}, "http.machine_late"),
         (Kind.OK, {"status": 200, "accused": True}, "http.answer_accused"),
     ],
 )

@@ -346,6 +346,7 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
         ("quic.repeat_valid", SILENCE, {"repeated": True}),
         ("quic.family_broken", SILENCE, {"family_dead": True, "innocuous": OK}),
         ("quic.local", Kind.LOCAL, {}),
+        ("quic.machine_late", Kind.LATE, {}),
         ("quic.control_fails_too", SILENCE, {"reach": Reach.SAME, "innocuous": OK}),
         ("quic.control_fails_too", Kind.UNREACHABLE, {"reach": Reach.SAME}),
         ("quic.icmp", Kind.UNREACHABLE, {}),

@@ -39,6 +39,7 @@ from tests.monitor.detection.sightings import verdict
         (Kind.TIMEOUT, {"repeated": True}, "udp.repeat_answered"),
         (Kind.TIMEOUT, {"family_dead": True, "udp_passes": True}, "udp.family_broken"),
         (Kind.LOCAL, {}, "udp.local"),
+        (Kind.LATE, {"udp_passes": True}, "udp.machine_late"),
         (Kind.TIMEOUT, {"reach": Reach.SAME, "udp_passes": True}, "udp.control_fails_too"),
         (Kind.UNREACHABLE, {"reach": Reach.SAME}, "udp.control_fails_too"),
         (Kind.UNREACHABLE, {"udp_passes": True}, "udp.told"),
