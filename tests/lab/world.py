@@ -365,6 +365,8 @@ class World:
         while time.monotonic() < until:
             if listens(server.pid, address, port):
                 return
+            if server.poll() is not None:
+                break
             time.sleep(0.05)
         raise RuntimeError(f"nothing at {address}:{port}, see {self.folder}/servers.log")
 
