@@ -146,6 +146,36 @@ def _denied_country(rng: random.Random) -> Hazard:
     )
 
 
+def _filter_of_a_line(rng: random.Random) -> World:
+    """Networks of two, whose owners share a line."""
+    one = Hazard(
+        "one filter before two owners",
+        rng.uniform(0.02, 0.15),
+        Look.FORGED,
+        (3 * DAY_MINUTES, 1.0),
+        longest=7 * DAY_MINUTES,
+        fails=(0.97, 1.0),
+        reach=Reach.SOME,
+        shows=(("forged", 0.9), ("others", 0.95)),
+    )
+    return World(CALM, (one,), sizes=(2, 2, 2))
+
+
+def _foreign_exit(rng: random.Random) -> Hazard:
+    """What fails is true, where is not."""
+    return Hazard(
+        "vantages behind a VPN into a country that blocks",
+        rng.uniform(0.02, 0.15),
+        Look.NAMED,
+        (rng.uniform(300, 3000), 1.0),
+        longest=7 * DAY_MINUTES,
+        fails=(0.95, 1.0),
+        reach=Reach.SOME,
+        answers=1.0,
+        shows=(("sooner", 0.5), ("before", 0.5)),
+    )
+
+
 def _moving_port(rng: random.Random) -> World:
     """The same port, closed in one country after the other."""
     port = replace(
@@ -198,5 +228,7 @@ UNFITTED: dict[str, Draw] = {
     "edges refuse a name": of(_refusing_edges),
     "a zone is wrong for minutes": of(_mistaken_zone),
     "a service denies a country": of(_denied_country),
+    "a filter before two owners": _filter_of_a_line,
+    "a way out into another country": of(_foreign_exit),
     "blocks by subscriber plan": _by_plan,
 }

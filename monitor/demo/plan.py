@@ -39,7 +39,8 @@ class DemoService:
 
 @dataclass(frozen=True)
 class DemoNetwork:
-    """A network with three volunteers, of two owners at least."""
+    """A network with three volunteers. Each is an owner of its own: two in one network may share a
+    line, and page nobody."""
 
     asn: int
     name: str
@@ -105,9 +106,9 @@ SERVICES = (
 )
 
 NETWORKS = (
-    DemoNetwork(64501, "Demo Telecom East", "RU", ("volunteer-1", "volunteer-2", "volunteer-1")),
-    DemoNetwork(64502, "Demo Telecom West", "RU", ("volunteer-3", "volunteer-4", "volunteer-3")),
-    DemoNetwork(64503, "Demo Net", "FR", ("volunteer-5", "volunteer-6", "volunteer-5")),
+    DemoNetwork(64501, "Demo Telecom East", "RU", ("volunteer-1", "volunteer-2", "volunteer-3")),
+    DemoNetwork(64502, "Demo Telecom West", "RU", ("volunteer-4", "volunteer-5", "volunteer-6")),
+    DemoNetwork(64503, "Demo Net", "FR", ("volunteer-7", "volunteer-8", "volunteer-9")),
 )
 CONTROL_NETWORK = DemoNetwork(64510, "Demo Hosting", "NL", ("centre",), role="control")
 

@@ -463,6 +463,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     new_owners: int = 0
     """Owners of the agreeing and silent vantages: those that the monitor has known for long
     (`Policy.known_seconds`), and the others."""
+    vouched_owners: int = 0
+    """The known ones of them whom the operator vouches for."""
     new_deniers: int = 0
     """Voting vantages that do not agree and whose owners are not known for long."""
     contrasts: Contrasts = NO_CONTRASTS

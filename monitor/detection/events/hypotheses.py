@@ -20,6 +20,8 @@ LEAST_ANSWERS = 2
 """Answers from elsewhere from which they show anything."""
 LEAST_OWNERS = 2
 """Owners whose vantages show a sign."""
+LEAST_APART = 3
+"""Owners in one network who do not all share a line, or a way out of it."""
 LEAST_AGREEING = 2
 """Vantages that make a network one of several."""
 LEAST_COUNTRIES = 2
@@ -149,6 +151,16 @@ def _of_name(technique: str) -> bool:
     return technique.startswith("dns.")
 
 
+def _may_share_a_line(seen: NetworksEvidence) -> bool:
+    """Whether all who see it may be behind one line: few owners of one network, of whom the
+    operator does not vouch for several."""
+    places = {network.asn for network in (*seen.networks, *seen.risen)}
+    return len(places) == 1 and not any(
+        each.known_owners + each.new_owners >= LEAST_APART or each.vouched_owners >= LEAST_OWNERS
+        for each in seen.networks
+    )
+
+
 HYPOTHESES: tuple[Hypothesis, ...] = (
     Hypothesis(
         PATH_UNKNOWN,
@@ -268,6 +280,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         _all(lambda network: network.technique == Technique.DNS_SERVFAIL),
         "A resolver that checks signatures of DNS answers so after a mistake of the service with "
         "its keys, and for longer than others.",
+    ),
+    Hypothesis(
+        "shared_line",
+        _may_share_a_line,
+        "Two owners of one network may share a line with a filter, or a way out that ends in "
+        "another country: to all of them that looks like a block of the network.",
     ),
     Hypothesis(
         "one_release",

@@ -26,7 +26,7 @@ from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
 from monitor.detection.events.sources.strategy import SourceStrategy
 from monitor.detection.events.state import Series, ServiceState, Suspicion, TargetNetwork, Track
-from monitor.detection.model import NetworkEvidence
+from monitor.detection.model import VOUCHED, NetworkEvidence
 from monitor.detection.policy import Policy
 
 MAX_WITNESSES = 20
@@ -214,6 +214,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         owners=len(summary.tally.owners),
         known_owners=len(known),
         new_owners=len({network.members[probe].owner for probe in saw} - known),
+        vouched_owners=_vouched_owners(network, saw),
         new_deniers=_new_deniers(summary, round, policy),
         contrasts=contrasts.together(held.contrasts for held in summary.held),
         signs=contrasts.signs(
@@ -248,6 +249,11 @@ def _known_owners(
     """The owners of these vantages whom the monitor has known for long."""
     members = (network.members[probe] for probe in probes)
     return {member.owner for member in members if standing.is_known(member, round, policy)}
+
+
+def _vouched_owners(network: TargetNetwork, probes: Sequence[str]) -> int:
+    members = (network.members[probe] for probe in probes)
+    return len({member.owner for member in members if member.enrolled == VOUCHED})
 
 
 def _new_deniers(summary: SeriesSummary, round: int, policy: Policy) -> int:

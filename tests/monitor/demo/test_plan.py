@@ -17,11 +17,11 @@ def test_every_host_has_an_address_of_its_own() -> None:
     assert all(1 <= number <= 254 for number in numbers)
 
 
-def test_each_network_has_volunteers_of_two_owners() -> None:
+def test_each_network_has_volunteers_of_three_owners() -> None:
     assert [network.asn for network in plan.NETWORKS] == [64501, 64502, 64503]
     for network in plan.NETWORKS:
         assert len(network.owners) == 3
-        assert len(set(network.owners)) >= 2
+        assert len(set(network.owners)) == 3
 
 
 def test_few_targets_resolve_names_so_that_a_round_stays_short() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from msgspec.structs import replace
 from monitor.detection.events import hypotheses
 from monitor.detection.events.confidence import DOUBTED_MOST, is_doubted, probability
 from monitor.detection.events.hypotheses import AT_ONCE_MS, LONGEST_DENIAL_MS, fitting
-from monitor.detection.model import Contrasts, NetworkEvidence, Tier, Verdict
+from monitor.detection.layers.dns_origin import MADE_UP, OTHERS_ANSWER
+from monitor.detection.model import VOUCHED, Contrasts, NetworkEvidence, Tier, Verdict
 from monitor.detection.policy import Policy
 from tests.monitor.detection.events.test_confidence import AT, BY_NAME, PROVEN, event, network
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
+    INJECTED,
     Vantage,
     World,
     blocked,
@@ -83,9 +86,11 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("validation_fails", {"technique": "dns.servfail", "signature": False}),
         ("one_release", {"one_release": True}),
         ("moves_between_countries", {"countries_alike": 2}),
-        ("new_vantages", {"known_owners": 0, "new_owners": 2}),
-        ("new_vantages", {"known_owners": 1}),
+        ("new_vantages", {"known_owners": 0, "new_owners": 3}),
         ("new_vantages", {"known_owners": 0, "new_owners": 9}),
+        ("shared_line", {"known_owners": 2}),
+        ("shared_line", {"known_owners": 1, "new_owners": 1, "signs": BY_NAME}),
+        ("shared_line", {"known_owners": 2, "vouched_owners": 1}),
     ],
 )
 def test_what_fits(remark: str, more: dict[str, Any]) -> None:
@@ -95,7 +100,7 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"known_owners": 1, "new_owners": 1},
+        {"known_owners": 2, "vouched_owners": 2},
         {"known_owners": 1, "new_owners": 2},
         SILENT | {"contrasts": PROVEN, "dense_per_mille": 950},
         {"technique": "tcp.refused", "agreeing": 5, "voting": 5, "contrasts": PROVEN},
@@ -120,6 +125,33 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
 )
 def test_what_does_not_fit(more: dict[str, Any]) -> None:
     assert not fits(network(**more))
+
+
+def test_two_owners_of_one_network_may_share_a_line_and_those_of_two_networks_do_not() -> None:
+    two = {"agreeing": 2, "voting": 2, "owners": 2, "known_owners": 2, "signs": BY_NAME}
+    alone = event(network(**two))
+    assert fitting(alone) == ("shared_line",)
+    assert fitting(event(network(**two), replace(network(**two), target="wechat/chat"))), "one line"
+    assert not fits(network(**two), network(asn=64502, **two))
+    likely = network(asn=64502, tier=Tier.LIKELY, **two)
+    assert not fits(network(**two), likely), "another network agrees"
+    assert fits(network(**two), replace(likely, tier=Tier.UNCONFIRMED)) == {"shared_line"}
+
+
+@pytest.mark.parametrize(("vouched", "paged"), [(0, False), (1, False), (2, True)])
+def test_two_known_owners_of_one_network_page_where_the_operator_vouches_for_both(
+    vouched: int, paged: bool
+) -> None:
+    known = World([]).round - 90 * 86_400_000
+    two = [
+        dataclasses.replace(who, enrolled=VOUCHED if n < vouched else known)
+        for n, who in enumerate(vantages(2))
+    ]
+    world = World([*two, *vantages(3, "FR", 64503)]).quiet()
+    forged = replace(INJECTED, evidence=(MADE_UP, OTHERS_ANSWER))
+    world.run(60, in_network(64501, forged))
+    assert world.only.tier is Tier.CONFIRMED
+    assert ((probability(world.only) or 0) > DOUBTED_MOST) is paged
 
 
 def test_resolvers_of_several_networks_may_keep_a_denial_as_well_as_that_of_one() -> None:
@@ -226,7 +258,7 @@ def test_hours_of_a_denial_are_those_of_the_policy() -> None:
 
 def test_an_explanation_must_fit_all_networks_of_the_tier() -> None:
     small, large = network(known_owners=0, new_owners=2), network(asn=64502)
-    assert fits(small) == {"new_vantages"}
+    assert fits(small) == {"new_vantages", "shared_line"}
     assert not fits(small, large)
     assert not fits(large, network(asn=64503, known_owners=0, new_owners=1, tier=Tier.UNCONFIRMED))
 
