@@ -218,8 +218,12 @@ class _Link(asyncio.Protocol):
             self.transport.close()
             self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
-    def sweep(self, now: float) -> None:
-        """Disconnect a client that has been silent, or has read nothing, for too long."""
+    def sweep(self, now: float, late: float) -> None:
+        """Disconnect a client that has been silent, or has read nothing, for too long. For `late`
+        seconds this process stood still itself, and what the client sent was not read."""
+        self.active = min(now, self.active + late)
+        if self.stalled is not None:
+            self.stalled = min(now, self.stalled + late)
         waited = self._paused and self.client is not None
         if not waited and now - self.active > self.silence:
             self.connection.close(Reason.KEEP_ALIVE_TIMEOUT)
@@ -338,11 +342,13 @@ class EmbeddedBroker:
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        now = loop.time()
         while True:
+            due = now + SWEEP_SECONDS
             await asyncio.sleep(SWEEP_SECONDS)
             now = loop.time()
             for link in list(self._open):
-                link.sweep(now)
+                link.sweep(now, now - due)
             self._forget_credits(now)
 
     def _forget_credits(self, now: float) -> None:

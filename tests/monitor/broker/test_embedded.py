@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from copy import copy
 
 import aiomqtt
@@ -222,6 +223,23 @@ async def test_a_client_that_falls_silent_is_disconnected_and_its_will_published
             with contextlib.suppress(aiomqtt.MqttError):
                 await client._disconnected
         await until_gone(running, 1)
+
+
+async def test_that_the_broker_itself_stood_still_is_no_silence_of_its_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What they sent meanwhile was not read. The collector's connection would be lost as well, and
+    with it each batch on its way, until its probe sends it again."""
+    monkeypatch.setattr(embedded_module, "SWEEP_SECONDS", 0.05)
+    async with broker() as running, monitor_of(running) as monitor:
+        (link,) = running._open
+        link.silence = 1.0
+        time.sleep(2.0)
+        await asyncio.sleep(0.3)
+        assert link in running._open
+        link.silence = 0.0
+        with contextlib.suppress(aiomqtt.MqttError):
+            await monitor._disconnected
 
 
 def monitor_of(running: EmbeddedBroker) -> aiomqtt.Client:
