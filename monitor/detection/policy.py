@@ -216,18 +216,25 @@ class EndingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     end_samples: int = 20
     """Successes that end a block of half of the flows: a network that makes as many in the time
     that an end takes is not asked."""
-    end_retest_pause_seconds: int = 150
+    end_retest_pause_seconds: int = 90
     """Least time between two retests of a target in a network because a block may have ended."""
     end_retest_most: int = 16
     """Times that a network is asked within the window whether a block has ended: as often as a
     probe accepts."""
     end_retest_micronats: int = 2_000_000
-    """Evidence of an end below which only half of the requests may be used: a block that lets half
-    of the flows pass gives so little all the time, and what asks about its end must be left."""
+    """Evidence of an end below which one vantage is asked at a time: a block that lets half of the
+    flows pass gives so little all the time, and what asks about its end must be left."""
+    end_look_most: int = 24
+    """Times that one vantage of a network is asked within the window, of them all."""
     end_retest_asker_most: int = 48
     """Requests that the successes of one vantage may cause within a day, all targets together."""
     end_retest_vantages: int = 10
     """Vantages that are asked whether a block has ended, most at once."""
+    end_look_seconds: int = 5 * 60
+    """Least time for which nobody has measured a known block until one vantage is asked to."""
+    end_look_part: int = 48
+    """The part of a block's age for which that may be so: what has lasted for a day is more likely
+    to last another than what began two hours ago, and looks are paid for by the volunteers."""
 
 
 class RetestsPolicy(msgspec.Struct, frozen=True, kw_only=True):

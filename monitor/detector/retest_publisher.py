@@ -80,6 +80,8 @@ class RetestTracker:
     """For all services, because what one vantage may cause is bounded over all."""
     _asked_of_ends: Asked = NOTHING
     """The same of the ends of blocks."""
+    _looked: Asked = NOTHING
+    """The same of known blocks that nobody had measured for long."""
     _services: dict[str, _Service] = field(default_factory=dict)
     _failed: FailedElsewhere = field(init=False)
 
@@ -162,9 +164,12 @@ class RetestTracker:
         length = policy.ms(policy.retests.retest_round_seconds)
         begun = _useful(state, retest_requests.wanted(state, policy, at, self._asked), length)
         ended = _useful(state, end_requests.wanted(state, policy, at, self._asked_of_ends), length)
+        looked = _useful(state, end_requests.looks(state, policy, at, self._looked), length)
+        looked = {place: question for place, question in looked.items() if place not in ended}
         self._asked = remembered(self._asked, begun, at, policy)
         self._asked_of_ends = remembered(self._asked_of_ends, ended, at, policy)
-        return ended | begun
+        self._looked = remembered(self._looked, looked, at, policy)
+        return looked | ended | begun
 
     def _of(self, service: str) -> _Service:
         return self._services.setdefault(service, _Service())

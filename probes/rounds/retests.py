@@ -44,9 +44,10 @@ MAX_CLOCK_ROUNDS = 2
 """The clocks of monitor and probe may differ by this many of the request's rounds. Requests that
 are farther off are refused: the monitor would not combine their measurements with the others."""
 RESIDUAL_PART = 0.54
-"""Shortest pause between two retests of a target, as a part of the probe's interval: nine tenths
+"""Shortest pause after a failure of a target, as a part of the probe's interval: nine tenths
 of 180 s (residual blocking) in 300 s. The detector waits for all of the 180 s between its
-requests; the tenth is room for messages that travel at uneven speed."""
+requests because a block may begin, and for half between those because one may end; the tenth is
+room for messages that travel at uneven speed."""
 
 
 class PlannedRetest(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class PlannedRetest(msgspec.Struct, frozen=True):
 
 
 def pause_ms(interval_ms: int, residual_seconds: float) -> int:
-    """The shortest time between two retests of a target, for a probe with this interval."""
+    """The shortest time between a failure and a retest, for a probe with this interval."""
     return int(min(RESIDUAL_PART * interval_ms, 900 * residual_seconds))
 
 
@@ -76,8 +77,9 @@ class RetestLimits:
 
     targets: Mapping[str, Target]
     pause_ms: int = 0
-    """Shortest time between two retests of a target, and between a failure and a retest, so that a
-    retest does not see residual blocking that the measurement before it triggered."""
+    """Shortest time between a failure of a target and its retest, so that a retest does not see
+    residual blocking that the measurement before it triggered. Between two retests it is half of
+    that: one that succeeds triggers nothing."""
     _recent: deque[tuple[int, str]] = field(default_factory=deque)
     """(time, target), oldest first."""
     _last_rounds: dict[str, int] = field(default_factory=dict)
@@ -116,8 +118,8 @@ class RetestLimits:
             if target is None or name in unfinished or self._last_rounds.get(name) == request.round:
                 continue
             times = [when for when, recent in self._recent if recent == name]
-            last_known = max(times[-1] if times else 0, failed.get(name, 0))
-            ready = last_known + self.pause_ms
+            latest = times[-1] if times else 0
+            ready = max(latest + self.pause_ms // 2, failed.get(name, 0) + self.pause_ms)
             if len(times) >= MAX_PER_TARGET or ready > now_ms + LATEST * request.interval_ms:
                 continue
             if len(self._recent) >= MAX_PER_HOUR or len(chosen) + 1 > affordable:

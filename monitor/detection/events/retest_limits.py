@@ -83,11 +83,10 @@ def for_ends(policy: Policy) -> AskLimits:
     )
 
 
-def for_weak_ends(policy: Policy) -> AskLimits:
-    """The limits on retests because of a few successes, as a block that lets half of the flows pass
-    has all the time: half of what may be asked is left for more."""
-    limits = for_ends(policy)
-    return replace(limits, most=limits.most // 2, pause=2 * limits.pause)
+def for_looks(policy: Policy) -> AskLimits:
+    """The limits on asking one vantage alone: a block that lets half of the flows pass gives little
+    evidence of an end all the time, and must not use up what is left for more."""
+    return replace(for_ends(policy), most=policy.ending.end_look_most)
 
 
 def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy: Policy) -> Asked:

@@ -181,8 +181,7 @@ def is_valid(control: Measurement, measured: Measurement | Recognised, policy: P
     if control.retest is not measured.retest:
         return False
     if control.retest:
-        # Probes accept no retest earlier (`probes.rounds.retests.RESIDUAL_PART`), less the
-        # lengths of both rounds.
+        # Whoever fails is asked no earlier, less the lengths of both rounds.
         return age < policy.ms(policy.rounds.residual_seconds - policy.retests.retest_round_seconds)
     return age < control.interval_ms and age <= policy.ms(policy.rounds.control_window_seconds)
 

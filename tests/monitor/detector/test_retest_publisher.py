@@ -372,6 +372,18 @@ def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
     assert retest.round == hold, "in that round the quorum will have held for long enough"
 
 
+def test_a_known_block_is_looked_at_by_one_vantage_after_another() -> None:
+    """Nobody has measured it for five minutes, and limits of their own hold for these requests."""
+    people = [*vantages(3), *vantages(3, "DE", 64504)]
+    world = World(people, interval=1_800_000).quiet(3).run(4, in_network(64501, blocked()))
+    assert world.only.tier is Tier.CONFIRMED
+    tracker, now = RetestTracker(WORLD_POLICY), world.state.round + 5 * 60_000 + 36_001
+    assert tracker.due(world.state, now - 1, new_round=True) == {}
+    (asked,) = tracker.due(world.state, now, new_round=True).values()
+    assert asked.whom == (asked.asker,)
+    assert tracker.due(world.state, now + 1000, new_round=True) == {}
+
+
 def test_open_rounds_are_folded_now_and_then() -> None:
     tracker, look = RetestTracker(WORLD_POLICY), WORLD_POLICY.ms(CHECK_SECONDS)
     assert tracker.open_rounds_due("wechat", 10**12) <= 10**12

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from monitor.detection.events import end_requests, retest_requests
 from monitor.detection.events.retest_limits import NOTHING, Asked, Place, Question, remembered
-from monitor.detection.model import Technique, Tier
+from monitor.detection.model import State, Technique, Tier
 from tests.monitor.detection.worlds import (
     POLICY,
     Vantage,
@@ -42,6 +42,11 @@ def question(world: World, asked: Asked = NOTHING, later: int = 0) -> Question |
     return end_requests.wanted(world.state, POLICY, at, asked).get(NET)
 
 
+def look(world: World, asked: Asked = NOTHING, later: int = 0) -> Question | None:
+    at = world.state.round + 2 * MINUTE + later
+    return end_requests.looks(world.state, POLICY, at, asked).get(NET)
+
+
 def reaching(world: World, *numbers: int) -> World:
     """One more round, in which only these vantages of the first network report: they reach the
     service."""
@@ -50,17 +55,50 @@ def reaching(world: World, *numbers: int) -> World:
 
 
 def test_nothing_is_asked_while_all_fail() -> None:
-    assert question(confirmed(3)) is None
+    assert question(confirmed(3)) is look(confirmed(3)) is None
 
 
-def test_the_first_success_has_those_who_saw_the_block_asked() -> None:
+def test_the_first_success_has_another_asked_and_several_have_all_who_saw_the_block() -> None:
     world = confirmed(3)
     world.feed([fact(vantages(1)[0], world.round, ok(), interval=SLOW)])
-    first = question(world)
+    assert question(world) is None
+    first = look(world)
     assert first is not None
     assert first.asker == "p-ru64501-0"
-    assert set(first.whom) == {f"p-ru64501-{n}" for n in range(3)}
+    assert first.whom in (("p-ru64501-1",), ("p-ru64501-2",))
     assert retest_requests.wanted(world.state, POLICY, world.state.round) == {}
+    reaching(world, 0, 1, 2)
+    assert look(world) is None
+    second = question(world)
+    assert second is not None
+    assert set(second.whom) == {f"p-ru64501-{n}" for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("age", "after"), [(0, 5), (6, 10), (72, 12)], ids=["new", "hours old", "days old"]
+)
+def test_a_known_block_is_looked_at_by_one_after_a_part_of_its_age_or_when_a_turn_is_lost(
+    age: int, after: int
+) -> None:
+    """Three vantages, so a turn comes every ten minutes, and two more are waited for it."""
+    world = confirmed(3).run(2 * age, in_network(64501, blocked()))
+    first = next(minute for minute in range(20) if look(world, later=minute * MINUTE))
+    assert first + 2 == after
+    overdue = look(world, later=first * MINUTE)
+    assert overdue is not None
+    assert overdue.whom == (overdue.asker,)
+    assert question(world, later=first * MINUTE) is None
+
+
+@pytest.mark.parametrize("able", range(3))
+def test_whoever_could_say_nothing_is_asked_last(able: int) -> None:
+    world = confirmed(3)
+    offline = replace(blocked(), state=State.VANTAGE_OFFLINE, findings=(), layer=None)
+    others = [who for n, who in enumerate(vantages(3)) if n != able]
+    world.feed([fact(who, world.round, offline, interval=SLOW) for who in others])
+    asked = look(world, later=20 * MINUTE)
+    assert asked is not None
+    assert asked.whom == (f"p-ru64501-{able}",)
 
 
 def test_who_does_not_see_the_block_is_not_asked() -> None:
@@ -74,11 +112,11 @@ def test_who_does_not_see_the_block_is_not_asked() -> None:
 
 
 def test_nothing_is_asked_once_they_fail_again() -> None:
-    world = confirmed(3)
-    world.feed([fact(vantages(1)[0], world.round, ok(), interval=SLOW)])
+    world = reaching(confirmed(3), 0, 1, 2)
     assert question(world) is not None
-    world.feed([fact(who, world.round + 1, blocked(), interval=SLOW) for who in vantages(3)])
-    assert question(world) is None
+    for _ in range(3):
+        world.feed([fact(who, world.round, blocked(), interval=SLOW) for who in vantages(3)])
+    assert question(world) is look(world) is None
 
 
 def test_nothing_is_asked_once_it_is_over() -> None:
@@ -95,7 +133,7 @@ def test_nothing_is_asked_once_it_is_over() -> None:
 def test_a_network_that_measures_often_enough_is_not_asked(
     size: int, interval: int, is_asked: bool
 ) -> None:
-    asked = question(reaching(confirmed(size, interval), 0))
+    asked = question(reaching(confirmed(size, interval), *range(size)))
     assert (asked is not None) is is_asked
     if asked is not None:
         assert len(asked.whom) == min(size, POLICY.ending.end_retest_vantages)
@@ -116,7 +154,7 @@ def test_an_hour_and_a_day_have_their_bounds_and_one_vantage_half_of_an_hour() -
         world.feed([fact(vantages(1)[0], world.round, ok(), interval=SLOW)])
         for minute in range(25):
             at = world.state.round + minute * MINUTE
-            places = end_requests.wanted(world.state, POLICY, at, asked)
+            places = end_requests.looks(world.state, POLICY, at, asked)
             asked = remembered(asked, places, at, POLICY)
             times += [at] * len(places)
         others = vantages(3)[1:]
@@ -126,52 +164,41 @@ def test_an_hour_and_a_day_have_their_bounds_and_one_vantage_half_of_an_hour() -
         1000 * POLICY.ending.end_retest_pause_seconds
     )
     for first in times:
-        assert sum(first <= at < first + HOUR for at in times) <= POLICY.ending.end_retest_most // 2
+        assert sum(first <= at < first + HOUR for at in times) <= POLICY.ending.end_look_most
         day = sum(first <= at < first + 24 * HOUR for at in times)
         assert day <= POLICY.ending.end_retest_asker_most
     assert world.only.ongoing
     assert len(times) >= POLICY.ending.end_retest_asker_most
 
 
-def test_beginnings_and_ends_use_up_nothing_of_each_other() -> None:
-    world = confirmed(3)
-    world.feed([fact(vantages(1)[0], world.round, ok(), interval=SLOW)])
+def test_beginnings_looks_and_ends_use_up_nothing_of_each_other() -> None:
+    world = reaching(confirmed(3), 0, 1, 2)
     at = world.state.round
     used = Asked({NET: tuple(at - n * 200_000 for n in range(6, 0, -1))})
     assert retest_requests.wanted(world.state, POLICY, at, used) == {}
     assert question(world) is not None
     few = replace(POLICY, ending=replace(POLICY.ending, end_retest_most=0))
     assert end_requests.wanted(world.state, few, at) == {}
+    world = reaching(confirmed(3), 0)
+    assert look(world) is not None
+    few = replace(POLICY, ending=replace(POLICY.ending, end_look_most=0))
+    assert end_requests.looks(world.state, few, at) == {}
 
 
-@pytest.mark.parametrize(
-    ("successes", "pauses"), [(1, 2), (3, 1)], ids=["one may be chance", "three hardly"]
-)
-def test_an_end_is_asked_about_again_the_sooner_the_surer_it_is(
-    successes: int, pauses: int
-) -> None:
-    world = reaching(confirmed(3), *range(successes))
+def test_an_end_is_asked_about_again_after_a_pause() -> None:
+    world = reaching(confirmed(3), 0, 1, 2)
     first = question(world)
     assert first is not None
     asked = remembered(NOTHING, {NET: first}, world.state.round + 2 * MINUTE, POLICY)
-    pause = 1000 * pauses * POLICY.ending.end_retest_pause_seconds
+    pause = 1000 * POLICY.ending.end_retest_pause_seconds
     assert question(world, asked, pause - 1) is None
     assert question(world, asked, pause) is not None
-
-
-def test_what_one_success_asks_leaves_half_of_the_hour_for_more() -> None:
-    """A block that lets half of the flows pass gives one all the time."""
-    world, at = reaching(confirmed(3), 0), 0
-    used = Asked({NET: tuple(at - n for n in range(POLICY.ending.end_retest_most // 2))})
-    long = replace(used, places={NET: tuple(world.state.round - 900_000 for _ in used.places[NET])})
-    assert question(world, long) is None
-    assert question(reaching(world, 1, 2), replace(long)) is not None
 
 
 @pytest.mark.parametrize("technique", [Technique.TLS_RESET_SNI, Technique.THROTTLE_SNI])
 def test_what_was_throttled_is_asked_for_throughput(technique: Technique) -> None:
     """What only connects would say that the throttling is over."""
-    asked = question(reaching(confirmed(3, technique=technique), 0))
+    asked = question(reaching(confirmed(3, technique=technique), 0, 1, 2))
     assert asked is not None
     assert asked.throughput is (technique is Technique.THROTTLE_SNI)
 
@@ -188,6 +215,6 @@ def test_an_owner_of_several_vantages_is_asked_like_others() -> None:
     people = [Vantage(f"p-ru64501-{n}", f"o-{n // 2}") for n in range(4)]
     world = World([*people, *vantages(3, "DE", 64504)], interval=SLOW).quiet(3)
     world.run(4, in_network(64501, blocked()))
-    asked = question(reaching(world, 0))
+    asked = question(reaching(world, 0, 1, 2, 3))
     assert asked is not None
     assert len(asked.whom) == 4
