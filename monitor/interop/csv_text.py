@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 
 def inert(value: object) -> object:
-    """The value, safe for spreadsheets (OWASP, CSV injection)."""
+    """The value, safe for spreadsheets (OWASP, CSV injection); truth in the words of JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{value}"
     return "" if value is None else value

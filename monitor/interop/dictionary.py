@@ -72,7 +72,7 @@ def pages() -> Mapping[str, str]:
         **wire.pages(),
         "api.md": _page(
             "API",
-            "The columns of the lists of `/api/v1/` in CSV; JSON nests what is written with a dot.",
+            "CSV columns of the lists of `/api/v1/`, truth as in JSON: `true`; JSON nests at dots.",
             API,
         ),
         "files.md": _page("Files", "The columns of the exported files.", FILES),

@@ -22,3 +22,4 @@ def test_no_cell_starts_like_a_formula(text: str) -> None:
 def test_what_is_no_text_is_written_as_it_is() -> None:
     assert inert(None) == ""
     assert inert(-3) == -3
+    assert csv_text([[True, False, None, 1]]) == "true,false,,1\r\n"  # as JSON has it
