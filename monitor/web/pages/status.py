@@ -28,7 +28,7 @@ from monitor.store.reading.progress import (
     recent_arrivals,
     store_bytes,
 )
-from monitor.text import words
+from monitor.text import language, words
 from monitor.web.answers import PUBLIC, json_answer
 from monitor.web.detector_health import DetectorCourse, DetectorHealth, detector_health
 from monitor.web.fleet import active, fleet, vantage_health
@@ -156,6 +156,7 @@ async def page(request: web.Request) -> web.Response:
     if site.as_of is not None:
         raise BadParameterError("as_of: of the system's health nothing is kept")
     found = await health_of(site)
+    language.use(language.SOURCE)  # a page for operators, as the runbooks: all of it, or words mix
     values = {
         "title": "Status",
         "headline": headline(found, site.clock()),

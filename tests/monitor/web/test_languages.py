@@ -64,6 +64,15 @@ async def test_no_visitor_gets_the_language_of_another_from_a_cache(site: Site) 
                 assert f'<html lang="{code}"' in await answer.text()
 
 
+async def test_the_page_for_operators_is_in_one_language(web: Client) -> None:
+    answer = await web.get("/status", headers={"Accept-Language": "fr"})
+    page = await answer.text()
+    assert answer.headers["Content-Language"] == "en"
+    assert '<html lang="en"' in page
+    assert ">Overview</a>" in page
+    assert " measurements stored" in page
+
+
 async def test_programs_are_answered_in_english(web: Client) -> None:
     french = {"Accept-Language": "fr", "Cookie": f"{COOKIE}=fr"}
     for path in ("/api/v1/events", "/feed.atom", "/badge/wechat.svg", "/status.json", "/metrics"):

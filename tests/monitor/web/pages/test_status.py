@@ -47,7 +47,7 @@ async def test_all_is_well(web: Client, tmp_path: Path) -> None:
     assert "4.3 measurements a minute" in text
     assert "half were stored within 2.0 s of their beginning" in text
     assert "768 measurements stored" in text
-    assert "from the future: the probe&#39;s clock is wrong" in text
+    assert "from the future: the probe's clock is wrong" in text
     assert "control 1 0 0 0" in text
     assert "vantage 5 2 1 1" in text
     assert "sqlite" in text
