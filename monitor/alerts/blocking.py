@@ -109,7 +109,8 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             expr=f"({promql.transition(policy, 'closed')}) "
             f"unless on (service, country) {promql.REPORTED}",
             severity="info",
-            summary=f"{promql.SERVICE_TEXT} is reachable again in {promql.COUNTRY_TEXT}",
+            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is reachable again in "
+            f"{promql.COUNTRY_TEXT}",
             description=f"The block of {place} has ended: affected vantages can reach it again. "
             "{{ if $labels.event_id }}"
             f"It lasted from {promql.SINCE_TEXT} to {promql.ENDED_TEXT}."
@@ -123,7 +124,8 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             kind="closing",
             expr=promql.transition(policy, "retracted"),
             severity="info",
-            summary=f"Retracted: {promql.SERVICE_TEXT} was not blocked in {promql.COUNTRY_TEXT}",
+            summary=f"Retracted: {promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} was not blocked in "
+            f"{promql.COUNTRY_TEXT}",
             description=f"The event about {place} was wrong and is retracted. The event's page "
             "says why.",
             first="Inform everybody whom you told about it; the event's page gives the reason.",

@@ -208,7 +208,7 @@ FUNCTIONS_TEXT = (
     f"{{{{ with query (printf `{_OF_FUNCTIONS}` $labels.event_id) }}}} "
     f"({_list_samples(_OF_FUNCTIONS, '$each.Labels.function', 'function')}){{{{ end }}}}"
 )
-"""` (web)` when others of the service are not concerned, else nothing."""
+"""` (api, web)`; nothing where the event is not scraped."""
 _BLOCKED, _MEASURED = (
     f'max({SCOPE}{{event_id=%q, kind="{kind}"}})' for kind in ("blocked", "measured")
 )

@@ -255,7 +255,7 @@ def _single_events(snapshot: Snapshot) -> Iterable[Metric]:
         (families.EVENT_VANTAGES, shown, _agreement),
         (families.EVENT_NETWORKS, shown, _networks),
         (families.EVENT_WITNESSES, both, _witnesses),
-        (families.EVENT_FUNCTIONS, shown, _blocked_functions),
+        (families.EVENT_FUNCTIONS, both, _blocked_functions),
     ):
         yield family(metric, (sample for event in events for sample in samples(event)))
     yield family(
@@ -300,10 +300,8 @@ def _witnesses(event: Event) -> Iterable[Sample]:
 
 
 def _blocked_functions(event: Event) -> Iterable[Sample]:
-    """The functions that are blocked, where others of the service are not."""
-    if event.targets_measured > len(event.targets):
-        for target in event.targets:
-            yield (event.id, function_of(target)), 1
+    for target in event.targets:
+        yield (event.id, function_of(target)), 1
 
 
 def backlog_families(backlog: Backlog | None) -> Iterable[Metric]:

@@ -63,7 +63,7 @@ EVENT_WITNESSES = MetricFamily(
 EVENT_FUNCTIONS = MetricFamily(
     "reachwatch_block_event_functions",
     "gauge",
-    "1 for each function of an open event, where others of the service are measured as well.",
+    "1 for each function of a block event that is open or ended recently.",
     ("event_id", "function"),
 )
 EVENT_ENDED = MetricFamily(

@@ -14,7 +14,14 @@ from monitor.detection.events.present import confirmed_open
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
 from monitor.store.notes import NOTE, Note
 from monitor.text.event_state import data_end, effect, ended, length, reopened, tier_id
-from monitor.text.event_subject import in_networks, of_a_part, past_place, place, subject
+from monitor.text.event_subject import (
+    common_subject,
+    in_networks,
+    of_a_part,
+    past_place,
+    place,
+    subject,
+)
 from monitor.text.language import _, n_
 from monitor.text.words import TABLES, between, counted, country, number, sentence
 
@@ -187,8 +194,8 @@ def in_range(
     if len(events) == 1:
         return first
     return n_(
-        "%(event)s And %(n)s more %(time)s.",
-        "%(event)s And %(n)s more %(time)s.",
+        "%(event)s And %(n)s more event %(time)s.",
+        "%(event)s And %(n)s more events %(time)s.",
         len(events) - 1,
         n=number(len(events) - 1),
         event=first,
@@ -197,10 +204,10 @@ def in_range(
 
 
 def blocked_somewhere(confirmed: Sequence[Event], service: str, where: str) -> str:
-    """A service is blocked, or a part of it; `where` as `place` says it."""
+    """Functions of a service are blocked, or a part of them; `where` as `place` says it."""
     slow = {effect(event) for event in confirmed} == {"throttled"}
     texts = TABLES["throttled_headlines" if slow else "blocked_headlines"]
     situation = "part" if all(map(of_a_part, confirmed)) else "confirmed"
     if _all_clearing(confirmed):
         situation = "clearing"
-    return _(texts[situation], service=service, where=where)
+    return _(texts[situation], service=common_subject(confirmed, service), where=where)

@@ -7,30 +7,50 @@ Pure.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from monitor.detection.model import Event
 from monitor.text.language import _, current, n_
 from monitor.text.network_names import network
-from monitor.text.words import TABLES, country, number
+from monitor.text.words import TABLES, country, number, plural
 from probes.wire.measurement import function_of
 from probes.wire.target import Service
 
 FUNCTIONS, _EXTENTS = TABLES["functions"], TABLES["extents"]
 
 
+NAMED = 2
+"""Functions named in a few words; the others are counted."""
+
+
 def subject(event: Event, service: str) -> str:
-    """What is concerned: the service, or its functions when others of it are measured there too."""
-    if event.targets_measured <= len(event.targets):
-        return service
+    """What is concerned: the functions by name or, where more than NAMED are measured there and all
+    of them fail, their number. Of functions that nobody measures nothing is known, so the service
+    alone is never the subject."""
     *first, last = [function(target) for target in event.targets]
     if first or _is_plural(event.targets[0]):
         # "Telegram's data centres is blocked" would be wrong.
         its = _("%(first)s and %(last)s", first=", ".join(first), last=last) if first else last
+        if all_measured(event) and len(event.targets) > NAMED:
+            n = len(event.targets)
+            its = n_("all %(n)s function measured", "all %(n)s functions measured", n, n=number(n))
         return _("%(service)s (%(functions)s)", service=service, functions=its)
     return _("%(service)s's %(functions)s", service=service, functions=last)
+
+
+def common_subject(events: Collection[Event], service: str) -> str:
+    """The same of several events of a service, which may concern different functions."""
+    subjects = {subject(event, service) for event in events}
+    return (
+        subjects.pop() if len(subjects) == 1 else _("%(service)s (some functions)", service=service)
+    )
+
+
+def all_measured(event: Event) -> bool:
+    """Whether none of the service's functions that are measured there is known to work."""
+    return event.targets_measured <= len(event.targets)
 
 
 def _is_plural(target: str) -> bool:
@@ -54,19 +74,14 @@ def functions(event: Event) -> str:
     return ", ".join(function(target) for target in event.targets)
 
 
-NAMED = 2
-"""Functions named in a few words; the others are counted."""
-
-
 def scope(event: Event, *, networks: bool = True) -> str:
-    """What is concerned, where it is not all that is measured: `web client, 1 of 2 networks`; for a
-    cell or a badge that stands for a service in a country, or in one network. Empty when it is
-    all."""
-    parts = []
-    if event.targets_measured > len(event.targets):
-        parts += [function(target) for target in event.targets[:NAMED]]
-        if more := len(event.targets) - NAMED:
-            parts += [_("%(n)s more", n=more)] if more > 0 else []
+    """The subject in a few words, for a cell or a badge that stands for a service in a country, or
+    in one network: `web client, 1 of 2 networks`."""
+    parts = [function(target) for target in event.targets[:NAMED]]
+    if more := event.targets[NAMED:]:
+        parts += [_("%(n)s more", n=len(more))]
+        if all_measured(event):
+            parts = [plural(len(event.targets), "function")]
     if networks and event.networks_measured > len(event.asns):
         parts.append(
             _("%(n)s of %(total)s networks", n=len(event.asns), total=event.networks_measured)

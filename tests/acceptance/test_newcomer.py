@@ -26,7 +26,10 @@ def test_a_newcomer_finds_every_answer(tmp_path: Path) -> None:
         tab.look(1280)
         answers = Walk(tab, address, downloads).go(world.CONFIRMED)
     said = {one.question: one.said for one in answers}
-    assert said["Is WeChat blocked in Russia?"] == "WeChat is blocked in one network in Russia."
+    assert (
+        said["Is WeChat blocked in Russia?"]
+        == "WeChat's web client is blocked in one network in Russia."
+    )
     assert said["Which function?"] == "web client"
     assert "AS64501" in said["In which networks?"]
     assert "15 January 2027, 09:00 UTC" in said["Since when?"]

@@ -381,15 +381,21 @@ def _of_one(here: PlaceFilter, event: Event, names: Mapping[str, str]) -> str:
 
 
 def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -> str:
-    """`WeChat is blocked …`, `WeChat and Signal are …`, `Three services are …`."""
+    """`WeChat's web client is blocked …`, `… and Signal's messaging are …`, `Three services are
+    …`."""
     services = sorted({event.service for event in confirmed})
-    listed = [names.get(service, service) for service in services]
-    match listed:
+    match services:
         case [one]:
-            return event_headlines.blocked_somewhere(confirmed, one, where)
-        case [one, two] if any(event.state is EventState.OPEN for event in confirmed):
+            return event_headlines.blocked_somewhere(confirmed, names.get(one, one), where)
+        case [_one, _two] if any(event.state is EventState.OPEN for event in confirmed):
+            first, last = (
+                event_subject.common_subject(
+                    [event for event in confirmed if event.service == id], names.get(id, id)
+                )
+                for id in services
+            )
             return _(
-                "%(first)s and %(last)s are blocked %(where)s.", first=one, last=two, where=where
+                "%(first)s and %(last)s are blocked %(where)s.", first=first, last=last, where=where
             )
         case _:
             return event_headlines.services_blocked(confirmed, where)

@@ -138,16 +138,17 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
         return event_headlines.headline(live[0], name)
     if live:
         places = ", ".join(sorted(words.country(event.country) for event in live))
+        what = event_subject.common_subject(live, name)
         if len(ended) == len(live):
             return _(
                 "%(service)s may have been blocked in %(places)s where the data end; that is not "
                 "confirmed.",
-                service=name,
+                service=what,
                 places=places,
             )
         return _(
             "%(service)s may be blocked in %(places)s; that is not confirmed.",
-            service=name,
+            service=what,
             places=places,
         )
     if countries == 0:

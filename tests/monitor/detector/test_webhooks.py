@@ -140,7 +140,9 @@ async def test_changes_are_signed_and_those_of_one_vantage_are_not_sent(site: Si
         rounds = [r["round"] for r in said["event"]["history"] if r["kind"] == said["transition"]]
         late = datetime.fromisoformat(said["published"]) - datetime.fromisoformat(rounds[0])
         assert said["late_seconds"] == late // timedelta(seconds=1)
-    assert json.loads(receiver.got[0][1])["headline"].startswith("WeChat is blocked in one network")
+    assert json.loads(receiver.got[0][1])["headline"].startswith(
+        "WeChat's web client is blocked in one network"
+    )
     assert json.loads(receiver.got[2][1])["headline"].startswith("Correction: Telegram")
     assert receiver.got[0][0]["Reachwatch-Delivery"] == f"{world.CONFIRMED}-confirmed"
 

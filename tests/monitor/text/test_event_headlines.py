@@ -48,18 +48,26 @@ def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
 @pytest.mark.parametrize(
     ("id", "headline"),
     [
-        (world.CONFIRMED, "X is blocked in one network in Russia."),
-        (world.LIKELY, "X is likely blocked in one network in Russia."),
-        (world.SINGLE, "X seems blocked in one network in France, seen from one vantage only."),
+        (world.CONFIRMED, "X's web client is blocked in one network in Russia."),
+        (world.LIKELY, "X's messaging is likely blocked in one network in Russia."),
+        (
+            world.SINGLE,
+            "X's web client seems blocked in one network in France, seen from one vantage only.",
+        ),
         (
             world.CLOSED,
-            "X was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC.",
+            "X's web client was blocked in AS64501 (Russia) from 15 "
+            "January 2027, 08:00 to 08:30 UTC.",
         ),
         (
             world.RETRACTED,
-            "X was wrongly called likely blocked in one network in Russia; that was retracted.",
+            "X's web client was wrongly called likely blocked in one "
+            "network in Russia; that was retracted.",
         ),
-        (world.INHIBITED, "X fails in one network in France, but is not called blocked."),
+        (
+            world.INHIBITED,
+            "X's web client fails in one network in France, but is not called blocked.",
+        ),
     ],
 )
 def test_headlines(id: str, headline: str) -> None:
@@ -70,7 +78,10 @@ def test_a_retraction_says_what_had_been_said() -> None:
     """A block that was confirmed was cited as one, and not as a likely one."""
     for technique, said in (("tls.reset.sni", "blocked"), ("throttle.sni", "throttled")):
         event = replace(EVENTS[world.RETRACTED], tier=Tier.CONFIRMED, technique=technique)
-        headline = f"X was wrongly called {said} in one network in Russia; that was retracted."
+        headline = (
+            f"X's web client was wrongly called {said} in one network in "
+            "Russia; that was retracted."
+        )
         assert event_headlines.headline(event, "X") == headline
         assert event_evidence.scope(event, world.NOW).startswith("Retracted (was confirmed): ")
         assert event_evidence.confidence_summary(event).startswith("retracted (was confirmed): ")
@@ -82,11 +93,15 @@ def test_a_retraction_says_what_had_been_said() -> None:
 def test_what_is_slow_is_called_throttled() -> None:
     slow = replace(CONFIRMED, technique="throttle.sni")
     where = "in one network in Russia"
-    assert event_headlines.headline(slow, "X") == f"X is throttled {where}."
+    assert event_headlines.headline(slow, "X") == f"X's web client is throttled {where}."
     assert event_state.state_word(slow) == "throttled (confirmed)"
-    assert event_headlines.blocked_somewhere([slow], "X", where) == f"X is throttled {where}."
     assert (
-        event_headlines.blocked_somewhere([slow, CONFIRMED], "X", where) == f"X is blocked {where}."
+        event_headlines.blocked_somewhere([slow], "X", where)
+        == f"X's web client is throttled {where}."
+    )
+    assert (
+        event_headlines.blocked_somewhere([slow, CONFIRMED], "X", where)
+        == f"X's web client is blocked {where}."
     )
     for state, tier in itertools.product(EventState, Tier):
         said = event_headlines.headline(replace(slow, state=state, tier=tier), "X")
@@ -111,19 +126,21 @@ def test_the_sentence_at_the_top() -> None:
     assert event_headlines.overview([], {}, 0, 0, "4 min") == (
         "No vantage is online; the last measurement came 4 min ago."
     )
-    assert _overview(CONFIRMED) == "WeChat is blocked in one network in Russia."
+    assert _overview(CONFIRMED) == "WeChat's web client is blocked in one network in Russia."
     part = replace(CONFIRMED, extent="partial")
-    assert _overview(part) == "A part of WeChat is blocked in one network in Russia."
+    assert _overview(part) == "A part of WeChat's web client is blocked in one network in Russia."
     # All of it, for a part of the network.
     divided = replace(part, against=("network_divided",))
-    assert _overview(divided) == "WeChat is blocked in a part of one network in Russia."
+    assert (
+        _overview(divided) == "WeChat's web client is blocked in a part of one network in Russia."
+    )
     abroad = replace(CONFIRMED, country="FR", asns=(1, 2), service="signal")
     assert _overview(CONFIRMED, abroad) == (
         "Two services are blocked in three networks of two countries."
     )
     likely = EVENTS[world.LIKELY]
     assert _overview(likely) == (
-        "No confirmed block, but Signal is likely blocked in one network in Russia."
+        "No confirmed block, but Signal's messaging is likely blocked in one network in Russia."
     )
     assert _overview(likely, likely).startswith("No confirmed block, but two that are likely.")
 
@@ -132,26 +149,34 @@ def test_what_ended_is_told_in_the_past_by_how_sure_it_was() -> None:
     closed = EVENTS[world.CLOSED]
     time = "from 15 January 2027, 08:00 to 08:30 UTC"
     for changes, said in (
-        ({"tier": Tier.LIKELY}, f"X was likely blocked in AS64501 (Russia) {time}."),
-        ({"extent": "partial"}, f"A part of X was blocked in AS64501 (Russia) {time}."),
+        ({"tier": Tier.LIKELY}, f"X's web client was likely blocked in AS64501 (Russia) {time}."),
+        (
+            {"extent": "partial"},
+            f"A part of X's web client was blocked in AS64501 (Russia) {time}.",
+        ),
         (
             {"tier": Tier.UNCONFIRMED, "agreeing": 1},
-            f"X seemed blocked in AS64501 (Russia) {time}, seen from one vantage only.",
+            f"X's web client seemed blocked in AS64501 (Russia) {time}, "
+            "seen from one vantage only.",
         ),
         (
             {"tier": Tier.UNCONFIRMED, "agreeing": 2},
-            f"X seemed blocked in AS64501 (Russia) {time}, seen from too few vantages per network.",
+            f"X's web client seemed blocked in AS64501 (Russia) {time}, "
+            "seen from too few vantages per network.",
         ),
-        ({"asns": (64501, 64502)}, f"X was blocked in two networks in Russia {time}."),
-        ({"technique": "throttle.sni"}, f"X was throttled in AS64501 (Russia) {time}."),
+        ({"asns": (64501, 64502)}, f"X's web client was blocked in two networks in Russia {time}."),
+        (
+            {"technique": "throttle.sni"},
+            f"X's web client was throttled in AS64501 (Russia) {time}.",
+        ),
     ):
         assert event_headlines.headline(replace(closed, **changes), "X") == said
 
 
 def test_one_vantage_is_named_only_where_one_alone_saw_it() -> None:
-    alone = "X seems blocked in one network in France, seen from one vantage only."
+    alone = "X's web client seems blocked in one network in France, seen from one vantage only."
     assert event_headlines.change_headline(EVENTS[world.SINGLE], "opened", "X") == alone
-    first = "X seems blocked in one network in Russia: first alarm."
+    first = "X's web client seems blocked in one network in Russia: first alarm."
     assert event_headlines.change_headline(CONFIRMED, "opened", "X") == first
     few = replace(EVENTS[world.RETRACTED], tier=Tier.UNCONFIRMED, agreeing=2)
     assert "one vantage" not in event_headlines.headline(few, "X")
@@ -168,7 +193,8 @@ def test_an_import_that_has_not_ended_is_told_until_its_data_end() -> None:
     )
     assert event_state.data_end(imported) == onset + 6 * hour
     assert event_headlines.headline(imported, "X") == (
-        "X was likely blocked in one network in Russia from 15 January 2027, 09:00 to 15:00 UTC, "
+        "X's web client was likely blocked in one network in Russia "
+        "from 15 January 2027, 09:00 to 15:00 UTC, "
         "where the data end."
     )
     said = event_evidence.scope(imported, world.NOW + 10**11)

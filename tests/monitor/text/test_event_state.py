@@ -38,19 +38,25 @@ def test_clearing_and_reopened_are_states() -> None:
     )
     assert event_state.state_word(again) == "blocked (confirmed), reopened"
     assert event_state.mark_kind(again) == "blocked"
-    assert event_headlines.headline(again, "X") == "X is blocked again in one network in Russia."
+    assert (
+        event_headlines.headline(again, "X")
+        == "X's web client is blocked again in one network in Russia."
+    )
     assert event_evidence.scope(again, world.NOW).startswith("Confirmed, reopened: 3 of 3 vantages")
     ended = replace(again, history=(*turns, Change(round=3, kind=ChangeKind.CONFIRMED)))
     assert not event_state.reopened(ended)
     days_later = replace(again, updated=CONFIRMED.updated + 25 * 60 * world.MINUTE)
-    assert event_headlines.headline(days_later, "X") == "X is blocked in one network in Russia."
+    assert (
+        event_headlines.headline(days_later, "X")
+        == "X's web client is blocked in one network in Russia."
+    )
 
 
 def test_several_vantages_that_do_not_suffice_are_not_called_one() -> None:
     few = replace(CONFIRMED, tier=Tier.UNCONFIRMED)
     [network, *_] = few.networks
     alone = replace(few, networks=(replace(network, owners=1),))
-    where = "X seems blocked in one network in Russia, seen from"
+    where = "X's web client seems blocked in one network in Russia, seen from"
     assert event_headlines.headline(alone, "X") == f"{where} vantages of one owner only."
     assert event_state.state_word(alone) == "seen from vantages of one owner only"
     several = replace(few, networks=(replace(network, owners=2),))

@@ -49,11 +49,18 @@ def test_the_headline_says_exactly_what_is_concerned() -> None:
         "WeChat's web client is blocked in one of two networks measured in Russia."
     )
     whole = replace(event, targets_measured=1, networks_measured=1)
-    assert (
-        event_headlines.headline(whole, "WeChat") == "WeChat is blocked in one network in Russia."
+    # Of functions that nobody measures nothing is known.
+    assert event_headlines.headline(whole, "WeChat") == (
+        "WeChat's web client is blocked in one network in Russia."
     )
     two = replace(scoped, targets=("wechat/api", "wechat/web"), targets_measured=3)
     assert event_subject.subject(two, "WeChat") == "WeChat (API and web client)"
+    every = replace(two, targets=("wechat/api", "wechat/login", "wechat/web"))
+    assert event_subject.subject(every, "WeChat") == "WeChat (all three functions measured)"
+    assert event_subject.common_subject([every, every], "WeChat") == (
+        "WeChat (all three functions measured)"
+    )
+    assert event_subject.common_subject([every, two], "WeChat") == "WeChat (some functions)"
     many = replace(scoped, service="telegram", targets=("telegram/dc",))
     assert event_headlines.headline(many, "Telegram") == (
         "Telegram (data centres) is blocked in one of two networks measured in Russia."

@@ -105,7 +105,7 @@ async def test_a_range_of_the_past_counts_a_block_of_both_sources_once(site: Sit
     async with client(site) as web:
         for path in ("/c/KE", "/s/telegram"):
             said = text_of(await (await web.get(f"{path}?since={day}&until={next_day}")).text())
-            assert "Telegram was" in said
+            assert "Telegram's messaging was" in said
             assert "And one more" not in said
 
 

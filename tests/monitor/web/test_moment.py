@@ -30,8 +30,10 @@ from tests.world.scenery import INTERVAL, MINUTE, NOW
 from tests.world.site import Client, client, site_of
 from tests.world.stores import migrated
 
-BLOCKED = "WeChat is blocked in one network in Russia."
-ENDED = "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 09:00 to 10:10 UTC."
+BLOCKED = "WeChat's web client is blocked in one network in Russia."
+ENDED = (
+    "WeChat's web client was blocked in AS64501 (Russia) from 15 January 2027, 09:00 to 10:10 UTC."
+)
 PATHS = ("/", "/s/wechat", "/c/RU", "/as/64501", f"/e/{world.CONFIRMED}", "/changes", "/c", "/s")
 
 
@@ -82,6 +84,7 @@ async def test_every_page_says_what_was_published_then(ended: Site, path: str) -
         before = await web.get(path, params={"as_of": at(-1)})
         nothing = text_of(await before.text())
     assert f"As published on {at(5).replace('T', ' ')[:-1]}" in then.replace(" UTC", "")
+    assert "Names of services and networks are those of today." in then
     assert "As published on" not in now
     if path in ("/", "/s/wechat", "/c/RU", "/as/64501", f"/e/{world.CONFIRMED}"):
         assert BLOCKED in then

@@ -62,9 +62,11 @@ def test_a_cell_says_which_functions_and_how_many_networks() -> None:
     assert (cell([State.OK], event) or {})["scope"] == "web client, 1 of 2 networks"
     assert (cell([State.OK], event, networks=False) or {})["scope"] == "web client"
     whole = replace(event, targets_measured=1, networks_measured=1)
-    assert (cell([State.OK], whole) or {})["scope"] == ""
+    assert (cell([State.OK], whole) or {})["scope"] == "web client"
     many = replace(event, targets=("a/web", "a/api", "a/login", "a/dc"), targets_measured=9)
     assert (cell([State.OK], many) or {})["scope"] == "web client, API, 2 more, 1 of 2 networks"
+    every = replace(many, targets_measured=4)
+    assert (cell([State.OK], every) or {})["scope"] == "4 functions, 1 of 2 networks"
     assert (cell([State.OK], None) or {})["scope"] == ""
     rows = [
         PresentState(

@@ -20,9 +20,9 @@ from tests.world.site import Client, client
     ("path", "said"),
     [
         ("/badge/wechat.svg", "WeChat: blocked in 1 country"),
-        ("/badge/wechat/RU.svg", "WeChat in Russia: blocked (confirmed)"),
-        ("/badge/wechat/fr.svg", "WeChat in France: seen from one vantage only"),
-        ("/badge/signal/RU.svg", "Signal in Russia: likely blocked, in part"),
+        ("/badge/wechat/RU.svg", "WeChat in Russia: blocked (confirmed): web client"),
+        ("/badge/wechat/fr.svg", "WeChat in France: seen from one vantage only: web client"),
+        ("/badge/signal/RU.svg", "Signal in Russia: likely blocked: messaging"),
         (
             "/badge/zulip.svg",
             "Zulip (one whose very long name pushes all others aside): no data",
@@ -34,7 +34,7 @@ async def test_badges_say_the_present_state(web: Client, path: str, said: str) -
     answer = await web.get(path)
     assert answer.content_type == "image/svg+xml"
     root = ET.fromstring(await answer.text())
-    assert root.get("aria-label") == said.replace(", in part", "")
+    assert root.get("aria-label") == said
     for bad in ("/badge/nothing.svg", "/badge/wechat/QQ.svg"):
         assert (await web.get(bad)).status == 404
 
@@ -69,7 +69,7 @@ async def test_badge_and_page_show_the_same_moment(site: Site) -> None:
         pages = [await (await web.get(path)).text() for path in ("/s/wechat", "/c/RU", "/as/64501")]
     assert "blocked (confirmed)" not in badge
     for page in pages:
-        assert "WeChat is blocked in" not in page
+        assert "WeChat's web client is blocked in" not in page
 
 
 @pytest.mark.parametrize(

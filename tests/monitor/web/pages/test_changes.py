@@ -50,11 +50,16 @@ async def test_changes_are_listed_newest_first(told: Site) -> None:
     async with client(told) as web:
         text = text_of(await (await web.get("/changes")).text())
         correction = (
-            "Correction: Telegram was wrongly reported as blocked in one network in Russia."
+            "Correction: Telegram's web client was wrongly reported as "
+            "blocked in one network in Russia."
         )
         assert correction in text
-        assert text.index(correction) < text.index("WeChat is blocked in one network in Russia")
-        assert "WeChat is reachable again in one network in Russia, after 30 min." in text
+        assert text.index(correction) < text.index(
+            "WeChat's web client is blocked in one network in Russia"
+        )
+        assert (
+            "WeChat's web client is reachable again in one network in Russia, after 30 min." in text
+        )
         mine = text_of(await (await web.get("/changes?service=telegram&country=RU")).text())
         assert "Changes of Telegram in Russia" in mine
         assert "WeChat is" not in mine
@@ -113,10 +118,12 @@ async def test_what_became_of_an_event_is_not_told_as_if_it_had_been_so_before(t
         if world.CONFIRMED in str(entry.findtext(f"{ATOM}id"))
     ]
     (confirmed, newest), (likely, before) = summaries
-    assert confirmed == "WeChat is blocked in one network in Russia (confirmed)."
+    assert confirmed == "WeChat's web client is blocked in one network in Russia (confirmed)."
     assert newest.startswith("Confirmed: 3 of 3 vantages")
-    assert likely == "WeChat is likely blocked in one network in Russia."
-    assert before.startswith("Since then: WeChat is blocked in one network in Russia. Connections ")
+    assert likely == "WeChat's web client is likely blocked in one network in Russia."
+    assert before.startswith(
+        "Since then: WeChat's web client is blocked in one network in Russia. Connections "
+    )
 
 
 async def test_a_feed_says_between_which_times_a_block_ended(told: Site) -> None:
@@ -214,8 +221,10 @@ async def test_what_seemed_to_end_and_went_on_is_told(told: Site) -> None:
         text = text_of(await (await web.get("/changes")).text())
         root = ET.fromstring(await (await web.get("/feed.atom?service=wechat")).read())
         other = text_of(await (await web.get("/changes?service=signal")).text())
-    assert "clearing WeChat is becoming reachable again in one network in Russia" in text
-    assert "reopened WeChat is blocked again in one network in Russia." in text
+    assert (
+        "clearing WeChat's web client is becoming reachable again in one network in Russia" in text
+    )
+    assert "reopened WeChat's web client is blocked again in one network in Russia." in text
     assert "becoming reachable" not in other
     entries = root.findall(f"{ATOM}entry")
     ids = [entry.findtext(f"{ATOM}id") or "" for entry in entries]

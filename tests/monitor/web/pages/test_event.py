@@ -50,7 +50,7 @@ async def test_a_citation_of_a_demonstration_says_that_it_is_one(site: Site, web
 async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
     said = await text(web, world.CONFIRMED)
     for part in (
-        "WeChat is blocked in one network in Russia.",
+        "WeChat's web client is blocked in one network in Russia.",
         "Connections are cut when the service’s name appears.",
         "confirmed: 3 of 3 vantages, control fine",
         "Why we think so",
@@ -74,7 +74,10 @@ async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
 
 async def test_a_closed_event_is_in_the_past_tense(web: Client) -> None:
     said = await text(web, world.CLOSED)
-    assert "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC" in said
+    assert (
+        "WeChat's web client was blocked in AS64501 (Russia) from 15 "
+        "January 2027, 08:00 to 08:30 UTC" in said
+    )
     assert "(30 min)" in said
     # A citation of a past block says that it was one, how sure that is, since when, and how.
     cited = said[said.index("Cite, export, follow") :]
@@ -96,7 +99,9 @@ async def test_a_withdrawn_event_gives_the_reason(web: Client) -> None:
 
 async def test_a_silenced_event_is_not_called_blocked(web: Client) -> None:
     said = await text(web, world.INHIBITED)
-    assert "Telegram fails in one network in France, but is not called blocked." in said
+    assert (
+        "Telegram's web client fails in one network in France, but is not called blocked." in said
+    )
     assert "No alert is sent for it: most vantages of the country are offline" in said
     assert "likely blocked" not in said
 

@@ -40,7 +40,7 @@ async def test_the_map_has_links_and_labels(web: Client) -> None:
         picture = page[page.index('<svg class="map"') : page.index("</svg>", page.index("map"))]
         links = re.findall(r'<a href="/c/([A-Z]{2})" aria-label="([^"]+)" tabindex="0">', page)
         assert [code for code, _ in links] == ["DE", "FR", "RU"]
-        assert dict(links)["RU"].startswith("Russia: WeChat blocked (confirmed)")
+        assert dict(links)["RU"].startswith("Russia: WeChat (web client) blocked (confirmed)")
         assert picture.count("<title>") == 1 + len(links)
         # The twin says the same.
         for _, said in links:

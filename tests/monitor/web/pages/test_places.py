@@ -54,10 +54,15 @@ def say(
 
 def test_blocked_services_come_first() -> None:
     confirmed, likely = EVENTS[world.CONFIRMED], EVENTS[world.LIKELY]
-    assert say(RUSSIA, [likely, confirmed]) == "WeChat is blocked in one network in Russia."
-    assert say(NETWORK, [confirmed]) == "WeChat is blocked in AS64501 in Russia."
+    assert (
+        say(RUSSIA, [likely, confirmed])
+        == "WeChat's web client is blocked in one network in Russia."
+    )
+    assert say(NETWORK, [confirmed]) == "WeChat's web client is blocked in AS64501 in Russia."
     part = replace(confirmed, extent="partial", asns=(1, 2))
-    assert say(RUSSIA, [part]) == "A part of WeChat is blocked in two networks in Russia."
+    assert (
+        say(RUSSIA, [part]) == "A part of WeChat's web client is blocked in two networks in Russia."
+    )
     some = replace(confirmed, targets_measured=2, networks_measured=3)
     assert (
         say(RUSSIA, [some])
@@ -66,7 +71,8 @@ def test_blocked_services_come_first() -> None:
     assert say(NETWORK, [some]) == "WeChat's web client is blocked in AS64501 in Russia."
     second = replace(confirmed, service="signal")
     assert (
-        say(NETWORK, [confirmed, second]) == "Signal and WeChat are blocked in AS64501 in Russia."
+        say(NETWORK, [confirmed, second])
+        == "Signal's web client and WeChat's web client are blocked in AS64501 in Russia."
     )
     third = replace(confirmed, service="telegram")
     assert say(RUSSIA, [confirmed, second, third]).startswith("Three services are blocked")
@@ -81,7 +87,7 @@ def test_where_an_event_was_measurements_were() -> None:
 def test_a_block_that_is_ending_is_called_so() -> None:
     """The pages of the event, of the service and the overview say so too."""
     clearing = replace(EVENTS[world.CONFIRMED], state=EventState.CLEARING)
-    said = "WeChat is becoming reachable again in {}; the block has not ended yet."
+    said = "WeChat's web client is becoming reachable again in {}; the block has not ended yet."
     assert say(RUSSIA, [clearing]) == said.format("one network in Russia")
     assert say(NETWORK, [clearing]) == said.format("AS64501 in Russia")
 
@@ -110,7 +116,7 @@ def test_a_network_is_named_with_the_functions_that_fail_there() -> None:
 
 def test_unconfirmed_blocks_are_called_so() -> None:
     likely = EVENTS[world.LIKELY]
-    assert say(RUSSIA, [likely]) == "Signal is likely blocked in one network in Russia."
+    assert say(RUSSIA, [likely]) == "Signal's messaging is likely blocked in one network in Russia."
     assert say(RUSSIA, [likely, replace(likely, service="wechat")]) == (
         "Two services may be blocked in Russia; none of it is confirmed."
     )
@@ -189,7 +195,7 @@ async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
 
 async def test_a_country_page_names_blocked_services_and_networks(web: Client) -> None:
     page = await (await web.get("/c/RU")).text()
-    assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
+    assert "<h1>WeChat&#39;s web client is blocked in one network in Russia.</h1>" in page
     assert f'<a href="/e/{world.CONFIRMED}"><span class="mark blocked">' in page
     text = text_of(page)
     assert "Service AS64501 AS64502" in text
@@ -198,7 +204,10 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     assert "36 of 240 measurements failed as blocked (15 %)" in text
     assert "The services themselves, by controls and vantages" in text
     assert page.count('<svg class="strip"') == 3
-    assert "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC" in text
+    assert (
+        "WeChat's web client was blocked in AS64501 (Russia) from 15 "
+        "January 2027, 08:00 to 08:30 UTC" in text
+    )
     assert "lasted 30 min" in text
     assert "that was retracted" in text
     for id in (1, 2, 3, 4, 5):
@@ -366,7 +375,7 @@ def test_other_layers_are_added_when_measured() -> None:
 
 async def test_the_page(web: Client) -> None:
     page = await (await web.get("/as/64501")).text()
-    assert "<h1>WeChat is blocked in AS64501 in Russia.</h1>" in page
+    assert "<h1>WeChat&#39;s web client is blocked in AS64501 in Russia.</h1>" in page
     assert 'href="/method#rule-tls.reset.sni"' in page
     text = text_of(page)
     assert "Service Function DNS TCP TLS HTTP" in text

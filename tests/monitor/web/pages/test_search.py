@@ -86,4 +86,4 @@ async def test_a_list_that_is_cut_says_so(web: Client) -> None:
 
 async def test_a_match_says_what_is_open_there(web: Client) -> None:
     text = text_of(await (await web.get("/search", params={"q": "test"})).text())
-    assert "WeChat service WeChat is blocked in one network in Russia." in text
+    assert "WeChat service WeChat's web client is blocked in one network in Russia." in text

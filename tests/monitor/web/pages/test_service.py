@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from msgspec.structs import replace
 
 from monitor.detection.events.present import PresentState
@@ -22,7 +24,7 @@ def row(state: State, target: str = "wechat/web", asn: int = 1) -> PresentState:
 
 async def test_the_headline_answers_the_question(web: Client) -> None:
     page = await (await web.get("/s/wechat")).text()
-    assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
+    assert "<h1>WeChat&#39;s web client is blocked in one network in Russia.</h1>" in page
     text = text_of(page)
     assert "By country, the last 3 h" in text
     # The networks that measure are not those of the block.
@@ -37,7 +39,7 @@ async def test_the_headline_answers_the_question(web: Client) -> None:
 async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: Client) -> None:
     text = text_of(await (await web.get("/s/signal")).text())
     assert "fails, not confirmed" in text
-    assert "Signal may be blocked in Russia; that is not confirmed." in text
+    assert "Signal's messaging may be blocked in Russia; that is not confirmed." in text
 
 
 async def test_a_service_without_measurements(web: Client) -> None:
@@ -64,16 +66,19 @@ def test_the_state_of_a_network_agrees_with_the_event() -> None:
 
 def test_headlines() -> None:
     confirmed, likely = EVENTS[world.CONFIRMED], EVENTS[world.LIKELY]
-    assert service.headline("X", [confirmed], 2) == "X is blocked in one network in Russia."
+    assert service.headline("X", [confirmed], 2) == (
+        "X's web client is blocked in one network in Russia."
+    )
     part = replace(confirmed, extent="partial")
-    assert service.headline("X", [part], 2).startswith("A part of X is blocked")
+    assert service.headline("X", [part], 2).startswith("A part of X's web client is blocked")
     assert "may be blocked in Russia" in service.headline("X", [likely], 2)
     (evidence,) = EVENTS[world.CONFIRMED].networks
     failed = replace(evidence, spans=((likely.onset, likely.onset + 60_000, 0),))
     over = replace(likely, source="ooni", networks=(failed,))
     assert "was likely blocked" in service.headline("X", [over], 2)
     assert service.headline("X", [over, replace(over, country="FR")], 2) == (
-        "X may have been blocked in France, Russia where the data end; that is not confirmed."
+        "X's messaging may have been blocked in France, Russia where the data end; "
+        "that is not confirmed."
     )
     assert "may be blocked in Russia" in service.headline("X", [over, likely], 2)
     assert service.headline("X", [EVENTS[world.INHIBITED]], 1) == (
@@ -89,10 +94,13 @@ async def test_a_range_says_what_is_known_of_it_and_not_of_the_present(web: Clie
         answer = await web.get(path, params={"since": since, "until": until})
         assert answer.status == 200
         page = await answer.text()
-        return page[page.index("<h1>") + 4 : page.index("</h1>")]
+        return text_of(page[page.index("<h1>") + 4 : page.index("</h1>")])
 
     before = "2027-01-15T08:10:30Z", "2027-01-15T08:20:00Z"
-    ended = "WeChat was blocked in AS64501 (Russia) from 15 January 2027, 08:00 to 08:30 UTC."
+    ended = (
+        "WeChat's web client was blocked in AS64501 (Russia) from 15 "
+        "January 2027, 08:00 to 08:30 UTC."
+    )
     for path in ("/s/wechat", "/c/RU", "/as/64501"):
         assert await heading(path, *before) == ended
     quiet = await heading("/s/wechat", "2027-01-15T08:35:00Z", "2027-01-15T08:55:00Z")
@@ -101,17 +109,17 @@ async def test_a_range_says_what_is_known_of_it_and_not_of_the_present(web: Clie
     assert nothing.endswith(": nothing was measured.")
     # Exactly this time, and not the hours that hold it.
     query = dict(zip(("since", "until"), before, strict=True))
-    text = await (await web.get("/s/wechat", params=query)).text()
+    text = html.unescape(await (await web.get("/s/wechat", params=query)).text())
     assert "from 15 January 2027, 08:10 to 08:20 UTC" in text
     # Beside a strip of the past stands what lasted then.
     beside = text[text.index('<article class="place">') : text.rindex("</article>")]
     assert ended in beside
     assert "blocked (confirmed)" not in beside.replace("event: blocked (confirmed)", "")
-    text = await (await web.get("/s/wechat", params={"since": before[0]})).text()
+    text = html.unescape(await (await web.get("/s/wechat", params={"since": before[0]})).text())
     beside = text[text.index('<article class="place">') : text.rindex("</article>")]
     assert ended in beside
-    assert "WeChat is blocked in one network in Russia." in beside
-    country = await (await web.get("/c/RU", params=query)).text()
+    assert "WeChat's web client is blocked in one network in Russia." in beside
+    country = html.unescape(await (await web.get("/c/RU", params=query)).text())
     strips = country[country.index('<h2 id="strips">') : country.index('<h2 id="events">')]
     assert ended in strips
     assert "blocked (confirmed)" not in strips.replace("event: blocked (confirmed)", "")
