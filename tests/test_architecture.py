@@ -207,7 +207,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"events"},
     ),
     "monitor/detection/events": (
-        {"state", "life", "contrasts", "retest_limits"},
+        {"state", "life", "contrasts", "retest_limits", "scope_in_time"},
         {"baseline", "standing", "state_change"},
         {"cusum", "hypotheses"},
         {"ending", "onset", "gates", "other_hosts", "usual_hours"},

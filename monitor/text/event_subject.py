@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from monitor.detection.events.scope_in_time import at_once
 from monitor.detection.model import Event
 from monitor.text.language import _, current, n_
 from monitor.text.network_names import network
@@ -167,6 +168,8 @@ def past_place(event: Event) -> str:
     if len(event.asns) == 1 and "network_divided" not in event.against:
         named, where = network(event.asns[0]), country(event.country)
         return _("in %(network)s (%(country)s)", network=named, country=where)
+    if not at_once(event):
+        return _("%(where)s, not in all at once,", where=place(event))
     return place(event)
 
 

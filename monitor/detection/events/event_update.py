@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from monitor.detection.events import gates, life, lifting, outages, series_summary
+from monitor.detection.events import gates, life, lifting, outages, scope_in_time, series_summary
 from monitor.detection.events.description import (
     EventRound,
     announced,
@@ -277,14 +277,14 @@ def _ended(
 
 
 def _with_peak(current: OpenEvent) -> OpenEvent:
-    """A closed event with the scope and the evidence of its peak. Networks recover one by one: its
-    scope is not that of the last one."""
+    """A closed event with the scope of all its time, and the evidence of its peak. Networks recover
+    one by one, and a block may move: its scope is not that of the last one."""
     event, peak = current.event, current.peak
     if peak is None:
         return current
     best = [network for network in peak.networks if network.tier is event.tier]
     targets = {*event.targets, *(network.target for network in best)}
-    asns = {*event.asns, *(network.asn for network in best)}
+    asns = {*event.asns, *scope_in_time.left(event), *(network.asn for network in best)}
     event = replace(
         event,
         targets=tuple(sorted(targets)),

@@ -14,6 +14,7 @@ from enum import Enum
 import msgspec
 from msgspec.structs import replace
 
+from monitor.detection.events.scope_in_time import spell
 from monitor.detection.model import Event, EventState, Tier
 from monitor.text.event_state import ended
 from monitor.text.event_subject import of_a_part
@@ -84,12 +85,16 @@ def is_drawn(event: Event, since: int, until: int) -> bool:
 
 
 def in_network(event: Event, asn: int) -> Event:
-    """What an event tells of one of its networks: it may have begun later there."""
-    mine = tuple(network for network in event.networks if network.asn == asn)
-    if not mine or len(event.asns) == 1:
+    """What an event tells of one of its networks: it may have begun later there, and ended
+    earlier."""
+    if len(event.asns) == 1:
         return event
-    onset = max(event.onset, min(network.onset for network in mine))
-    return replace(event, networks=mine, onset=onset)
+    joined, over = spell(event, asn)
+    if over is not None and not event.ongoing:
+        event = replace(event, ended_earliest=None, ended_latest=over)
+    mine = tuple(network for network in event.networks if network.asn == asn)
+    begins = [network.onset for network in mine] or [joined or event.onset]
+    return replace(event, networks=mine, onset=max(event.onset, min(begins)))
 
 
 def joined(pieces: Iterable[Extent]) -> list[Extent]:
