@@ -176,6 +176,23 @@ def _foreign_exit(rng: random.Random) -> Hazard:
     )
 
 
+def _filter_by_update(rng: random.Random) -> World:
+    """Of a program on the volunteers' machines, which ends connections at once."""
+    update = Hazard(
+        "an update brings a filter to some machines",
+        rng.uniform(0.1, 1.0),
+        Look.NAMED,
+        (rng.uniform(120, 1500), 0.8),
+        longest=7 * DAY_MINUTES,
+        fails=(0.97, 1.0),
+        reach=Reach.SCATTERED,
+        answers=1.0,
+        spread_minutes=rng.uniform(10, 600),
+        shows=(("sooner", 0.9),),
+    )
+    return World(CALM, (update,), sizes=(3, 5, 8))
+
+
 def _moving_port(rng: random.Random) -> World:
     """The same port, closed in one country after the other."""
     port = replace(
@@ -230,5 +247,6 @@ UNFITTED: dict[str, Draw] = {
     "a service denies a country": of(_denied_country),
     "a filter before two owners": _filter_of_a_line,
     "a way out into another country": of(_foreign_exit),
+    "a filter on some machines": _filter_by_update,
     "blocks by subscriber plan": _by_plan,
 }

@@ -31,8 +31,6 @@ PAGE_LEAST = AlertingPolicy().page_per_mille
 SILENT_LEAST_MS = 3_600_000
 """For so long nearly all of three vantages or more must have failed without a signature: most
 outages of a service's own servers end sooner. Longer proves no more."""
-DENSE_PER_MILLE = 900
-"""Of the samples that fail, in a full block."""
 _FITTED: Mapping[str, tuple[int, int, int]] = {
     "tier": (-6199, -6058, -14034),
     "signature": (6562, 3652, 4014),
@@ -258,7 +256,8 @@ def _properties(event: Event) -> _Properties:
         agree=max(agreeing for agreeing, _ in votes) // standing.KNOWN,
         share=max(1000 * agreeing // max(1, voting) for agreeing, voting in votes),
         networks=len(set(event.asns) if event.tier is Tier.UNCONFIRMED else risen),
-        dense=max((evidence.dense_per_mille for evidence in surest), default=0) >= DENSE_PER_MILLE,
+        dense=max((evidence.dense_per_mille for evidence in surest), default=0)
+        >= hypotheses.DENSE_PER_MILLE,
         path=seen.path,
         on_the_way=seen.on_the_way,
         others_answer=seen.show(OTHERS),

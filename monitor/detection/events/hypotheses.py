@@ -33,6 +33,10 @@ AT_ONCE_MS = 15 * 60_000
 """Operators seldom begin to block together: an outage has one moment. It is seen as exactly as
 vantages measure."""
 _DENIALS = frozenset((Technique.DNS_NXDOMAIN, Technique.DNS_EMPTY))
+DENSE_PER_MILLE = 900
+"""Of the samples that fail, in a full block."""
+_NEARLY_ALL = 800
+"""Per mille of the vantages of a network that is blocked as a whole."""
 _SOME_FLOWS = (100, 850)
 """Per mille of the samples that fail under load: a full block lets fewer through."""
 REFUSALS = frozenset(
@@ -141,9 +145,21 @@ def _told_by_none(
 
 def _may_be_suspected(network: NetworkEvidence) -> bool:
     """Whether the service may have chosen those who fail."""
+    return network.agreeing < max(_heeded(network), ENOUGH_REFUSED)
+
+
+def _heeded(network: NetworkEvidence) -> int:
+    """Vantages that vote, without new ones that several known owners outweigh."""
     heeded = standing.of_deniers(network.known_owners, network.new_deniers) > 0
-    voting = network.voting if heeded else network.voting - network.new_deniers
-    return network.agreeing < max(voting, ENOUGH_REFUSED)
+    return network.voting if heeded else network.voting - network.new_deniers
+
+
+def _spares_some(seen: NetworksEvidence) -> bool:
+    """Whether some vantages fail nearly always, and in each network several others do not."""
+    return any(each.dense_per_mille >= DENSE_PER_MILLE for each in seen.networks) and all(
+        1000 * (each.agreeing + each.silent) < _NEARLY_ALL * (_heeded(each) + each.silent)
+        for each in seen.networks
+    )
 
 
 def _of_name(technique: str) -> bool:
@@ -286,6 +302,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         _may_share_a_line,
         "Two owners of one network may share a line with a filter, or a way out that ends in "
         "another country: to all of them that looks like a block of the network.",
+    ),
+    Hypothesis(
+        "spares_some",
+        _spares_some,
+        "Nearly all connections of some vantages fail, and others of the same networks reach it: a "
+        "program on their machines, or a way out of the network, does not concern the others.",
     ),
     Hypothesis(
         "one_release",
