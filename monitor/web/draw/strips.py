@@ -9,9 +9,10 @@ the state of the earlier one. A missing round leaves a gap.
 from __future__ import annotations
 
 import functools
+import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import Any, TypeVar
 
 import msgspec
@@ -193,31 +194,44 @@ def window(
     return Window(until - span, until, slices, last)
 
 
-class _Slice:
-    """What is known of a slice in which something was measured: kinds of its series, verdicts,
-    conclusive and failing ones."""
+class _Measured:
+    """What is known of each slice of a strip: verdicts, conclusive and failing ones, and the kinds
+    of its series as a set of bits, empty where nothing was measured."""
 
     __slots__ = ("failing", "judged", "kinds", "n")
 
-    def __init__(self) -> None:
-        self.kinds: frozenset[str] = frozenset()
-        self.n = self.judged = self.failing = 0
+    def __init__(self, slices: int) -> None:
+        self.n, self.judged = [0] * slices, [0] * slices
+        self.failing, self.kinds = [0] * slices, [0] * slices
 
-    def look(self, *, coarse: bool) -> _Look | None:
-        """How it is drawn, None where nothing was measured; a coarse one by the share of its
-        measurements that failed."""
-        if not coarse or not self.failing:
-            kind = _slice_kind(self.kinds)
-            return None if kind is None else _PLAIN[kind]
-        share = self.failing / self.judged
-        height = min(HEIGHT - 2, max(2, round(HEIGHT * share)))
-        return _failing_look(self.kinds, share == 1, share < _SHARE_SEEN, height)
+    def looks(self, *, coarse: bool) -> list[_Look | None]:
+        """How each slice is drawn, None where nothing was measured; coarse ones by the share of
+        their measurements that failed."""
+        if not coarse:
+            return list(map(_plain_look, self.kinds))
+        told = zip(self.kinds, self.judged, self.failing, strict=True)
+        return [
+            _share_look(kinds, judged, failing) if failing else _plain_look(kinds)
+            for kinds, judged, failing in told
+        ]
 
 
 class _Look(msgspec.Struct, frozen=True):
     kind: str
     height: int = HEIGHT
     below: str = ""
+
+
+@functools.cache
+def _plain_look(bits: int) -> _Look | None:
+    kind = _slice_kind(_kinds(bits))
+    return None if kind is None else _PLAIN[kind]
+
+
+def _share_look(bits: int, judged: int, failing: int) -> _Look:
+    share = failing / judged
+    height = min(HEIGHT - 2, max(2, round(HEIGHT * share)))
+    return _failing_look(_kinds(bits), share == 1, share < _SHARE_SEEN, height)
 
 
 @functools.cache
@@ -257,29 +271,33 @@ def strip(
     measurements that failed. What fails as blocked while `events` last of which none is confirmed
     is drawn as likely, and events are drawn above it. `what` names
     what was measured, for the summary."""
-    slices: dict[int, _Slice] = defaultdict(_Slice)
-    series: dict[int, dict[tuple[int, str], Counter[str]]] = defaultdict(dict)
-    bits: dict[int, int] = defaultdict(int)
-    for index, row in _placed(rows, window):
-        one = slices[index]
-        one.n += row.n
-        if isinstance(row, ServiceHour):
-            bits[index] |= row.kinds
-            one.judged += row.judged
-            one.failing += row.failing
-        else:
-            kind = _KIND[row.state]
-            series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
-            one.judged += row.n * (kind != "none")
-            one.failing += row.n * (kind in ("blocked", "impaired"))
-    for index, kinds in bits.items():
-        slices[index].kinds = _kinds(kinds)
-    for index, counted in series.items():
-        slices[index].kinds |= {_series_kind(count) for count in counted.values()}
-    drawn = _drawn(slices, window, interval, events, what)
+    drawn = _drawn(_measured(rows, window), window, interval, events, what)
+    if not events:
+        return drawn
     measured = event_marks.joined((run.begin, run.end) for run in drawn.runs if run.kind != "none")
     marks = event_marks.event_marks(events, window.since, window.until, measured, breadth)
     return replace(drawn, marks=marks)
+
+
+def _measured(rows: Iterable[Row], window: Window) -> _Measured:
+    found = _Measured(window.slices)
+    n, judged, failing, kinds = found.n, found.judged, found.failing, found.kinds
+    series: dict[int, dict[tuple[int, str], Counter[str]]] = defaultdict(dict)
+    for index, row in _placed(rows, window):
+        n[index] += row.n
+        if type(row) is ServiceHour:
+            kinds[index] |= row.kinds
+            judged[index] += row.judged
+            failing[index] += row.failing
+        elif type(row) is StateCount:
+            kind = _KIND[row.state]
+            series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
+            judged[index] += row.n * (kind != "none")
+            failing[index] += row.n * (kind in ("blocked", "impaired"))
+    for index, counted in series.items():
+        for count in counted.values():
+            kinds[index] |= _BITS[_series_kind(count)]
+    return found
 
 
 def strips_by(
@@ -316,33 +334,37 @@ def control_strip(
     not, `unclear` where vantages failed and nothing tells, `mixed` where one was found down and was
     reached as well. Of several services (`names` by id) the summary names those that were
     down."""
-    slices: dict[int, _Slice] = defaultdict(_Slice)
+    found = _Measured(window.slices)
     seen: dict[int, dict[str, int]] = defaultdict(dict)
     telling = _TOLD | _UNTOLD | WENT_DOWN
     for index, row in _placed(rows, window):
         kinds, judged = (
             (row.kinds, row.judged)
-            if isinstance(row, ServiceHour)
-            else (_BITS[_KIND[row.state]], row.n)
+            if type(row) is ServiceHour
+            else (_BITS[_KIND[row.state]], row.n)  # type: ignore[union-attr]
         )
         if kinds := kinds & telling:
             services = seen[index]
             services[row.service] = services.get(row.service, 0) | kinds
-            slices[index].n += judged
+            found.n[index] += judged
     down: set[str] = set()
     partly: set[str] = set()
     works = untold = False
     for index, services in seen.items():
-        failed = {service for service, kinds in services.items() if kinds & _TOLD == _BITS["down"]}
-        partly |= {service for service, kinds in services.items() if kinds & _DOWN} - failed
-        told = any(kinds & (_TOLD | _DOWN) for kinds in services.values())
+        together = functools.reduce(operator.or_, services.values())
+        failed: set[str] = set()
+        if together & _DOWN:
+            failed = {name for name, kinds in services.items() if kinds & _TOLD == _BITS["down"]}
+            partly |= {name for name, kinds in services.items() if kinds & _DOWN} - failed
+        told = bool(together & (_TOLD | _DOWN))
         works |= told
-        untold |= not all(kinds & (_TOLD | _DOWN) for kinds in services.values())
-        mixed = told and any(kinds & _DOWN for kinds in services.values())
-        kind = "down" if failed else "mixed" if mixed else "ok" if told else "unclear"
-        slices[index].kinds = frozenset((kind,))
+        # What is seen of a service tells, or is `unclear`.
+        if together & _UNTOLD and not untold:
+            untold = not all(kinds & (_TOLD | _DOWN) for kinds in services.values())
+        kind = "down" if failed else "mixed" if together & _DOWN else "ok" if told else "unclear"
+        found.kinds[index] = _BITS[kind]
         down |= failed
-    drawn = _drawn(slices, window, interval)
+    drawn = _drawn(found, window, interval)
     if not seen:
         summary = _("nothing was measured")
     elif not works:
@@ -379,23 +401,22 @@ def _kinds(bits: int) -> frozenset[str]:
 def _placed(rows: Iterable[Row], window: Window) -> Iterator[tuple[int, Row]]:
     """The rows that begin in the window, each with the number of its slice."""
     since, until, width, last = window.since, window.until, window.width, window.slices - 1
+    rest = since + last * width
     for row in rows:
-        at = row.hour if isinstance(row, ServiceHour) else row.begin
+        at = row.hour if type(row) is ServiceHour else row.begin
         if since <= at < until:
-            yield min(last, (at - since) // width), row
+            yield (last if at >= rest else (at - since) // width), row
 
 
 def _drawn(
-    slices: Mapping[int, _Slice],
+    found: _Measured,
     window: Window,
     interval: int,
     events: Collection[Event] = (),
     what: str = "",
 ) -> Strip:
     width, since = window.width, window.since
-    coarse = width >= HOUR_MS
-    known = {index: slices[index].look(coarse=coarse) for index in sorted(slices)}
-    looks = _fill_gaps(known, window.slices, width, interval)
+    looks = _fill_gaps(found.looks(coarse=width >= HOUR_MS), width, interval)
     if events:
         for index, look in enumerate(looks):
             begin = since + index * width
@@ -404,32 +425,26 @@ def _drawn(
     last = window.until if window.last is None else window.last
     whole = min(window.slices, max(0, (last - since) // width))
     pieces: list[_Piece] = []
-    for index, look in enumerate(looks[:whole]):
-        n = slices[index].n if index in slices else 0
-        if pieces and pieces[-1].look is look:
-            piece = pieces[-1]
-            piece.width += 1
-            piece.end += width
-            piece.n += n
-        else:
-            begin = since + index * width
-            _append(pieces, look, index, 1, begin, begin + width, n)
+    index = 0
+    for look, same in groupby(looks[:whole]):
+        end = index + len(list(same))
+        n = sum(found.n[index:end])
+        piece = _Piece(look, index, end - index, since + index * width, since + end * width, n)
+        pieces.append(piece)
+        index = end
     begin = since + whole * width
     if whole < window.slices and begin < last:
         # What is in this slice was measured before its end.
         share = (last - begin) / width
-        n = slices[whole].n if whole in slices else 0
-        _append(pieces, looks[whole], whole, share, begin, last, n)
+        _append(pieces, looks[whole], whole, share, begin, last, found.n[whole])
         _append(pieces, _NOTHING, whole + share, 1 - share, last, begin + width, 0)
         whole += 1
     for index in range(whole, window.slices):
         begin = since + index * width
-        n = slices[index].n if index in slices else 0
-        _append(pieces, _NOTHING, index, 1, begin, begin + width, n)
-    total = sum(one.judged for one in slices.values())
-    failing = sum(one.failing for one in slices.values())
+        _append(pieces, _NOTHING, index, 1, begin, begin + width, found.n[index])
+    total, failing = sum(found.judged), sum(found.failing)
     summary = _summary(failing, total, what)
-    if total and not failing and any("unclear" in one.kinds for one in slices.values()):
+    if total and not failing and any(kinds & _UNTOLD for kinds in found.kinds):
         # As in imported measurements, which have no control: "0 failed" alone would be read as
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
@@ -511,24 +526,21 @@ def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
     )
 
 
-def _fill_gaps(
-    known: Mapping[int, _Look | None], slices: int, width: int, interval: int
-) -> list[_Look]:
-    """How each slice looks, of which some are `known`, in order. Empty slices look as the one
-    before them for as long as a round counts: the usual distance between rounds in this strip, at
-    least one interval, plus a slice for jitter."""
-    seen = [(index, look) for index, look in known.items() if look is not None]
-    gaps = [after - before for (before, _a), (after, _b) in pairwise(seen)]
+def _fill_gaps(known: Sequence[_Look | None], width: int, interval: int) -> list[_Look]:
+    """How each slice looks. Empty slices look as the one before them for as long as a round counts:
+    the usual distance between rounds in this strip, at least one interval, plus a slice for
+    jitter."""
+    seen = [index for index, look in enumerate(known) if look is not None]
+    gaps = sorted(map(operator.sub, seen[1:], seen))
     own = -(-interval // width)
-    gaps.sort()
     # The median: of an even number the mean of the two in the middle, in whole slices.
     usual = (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2 if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
-    filled = [_NOTHING] * slices
-    for index, look in seen:
-        end = min(index + reach, slices)
-        filled[index:end] = [look] * (end - index)
+    filled = [_NOTHING if look is None else look for look in known]
+    for index, following in pairwise((*seen, len(known))) if reach > 1 else ():
+        end = min(index + reach, following)
+        filled[index:end] = [filled[index]] * (end - index)
     return filled
 
 
