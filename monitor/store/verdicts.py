@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import aclosing
 from itertools import accumulate, compress, pairwise
 from operator import itemgetter
@@ -96,29 +104,34 @@ class RoundVerdicts:
         """How many entries there are."""
         return self._numbered[0]
 
-    def places_of(self, wanted: Collection[int], vantages: Vantages | None = None) -> list[int]:
-        """Positions of the entries whose verdicts are at these positions in `verdicts`, and whose
-        vantages are among these (None: all). Of thousands few are wanted: they are looked for
-        without making a number of each."""
+    def places_of(
+        self, fits: Callable[[Verdict], bool], vantages: Vantages | None = None
+    ) -> Sequence[int]:
+        """Positions of the entries whose verdicts fit, and whose vantages are among these (None:
+        all). Of thousands few are wanted: they are looked for without making a number of each, and
+        of few vantages only what was said of them is looked at."""
         count, numbers = self._numbered
-        if len(numbers) == count:
+        which = numbers if len(numbers) == count else self.which
+        marks, few = (None, None) if vantages is None else vantages.marks(self)
+        if few is not None:
+            named = {which[place] for place in few}
+            wanted = {n for n in named if fits(self.verdicts[n])}
+            return [place for place in few if which[place] in wanted]
+        wanted = {n for n, said in enumerate(self.verdicts) if fits(said)}
+        if marks is None and len(wanted) == len(self.verdicts):
+            return range(count)
+        if which is numbers:
             table = bytearray(256)
             for n in wanted:
-                if n < len(table):
-                    table[n] = 1
+                table[n] = 1
             marked = numbers.translate(table)
         else:
-            marked = bytes(map(wanted.__contains__, self.which))
-        if vantages is not None:
-            both = int.from_bytes(marked, "big") & vantages.marks(self)
+            marked = bytes(map(wanted.__contains__, which))
+        if marks is not None:
+            both = int.from_bytes(marked, "big") & int.from_bytes(marks, "big")
             marked = both.to_bytes(count, "big")
-        if _FEW * marked.count(1) > count:
-            return list(compress(range(count), marked))
-        places, place = [], marked.find(1)
-        while place >= 0:
-            places.append(place)
-            place = marked.find(1, place + 1)
-        return places
+        few = _places(marked)
+        return list(compress(range(count), marked)) if few is None else few
 
     def entries(self) -> Iterator[Entry]:
         """Each measurement with its verdict."""
@@ -133,15 +146,27 @@ class Vantages:
 
     def __init__(self, numbers: Collection[int]) -> None:
         self._numbers = numbers
-        self._marks: dict[bytes, int] = {}
+        self._marks: dict[bytes, tuple[bytes, list[int] | None]] = {}
 
-    def marks(self, judged: RoundVerdicts) -> int:
-        """Of each entry a byte, the first entry's highest: 1 where its vantage is wanted."""
+    def marks(self, judged: RoundVerdicts) -> tuple[bytes, list[int] | None]:
+        """Of each entry a byte: 1 where its vantage is wanted; and the positions of these, where
+        they are few."""
         packed = judged.packed_vantages
-        if (marks := self._marks.get(packed)) is None:
-            marked = bytes(map(self._numbers.__contains__, judged.vantages))
-            marks = self._marks[packed] = int.from_bytes(marked, "big")
-        return marks
+        if (found := self._marks.get(packed)) is None:
+            marks = bytes(map(self._numbers.__contains__, judged.vantages))
+            found = self._marks[packed] = marks, _places(marks)
+        return found
+
+
+def _places(marks: bytes) -> list[int] | None:
+    """Positions of the marked entries; None where these are not few."""
+    if _FEW * marks.count(1) > len(marks):
+        return None
+    places, place = [], marks.find(1)
+    while place >= 0:
+        places.append(place)
+        place = marks.find(1, place + 1)
+    return places
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -93,8 +93,10 @@ def not_counted(verdict: Verdict) -> str:
         return ""
     if verdict.state is State.INCONCLUSIVE and verdict.rule.startswith(IMPORTED):
         return ""
-    remarks = (NO_CONTROL, NO_LIVENESS, *sorted(OWN_TROUBLE))
-    return next((r for r in remarks if r in verdict.evidence), verdict.state.value)
+    return next((r for r in _REMARKS if r in verdict.evidence), verdict.state.value)
+
+
+_REMARKS = (NO_CONTROL, NO_LIVENESS, *sorted(OWN_TROUBLE))
 
 
 def unsupported(fact: Fact, inhibited: bool) -> bool:

@@ -259,10 +259,7 @@ class _List:
                         return
                 last = round
                 self.most -= judged.count
-                if not (mine := {n for n, said in enumerate(judged.verdicts) if self._fits(said)}):
-                    continue
-                every = self.vantages is None and len(mine) == len(judged.verdicts)
-                places = range(judged.count) if every else judged.places_of(mine, self.vantages)
+                places = judged.places_of(self._fits, self.vantages)
                 # In order of arrival: only the newest can be among those that are wanted.
                 entries = (
                     (round, judged.arrivals[place], judged.verdicts[judged.which[place]])

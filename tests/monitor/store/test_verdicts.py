@@ -48,12 +48,17 @@ def test_positions_of_some_verdicts_are_found_however_many_there_are(
     said = [replace(OK, rule=f"rule.{n}") for n in range(distinct)]
     judged = unpack(pack([(n, n % 1000, said[n * n % distinct]) for n in range(count)]))
     assert judged.count == count
+    numbered = {one.rule: n for n, one in enumerate(judged.verdicts)}
     for wanted in (set(), {0}, {0, 2, 127}, {1, 128, 299}, set(range(distinct))):
-        assert judged.places_of(wanted) == [
+
+        def fits(one: Verdict, wanted: set[int] = wanted) -> bool:
+            return numbered[one.rule] in wanted
+
+        assert list(judged.places_of(fits)) == [
             place for place, n in enumerate(judged.which) if n in wanted
         ]
         for numbers in (set(), {0}, {3, 998}, set(range(1, 1000))):
-            assert judged.places_of(wanted, Vantages(numbers)) == [
+            assert list(judged.places_of(fits, Vantages(numbers))) == [
                 place
                 for place, n in enumerate(judged.which)
                 if n in wanted and place % 1000 in numbers
@@ -66,7 +71,19 @@ def test_vantages_are_found_in_frames_that_differ_in_them() -> None:
     for order in orders:
         judged = unpack(pack([(n, vantage, OK) for n, vantage in enumerate(order)]))
         mine = [place for place, vantage in enumerate(order) if vantage in {1, 300}]
-        assert judged.places_of({0}, vantages) == mine
+        assert judged.places_of(lambda said: said == OK, vantages) == mine
+
+
+def test_what_was_said_of_other_vantages_is_not_looked_at() -> None:
+    judged = unpack(pack([(1, 1, OK), (2, 2, BAD), *((n, n, SAME) for n in range(3, 50))]))
+    looked: list[Verdict] = []
+
+    def fits(one: Verdict) -> bool:
+        looked.append(one)
+        return True
+
+    assert judged.places_of(fits, Vantages({2})) == [1]
+    assert looked == [BAD]
 
 
 def test_equal_verdicts_cost_a_few_bytes() -> None:
