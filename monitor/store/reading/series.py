@@ -46,9 +46,10 @@ _SEEKS = {"series": _SEEK, "grid": _SEEK, "hours": "s.hour = w.hour AND s.target
 _SQLITE = {
     "series": "wanted (target, country, asn) AS (SELECT json_extract(value, '$[0]'), "
     "json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:series))",
-    "grid": "wanted (target, country, asn) AS MATERIALIZED (SELECT t.value, "
-    "json_extract(p.value, '$[0]'), json_extract(p.value, '$[1]') "
-    "FROM json_each(:targets) t CROSS JOIN json_each(:places) p)",
+    # Each place is taken apart once, not for each target.
+    "grid": "place (country, asn) AS MATERIALIZED (SELECT json_extract(value, '$[0]'), "
+    "json_extract(value, '$[1]') FROM json_each(:places)), wanted (target, country, asn) AS "
+    "(SELECT t.value, p.country, p.asn FROM json_each(:targets) t CROSS JOIN place p)",
     "hours": "wanted (hour, target) AS MATERIALIZED (SELECT h.value, t.value "
     "FROM json_each(:hours) h CROSS JOIN json_each(:targets) t)",
 }
