@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -35,14 +35,12 @@ def owners(present: Present) -> Mapping[str, str]:
     return {row.id: row.owner for row in present.vantages}
 
 
-def fleet(
-    site: Site, present: Present, chosen: Callable[[VantageRow], bool] | None = None
-) -> Probes:
-    """Every probe that ever enrolled (or those that are `chosen`) with `revoked`, `silent`,
+def fleet(site: Site, present: Present, chosen: Iterable[VantageRow] | None = None) -> Probes:
+    """Every probe that ever enrolled (or those that are `chosen` of them) with `revoked`, `silent`,
     `degraded` or `online`. A degraded probe sends, but was offline in all its recent measurements,
     or its clock is wrong by over MAX_CLOCK_ERROR_MS."""
     rows_with_status = []
-    for row in present.vantages if chosen is None else filter(chosen, present.vantages):
+    for row in present.vantages if chosen is None else chosen:
         if row.revoked is not None:
             status = "revoked"
         elif not is_heard(site, row):

@@ -13,7 +13,9 @@ import contextlib
 import functools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TypeVar
 
 import msgspec
 
@@ -39,6 +41,7 @@ from monitor.store.reading.vantages import (
 from monitor.store.records import Filter, StoreUnavailableError
 from probes.wire.measurement import service_of
 
+K = TypeVar("K")
 KEEP_SECONDS = 1.0
 """What was concluded is looked up this often, also when nobody asks."""
 MAX_AGE_SECONDS = 3.0
@@ -69,6 +72,15 @@ class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
     """Probes with a verdict that says that the vantage was offline."""
     heard: frozenset[str] = frozenset()
     """Probes with any other verdict."""
+
+
+def _grouped(
+    rows: Iterable[VantageRow], key: Callable[[VantageRow], K]
+) -> dict[K, list[VantageRow]]:
+    groups: dict[K, list[VantageRow]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return groups
 
 
 def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePresent:
@@ -127,6 +139,21 @@ class Present(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def sources(self) -> frozenset[str]:
         """Names of others whose measurements are stored."""
         return frozenset(source for source, *_place in self.origins.values())
+
+    @functools.cached_property
+    def vantages_by_country(self) -> Mapping[str, Sequence[VantageRow]]:
+        """By country, in their order."""
+        return _grouped(self.vantages, attrgetter("country"))
+
+    @functools.cached_property
+    def vantages_by_network(self) -> Mapping[int, Sequence[VantageRow]]:
+        """By network, in their order."""
+        return _grouped(self.vantages, attrgetter("asn"))
+
+    @functools.cached_property
+    def vantages_by_id(self) -> Mapping[str, VantageRow]:
+        """By id."""
+        return {row.id: row for row in self.vantages}
 
     @functools.cached_property
     def measured_by_others(self) -> frozenset[str]:
@@ -294,16 +321,22 @@ class PresentReader:
                 services[name] = await asyncio.to_thread(service_present, number, verdicts)
                 changed = self._changed = True
         vantages, origins = before.vantages, before.origins
+        same = not changed
         if not self._is_young(self._listed, self._vantages_seconds):
+            same = False
             vantages = await list_vantages(connection)
             origins = await public_origins(connection)
             self._listed = began
         if not self._is_young(self._timed, self._clocks_seconds):
+            same = False
             self._clocks = await clock_readings(connection, since, self._clocks)
             self._timed = began
         if changed:
             opened = await list_events(connection, state="open", limit=MAX_EVENTS)
             offline = offline_now(services.values())
+        self._checked, self._changed = began, False
+        if same:  # and with it what was computed of it
+            return
         self._present = Present(
             revision=before.revision + changed,
             services=dict(services),
@@ -316,4 +349,3 @@ class PresentReader:
             },
             offline=offline,
         )
-        self._checked, self._changed = began, False

@@ -30,6 +30,7 @@ _ORDER = (
     State.INSUFFICIENT,
 )
 """Which state is named on a tie: the more important one."""
+_RANKS = {state: rank for rank, state in enumerate(_ORDER)}
 
 
 class LatestVerdict(msgspec.Struct, frozen=True, gc=False):
@@ -84,7 +85,8 @@ def worst(rows: Sequence[PresentState], limit: int) -> Sequence[PresentState]:
     """At most `limit` of the rows, the most important states; their order stays."""
     if len(rows) <= limit:
         return rows
-    ranked = sorted(range(len(rows)), key=lambda n: (_ORDER.index(rows[n].state), n))
+    ranks = [_RANKS[row.state] for row in rows]
+    ranked = sorted(range(len(rows)), key=ranks.__getitem__)  # equal ones stay in order
     return [rows[n] for n in sorted(ranked[:limit])]
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from monitor.detection.events.present import PresentState, leading
@@ -71,8 +73,10 @@ def network_matrix(
             by_place[event.service, asn].append(event)
     events = {place: first for place, mine in by_place.items() if (first := leading(mine))}
     states: dict[tuple[str, int], set[State]] = defaultdict(set)
-    for row in rows:
-        states[service_of(row.target), row.asn].add(row.state)
+    for target, mine in groupby(rows, attrgetter("target")):  # hundreds of networks in a row
+        service = service_of(target)
+        for row in mine:
+            states[service, row.asn].add(row.state)
     return _worst_first(networks, matrix(services, networks, states, events, networks=False))
 
 

@@ -157,8 +157,8 @@ async def page(request: web.Request) -> web.Response:
 
 def vantages_there(site: Site, present: Present, event: Event) -> int:
     """How many vantages of ours are in the networks of an event now."""
-    places = {(event.country, asn) for asn in event.asns}
-    here = fleet(site, present, lambda row: (row.country, row.asn) in places)
+    near = present.vantages_by_country.get(event.country, ())
+    here = fleet(site, present, [row for row in near if row.asn in event.asns])
     return len(active(here, "vantage"))
 
 

@@ -110,7 +110,7 @@ async def country(request: web.Request) -> web.Response:
     here = PlaceFilter(name=words.country(code), country=code)
     span = chosen_range(request)
     async with reading(request) as (connection, present):
-        members = active(fleet(site, present, lambda row: row.country == code))
+        members = active(fleet(site, present, present.vantages_by_country.get(code, ())))
         events = await known_events(site, connection, Filter(country=code), MAX_EVENTS)
         values = await shared_values(site, connection, here, events, members, span)
     rows = present.states(Filter(country=code))
@@ -138,7 +138,7 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(f"/as/{asn}")
     span = chosen_range(request)
     async with reading(request) as (connection, present):
-        members = active(fleet(site, present, lambda row: row.asn == asn))
+        members = active(fleet(site, present, present.vantages_by_network.get(asn, ())))
         verdicts = present.verdicts(asn)
         events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS)
         countries = sorted(

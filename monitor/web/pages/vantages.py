@@ -80,10 +80,9 @@ async def page(request: web.Request) -> web.Response:
     site = site_of(request)
     id = request.match_info["vantage"]
     present = await present_of(request)
-    found = next(iter(fleet(site, present, lambda row: row.id == id)), None)
-    if found is None:
+    if (known_row := present.vantages_by_id.get(id)) is None:
         raise web.HTTPNotFound(reason="No vantage has this id.")
-    probe, status = found
+    ((probe, status),) = fleet(site, present, [known_row])
     async with site.database.reading() as connection:
         lines = await liveness_of_probe(
             connection, id, since(site, PAGE_ROUNDS), PAGE_ROUNDS, site.as_of

@@ -127,6 +127,21 @@ async def test_within_its_age_nothing_is_asked(store: Database) -> None:
     assert [each for each in asked if "FROM probe" in each]
 
 
+async def test_where_nothing_was_concluded_what_was_computed_of_it_stays(store: Database) -> None:
+    now = 100.0
+    reader = PresentReader(store, lambda: NOON, 30.0, clock=lambda: now)
+    before = await reader.get()
+    assert [row.id for rows in before.vantages_by_country.values() for row in rows]
+    assert before.vantages_by_id.keys() == {row.id for row in before.vantages}
+    reader.expire()
+    assert await reader.get() is before
+    await conclude(store, 96, State.OK)
+    reader.expire()
+    assert (await reader.get()).revision == before.revision + 1
+    reader.forget_vantages()
+    assert await reader.get() is not before
+
+
 async def test_what_is_kept_is_read_without_being_asked_for(store: Database) -> None:
     reader = PresentReader(store, lambda: NOON, 30.0)
     keeping = asyncio.create_task(reader.keep())
