@@ -106,18 +106,26 @@ async def _bodies(
     connection: AsyncConnection, firsts: Sequence[int], rounds: tuple[int, int] | None
 ) -> list[tuple[int, int, bytes]]:
     """(first arrival, time of arrival, body) of batches."""
-    query = sa.select(batch.c.first_arrival, batch.c.received, batch.c.body)
     found: list[tuple[int, int, bytes]] = []
     if rounds is not None and connection.dialect.name == "postgresql":
         begin, end = day_of(rounds[0]) * DAY_MS, (day_of(rounds[1]) + 1) * DAY_MS
-        same = query.where(batch.c.first_round >= begin, batch.c.first_round < end)
-        rows = await connection.execute(same.where(batch.c.first_arrival.in_(firsts)))
+        values = {"firsts": firsts, "begin": begin, "end": end}
+        rows = await connection.execute(_BODIES_OF_DAYS, values)
         found += [(first, received, bytes(body)) for first, received, body in rows]
     # Measurements of several days may share a batch, which is of the newest of them.
     if left := sorted(set(firsts).difference(first for first, _, _ in found)):
-        rows = await connection.execute(query.where(batch.c.first_arrival.in_(left)))
+        rows = await connection.execute(_BODIES, {"firsts": left})
         found += [(first, received, bytes(body)) for first, received, body in rows]
     return found
+
+
+_BODIES = sa.select(batch.c.first_arrival, batch.c.received, batch.c.body).where(
+    batch.c.first_arrival.in_(sa.bindparam("firsts", expanding=True))
+)
+_BODIES_OF_DAYS = _BODIES.where(
+    batch.c.first_round >= sa.bindparam("begin", type_=sa.BigInteger),
+    batch.c.first_round < sa.bindparam("end", type_=sa.BigInteger),
+)
 
 
 async def all_lines(

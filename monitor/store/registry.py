@@ -24,6 +24,9 @@ from probes.wire.measurement import Role
 _TOKEN = [token_table.c[name] for name in Token.__struct_fields__]
 _KEY = [probe_key.c[name] for name in ProbeKey.__struct_fields__]
 _PROBE = [probe_table.c[name] for name in Probe.__struct_fields__]
+_PROBE_BY_ID = sa.select(*_PROBE).where(
+    probe_table.c.id == sa.bindparam("id", type_=probe_table.c.id.type)
+)
 
 
 class Registry:
@@ -117,7 +120,7 @@ class Registry:
     async def probe(self, id: str) -> Probe | None:
         """One probe."""
         async with reading(self._engines) as connection:
-            found = await connection.execute(sa.select(*_PROBE).where(probe_table.c.id == id))
+            found = await connection.execute(_PROBE_BY_ID, {"id": id})
             return next((_probe(row) for row in found), None)
 
     async def probes(self, ids: Sequence[str] | None = None) -> Sequence[Probe]:

@@ -215,13 +215,14 @@ async def read(
     connection: AsyncConnection, keys: Collection[ServiceRound]
 ) -> AsyncIterator[tuple[str, int, RoundVerdicts]]:
     """The verdicts of these (service, round); those that there are."""
-    v = verdict.c
     for some in statements.chunks(sorted(keys), ROWS_AT_ONCE):
-        query = sa.select(v.service, v.round, v.body).where(
-            sa.tuple_(v.service, v.round).in_(list(some))
-        )
-        for service, round, body in (await connection.execute(query)).all():
+        for service, round, body in (await connection.execute(_READ, {"keys": list(some)})).all():
             yield service, round, unpack(body)
+
+
+_READ = sa.select(verdict.c.service, verdict.c.round, verdict.c.body).where(
+    sa.tuple_(verdict.c.service, verdict.c.round).in_(sa.bindparam("keys", expanding=True))
+)
 
 
 async def read_newest(

@@ -385,20 +385,35 @@ async def newest_of_controls(
 ) -> Stored | None:
     """The newest measurement by a control of the same target in the subject's round, or at most
     `window` (ms) before it; None when there is none."""
+    values = {
+        "target": subject.target,
+        "since": subject.round - window,
+        "until": subject.round,
+        "id": subject.id,
+    }
+    rows = (await connection.execute(_newest_of_controls(), values)).all()
+    return next(iter(await read_stored(connection, rows, skip)), None)
+
+
+@functools.cache
+def _newest_of_controls() -> sa.Select[Any]:
+    """That of `newest_of_controls`."""
     m, v = t.measurement.c, t.vantage.c
-    number = sa.select(t.target.c.number).where(t.target.c.id == subject.target).scalar_subquery()
-    query = (
+    number = sa.select(t.target.c.number).where(
+        t.target.c.id == sa.bindparam("target", type_=t.target.c.id.type)
+    )
+    return (
         SELECT_STORED.where(
-            m.target == number,
-            m.round.between(subject.round - window, subject.round),
+            m.target == number.scalar_subquery(),
+            m.round.between(
+                sa.bindparam("since", type_=m.round.type), sa.bindparam("until", type_=m.round.type)
+            ),
             v.role == Role.CONTROL.value,
-            m.id != subject.id,
+            m.id != sa.bindparam("id", type_=m.id.type),
         )
         .order_by(m.round.desc(), m.started, m.id)
         .limit(1)
     )
-    found = await read_stored(connection, (await connection.execute(query)).all(), skip)
-    return next(iter(found), None)
 
 
 async def list_measurements_of_probe(
