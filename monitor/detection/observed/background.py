@@ -65,8 +65,8 @@ class Death(Enum):
     LOST = "lost"
     """Silence, as when packets are lost or a table of connections is full."""
     CUT = "cut"
-    """A reset or an early end, as from overloaded servers and middleboxes; packet loss does not do
-    this."""
+    """A reset, an early end, or a router that has no way for a moment, as from overloaded servers
+    and middleboxes; packet loss does not do this."""
 
 
 _DEATHS = {
@@ -74,6 +74,7 @@ _DEATHS = {
     Kind.RESET: Death.CUT,
     Kind.REFUSED: Death.CUT,
     Kind.EOF: Death.CUT,
+    Kind.UNREACHABLE: Death.CUT,
 }
 
 
@@ -324,10 +325,11 @@ class _Unit:
         how = death(kind)
         if (step is Step.PAYLOAD and here in self._succeeded) or not (served or how):
             return
-        key = step if self._innocuous else here
+        # Where a family has no route at all, nothing is reached over it, whoever the host is.
+        key = step if self._innocuous and kind is not Kind.UNREACHABLE else here
         self._attempts.append((family(attempt.address), step, key, _tally(attempt, served, how)))
         if served:
-            self._worked.add(key)
+            self._worked |= {key, here}
             self._succeeded.add(here)
 
     def background(self) -> RoundBackground:

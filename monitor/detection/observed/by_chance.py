@@ -20,7 +20,7 @@ from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import AddressView
 
-_NO_ATTEMPT = (Kind.LOCAL, Kind.LATE, Kind.UNREACHABLE, Kind.PROHIBITED)
+_NO_ATTEMPT = (Kind.LOCAL, Kind.LATE, Kind.PROHIBITED)
 """Nothing came to a server that could have answered: no sign that the path lets attempts live."""
 SENDS_OF_A_QUERY = 2
 SENDS_OF_A_FLOW = 3

@@ -45,6 +45,7 @@ from tests.monitor.detection.scenes import (
 from tests.monitor.detection.sightings import BLOCKED, Technique
 
 TIMEOUT, REFUSED = Failure.TIMEOUT, Failure.DNS_REFUSED
+UNREACHABLE = Failure.HOST_UNREACHABLE
 BESIDE = contrast(Contrast.INNOCUOUS_NAME) | {"name": "harmless.example"}
 LOST = (tcp(A1, TIMEOUT), tcp(A1, **REPEAT))
 """A connection that came about at the second attempt."""
@@ -66,6 +67,9 @@ LOST = (tcp(A1, TIMEOUT), tcp(A1, **REPEAT))
         ((dns(failure=REFUSED), dns(failure=REFUSED, **BESIDE)), (1, 0, 1), ()),
         ((dns(failure=REFUSED), dns(A2, **BESIDE)), (1,), ()),
         ((*LOST, tcp(A2, TIMEOUT), tcp(A2, **REPEAT)), (), (4, 2)),
+        # A router had no way for a moment.
+        ((tcp(A1, UNREACHABLE), tcp(A1, **REPEAT)), (), (2, 0, 1)),
+        ((tcp(A1, UNREACHABLE), tcp(A1, UNREACHABLE, **REPEAT)), (), ()),
         # This machine's own refusal is nobody's failure.
         ((tcp(A1, Failure.NETWORK_DOWN), tcp(A1, **REPEAT)), (), (1,)),
         ((dns(failure=Failure.DNS_NXDOMAIN),), (1,), ()),
@@ -118,6 +122,32 @@ def test_a_liveness_host_that_was_reached_counts_at_every_address() -> None:
     assert host(tcp(A1, TIMEOUT), dead) == NO_BACKGROUND
     assert background(alive(v6=False)).over(6) == AttemptTally()
     assert background(alive()).over(6) == AttemptTally(6)
+
+
+def test_a_family_without_a_route_is_no_background() -> None:
+    """Nothing is reached over it, whoever the host is; where it has one at times, it is."""
+
+    def host(*seen: Any) -> RoundBackground:
+        return background([measured(*seen, target="liveness/international")])
+
+    assert host(tcp(A1), tls(A1), tcp(V6, UNREACHABLE)).over(6) == AttemptTally()
+    at_times = host(tcp(V6, UNREACHABLE), tcp(V6, **REPEAT), tcp(A1))
+    assert at_times.of(6, Step.CONNECT) == AttemptTally(2, cut=1)
+
+
+@pytest.mark.parametrize(("flaps", "state"), [(0, State.IMPAIRED), (4, State.OK)])
+def test_a_router_that_has_no_way_at_times_accuses_nobody(flaps: int, state: State) -> None:
+    """It answers one connect in ten or so by ICMP, whoever the host is."""
+    icmp = {"icmp_type": 3, "icmp_code": 1}
+    others = background(
+        [
+            *(measured(tcp(A1, UNREACHABLE, **icmp), tcp(A1, **REPEAT)) for _ in range(flaps)),
+            *(measured(tcp(A1)) for _ in range(30)),
+        ]
+    )
+    dead = (tcp(A2, UNREACHABLE, **icmp), tcp(A2, UNREACHABLE, **icmp, **REPEAT))
+    seen = measured(dns(A1, A2), tcp(A1), tls(A1), *dead)
+    assert judge(seen, alive(), [control()], others=others).state is state
 
 
 def test_it_adds_up_and_one_can_be_taken_out() -> None:
@@ -176,6 +206,7 @@ WEAK = (
     Technique.TCP_TIMEOUT,
     Technique.TCP_RESET,
     Technique.TCP_REFUSED,
+    Technique.TCP_UNREACHABLE,
     Technique.TLS_TIMEOUT_SNI,
     Technique.TLS_RESET_SNI,
     Technique.TLS_EOF_SNI,
