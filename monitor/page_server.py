@@ -123,8 +123,13 @@ def _spare_the_collector() -> None:
 
 
 async def _opened(settings: PageSettings) -> Database:
+    # A page has a dozen statements, most of which take less than it takes to plan them.
     opening = partial(
-        open_database, settings.database, read_seconds=READ_SECONDS, at_once=AT_ONCE_SECONDS
+        open_database,
+        settings.database,
+        read_seconds=READ_SECONDS,
+        at_once=AT_ONCE_SECONDS,
+        planned_once=True,
     )
     while True:
         with contextlib.suppress(StoreUnavailableError):

@@ -74,15 +74,16 @@ async def open_database(
     now: Callable[[], int] = wall_clock,
     read_seconds: float | None = None,
     at_once: float = AT_ONCE_SECONDS,
+    planned_once: bool = False,
 ) -> Database:
     """Open the store and bring its schema up to date.
 
     `now` gives Unix milliseconds for the journal's own time; `read_seconds` limits each
-    transaction of `Database.reading`; `at_once` as `connect` has it. Raises StoreRefusedError when
-    waiting will not help (bad URL, not a database, newer schema), else StoreUnavailableError;
-    both carry one line.
+    transaction of `Database.reading`; `at_once` and `planned_once` as `connect` has them. Raises
+    StoreRefusedError when waiting will not help (bad URL, not a database, newer schema), else
+    StoreUnavailableError; both carry one line.
     """
-    engines = connect(url, at_once)
+    engines = connect(url, at_once, planned_once=planned_once)
     try:
         await upgrade_schema(engines)
     except BaseException:

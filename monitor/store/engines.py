@@ -39,6 +39,7 @@ CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 """A connection to PostgreSQL that was not used for so long is looked at before it is used."""
 _USED = "used"
+_PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 CLOSE_SECONDS = 2.0
 """Longest time that closing waits for transactions."""
 STATEMENT_SECONDS = 300.0
@@ -170,10 +171,17 @@ def parse(url: str) -> URL:
             )
 
 
-def connect(url: str, at_once: float = AT_ONCE_SECONDS, pragmas: Mapping[str, str] = {}) -> Engines:
+def connect(
+    url: str,
+    at_once: float = AT_ONCE_SECONDS,
+    pragmas: Mapping[str, str] = {},
+    *,
+    planned_once: bool = False,
+) -> Engines:
     """Make the engines of a URL; nothing is contacted yet. `at_once`: how long a statement that
     reads SQLite may keep the event loop (seconds). `pragmas` are those of SQLite's writer, where
-    they differ. Raises StoreRefusedError."""
+    they differ. `planned_once`: PostgreSQL plans a statement once a connection, whatever its
+    values are. Raises StoreRefusedError."""
     parsed = parse(url)
     place = parsed.render_as_string(hide_password=True)
     if parsed.drivername.startswith("postgresql"):
@@ -188,7 +196,7 @@ def connect(url: str, at_once: float = AT_ONCE_SECONDS, pragmas: Mapping[str, st
                     "timeout": CONNECT_SECONDS,
                     "command_timeout": STATEMENT_SECONDS,
                     # To compile a statement takes 60 ms, and most take one.
-                    "server_settings": {"jit": "off"},
+                    "server_settings": {"jit": "off"} | (_PLANNED_ONCE if planned_once else {}),
                 },
             )
         except ImportError:

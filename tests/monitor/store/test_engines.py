@@ -391,3 +391,15 @@ async def test_a_read_that_takes_too_long_is_ended(url: str) -> None:
     async with store.reading() as connection:  # and the connection serves the next one
         assert await connection.scalar(sa.text("SELECT 1")) == 1
     await store.close()
+
+
+@pytest.mark.parametrize(("once", "mode"), [(False, "auto"), (True, "force_generic_plan")])
+async def test_postgresql_plans_statements_once_where_that_was_asked_for(
+    once: bool, mode: str, postgres_url: str
+) -> None:
+    async with (
+        await open_database(postgres_url, planned_once=once) as database,
+        database.reading() as connection,
+    ):
+        used = await connection.scalar(sa.text("SELECT current_setting('plan_cache_mode')"))
+    assert used == mode
