@@ -29,6 +29,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.store.simulated import is_simulated
 from monitor.text import network_names
 from monitor.web.app import make_app
+from monitor.web.first_pages import ask_for_each
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import load
@@ -111,7 +112,15 @@ async def _serve(settings: PageSettings, path: Path, ready: Callable[[], None]) 
         _spare_the_collector()
         await web.UnixSite(runner, str(path)).start()
         ready()
+        site.background.start(partial(_warm, site, path))
         await over.wait()
+
+
+async def _warm(site: Site, path: Path) -> None:
+    try:
+        await ask_for_each(site, path)
+    finally:
+        _spare_the_collector()  # what they have left stays as well
 
 
 def _spare_the_collector() -> None:

@@ -185,7 +185,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"connections", "day_files", "reception", "response_cache"},
         {"page_processes"},
         {"site"},
-        {"fleet", "freshness", "moment", "mqtt_stream", "params"},
+        {"first_pages", "fleet", "freshness", "moment", "mqtt_stream", "params"},
         {"render"},
         {"history", "network_conditions", "notes"},
         {"event_failures"},
