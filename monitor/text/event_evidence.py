@@ -303,7 +303,8 @@ def reasons(event: Event) -> list[str]:
         )
     if event.tier is Tier.CONFIRMED and event.confirmed is not None:
         sentences.append(_("It lasted and was confirmed on %(time)s.", time=when(event.confirmed)))
-    return sentences
+    # The same address may have answered twice within a minute.
+    return list(dict.fromkeys(sentences))
 
 
 def terms(event: Event) -> list[tuple[str, str, int]]:

@@ -83,7 +83,9 @@ def also_shown(event: Event) -> str:
 
 def in_networks(event: Event) -> str:
     """Who saw an event in how many networks, in a sentence."""
-    networks = len(event.asns)
+    # Those whose vantages are counted: of a block that moved, the networks of its peak alone.
+    counted = {network.asn for network in event.networks if network.tier is event.tier}
+    networks = len(counted) or len(event.asns)
     if is_imported(event):
         return n_(
             "%(witnesses)s, in %(n)s network.",

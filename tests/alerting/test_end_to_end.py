@@ -121,7 +121,7 @@ async def block_is_told_once(it: Chain) -> None:
     since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(likely.onset / 1000))
     labels, said = page["labels"], page["annotations"]
     assert (labels["severity"], labels["service"], labels["country"]) == ("page", "wechat", "RU")
-    assert said["summary"] == "WeChat (web) is blocked in Russia (AS64501): tls.reset.sni"
+    assert said["summary"] == "WeChat (messaging) is blocked in Russia (AS64501): tls.reset.sni"
     facts = {"networks": "AS64501", "technique": "tls.reset.sni", "since": since}
     facts |= {"vantages": "3 of 3", "evidence_url": "https://reach.example/e/00000000000000aa"}
     assert facts.items() <= said.items()
@@ -150,7 +150,7 @@ async def monitor_dies_for_an_hour(it: Chain) -> None:
     keep_while_down = await it.alert("ServiceBlockConfirmed", networks="AS64502", vantages="4 of 5")
     assert keep_while_down["annotations"]["technique"] == "tls.timeout.sni"
     assert keep_while_down["annotations"]["summary"].startswith(
-        "WeChat (web) is blocked in Russia ("
+        "WeChat (messaging) is blocked in Russia ("
     )
     it.alive = True
     it.start_monitor()
@@ -166,7 +166,7 @@ async def block_ends(it: Chain) -> None:
     )
     await it.say(closed, "closed")
     news = await it.message("ServiceUnblocked")
-    assert news["annotations"]["summary"] == "WeChat (web) is reachable again in Russia"
+    assert news["annotations"]["summary"] == "WeChat (messaging) is reachable again in Russia"
     assert news["annotations"]["evidence_url"] == "https://reach.example/e/00000000000000aa"
     assert news["annotations"]["until"] == time.strftime(
         "%Y-%m-%d %H:%M UTC", time.gmtime(at / 1000)

@@ -294,6 +294,6 @@ def _with_peak(current: OpenEvent) -> OpenEvent:
         agreeing=peak.agreeing,
         total=peak.total,
         networks=peak.networks,
-        against=peak.against,
+        against=tuple(word for word in peak.against if word != "one_network" or len(asns) == 1),
     )
     return replace(current, event=event)

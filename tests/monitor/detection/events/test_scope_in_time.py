@@ -8,6 +8,7 @@ import pytest
 
 from monitor.detection.events.scope_in_time import at_once, spell
 from monitor.detection.model import EventState, Tier
+from monitor.text import event_evidence
 from monitor.text.event_headlines import headline
 from monitor.web.draw.event_marks import extents, in_network
 from tests.monitor.detection.worlds import Script, World, blocked, ok, vantages
@@ -35,6 +36,9 @@ def test_an_event_names_each_network_and_when_it_was_blocked_there() -> None:
     assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert event.asns == tuple(SIZES)
     assert not at_once(event)
+    assert "one_network" not in event.against
+    # Five of five are those of the first network.
+    assert event_evidence.reasons(event)[0] == "5 of 5 vantages in one network saw it."
     assert "in three networks in Russia, not in all at once, from" in headline(event, "WeChat")
     drawn = [extents(in_network(event, asn), event.updated)[0] for asn in event.asns]
     for (begin, end), (after, _) in itertools.pairwise(drawn):
