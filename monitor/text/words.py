@@ -169,6 +169,14 @@ def counted(n: int, noun: str) -> str:
     return n_(f"%(n)s {noun}", f"%(n)s {NOUNS[noun]}", n, n=number(n))
 
 
+def share(n: int, total: int) -> str:
+    """`8 %`. None and all are 0 and 100 %, and nothing else is: `< 1 %`, `> 99 %`."""
+    percent = round(100 * n / total)
+    if percent == 0 and n:
+        return "< 1 %"
+    return "> 99 %" if percent == 100 and n < total else f"{percent} %"
+
+
 def when(milliseconds: int | None) -> str:
     """`4 May 2026, 08:10 UTC`."""
     return "" if milliseconds is None else _when(milliseconds, current().language)

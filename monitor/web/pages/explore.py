@@ -103,7 +103,7 @@ class Cell(msgspec.Struct, frozen=True):
     @property
     def share(self) -> str:
         """`12 %`."""
-        return f"{100 * self.n / self.total:.0f} %" if self.total else _("no data")
+        return words.share(self.n, self.total) if self.total else _("no data")
 
 
 def period_of(span: TimeRange, kept_since: int, as_of: int | None = None) -> Period:

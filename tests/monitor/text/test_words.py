@@ -143,3 +143,8 @@ def test_one_measurement_never_calls_anything_blocked() -> None:
     assert words.measurement_mark("blocked") == ("inconclusive", "fails")
     assert words.measurement_mark("impaired") == ("inconclusive", "partly fails")
     assert words.measurement_mark("ok") == ("ok", "reachable")
+
+
+def test_a_share_is_nothing_or_all_only_where_it_is() -> None:
+    shares = [words.share(n, 1000) for n in (0, 1, 5, 80, 996, 1000)]
+    assert shares == ["0 %", "< 1 %", "< 1 %", "8 %", "> 99 %", "100 %"]
