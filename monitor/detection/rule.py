@@ -107,7 +107,7 @@ def machine_late(layer: Layer) -> Rule[Any]:
         f"{layer}.machine_late",
         lambda facts: facts.kind is Kind.LATE,
         State.INCONCLUSIVE,
-        "No answer, and for a quarter of the time waited or more this machine itself was "
+        "No answer, and for half of the time waited or more this machine itself was "
         "overloaded, stood still or slept: nothing is known of the network.",
         evidence=("machine_late",),
     )

@@ -7,7 +7,7 @@ on loopback, 2026-11-26). Here there is one timer for each duration, set for the
 libev's manual, "Be smart about timeouts", number 4 (libev 4.33, 2020).
 
 A limit is for the far side. Time for which this machine was late itself, because it is overloaded,
-stood still or slept, is waited for once more, up to the limit again; and where it was much of the
+stood still or slept, is waited for once more, up to the limit again; and where it was half of the
 wait, the error says so (`MachineLateError`).
 """
 
@@ -24,12 +24,12 @@ LOOK_SECONDS = 0.1
 """How often it is looked how late the event loop comes, while limits are set."""
 EVERYDAY_SECONDS = 0.02
 """So late it may come without being counted: its own work, and timers of the kernel."""
-LATE_SHARE = 0.25
-"""Of the time waited: from here on a silence may be this machine's own."""
+LATE_SHARE = 0.5
+"""Of the time waited: less is made up for, since it is waited for once more."""
 
 
 class MachineLateError(TimeoutError):
-    """The time is over, and for much of it this machine itself was late."""
+    """The time is over, and for half of it this machine itself was late."""
 
 
 def within(seconds: float) -> Limit:
@@ -56,7 +56,7 @@ class Limit:
         """Times of the event loop."""
         self._late, self._slept = late, slept
         self.is_late = False
-        """Much of its time this machine was late."""
+        """For half of its time this machine was late."""
         self._task: asyncio.Task[object] | None = None
         self._expired = False
         self._cancelling = 0

@@ -346,7 +346,7 @@ class _Listener:
     async def first_reply(self) -> bool:
         """Record the first reply that a stub resolver would accept. Returns True when it is
         truncated and has to be fetched over TCP. Raises OSError (TimeoutError at the deadline)."""
-        last, is_late = len(_WAIT_SHARES) - 1, False
+        last, is_late = len(_WAIT_SHARES) - 1, True
         for number, part in enumerate(_WAIT_SHARES):
             # Silence may be that of a firewall which drops EDNS, or the large answers to it.
             await self._send(edns=self._edns and number != 1)
@@ -354,7 +354,7 @@ class _Listener:
                 with within(part * self._state.request.wanted.timeout):
                     return await self._first_valid()
             except TimeoutError as error:
-                is_late = is_late or isinstance(error, MachineLateError)
+                is_late = is_late and isinstance(error, MachineLateError)
                 self._state.request.pending.doubt()
                 if number < last:
                     self._state.evidence["sent_again"] = None

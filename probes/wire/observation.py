@@ -87,8 +87,8 @@ def step_of(kind: type[Observation]) -> str:
 
 
 MACHINE_LATE = "machine_late"
-"""Evidence of a step that got no answer in time: for a quarter of it or more the probe's own
-machine was overloaded, stood still or slept."""
+"""Evidence of a step that got no answer in time: for half of it or more the probe's own machine
+was overloaded, stood still or slept."""
 
 
 LIVENESS_HOST = "liveness_host"

@@ -113,7 +113,14 @@ STEPS = (connect, handshake, request, exchange, initials, call, lookup)
 
 @pytest.mark.parametrize("take", STEPS, ids=lambda take: take.__name__)
 async def test_a_step_on_a_machine_that_stood_still_says_so(take):
-    asyncio.get_running_loop().call_later(0.05, time.sleep, 1.0)
+    loop = asyncio.get_running_loop()
+
+    def stand_still(times: int) -> None:
+        time.sleep(0.5)
+        if times > 1:
+            loop.call_later(0.01, stand_still, times - 1)
+
+    loop.call_later(0.01, stand_still, 8)
     seen = await take()
     assert seen.failure == Failure.TIMEOUT
     assert MACHINE_LATE in seen.evidence
