@@ -6,9 +6,9 @@ limit to the event loop's heap, which makes a TCP endpoint a quarter dearer (171
 on loopback, 2026-11-26). Here there is one timer for each duration, set for the oldest limit: see
 libev's manual, "Be smart about timeouts", number 4 (libev 4.33, 2020).
 
-A limit is for the far side. Time for which this machine was late itself, because it is overloaded,
-stood still or slept, is waited for once more, up to the limit again; and where it was half of the
-wait, the error says so (`MachineLateError`).
+A limit is for the far side. Time for which the event loop came late, on a machine that is
+overloaded or stood still, is waited for once more, up to the limit again. Where that, or sleep of
+the machine, was half of the wait, the error says so (`MachineLateError`).
 """
 
 from __future__ import annotations
