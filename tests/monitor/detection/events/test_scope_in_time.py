@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
 from monitor.detection.events.scope_in_time import at_once, spell
 from monitor.detection.model import EventState, Tier
-from monitor.text import event_evidence
+from monitor.text import event_evidence, language
 from monitor.text.event_headlines import headline
 from monitor.web.draw.event_marks import extents, in_network
 from tests.monitor.detection.worlds import Script, World, blocked, ok, vantages
@@ -57,3 +58,12 @@ def test_what_was_blocked_at_one_time_is_said_without_more(
     assert event.asns == (64501, 64502)
     assert at_once(event)
     assert "at once" not in headline(event, "WeChat")
+
+
+@pytest.mark.parametrize("code", list(language.LANGUAGES))
+def test_what_moved_is_told_in_every_language(code: str) -> None:
+    event = moving((12, (64501,)), (12, (64502,)), (12, (64504,))).only
+    language.use(code)
+    said = headline(event, "WeChat")
+    language.use(language.SOURCE)
+    assert not re.search(r",\s*,| ,|  ", said)
