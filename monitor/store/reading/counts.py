@@ -412,10 +412,9 @@ async def service_days(
     values = _values(services, first, until, country, asns)
     rows = await connection.execute(_hours("day", country is not None), values)
     days = [ServiceHour(*row) for row in rows]
-    summed = {_day_of(day) for day in days}
-    hours = await service_hours(
-        connection, services, max(first, last_two(until)), until, country=country, asns=asns
-    )
+    rest = max(first, last_two(until))
+    summed = {_day_of(day) for day in days if day.hour >= rest}
+    hours = await service_hours(connection, services, rest, until, country=country, asns=asns)
     return days + [day for day in by_day(hours) if _day_of(day) not in summed]
 
 

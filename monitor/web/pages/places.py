@@ -303,9 +303,11 @@ def most_vantages(hours: Iterable[ServiceHour], slots: strips.Window) -> Mapping
     for each in hours:
         together[each.hour, each.service] += each.vantages
     counts: dict[int, int] = defaultdict(int)
+    since, width = slots.since, slots.width
     for (hour, _service), n in together.items():
-        slot = (hour - slots.since) // slots.width
-        counts[slot] = max(n, counts[slot])
+        slot = (hour - since) // width
+        if n > counts[slot]:
+            counts[slot] = n
     return counts
 
 
