@@ -31,22 +31,28 @@ def subject(event: Event, service: str) -> str:
     of them fail, their number. Of functions that nobody measures nothing is known, so the service
     alone is never the subject."""
     *first, last = [function(target) for target in event.targets]
-    if first or _is_plural(event.targets[0]):
-        # "Telegram's data centres is blocked" would be wrong.
+    if first or _is_plural(event.targets[0]) or service.endswith(")"):
+        # "Telegram's data centres is blocked" would be wrong, and so "Matrix (matrix.org)'s site".
         its = _("%(first)s and %(last)s", first=", ".join(first), last=last) if first else last
         if all_measured(event) and len(event.targets) > NAMED:
             n = len(event.targets)
             its = n_("all %(n)s function measured", "all %(n)s functions measured", n, n=number(n))
-        return _("%(service)s (%(functions)s)", service=service, functions=its)
+        return _bracketed(service, its)
     return _("%(service)s's %(functions)s", service=service, functions=last)
 
 
 def common_subject(events: Collection[Event], service: str) -> str:
     """The same of several events of a service, which may concern different functions."""
     subjects = {subject(event, service) for event in events}
-    return (
-        subjects.pop() if len(subjects) == 1 else _("%(service)s (some functions)", service=service)
-    )
+    return subjects.pop() if len(subjects) == 1 else _bracketed(service, _("some functions"))
+
+
+def _bracketed(service: str, functions: str) -> str:
+    """`Signal (API and calls)`; a name with a remark of its own keeps one pair of brackets: `Matrix
+    (matrix.org, Element; messaging)`."""
+    if service.endswith(")"):
+        return f"{service[:-1]}; {functions})"
+    return _("%(service)s (%(functions)s)", service=service, functions=functions)
 
 
 def all_measured(event: Event) -> bool:

@@ -72,3 +72,14 @@ def test_every_function_of_the_catalogue_has_a_name() -> None:
     targets = [each.id for one in catalogue.load().services for each in one.targets]
     assert len(targets) > 100
     assert {id for id in targets if function_of(id) not in event_subject.FUNCTIONS} == set()
+
+
+def test_a_remark_in_a_services_name_shares_its_brackets_with_the_functions() -> None:
+    name = "Matrix (matrix.org, Element)"
+    one = replace(CONFIRMED, targets=("matrix/web",), targets_measured=2)
+    two = replace(one, targets=("matrix/api", "matrix/web"), targets_measured=3)
+    assert event_subject.subject(one, name) == "Matrix (matrix.org, Element; web client)"
+    assert event_subject.subject(two, name) == "Matrix (matrix.org, Element; API and web client)"
+    assert event_subject.common_subject([one, two], name) == (
+        "Matrix (matrix.org, Element; some functions)"
+    )
