@@ -112,7 +112,7 @@ def rests_on(event: Event, beside: Event | None, ours: int) -> Sequence[str]:
         if has_stand_in(event):
             mine = _("%(witnesses)s; runs of OONI stand in for a control.", witnesses=seen_by)
         else:
-            mine = _("%(witnesses)s, beside controls.", witnesses=seen_by)
+            mine = _("%(witnesses)s, compared with controls.", witnesses=seen_by)
         return (mine, _("And %(witnesses)s.", witnesses=other)) if other else (mine,)
     mine = _("%(witnesses)s, without controls of ours.", witnesses=_capital(witnesses(event)))
     if other:

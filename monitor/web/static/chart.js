@@ -49,7 +49,7 @@
     );
     addEventListener("resize", () => plot.setSize({ width: width(), height: 220 }));
   };
-  fetch(figure.dataset.source)
+  fetch(figure.dataset.source + "&lang=" + document.documentElement.lang)
     .then((answer) => (answer.ok ? answer.json() : null))
     .then((said) => said && draw(said))
     .catch(() => {});

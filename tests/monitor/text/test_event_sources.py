@@ -43,7 +43,7 @@ def test_what_rests_on_others_says_whether_ours_are_there(ours: int, told: str) 
 
 
 def test_what_ours_see_names_the_others_beside_it() -> None:
-    assert rests_on(OWN, None, 4) == ("2 of 4 vantages, beside controls.",)
+    assert rests_on(OWN, None, 4) == ("2 of 4 vantages, compared with controls.",)
     assert rests_on(OWN, OONI, 4)[1] == "And 14 failed measurements of OONI in 9 h."
 
 

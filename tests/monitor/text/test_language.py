@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
 
 from monitor.text import language, words
@@ -30,3 +33,10 @@ def test_what_is_counted_has_its_form_in_every_language() -> None:
 )  # fmt: skip
 def test_the_language_that_is_chosen(query: str, cookie: str, accepted: str, chosen: str) -> None:
     assert language.chosen_language(query, cookie, accepted) == chosen
+
+
+def test_french_marks_never_begin_a_line() -> None:
+    french = language.catalogue("fr")
+    texts = [*french.messages.values(), *itertools.chain.from_iterable(french.plurals.values())]
+    assert texts
+    assert [text for text in texts if re.search(" [:;?!»]|« ", text)] == []
