@@ -41,6 +41,7 @@ from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text import event_subject, words
+from monitor.text.event_state import data_end
 from monitor.web.draw import strips
 from monitor.web.draw.event_marks import is_drawn
 from monitor.web.event_failures import as_failures
@@ -194,8 +195,9 @@ def until_of(site: Site) -> int | None:
 
 def measurements_of(event: Event, now: int) -> Filter:
     """What chooses all measurements of an event: of its functions in its networks, from before its
-    onset until it was closed."""
-    ended = None if event.ongoing else event.closed or event.updated
+    onset until it was closed, or until the data of an import end that do not say so: what others
+    measured since is no part of it."""
+    ended = data_end(event) if event.ongoing else event.closed or event.updated
     return Filter(
         service=event.service,
         country=event.country,

@@ -11,6 +11,7 @@ from monitor.store.records import Conclusions
 from monitor.web import views
 from monitor.web.site import Site
 from tests.world import site as world
+from tests.world.scenery import HOUR
 
 
 async def snapshot(site: Site) -> Snapshot:
@@ -65,3 +66,13 @@ async def test_the_end_of_a_block_is_shown_for_longer_than_alertmanager_is_away(
         later = site.clock() + round(hours * 3_600_000)
         made = await snapshot(dataclasses.replace(site, clock=lambda at=later: at))  # type: ignore[misc]
         assert len(made.ended) == shown, hours
+
+
+def test_measurements_of_an_import_end_with_its_data() -> None:
+    """What vantages of ours reach long after is no measurement of the event."""
+    own = next(event for event in world.events() if event.id == world.CONFIRMED)
+    onset, end, now = own.onset, own.onset + 6 * HOUR, own.onset + 90 * 24 * HOUR
+    network = replace(own.networks[0], spans=((onset, end, 0),))
+    imported = replace(own, source="ooni", networks=(network,))
+    assert views.measurements_of(imported, now).until == end + 1
+    assert views.measurements_of(own, now).until == now + 1
