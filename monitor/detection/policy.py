@@ -213,6 +213,9 @@ class EndingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     together_seconds: int = 15 * 60
     """Natural failures of a vantage within this time of its latest success are rather one than
     several: a line, or a way, is bad for minutes."""
+    alone_seconds: int = 3 * 3600
+    """How long before all others a vantage must have failed for its failures to say nothing of
+    their block. A block of half of the flows is seen by vantages within an hour or two."""
     end_samples: int = 20
     """Successes that end a block of half of the flows: a network that makes as many in the time
     that an end takes is not asked."""

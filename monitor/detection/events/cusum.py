@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -186,21 +186,35 @@ def onset_between(track: Track, interval: int, policy: Policy) -> tuple[int, int
     failure by chance, an hour before, for the beginning, and one that tests for a large share
     begins anew after some successes. How likely each is follows from the failures and successes
     since then. It may have begun at any time since the success before."""
-    if (held := track.suspicion) is None:
+    likely = _likely_onsets(track, policy)
+    if not likely:
         return None
+    return min(before or left - interval for left, before in likely), max(
+        left for left, _ in likely
+    )
+
+
+def worked_before(track: Track, policy: Policy) -> int:
+    """The last round that had worked before the failures of a vantage began, at the earliest
+    moment at which that is likely; 0 when none had."""
+    return min((before for _, before in _likely_onsets(track, policy)), default=0)
+
+
+def _likely_onsets(track: Track, policy: Policy) -> Sequence[tuple[int, int]]:
+    """When members of the bank that are nearly as likely as any left zero, and the last round that
+    had worked by then."""
+    if (held := track.suspicion) is None:
+        return ()
     usual = baseline.rate(track.baseline, policy.baseline)
     likely = [
-        (_likelihood(run[0], passed, usual), left, before or left - interval)
+        (_likelihood(run[0], passed, usual), left, before)
         for run, passed, left, before in zip(
             held.runs, _passed(held), held.onsets, held.befores, strict=True
         )
         if left
     ]
-    if not likely:
-        return None
-    least = max(nats for nats, _, _ in likely) - NEARLY_MICRONATS
-    nearly = [(left, before) for nats, left, before in likely if nats >= least]
-    return min(before for _, before in nearly), max(left for left, _ in nearly)
+    least = max((nats for nats, _, _ in likely), default=0) - NEARLY_MICRONATS
+    return [(left, before) for nats, left, before in likely if nats >= least]
 
 
 def _likelihood(failed: int, passed: int, usual: tuple[int, int]) -> int:

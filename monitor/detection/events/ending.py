@@ -21,6 +21,9 @@ A failure of a kind that the block's failures are not (without the signature tha
 rather a natural one, and takes away little. Natural failures of a vantage come together, those of
 a block do not: so what a vantage sees next after a failure between successes says nothing.
 
+A vantage that has failed since hours before all others, which reached the service meanwhile, fails
+of something of its own. That goes on when their block is over, so it says nothing of the end.
+
 Each failure gives chance another opportunity to look like an end, so the evidence that is enough
 grows with the logarithm of their number: the probability that a block is ever told to have ended
 while it lasts grows by that logarithm alone (Ville's inequality, summed).
@@ -34,7 +37,7 @@ from collections.abc import Mapping, Set
 
 from msgspec.structs import replace
 
-from monitor.detection.events import baseline
+from monitor.detection.events import baseline, cusum
 from monitor.detection.events.cusum import DENSEST_PER_MILLE, block_counts, log
 from monitor.detection.events.state import (
     EndEvidence,
@@ -70,7 +73,7 @@ lets half pass seldom fails so often in a row."""
 def after_success(series: Series, probe: str, track: Track, round: int, policy: Policy) -> Series:
     """The series with its evidence after a vantage reached the service. `track`: before that."""
     held = track.suspicion
-    if held is None or not held.alarmed:
+    if held is None or not held.alarmed or _failed_before(series, probe, held, policy):
         return series
     ending = series.ending or _none_yet(series, round)
     above, below = baseline.rate(track.baseline, policy.baseline)
@@ -91,7 +94,7 @@ def after_failure(
     """The series with its evidence, if any is left, after a vantage failed. `track`: before that;
     `is_signed`: None where its kind is not known."""
     held, ending = track.suspicion, series.ending
-    if held is None or not held.alarmed:
+    if held is None or not held.alarmed or _failed_before(series, probe, held, policy):
         return series
     above, below = baseline.rate(track.baseline, policy.baseline)
     kind = 0 if is_signed is None else _kind(held, is_signed, policy.ending)
@@ -109,6 +112,22 @@ def after_failure(
     if sum(nats.values()) <= 0:
         return replace(series, ending=None)
     return replace(series, ending=replace(ending, nats=nats, failed=ending.failed + 1))
+
+
+def _failed_before(series: Series, probe: str, held: Suspicion, policy: Policy) -> bool:
+    """Whether a vantage has failed since long before any of several others did, each of which
+    still reached the service then: a third of the times at least, since what fails of something
+    else fails at other layers too."""
+    if 2 * held.hits <= held.misses:
+        return False
+    long = held.alarmed + policy.ms(policy.ending.alone_seconds)
+    others = [
+        each for name, each in series.tracks.items() if name != probe and _alarmed_at(each) > 0
+    ]
+    return len(others) >= policy.quorum.quorum_min_vantages and all(
+        _alarmed_at(each) > long and cusum.worked_before(each, policy) > held.alarmed
+        for each in others
+    )
 
 
 def _has_just_failed(ending: EndEvidence, track: Track, round: int, policy: Policy) -> bool:
@@ -241,7 +260,7 @@ def is_enough(
     ending = series.ending
     if ending is None or may_be_weaker(series, policy):
         return False
-    saw = {probe for probe, track in series.tracks.items() if _saw(track)}
+    saw = {probe for probe, track in series.tracks.items() if _alarmed_at(track) > 0}
     told = {probe: nats for probe, nats in ending.nats.items() if probe in saw}
     owned: dict[str, int] = {}
     for probe, nats in told.items():
@@ -257,5 +276,6 @@ def is_enough(
     )
 
 
-def _saw(track: Track) -> bool:
-    return track.suspicion is not None and track.suspicion.alarmed > 0
+def _alarmed_at(track: Track) -> int:
+    """The round at which a vantage became a witness of the block; 0 for others."""
+    return 0 if track.suspicion is None else track.suspicion.alarmed

@@ -356,6 +356,36 @@ def test_a_vantage_that_failed_at_times_for_hours_before_does_not_delay_the_end(
     assert rounds_to_close(200) <= rounds_to_close(0)
 
 
+@pytest.mark.parametrize("size", [3, 4])
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE], ids=["signed", "silent"])
+def test_a_vantage_that_failed_alone_for_hours_before_does_not_delay_the_end(
+    verdict: Verdict, size: int
+) -> None:
+    """A block of half of the flows ends, and it goes on to fail as before the block."""
+
+    def rounds_to_close(fails: bool) -> int:
+        people, rng = [*vantages(size), *vantages(3, "DE", 64504)], random.Random(7)
+
+        def alone(_n: int, who: Vantage) -> Verdict:
+            return verdict if fails and who is people[0] else ok()
+
+        def half(n: int, who: Vantage) -> Verdict:
+            blocks = who.asn == 64501 and rng.random() < 0.5
+            return verdict if blocks else alone(n, who)
+
+        world = World(people).quiet(20).run(240, alone).run(200, half)
+        assert Tier.CONFIRMED in {event.tier for event in world.events.values() if event.ongoing}
+        number = 0
+        while any(
+            event.ongoing and event.tier is not Tier.UNCONFIRMED for event in world.events.values()
+        ):
+            world.run(1, alone)
+            number += 1
+        return number
+
+    assert rounds_to_close(True) <= rounds_to_close(False) + 3
+
+
 def test_the_fewer_show_how_weak_a_block_is_the_less_a_success_says() -> None:
     """Half of what was seen failed, four times or forty."""
 
