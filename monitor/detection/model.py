@@ -445,6 +445,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     silent: int = 0
     """Vantages that saw the block and have not reported since. They count neither as agreeing nor
     as voting."""
+    spared: int = 0
+    """Vantages of owners whom the monitor has known for long that have reached the service since
+    the block began, and have not reported since. They do not count as voting."""
     seen: int = 0
     """Newest round in which a vantage that saw the block failed."""
     nats: tuple[tuple[str, int], ...] = ()

@@ -155,9 +155,11 @@ def _heeded(network: NetworkEvidence) -> int:
 
 
 def _spares_some(seen: NetworksEvidence) -> bool:
-    """Whether some vantages fail nearly always, and in each network several others do not."""
+    """Whether some vantages fail nearly always, and in each network several others do not, or did
+    not when they last measured."""
     return any(each.dense_per_mille >= DENSE_PER_MILLE for each in seen.networks) and all(
-        1000 * (each.agreeing + each.silent) < _NEARLY_ALL * (_heeded(each) + each.silent)
+        1000 * (each.agreeing + each.silent)
+        < _NEARLY_ALL * (_heeded(each) + each.silent + each.spared)
         for each in seen.networks
     )
 

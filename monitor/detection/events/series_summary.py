@@ -11,6 +11,7 @@ from monitor.detection.events import (
     contrasts,
     cusum,
     ending,
+    gates,
     outages,
     quorum,
     split,
@@ -226,6 +227,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
             known,
         ),
         silent=len(silent),
+        spared=len(_spared(summary, began.latest, round, policy)),
         seen=max(held[probe].last_bad for probe in summary.saw),
         signature=quorum.signed(network, layer, saw, policy),
         dense_per_mille=_dense_per_mille(summary.held),
@@ -249,6 +251,19 @@ def _known_owners(
     """The owners of these vantages whom the monitor has known for long."""
     members = (network.members[probe] for probe in probes)
     return {member.owner for member in members if standing.is_known(member, round, policy)}
+
+
+def _spared(summary: SeriesSummary, began: int, round: int, policy: Policy) -> Sequence[str]:
+    """Who reached the service after that and has not reported since, of owners known for long."""
+    network = summary.network
+    return [
+        probe
+        for probe, track in summary.series.tracks.items()
+        if track.last_good > max(began, track.last_bad)
+        and (track.suspicion is None or not track.suspicion.alarmed)
+        and not gates.reports(network.members[probe], track, round, policy)
+        and standing.is_known(network.members[probe], round, policy)
+    ]
 
 
 def _vouched_owners(network: TargetNetwork, probes: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ from monitor.detection.events.series_summary import (
     supported,
     witnesses,
 )
-from monitor.detection.model import State, Tier
+from monitor.detection.model import State, Tier, Verdict
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     INTERVAL,
@@ -142,6 +142,20 @@ def test_those_who_deny_it_and_are_new_are_counted(enrolled: int, expected: int)
     (summary,) = seen(here)
     shown = network_evidence(summary, here.state.round, POLICY)
     assert (shown.agreeing, shown.voting, shown.new_deniers) == (2, 3, expected)
+
+
+@pytest.mark.parametrize(("reached", "enrolled", "expected"), [(6, 0, 1), (0, 0, 0), (6, START, 0)])
+def test_those_who_reached_it_and_went_silent_are_counted_where_they_are_known(
+    reached: int, enrolled: int, expected: int
+) -> None:
+    *two, third = vantages(3)
+    here = World([*two, replace(third, enrolled=enrolled)]).quiet()
+    failing: dict[str, Verdict | None] = {vantage.probe: blocked() for vantage in two}
+    here.run(reached, by_probe(failing))
+    here.run(30, by_probe(failing | {third.probe: None}))
+    (summary,) = seen(here)
+    shown = network_evidence(summary, here.state.round, POLICY)
+    assert (shown.agreeing, shown.voting, shown.spared) == (2, 2, expected)
 
 
 @pytest.mark.parametrize(
