@@ -35,7 +35,7 @@ INTERVAL = 10
 DAY_MS = 86_400_000
 NETWORKS = {"probe": 64501, "other": 64502}
 """Of one country, so that the network must be told, not the country."""
-OWNERS = ("north", "south", "north")
+OWNERS = ("north", "south", "east")
 
 
 class Fleet:
