@@ -7,6 +7,9 @@ and MQTT (what is retained, and what is heard live) are asked for states, headli
 scope, counts and times; `benchmarks/agreeing/contradictions.py` says what "the same moment" means
 and which refresh is allowed.
 
+A course takes about seven minutes. Each act of it, each change of an event and what was read by
+then is told on standard error when it happens, and every half a minute that it goes on.
+
     ./scripts/bench agreement --strict      exit 1 if anything contradicts anything
 """
 
@@ -21,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,6 +33,7 @@ import aiohttp
 
 from benchmarks.agreeing import stage
 from benchmarks.agreeing.contradictions import Findings
+from benchmarks.agreeing.course import Course
 from benchmarks.agreeing.listening import Get, Listener
 from monitor.demo.plan import SERVICES
 from probes.runtime.mqtt import BrokerError
@@ -51,6 +55,7 @@ SHOWN = 20
 async def listen(listener: Listener, demonstration: Stage) -> float:
     """Ask until the course of the demonstration is over; for how many seconds."""
     own = demonstration.broker
+    course = Course(len(stage.ACTS))
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -62,12 +67,14 @@ async def listen(listener: Listener, demonstration: Stage) -> float:
         over: float | None = None
         while over is None or time.monotonic() - over < AFTER_SECONDS:
             await asyncio.sleep(1)
-            if time.monotonic() - began > LONGEST_SECONDS:
+            acts, seconds = demonstration.acts(), time.monotonic() - began
+            for line in course.news(seconds, acts, listener.events):
+                print(f"{seconds:4.0f} s, {listener.heard()}: {line}", file=sys.stderr, flush=True)
+            if seconds > LONGEST_SECONDS:
                 listener.failed.append(f"not over within {LONGEST_SECONDS:g} s")
                 break
-            acts = demonstration.acts()
             ongoing = any(event["closed"] is None for event in listener.events.values())
-            if over is None and acts == len(stage.ACTS) and not ongoing:
+            if over is None and len(acts) == len(stage.ACTS) and not ongoing:
                 over = time.monotonic()
         for task in tasks:
             task.cancel()
@@ -112,11 +119,12 @@ class Stage:
         self._process.terminate()
         self._process.wait(120)
 
-    def acts(self) -> int:
-        """How many blocks have begun or ended."""
+    def acts(self) -> Sequence[str]:
+        """Which blocks have begun or ended, in the demonstration's words."""
+        log = self._log.read_text()
         if self._process.poll() is not None:
-            sys.exit(self._log.read_text())
-        return self._log.read_text().count("the simulated block ")
+            sys.exit(log)
+        return [line for line in log.splitlines() if "the simulated block " in line]
 
 
 async def watch(demonstration: Stage) -> tuple[Findings, set[str], float]:
@@ -157,6 +165,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="reachwatch-agreement-") as name:
         place = given.keep or Path(name)
         place.mkdir(exist_ok=True)
+        print("The demonstration starts.", file=sys.stderr, flush=True)
         with Stage(place, given.pace) as demonstration:
             findings, stages, length = asyncio.run(watch(demonstration))
     print(f"{length:.0f} s; changes: {', '.join(sorted(stages))}")

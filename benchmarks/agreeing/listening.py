@@ -116,6 +116,12 @@ class Listener:
         comparison.findings.contradictions += self.failed
         return comparison.findings
 
+    def heard(self) -> str:
+        """How much was heard by now."""
+        read = len(self._references) + len(self._answers)
+        failed = f", {len(self.failed)} without an answer" if self.failed else ""
+        return f"{read} answers and {len(self._messages)} messages{failed}"
+
     def stages(self) -> set[str]:
         """The kinds of change that the events passed."""
         return {change["kind"] for event in self.events.values() for change in event["history"]}

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from benchmarks.agreeing.claims import sentence, sources
 from benchmarks.agreeing.contradictions import Comparison, Heard, Reference
+from benchmarks.agreeing.course import TOLD_SECONDS, Course
 from benchmarks.agreeing.listening import Listener
 from monitor.detection.model import Change, ChangeKind, Event, EventState, Tier
 from monitor.detector.event_publisher import retained
@@ -156,3 +157,17 @@ def test_a_contradiction_is_found(
 def test_a_headline_of_another_kind_is_no_headline() -> None:
     assert sentence("WeChat's web client is blocked in one network in Russia.") == "confirmed"
     assert sentence("Something else.").startswith("?")
+
+
+def test_whoever_waits_is_told_each_act_and_change_once_and_that_it_goes_on() -> None:
+    course = Course(2)
+    begun = ["wechat in AS64501: the simulated block begins."]
+    changes = [{"kind": "opened", "round": "2026-11-24T08:00:00Z"}]
+    event = {"service": "wechat", "history": changes}
+    assert course.news(1, begun, {}) == [f"act 1 of 2: {begun[0]}"]
+    assert course.news(2, begun, {"e1": event}) == [
+        "event e1 (wechat): opened, round of 2026-11-24T08:00:00Z"
+    ]
+    assert course.news(1 + TOLD_SECONDS, begun, {"e1": event}) == []
+    assert course.news(2 + TOLD_SECONDS, begun, {"e1": event}) == ["act 1 of 2 goes on"]
+    assert course.news(3 + TOLD_SECONDS, begun, {"e1": event}) == []
