@@ -538,8 +538,9 @@ async def _broker(
 ) -> EmbeddedBroker:
     """The embedded broker at the given address; without one, on the usual port if it is free."""
     near_it = access.near(credentials.place_of)
+    made = partial(EmbeddedBroker, awaits_collector=True, may_receive=near_it)
     if wanted is not None:
-        return EmbeddedBroker(*wanted, credentials, MONITOR_USER, secret, may_receive=near_it)
+        return made(*wanted, credentials, MONITOR_USER, secret)
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -547,7 +548,7 @@ async def _broker(
             port = DEFAULT_MQTT_PORT
         except OSError:
             port = 0
-    return EmbeddedBroker("127.0.0.1", port, credentials, MONITOR_USER, secret, may_receive=near_it)
+    return made("127.0.0.1", port, credentials, MONITOR_USER, secret)
 
 
 def _broker_secret(given: argparse.Namespace) -> str:

@@ -6,7 +6,8 @@ beyond one machine uses mosquitto. Nobody's address is kept or logged.
 
 What a client cannot do to others: send faster than the broker reads it (RATE_BYTES), make the
 broker keep what it does not read (PROBE_QUEUE_BYTES), or occupy a connection without credentials
-for longer than CONNECT_SECONDS. While the monitor itself reads too slowly, probes are not read.
+for longer than CONNECT_SECONDS. While the monitor itself reads too slowly, or its collector has not
+subscribed, probes are not read.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from typing import Any
 
 from monitor.broker import access
 from monitor.broker.connection import ServerConnection
-from monitor.broker.packets import Connect, Publish
+from monitor.broker.packets import Connect, Publish, Subscribe
 from monitor.broker.properties import PacketError, Reason
 from monitor.broker.router import Client, MayReceive, Router
 from monitor.listener import Ended, Listener, connection_limit, one_address
 from monitor.seldom_log import SeldomLog
 from monitor.store.records import StoreUnavailableError
 from probes.runtime.options import authority
+from probes.wire import topics
 
 MAX_CONNECTIONS = 10_000
 MAX_PER_ADDRESS = 500
@@ -54,6 +56,8 @@ STALL_SECONDS = 20.0
 """A client of the monitor that reads nothing for this long is disconnected."""
 RESUMED_AT_ONCE = 32
 CLOSE_SECONDS = 1.0
+_COLLECTED = topics.measurements("p"), topics.status("p")
+"""A collector has subscribed to topics like these."""
 
 Authenticate = Callable[[str, str], Awaitable[bool]]
 
@@ -128,6 +132,8 @@ class _Link(asyncio.Protocol):
                         self._credit.spend(PACKET_COST_BYTES)
                         published |= isinstance(event, Publish)
                         self._broker.router.handle(self.client, event)
+                        if isinstance(event, Subscribe) and self.client.trusted:
+                            self._broker.readers_changed()
                     elif isinstance(event, Connect):
                         self._pause()
                         self._task = self._loop.create_task(self._admit(event))
@@ -170,12 +176,16 @@ class _Link(asyncio.Protocol):
             return False
         self._credit.earn(self._loop.time())
         if published and self._broker.monitor_is_slow:
-            self._pause()
-            self._broker.wait_for_the_monitor(self)
+            self.wait_for_the_monitor()
         elif self._credit.wait:
             self._pause()
             self._loop.call_later(self._credit.wait, self.resume)
         return self._paused
+
+    def wait_for_the_monitor(self) -> None:
+        """Read no further until the monitor reads what this probe sends."""
+        self._pause()
+        self._broker.waiting[self] = None
 
     def _pause(self) -> None:
         if not self._paused and not self.transport.is_closing():
@@ -184,7 +194,12 @@ class _Link(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read on, beginning with what has arrived already."""
-        if self._paused and not self.transport.is_closing():
+        if not self._paused or self.transport.is_closing():
+            return
+        if self._broker.lacks_collector and self.client is not None and not self.client.trusted:
+            self.flush()  # the answer to its CONNECT
+            self.wait_for_the_monitor()
+        else:
             self._paused = False
             self.active = self._loop.time()
             self._receive(b"")
@@ -237,7 +252,9 @@ class EmbeddedBroker:
     """An MQTT broker in this process, as an async context manager.
 
     `authenticate(user, secret)` answers for probes, at their connection and every few seconds
-    after; the monitor's own user and secret are compared here. `port` 0 takes a free one.
+    after; the monitor's own user and secret are compared here. `port` 0 takes a free one. With
+    `awaits_collector` probes are not read while no collector has subscribed: what they published
+    would be confirmed and reach nobody, and they send it again only after ten seconds.
     Raises EmbeddedBrokerError on entering when the address is taken, or is not loopback: there is
     no TLS.
     """
@@ -250,12 +267,15 @@ class EmbeddedBroker:
         monitor_user: str,
         monitor_secret: str,
         *,
+        awaits_collector: bool = False,
         max_connections: int = MAX_CONNECTIONS,
         recheck_seconds: float = RECHECK_SECONDS,
         may_receive: MayReceive = access.anybody_may_receive,
     ) -> None:
         self.host, self.port = host, port
-        self._may_receive = may_receive
+        self._may_receive, self._awaits_collector = may_receive, awaits_collector
+        self.lacks_collector = awaits_collector
+        """Nobody reads what probes publish."""
         self._ask = authenticate
         self._monitor_user, self._monitor_secret = monitor_user, monitor_secret
         self.log = SeldomLog(logging.getLogger("reachwatch.broker"))
@@ -268,7 +288,8 @@ class EmbeddedBroker:
         self._open: set[_Link] = set()
         self._changed: set[Client] = set()
         self._slow: set[_Link] = set()
-        self._waiting: dict[_Link, None] = {}
+        self.waiting: dict[_Link, None] = {}
+        """Probes that are read no further until the monitor reads again."""
         self._stack = contextlib.AsyncExitStack()
         self._closed = asyncio.Event()
         self._listener: Listener
@@ -414,10 +435,12 @@ class EmbeddedBroker:
         """A connection has ended."""
         self._open.discard(link)
         self._unadmitted.pop(link, None)
-        self._waiting.pop(link, None)
+        self.waiting.pop(link, None)
         if link.client is not None:
             self._links.pop(link.client, None)
             self.router.leave(link.client)
+            if link.client.trusted:
+                self.readers_changed()
             self.flush()
         self.is_slow(link, False)
         self._closed.set()
@@ -445,15 +468,23 @@ class EmbeddedBroker:
             self._slow.discard(link)
             self._resume_waiting()
 
-    def wait_for_the_monitor(self, link: _Link) -> None:
-        """Read this probe no further until the monitor has caught up."""
-        self._waiting[link] = None
+    def readers_changed(self) -> None:
+        """A client of the monitor has subscribed or gone: let probes wait, or wait no more."""
+        if not self._awaits_collector:
+            return
+        self.lacks_collector = not all(map(self.router.has_reader, _COLLECTED))
+        if self.lacks_collector:
+            for client, link in self._links.items():
+                if not client.trusted:
+                    link.wait_for_the_monitor()
+        else:
+            self._resume_waiting()
 
     def _resume_waiting(self) -> None:
-        if self._slow or not self._waiting:
+        if self._slow or self.lacks_collector or not self.waiting:
             return
-        for link in list(self._waiting)[:RESUMED_AT_ONCE]:
-            del self._waiting[link]
+        for link in list(self.waiting)[:RESUMED_AT_ONCE]:
+            del self.waiting[link]
             link.resume()
         asyncio.get_running_loop().call_later(0.01, self._resume_waiting)
 

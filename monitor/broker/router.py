@@ -75,6 +75,10 @@ class Router:
         """Everybody who is admitted."""
         return list(self._clients.values())
 
+    def has_reader(self, topic: str) -> bool:
+        """Whether anybody has subscribed to a topic."""
+        return self._subscriptions.has_reader(topic)
+
     def refusal(self, connect: Connect) -> Reason:
         """Why a client whose credentials are right is not admitted; SUCCESS when it is."""
         will = connect.will

@@ -101,6 +101,11 @@ class Subscriptions(Generic[C]):
         for name in tuple(self._filters.get(client, ())):
             self.remove(client, name)
 
+    def has_reader(self, topic: str) -> bool:
+        """Whether a message on this topic would reach anybody."""
+        nodes = self._matching(self._root, topic.split("/"), 0)
+        return any(node.own or node.groups for node in nodes)
+
     def receivers(self, topic: str, sender: C | None) -> dict[C, Subscription]:
         """Who gets a message on this topic, and by which subscription."""
         found: dict[C, Subscription] = {}

@@ -20,7 +20,11 @@ from typing import Any
 
 import pytest
 
-from monitor.pipeline import website
+from monitor.collector.intake import Intake
+from monitor.collector.subscriber import run_collector
+from monitor.enrolment import Credentials
+from monitor.metrics.counters import Counters
+from monitor.pipeline import MONITOR_USER, _broker, website
 from monitor.signed_catalogue import make_key, sign
 from monitor.store.database import open_database
 from monitor.store.simulated import mark_simulated
@@ -32,6 +36,7 @@ from probes.wire.codec import decode_ack
 from probes.wire.enrolment_token import parse_token
 from probes.wire.https_delivery import BATCHES, authorization
 from tests.monitor.collector.bench import batch
+from tests.world.brokers import enrolled_probe
 from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 from tests.world.site import opened
@@ -205,6 +210,36 @@ def test_up_waits_for_a_database_that_is_away_and_says_so(tmp_path: Path) -> Non
         assert "Traceback" not in log.read_text()
     finally:
         server.remove()
+
+
+async def test_a_batch_that_comes_before_the_collector_is_acknowledged_the_first_time(
+    tmp_path: Path,
+) -> None:
+    """Probes connect as soon as a monitor that starts again listens."""
+    async with await open_database(f"sqlite+aiosqlite:///{tmp_path / 'store.sqlite'}") as database:
+        who = await enrolled_probe(database)
+        async with await _broker(("127.0.0.1", 0), Credentials(database.registry), "s") as broker:
+
+            async def deliver() -> tuple[int, ...]:
+                async with connect(
+                    parse_broker(broker.url), client_id=who.user, user=who.user, secret=who.secret
+                ) as connection:
+                    await connection.subscribe(topics.ack(who.probe))
+                    payload = batch(who.probe, range(3), number=7)
+                    await connection.publish(topics.measurements(who.probe), payload)
+                    async for message in connection.messages():
+                        return decode_ack(message.payload).sequences
+                raise AssertionError("the connection ended")
+
+            stop = asyncio.Event()
+            intake = Intake(database, Counters(), stop)
+            async with asyncio.timeout(HANG_SECONDS), asyncio.TaskGroup() as group:
+                delivering = group.create_task(deliver())
+                await eventually(lambda: broker.waiting)
+                own = (broker.url, MONITOR_USER, "s")
+                group.create_task(run_collector(*own, intake, shared=False))
+                assert await delivering == (7,)
+                stop.set()
 
 
 async def test_a_website_keeps_the_present_until_it_ends(tmp_path: Path) -> None:

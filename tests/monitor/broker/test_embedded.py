@@ -29,8 +29,10 @@ async def anybody(user: str, secret: str) -> bool:
     return secret == "s"
 
 
-def broker(host: str = "127.0.0.1", port: int = 0) -> EmbeddedBroker:
-    return EmbeddedBroker(host, port, anybody, "monitor", "m")
+def broker(
+    host: str = "127.0.0.1", port: int = 0, *, awaits_collector: bool = False
+) -> EmbeddedBroker:
+    return EmbeddedBroker(host, port, anybody, "monitor", "m", awaits_collector=awaits_collector)
 
 
 async def test_port_in_use_and_foreign_addresses_are_one_line() -> None:
@@ -315,7 +317,7 @@ async def test_while_the_monitor_reads_nothing_probes_wait_and_nothing_is_lost(
             probe.write(packet(3, own + b"x" * 200_000))
             sizes += 200_000
         await eventually(lambda: running.monitor_is_slow)
-        await eventually(lambda: running._waiting)
+        await eventually(lambda: running.waiting)
         (link,) = running._slow
         assert link.transport.get_write_buffer_size() < 4 << 20
         got = 0
@@ -324,6 +326,40 @@ async def test_while_the_monitor_reads_nothing_probes_wait_and_nothing_is_lost(
         assert not running.monitor_is_slow
         await end(probe)
         await end(writer)
+
+
+async def test_without_a_collector_probes_wait_and_nothing_is_lost() -> None:
+    """When a monitor starts, its probes connect before its collector has subscribed, and when that
+    has lost its connection they stay."""
+    names = [f"p-{number}" for number in range(embedded_module.RESUMED_AT_ONCE + 8)]
+    async with broker(awaits_collector=True) as running, contextlib.AsyncExitStack() as stack:
+
+        async def connect(name: str) -> aiomqtt.Client:
+            return await stack.enter_async_context(
+                aiomqtt.Client(
+                    "127.0.0.1", running.port, username=name, password="s", timeout=HANG_SECONDS
+                )
+            )
+
+        async def publish(probe: aiomqtt.Client, name: str) -> None:
+            for topic in (topics.status(name), topics.measurements(name)):
+                await probe.publish(topic, b"x", qos=1)
+
+        said = {topic(name) for name in names for topic in (topics.status, topics.measurements)}
+        probes = [await connect(name) for name in names]
+        for _ in range(2):
+            await eventually(lambda: len(running.waiting) == len(names))
+            async with asyncio.TaskGroup() as group, monitor_of(running) as monitor:
+                publishing = [
+                    group.create_task(publish(*one)) for one in zip(probes, names, strict=True)
+                ]
+                await monitor.subscribe(topics.ALL_MEASUREMENTS, qos=1)
+                assert len(running.waiting) == len(names)
+                await monitor.subscribe(topics.ALL_STATUS, qos=1)
+                await asyncio.wait(publishing)
+                messages = aiter(monitor.messages)
+                async with asyncio.timeout(HANG_SECONDS):
+                    assert {str((await anext(messages)).topic) for _ in said} == said
 
 
 async def test_one_probe_is_not_read_faster_than_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
