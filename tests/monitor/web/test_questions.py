@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.needs("chromium", "chromium-driver", "fonts-dejavu-core"),
 ]
 EVENT = f"/e/{world.CONFIRMED}"
-PHONE, SCREENS = (390, 844), 4
+PHONE, SCREENS = (390, 844), 3.9
 
 
 @pytest.mark.parametrize("scripts", [True, False])
