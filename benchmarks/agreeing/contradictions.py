@@ -4,8 +4,10 @@
 **The same moment.** Every answer names the moment that it is of: how often something had been
 concluded until then (`Reachwatch-Conclusions`, and `conclusions` over MQTT). What the list of
 events of the API said of that number is what all others of that number must say. Of a number of
-which the list was not asked, what it said before and after is known: each claim must be that of
-one of the two, and what both say must be said.
+which the list was not asked, what it said before and after is known, and what was said of whole
+events by the API or over MQTT: each claim must be that of one of these, and what all say must be
+said. A machine that is busy asks the list of fewer moments: an event may then change at each of two
+between which it was not asked.
 
 **The refresh.** A moment may be older than the newest that anybody had named when the question was
 asked, by the refresh that the documents state and no more: an answer of the web server by CACHE
@@ -17,13 +19,13 @@ that was made for somebody else may be given, and SLACK for what is on its way.
 from __future__ import annotations
 
 import bisect
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from benchmarks.agreeing.claims import Claims, Events, Source
+from benchmarks.agreeing.claims import Claims, Events, Form, Source
 
 CACHE_SECONDS, MQTT_SECONDS = 10.0, 2.0
 SLACK_SECONDS = 1.0
@@ -82,11 +84,16 @@ class Comparison:
         references: Sequence[Reference],
         pace: int,
         known: Iterable[tuple[float, int]] = (),
+        told: Iterable[tuple[int, str, Form]] = (),
     ) -> None:
-        """`known`: when further moments were named, in monotonic seconds, by anybody."""
+        """`known`: when further moments were named, in monotonic seconds, by anybody. `told`:
+        (moment, id, fields) of whole events; the first of each moment stands for the list."""
         ordered = sorted(references, key=lambda reference: (reference.moment, reference.at))
         self._moments = [reference.moment for reference in ordered]
         self._ordered, self._pace = ordered, pace
+        self._told: dict[int, dict[str, Form]] = defaultdict(dict)
+        for moment, id, form in told:
+            self._told[moment].setdefault(id, form)
         self.findings = Findings()
         self._longest: dict[str, float] = {}
         self._named: list[tuple[str, int, float, float]] = []
@@ -105,15 +112,21 @@ class Comparison:
         place = bisect.bisect_right(self._known[0], at)
         return self._known[1][place - 1] if place else 0
 
-    def around(self, moment: int) -> tuple[Events, Events, bool] | None:
-        """What the list said at a moment, or before and after it, and whether it is the same;
-        None where one of them is not known."""
+    def around(self, moment: int) -> Sequence[Events] | None:
+        """What the list said at a moment; or before it, after it, and before it but for what was
+        told of whole events at it. None where one of them is not known."""
         left = bisect.bisect_left(self._moments, moment)
         if left < len(self._moments) and self._moments[left] == moment:
-            return self._ordered[left].events, self._ordered[left].events, True
-        if 0 < left < len(self._moments):
-            return self._ordered[left - 1].events, self._ordered[left].events, False
-        return None
+            return (self._ordered[left].events,)
+        if not 0 < left < len(self._moments):
+            return None
+        before, after = self._ordered[left - 1].events, self._ordered[left].events
+        changed = {
+            id: {**after[id], **before.get(id, {}), **form}
+            for id, form in self._told.get(moment, {}).items()
+            if id in after
+        }
+        return (before, after, {**before, **changed}) if changed else (before, after)
 
     def references(self) -> None:
         """The list itself says one thing of one moment."""
@@ -131,10 +144,9 @@ class Comparison:
         self._age(kind, heard.moment, heard.asked, CACHE_SECONDS / self._pace, heard.answered)
         if (known := self.around(heard.moment)) is None:
             return
-        before, after, same = known
-        (self.findings.same if same else self.findings.between)[kind] += 1
-        expected = heard.source.expect(before), heard.source.expect(after)
-        for key in heard.claims.keys() | expected[0].keys() | expected[1].keys():
+        (self.findings.same if len(known) == 1 else self.findings.between)[kind] += 1
+        expected = [heard.source.expect(events) for events in known]
+        for key in heard.claims.keys() | set().union(*expected):
             said = heard.claims.get(key, MISSING)
             wanted = [claims.get(key, MISSING) for claims in expected]
             if said not in wanted:
@@ -156,24 +168,26 @@ class Comparison:
         for id, event in recent[-1].items():
             topic = f"reachwatch/v1/events/{event['service']}/{event['country']}"
             body = read.bodies.get(topic, {})
-            if event["state"] not in ("open", "clearing") or body.get("conclusions", 0) > until:
+            own = body.get("conclusions", 0)
+            if event["state"] not in ("open", "clearing") or own > until:
                 continue  # what is of a moment that the list has not told is compared by `message`
             said = {name: body.get(name, MISSING) for name in STATE}
-            # Whatever state was that of any moment since then may be the one that is retained.
+            # Whatever state was that of any moment since then may be the one that is retained, also
+            # of one between two of which the list was asked.
+            since_then = [*recent, *((self.around(own) or ()) if own >= since else ())]
             possible = [
-                {name: events[id][name] for name in STATE} for events in recent if id in events
+                {name: events[id][name] for name in STATE} for events in since_then if id in events
             ]
-            if said not in possible and len(possible) == len(recent):
+            if said not in possible and len(possible) == len(since_then):
                 self._contradict("retained", since, topic, said, possible[-1:])
 
     def message(self, body: dict[str, Any], topic: str) -> None:
         """One message over MQTT: every field is that of its moment."""
         if not body or (known := self.around(body["conclusions"])) is None:
             return
-        before, after, same = known
-        (self.findings.same if same else self.findings.between)["mqtt"] += 1
+        (self.findings.same if len(known) == 1 else self.findings.between)["mqtt"] += 1
         for name, value in body.items():
-            wanted = [events.get(body["id"], {}).get(name, MISSING) for events in (before, after)]
+            wanted = [events.get(body["id"], {}).get(name, MISSING) for events in known]
             if name != "conclusions" and value not in wanted:
                 self._contradict("mqtt", body["conclusions"], f"{topic} {name}", value, wanted)
 

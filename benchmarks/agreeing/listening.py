@@ -103,14 +103,20 @@ class Listener:
         """Compare everything, and further messages over MQTT."""
         named = [(heard.answered, heard.moment) for heard in self._answers]
         named += [(at, body["conclusions"]) for at, _topic, body in self._messages]
-        comparison = Comparison(self._references, pace, named)
+        heard_live = [(topic, body) for _at, topic, body in self._messages]
+        bodies = [*heard_live, *(("", body) for body in messages)]
+        told = [(body["conclusions"], body["id"], body) for _topic, body in bodies if body]
+        for heard in self._answers:
+            if heard.source.name.startswith("api event "):
+                form = {name: value for (name,), value in heard.claims.items()}
+                told.append((heard.moment, form["id"], form))
+        comparison = Comparison(self._references, pace, named, told)
         comparison.references()
         for heard in self._answers:
             comparison.answer(heard)
         for read in self._retained:
             comparison.retained(read)
-        heard_live = [(topic, body) for _at, topic, body in self._messages]
-        for topic, body in (*heard_live, *(("", body) for body in messages)):
+        for topic, body in bodies:
             comparison.message(body, topic)
         comparison.ages()
         comparison.findings.contradictions += self.failed

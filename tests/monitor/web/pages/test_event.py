@@ -234,6 +234,25 @@ async def test_an_imported_event_counts_no_vantages_and_owners(site: Site) -> No
             assert ("while the control connects" in said) is columns
 
 
+async def test_on_a_phone_two_of_each_are_shown_and_the_rest_folds(site: Site) -> None:
+    """Networks, reasons and doubts are as many as there are, the screens of a phone four."""
+    long = msgspec.structs.replace(
+        EVENTS[world.CONFIRMED],
+        asns=(64501, 64502, 64503, 64504),
+        against=("one_network", "few_vantages", "new_vantages"),
+    )
+    await site.database.conclusions.save([concluded(events=(long,))], 0)
+    async with client(site) as web:
+        said = await (await web.get(f"/e/{long.id}")).text()
+    for section, each, total in (("time", "<h3>AS", 4), ("why", "<li>", 5), ("against", "<li>", 3)):
+        part = re.search(rf'<section aria-labelledby="{section}">(.*?)</section>', said, re.DOTALL)
+        assert part is not None
+        listed = part[1].partition('<h3 class="broad">')[0]
+        shown, _, folded = listed.rpartition('<details class="narrow">')
+        assert shown.count(each) == 2, section
+        assert folded.count(each) >= total - 2, section
+
+
 async def test_a_service_that_left_the_catalogue_is_not_linked(site: Site) -> None:
     _wechat, *rest = site.catalogue.services
     catalogue = msgspec.structs.replace(site.catalogue, services=tuple(rest))
