@@ -86,8 +86,8 @@ def _odds_text(term: Term) -> str:
     round_one = f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
     if term.name == "tier":
         if term.logits > 0:
-            return _("odds of %(n)s to 1 for a block", n=round_one)
-        return _("odds of %(n)s to 1 against a block", n=round_one)
+            return _("to begin with, odds of %(n)s to 1 for a block", n=round_one)
+        return _("to begin with, odds of %(n)s to 1 against a block", n=round_one)
     if round_one == "1.0":
         return _("changes little")
     if term.logits > 0:

@@ -108,7 +108,9 @@ def rests_on(event: Event, beside: Event | None, ours: int) -> Sequence[str]:
     source about the same block; `ours`: vantages of ours in its networks now."""
     other = witnesses(beside) if beside is not None else ""
     if not is_imported(event):
-        seen_by = _capital(witnesses(event))
+        # It does not rest on those who reach it while it clears.
+        peak = seen(event.agreeing, event.total)
+        seen_by = _capital(witnesses(event) if event.now.agreeing else peak)
         if has_stand_in(event):
             mine = _("%(witnesses)s; runs of OONI stand in for a control.", witnesses=seen_by)
         else:

@@ -83,7 +83,7 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
         event(network(tier=tier, signs=tuple((sign, 3, 0, 3) for sign in SIGNS)), tier=tier),
     ):
         said = terms_text(each)
-        assert said[0][1].startswith("odds of ")
+        assert said[0][1].startswith("to begin with, odds of ")
         for term, (what, times) in zip(terms(each), said, strict=True):
             seen.add(term.name)
             assert what

@@ -47,6 +47,12 @@ def test_what_ours_see_names_the_others_beside_it() -> None:
     assert rests_on(OWN, OONI, 4)[1] == "And 14 failed measurements of OONI in 9 h."
 
 
+def test_what_clears_rests_on_those_who_saw_it() -> None:
+    clearing = replace(OWN, state=EventState.CLEARING, now=Votes(0, 4))
+    assert witnesses(clearing) == "0 of 4 vantages"
+    assert rests_on(clearing, None, 4) == ("3 of 4 vantages, compared with controls.",)
+
+
 def test_what_has_no_control_is_not_beside_controls() -> None:
     alone = replace(OWN, control="none", against=("control_by_runs_of_others", "no_control"))
     assert rests_on(alone, None, 4) == ("2 of 4 vantages; runs of OONI stand in for a control.",)

@@ -43,8 +43,12 @@ def test_four_questions_are_answered_in_two_clicks(
         assert "asn=64501" in then
         assert "since=" in then
         assert "WeChat" in tab.text("table.matrix")
+        assert "AS64501" in tab.text("main .over")
 
-        assert "since=2026-" in ask(f"{EVENT}?since=")
+        # The headline is of today, so the page is shown from the answer on.
+        earlier = ask(f"{EVENT}?since=")
+        assert "since=2026-" in earlier
+        assert earlier.endswith("#time")
         assert "2026" in tab.text("#time")
         assert tab.nodes("article.place")
 
