@@ -388,7 +388,8 @@ async def _give_back(engines: Engines, *, at_end: bool = False) -> None:
             done = await raw.execute(text)
             rows = await done.fetchall()
             await done.close()
-            return int(rows[0][0]) if rows else 0
+            # `incremental_vacuum` gives rows without columns: in some versions of Python, one.
+            return int(rows[0][0]) if rows and rows[0] else 0
 
         left, before, slices = await pragma("PRAGMA freelist_count"), 0, _Slices(PAGES)
         while left and left != before:

@@ -6,6 +6,7 @@ dropped, and all others stay where they are."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def _from_tables() -> Iterator[Message]:
     yield from (name for _path, name in render.ALL_PAGES)
     yield from (word for _kind, word in changes.MARKS.values())
     yield from (block.story for block in press_history.REPORTED)
-    yield from ((endpoint.__doc__ or "").strip() for _name, endpoint in endpoints.LISTS)
+    yield from (inspect.getdoc(endpoint) or "" for _name, endpoint in endpoints.LISTS)
     yield from (confidence_text.MEANING, lone.SIGNATURE, lone.UNCLEAR)
     yield from (step_table.WORKS, step_table.ANSWERED, step_table.FAILS)
     yield from ("vantage", "control", "online", "silent", "degraded", "revoked")

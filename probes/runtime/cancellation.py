@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeping a cancellation that asyncio would lose."""
+"""Keeping a cancellation that asyncio before Python 3.13 would lose."""
 
 from __future__ import annotations
 

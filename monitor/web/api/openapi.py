@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -199,7 +200,7 @@ def _operation(
     name = "write_note" if endpoint is notes.from_api else endpoint.__name__
     return {
         "operationId": name,
-        "summary": (endpoint.__doc__ or "").strip(),
+        "summary": inspect.getdoc(endpoint) or "",
         "parameters": parameters,
         "responses": {**answers, **dict.fromkeys(errors, _ERROR)},
     }

@@ -6,6 +6,7 @@ means. Addresses are stable: `/data/2026-11-27/measurements.jsonl.gz`.
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import re
 from typing import Any
 
@@ -50,7 +51,7 @@ async def page(request: web.Request) -> web.Response:
             days = [*(await site.day_files.days()).values()][::-1]
         except NotNowError:
             pass  # the lists of the API are there all the same
-    lists = [(name, (endpoint.__doc__ or "").strip()) for name, endpoint in api.LISTS]
+    lists = [(name, inspect.getdoc(endpoint) or "") for name, endpoint in api.LISTS]
     values = {
         "title": _("Data"),
         "lists": lists,
