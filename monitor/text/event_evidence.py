@@ -6,7 +6,7 @@ Pure. Every remark of the detector has its text here, which a test checks.
 
 from __future__ import annotations
 
-from monitor.detection.events.hypotheses import surest_networks
+from monitor.detection.events.hypotheses import REMARKS, surest_networks
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.text.event_sources import in_networks, is_imported, seen, witnesses
@@ -174,11 +174,11 @@ def end_range(event: Event) -> str:
 
 
 def doubts(event: Event, apart: OtherFunctions = NO_OTHERS) -> list[str]:
-    """Reasons against the event, in sentences; never empty. `apart` are the service's functions
-    that are not part of it: the headline names the whole service."""
+    """Reasons against the event, in sentences, other explanations first; never empty. `apart` are
+    the service's functions that are not part of it."""
     sentences = [
         _(AGAINST[remark]) if remark in AGAINST else sentence(remark.replace("_", " ")) + "."
-        for remark in event.against
+        for remark in sorted(event.against, key=lambda remark: remark not in REMARKS)
         if not _SAID_BY.get(remark, set()) & set(event.against)
     ]
     if missing := _unconfirmed(event):
@@ -242,10 +242,11 @@ def others_measured(apart: OtherFunctions) -> list[str]:
 def _unconfirmed(event: Event) -> str:
     """What a likely event lacks for confirmation; empty for others, and where it can never be
     confirmed."""
-    never = {"no_quorum_for_imports", "network_divided"} & set(event.against)
     waits = event.state is EventState.OPEN and event.tier is Tier.LIKELY
-    if never or not waits or event.inhibited_by:
+    if "no_quorum_for_imports" in event.against or not waits or event.inhibited_by:
         return ""
+    if "network_divided" in event.against:
+        return _("A block of a part of a network is not confirmed on that alone.")
     policy = Policy(pace=event.pace)
     untyped = "untyped" in event.against
     confirmation = policy.confirmation

@@ -140,6 +140,22 @@ def test_a_likely_event_names_what_it_lacks() -> None:
         assert not any("not confirmed:" in said for said in event_evidence.doubts(other))
 
 
+def test_what_is_confirmed_is_not_said_to_be_never_confirmed() -> None:
+    """A network may turn out to be divided after the confirmation."""
+    confirmed = replace(CONFIRMED, against=("network_divided",))
+    likely = replace(confirmed, tier=Tier.LIKELY, confirmed=None)
+    alone = "A block of a part of a network is not confirmed on that alone."
+    assert alone in event_evidence.doubts(likely)
+    assert "confirmed" not in " ".join(event_evidence.doubts(confirmed))
+
+
+def test_another_explanation_comes_first() -> None:
+    event = replace(CONFIRMED, against=("few_vantages", "one_network", "shared_line"))
+    first, *rest = event_evidence.doubts(event)
+    assert "share a line" in first
+    assert rest == ["There are few vantages in these networks.", "Only one network is affected."]
+
+
 def test_terms_are_parts_of_ten() -> None:
     for event in (*EVENTS.values(), replace(CONFIRMED, total=0, agreeing=0, control="none")):
         for term, said, parts in event_evidence.terms(event):

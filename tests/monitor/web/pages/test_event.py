@@ -253,6 +253,18 @@ async def test_on_a_phone_two_of_each_are_shown_and_the_rest_folds(site: Site) -
         assert folded.count(each) >= total - 2, section
 
 
+async def test_a_divided_network_is_not_said_to_have_endpoints_that_work(site: Site) -> None:
+    part = msgspec.structs.replace(EVENTS[world.CONFIRMED], extent="partial")
+    divided = msgspec.structs.replace(part, against=("network_divided",))
+    async with client(site) as web:
+        for event, told in ((part, "some endpoints"), (divided, "other vantages there reach")):
+            await site.database.conclusions.save([concluded(events=(event,))], 0)
+            said = await text(web, event.id)
+            assert [each in said for each in ("some endpoints", "other vantages there reach")] == [
+                each == told for each in ("some endpoints", "other vantages there reach")
+            ]
+
+
 async def test_a_service_that_left_the_catalogue_is_not_linked(site: Site) -> None:
     _wechat, *rest = site.catalogue.services
     catalogue = msgspec.structs.replace(site.catalogue, services=tuple(rest))
