@@ -263,6 +263,11 @@ def vantage_outcome(text: str) -> str:
     return _(TABLES["vantage_outcomes"].get(text, text))
 
 
+def resolver_class(text: str) -> str:
+    """Whose resolver a vantage asks."""
+    return _(TABLES["resolver_classes"].get(text, text))
+
+
 def no_vote(reason: str) -> str:
     """Why what a vantage holds does not count."""
     return _(NO_VOTES.get(reason, reason))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,7 +25,7 @@ from probes.wire.target import Service
 
 MAX_WORD = 100
 MOST = 20
-"""Networks listed."""
+"""Matches listed of each kind."""
 ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "discord": ("дискорд",),
     "instagram": ("инстаграм", "инстаграмм"),
@@ -74,15 +75,25 @@ async def page(request: web.Request) -> web.Response:
             raise web.HTTPFound(address.format(low))
     present = await present_of(request)
     meant = with_state(site, matches(site, low, present), present.opened)
-    cut = [match for match in meant if match.address.startswith("/as/")][MOST:]
-    listed = [match for match in meant if match not in cut]
+    listed = shortened(meant)
     if len(listed) == 1:
         raise web.HTTPFound(listed[0].address)
     return await render(
         request,
         "search.html",
-        {"title": _("Search"), "found": listed, "more": bool(cut), "word": word},
+        {"title": _("Search"), "found": listed, "more": len(meant) > len(listed), "word": word},
     )
+
+
+def shortened(meant: Sequence[Match]) -> Sequence[Match]:
+    """The first MOST of each kind; of one that is cut those where something is open come first."""
+    listed: list[Match] = []
+    for _kind, alike in itertools.groupby(meant, lambda match: re.split("[/#]", match.address)[1]):
+        kind = list(alike)
+        if len(kind) > MOST:
+            kind.sort(key=lambda match: not match.state)
+        listed += kind[:MOST]
+    return listed
 
 
 def with_state(site: Site, plain: Sequence[Match], opened: Sequence[Event]) -> Sequence[Match]:

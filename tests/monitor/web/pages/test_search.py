@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from monitor.web.pages import search
+from monitor.web.pages.search import MOST, Match, shortened
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.site import CONFIRMED, Client
 
@@ -82,6 +85,35 @@ async def test_a_list_that_is_cut_says_so(web: Client) -> None:
     text = text_of(await (await web.get("/search", params={"q": "telecom"})).text())
     assert "More than 20 matches for “telecom”" in text
     assert "Twenty" not in text
+
+
+@pytest.mark.parametrize(
+    ("word", "most", "kinds"),
+    [
+        ("test", 3, ["/s/"]),
+        ("name", 5, ["/method#"]),
+        ("isl", 7, ["/c/"]),
+        ("telecom", 9, ["/as/"]),
+        ("at", 1, ["/c/", "/s/"]),
+    ],
+)
+async def test_no_kind_fills_the_page(
+    web: Client, monkeypatch: pytest.MonkeyPatch, word: str, most: int, kinds: list[str]
+) -> None:
+    monkeypatch.setattr(search, "MOST", most)
+    page = await (await web.get("/search", params={"q": word})).text()
+    for kind in kinds:
+        assert page.count(f'<li><a href="{kind}') == most
+    listed = page.count("<li><a href=")
+    assert f"More than {listed} matches for “{word}”" in text_of(page)
+
+
+def test_what_is_open_is_not_cut() -> None:
+    many = [Match(f"/as/{asn}", "", "network") for asn in range(2 * MOST)]
+    last = replace(many[-1], state="WeChat is blocked.")
+    listed = shortened([Match("/c/AT", "", "country"), *many[:-1], last])
+    assert len(listed) == 1 + MOST
+    assert listed[1] == last
 
 
 async def test_a_match_says_what_is_open_there(web: Client) -> None:
