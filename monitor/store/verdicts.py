@@ -38,6 +38,9 @@ _ARRAY_16 = 0xDC
 """First byte of a MessagePack array of up to 65,535 items, after those of up to 15."""
 _FEW = 8
 """To look for one entry takes as long as to look at so many."""
+_PART = 128
+"""Entries that are added up at once, and looked through one by one where the sum has reached what
+is looked for."""
 ROWS_AT_ONCE = 64
 """Frames that one query fetches."""
 Entry = tuple[int, int, Verdict]
@@ -71,7 +74,34 @@ class RoundVerdicts:
     @functools.cached_property
     def arrivals(self) -> list[int]:
         """Numbers of arrivals."""
-        return list(accumulate(_numbers.decode(self._packed.arrivals)))
+        return list(accumulate(self._steps))
+
+    @functools.cached_property
+    def _steps(self) -> list[int]:
+        """The first number of an arrival, then the differences."""
+        return _numbers.decode(self._packed.arrivals)
+
+    def arrivals_at(self, places: Iterable[int]) -> Iterator[int]:
+        """The numbers of arrivals at a few positions, which are in order: differences are added
+        much faster than a number of each entry is made."""
+        arrival = last = 0
+        for place in places:
+            arrival += sum(self._steps[last : place + 1])
+            last = place + 1
+            yield arrival
+
+    def verdicts_at(self, arrivals: Iterable[int]) -> Iterator[tuple[int, Verdict]]:
+        """Those of a few numbers of arrivals that are here with their verdicts, in order."""
+        steps = self._steps
+        reached = first = 0
+        for arrival in sorted(arrivals):
+            while reached + (more := sum(steps[first : first + _PART])) < arrival and more:
+                reached += more
+                first += _PART
+            near = list(accumulate(steps[first : first + _PART], initial=reached))
+            place = bisect_left(near, arrival, 1)
+            if place < len(near) and near[place] == arrival:
+                yield arrival, self.verdicts[self.which[first + place - 1]]
 
     @functools.cached_property
     def vantages(self) -> list[int]:
@@ -280,9 +310,5 @@ async def verdicts_on(
         wanted.setdefault((name, at), []).append(arrival)
     found: dict[int, Verdict] = {}
     async for name, at, judged in read(connection, wanted):
-        arrivals = judged.arrivals  # in order, thousands of a large fleet
-        for arrival in wanted[name, at]:
-            place = bisect_left(arrivals, arrival)
-            if place < len(arrivals) and arrivals[place] == arrival:
-                found[arrival] = judged.verdicts[judged.which[place]]
+        found |= judged.verdicts_at(wanted[name, at])
     return found

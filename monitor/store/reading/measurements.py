@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
-from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -260,13 +259,16 @@ class _List:
                 last = round
                 self.most -= judged.count
                 places = judged.places_of(self._fits, self.vantages)
+                if self.after is not None and round >= self.after[0]:
+                    known = judged.arrivals
+                    places = [n for n in places if (round, known[n]) < self.after]
                 # In order of arrival: only the newest can be among those that are wanted.
-                entries = (
-                    (round, judged.arrivals[place], judged.verdicts[judged.which[place]])
-                    for place in reversed(places)
-                    if self.after is None or (round, judged.arrivals[place]) < self.after
+                places = places[max(0, len(places) - self.limit + len(self.found)) :]
+                arrivals = judged.arrivals_at(places)
+                here += (
+                    (round, arrival, judged.verdicts[judged.which[place]])
+                    for place, arrival in zip(places, arrivals, strict=True)
                 )
-                here += islice(entries, self.limit - len(self.found))
         if last is not None:
             self._add(here, last)
 
@@ -318,8 +320,8 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     }
     given = {name: value for name, value in of_cell.items() if value is not None}
     hours = _hours_query(frozenset(given), chosen.technique is not None)
-    oldest, newest = (await connection.execute(_ENDS)).one()
-    if oldest is None:
+    oldest, newest = (await connection.execute(_ENDS, {"until": until})).one()
+    if newest is None:
         return
     oldest, until = max(oldest, chosen.since or 0), min(until, newest + 1)
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
@@ -333,8 +335,12 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
 
 
 _ENDS = sa.select(
-    *(sa.select(end(t.verdict.c.round)).scalar_subquery() for end in (sa.func.min, sa.func.max))
+    sa.select(sa.func.min(t.verdict.c.round)).scalar_subquery(),
+    sa.select(sa.func.max(t.verdict.c.round))
+    .where(t.verdict.c.round < sa.bindparam("until", type_=t.verdict.c.round.type))
+    .scalar_subquery(),
 )
+"""The oldest judged round, and the newest before a time."""
 
 
 @functools.lru_cache(maxsize=100)

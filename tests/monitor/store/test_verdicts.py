@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from itertools import accumulate
 
 import pytest
 from msgspec.structs import replace
@@ -84,6 +85,21 @@ def test_what_was_said_of_other_vantages_is_not_looked_at() -> None:
 
     assert judged.places_of(fits, Vantages({2})) == [1]
     assert looked == [BAD]
+
+
+@pytest.mark.parametrize("steps", [(1,), (3, 1, 900), (70_000, 1)], ids=["close", "mixed", "far"])
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 1000])
+def test_a_few_arrivals_are_found_as_among_all(count: int, steps: tuple[int, ...]) -> None:
+    numbers = list(accumulate((steps[n % len(steps)] for n in range(count)), initial=8_000_000))
+    judged = unpack(pack([(arrival, 1, BAD if arrival % 3 else OK) for arrival in numbers]))
+    said = {arrival: verdict for arrival, _, verdict in judged.entries()}
+    assert list(said) == numbers
+    for some in ((), numbers[:1], numbers[-1:], numbers[::-7], numbers):
+        missing = [numbers[0] - 1, 0, numbers[-1] + 1, *(n - 1 for n in some if n - 1 not in said)]
+        found = list(judged.verdicts_at([*some, *missing]))
+        assert found == [(arrival, said[arrival]) for arrival in sorted(some)]
+        places = sorted(numbers.index(arrival) for arrival in some)
+        assert list(judged.arrivals_at(places)) == sorted(some)
 
 
 def test_equal_verdicts_cost_a_few_bytes() -> None:
