@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -55,15 +55,22 @@ def _row_type(names: tuple[str, ...]) -> type[_Row]:
 
 
 class _Result:
-    """Rows, read as those of SQLAlchemy's Result."""
+    """Rows, read as those of SQLAlchemy's Result. Those that are read by `unnamed` or as `scalars`
+    get no names: a strip has thousands."""
 
-    def __init__(self, rows: list[Any]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Sequence[Any], named: type[_Row] | None = None) -> None:
+        self.unnamed, self._named = rows, named
+
+    @functools.cached_property
+    def _rows(self) -> Sequence[Any]:
+        if self._named is None:
+            return self.unnamed
+        return list(map(partial(tuple.__new__, self._named), self.unnamed))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._rows)
 
-    def all(self) -> list[Any]:
+    def all(self) -> Sequence[Any]:
         """All of them."""
         return self._rows
 
@@ -78,11 +85,16 @@ class _Result:
 
     def scalar(self) -> Any:
         """The first value of the first row; None where there is none."""
-        return None if (row := self.first()) is None else row[0]
+        return next(iter(self.scalars()), None)
 
     def scalars(self) -> _Result:
         """The first value of each."""
-        return _Result([row[0] for row in self._rows])
+        return _Result([row[0] for row in self.unnamed])
+
+
+def unnamed(result: Any) -> Iterable[Any]:
+    """The rows of a result, which are only unpacked; of one of SQLAlchemy as they are."""
+    return result.unnamed if isinstance(result, _Result) else result  # type: ignore[no-any-return]
 
 
 _Value = tuple[str, int, Callable[[Any], Any] | None]
@@ -175,8 +187,7 @@ class DriverTransaction:
         """Execute a statement and fetch its rows."""
         written, given = self._known.written(self.dialect, statement, parameters or {})
         names, rows = await self._fetch(*written.bound(given))
-        row = _row_type(tuple(written.names or names))
-        return _Result(list(map(partial(tuple.__new__, row), written.read(rows))))
+        return _Result(written.read(rows), _row_type(tuple(written.names or names)))
 
     async def scalar(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, /

@@ -11,6 +11,7 @@ import functools
 import operator
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from monitor.detection.model import State, Verdict
 from monitor.store import tables as t
 from monitor.store.cells import Where, load_vantages
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.series import read_cells
 from monitor.store.records import Filter
@@ -358,8 +360,7 @@ async def service_hours(
     values = _values(services, since, until, country, asns)
     of_country = country is not None
     query = _hours("hour", of_country) if kept else _hours_of_cells(of_country)
-    rows = await connection.execute(query, values)
-    return [ServiceHour(*row) for row in rows]
+    return list(starmap(ServiceHour, unnamed(await connection.execute(query, values))))
 
 
 def _values(
@@ -411,7 +412,7 @@ async def service_days(
     first = since - since % DAY_MS
     values = _values(services, first, until, country, asns)
     rows = await connection.execute(_hours("day", country is not None), values)
-    days = [ServiceHour(*row) for row in rows]
+    days = list(starmap(ServiceHour, unnamed(rows)))
     rest = max(first, last_two(until))
     summed = {_day_of(day) for day in days if day.hour >= rest}
     hours = await service_hours(connection, services, rest, until, country=country, asns=asns)

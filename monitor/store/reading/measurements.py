@@ -21,6 +21,7 @@ from monitor.store import tables as t
 from monitor.store.batches import skip
 from monitor.store.cells import hour_of
 from monitor.store.days import has_id
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.reading.vantages import rows_of_probe, values_of_probe
@@ -121,7 +122,7 @@ async def measured_targets(connection: ReadTransaction) -> Mapping[str, Sequence
     """What was ever measured of each service, also of one that has left the catalogue."""
     query = sa.select(t.target.c.service, t.target.c.id).order_by(t.target.c.id)
     targets: dict[str, list[str]] = defaultdict(list)
-    for service, id in await connection.execute(query):
+    for service, id in unnamed(await connection.execute(query)):
         targets[service].append(id)
     return targets
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from monitor.store import driver_reads, statements
 from monitor.store.database import Database
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import reading, together, writing
 from monitor.store.tables import HexId, lease
 
@@ -62,6 +63,8 @@ async def test_rows_are_read_in_every_way(leases: Database) -> None:
         assert found.all()[1].holder == "bb"
         assert {**found.all()[1]._mapping} == {"holder": "bb", "at": 1}
         assert found.scalars().all() == ["aa", "bb", "cc", "dd"]
+        assert [*map(type, unnamed(found))] == [tuple] * 4
+        assert list(unnamed(found)) == list(found)
         assert (found.first(), found.scalar()) == (("aa", 0), "aa")
         nothing = await transaction.execute(ONE.where(L.name == "nobody"))
         assert (nothing.first(), nothing.scalar(), nothing.scalars().all()) == (None, None, [])
