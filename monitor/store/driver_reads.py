@@ -94,7 +94,7 @@ class _Result:
 
 def unnamed(result: Any) -> Iterable[Any]:
     """The rows of a result, which are only unpacked; of one of SQLAlchemy as they are."""
-    return result.unnamed if isinstance(result, _Result) else result  # type: ignore[no-any-return]
+    return result.unnamed if isinstance(result, _Result) else result
 
 
 _Value = tuple[str, int, Callable[[Any], Any] | None]
