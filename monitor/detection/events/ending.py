@@ -73,7 +73,7 @@ lets half pass seldom fails so often in a row."""
 def after_success(series: Series, probe: str, track: Track, round: int, policy: Policy) -> Series:
     """The series with its evidence after a vantage reached the service. `track`: before that."""
     held = track.suspicion
-    if held is None or not held.alarmed or _failed_before(series, probe, held, policy):
+    if held is None or not held.alarmed or failed_before(series, probe, held, policy):
         return series
     ending = series.ending or _none_yet(series, round)
     above, below = baseline.rate(track.baseline, policy.baseline)
@@ -94,7 +94,7 @@ def after_failure(
     """The series with its evidence, if any is left, after a vantage failed. `track`: before that;
     `is_signed`: None where its kind is not known."""
     held, ending = track.suspicion, series.ending
-    if held is None or not held.alarmed or _failed_before(series, probe, held, policy):
+    if held is None or not held.alarmed or failed_before(series, probe, held, policy):
         return series
     above, below = baseline.rate(track.baseline, policy.baseline)
     kind = 0 if is_signed is None else _kind(held, is_signed, policy.ending)
@@ -114,7 +114,7 @@ def after_failure(
     return replace(series, ending=replace(ending, nats=nats, failed=ending.failed + 1))
 
 
-def _failed_before(series: Series, probe: str, held: Suspicion, policy: Policy) -> bool:
+def failed_before(series: Series, probe: str, held: Suspicion, policy: Policy) -> bool:
     """Whether a vantage has failed since long before any of several others did, each of which
     still reached the service then: a third of the times at least, since what fails of something
     else fails at other layers too."""

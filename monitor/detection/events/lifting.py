@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence, Set
 
 from msgspec.structs import replace
 
-from monitor.detection.events import cusum, ending, gates, standing
+from monitor.detection.events import cusum, ending, gates, split, standing
 from monitor.detection.events.quorum import quorum_owners
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.state import Member, Series, TargetNetwork, Track
@@ -145,9 +145,14 @@ def _reached_since(series: Series, probe: str) -> bool:
 def _sure_alone(series: Series, well: set[str], saw: Sequence[str], policy: Policy) -> set[str]:
     """Those who are each sure that the block has ended, while all others who saw it have failed
     throughout: for faults of their own. Where these reach the service at times, all together
-    decide; and where all do, whether the block may only be weaker."""
+    decide; and where all do whose failures are of the block, whether it may only be weaker."""
     sure = {probe for probe in well if ending.is_enough_alone(series.tracks[probe], policy)}
-    if len(sure) == len(saw) > 1 and ending.may_be_weaker(series, policy):
+    telling = {
+        probe
+        for probe in saw
+        if not ending.failed_before(series, probe, split.suspicion_of(series, probe), policy)
+    }
+    if sure >= telling and len(telling) > 1 and ending.may_be_weaker(series, policy):
         return set()
     since = min(
         (held.good_since for probe in sure if (held := series.tracks[probe].suspicion) is not None),

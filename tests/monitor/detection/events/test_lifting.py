@@ -81,6 +81,23 @@ def test_of_two_vantages_that_both_reach_it_each_is_not_sure_alone() -> None:
     assert lifted(place, "tls", START + 15 * INTERVAL, POLICY)
 
 
+def test_beside_one_that_failed_alone_before_each_of_two_others_is_not_sure_alone() -> None:
+    """A filter of its own goes on. Of six successes of each other the same is true as without."""
+    place = network()
+    for n in range(40):
+        say(place, n, blocked(), ok(), ok())
+        rise(place, n)
+    for n in range(40, 46):
+        say(place, n, blocked(), blocked(), blocked())
+        rise(place, n)
+    for n in range(46, 52):
+        say(place, n, blocked(), ok(), ok())
+        assert not lifted(place, "tls", START + n * INTERVAL, POLICY)
+    for n in range(52, 56):
+        say(place, n, blocked(), ok(), ok())
+    assert lifted(place, "tls", START + 55 * INTERVAL, POLICY)
+
+
 @pytest.mark.parametrize(
     ("after", "range_of_end"),
     [
