@@ -28,7 +28,7 @@ from monitor.detection.events import (
 )
 from monitor.detection.events.life import SeriesEvidence
 from monitor.detection.events.series import DEPTH, alarmed
-from monitor.detection.events.state import Series, TargetNetwork
+from monitor.detection.events.state import Member, Series, TargetNetwork, VantageOutcome
 from monitor.detection.policy import EvidencePolicy, Policy, QuorumPolicy
 
 
@@ -77,12 +77,14 @@ class Ballot(NamedTuple):
     """Those whose evidence reached the threshold."""
     nats: dict[str, int]
     """The evidence of each, micro-nats."""
+    began: int = 0
+    """The round of the first failure of those who have failed for more than a trace; 0 without."""
 
 
 def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ballot:
-    """The vantages that count in a series, in order."""
-    series = network.layers[layer]
-    votes = Ballot([], [], {})
+    """The vantages that count in a series, in order. One that is asleep does while it has failed:
+    what is left of an isolated failure in the evening neither supports nor contradicts."""
+    series, held = network.layers[layer], dict[str, int]()
     for probe, track in sorted(series.tracks.items()):
         member = network.members[probe]
         if not gates.reports(member, track, round, policy):
@@ -91,14 +93,23 @@ def ballot(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Ba
             continue
         if gates.uncorroborated(series, track, round, policy):
             continue
-        nats = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy.evidence)
-        if not nats and usual_hours.is_asleep(member, round, policy):
-            continue
-        votes.voting.append(probe)
-        votes.nats[probe] = nats
-        if nats >= policy.evidence.threshold_micronats:
-            votes.agreeing.append(probe)
-    return votes
+        held[probe] = (
+            0 if cusum.recovering(track, policy) else cusum.evidence(track, policy.evidence)
+        )
+    failing = {p for p, nats in held.items() if nats >= policy.evidence.sample_clip_micronats}
+    began = min((_failing_since(series, probe) for probe in failing), default=0)
+    voting = [
+        probe
+        for probe in held
+        if probe in failing
+        or not usual_hours.is_asleep(network.members[probe], round, policy, began)
+    ]
+    agreeing = [p for p in voting if held[p] >= policy.evidence.threshold_micronats]
+    return Ballot(voting, agreeing, {probe: held[probe] for probe in voting}, began)
+
+
+def _failing_since(series: Series, probe: str) -> int:
+    return min((onset for onset in split.suspicion_of(series, probe).onsets if onset), default=0)
 
 
 def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
@@ -115,6 +126,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
             [probe for probe in votes.voting if probe in known],
             [probe for probe in votes.agreeing if probe in known],
             votes.nats,
+            votes.began,
         )
         alone = _tally(network, layer, among, known, round, policy)
         if alone.likely and len(alone.owners) >= alone.owners_needed:
@@ -147,7 +159,7 @@ def _tally(
     policy: Policy,
 ) -> Tally:
     """Count some votes. `expected`: those who could vote."""
-    series, (voting, agreeing, nats) = network.layers[layer], votes
+    series, (voting, agreeing, nats, _) = network.layers[layer], votes
     signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy.evidence)]
     owners_needed = _owners_needed(network, votes, signing, expected, round, policy)
     on_watch = split.on_watch(network, series, round, policy)
@@ -235,12 +247,24 @@ def _owners_needed(
         return by_day
     voting = set(votes.voting)
     silent = [probe for probe in expected if probe not in voting]
-    missed = {p for p in silent if not usual_hours.is_asleep(network.members[p], round, policy)}
+    missed = {
+        probe
+        for probe in silent
+        if not _is_excused(network.members[probe], round, policy, votes.began)
+    }
     least = policy.confirmation.night_owners
     if not missed and _are_beyond_doubt(network, votes.voting, signing, round, policy):
         least = policy.confirmation.confirm_min_owners
     at_night = quorum_owners(_most_counted(network, voting | missed, policy), policy)
     return min(by_day, max(least, at_night))
+
+
+def _is_excused(member: Member, round: int, policy: Policy, began: int) -> bool:
+    """Whether a vantage says nothing because it is usually off at this hour, or measures and finds
+    trouble of its own, such as an interceptor on its machine. Who is absent may know better, and
+    these do not."""
+    has_trouble = member.outcome is VantageOutcome.SILENT and gates.fresh(member, round, policy)
+    return has_trouble or usual_hours.is_asleep(member, round, policy, began)
 
 
 def _are_beyond_doubt(

@@ -46,6 +46,8 @@ def is_usual(hours: int, round: int, policy: Policy) -> bool:
     return _count(hours, round // max(1, policy.ms(3600)) % HOURS) > 0
 
 
-def is_asleep(member: Member, round: int, policy: Policy) -> bool:
-    """Whether a vantage has missed its turn at an hour at which it is usually off."""
-    return round - member.round > member.interval and not is_usual(member.hours, round, policy)
+def is_asleep(member: Member, round: int, policy: Policy, began: int = 0) -> bool:
+    """Whether a vantage, at an hour at which it is usually off, has missed its turn, or has said
+    nothing since others began to fail (0: none do), whereupon it was asked."""
+    silent = member.round < began or round - member.round > member.interval
+    return silent and not is_usual(member.hours, round, policy)

@@ -253,7 +253,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     """The vote of a network's pseudo-vantage. It stands for many volunteers: it needs more evidence
     than one of our vantages, and its evidence is not clipped."""
     tracks = network.layers[layer].tracks
-    voting, agreeing, _ = quorum.ballot(network, layer, round, policy)
+    voting, agreeing, *_ = quorum.ballot(network, layer, round, policy)
     suspicions = [tracks[probe].suspicion for probe in agreeing]
     holds = max((max(held.sums) for held in suspicions if held is not None), default=0)
     return Tally(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from monitor.detection.events.usual_hours import ALWAYS, after_report, is_usual
-from monitor.detection.model import EventState, Tier, Verdict
+from monitor.detection.events.quorum import tally
+from monitor.detection.events.state import Member, VantageOutcome
+from monitor.detection.events.usual_hours import ALWAYS, after_report, is_asleep, is_usual
+from monitor.detection.model import EventState, State, Tier, Verdict
+from tests.monitor.detection.events.test_series import network, say
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     POLICY,
@@ -14,8 +18,10 @@ from tests.monitor.detection.worlds import (
     World,
     blocked,
     ok,
+    says,
     vantages,
 )
+from tests.monitor.detection.worlds import INTERVAL as INTERVAL_OF_SERIES
 
 HOUR = 3_600_000
 INTERVAL = 10 * 60_000
@@ -61,6 +67,32 @@ def test_one_night_awake_is_expected_in_the_next() -> None:
     assert is_usual(after_report(hours, last, INTERVAL, round, POLICY), round, POLICY)
 
 
+@pytest.mark.parametrize(
+    ("heard_at", "began", "asleep"),
+    [(-5, 0, False), (-35, 0, True), (-5, -10, False), (-5, -4, True), (-5, -5, False)],
+    ids=["before its turn", "after it", "since the beginning", "not since it", "in its round"],
+)
+def test_who_is_silent_at_an_unusual_hour_is_asleep(
+    heard_at: int, began: int, asleep: bool
+) -> None:
+    """Minutes before three at night; the interval is 30."""
+    now = START + 9 * 24 * HOUR + 3 * HOUR
+    sleeps, wakes = heard(range(8, 24), 9), heard(range(24), 9)
+    for hours, expected in ((sleeps, asleep), (wakes, False)):
+        member = Member(
+            owner="o",
+            enrolled=0,
+            interval=30 * 60_000,
+            round=now + heard_at * 60_000,
+            outcome=VantageOutcome.GOOD,
+            hours=hours,
+        )
+        assert is_asleep(member, now, POLICY, began and now + began * 60_000) is expected
+
+
+PROXY = says(State.INCONCLUSIVE, "tls_interception")
+
+
 def night(
     awake: int,
     sleepers: int,
@@ -71,18 +103,29 @@ def night(
     lasts: int = 4,
     silent: int = 0,
     strangers: int = 0,
+    up: int = 0,
+    proxied: int = 0,
 ) -> World:
     """Vantages of as many owners, of whom the sleepers are off from midnight to eight, `silent` of
     these in the last night alone; `failing` of those awake say in the last night that it is
-    blocked, from an hour on and for so many rounds. The first ones are strangers."""
+    blocked, from an hour on and for so many rounds. The first ones are strangers. Of the last
+    sleepers `up` stay up in the last night. Of the others who are awake, `proxied` are behind an
+    interceptor since the evening."""
     new = vantages(strangers, enrolled=START - HOUR)
     people = [*new, *vantages(awake + sleepers)[strangers:], *vantages(3, "FR", 64503)]
     off = {who.probe: number < silent for number, who in enumerate(people[awake:][:sleepers])}
     liars = {who.probe for who in people[:failing]}
-    begin = DAYS * 24 * AN_HOUR + begins * AN_HOUR + 1
+    blind = {who.probe for who in people[failing:awake][:proxied]}
+    late = {who.probe for who in people[awake + sleepers - up : awake + sleepers]}
+    midnight = DAYS * 24 * AN_HOUR
+    begin = midnight + begins * AN_HOUR + 1
 
     def script(number: int, who: Vantage) -> Verdict | None:
         day, hour = divmod(number // AN_HOUR, 24)
+        if number >= midnight - AN_HOUR and who.probe in blind:
+            return PROXY
+        if number >= midnight and who.probe in late:
+            return ok()
         if hour < 8 and who.probe in off and (day == DAYS or not off[who.probe]):
             return None
         return verdict if number >= begin and who.probe in liars else ok()
@@ -101,6 +144,47 @@ def test_a_block_is_confirmed_in_a_night_of_sleepers(
     event = night(awake, sleepers, awake, blocked(), begins=begins).only
     assert (event.tier, event.state) == (Tier.CONFIRMED, EventState.OPEN)
     assert event.agreeing == awake
+
+
+def test_two_who_are_awake_do_not_wait_for_one_behind_an_interceptor() -> None:
+    event = night(3, 3, 2, blocked(), proxied=1).only
+    assert (event.tier, event.agreeing) == (Tier.CONFIRMED, 2)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "turns", "usual", "owners_needed"),
+    [
+        (ok(), 6, range(8, 24), 2),
+        (ok(), 6, range(24), 3),
+        (blocked(weight=5_000_000), 1, range(8, 24), 2),
+    ],
+    ids=["who has just left", "who will come", "whose last failure was a stray"],
+)
+def test_two_who_are_awake_wait_for_no_sleeper(
+    earlier: Verdict, turns: int, usual: range, owners_needed: int
+) -> None:
+    """Three of five were last heard five minutes before the block, and one of them may have failed
+    an hour before. Their turn comes once in so many rounds."""
+    place, night_rounds = network(), 2 * 12
+    for n in range(night_rounds):
+        stray = earlier if n == night_rounds - 12 else ok()
+        say(place, n, ok(), ok(), stray, ok(), ok())
+    for number in (2, 3, 4):
+        probe = f"p-ru64501-{number}"
+        place.members[probe] = replace(
+            place.members[probe], hours=heard(usual, 9), interval=turns * INTERVAL_OF_SERIES
+        )
+    for n in (night_rounds, night_rounds + 1):
+        say(place, n, blocked(), blocked())
+    at = START + (night_rounds + 1) * INTERVAL_OF_SERIES
+    votes = tally(place, "tls", at, POLICY)
+    assert votes.owners_needed == owners_needed
+
+
+def test_who_stays_up_for_once_contradicts() -> None:
+    """Not one of those who are usually off, once it has been heard."""
+    world = night(2, 3, 2, blocked(), lasts=8, up=1)
+    assert all(event.tier is not Tier.CONFIRMED for event in world.events.values())
 
 
 @pytest.mark.parametrize(
