@@ -22,7 +22,7 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.size.rounds import Rounds
-from benchmarks.world import blocks, crowd, ends, worlds
+from benchmarks.world import blocks, crowd, ends, nights, worlds
 from benchmarks.world.alarms import BARE, SIGNATURE, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
@@ -53,6 +53,7 @@ PARTS = (
     "live",
     "replay",
     "delays",
+    "nights",
     "lockstep",
     "parts",
     "alarms",
@@ -72,7 +73,7 @@ STEADY = replace(RATES, online_day=1.0, online_night=1.0)
 CHURN = replace(RATES, online_day=1.0, online_night=0.35)
 TRIES_A_WORLD = 15
 NIGHTS_A_WORLD = 3
-"""Fewer at night, when in one world always the same vantages are on."""
+"""Few, because in one world always the same vantages are off."""
 FIT_SEEDS = (101, 102, 103)
 WORLD_SEEDS = 2
 """So many worlds of each kind are drawn."""
@@ -86,9 +87,9 @@ TURNS_BLOCKS = [
 ]
 USUAL_INTERVAL = 1800
 Result = TypeVar("Result")
-TurnsJob = tuple[int, int, int, int | None, bool]
-"""Interval in seconds, vantages, seed, how many other services are blocked for probes with traffic
-budgets (None for probes without), and whether it is night there, when two thirds are off."""
+TurnsJob = tuple[int, int, int, int | None]
+"""Interval in seconds, vantages, seed, and how many other services are blocked for probes with
+traffic budgets (None for probes without)."""
 Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates, Policy]
 BRIEF_HOURS = 7
 """With `--brief` blocks are followed for so long."""
@@ -152,18 +153,34 @@ def delay_jobs(
 
 
 def taking_turns(job: TurnsJob) -> Found:
-    interval, size, seed, blocked, night = job
+    interval, size, seed, blocked = job
     return saved(
         town(size),
         TURNS_BLOCKS,
         seed=seed,
-        tries=NIGHTS_A_WORLD if night else TRIES_A_WORLD,
+        tries=TRIES_A_WORLD,
         policy=POLICY,
         interval=interval * 1000,
-        rates=replace(CHURN, habits=True) if night else STEADY,
+        rates=STEADY,
         blocked=blocked,
-        night=night,
     )
+
+
+def slept(job: nights.Job) -> Sequence[nights.Night]:
+    return nights.tried(job, POLICY, STEADY)
+
+
+def nights_jobs(
+    sizes: Sequence[int] | None, intervals: Sequence[int] | None, seed: int, tries: int
+) -> list[nights.Job]:
+    """Which nights are tried, in pieces of one world each."""
+    return [
+        (interval, size, world, min(tries, NIGHTS_A_WORLD), asleep)
+        for interval in intervals or (USUAL_INTERVAL,)
+        for size in sizes or (3, 5, 10)
+        for asleep in nights.ASLEEP
+        for world in range(seed, seed + max(1, round(tries / NIGHTS_A_WORLD)))
+    ]
 
 
 def resumed(
@@ -235,7 +252,9 @@ def ends_jobs(
     ]
 
 
-def with_progress(jobs: Sequence[ends.Job], results: Iterable[Result]) -> Iterator[Result]:
+def with_progress(
+    jobs: Sequence[ends.Job] | Sequence[nights.Job], results: Iterable[Result]
+) -> Iterator[Result]:
     """The results of jobs as they come, each with a line."""
     began = time.monotonic()
     for number, (job, result) in enumerate(zip(jobs, results, strict=True), 1):
@@ -286,7 +305,7 @@ def quiet_worlds(
 
 
 def main() -> int:
-    """0, also when a goal is missed; 1 with `--strict` when one of worlds or ends is."""
+    """0, also when a goal is missed; 1 with `--strict` when one of worlds, ends or nights is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--years", type=float, default=36, help="series-years without a block")
     parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
@@ -298,7 +317,7 @@ def main() -> int:
         "--vantages",
         action="append",
         type=int,
-        help="of the fleet of path, live and replay; of the network of delays and ends",
+        help="of the fleet of path, live and replay; of the network of delays, nights and ends",
     )
     parser.add_argument(
         "--brief", action="store_true", help="lockstep: three kinds of blocks at 300 s alone"
@@ -306,15 +325,14 @@ def main() -> int:
     parser.add_argument(
         "--blind", action="store_true", help="lockstep: without the evidence of other hosts"
     )
-    parser.add_argument("--interval", action="append", type=int, help="seconds, of delays and ends")
+    parser.add_argument(
+        "--interval", action="append", type=int, help="seconds, of delays, nights and ends"
+    )
     parser.add_argument(
         "--blocked",
         type=int,
         metavar="N",
         help="delays: probes have the default traffic budget, and N other services are blocked",
-    )
-    parser.add_argument(
-        "--night", action="store_true", help="delays: at night, when two thirds of vantages are off"
     )
     parser.add_argument(
         "--into", type=Path, help="file for results of delays or worlds, to resume from"
@@ -333,7 +351,9 @@ def main() -> int:
         "--fit", action="store_true", help="worlds: fit the weights of the confidence anew first"
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit status 1 if a goal of worlds or ends fails"
+        "--strict",
+        action="store_true",
+        help="exit status 1 if a goal of worlds, ends or nights fails",
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
@@ -364,15 +384,21 @@ def main() -> int:
             for vantages in given.vantages or (200,):
                 replay(replayed(vantages, 8), goals)
         if "delays" in parts:
-            of_each = NIGHTS_A_WORLD if given.night else TRIES_A_WORLD
-            tried_in = range(seed, seed + max(1, round(given.tries / of_each)))
+            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             jobs = [
-                (interval, size, each, given.blocked, given.night)
+                (interval, size, each, given.blocked)
                 for interval in given.interval or TURNS
                 for size in given.vantages or (3, 5, 10)
                 for each in tried_in
             ]
             turns(resumed(jobs, pool.map, given.into), goals)
+        if "nights" in parts:
+            plan = nights_jobs(given.vantages, given.interval, seed, given.tries)
+            found = with_progress(plan, pool.map(slept, plan))
+            lines, late = nights.table(night for world in found for night in world)
+            print("\n" + "\n".join(lines))
+            goals.lines += late
+            missed += late
         if "lockstep" in parts:
             plan = delay_jobs(
                 seed, given.tries, BLIND if given.blind else POLICY, brief=given.brief

@@ -229,7 +229,7 @@ class Live:
             target = Target(id=TARGET, endpoints=())
             limits = RetestLimits({TARGET: target}, pause_ms(interval, 180.0))
             self._limits[person.probe] = limits
-        phase = self.scene.phase(person)
+        phase = self.scene.phase(person, at)
         last = (at - phase) // interval * interval + phase
         failed = {TARGET: self._failed.get(person.probe, 0)}
         purse = None if self._blocked is None else self._purse(person, at)

@@ -52,8 +52,6 @@ TURNS_GOALS = {
 USUAL_TURNS, SILENT_LIKELY, SILENT_CONFIRMED = 1800, 15.0, 60.0
 """Seconds: up to this interval, the default, a block without signature is to be likely
 and confirmed within so many minutes."""
-NIGHT_CONFIRMED = 30.0
-"""Minutes within which a block is to be confirmed at night."""
 PAGES_A_MONTH = 1.0
 """For 1,000 series, after clustering."""
 
@@ -172,27 +170,20 @@ def alarms(title: str, tally: Tally, goals: Goals) -> None:
     goals.say(outages == 0, f"confirmed with an outage behind it: {outages}, at most 0")
 
 
-def turns(
-    worlds: Iterable[tuple[tuple[int, int, int, int | None, bool], Found]], goals: Goals
-) -> None:
+def turns(worlds: Iterable[tuple[tuple[int, int, int, int | None], Found]], goals: Goals) -> None:
     """Print the delays when the vantages of a network take turns, and judge; beside them how many
     peering faults are taken for a block, and false alarms and retests while nothing is blocked.
-    `worlds`: by interval in seconds, vantages and seed, and whether at night."""
+    `worlds`: by interval in seconds, vantages and seed."""
     whole: dict[tuple[int, int], Found] = {}
-    night = False
-    for (interval, size, *_, at_night), some in worlds:
+    for (interval, size, *_), some in worlds:
         whole.setdefault((interval, size), Found()).add(some)
-        night = at_night
     print("\nVantages that take turns, with retests: median / p95, minutes")
     print(f"  {'':44}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{PAGE:>8}{'requests':>10}")
     for name in (FULL.name, BLACKHOLE.name, PEERING.name):
         for (interval, size), found in whole.items():
             if (some := found.tries.get(name)) is not None:
                 print(f"  {f'{name}, {interval} s, N = {size}':44}{_turns_cells(name, some)}")
-                if night:
-                    _by_those_awake(some)
-                else:
-                    _judge_turns(name, interval, size, some, goals)
+                _judge_turns(name, interval, size, some, goals)
     print(
         "\nThe same while nothing is blocked: retests a day of a target and vantage, false alarms"
     )
@@ -229,15 +220,6 @@ def _turns_cells(name: str, some: Saved) -> str:
     paged = sum(map(math.isfinite, some.minutes[PAGE])) if name == PEERING.name else "-"
     asked = sum(some.asked) / max(1, len(some.asked))
     return f"{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}{paged:>8}{asked:10.1f}"
-
-
-def _by_those_awake(some: Saved) -> None:
-    """Print how many were confirmed soon, by how many vantages were awake."""
-    for awake in sorted(set(some.awake)):
-        which = zip(some.minutes[CONFIRMED], some.awake, strict=True)
-        delays = [delay for delay, number in which if number == awake]
-        soon = sum(delay <= NIGHT_CONFIRMED for delay in delays)
-        print(f"    {awake} awake: {soon} of {len(delays)} within {NIGHT_CONFIRMED:g} min")
 
 
 def _judge_turns(name: str, interval: int, size: int, some: Saved, goals: Goals) -> None:

@@ -25,9 +25,6 @@ from monitor.detection.events.fold import initial, step
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
 
-DAY_MS = 24 * HOUR_MS
-NIGHT_BEGINS, NIGHT_MS = 2, 3 * HOUR_MS
-"""Hour of the day at which the quietest hours begin, and how long they last."""
 TIERS = (LIKELY, CONFIRMED, PAGE)
 FAULT_MINUTES = (20, 90)
 """How long a peering fault lasts."""
@@ -42,15 +39,12 @@ class Saved:
     minutes: dict[str, list[float]] = field(default_factory=lambda: {t: [] for t in TIERS})
     asked: list[int] = field(default_factory=list)
     """Requests to a network."""
-    awake: list[int] = field(default_factory=list)
-    """Vantages of the network that were on when it began."""
 
     def add(self, other: Saved) -> None:
         """Take another world's tries as well."""
         for tier, values in other.minutes.items():
             self.minutes[tier] += values
         self.asked += other.asked
-        self.awake += other.awake
 
 
 @dataclass
@@ -100,13 +94,10 @@ def saved(
     interval: int = 300_000,
     rates: Rates = RATES,
     blocked: int | None = None,
-    night: bool = False,
 ) -> Found:
     """Try blocks, and faults where a scenario is one, at `tries` moments of one world, always in
-    its first network. `blocked`: as in `Live`; `night`: once a day, in the hours at which most
-    vantages there are off."""
-    horizon = max(scenario.horizon_hours for scenario in scenarios)
-    length = days(tries, horizon, DAY_MS if night else BETWEEN_MS)
+    its first network. `blocked`: as in `Live`."""
+    length = days(tries, max(scenario.horizon_hours for scenario in scenarios))
     scene = SpreadScene(networks, seed=seed, interval=interval, days=length, rates=rates)
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     warm = START + WARM_DAYS * 86_400_000
@@ -127,10 +118,7 @@ def saved(
     live.on_change = note
     at = float(warm)
     for _ in range(tries):
-        if night:
-            at = next_night(at, scene.people[0].zone) + rng.uniform(0, NIGHT_MS)
-        else:
-            at += rng.uniform(0.5, 1.5) * BETWEEN_MS
+        at += rng.uniform(0.5, 1.5) * BETWEEN_MS
         live.run(int(at))
         if any(one.event.tier is not Tier.UNCONFIRMED for one in live.state.open_events.values()):
             continue
@@ -138,7 +126,7 @@ def saved(
             # Each from its own chance, so that one more scenario changes nothing of the others.
             chance = random.Random(f"try {seed} {int(at)} {scenario.name}")
             into = found.tries.setdefault(scenario.name, Saved())
-            _try(live.copy(chance), scenario, asn, policy, into)
+            tried_on(live.copy(chance), scenario, asn, policy, into)
     lasted = (at - warm) / 86_400_000
     found.quiet = Quiet(
         days=lasted * len(scene.people),
@@ -147,13 +135,6 @@ def saved(
         alarms={tier: len(events) for tier, events in reached.items()},
     )
     return found
-
-
-def next_night(at: float, zone: int) -> float:
-    """When the next night begins after a moment (Unix ms) whose night is over, for people whose
-    clocks are so many hours ahead."""
-    begins = (NIGHT_BEGINS - zone) * HOUR_MS
-    return math.ceil((at - begins) / DAY_MS) * DAY_MS + begins
 
 
 def learnt(
@@ -172,12 +153,15 @@ def learnt(
     return Live(scene, policy, rng, state, n, blocked=blocked)
 
 
-def _try(live: Live, scenario: Scenario, asn: int, policy: Policy, into: Saved) -> None:
+def tried_on(
+    live: Live, scenario: Scenario, asn: int, policy: Policy, into: Saved, last: str = CONFIRMED
+) -> None:
+    """Try a block, or a fault, in a network of a world that is used up by it. A block is followed
+    until the tier `last`, a fault until it pages."""
     onset, rng = live.now, live.rng
-    awake = sum(person.asn == asn for person in live.scene.on(onset))
     block = scenario.block(asn, onset)
     found: dict[str, float] = {}
-    last, until = CONFIRMED, onset + int(scenario.horizon_hours * HOUR_MS)
+    until = onset + int(scenario.horizon_hours * HOUR_MS)
     if scenario.natural:
         lasts = rng.uniform(*FAULT_MINUTES) * 60_000
         block = Block(asn, onset, scenario.share, natural=True, until=int(onset + lasts))
@@ -199,4 +183,3 @@ def _try(live: Live, scenario: Scenario, asn: int, policy: Policy, into: Saved) 
     for tier, minutes in into.minutes.items():
         minutes.append(found.get(tier, math.inf))
     into.asked.append(live.asked)
-    into.awake.append(awake)

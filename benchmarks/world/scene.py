@@ -20,7 +20,7 @@ from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
 from benchmarks.world.verdicts import NO_SIGNS, Look, Signs
-from monitor.collector.interval_slots import place
+from monitor.collector.interval_slots import AWAKE_MS, places
 from monitor.detection.model import NOT_KNOWN, Answer, Elsewhere, Fact, Layer, State, Verdict
 from probes.rounds import scheduler
 from probes.wire.retest import Retest
@@ -293,32 +293,53 @@ class SpreadScene(Scene):
     ) -> None:
         super().__init__(networks, seed=seed, interval=MINUTE_MS, days=days, rates=rates)
         self._every = interval // MINUTE_MS
-        networks_of: dict[tuple[str, int], list[int]] = {}
+        self._members: dict[tuple[str, int], list[int]] = {}
         for each in self.people:
-            networks_of.setdefault((each.country, each.asn), []).append(each.index)
-        self._places = {
-            index: scheduler.phase_ms("", interval, place(network, number, len(members)))
-            for network, members in networks_of.items()
-            for number, index in enumerate(members)
-        }
+            self._members.setdefault((each.country, each.asn), []).append(each.index)
+        self._places: dict[int, Mapping[int, int]] = {}
 
     def interval_of(self, person: Person) -> int:
         """How often a vantage measures, ms."""
         return self._every * MINUTE_MS
 
-    def phase(self, person: Person) -> int:
-        """When the rounds of a vantage begin in its interval, ms."""
-        return self._places[person.index] // MINUTE_MS * MINUTE_MS
+    def phase(self, person: Person, at: int) -> int:
+        """When the rounds of a vantage begin in its interval at a time (Unix ms), ms."""
+        return self._places_in(at // HOUR_MS)[person.index] // MINUTE_MS * MINUTE_MS
 
     def starts(self, n: int, rng: random.Random) -> Mapping[int, int]:
         """When those begin (by index, Unix ms) whose round is the n-th minute."""
         return {
             each.index: self.round(n)
-            + self._places[each.index] % MINUTE_MS
+            + place % MINUTE_MS
             + int(rng.uniform(0, scheduler.SPREAD_MOST_MS))
             for each in self.on(self.round(n))
-            if self.phase(each) // MINUTE_MS == n % self._every
+            if (place := self._place(each.index, n)) is not None
         }
+
+    def _place(self, index: int, n: int) -> int | None:
+        """The place of a vantage in the interval, ms, if the n-th minute is its turn. It learns of
+        another place when its next measurement is acknowledged."""
+        hour, minute = self.round(n) // HOUR_MS, self.round(n) % HOUR_MS // MINUTE_MS
+        place, before = (self._places_in(each)[index] for each in (hour, hour - 1))
+        if place != before and minute < self._every:
+            learns = (before // MINUTE_MS - n + minute) % self._every
+            if minute <= learns:
+                return before if minute == learns else None
+        return place if place // MINUTE_MS == n % self._every else None
+
+    def _places_in(self, hour: int) -> Mapping[int, int]:
+        """The place of each vantage in the interval, ms, in an hour since 1970."""
+        if hour not in self._places:
+            if len(self._places) > _ALL_DAY:
+                self._places.clear()
+            lately = range(1 + AWAKE_MS // HOUR_MS)
+            awake = {each.index for ago in lately for each in self.on((hour - ago) * HOUR_MS)}
+            self._places[hour] = {
+                index: scheduler.phase_ms("", self._every * MINUTE_MS, place)
+                for network, members in self._members.items()
+                for index, place in places(network, members, awake).items()
+            }
+        return self._places[hour]
 
     def facts(
         self,

@@ -3,16 +3,18 @@
 
 The vantages of a network take turns, so that one of them measures soon after a block begins. Each
 network begins elsewhere, so that not all of a fleet measure at once. Places stay as long as the
-same vantages are there. Each vantage learns how many they are too, because few of them
-measure more often. A probe without a place takes one by chance (`probes.rounds.scheduler`).
+same vantages are there. While few are awake, as at night, they take turns among themselves: the
+places of all others would leave a gap. Each vantage learns how many there are by day too, because
+few of them measure more often. A probe without a place takes one by chance
+(`probes.rounds.scheduler`).
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from monitor.store.records import Probe, StoreUnavailableError
 from monitor.store.registry import Registry
@@ -21,6 +23,13 @@ from probes.wire.measurement import Role
 PER_MILLE = 1000
 ACTIVE_MS = 86_400_000
 """A probe not heard for this long gives its place to others."""
+AWAKE_MS = 9_000_000
+"""A probe not heard for this long is off for now. On a metered connection one measures every two
+hours."""
+FEW = 4
+"""So many who are awake take turns among themselves. Among more the gaps are short, and a place
+that moves when another comes or goes costs half a round."""
+Member = TypeVar("Member")
 REFRESH_MS = 300_000
 
 
@@ -36,15 +45,30 @@ class Slot(NamedTuple):
 def slots(probes: Iterable[Probe], now: int) -> dict[str, Slot]:
     """The slots of active vantages, evenly spread in each network. `now` is Unix milliseconds."""
     networks: defaultdict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+    awake: set[str] = set()
     for probe in probes:
         heard = probe.last_seen is not None and now - probe.last_seen <= ACTIVE_MS
         if heard and probe.revoked is None and probe.asn and probe.role == Role.VANTAGE:
             networks[probe.country, probe.asn].append((probe.enrolled, probe.id))
+        if probe.last_seen is not None and now - probe.last_seen <= AWAKE_MS:
+            awake.add(probe.id)
     return {
-        id: Slot(place(network, number, len(members)), len(members))
+        id: Slot(place, len(members))
         for network, members in networks.items()
-        for number, (_, id) in enumerate(sorted(members))
+        for id, place in places(network, [id for _, id in sorted(members)], awake).items()
     }
+
+
+def places(
+    network: tuple[str, int], members: Sequence[Member], awake: Collection[Member]
+) -> dict[Member, int]:
+    """The places of a network's vantages, in thousandths of the interval. Who is off keeps the one
+    of the day."""
+    found = {member: place(network, number, len(members)) for number, member in enumerate(members)}
+    here = [member for member in members if member in awake]
+    if len(here) <= FEW:
+        found |= {member: place(network, number, len(here)) for number, member in enumerate(here)}
+    return found
 
 
 def place(network: tuple[str, int], number: int, vantages: int) -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from monitor.collector.interval_slots import REFRESH_MS, IntervalSlots, Slot, place, slots
@@ -54,6 +55,36 @@ def test_who_is_gone_or_nowhere_has_no_place() -> None:
         probe(6, role="control"),
     ]
     assert slots([*gone, probe(5)], NOW) == {probe(5).id: Slot(place(PLACE, 0, 1), 1)}
+
+
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("awake", "apart"),
+    [((0, 1), [500, 500]), ((2, 3, 7), [334, 333, 333]), ((5,), [1000])],
+    ids=["two", "three", "one"],
+)
+def test_the_few_who_are_awake_take_turns_among_themselves(
+    awake: tuple[int, ...], apart: list[int]
+) -> None:
+    by_day = slots([probe(n) for n in range(8)], NOW)
+    night = [probe(n) if n in awake else probe(n, last_seen=NOW - 3 * HOUR) for n in range(8)]
+    found = slots(night, NOW)
+    begins = sorted(found[probe(n).id].place for n in awake)
+    gaps = [(b - a) % 1000 or 1000 for a, b in zip(begins, begins[1:] + begins[:1], strict=True)]
+    assert sorted(gaps, reverse=True) == apart
+    for n in set(range(8)) - set(awake):
+        assert found[probe(n).id] == by_day[probe(n).id], "who wakes up has a place"
+    assert {each.vantages for each in found.values()} == {8}, "as many as by day share the traffic"
+
+
+def test_places_stay_while_enough_are_awake() -> None:
+    by_day = slots([probe(n) for n in range(8)], NOW)
+    asleep = [probe(n, last_seen=NOW - 3 * HOUR) for n in range(5, 8)]
+    assert slots([*(probe(n) for n in range(5)), *asleep], NOW) == by_day
+    metered = [probe(n, last_seen=NOW - 2 * HOUR) for n in range(5, 8)]
+    assert slots([probe(0), *metered], NOW) == slots([probe(0), *map(probe, range(5, 8))], NOW)
 
 
 async def test_they_are_read_again_from_time_to_time_and_kept_without_a_store() -> None:
