@@ -149,7 +149,8 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "monitor/store": (
         {"records", "service_hours", "shard", "sqlite_engine", "tables"},
         {"driver_reads"},
-        {"days", "engines", "migrations", "quarantine", "statements"},
+        {"days", "engines", "quarantine", "statements"},
+        {"cell_sums"},
         {
             "arrival_chain",
             "batches",
@@ -161,7 +162,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
             "notes",
             "retests",
         },
-        {"partitions", "registry", "rollup", "schema", "verdicts"},
+        {"migrations", "partitions", "registry", "rollup", "schema", "verdicts"},
         {"cells", "facts", "move"},
         {"conclusions"},
         {"database", "retention"},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from monitor.store import service_hours
+from monitor.store import cell_sums, service_hours
 from monitor.store.tables import cell, service_day, service_hour
 
 HOUR_MS = 3_600_000
@@ -98,4 +98,9 @@ def stretch(file: Path, hours: int) -> int:
         for _, made in indexes:
             connection.execute(made)
         connection.commit()
-        return int(connection.execute("SELECT count(*) FROM cell").fetchone()[0])
+        cells = int(connection.execute("SELECT count(*) FROM cell").fetchone()[0])
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as written:
+        cell_sums.count_cells(written)
+    engine.dispose()
+    return cells

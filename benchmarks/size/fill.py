@@ -33,7 +33,7 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
-from monitor.store import partitions
+from monitor.store import cell_sums, partitions
 from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
 from monitor.store.days import day_of
@@ -495,9 +495,12 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
         rows = PostgreSQLRows(url, writer)
     try:
         enrolled = there[0].enrolled if there else None
-        return await _fill(rows, size, now, enrolled, newest or 0)
+        fleet = await _fill(rows, size, now, enrolled, newest or 0)
     finally:
         await rows.close()
+    async with connect(url) as engines, writing(engines) as connection:
+        await connection.run_sync(cell_sums.count_cells, newest or 0)
+    return fleet
 
 
 async def _fill(

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Fact, Layer, State, Technique, Verdict
-from monitor.store import service_hours, statements, verdicts
+from monitor.store import cell_sums, service_hours, statements, verdicts
 from monitor.store.days import has_id
 from monitor.store.tables import cell, measurement, vantage, verdict
 from monitor.store.verdicts import Entry, ServiceRound
@@ -118,6 +118,7 @@ async def save_verdicts(
         connection,
         [(hour, place) for hour, place in gone if hour >= pruned],
         [each for each in written if each[0] >= pruned],
+        hours,
     )
     for one in judged:
         counts.put(one.service, one.revision, hours[one.service])
@@ -181,7 +182,9 @@ async def _write(
     connection: AsyncConnection,
     gone: Collection[tuple[int, Place]],
     written: Collection[tuple[int, Place, _Counts]],
+    hours: Mapping[str, Mapping[int, _Hour]],
 ) -> None:
+    """Write the cells that differ, and the sums of their hours; `hours` by service."""
     if gone:
         await connection.execute(
             _forget_place,
@@ -212,7 +215,30 @@ async def _write(
     if rows:
         await connection.execute(_set_cell, rows)
     places = {(hour, *place) for hour, place in gone}
-    await service_hours.sum_up(connection, places | {(hour, *place) for hour, place, _ in written})
+    places |= {(hour, *place) for hour, place, _ in written}
+    await service_hours.sum_up(connection, places)
+    if places:
+        await cell_sums.sum_up(connection, _by_country(places, hours))
+
+
+def _by_country(
+    places: Iterable[service_hours.CellKey], hours: Mapping[str, Mapping[int, _Hour]]
+) -> dict[tuple[str, str, int], cell_sums.Hour]:
+    """The hours of the countries of these places, by (service, country, hour)."""
+    countries: dict[tuple[str, int], dict[str, list[tuple[str, int, cell_sums.Name, int]]]] = {}
+    for hour, target, country, _ in places:
+        countries.setdefault((service_of(target), hour), {})[country] = []
+    for (service, hour), wanted in countries.items():
+        for (target, country, asn), here in hours[service][hour].items():
+            if (rows := wanted.get(country)) is not None:
+                for (state, rule), one in here.items():
+                    technique = one.technique and one.technique.value
+                    rows.append((target, asn, (state.value, rule, technique), one.n))
+    return {
+        (service, country, hour): rows
+        for (service, hour), wanted in countries.items()
+        for country, rows in wanted.items()
+    }
 
 
 def _probes(here: _Counts) -> int:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, Fact
-from monitor.store import cells, evidence, statements
+from monitor.store import cell_sums, cells, evidence, statements
 from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.lease import Lease
@@ -276,6 +276,7 @@ class ConclusionStore:
                 elif services is not None:
                     query = query.where(table.c.service.in_(services))
                 await connection.execute(query)
+            await connection.run_sync(cell_sums.forget_since, first, services)
             await connection.execute(
                 sa.delete(cursor).where(cursor.c.name == self._lease.shard.name)
             )

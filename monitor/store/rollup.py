@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from monitor.store import statements
+from monitor.store import cell_sums, statements
 from monitor.store.days import DAY_MS, PRUNED
 from monitor.store.engines import Engines, writing
 from monitor.store.tables import cell, cursor
@@ -46,5 +46,6 @@ async def roll_up(engines: Engines, before_ms: int) -> int:
             period = {"day": day, "next": day + DAY_MS}
             await connection.execute(_SUM, period)
             await connection.execute(_FORGET, period)
+            await cell_sums.roll_up(connection, day)
             await connection.execute(_set_cursor, {"name": ROLLED, "value": day + DAY_MS})
         days += 1

@@ -289,6 +289,29 @@ service_hour = _sums("service_hour", "hour")
 service_day = _sums("service_day", "day")
 """By day (UTC; `day` is its first millisecond), as far as the day was measured; kept for ever."""
 
+cell_axes = sa.Table(
+    "cell_axes",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("service", "country"),
+)
+"""What the positions in the sums of a service in a country stand for
+(`monitor.store.cell_sums.Axes`), as JSON."""
+
+cell_sum = sa.Table(
+    "cell_sum",
+    metadata,
+    sa.Column("axes", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("span", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""All cells of a service in a country in an hour, a day or eight days (`span`, in milliseconds), as
+a vector (`monitor.store.cell_sums`). Hours that were summed up to a day are one row as well."""
+
 detector_state = sa.Table(
     "detector_state",
     metadata,

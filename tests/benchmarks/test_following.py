@@ -59,4 +59,7 @@ async def test_a_year_repeats_the_first_hours_as_hours_and_days(
         assert [hours for _, _, hours in days] == [24] * 2 + [1] * 10
         sums = store.execute("SELECT asn, count(*), min(n), max(n) FROM service_day GROUP BY 1")
         assert sums.fetchall() == [(-1, 12, 56, 56), (64512, 12, 56, 56)]
+        spans = store.execute("SELECT span, count(*) FROM cell_sum GROUP BY 1").fetchall()
+        # Two hours four times a day for ten days, then one a day; days; eight days begin thrice.
+        assert spans == [(year.HOUR_MS, 2 * 4 * 10 + 2), (year.DAY_MS, 12), (8 * year.DAY_MS, 3)]
         assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)

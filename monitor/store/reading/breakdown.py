@@ -3,37 +3,43 @@
 country, network or time in the other. Added up by the database: a year of every service and country
 has hundreds of thousands of rows.
 
-Services are counted from their sums by hour and day, all others from the cells, whose number of
-series (a target in a network) times hours is limited: who asks for more gets the last of them.
+Services are counted from their sums by hour and day, all others from the sums of cells, of which
+so many are read: who asks for more gets the last of them.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
 
 from monitor.detection.model import State
-from monitor.store import tables as t
+from monitor.store.cell_sums import SPANS, cover
 from monitor.store.engines import ReadTransaction
+from monitor.store.reading.cell_sums import (
+    Across,
+    Chosen,
+    Column,
+    Count,
+    Part,
+    choose,
+    read_counts,
+    row_count,
+)
 from monitor.store.reading.counts import last_two
-from monitor.store.reading.series import Grid, read_grid
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS, KINDS, select_hours
-from probes.wire.measurement import Role
 
-Across = Literal["country", "network", "time"]
 Naming = Literal["technique", "rule"]
-Column = tuple[str, int]
-"""Country and EVERY_NETWORK, country and network, or "" and the beginning of a slice (Unix ms)."""
-SERIES_HOURS = 150_000
-"""Series times hours that are read at most."""
-FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
-UNPROVEN = (State.DOWN, State.INCONCLUSIVE)
-"""With FAILED and OK, the conclusive states of `monitor.store.service_hours`."""
+MOST_SUMS = 6_000
+"""Rows of sums of cells that are read at most."""
+_FAILED = frozenset((State.BLOCKED, State.IMPAIRED, State.THROTTLED))
+_EVIDENCE = _FAILED | {State.OK}
+_JUDGED = _EVIDENCE | {State.DOWN, State.INCONCLUSIVE}
+"""The conclusive states of `monitor.store.service_hours`."""
 _COLUMNS: Mapping[Across, str] = {
     "country": f"{{0}}country, {EVERY_NETWORK}",
     "network": "{0}country, {0}asn",
@@ -89,7 +95,7 @@ def _columns(across: Across, at: str = "hour", table: str = "") -> str:
 
 def _slices(across: Across, period: Period) -> Mapping[str, int]:
     """The values of `_columns`."""
-    return {"first": period.since, "slice": period.slice_ms} if across == "time" else {}
+    return {"first": _first_slice(period), "slice": period.slice_ms} if across == "time" else {}
 
 
 async def services(
@@ -155,102 +161,77 @@ def _sums(table: str, across: Across, by_asn: bool, by_country: bool) -> sa.Text
     ).bindparams(*(sa.bindparam(name, expanding=True) for name in lists))
 
 
-async def grid_at(connection: ReadTransaction, targets: Sequence[str], place: Place) -> Grid:
-    """The series at a place of those of some targets that were ever measured."""
-    v = t.vantage.c
-    query = sa.select(v.country, v.asn).where(v.role == Role.VANTAGE.value).distinct()
-    if place.countries:
-        query = query.where(v.country.in_(place.countries))
-    if place.asns:
-        query = query.where(v.asn.in_(place.asns))
-    places = sorted((row.country, row.asn) for row in await connection.execute(query))
-    known = set((await connection.execute(sa.select(t.target.c.id))).scalars())
-    return Grid(tuple(sorted(known.intersection(targets))), tuple(places), place == Place())
+async def chosen_at(connection: ReadTransaction, targets: Iterable[str], place: Place) -> Chosen:
+    """Where some targets were measured at a place."""
+    return await choose(connection, targets, place.countries, place.asns)
 
 
-def within_limit(grid: Grid, period: Period) -> Period:
-    """The end of the period in which so many series have no more hours than are read."""
+def _first_slice(period: Period) -> int:
+    """The beginning of the first column of time. Columns of days begin with a day, and those of
+    eight days with a multiple of eight, so that they are made of whole sums."""
+    return period.since - period.since % max(s for s in (1, *SPANS) if period.slice_ms % s == 0)
+
+
+def _parts(period: Period, across: Across) -> Sequence[Part]:
+    """The sums that a period is made of."""
     unit = DAY_MS if period.daily else HOUR_MS
-    units = max(1, SERIES_HOURS * HOUR_MS // (max(1, grid.size) * unit))
-    since = period.until - period.until % -unit - units * unit
-    return msgspec.structs.replace(period, since=max(period.since, since))
+    since = period.since - period.since % DAY_MS if period.daily else period.since
+    slice_ms = period.slice_ms if across == "time" else 0
+    spans = [span for span in SPANS if span >= unit and slice_ms % span == 0]
+    return cover(since + -since % unit, period.until + -period.until % unit, spans)
+
+
+def within_limit(chosen: Chosen, period: Period, across: Across) -> Period:
+    """The end of the period of which no more sums are read than MOST_SUMS."""
+    unit = DAY_MS if period.daily else HOUR_MS
+    while row_count(chosen, _parts(period, across)) > MOST_SUMS:
+        since = period.since + unit - period.since % unit
+        if since >= period.until:
+            break
+        period = msgspec.structs.replace(period, since=since)
+    return period
 
 
 async def functions(
-    connection: ReadTransaction, grid: Grid, period: Period, across: Across
+    connection: ReadTransaction, chosen: Chosen, period: Period, across: Across
 ) -> Mapping[tuple[str, Column], FailedShare]:
-    """By target and column, from the cells."""
-    counts = ", ".join(
-        f"sum(CASE WHEN s.state IN ({_listed(*states)}) THEN s.n ELSE 0 END) AS {name}"
-        for name, states in (
-            ("failing", FAILED),
-            ("judged", (State.OK, *FAILED, *UNPROVEN)),
-            ("blocked", (State.BLOCKED,)),
-        )
-    )
-    found: dict[tuple[str, Column], FailedShare] = {}
-    failing_as_blocked: set[str] = set()
-    rows = read_grid(
-        connection,
-        grid,
-        period.since,
-        period.until,
-        f"s.target, {_columns(across, table='s.')}, {counts}",
-        "1, 2, 3",
-        more=_slices(across, period),
-    )
-    async for target, country, part, failing, judged, blocked in rows:
-        found[target, (country, int(part))] = FailedShare(int(failing), int(judged))
-        if blocked:
-            failing_as_blocked.add(target)
-    if not failing_as_blocked:
-        return found
-    # To sum up each hour of each series takes as long again.
-    rows = read_grid(
-        connection,
-        msgspec.structs.replace(grid, targets=tuple(sorted(failing_as_blocked))),
-        period.since,
-        period.until,
-        f"s.target, s.country, s.asn, s.hour, {counts}",
-        "s.target, s.country, s.asn, s.hour",
-        f"target, {_columns(across)}, max(CASE WHEN judged > 0 AND blocked * 4 >= judged * 3 "
-        "THEN 1 ELSE 0 END) FROM counted GROUP BY 1, 2, 3",
-        _slices(across, period),
-    )
-    async for target, country, part, seen in rows:
-        key = target, (country, int(part))
-        found[key] = msgspec.structs.replace(found[key], blocked=bool(seen))
-    return found
+    """By target and column, from the sums of cells."""
+    sums: dict[tuple[str, Column], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for target, name, column, n in await _counts(connection, chosen, period, across):
+        share = sums[target, column]
+        if name is None:
+            share[2] += n
+        elif name[0] in _FAILED:
+            share[0] += n
+            share[1] += n
+        elif name[0] in _JUDGED:
+            share[1] += n
+    return {
+        key: FailedShare(failing, judged, blocked > 0)
+        for key, (failing, judged, blocked) in sums.items()
+    }
 
 
 async def named(
-    connection: ReadTransaction,
-    grid: Grid,
-    period: Period,
-    across: Across,
-    by: Naming,
+    connection: ReadTransaction, chosen: Chosen, period: Period, across: Across, by: Naming
 ) -> Named:
-    """By technique and column, or by rule, of verdicts that are not evidence; from the cells."""
+    """By technique and column, or by rule, of verdicts that are not evidence; from the sums of
+    cells."""
     counts: dict[tuple[str, Column], int] = defaultdict(int)
     total: dict[Column, int] = defaultdict(int)
-    skipped = f"s.state NOT IN ({_listed(State.OK, *FAILED)})"
-    name = "s.technique" if by == "technique" else f"CASE WHEN {skipped} THEN s.rule END"
-    rows = read_grid(
-        connection,
-        grid,
-        period.since,
-        period.until,
-        f"{name}, {_columns(across, table='s.')}, sum(s.n)",
-        "1, 2, 3",
-        more=_slices(across, period),
-    )
-    async for word, country, part, n in rows:
-        column = country, int(part)
-        total[column] += int(n)
+    for _target, name, column, n in await _counts(connection, chosen, period, across):
+        if name is None:
+            continue
+        state, rule, technique = name
+        total[column] += n
+        word = technique if by == "technique" else None if state in _EVIDENCE else rule
         if word is not None:
-            counts[word, column] += int(n)
+            counts[word, column] += n
     return Named(counts, total)
 
 
-def _listed(*states: State) -> str:
-    return ", ".join(f"'{state.value}'" for state in states)
+async def _counts(
+    connection: ReadTransaction, chosen: Chosen, period: Period, across: Across
+) -> Sequence[Count]:
+    slices = _first_slice(period), period.slice_ms
+    return await read_counts(connection, chosen, _parts(period, across), across, slices)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from monitor.detection.model import NEVER, OWN_SOURCE, Event, State
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.breakdown import Period, named, within_limit
+from monitor.store.reading.breakdown import Period, Place, chosen_at, named
 from monitor.store.reading.counts import (
     StateCount,
     count_nearby,
@@ -22,7 +22,6 @@ from monitor.store.reading.counts import (
 )
 from monitor.store.reading.explanation import explain, explain_ends
 from monitor.store.reading.measurements import Witness, list_witnesses
-from monitor.store.reading.series import Grid
 from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS
@@ -190,15 +189,16 @@ async def techniques(site: Site, event: Event) -> Sequence[tuple[str, int]]:
     where its networks name one alone."""
     if len({evidence.technique for evidence in event.networks if evidence.technique}) < 2:
         return ()
-    grid = Grid(event.targets, tuple((event.country, asn) for asn in event.asns))
+    place = Place((event.country,), event.asns)
     end = event_state.ended(event) or event_state.data_end(event) or site.clock()
     # As of a moment of the past nothing is counted of the hour after it.
     since, until = event.onset - event.onset % HOUR_MS, end - end % HOUR_MS
     until += 0 if site.as_of == end else HOUR_MS
-    period = within_limit(grid, Period(since, until, HOUR_MS, daily=False))
+    period = Period(since, until, HOUR_MS, daily=False)
     counted: Counter[str] = Counter()
     async with site.database.reading() as connection:
-        found = await named(connection, grid, period, "country", "technique")
+        chosen = await chosen_at(connection, event.targets, place)
+        found = await named(connection, chosen, period, "country", "technique")
     for (technique, _column), n in found.counts.items():
         counted[technique] += n
     return counted.most_common()

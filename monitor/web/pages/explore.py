@@ -13,21 +13,21 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
+from monitor.store.cell_sums import SPANS
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.breakdown import (
-    Across,
-    Column,
     FailedShare,
     Named,
     Naming,
     Period,
     Place,
+    chosen_at,
     functions,
-    grid_at,
     named,
     services,
     within_limit,
 )
+from monitor.store.reading.cell_sums import Across, Column
 from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.text import words
 from monitor.text.language import _
@@ -116,6 +116,8 @@ def period_of(span: TimeRange, kept_since: int, as_of: int | None = None) -> Per
     length = until - window.since
     unit = DAY_MS if window.daily or length > 3 * DAY_MS else HOUR_MS
     width = unit * max(1, -(-length // (TIMES * unit)))
+    if width > SPANS[-1]:
+        width += -width % SPANS[-1]  # of which there are sums
     return Period(window.since, until, width, window.daily, kept=window.since >= kept_since)
 
 
@@ -193,13 +195,13 @@ async def read(
     targets = [target.id for service in wanted for target in service.targets]
     if choice.target is not None:
         targets = [choice.target]
-    grid = await grid_at(connection, targets, choice.place)
-    period = within_limit(grid, period)
+    chosen = await chosen_at(connection, targets, choice.place)
+    period = within_limit(chosen, period, choice.per)
     if choice.by == "function":
-        shares = await functions(connection, grid, period, choice.per)
+        shares = await functions(connection, chosen, period, choice.per)
         return _shares(shares), period
     by: Naming = "technique" if choice.by == "technique" else "rule"
-    found = await named(connection, grid, period, choice.per, by)
+    found = await named(connection, chosen, period, choice.per, by)
     return _names(found), period
 
 
@@ -239,7 +241,7 @@ def _linked(
         return cell
     since, until = period.since, period.until
     if choice.per == "time":
-        since, until = column[1], min(until, column[1] + period.slice_ms)
+        since, until = max(since, column[1]), min(until, column[1] + period.slice_ms)
     # All of these are ids, which an address takes as they are.
     chosen = "&".join(f"{name}={value}" for name, value in query.items())
     address = f"/m?{chosen}&{fixed_query(since, until)}"

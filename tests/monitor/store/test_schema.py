@@ -19,8 +19,10 @@ from monitor.store.records import Added
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, concluded, event
 from tests.monitor.store.stage import acting
+from tests.monitor.store.test_cell_sums import rows
 from tests.monitor.store.test_delivery import enrolled
 from tests.monitor.store.test_followed import FILE, HOUR, PLACE
+from tests.monitor.store.test_service_hours import judge
 from tests.world.waiting import HANG_SECONDS
 
 
@@ -79,6 +81,8 @@ async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
     await store.close()
 
 
+UNSUMMED = ("DROP TABLE cell_axes", "DROP TABLE cell_sum")
+"""To the schema before 0010."""
 UNFOLLOWED = ("DROP TABLE followed_file", "DROP TABLE followed_source")
 """To the schema before 0005."""
 UNSIGNED = (
@@ -91,6 +95,20 @@ UNSIGNED = (
 """To the schema before 0006."""
 
 
+async def test_a_store_from_before_cells_were_summed_up_sums_them_up(empty_url: str) -> None:
+    store = await open_database(empty_url)
+    await judge(store)
+    before = await rows(store)
+    assert before
+    async with writing(store.engines) as connection:
+        for statement in (*UNSUMMED, "UPDATE alembic_version SET version_num = '0009'"):
+            await connection.execute(sa.text(statement))
+    await store.close()
+    store = await open_database(empty_url)
+    assert await rows(store) == before
+    await store.close()
+
+
 async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) -> None:
     store = await open_database(empty_url)
     await store.conclusions.save([concluded(NOON, state=b"whole")], 7)
@@ -100,6 +118,7 @@ async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) ->
             f"ALTER TABLE detector_state ADD COLUMN state {kind}",
             "UPDATE detector_state SET state = (SELECT body FROM state_part)",
             "DROP TABLE state_part",
+            *UNSUMMED,
             *UNFOLLOWED,
             *UNSIGNED,
             "ALTER TABLE journal DROP COLUMN body",
@@ -119,7 +138,9 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
     sure = event(tier=Tier.CONFIRMED, state=EventState.CLOSED, closed=NOON)
     await store.conclusions.save([concluded(events=(sure,))], 1)
     async with store.engines.write.begin() as connection:
-        for statement in ("ALTER TABLE journal DROP COLUMN body", *UNFOLLOWED, *UNSIGNED):
+        for statement in (
+            *("ALTER TABLE journal DROP COLUMN body", *UNSUMMED, *UNFOLLOWED, *UNSIGNED),
+        ):
             await connection.execute(sa.text(statement))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
         await connection.execute(
@@ -143,7 +164,7 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
 async def test_a_store_from_before_sources_were_followed_follows_them(empty_url: str) -> None:
     store = await open_database(empty_url)
     async with writing(store.engines) as connection:
-        for statement in (*UNFOLLOWED, *UNSIGNED):
+        for statement in (*UNSUMMED, *UNFOLLOWED, *UNSIGNED):
             await connection.execute(sa.text(statement))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0004'"))
     await store.close()

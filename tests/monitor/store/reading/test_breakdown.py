@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from monitor.detection.model import State
 from monitor.store.database import Database
 from monitor.store.reading import breakdown
-from monitor.store.reading.breakdown import Across, Period, Place
-from monitor.store.reading.series import Grid
+from monitor.store.reading.breakdown import Period, Place
+from monitor.store.reading.cell_sums import Across
 from monitor.store.service_hours import EVERY_NETWORK
 from tests.monitor.store.samples import HOUR
 from tests.monitor.store.test_service_hours import MIDNIGHT, SAID, TARGETS, judge
@@ -29,7 +30,7 @@ async def filled(store: Database) -> Database:
 async def test_functions_add_up_to_their_services(filled: Database, across: Across) -> None:
     async with filled.reading() as connection:
         services = await breakdown.services(connection, ["wechat"], PERIOD, across)
-        series = await breakdown.grid_at(connection, TARGETS, EVERYWHERE)
+        series = await breakdown.chosen_at(connection, TARGETS, EVERYWHERE)
         functions = await breakdown.functions(connection, series, PERIOD, across)
     assert services
     columns = {column for _, column in services}
@@ -60,9 +61,9 @@ async def test_columns_are_places_or_slices(filled: Database) -> None:
 
 async def test_techniques_and_reasons_are_counted_by_name(filled: Database) -> None:
     async with filled.reading() as connection:
-        series = await breakdown.grid_at(connection, TARGETS, Place(("FR",)))
+        series = await breakdown.chosen_at(connection, TARGETS, Place(("FR",)))
         rules = await breakdown.named(connection, series, PERIOD, "network", "rule")
-        mine = await breakdown.grid_at(connection, TARGETS, EVERYWHERE)
+        mine = await breakdown.chosen_at(connection, TARGETS, EVERYWHERE)
         typed = await breakdown.named(connection, mine, PERIOD, "country", "technique")
     france = "FR", 64503
     skipped = [s for s in SAID[france] if s is not State.OK]
@@ -72,14 +73,19 @@ async def test_techniques_and_reasons_are_counted_by_name(filled: Database) -> N
     assert typed.total["RU", EVERY_NETWORK] == 3 * 2 * 8
 
 
-async def test_too_many_series_are_read_for_a_shorter_time(
+async def test_too_many_sums_are_read_for_a_shorter_time(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breakdown, "SERIES_HOURS", 6 * 20)
+    monkeypatch.setattr(breakdown, "MOST_SUMS", 2 * 20)
     async with filled.reading() as connection:
-        series = await breakdown.grid_at(connection, TARGETS, EVERYWHERE)
-    assert series.size == 6
-    assert breakdown.within_limit(series, PERIOD).since == PERIOD.until - 20 * HOUR
-    assert breakdown.within_limit(Grid(series.targets[:1], series.places[:1]), PERIOD) == PERIOD
-    days = Period(MIDNIGHT, MIDNIGHT + 9 * DAY - 1, DAY, daily=True)
-    assert breakdown.within_limit(series, days).since == MIDNIGHT + 8 * DAY
+        chosen = await breakdown.chosen_at(connection, TARGETS, EVERYWHERE)
+    assert [each.country for each in chosen.axes] == ["FR", "RU"]
+    hours = Period(MIDNIGHT + HOUR, MIDNIGHT + 2 * DAY - HOUR, HOUR, daily=False)
+    assert breakdown.within_limit(chosen, hours, "time").since == hours.until - 20 * HOUR
+    assert breakdown.within_limit(chosen, PERIOD, "country") == PERIOD
+    alone = msgspec.structs.replace(chosen, axes=())
+    assert breakdown.within_limit(alone, hours, "time") == hours
+    days = Period(MIDNIGHT - 300 * DAY, MIDNIGHT + 9 * DAY - 1, DAY, daily=True)
+    assert breakdown.within_limit(chosen, days, "time").since == MIDNIGHT - 11 * DAY
+    shorter = breakdown.within_limit(chosen, days, "country").since
+    assert days.since < shorter < MIDNIGHT - 80 * DAY

@@ -21,19 +21,29 @@ from monitor.store.reading import (
     vantages,
 )
 from monitor.store.reading.breakdown import Period, Place
-from monitor.store.reading.series import Grid
+from monitor.store.reading.cell_sums import Across
 from monitor.store.records import Filter
-from monitor.store.tables import cell
+from monitor.store.tables import cell, cell_axes, vantage
 from tests.monitor.store.samples import HOUR, NOON, admitted, event
 
-LARGE = ("measurement", "verdict", "cell", "service_hour", "service_day", "round_evidence")
+LARGE = (
+    *("measurement", "verdict", "cell", "cell_sum", "service_hour", "service_day"),
+    "round_evidence",
+)
 """Tables that grow with what the fleet has measured."""
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
 SERIES = [(target, "RU", 64501) for target in WECHAT]
-GRID = Grid(tuple(WECHAT), (("RU", 64501), ("FR", 64503)))
 DAYS = Period(NOON - 90 * 24 * HOUR, NOON, 24 * HOUR, daily=True)
 PROBE = "p-0000000000000001"
+
+
+async def _functions(c: ReadTransaction, across: Across, *asns: int) -> None:
+    chosen = await breakdown.chosen_at(c, WECHAT, Place((), asns))
+    assert chosen.axes
+    await breakdown.functions(c, chosen, DAYS, across)
+
+
 READS: dict[str, Read] = {
     "newest verdicts of a service": lambda c: newest.newest_verdicts(c, "wechat", NOON, {}),
     "a list of verdicts": lambda c: measurements.list_judged(c),
@@ -65,8 +75,9 @@ READS: dict[str, Read] = {
     "services of a network by time": lambda c: breakdown.services(
         c, ["wechat"], DAYS, "time", Place((), (64501,))
     ),
-    "functions by network": lambda c: breakdown.functions(c, GRID, DAYS, "network"),
-    "techniques by time": lambda c: breakdown.named(c, GRID, DAYS, "time", "technique"),
+    "functions by network": lambda c: _functions(c, "network"),
+    "functions by time": lambda c: _functions(c, "time"),
+    "functions of a network": lambda c: _functions(c, "country", 64501),
     "networks watched": lambda c: counts.networks_watched(
         c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, "RU"
     ),
@@ -133,6 +144,11 @@ async def test_no_large_table_is_read_to_its_end(store: Database, name: str) -> 
         await connection.execute(sa.insert(cell), [_cell(hour) for hour in range(300)])
         if name == "the timeline of an hour":  # with more rows than a page
             await connection.execute(sa.insert(cell), [_cell(-1, 64501 + n) for n in range(250)])
+        here = {"probe": PROBE, "owner": "ada", "role": "vantage", "enrolled": 0, "source": "probe"}
+        await connection.execute(sa.insert(vantage), here | {"country": "RU", "asn": 64501})
+        axes = {"service": "wechat", "country": "RU"}
+        body = b'{"targets":["wechat/web"],"asns":[64501]}'
+        await connection.execute(sa.insert(cell_axes), axes | {"body": body})
     deletes = name == "evidence to drop"
     async with writing(store.engines) if deletes else store.reading() as connection:
         dialect = connection.dialect.name

@@ -77,7 +77,7 @@ async def test_everything_at_once_is_not_read(web: Client) -> None:
 
 
 async def test_a_shorter_time_is_said(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breakdown, "SERIES_HOURS", 10)
+    monkeypatch.setattr(breakdown, "MOST_SUMS", 10)
     said = text_of(await get(web, "/explore?by=function&service=wechat"))
     assert "only the last part of this time is counted" in said
 
