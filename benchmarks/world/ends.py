@@ -95,13 +95,16 @@ def ended(job: Job, policy: Policy, rates: Rates) -> Mapping[str, Ends]:
             trial.blocks = (replace(scenario.block(asn, onset), until=until),)
             forms: list[tuple[int, Event]] = []
             trial.on_change = lambda event, at, forms=forms: forms.append((at, event))  # type: ignore[misc]
-            trial.run(until + AFTER_HOURS * HOUR_MS, lambda f=forms, u=until: _over(f, u))  # type: ignore[misc]
+            trial.run(until + AFTER_HOURS * HOUR_MS, lambda f=forms, u=until: over(f, asn, u))  # type: ignore[misc]
             _note(table.setdefault(scenario.name, Ends()), forms, asn, until)
     return table
 
 
-def _over(forms: Sequence[tuple[int, Event]], until: int) -> bool:
-    return bool(forms) and forms[-1][0] > until and not forms[-1][1].ongoing
+def over(forms: Sequence[tuple[int, Event]], asn: int, until: int) -> bool:
+    """Whether no confirmed event of the network goes on after the block. Another may have ended."""
+    last = {event.id: event for _, event in forms if event.confirmed and asn in event.asns}
+    after = bool(forms) and forms[-1][0] > until
+    return after and not any(event.ongoing for event in last.values())
 
 
 def _note(into: Ends, forms: Sequence[tuple[int, Event]], asn: int, until: int) -> None:
