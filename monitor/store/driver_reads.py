@@ -3,15 +3,17 @@
 
 SQLAlchemy writes each statement once; what it does for every execution (a context, a cursor, a
 switch of greenlets, the lists of values) takes longer than most statements of a page. Here the
-text of a statement and the order of its values are kept, for each length of its lists. This uses
-what SQLAlchemy does not promise to keep: its version is fixed, and every query of a page passes
-here.
+text of a statement and the order of its values are kept, for each length of its lists. PostgreSQL
+takes a list as one array: a text for each length would be planned for each length, at each
+connection. This uses what SQLAlchemy does not promise to keep: its version is fixed, and every
+query of a page passes here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -108,6 +110,23 @@ class _Form(NamedTuple):
     """For each value its name, its place in a list or -1, and what the driver takes for it."""
 
 
+def _with_array(text: str, number: int) -> str:
+    """A statement of PostgreSQL in which a list of one value is an array."""
+    one = re.compile(rf"(NOT )?IN \(\${number}(?:(::[\w ]+))?\)")
+
+    def array(found: re.Match[str]) -> str:
+        negated, cast = found.groups()
+        return f"{'<> ALL' if negated else '= ANY'} (${number}{cast + '[]' if cast else ''})"
+
+    changed, count = one.subn(array, text)
+    assert count
+    return changed
+
+
+def _each(write: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    return list(map(write, values))
+
+
 class _Statement:
     """A statement that SQLAlchemy has written."""
 
@@ -118,6 +137,9 @@ class _Statement:
             compiled.bind_names[parameter]: parameter.type._is_tuple_type
             for parameter in compiled.post_compile_params
         }
+        of_values = {name for name, of_tuples in self._lists.items() if not of_tuples}
+        self._arrays = of_values if compiled.dialect.name == "postgresql" else set[str]()
+        """Lists that the driver takes as they are."""
         self._forms: dict[tuple[int, ...], _Form] = {}
         self._values: dict[_Value, _Value] = {}
         """Those of all forms, each once."""
@@ -130,7 +152,10 @@ class _Statement:
 
     def bound(self, given: Mapping[str, Any]) -> tuple[str, list[Any]]:
         """The text and its values in order."""
-        lengths = tuple(len(given[name]) for name in self._lists)
+        lengths = tuple(
+            len(given[name]) if name not in self._arrays else len(given[name]) == 1
+            for name in self._lists
+        )
         if (form := self._forms.get(lengths)) is None:
             form = self._form(given)
             kept = len(form.values) + sum(len(each.values) for each in self._forms.values())
@@ -149,16 +174,24 @@ class _Statement:
         return form.text, [value if write is None else write(value) for value, write in values]
 
     def _form(self, given: Mapping[str, Any]) -> _Form:
-        state = self._compiled._process_parameters_for_postcompile(dict(given))
+        arrays = {name for name in self._arrays if len(given[name]) != 1}
+        one_each = {name: [None] for name in arrays}
+        state = self._compiled._process_parameters_for_postcompile({**given, **one_each})
         places = {
-            expanded: (name, n)
+            expanded: (name, -1 if name in arrays else n)
             for name, some in state.parameter_expansion.items()
             for n, expanded in enumerate(some)
         }
         writers: dict[str, Any] = {**self._compiled._bind_processors, **state.processors}
-        ordered = state.positiontup or ()
-        values = ((*places.get(name, (name, -1)), writers.get(name)) for name in ordered)
-        return _Form(state.statement, [self._values.setdefault(one, one) for one in values])
+        text, values = state.statement, list[_Value]()
+        for number, expanded in enumerate(state.positiontup or (), 1):
+            name, place = places.get(expanded, (expanded, -1))
+            write = writers.get(expanded)
+            if name in arrays:
+                text = _with_array(text, number)
+                write = write and partial(_each, write)
+            values.append((name, place, write))
+        return _Form(text, [self._values.setdefault(one, one) for one in values])
 
     def read(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """The rows of the driver with the values that the columns' types have."""
@@ -237,7 +270,7 @@ async def driver_reading(
 
     async def fetch(text: str, values: Sequence[Any]) -> Rows:
         rows = await raw.fetch(text, *values)
-        return (list(rows[0].keys()) if rows else [""]), [tuple(row) for row in rows]
+        return (list(rows[0].keys()) if rows else [""]), rows
 
     async with raw.transaction(isolation="repeatable_read", readonly=True):
         yield DriverTransaction(connection.dialect, fetch, known)

@@ -25,7 +25,8 @@ QUESTIONS: list[tuple[Any, dict[str, Any]]] = [
     (ONE.where(L.name == "nobody"), {}),
     (ONE.limit(2).offset(1), {}),
     *((ONE.where(L.name.in_(names)), {}) for names in ((), ("a",), ("d", "b"), ("c", "a"))),
-    *((ONE.where(L.name.in_(SOME), L.holder.not_in(SOME)), {"some": list(n)}) for n in ("", "ab")),
+    *((ONE.where(L.name.in_(SOME) | L.holder.in_(SOME)), {"some": n}) for n in ([], ["a", "bb"])),
+    *((ONE.where(L.name.not_in(SOME), L.expires > -1), {"some": list(n)}) for n in ("", "ab")),
     *(
         (ONE.where(sa.tuple_(L.expires, L.name).in_(pairs)), {})
         for pairs in ([], [(0, "a")], [(2, "c"), (1, "b"), (1, "z")])
@@ -63,8 +64,8 @@ async def test_rows_are_read_in_every_way(leases: Database) -> None:
         assert found.all()[1].holder == "bb"
         assert {**found.all()[1]._mapping} == {"holder": "bb", "at": 1}
         assert found.scalars().all() == ["aa", "bb", "cc", "dd"]
-        assert [*map(type, unnamed(found))] == [tuple] * 4
-        assert list(unnamed(found)) == list(found)
+        assert not any(isinstance(row, driver_reads._Row) for row in unnamed(found))
+        assert [*map(tuple, unnamed(found))] == list(found)
         assert (found.first(), found.scalar()) == (("aa", 0), "aa")
         nothing = await transaction.execute(ONE.where(L.name == "nobody"))
         assert (nothing.first(), nothing.scalar(), nothing.scalars().all()) == (None, None, [])
@@ -76,7 +77,8 @@ async def test_rows_are_read_in_every_way(leases: Database) -> None:
 async def test_what_is_kept_of_long_lists_has_a_limit(
     leases: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many lengths there are; and each value is kept once."""
+    """However many lengths there are; and each value is kept once. Of PostgreSQL, which takes an
+    array, there is one for a single value and one for more."""
     monkeypatch.setattr(driver_reads, "MOST_VALUES", 100)
     statement = ONE.where(L.name.in_(SOME))
     async with together(leases.engines) as transaction:
@@ -84,6 +86,9 @@ async def test_what_is_kept_of_long_lists_has_a_limit(
             some = ["b", *map(str, range(length - 1))]
             assert (await transaction.execute(statement, {"some": some})).one() == ("bb", 1)
     (kept,) = (one for one in leases.engines.statements._prepared.values() if one._lists)
+    if not leases.engines.sqlite:
+        assert kept._forms.keys() == {(True,), (False,)}
+        return
     values = [value for form in kept._forms.values() for value in form.values]
     assert len(kept._forms) > 1
     assert len(values) <= 100
