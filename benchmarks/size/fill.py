@@ -85,6 +85,10 @@ _DAYS = insert_days(
     f"c.hour >= (SELECT coalesce(max(day) + {DAY}, 0) FROM service_day) "
     f"AND c.hour < (SELECT max(hour) - max(hour) % {DAY} FROM cell)"
 )
+_RECEIVED = (
+    "INSERT INTO cursor (name, value) SELECT 'received', received FROM batch WHERE true "
+    "ORDER BY first_arrival DESC LIMIT 1 ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 _REVISIONS = (
     "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM verdict WHERE true "
     "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1"
@@ -590,5 +594,5 @@ def _sums(fleet: Fleet, days: Counter[int]) -> list[str]:
     return [
         f"UPDATE probe SET last_seen = {fleet.latest - HEARD_MS}",
         *(f"INSERT INTO {into} VALUES ({row}) ON CONFLICT {there}" for into, row, there in counted),
-        *(_HOURS, _DAYS, _REVISIONS),
+        *(_HOURS, _DAYS, _REVISIONS, _RECEIVED),
     ]

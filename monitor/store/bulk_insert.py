@@ -35,6 +35,9 @@ DimensionKey = tuple[Any, ...]
 
 ARRIVAL = "arrival"
 """Name in `cursor` of the last arrival number that was given."""
+RECEIVED = "received"
+"""Name in `cursor` of when the last batch arrived, Unix milliseconds: every page tells it, and
+PostgreSQL would look into each day for the last one."""
 TURN_LOCK = 0x5245_4143_4802
 """Key of PostgreSQL's advisory lock around adding ("REACH", 2)."""
 _COLUMNS = tuple(column.name for column in measurement.columns)
@@ -125,9 +128,9 @@ class Incoming:
                 )
             )
 
-    def batch_rows(self, known: Mapping[bytes, LinePlace]) -> list[dict[str, object]]:
+    def batch_rows(self, known: Mapping[bytes, LinePlace]) -> list[dict[str, Any]]:
         """Rows of the batches in which at least one measurement is new."""
-        found: list[dict[str, object]] = []
+        found: list[dict[str, Any]] = []
         spans = pairwise((0, *self._ends))
         for each, first, (begin, end) in zip(self.batches, self.firsts, spans, strict=True):
             rows = self.rows[begin:end]
@@ -195,9 +198,11 @@ async def last_arrival(connection: AsyncConnection) -> int:
     return await statements.cursor_value(connection, ARRIVAL)
 
 
-async def set_last_arrival(connection: AsyncConnection, last: int) -> None:
-    """Give no number up to `last` again."""
-    await connection.execute(_set_cursor, {"name": ARRIVAL, "value": last})
+async def set_last_arrival(connection: AsyncConnection, last: int, received: int) -> None:
+    """Give no number up to `last` again; the last batch arrived at `received`."""
+    values = {ARRIVAL: last, RECEIVED: received}
+    rows = [{"name": name, "value": value} for name, value in values.items()]
+    await connection.execute(_set_cursor, rows)
 
 
 async def insert_new(

@@ -117,7 +117,8 @@ class FactStore:
             if kept := incoming.batch_rows(known):
                 await connection.execute(sa.insert(batch), kept)
                 await arrival_chain.extend(connection, kept)
-                await bulk_insert.set_last_arrival(connection, incoming.last)
+                received = kept[-1]["received"]
+                await bulk_insert.set_last_arrival(connection, incoming.last, received)
                 rows = incoming.rows
                 if known:
                     rows = [row for row in rows if row[-1] not in known]

@@ -30,7 +30,7 @@ from monitor.store.engines import (
 from monitor.store.tables import POSTGRESQL, metadata
 
 LOG = logging.getLogger(__name__)
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+KNOWN = tuple(f"{number:04}" for number in range(1, 12))
 """The revisions under `migrations/versions`, the oldest first."""
 HEAD = KNOWN[-1]
 SCHEMA_LOCK = 0x5245_4143_4801

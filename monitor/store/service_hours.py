@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import State
+from monitor.store.tables import SUMS
 from probes.wire.measurement import service_of
 
 HOUR_MS = 3_600_000
@@ -97,15 +98,12 @@ def _hours(chosen: str) -> tuple[str, str]:
 
 _UNION = " + ".join(f"max(kinds & {1 << bit})" for bit in range(len(KINDS) + 1))
 _DAY = f"hour - hour % {DAY_MS}"
-_COLUMNS = "kinds, n, judged, failing, vantages"
 
 
 def insert_hours(chosen: str) -> str:
     """The statement that sums up the cells `c` of targets `t` that are chosen."""
     tables, select = _hours(chosen)
-    return (
-        f"INSERT INTO service_hour (country, asn, service, hour, {_COLUMNS}) WITH {tables} {select}"
-    )
+    return f"INSERT INTO service_hour (country, asn, service, hour, {SUMS}) WITH {tables} {select}"
 
 
 def select_hours(chosen: str) -> str:
@@ -118,7 +116,7 @@ def insert_days(chosen: str) -> str:
     """The same by day."""
     tables, select = _hours(chosen)
     return (
-        f"INSERT INTO service_day (country, asn, service, day, {_COLUMNS}) "
+        f"INSERT INTO service_day (country, asn, service, day, {SUMS}) "
         f"WITH {tables}, hours AS ({select}) SELECT country, asn, service, {_DAY}, {_UNION}, "
         f"sum(n), sum(judged), sum(failing), max(vantages) FROM hours "
         f"GROUP BY country, asn, service, {_DAY}"
@@ -139,7 +137,7 @@ _sum_up = sa.text(
 # statistics prefers it.
 _SERIES = "country = :country AND service || '' = :service"
 _sum_up_days = sa.text(
-    f"INSERT INTO service_day (country, asn, service, day, {_COLUMNS}) "
+    f"INSERT INTO service_day (country, asn, service, day, {SUMS}) "
     f"SELECT country, asn, service, {_DAY}, {_UNION}, "
     "sum(n), sum(judged), sum(failing), max(vantages) FROM service_hour "
     f"WHERE {_SERIES} AND ("

@@ -91,7 +91,7 @@ batch = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("vantage", sa.Integer, nullable=False),
     # What `prune` asks for.
-    sa.Index("ix_batch_first_round", "first_round"),
+    sa.Index("ix_batch_first_round", "first_round").ddl_if(dialect="sqlite"),
     # What one probe measured lately.
     sa.Index("ix_batch_vantage_first_round", "vantage", "first_round"),
     *_by_arrival("first_arrival"),
@@ -131,6 +131,9 @@ same round, and admission binds an id to its probe. So a day can be dropped with
 index of all days: `batch` and `measurement` have a partition a day on PostgreSQL
 (`monitor.store.partitions`), and on SQLite the index of ids begins with the day."""
 
+SUMS = "kinds, n, judged, failing, vantages"
+"""Columns of the sums by hour and by day, beside the key."""
+
 POSTGRESQL = (
     # It is compressed already; trying again costs time and gains nothing.
     "ALTER TABLE batch ALTER COLUMN body SET STORAGE EXTERNAL",
@@ -138,6 +141,17 @@ POSTGRESQL = (
     "CREATE TABLE measurement_default PARTITION OF measurement DEFAULT",
     # Several days are in it: an id is unique within one.
     f"CREATE UNIQUE INDEX uq_measurement_default_id ON measurement_default (id, ({DAY_OF_ROUND}))",
+    # What `prune` asks for. Not of each day: whoever gives the day to find a batch would be given
+    # all of that day, where nothing is known of how numbers are distributed.
+    "CREATE INDEX ix_batch_default_first_round ON batch_default (first_round)",
+    # Rows are stored in order of days. What a strip shows of a quarter is next to each other in
+    # these indexes, and is read from them alone.
+    f"ALTER TABLE service_day DROP CONSTRAINT pk_service_day, ADD CONSTRAINT pk_service_day "
+    f"PRIMARY KEY (country, asn, service, day) INCLUDE ({SUMS})",
+    "CREATE INDEX ix_service_day_service_asn_day_country ON service_day "
+    f"(service, asn, day, country) INCLUDE ({SUMS})",
+    # That is so once they are vacuumed: every few days, not after a fifth of all days.
+    "ALTER TABLE service_day SET (autovacuum_vacuum_insert_scale_factor = 0.01)",
 )
 """What PostgreSQL needs beside the tables."""
 
@@ -265,7 +279,7 @@ millisecond of the day, and vantages are those of its fullest hour. Cells serve 
 never reads them."""
 
 
-def _sums(name: str, unit: str) -> sa.Table:
+def _sums(name: str, unit: str, *indexes: sa.Index) -> sa.Table:
     """Cells summed up by service and network, and by service and country (`asn` -1);
     `monitor.store.service_hours` says what the columns count."""
     return sa.Table(
@@ -280,13 +294,19 @@ def _sums(name: str, unit: str) -> sa.Table:
         sa.Column("judged", sa.BigInteger, nullable=False),
         sa.Column("failing", sa.BigInteger, nullable=False),
         sa.Column("vantages", sa.BigInteger, nullable=False),
-        sa.Index(f"ix_{name}_service_asn_{unit}", "service", "asn", unit),
+        *indexes,
     )
 
 
-service_hour = _sums("service_hour", "hour")
+service_hour = _sums(
+    "service_hour", "hour", sa.Index("ix_service_hour_service_asn_hour", "service", "asn", "hour")
+)
 """Of the last days."""
-service_day = _sums("service_day", "day")
+service_day = _sums(
+    "service_day",
+    "day",
+    sa.Index("ix_service_day_service_asn_day", "service", "asn", "day").ddl_if(dialect="sqlite"),
+)
 """By day (UTC; `day` is its first millisecond), as far as the day was measured; kept for ever."""
 
 cell_axes = sa.Table(
@@ -416,9 +436,9 @@ cursor = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
-"""`detector`: last arrival folded. `arrival`: last arrival number that was given. `pruned`:
-measurements of rounds before this were dropped, and are not stored again. `rolled`: hours before
-this were summed up to days."""
+"""`detector`: last arrival folded. `arrival`: last arrival number that was given. `received`: when
+the last batch arrived. `pruned`: measurements of rounds before this were dropped, and are not
+stored again. `rolled`: hours before this were summed up to days."""
 
 revision = sa.Table(
     "revision",

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL
+from monitor.store.bulk_insert import RECEIVED
 from monitor.store.days import DAY_MS
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
@@ -22,7 +23,7 @@ MAX_ARRIVALS = 5_000
 """Newest measurements that rates and lags are computed from."""
 LAST_ARRIVED = 200
 # Every page asks these: they are made once.
-_LAST_RECEIVED = sa.select(t.batch.c.received).order_by(t.batch.c.first_arrival.desc()).limit(1)
+_LAST_RECEIVED = sa.select(t.cursor.c.value).where(t.cursor.c.name == RECEIVED)
 _LAST_FOLDED = sa.select(sa.func.max(t.detector_state.c.round))
 _LAST_ROUNDS = (
     sa.select(t.measurement.c.round)

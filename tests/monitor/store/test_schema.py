@@ -11,9 +11,10 @@ from alembic.script import ScriptDirectory
 
 from monitor.detection.model import EventState, Tier
 from monitor.store import schema
-from monitor.store.database import open_database
-from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.database import Database, open_database
+from monitor.store.engines import Engines, StoreRefusedError, connect, writing
 from monitor.store.followed import FollowedNews, files_of_hour
+from monitor.store.reading.progress import last_received
 from monitor.store.reading.published import PublishedEvents, published_events
 from monitor.store.records import Added
 from tests.monitor.store.arrivals import arrivals
@@ -93,6 +94,48 @@ UNSIGNED = (
     "ALTER TABLE probe DROP COLUMN connected_asn",
 )
 """To the schema before 0006."""
+_BY_DAY = "service_day_service_asn_day"
+
+
+def with_its_indexes(engines: Engines) -> tuple[str, ...]:
+    """To the schema before 0011."""
+    if engines.sqlite:
+        return ("DELETE FROM cursor WHERE name = 'received'",)
+    return (
+        "DELETE FROM cursor WHERE name = 'received'",
+        "DROP INDEX ix_batch_default_first_round",
+        "CREATE INDEX ix_batch_first_round ON batch (first_round)",
+        f"DROP INDEX ix_{_BY_DAY}_country",
+        f"CREATE INDEX ix_{_BY_DAY} ON service_day (service, asn, day)",
+        "ALTER TABLE service_day DROP CONSTRAINT pk_service_day, "
+        "ADD CONSTRAINT pk_service_day PRIMARY KEY (country, asn, service, day)",
+    )
+
+
+async def test_an_older_store_gets_the_indexes_of_a_new_one(empty_url: str) -> None:
+    async def indexes(store: Database) -> set[str]:
+        if store.engines.sqlite:
+            query = "SELECT sql FROM sqlite_master WHERE type = 'index'"
+        else:
+            query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        async with writing(store.engines) as connection:
+            return set((await connection.execute(sa.text(query))).scalars())
+
+    store = await open_database(empty_url)
+    await store.facts.add([admitted(1)], [])
+    await store.facts.add([admitted(2, at=NOON + 5)], [])
+    wanted = await indexes(store)
+    async with writing(store.engines) as connection:
+        for statement in with_its_indexes(store.engines):
+            await connection.execute(sa.text(statement))
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0010'"))
+    assert (await indexes(store) == wanted) == store.engines.sqlite
+    await store.close()
+    store = await open_database(empty_url)
+    assert await indexes(store) == wanted
+    async with store.reading() as connection:
+        assert await last_received(connection) == NOON + 505
+    await store.close()
 
 
 async def test_a_store_from_before_cells_were_summed_up_sums_them_up(empty_url: str) -> None:
@@ -101,7 +144,8 @@ async def test_a_store_from_before_cells_were_summed_up_sums_them_up(empty_url: 
     before = await rows(store)
     assert before
     async with writing(store.engines) as connection:
-        for statement in (*UNSUMMED, "UPDATE alembic_version SET version_num = '0009'"):
+        older = (*UNSUMMED, *with_its_indexes(store.engines))
+        for statement in (*older, "UPDATE alembic_version SET version_num = '0009'"):
             await connection.execute(sa.text(statement))
     await store.close()
     store = await open_database(empty_url)
@@ -121,6 +165,7 @@ async def test_a_state_that_was_saved_whole_is_the_first_part(empty_url: str) ->
             *UNSUMMED,
             *UNFOLLOWED,
             *UNSIGNED,
+            *with_its_indexes(store.engines),
             "ALTER TABLE journal DROP COLUMN body",
             "UPDATE alembic_version SET version_num = '0001'",
         ):
@@ -138,9 +183,8 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
     sure = event(tier=Tier.CONFIRMED, state=EventState.CLOSED, closed=NOON)
     await store.conclusions.save([concluded(events=(sure,))], 1)
     async with store.engines.write.begin() as connection:
-        for statement in (
-            *("ALTER TABLE journal DROP COLUMN body", *UNSUMMED, *UNFOLLOWED, *UNSIGNED),
-        ):
+        older = (*UNSUMMED, *UNFOLLOWED, *UNSIGNED, *with_its_indexes(store.engines))
+        for statement in ("ALTER TABLE journal DROP COLUMN body", *older):
             await connection.execute(sa.text(statement))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
         await connection.execute(
@@ -164,7 +208,8 @@ async def test_a_journal_from_before_it_kept_events_is_read(empty_url: str) -> N
 async def test_a_store_from_before_sources_were_followed_follows_them(empty_url: str) -> None:
     store = await open_database(empty_url)
     async with writing(store.engines) as connection:
-        for statement in (*UNSUMMED, *UNFOLLOWED, *UNSIGNED):
+        older = (*UNSUMMED, *UNFOLLOWED, *UNSIGNED, *with_its_indexes(store.engines))
+        for statement in older:
             await connection.execute(sa.text(statement))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0004'"))
     await store.close()

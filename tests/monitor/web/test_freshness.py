@@ -7,6 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from monitor.store import tables as t
+from monitor.store.bulk_insert import RECEIVED
 from monitor.store.shard import Shard
 from monitor.web.freshness import Freshness, conclusions_lag, freshness
 from monitor.web.site import Site
@@ -94,5 +95,6 @@ async def test_old_measurements_that_are_imported_today_are_no_lag(
     later = world.NOW + 1000 * 24 * world.HOUR
     async with opened(world_file, tmp_path, clock=lambda: later) as site:
         async with site.database.engines.write.begin() as connection:
-            await connection.execute(sa.update(t.batch).values(received=later - world.MINUTE))
+            of_last = sa.update(t.cursor).where(t.cursor.c.name == RECEIVED)
+            await connection.execute(of_last.values(value=later - world.MINUTE))
         assert await freshness(site) == Freshness("Last measurement 60 s ago.")
