@@ -129,13 +129,15 @@ _BODIES_OF_DAYS = _BODIES.where(
 
 
 async def all_lines(
-    connection: AsyncConnection, wanted: Iterable[tuple[int, int]]
+    connection: AsyncConnection,
+    wanted: Iterable[tuple[int, int]],
+    rounds: tuple[int, int] | None = None,
 ) -> dict[int, bytes]:
     """Line by arrival number of all pairs; as `read_lines`, for a few. Damaged batches are left
     out."""
     return {
         arrival: line
-        async for batches in read_lines(connection, wanted, None, skip)
+        async for batches in read_lines(connection, wanted, rounds, skip)
         for some in batches
         for arrival, line in some.lines
     }

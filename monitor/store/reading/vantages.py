@@ -113,10 +113,13 @@ def rows_of_probe(dialect: str, *, until: bool) -> sa.Subquery:
     numbers = sa.select(v.number).where(v.probe == sa.bindparam("probe", type_=v.probe.type))
     # The sums keep the planner from the indexes of measurements: rows are found by arrival.
     bound = m.round + 0 <= last if until else sa.true()
-    sent = b.vantage.in_(numbers), b.first_round >= sa.bindparam("sent", type_=b.first_round.type)
+    recent = b.first_round >= sa.bindparam("sent", type_=b.first_round.type)
     if dialect == "postgresql":
-        # A subquery with OFFSET is planned by itself, and so as a seek for each batch.
-        batches = sa.select(b.first_arrival, b.last_arrival).where(*sent).offset(0).subquery()
+        # A subquery with OFFSET is planned by itself, and so as a seek for each number, then for
+        # each batch: by its rounds alone the batches of all vantages would be read.
+        number = numbers.subquery().c.number
+        sent_by = sa.select(b.first_arrival, b.last_arrival).where(b.vantage == number, recent)
+        batches = sent_by.offset(0).lateral()
         rows = (
             sa.select(t.measurement)
             .where(m.arrival.between(batches.c.first_arrival, batches.c.last_arrival))
@@ -125,7 +128,7 @@ def rows_of_probe(dialect: str, *, until: bool) -> sa.Subquery:
             .lateral()
         )
         query = sa.select(batches.c.first_arrival, *rows.c).select_from(
-            batches.join(rows, sa.true())
+            number.table.join(batches, sa.true()).join(rows, sa.true())
         )
         return query.subquery()
     query = (
@@ -133,7 +136,7 @@ def rows_of_probe(dialect: str, *, until: bool) -> sa.Subquery:
         .select_from(
             t.batch.join(t.measurement, m.arrival.between(b.first_arrival, b.last_arrival))
         )
-        .where(*sent)
+        .where(b.vantage.in_(numbers), recent)
         .where(m.vantage.in_(numbers), m.round + 0 >= since, bound)
     )
     return query.subquery()
@@ -146,9 +149,15 @@ async def liveness_of_probe(
     `until` where that is given."""
     query = _liveness_query(connection.dialect.name, until=until is not None)
     given = values_of_probe(probe, since, until) | {"most": most}
-    found = [(first, arrival) for first, arrival in await connection.execute(query, given)]
-    lines = await all_lines(connection, found)
-    return [lines[arrival] for _, arrival in found if arrival in lines]
+    rows = (await connection.execute(query, given)).all()
+    lines = await all_lines(connection, (row[:2] for row in rows), _span(rows))
+    return [lines[row.arrival] for row in rows if row.arrival in lines]
+
+
+def _span(rows: Sequence[Any]) -> tuple[int, int] | None:
+    """The first and the last round of some rows; None where there are none."""
+    rounds = [row.round for row in rows]
+    return (min(rounds), max(rounds)) if rounds else None
 
 
 @functools.cache
@@ -156,7 +165,7 @@ def _liveness_query(dialect: str, *, until: bool) -> sa.Select[Any]:
     """That of `liveness_of_probe`: to write it takes longer than the database needs."""
     m = rows_of_probe(dialect, until=until).c
     return (
-        sa.select(m.first_arrival, m.arrival)
+        sa.select(m.first_arrival, m.arrival, m.round)
         .where(m.target + 0 == _INTERNATIONAL)
         .order_by(m.round.desc(), m.started.desc(), m.id)
         .limit(sa.bindparam("most", type_=sa.BigInteger))
@@ -177,21 +186,21 @@ async def liveness_lines(
         partition_by=v.probe, order_by=(m.round.desc(), m.started.desc(), m.id)
     )
     ranked = (
-        sa.select(v.probe, FIRST_ARRIVAL.label("first"), m.arrival, rank.label("rank"))
+        sa.select(v.probe, FIRST_ARRIVAL.label("first"), m.arrival, m.round, rank.label("rank"))
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since, v.probe.in_(probes))
         .where(sa.true() if until is None else m.round <= until)
         .subquery()
     )
     query = (
-        sa.select(ranked.c.probe, ranked.c.first, ranked.c.arrival)
+        sa.select(ranked.c.probe, ranked.c.first, ranked.c.arrival, ranked.c.round)
         .where(ranked.c.rank <= most)
         .order_by(ranked.c.probe, ranked.c.rank)
     )
     rows = (await connection.execute(query)).all()
-    lines = await all_lines(connection, ((first, arrival) for _, first, arrival in rows))
+    lines = await all_lines(connection, ((row.first, row.arrival) for row in rows), _span(rows))
     found: dict[str, list[bytes]] = defaultdict(list)
-    for probe, _, arrival in rows:
+    for probe, _, arrival, _ in rows:
         found[probe].append(lines[arrival])
     return found
 
