@@ -40,7 +40,7 @@ def day_from(date: dt.date) -> int:
 
 
 def has_id(
-    ids: Collection[str] | sa.BindParameter[Any], day: int | None = None
+    ids: Collection[str] | sa.BindParameter[Any], day: int | sa.BindParameter[int] | None = None
 ) -> sa.ColumnElement[bool]:
     """Condition for rows of `measurement` with one of these ids, of a day or of whichever, by
     seeks: the index of ids begins with the day on SQLite."""

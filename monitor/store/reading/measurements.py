@@ -20,7 +20,7 @@ from monitor.detection.model import OWN_SOURCE, Stored, Verdict
 from monitor.store import tables as t
 from monitor.store.batches import skip
 from monitor.store.cells import hour_of
-from monitor.store.days import has_id
+from monitor.store.days import day_of, has_id
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored
@@ -371,20 +371,32 @@ def _hours_query(given: Collection[str], of_technique: bool) -> sa.Select[Any]:
     return hours.where(c.technique.is_not(None)) if of_technique else hours
 
 
-async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
-    """The detector's verdict on one measurement."""
-    rows = (await connection.execute(_PLACE_OF_VERDICT, {"ids": [id]})).all()
+async def get_verdict(
+    connection: ReadTransaction, id: str, round: int | None = None
+) -> Verdict | None:
+    """The detector's verdict on one measurement, of this round where that is known: PostgreSQL
+    looks into one day then."""
+    values: dict[str, Any] = {"ids": [id]}
+    if round is not None:
+        values["day"] = day_of(round)
+    rows = (await connection.execute(_PLACES[round is not None], values)).all()
     if (row := min(rows, key=attrgetter("arrival"), default=None)) is None:
         return None
     found = await verdicts_on(connection, [(row.service, row.round, row.arrival)])
     return found.get(row.arrival)
 
 
-_PLACE_OF_VERDICT = (
-    sa.select(t.target.c.service, t.measurement.c.round, t.measurement.c.arrival)
-    .join(t.target, t.target.c.number == t.measurement.c.target)
-    .where(has_id(sa.bindparam("ids", expanding=True)))
-)
+def _place_of_verdict(of_day: bool) -> sa.Select[Any]:
+    ids: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
+    day = sa.bindparam("day", type_=sa.BigInteger) if of_day else None
+    return (
+        sa.select(t.target.c.service, t.measurement.c.round, t.measurement.c.arrival)
+        .join(t.target, t.target.c.number == t.measurement.c.target)
+        .where(has_id(ids, day))
+    )
+
+
+_PLACES = {of_day: _place_of_verdict(of_day) for of_day in (False, True)}
 
 
 async def newest_of_controls(

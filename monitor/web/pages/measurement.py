@@ -54,7 +54,7 @@ async def page(request: web.Request) -> web.Response:
         raise await no_measurement(site)
     stored, line = found
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, id)
+        verdict = await get_verdict(connection, id, stored.measurement.round)
         events = await list_events(connection, _same_place(stored.measurement), limit=EVENTS)
         signs = await signing_since(connection, [stored.measurement.probe])
         counted = await stood_in(connection, [_judged(stored, verdict)] if verdict else ())

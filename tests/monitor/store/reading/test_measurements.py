@@ -55,6 +55,8 @@ async def test_judged_measurements_are_paged_by_round_and_arrival(store: Databas
         one = await get_verdict(connection, everything[0])
         assert one is not None
         assert one.rule == "tls.ok"
+        assert await get_verdict(connection, everything[0], whole[0].round) == one
+        assert await get_verdict(connection, everything[0], whole[0].round + 24 * HOUR) is None
         assert await get_verdict(connection, "0" * 32) is None
 
 
