@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.world.logistic import Case, fitted, sigmoid
 from benchmarks.world.statements import Said, Story
-from monitor.detection.events.confidence import LEAST, TERMS, most_sure
+from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, TERMS, most_sure
 from monitor.detection.model import Tier
 
 RIDGE = 0.004
@@ -21,6 +22,10 @@ DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "doubted", "new_vant
 """Terms that speak against a block; all others speak for one."""
 SURE = 0.9
 """From this confidence on a confirmed event is a page."""
+RATHER = 0.5
+"""From here on the weights call it rather a block than none."""
+LEAST_STORIES, EVEN = 5, 500
+"""What fewer stories say is nothing (per mille)."""
 _INHIBITED = TERMS.index("inhibited")
 
 
@@ -94,12 +99,9 @@ def sure(stories: Iterable[Story], by: Weights) -> Sure:
     number, weight = [0, 0], [0.0, 0.0]
     causes: dict[str, tuple[float, int]] = {}
     for story in stories:
-        for (tier, values), true, _ in story.said:
-            if (
-                tier is not Tier.CONFIRMED
-                or values[_INHIBITED]
-                or chance((tier, values), by) < SURE
-            ):
+        for what, true, _ in story.said:
+            tier, values, _ = what
+            if tier is not Tier.CONFIRMED or values[_INHIBITED] or chance(what, by) < SURE:
                 continue
             number[true] += 1
             weight[true] += story.weight
@@ -113,7 +115,7 @@ def sure(stories: Iterable[Story], by: Weights) -> Sure:
 def weights(numbers: Numbers) -> dict[Tier, tuple[int, ...]]:
     """Fit each tier by itself: intercept and terms, milli-logits."""
     cases: dict[Tier, dict[tuple[int, ...], list[float]]] = defaultdict(dict)
-    for ((tier, values), true), n in numbers.items():
+    for ((tier, values, _), true), n in numbers.items():
         cases[tier].setdefault(values, [0.0, 0.0])[not true] += n
     return {
         tier: tuple(
@@ -146,9 +148,14 @@ def _signed(cases: Sequence[Case]) -> list[float]:
 
 def chance(said: Said, by: Weights) -> float:
     """What these weights say of a statement, bounded as the product bounds it."""
-    tier, values = said
-    logits = sum(w * v for w, v in zip(by[tier], (1, *values), strict=True))
-    return min(most_sure(tier, values), max(LEAST, round(1000 * sigmoid(logits / 1000)))) / 1000
+    alone = max(LEAST, round(1000 * unbounded(said, by)))
+    return min(most_sure(*said), alone) / 1000
+
+
+def unbounded(said: Said, by: Weights) -> float:
+    """What the weights alone say of it."""
+    tier, values, _ = said
+    return sigmoid(sum(w * v for w, v in zip(by[tier], (1, *values), strict=True)) / 1000)
 
 
 def score(numbers: Numbers, by: Weights, tiers: tuple[Tier, ...] = tuple(Tier)) -> Score:
@@ -171,3 +178,57 @@ def score(numbers: Numbers, by: Weights, tiers: tuple[Tier, ...] = tuple(Tier)) 
         squared / whole,
         tuple(Bin(n, said / n, true / n) for n, said, true in bins if n),
     )
+
+
+@dataclass(frozen=True)
+class Worth:
+    """How true the statements are that an explanation other than a block fits, of those that the
+    weights alone call rather a block than none."""
+
+    true: float = 0.0
+    false: float = 0.0
+    """A year and country."""
+    squares: float = 0.0
+    """Sum of the squares of the weights of their stories."""
+
+    def __add__(self, other: Worth) -> Worth:
+        return Worth(self.true + other.true, self.false + other.false, self.squares + other.squares)
+
+    def __mul__(self, factor: float) -> Worth:
+        return Worth(self.true * factor, self.false * factor, self.squares * factor**2)
+
+    @property
+    def stories(self) -> float:
+        """So many stories of one weight would tell the share as exactly (Kish)."""
+        return (self.true + self.false) ** 2 / max(1e-12, self.squares)
+
+    @property
+    def share(self) -> float:
+        """The share that was true."""
+        return self.true / max(1e-12, self.true + self.false)
+
+    @property
+    def most(self) -> int:
+        """What may be said at most, per mille: the mean of Beta's law less its standard deviation,
+        if before anything was seen all shares were as likely; even odds where too little was."""
+        if self.stories < LEAST_STORIES:
+            return EVEN
+        true, false = 1 + self.stories * self.share, 1 + self.stories * (1 - self.share)
+        n = true + false
+        return min(DOUBTED_MOST, round(1000 * (true - math.sqrt(true * false / (n + 1))) / n))
+
+
+def worths(stories: Iterable[Story], by: Weights) -> dict[str, Worth]:
+    """What each explanation is worth among these stories, of which each counts once: as true as
+    the first statement that it fits."""
+    found: dict[str, Worth] = defaultdict(Worth)
+    for story in stories:
+        told: set[str] = set()
+        for what, true, _ in story.said:
+            if what[0] is Tier.UNCONFIRMED or unbounded(what, by) < RATHER:
+                continue
+            for doubt in set(what[2]) - told:
+                weight = story.weight
+                found[doubt] += Worth(weight * true, weight * (not true), weight**2)
+            told.update(what[2])
+    return dict(found)

@@ -49,8 +49,8 @@ BETWEEN_MS = 30 * MINUTE_MS
 """Mean time between two moments at which something is tried."""
 _FULL = 0.95
 """Share of the measurements that fail in a full block."""
-Said = tuple[Tier, tuple[int, ...]]
-"""Tier and values of the terms."""
+Said = tuple[Tier, tuple[int, ...], tuple[str, ...]]
+"""Tier, values of the terms, and the explanations other than a block that fit."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Story:
 
 def said(event: Event) -> Said:
     """What an event says."""
-    return event.tier, confidence.values(event)
+    return event.tier, confidence.values(event), confidence.doubts(event)
 
 
 class _Ear:

@@ -55,7 +55,7 @@ def not_surer(event: Event) -> list[str]:
         if term.logits < 0
     ]
     if confidence.is_held_down(event):
-        most = confidence.most_sure(event.tier, confidence.values(event)) / 10
+        most = confidence.most(event) / 10
         if event.tier is not Tier.CONFIRMED:
             said.append(_("No more than %(n)s %% is said before it is confirmed.", n=f"{most:g}"))
         elif confidence.is_doubted(event):

@@ -171,12 +171,15 @@ def place(event: Event) -> str:
 def past_place(event: Event) -> str:
     """Where something ended: by name, if it was one network. How many are measured there now says
     nothing of then."""
+    where = place(event)
     if len(event.asns) == 1 and "network_divided" not in event.against:
-        named, where = network(event.asns[0]), country(event.country)
-        return _("in %(network)s (%(country)s)", network=named, country=where)
-    if not at_once(event):
-        return _("%(where)s, not in all at once,", where=place(event))
-    return place(event)
+        named, land = network(event.asns[0]), country(event.country)
+        where = _("in %(network)s (%(country)s)", network=named, country=land)
+    elif not at_once(event, event.asns):
+        return _("%(where)s, not in all at once,", where=where)
+    if not at_once(event, event.targets):
+        return _("%(where)s, not all functions at once,", where=where)
+    return where
 
 
 def in_networks(n: int, where: str) -> str:

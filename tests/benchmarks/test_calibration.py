@@ -7,10 +7,20 @@ import random
 
 import pytest
 
-from benchmarks.world.calibration import chance, counted, figures, score, sure, weights
+from benchmarks.world.calibration import (
+    EVEN,
+    Worth,
+    chance,
+    counted,
+    figures,
+    score,
+    sure,
+    weights,
+    worths,
+)
 from benchmarks.world.logistic import fitted, sigmoid, solved
 from benchmarks.world.statements import Said, Story
-from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, MOST, TERMS, WEIGHTS
+from monitor.detection.events.confidence import DOUBTED_MOST, LEAST, MOST, MOST_SURE, TERMS, WEIGHTS
 from monitor.detection.model import Tier
 
 NONE = (0,) * len(TERMS)
@@ -18,8 +28,8 @@ SHOWN = {"signatures": 1, "on_the_way": 1}
 """A signature, and a sign that the cause is on the way."""
 
 
-def said(tier: Tier = Tier.CONFIRMED, **terms: int) -> Said:
-    return tier, tuple(terms.get(name, 0) for name in TERMS)
+def said(tier: Tier = Tier.CONFIRMED, doubts: tuple[str, ...] = (), **terms: int) -> Said:
+    return tier, tuple(terms.get(name, 0) for name in TERMS), doubts
 
 
 def test_equations_are_solved() -> None:
@@ -61,7 +71,39 @@ def test_what_is_said_is_what_the_product_says() -> None:
     assert chance(said(signatures=1), by) == DOUBTED_MOST / 1000
     assert chance(said(), by) == DOUBTED_MOST / 1000
     assert chance(said(Tier.LIKELY, signatures=1), by) == DOUBTED_MOST / 1000
+    doubted = said(doubts=("overloaded", "spares_some"), **SHOWN)
+    assert chance(doubted, by) == min(MOST_SURE["overloaded"], MOST_SURE["spares_some"]) / 1000
     assert 0 < chance(said(signatures=1, signatures_all=1), WEIGHTS) < 1
+
+
+CERTAIN, UNSURE = (dict.fromkeys(Tier, (logits, *NONE)) for logits in (9000, -9000))
+
+
+def test_an_explanation_is_worth_what_is_true_where_it_fits_and_a_story_counts_once() -> None:
+    some, other = said(doubts=("spares_some",)), said(doubts=("overloaded", "spares_some"))
+    stories = [
+        Story(0.5, "a fault", [(some, False, 3), (said(), False, 1), (other, False, 2)]),
+        Story(0.25, "block", [(some, True, 1), (some, False, 9)]),
+        Story(9.0, "a fault", [(said(Tier.UNCONFIRMED, ("spares_some",)), False, 1)]),
+    ]
+    found = worths(stories, CERTAIN)
+    assert found == {
+        "spares_some": Worth(0.25, 0.5, 0.25 + 0.0625),
+        "overloaded": Worth(0.0, 0.5, 0.25),
+    }
+    assert found["spares_some"].share == pytest.approx(1 / 3)
+    assert not worths(stories, UNSURE), "what the weights do not call a block needs no bound"
+
+
+def test_a_bound_is_less_than_what_was_true_and_few_stories_tell_nothing() -> None:
+    many = Worth(30.0, 70.0, 100.0)
+    assert many.stories == pytest.approx(100)
+    assert 250 < many.most < 300
+    assert (many * 0.01).most == many.most, "the unit does not matter"
+    assert many.most < (many + many).most < 300
+    assert Worth(3.0, 7.0, 10.0).most < many.most
+    assert Worth(900.0, 1.0, 901.0).most == DOUBTED_MOST
+    assert Worth().most == Worth(0.0, 4.0, 4.0).most == EVEN
 
 
 def test_a_score_can_be_of_some_tiers() -> None:

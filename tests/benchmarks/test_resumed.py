@@ -16,7 +16,8 @@ JOBS: list[Job] = [("mixture", seed, "hazards", 20) for seed in (1, 2, 3)]
 
 
 def story(job: Job) -> list[Story]:
-    said = [((Tier.LIKELY, (0, 1, 1)), False, 3), ((Tier.CONFIRMED, (1, 1, 0)), True, job[1])]
+    likely, confirmed = (Tier.LIKELY, (0, 1, 1), ()), (Tier.CONFIRMED, (1, 1, 0), ("overloaded",))
+    said = [(likely, False, 3), (confirmed, True, job[1])]
     return [Story(0.25, "a fault", said, "a kind")]
 
 

@@ -30,7 +30,7 @@ def test_a_calm_world_says_nothing_and_faults_of_networks_are_tried_one_by_one()
     assert not quiet_ones(1, 1, Policy(), faulty, (3,))
     stories = fault_ones(1, 3, Policy(), faulty, (3,))
     assert {true for story in stories for _, true, _ in story.said} == {False}
-    assert {tier for story in stories for (tier, _), _, _ in story.said} >= {
+    assert {tier for story in stories for (tier, _, _), _, _ in story.said} >= {
         Tier.UNCONFIRMED,
         Tier.LIKELY,
     }
@@ -52,8 +52,8 @@ def test_a_block_is_said_truly_while_it_lasts_and_falsely_for_a_while_after() ->
     rounds = {true: sum(n for (_, t), n in stands.items() if t is true) for true in (True, False)}
     assert rounds[True] > rounds[False] > 0
     said = figures(stories, WEIGHTS)
-    assert any(tier is Tier.CONFIRMED and true for (tier, _), true in said)
-    assert {len(values) for (_, values), _ in said} == {len(TERMS)}
+    assert any(tier is Tier.CONFIRMED and true for (tier, _, _), true in said)
+    assert {len(values) for (_, values, _), _ in said} == {len(TERMS)}
     assert sum(said.values()) < sum(stands.values())
 
 

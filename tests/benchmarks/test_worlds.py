@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.world import worlds
+from benchmarks.world.report import Goals
 from benchmarks.world.statements import Story
-from benchmarks.world.worlds import BLOCKS, HAZARDS, QUIET, Found, Job
-from monitor.detection.events.confidence import WEIGHTS
+from benchmarks.world.worlds import BLOCK, BLOCKS, HAZARDS, QUIET, QUIET_SEEDS, Found, Job
+from monitor.detection.events.confidence import MOST_SURE, TERMS, WEIGHTS
+from monitor.detection.model import Tier
 
 SEEDS, MORE = (1, 2), (1, 2, 3, 4, 5)
 """Of blocks, and of what shows that few false pages are made."""
@@ -31,7 +34,7 @@ def played(counts: Counter[str]) -> Callable[..., Iterator[list[Story]]]:
     [
         ("mixture", {HAZARDS: 5, BLOCKS: 2, QUIET: 5}),
         ("evening overload", {HAZARDS: 2, BLOCKS: 2, QUIET: 5}),
-        ("owners of several vantages", {HAZARDS: 2, BLOCKS: 2, QUIET: 2}),
+        ("owners of several vantages", {HAZARDS: 2, BLOCKS: 2, QUIET: 5}),
     ],
 )
 def test_the_mixture_has_more_worlds_where_false_pages_are_counted(
@@ -54,6 +57,30 @@ def test_days_that_worlds_share_are_played_once_and_years_are_counted() -> None:
     longer = worlds.gathered(played(counts), ["mixture"], SEEDS, 40, MORE)[0]
     assert found[0].years[1] > 0
     assert longer.years[1] == pytest.approx(2 * found[0].years[1])
+
+
+def test_worlds_in_which_an_explanation_may_mislead_weigh_as_much_as_all_others() -> None:
+    what = Tier.CONFIRMED, tuple(1 for _ in TERMS), ("spares_some",)
+    true, false = Story(1.0, BLOCK, [(what, True, 1)]), Story(2.0, "a fault", [(what, False, 1)])
+    by = {Tier.CONFIRMED: (9000, *(0 for _ in TERMS))}
+    found = [Found("honest", [true], 1.0) for _ in range(3)]
+    assert worlds.bounds(found, by)["spares_some"].share == 1.0
+    misled = Found("a filter on some machines", [false], 1.0)
+    pooled = worlds.bounds([*found, misled], by)
+    assert (pooled["spares_some"].true, pooled["spares_some"].false) == pytest.approx((1.0, 2.0))
+    assert pooled["overloaded"].stories == 0, "nothing was seen of it"
+    assert set(pooled) == set(MOST_SURE)
+    elsewhere = worlds.bounds([*found, replace(misled, name="another")], by)["spares_some"]
+    assert elsewhere.share == pytest.approx(3 / 5)
+
+
+@pytest.mark.parametrize(("seeds", "judged"), [(QUIET_SEEDS - 1, False), (QUIET_SEEDS, True)])
+def test_an_error_is_judged_by_the_quiet_days_of_many_seeds(seeds: int, judged: bool) -> None:
+    what = Tier.CONFIRMED, tuple(0 for _ in TERMS), ()
+    stories = [Story(1.0, BLOCK, [(what, True, 1)])]
+    goals = Goals()
+    worlds.told([Found("calm", stories, 1.0, quiet_seeds=seeds)], goals)
+    assert len([line for line in goals.lines if "calibration error" in line]) == 2 * judged
 
 
 def test_no_false_page_in_more_years_is_a_lower_bound() -> None:

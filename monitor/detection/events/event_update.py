@@ -283,7 +283,8 @@ def _with_peak(current: OpenEvent) -> OpenEvent:
     if peak is None:
         return current
     best = [network for network in peak.networks if network.tier is event.tier]
-    targets = {*event.targets, *(network.target for network in best)}
+    left = scope_in_time.functions_left(event)
+    targets = {*event.targets, *left, *(network.target for network in best)}
     asns = {*event.asns, *scope_in_time.left(event), *(network.asn for network in best)}
     event = replace(
         event,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explanations of an event other than a block, by name. What fits one is said on the event's page
-(`Event.against`), and keeps the confidence below that of a page: no number of failures that look
-alike tells a block from these, only a contrast does.
+(`Event.against`), and bounds the confidence below that of a page (`confidence.MOST_SURE`): no
+number of failures that look alike tells a block from these, only a contrast does.
 """
 
 from __future__ import annotations

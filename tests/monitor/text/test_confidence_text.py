@@ -47,7 +47,9 @@ def test_why_it_is_not_surer_names_what_speaks_against_it_and_what_is_missing() 
 def test_what_holds_a_figure_down_is_said() -> None:
     many = [proven(asn=64501 + n) for n in range(3)]
     doubted = not_surer(event(*many, against=("overloaded",)))
-    assert "No more than 89 % is said while another explanation fits." in doubted
+    assert "No more than 70 % is said while another explanation fits." in doubted
+    both = not_surer(event(*many, against=("overloaded", "spares_some")))
+    assert "No more than 40 % is said while another explanation fits." in both
     early = not_surer(event(*[replace(n, tier=Tier.LIKELY) for n in many], tier=Tier.LIKELY))
     assert "No more than 89 % is said before it is confirmed." in early
     assert not any("No more" in text for text in not_surer(event(network())))

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor.detection.events import hypotheses
 from monitor.detection.events.confidence import (
     DOUBTED_MOST,
     LEAST,
     MOST,
+    MOST_SURE,
     OTHERS_SHOW_IT,
     TERMS,
     WEIGHTS,
@@ -254,6 +256,20 @@ def test_silence_wakes_people_after_an_hour_in_several_networks_whose_addresses_
     assert sure(event(*refused, held=10_000, **untyped)) < page, "a service refuses networks"
     part = silent(agreeing=2, voting=5), silent(asn=64502, agreeing=2, voting=5)
     assert sure(event(*part, held=10_000, **untyped)) < page
+
+
+def test_every_explanation_has_a_bound_of_its_own_and_the_least_one_holds() -> None:
+    assert set(MOST_SURE) == hypotheses.REMARKS
+    whole = [proven(asn=n) for n in range(64501, 64505)]
+    for remark, bound in MOST_SURE.items():
+        assert LEAST < bound < DOUBTED_MOST
+        assert sure(event(*whole, against=(remark, "few_vantages"))) == bound
+        weak = event(bare(), against=(remark, "untyped"))
+        assert sure(weak) < bound, "a bound makes nothing surer"
+    two = event(*whole, against=("overloaded", "spares_some"))
+    assert sure(two) == min(MOST_SURE["overloaded"], MOST_SURE["spares_some"])
+    assert sure(replace(two, beside=(SHOWN_BY_OONI,))) == sure(two)
+    assert sure(event(*whole, against=("few_vantages",))) >= Policy().alerting.page_per_mille
 
 
 @pytest.mark.parametrize("tier", [Tier.LIKELY, Tier.UNCONFIRMED])

@@ -12,7 +12,7 @@ from monitor.detection.model import EventState, Tier
 from monitor.text import event_evidence, language
 from monitor.text.event_headlines import headline
 from monitor.web.draw.event_marks import extents, in_network
-from tests.monitor.detection.worlds import Script, World, blocked, ok, vantages
+from tests.monitor.detection.worlds import Script, World, blocked, fact, ok, vantages
 
 SIZES = {64501: 5, 64502: 3, 64504: 3}
 
@@ -31,12 +31,52 @@ def moving(*stays: tuple[int, tuple[int, ...]]) -> World:
     return world.run(30, lambda n, who: ok())
 
 
+MESSAGING, WEB = "wechat/messaging", "wechat/web"
+
+
+def of_functions(*stays: tuple[int, tuple[str, ...]]) -> World:
+    """Each stay: for how many rounds, and of which functions, in one network."""
+    people = [*vantages(5), *vantages(3, "FR", 64503)]
+    world = World(people, interval=60_000)
+    for rounds, failing in ((10, ()), *stays, (30, ())):
+        for _ in range(rounds):
+            world.feed(
+                fact(
+                    who,
+                    world.round,
+                    blocked() if who.country == "RU" and target in failing else ok(),
+                    target=target,
+                    interval=world.interval,
+                )
+                for who in world.people
+                for target in (WEB, MESSAGING)
+            )
+    return world
+
+
+def test_an_event_names_the_functions_that_were_reached_again_before_its_end() -> None:
+    event = of_functions((12, (WEB,)), (12, (MESSAGING,))).only
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert event.targets == (MESSAGING, WEB)
+    assert not at_once(event, event.targets)
+    said = headline(event, "WeChat")
+    assert "WeChat (messaging and web client) was blocked in AS64501" in said
+    assert "not all functions at once, from" in said
+
+
+def test_functions_that_end_one_after_the_other_were_blocked_at_once() -> None:
+    event = of_functions((12, (WEB, MESSAGING)), (10, (WEB,))).only
+    assert event.targets == (MESSAGING, WEB)
+    assert at_once(event, event.targets)
+    assert "at once" not in headline(event, "WeChat")
+
+
 def test_an_event_names_each_network_and_when_it_was_blocked_there() -> None:
     world = moving((12, (64501,)), (12, (64502,)), (12, (64504,)))
     event = world.only
     assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert event.asns == tuple(SIZES)
-    assert not at_once(event)
+    assert not at_once(event, event.asns)
     assert "one_network" not in event.against
     # Five of five are those of the first network.
     assert event_evidence.reasons(event)[0] == "5 of 5 vantages in one network saw it."
@@ -56,7 +96,7 @@ def test_what_was_blocked_at_one_time_is_said_without_more(
 ) -> None:
     event = moving(*stays).only
     assert event.asns == (64501, 64502)
-    assert at_once(event)
+    assert at_once(event, event.asns)
     assert "at once" not in headline(event, "WeChat")
 
 
