@@ -78,6 +78,7 @@ def _from_tables() -> Iterator[Message]:
     )
     for table in tables:
         yield from (text for text in table.values() if text)
+    yield from sorted(words.translated_rules())
     for noun, many in words.NOUNS.items():
         yield f"%(n)s {noun}", f"%(n)s {many}"
     yield from (name for _path, name in render.ALL_PAGES)

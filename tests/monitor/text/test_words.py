@@ -11,7 +11,7 @@ import pytest
 from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.judge import imported_run as verdict
 from monitor.detection.model import State, Technique, Tier
-from monitor.text import words
+from monitor.text import language, words
 from probes.wire.failure import Failure
 
 DETECTION = Path(words.__file__).parents[1] / "detection"
@@ -75,6 +75,24 @@ def test_comments_of_rules_come_without_remarks_on_weights(rule: object) -> None
     assert "(fit" not in said
     assert "typed)" not in said
     assert said.endswith((".", "!", "?"))
+
+
+@pytest.mark.parametrize("code", list(language.LANGUAGES))
+def test_a_rule_is_in_the_language_of_the_page_or_marked_as_english(code: str) -> None:
+    english = {rule.id: words.rule_comment(rule.id) for rule in ALL_RULES}
+    language.use(code)
+    try:
+        told = {id for id in english if words.is_rule_translated(id)}
+        assert "tls.reset.sni" in told
+        for id, text in english.items():
+            same = words.rule_comment(id) == text
+            assert same is (id not in told or code == language.SOURCE), id
+    finally:
+        language.use(language.SOURCE)
+
+
+def test_every_rule_that_is_named_as_shown_most_is_one() -> None:
+    assert {id for id in words._SHOWN_MOST if words.rule_named(id) is None} == set()
 
 
 def test_a_rule_of_another_version_has_no_comment() -> None:

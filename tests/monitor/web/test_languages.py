@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
-from monitor.text import language
+from monitor.text import language, words
 from monitor.text.words import REFUSALS
 from monitor.web.app import COOKIE
 from monitor.web.site import Site
@@ -32,6 +34,21 @@ async def test_pages_are_written_in_every_language(web: Client, path: str, code:
     assert answer.headers["Content-Language"] == code
     assert "%(" not in page
     assert language.catalogue(code).messages["Skip to content"] in page
+
+
+@pytest.mark.parametrize("code", OTHERS)
+async def test_what_decided_is_in_the_language_of_the_page(web: Client, code: str) -> None:
+    """The API gives the same in English to all."""
+    asks = {"Accept-Language": code}
+    own = language.catalogue(code).messages[words.rule_comment("tls.reset.sni")]
+    assert own != words.rule_comment("tls.reset.sni")
+    page = await (await web.get(f"/e/{world.CONFIRMED}", headers=asks)).text()
+    assert f"<span>{html.escape(own)}</span>" in page
+    plain, other = [
+        await (await web.get(f"/api/v1/events/{world.CONFIRMED}", headers=headers)).text()
+        for headers in ({}, asks)
+    ]
+    assert plain == other
 
 
 @pytest.mark.parametrize("code", OTHERS)
