@@ -84,6 +84,12 @@ def counts(lanes: int) -> Sequence[int]:
     return _COUNTS.unpack(lanes.to_bytes(_COUNTS.size, "little"))
 
 
+def total(lanes: int) -> int:
+    """The sum of the counts in an integer, which are its digits to the base 2^32: modulo one less
+    than the base a number is the sum of its digits."""
+    return lanes % 0xFFFFFFFF
+
+
 def pack(vector: Vector) -> bytes:
     """A vector as it is stored: how many integers, where each belongs, the integers."""
     heads, lanes = [len(vector).to_bytes(2, "little")], []
@@ -97,15 +103,17 @@ def pack(vector: Vector) -> bytes:
 def add_up(bodies: Iterable[bytes]) -> Vector:
     """The sum of packed vectors. Those that fill the same positions are added as a whole."""
     sums: dict[bytes, int] = defaultdict(int)
+    from_bytes = int.from_bytes
     for body in bodies:
-        end = 2 + _HEAD.size * int.from_bytes(body[:2], "little")
-        sums[body[2:end]] += int.from_bytes(body[end:], "little")
+        end = 2 + _HEAD.size * from_bytes(body[:2], "little")
+        sums[body[2:end]] += from_bytes(body[end:], "little")
     vector: Vector = defaultdict(int)
-    for heads, total in sums.items():
+    for heads, value in sums.items():
+        lanes, at = value.to_bytes(4 * sum(heads[_HEAD.size - 1 :: _HEAD.size]), "little"), 0
         for name, target, sixteen, filled in _HEAD.iter_unpack(heads):
-            bits = 32 * filled
-            vector[_key(name, target, sixteen)] += total & (1 << bits) - 1
-            total >>= bits
+            end = at + 4 * filled
+            vector[name << 32 | target << 16 | sixteen] += from_bytes(lanes[at:end], "little")
+            at = end
     return vector
 
 

@@ -5,6 +5,7 @@ country are added up as they are, and only the sum is taken apart.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -13,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.store import tables as t
-from monitor.store.cell_sums import Axes, Name, add_up, counts, position
+from monitor.store.cell_sums import Axes, Name, add_up, counts, position, total
 from monitor.store.engines import ReadTransaction
 from monitor.store.service_hours import EVERY_NETWORK
 from probes.wire.measurement import service_of
@@ -21,6 +22,8 @@ from probes.wire.measurement import service_of
 Across = Literal["country", "network", "time"]
 Column = tuple[str, int]
 """Country and EVERY_NETWORK, country and network, or "" and the beginning of a slice (Unix ms)."""
+AXES_KEPT = 2_000
+"""Of so many services in countries they are kept in memory, some kB each."""
 Part = tuple[int, int, int]
 """A time in whole spans, as `monitor.store.cell_sums.cover` gives it."""
 
@@ -63,7 +66,7 @@ async def choose(
     elif asns:
         query = query.where(c.country.in_(sa.select(v.country).where(v.asn.in_(asns))))
     found = [
-        CountryAxes(number, country, msgspec.json.decode(body, type=Axes))
+        CountryAxes(number, country, _axes(body))
         for number, country, body in await connection.execute(query)
     ]
     if networks:
@@ -123,19 +126,31 @@ async def read_counts(
     for (number, at), some in bodies.items():
         country, axes = places[number].country, places[number].axes
         column = ("", at) if across == "time" else (country, EVERY_NETWORK)
-        asns = axes.asns if across == "network" or chosen.asns else ()
+        targets = [target if target in chosen.targets else None for target in axes.targets]
+        columns = [
+            ((country, asn) if across == "network" else column)
+            if asn in chosen.asns or not chosen.asns
+            else None
+            for asn in axes.asns
+        ]
+        together = across != "network" and not chosen.asns
         for key, lanes in add_up(some).items():
-            name, target, network = position(key)
-            of = axes.targets[target], axes.names[name]
-            if of[0] not in chosen.targets:
+            name, which, network = position(key)
+            if (target := targets[which]) is None:
                 continue
-            if not asns:
-                counted.append((*of, column, sum(counts(lanes))))
+            if together:
+                counted.append((target, axes.names[name], column, total(lanes)))
                 continue
-            for asn, n in zip(asns[network:], counts(lanes), strict=False):
-                if n and (asn in chosen.asns or not chosen.asns):
-                    counted.append((*of, (country, asn) if across == "network" else column, n))
+            for here, n in zip(columns[network:], counts(lanes), strict=False):
+                if n and here is not None:
+                    counted.append((target, axes.names[name], here, n))
     return counted
+
+
+@functools.lru_cache(maxsize=AXES_KEPT)
+def _axes(body: bytes) -> Axes:
+    """Those that were stored so; nobody changes them."""
+    return msgspec.json.decode(body, type=Axes)
 
 
 def _json(values: object) -> str:

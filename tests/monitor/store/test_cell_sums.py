@@ -50,6 +50,11 @@ def test_vectors_are_added_count_by_count(
     }
 
 
+@given(lanes)
+def test_counts_of_networks_are_added_up(values: list[int]) -> None:
+    assert cell_sums.total(_integer(values)) == sum(values)
+
+
 @given(st.integers(0, 1000), st.integers(0, 1000), st.sampled_from([SPANS, SPANS[:1], SPANS[::2]]))
 def test_a_time_is_covered_once_by_whole_spans(first: int, last: int, spans: list[int]) -> None:
     parts = cover(first * HOUR, last * HOUR, spans)
