@@ -13,7 +13,7 @@ from pathlib import Path
 
 from babel import Locale
 
-from monitor.detection.all_rules import Rule, rule_named
+from monitor.detection.all_rules import rule_named
 from monitor.detection.model import ClosedGate, State, Tier
 from monitor.text.certificates import safe_text
 from monitor.text.language import (
@@ -135,12 +135,12 @@ def rule_comment(id: str, *, control: bool = True) -> str:
     found = rule_named(id)
     if found is None or (not control and "control" in found.comment):
         return ""
-    text = _rule_text(found)
+    text = _rule_text(found.comment)
     return _(text) if text in translated_rules() else text
 
 
-def _rule_text(rule: Rule) -> str:
-    text = _SOURCE.sub("", rule.comment).strip()
+def _rule_text(comment: str) -> str:
+    text = _SOURCE.sub("", comment).strip()
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -148,13 +148,13 @@ def _rule_text(rule: Rule) -> str:
 def translated_rules() -> frozenset[str]:
     """The English words of the rules that have others in every language."""
     found = map(rule_named, _SHOWN_MOST)
-    return frozenset(_rule_text(rule) for rule in found if rule is not None)
+    return frozenset(_rule_text(rule.comment) for rule in found if rule is not None)
 
 
 def is_rule_translated(id: str) -> bool:
     """Whether the words of a rule are in every language."""
     found = rule_named(id)
-    return found is not None and _rule_text(found) in translated_rules()
+    return found is not None and _rule_text(found.comment) in translated_rules()
 
 
 def state_mark(state: State) -> tuple[str, str]:
