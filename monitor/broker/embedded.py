@@ -42,7 +42,8 @@ SWEEP_SECONDS = 1.0
 RECHECK_SECONDS = 4.0
 """How often the credentials of connected probes are asked for again: a revoked probe is off
 within ten seconds."""
-AUTHENTICATIONS_AT_ONCE = 16
+AUTHENTICATIONS_AT_ONCE = 4
+"""Each asks the store, in turns of the event loop that a batch on its way to the disk shares."""
 RATE_BYTES = 512 << 10
 """Bytes a second that are read of one probe in the long run."""
 BURST_BYTES = 8 << 20
