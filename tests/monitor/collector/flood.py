@@ -81,7 +81,7 @@ def _named(user: str, sequence: int, target: str) -> bytes:
     return encode(measurement(user, sequence, target=target, vantage=vantage))
 
 
-def messages(kind: str, port: int, user: str, secret: str, until: float) -> int:
+def messages(kind: str, port: int, user: str, secret: str, seconds: float) -> int:
     """One probe sends, and reads nothing."""
     topic = topics.measurements(user)
     if kind == "statuses":
@@ -95,7 +95,7 @@ def messages(kind: str, port: int, user: str, secret: str, until: float) -> int:
         # Made beforehand, so that the flood is limited by who takes it.
         made = payloads(kind, user)
         prepared = [publish(topic, next(made)) for _ in range(3 if kind == "bomb" else 50)]
-    sent = 0
+    sent, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as to:
             to.sendall(connect(user, secret))
@@ -128,11 +128,11 @@ def first_bytes(kind: str, user: str, secret: str) -> Callable[[int], bytes]:
     }[kind]
 
 
-def connections(kind: str, port: int, user: str, secret: str, until: float) -> int:
+def connections(kind: str, port: int, user: str, secret: str, seconds: float) -> int:
     """Connect many times a second; the last few hundred stay open."""
     first = first_bytes(kind, user, secret)
     held: list[socket.socket] = []
-    made = 0
+    made, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         try:
             held.append(socket.create_connection(("127.0.0.1", port), 1))
@@ -148,11 +148,8 @@ def connections(kind: str, port: int, user: str, secret: str, until: float) -> i
 
 
 def main(kind: str, port: str, user: str, secret: str, seconds: str) -> None:
-    until = time.monotonic() + float(seconds)
-    if kind in CONNECTIONS:
-        print(connections(kind, int(port), user, secret, until))
-    else:
-        print(messages(kind, int(port), user, secret, until))
+    make = connections if kind in CONNECTIONS else messages
+    print(make(kind, int(port), user, secret, float(seconds)))
 
 
 if __name__ == "__main__":
