@@ -9,13 +9,14 @@ latter with their day.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.events.explain import RoundEvidence, SeriesRound, unpack
-from monitor.detection.model import Event
+from monitor.detection.model import NEVER, Event
 from monitor.store import statements
 from monitor.store.days import DAY_MS
 from monitor.store.tables import round_evidence
@@ -88,23 +89,15 @@ async def list_rounds(
 ) -> list[tuple[int, int]]:
     """Rounds from `first` to `last` (None: to the newest) of which there is a frame of an event's
     country, ascending, with the bytes of the frame."""
-    e = round_evidence.c
-    query = (
-        sa.select(e.round, sa.func.length(e.body))
-        .where(*_place(event), e.round >= first)
-        .order_by(e.round)
-    )
-    if last is not None:
-        query = query.where(e.round <= last)
-    return [(round, size) for round, size in await connection.execute(query)]
+    given = _place(event) | {"first": first, "last": NEVER if last is None else last}
+    return [(round, size) for round, size in await connection.execute(_ROUNDS, given)]
 
 
 async def read_place(
     connection: AsyncConnection, service: str, country: str, source: str, rounds: Sequence[int]
 ) -> dict[int, tuple[SeriesRound, ...]]:
     """The frames of these rounds of a service, country and source, by round."""
-    e = round_evidence.c
-    place = (e.service == service, e.country == country, e.source == source)
+    place = {"service": service, "country": country, "source": source}
     return {at: unpack(body) for at, body in (await _bodies(connection, place, rounds)).items()}
 
 
@@ -116,16 +109,26 @@ async def read(
 
 
 async def _bodies(
-    connection: AsyncConnection, place: Sequence[sa.ColumnElement[bool]], rounds: Sequence[int]
+    connection: AsyncConnection, place: Mapping[str, str], rounds: Sequence[int]
 ) -> dict[int, bytes]:
-    e = round_evidence.c
     found: dict[int, bytes] = {}
     for some in statements.chunks(rounds, FRAMES_AT_ONCE):
-        query = sa.select(e.round, e.body).where(*place, e.round.in_(some))
-        found |= {round: bytes(body) for round, body in await connection.execute(query)}
+        frames = await connection.execute(_BODIES, {**place, "rounds": some})
+        found |= {round: bytes(body) for round, body in frames}
     return found
 
 
-def _place(event: Event) -> tuple[sa.ColumnElement[bool], ...]:
-    e = round_evidence.c
-    return e.service == event.service, e.country == event.country, e.source == event.source
+def _place(event: Event) -> dict[str, Any]:
+    return {"service": event.service, "country": event.country, "source": event.source}
+
+
+_e = round_evidence.c
+_OF_PLACE = [_e[name] == sa.bindparam(name) for name in ("service", "country", "source")]
+_ROUNDS = (
+    sa.select(_e.round, sa.func.length(_e.body))
+    .where(*_OF_PLACE, _e.round >= sa.bindparam("first"), _e.round <= sa.bindparam("last"))
+    .order_by(_e.round)
+)
+_BODIES = sa.select(_e.round, _e.body).where(
+    *_OF_PLACE, _e.round.in_(sa.bindparam("rounds", expanding=True))
+)

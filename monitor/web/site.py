@@ -84,6 +84,8 @@ class Site:
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
     _services: Mapping[str, Service] = dataclasses.field(init=False, repr=False)
+    service_names: dict[str, str] = dataclasses.field(init=False, repr=False)
+    """Names of the catalogue's services by id."""
     present: PresentReader = dataclasses.field(init=False)
     """What is concluded and who stands where at the moment, in memory."""
 
@@ -96,6 +98,8 @@ class Site:
         object.__setattr__(self, "present", reader)
         services = {service.id: service for service in self.catalogue.services}
         object.__setattr__(self, "_services", services)
+        names = {id: service.name for id, service in services.items()}
+        object.__setattr__(self, "service_names", names)
         object.__setattr__(self, "enrolments", EnrolmentLimits(self.clock))
         connections = Connections(self.database.registry, self.clock)
         object.__setattr__(self, "connections", connections)
@@ -130,11 +134,6 @@ class Site:
     def token_options(self) -> str:
         """Options of `reachwatch token new` for a token that points to this monitor."""
         return "" if self.public_url == PUBLIC_URL else f" --public-url {self.public_url}"
-
-    @property
-    def service_names(self) -> dict[str, str]:
-        """Names of the catalogue's services by id."""
-        return {id: service.name for id, service in self._services.items()}
 
     def service(self, id: str) -> Service | None:
         """The catalogue's entry of a service."""

@@ -120,11 +120,13 @@ async def was_measured(
 
 async def measured_targets(connection: ReadTransaction) -> Mapping[str, Sequence[str]]:
     """What was ever measured of each service, also of one that has left the catalogue."""
-    query = sa.select(t.target.c.service, t.target.c.id).order_by(t.target.c.id)
     targets: dict[str, list[str]] = defaultdict(list)
-    for service, id in unnamed(await connection.execute(query)):
+    for service, id in unnamed(await connection.execute(_MEASURED)):
         targets[service].append(id)
     return targets
+
+
+_MEASURED = sa.select(t.target.c.service, t.target.c.id).order_by(t.target.c.id)
 
 
 class Searched(msgspec.Struct, frozen=True):
@@ -190,26 +192,31 @@ async def _list(
         following = found[-1][0], found[-1][1]
     elif list_of.has_more:
         following = list_of.reached - 1, LAST_ARRIVAL
-    m, v = t.measurement.c, t.vantage.c
     rows: dict[int, Any] = {}
     for some in chunks(found):
         arrivals = [arrival for _, arrival, _ in some]
-        query = (
-            sa.select(m.arrival, m.id, m.started, v.country, v.asn, v.probe, v.source)
-            .join(t.vantage, v.number == m.vantage)
-            # Of a list alone PostgreSQL expects, where it knows nothing of how numbers are
-            # distributed, a share of the day, and reads all of it.
-            .where(m.arrival.in_(arrivals), m.arrival.between(min(arrivals), max(arrivals)))
-            # PostgreSQL reads no other day. They are sorted.
-            .where(m.round.between(some[-1][0], some[0][0]))
-        )
-        rows |= {row.arrival: row for row in await connection.execute(query)}
+        values = {"arrivals": arrivals, "least": min(arrivals), "most": max(arrivals)}
+        values |= {"oldest": some[-1][0], "newest": some[0][0]}  # they are sorted
+        rows |= {row.arrival: row for row in await connection.execute(_LISTED, values)}
     listed = [
         JudgedMeasurement(**row._mapping, target=said.target, round=round, verdict=said)
         for round, arrival, said in found
         if (row := rows.get(arrival)) is not None
     ]
     return Searched(listed, following)
+
+
+_m, _v = t.measurement.c, t.vantage.c
+_LISTED = (
+    sa.select(_m.arrival, _m.id, _m.started, _v.country, _v.asn, _v.probe, _v.source)
+    .join(t.vantage, _v.number == _m.vantage)
+    .where(_m.arrival.in_(sa.bindparam("arrivals", expanding=True)))
+    # Of a list alone PostgreSQL expects, where it knows nothing of how numbers are distributed, a
+    # share of the day, and reads all of it.
+    .where(_m.arrival.between(sa.bindparam("least"), sa.bindparam("most")))
+    # PostgreSQL reads no other day.
+    .where(_m.round.between(sa.bindparam("oldest"), sa.bindparam("newest")))
+)
 
 
 @dataclass

@@ -5,7 +5,9 @@ the store is. Every query costs the same in a store of ten rows and of ten milli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +18,7 @@ from monitor.store.bulk_insert import RECEIVED
 from monitor.store.days import DAY_MS
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
-from monitor.store.statements import chunks, folded_arrivals, where_equal
+from monitor.store.statements import chunks, folded_arrivals
 from probes.wire.measurement import LIVENESS, Role
 
 MAX_ARRIVALS = 5_000
@@ -134,11 +136,21 @@ async def sources_in(
     connection: ReadTransaction, country: str | None, asns: Sequence[int]
 ) -> frozenset[str]:
     """The sources of what was ever measured in a country or in networks, but for controls."""
+    given: dict[str, Any] = {} if country is None else {"country": country}
+    given |= {"asns": asns} if asns else {}
+    return frozenset((await connection.execute(_sources_query(frozenset(given)), given)).scalars())
+
+
+@functools.cache
+def _sources_query(given: Collection[str]) -> sa.Select[Any]:
+    """That of `sources_in` for the values that are given by name."""
     c = t.vantage.c
-    query = where_equal(sa.select(c.source), (c.country, country)).where(c.role != Role.CONTROL)
-    if asns:
-        query = query.where(c.asn.in_(asns))
-    return frozenset(source for (source,) in await connection.execute(query.distinct()))
+    query = sa.select(c.source).where(c.role != Role.CONTROL)
+    if "country" in given:
+        query = query.where(c.country == sa.bindparam("country"))
+    if "asns" in given:
+        query = query.where(c.asn.in_(sa.bindparam("asns", expanding=True)))
+    return query.distinct()
 
 
 async def newest_arrival(connection: ReadTransaction) -> int:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from monitor.detection.model import OWN_SOURCE
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL, all_lines
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.statements import chunks
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
@@ -77,9 +78,10 @@ async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:
 async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     """All probes that were ever enrolled, by country, network and id."""
     p = t.probe.c
-    columns = [p[name] for name in VantageRow.__struct_fields__]
-    query = sa.select(*columns).order_by(p.country, p.asn, p.id)
-    rows = [VantageRow(**row._asdict()) for row in await connection.execute(query)]
+    fields = VantageRow.__struct_fields__
+    query = sa.select(*(p[name] for name in fields)).order_by(p.country, p.asn, p.id)
+    found = unnamed(await connection.execute(query))
+    rows = [VantageRow(**dict(zip(fields, row, strict=True))) for row in found]
     names: dict[str, str] = {}
     for row in sorted(rows, key=lambda each: (each.enrolled, each.id)):
         if row.owner not in names:
