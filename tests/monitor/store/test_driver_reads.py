@@ -74,6 +74,19 @@ async def test_rows_are_read_in_every_way(leases: Database) -> None:
             nothing.one()
 
 
+async def test_a_known_statement_takes_its_values_anew_and_misses_none(leases: Database) -> None:
+    statement = ONE.where(L.name == sa.bindparam("name"), L.expires < 9)
+    async with together(leases.engines) as transaction:
+        for name in "abca":
+            given = {"name": name}
+            assert (await transaction.execute(statement, given)).scalar() == 2 * name
+            given["more"] = ""  # it is the caller's
+        with pytest.raises(sa.exc.InvalidRequestError, match="'name'"):
+            await transaction.execute(statement)
+        narrower = statement.where(L.expires > 9)
+        assert (await transaction.execute(narrower, {"name": "a"})).scalar() is None
+
+
 async def test_what_is_kept_of_long_lists_has_a_limit(
     leases: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
