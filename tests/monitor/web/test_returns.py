@@ -56,7 +56,7 @@ async def test_page_and_api_link_them(site: Site) -> None:
             form = await (await web.get(f"/api/v1/events/{id}")).json()
             assert form[name] == other
             page = await (await web.get(f"/e/{id}")).text()
-            assert re.search(f'<dt>(Earlier|Later)</dt><dd><a href="/e/{other}">', page)
+            assert re.search(f'<dt>(Earlier|Later)</dt><dd><small><a href="/e/{other}">', page)
         await site.database.conclusions.save(
             [
                 Conclusions(
