@@ -21,6 +21,7 @@ from monitor.store.reading.counts import (
     by_day,
     count_series,
     service_days,
+    service_everywhere,
     service_hours,
 )
 from monitor.store.reading.measurements import measured_targets
@@ -156,6 +157,17 @@ async def sums(
     return await service_hours(
         connection, services, since, until, country=country, asns=asns, kept=kept
     )
+
+
+async def sums_everywhere(
+    site: Site, connection: ReadTransaction, window: strips.Window, service: str
+) -> Sequence[ServiceHour]:
+    """Those of a service in all countries, which need not be told apart."""
+    since, until, days = window.since, window.until, window.daily
+    past = site.as_of is not None and site.as_of < until
+    if past or not (days or since >= site.hours_kept_since):
+        return await sums(site, connection, window, [service])
+    return await service_everywhere(connection, service, since, until, days=days)
 
 
 async def _sums_until(

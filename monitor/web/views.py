@@ -54,6 +54,8 @@ from monitor.web.site import Site
 from probes.wire.measurement import LIVENESS
 from probes.wire.target import Service, Target
 
+NEWEST = 100
+"""Events that a page shows of all times."""
 LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
 MIN_ENDED_MS = 10_000
@@ -104,12 +106,31 @@ async def drawn_window(
 
 
 async def known_events(
-    site: Site, connection: ReadTransaction, chosen: Filter, limit: int = 100
+    site: Site, connection: ReadTransaction, chosen: Filter, limit: int = NEWEST
 ) -> Sequence[Event]:
     """The events that pass a filter, newest onset first, as they were at the site's moment."""
     if site.as_of is not None:
         return (await published_events(connection, site.as_of, chosen)).events[:limit]
     return await list_events(connection, chosen, limit=limit)
+
+
+async def known_between(
+    site: Site,
+    connection: ReadTransaction,
+    chosen: Filter,
+    window: strips.Window,
+    known: Sequence[Event],
+) -> Sequence[Event]:
+    """`known_events` of a window, where `known` are those of all times (NEWEST at most)."""
+    since, until = window.since, window.until
+    if site.as_of is not None or len(known) >= NEWEST:
+        within = replace(chosen, since=since, until=until)
+        return await known_events(site, connection, within)
+    return [
+        event
+        for event in known
+        if event.onset < until and (event.ongoing or (event.closed or event.updated) >= since)
+    ]
 
 
 async def known_event(site: Site, connection: ReadTransaction, id: str) -> Event | None:

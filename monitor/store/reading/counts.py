@@ -354,12 +354,13 @@ async def service_hours(
     asns: Sequence[int] = (),
     kept: bool = True,
 ) -> Sequence[ServiceHour]:
-    """Hours that begin between `since` and `until` (excluded), oldest first. Without `asns`, of
+    """Hours that begin between `since` and `until` (excluded), in any order. Without `asns`, of
     whole countries. Sums are kept for the last KEPT_HOURS; where the time begins earlier (not
     `kept`), the hours are summed up from their cells."""
     values = _values(services, since, until, country, asns)
-    of_country = country is not None
-    query = _hours("hour", of_country) if kept else _hours_of_cells(of_country)
+    if kept:
+        return await _read_hours(connection, "hour", values)
+    query = _hours_of_cells(country is not None)
     return list(starmap(ServiceHour, unnamed(await connection.execute(query, values))))
 
 
@@ -372,18 +373,69 @@ def _values(
     return wanted if country is None else wanted | {"country": country}
 
 
+async def _read_hours(
+    connection: ReadTransaction, unit: str, values: Mapping[str, Any]
+) -> list[ServiceHour]:
+    """The rows of `service_hour` or `service_day` (`unit` hour or day)."""
+    services = values["services"]
+    # A strip has thousands of rows: what all of them say alike is not read.
+    known = services if len(services) == 1 else ()
+    query = _hours(unit, "country" in values, len(known))
+    rows = unnamed(await connection.execute(query, values))
+    return list(starmap(functools.partial(ServiceHour, *known), rows))
+
+
 @functools.cache
-def _hours(unit: str, of_country: bool) -> sa.Select[Any]:
-    """The rows of `service_hour` or `service_day`, as ServiceHour has them."""
+def _hours(unit: str, of_country: bool, known: int) -> sa.Select[Any]:
+    """The rows as ServiceHour has them, without its first `known` values."""
     c = (t.service_hour if unit == "hour" else t.service_day).c
-    query = (
-        sa.select(*(c[unit if name == "hour" else name] for name in ServiceHour.__struct_fields__))
-        .where(c.service.in_(sa.bindparam("services", expanding=True)))
-        .where(c.asn.in_(sa.bindparam("asns", expanding=True)))
-        .where(c[unit] >= sa.bindparam("since"), c[unit] < sa.bindparam("until"))
-        .order_by(c[unit], c.service, c.country, c.asn)
-    )
+    names = ServiceHour.__struct_fields__[known:]
+    query = _between(c, unit, sa.select(*(c[unit if name == "hour" else name] for name in names)))
     return query.where(c.country == sa.bindparam("country")) if of_country else query
+
+
+def _between(c: Any, unit: str, query: sa.Select[Any]) -> sa.Select[Any]:
+    return query.where(
+        c.service.in_(sa.bindparam("services", expanding=True)),
+        c.asn.in_(sa.bindparam("asns", expanding=True)),
+        c[unit] >= sa.bindparam("since"),
+        c[unit] < sa.bindparam("until"),
+    )
+
+
+async def service_everywhere(
+    connection: ReadTransaction, service: str, since: int, until: int, *, days: bool = False
+) -> Sequence[ServiceHour]:
+    """What `service_hours` or `service_days` gives of all countries, in one entry for those whose
+    kinds are the same in an hour or day; its country is empty."""
+    if not days:
+        return await _read_together(connection, "hour", service, since, until)
+    first = since - since % DAY_MS
+    rest = max(first, last_two(until))
+    return [
+        *await _read_together(connection, "day", service, first, rest),
+        *await service_days(connection, [service], rest, until),
+    ]
+
+
+async def _read_together(
+    connection: ReadTransaction, unit: str, service: str, since: int, until: int
+) -> list[ServiceHour]:
+    if since >= until:
+        return []
+    values = _values([service], since, until, None, ())
+    rows = unnamed(await connection.execute(_together(unit), values))
+    of_all = functools.partial(ServiceHour, service, "", EVERY_NETWORK)
+    return list(starmap(of_all, rows))
+
+
+@functools.cache
+def _together(unit: str) -> sa.Select[Any]:
+    """The rows of `service_everywhere`, without its first values."""
+    c = (t.service_hour if unit == "hour" else t.service_day).c
+    counts = (c.n, c.judged, c.failing, c.vantages)
+    sums = (sa.cast(sa.func.sum(each), sa.BigInteger) for each in counts)
+    return _between(c, unit, sa.select(c[unit], c.kinds, *sums)).group_by(c[unit], c.kinds)
 
 
 @functools.cache
@@ -394,7 +446,7 @@ def _hours_of_cells(of_country: bool) -> sa.TextClause:
         chosen += " AND c.country = :country"
     return sa.text(
         f"SELECT {', '.join(ServiceHour.__struct_fields__)} FROM {select_hours(chosen)} AS summed "
-        "WHERE asn IN :asns ORDER BY hour, service, country, asn"
+        "WHERE asn IN :asns"
     ).bindparams(*(sa.bindparam(name, expanding=True) for name in ("services", "asns")))
 
 
@@ -411,8 +463,7 @@ async def service_days(
     what these lack of the last two from hours. `hour` is the first millisecond of the day."""
     first = since - since % DAY_MS
     values = _values(services, first, until, country, asns)
-    rows = await connection.execute(_hours("day", country is not None), values)
-    days = list(starmap(ServiceHour, unnamed(rows)))
+    days = await _read_hours(connection, "day", values)
     rest = max(first, last_two(until))
     summed = {_day_of(day) for day in days if day.hour >= rest}
     hours = await service_hours(connection, services, rest, until, country=country, asns=asns)

@@ -17,8 +17,7 @@ from monitor.store.reading.counts import (
     count_nearby,
     count_series,
     judged_rounds,
-    service_days,
-    service_hours,
+    service_everywhere,
 )
 from monitor.store.reading.explanation import explain, explain_ends
 from monitor.store.reading.measurements import Witness, list_witnesses
@@ -47,7 +46,14 @@ from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.event_failures import as_failures, told_by_events
 from monitor.web.fleet import active, fleet, owners
-from monitor.web.history import TimeRange, chosen_range, counted_until, fixed_query, sums
+from monitor.web.history import (
+    TimeRange,
+    chosen_range,
+    counted_until,
+    fixed_query,
+    sums,
+    sums_everywhere,
+)
 from monitor.web.moment import present_of, reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
@@ -277,8 +283,9 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             here = await counted_until(site, connection, series, chosen)
             # Of months the sums of days; of less, of hours.
             days = since < site.hours_kept_since
-            read = service_days if days else service_hours
-            everywhere = await read(connection, [event.service], since, until)
+            everywhere = await service_everywhere(
+                connection, event.service, since, until, days=days
+            )
             interval = max(interval, DAY_MS if days else HOUR_MS)
     what = event_subject.functions(event)
     drawn = [
@@ -303,8 +310,8 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, span, event.service)
         here = await sums(site, connection, window, [event.service], event.country, event.asns)
-        everywhere = await sums(site, connection, window, [event.service])
-        whole = [row for row in everywhere if row.country == event.country]
+        whole = await sums(site, connection, window, [event.service], event.country)
+        everywhere = await sums_everywhere(site, connection, window, event.service)
         then = Filter(
             service=event.service, country=event.country, since=window.since, until=window.until
         )

@@ -52,6 +52,7 @@ from monitor.web.render import render
 from monitor.web.site import Site
 from monitor.web.views import (
     drawn_window,
+    known_between,
     known_events,
     overlapping,
     record,
@@ -61,7 +62,6 @@ from monitor.web.views import (
 from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
-MAX_EVENTS = 100
 MAX_ASN = 2**32 - 1
 UNKNOWN = "ZZ"
 """Vantages that did not state their country."""
@@ -111,7 +111,7 @@ async def country(request: web.Request) -> web.Response:
     span = chosen_range(request)
     async with reading(request) as (connection, present):
         members = active(fleet(site, present, present.vantages_by_country.get(code, ())))
-        events = await known_events(site, connection, Filter(country=code), MAX_EVENTS)
+        events = await known_events(site, connection, Filter(country=code))
         values = await shared_values(site, connection, here, events, members, span)
     rows = present.states(Filter(country=code))
     opened = open_events(events)
@@ -140,7 +140,7 @@ async def network(request: web.Request) -> web.Response:
     async with reading(request) as (connection, present):
         members = active(fleet(site, present, present.vantages_by_network.get(asn, ())))
         verdicts = present.verdicts(asn)
-        events = await known_events(site, connection, Filter(asn=asn), MAX_EVENTS)
+        events = await known_events(site, connection, Filter(asn=asn))
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}
@@ -189,8 +189,8 @@ async def shared_values(
     services = await services_here(site, connection)
     rows = await strip_rows(site, connection, window, services, here.country, here.asns)
     asn = here.asns[0] if here.asns else None
-    then = Filter(country=here.country, asn=asn, since=window.since, until=window.until)
-    past = await known_events(site, connection, then) if span else ()
+    mine = Filter(country=here.country, asn=asn)
+    past = await known_between(site, connection, mine, window, events) if span else ()
     lasting = past if span else events
     if asn is not None:
         lasting = [in_network(event, asn) for event in lasting]
@@ -198,7 +198,7 @@ async def shared_values(
     lasted = overlapping(past, window)
     listed, pairs = one_picture(events)
     return {
-        "record": await record(site, connection, Filter(country=here.country, asn=asn)),
+        "record": await record(site, connection, mine),
         "past": event_headlines.in_range(
             one_picture(lasted)[0],
             site.service_names,

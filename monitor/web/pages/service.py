@@ -21,7 +21,14 @@ from monitor.web.event_failures import told_by_events
 from monitor.web.history import chosen_range
 from monitor.web.moment import reading, site_of
 from monitor.web.render import render
-from monitor.web.views import drawn_window, known_events, overlapping, record, strip_rows
+from monitor.web.views import (
+    drawn_window,
+    known_between,
+    known_events,
+    overlapping,
+    record,
+    strip_rows,
+)
 
 MAX_ROWS = 200
 """States in networks on the page; in a large fleet the worst."""
@@ -34,8 +41,9 @@ async def page(request: web.Request) -> web.Response:
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     span = chosen_range(request)
+    mine = Filter(service=service.id)
     async with reading(request) as (connection, present):
-        events = await known_events(site, connection, Filter(service=service.id))
+        events = await known_events(site, connection, mine)
         ongoing: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             if event.ongoing:
@@ -43,9 +51,8 @@ async def page(request: web.Request) -> web.Response:
         opened = {place: first for place, mine in ongoing.items() if (first := leading(mine))}
         chosen = await drawn_window(site, connection, span, service.id, fine=True)
         measured = await strip_rows(site, connection, chosen, [service])
-        cited = await record(site, connection, Filter(service=service.id))
-        then = Filter(service=service.id, since=chosen.since, until=chosen.until)
-        past = await known_events(site, connection, then) if span else ()
+        cited = await record(site, connection, mine)
+        past = await known_between(site, connection, mine, chosen, events) if span else ()
         lasting = past if span else events
         shown = await told_by_events(site, connection, measured, lasting, chosen)
     lasted = overlapping(past, chosen)
@@ -54,7 +61,7 @@ async def page(request: web.Request) -> web.Response:
         attrgetter("country"), shown, chosen, site.interval_ms, lasting
     )
     nothing = strips.strip((), chosen, site.interval_ms)
-    now = present.states(Filter(service=service.id))
+    now = present.states(mine)
     rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
     places: dict[str, list[PresentState]] = defaultdict(list)
     for state in now:

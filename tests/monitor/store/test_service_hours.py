@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from operator import attrgetter
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -15,9 +18,11 @@ from monitor.store.migrations.versions import v0009_last_days
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period
 from monitor.store.reading.counts import (
+    ServiceHour,
     count_states,
     networks_watched,
     service_days,
+    service_everywhere,
     service_hours,
 )
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS, WENT_DOWN
@@ -56,6 +61,10 @@ async def judge(store: Database, at: int = NOON, refolded_after: int | None = No
 
 def names(bits: int) -> set[str]:
     return {kind for bit, kind in enumerate(KINDS) if bits >> bit & 1}
+
+
+def in_order(sums: Sequence[ServiceHour]) -> list[ServiceHour]:
+    return sorted(sums, key=attrgetter("hour", "service", "country", "asn"))
 
 
 async def test_networks_and_countries_are_summed_up(store: Database) -> None:
@@ -215,14 +224,14 @@ async def test_a_past_time_is_read_as_it_was_when_it_was_present(store: Database
     async def read(kept: bool) -> list[object]:
         async with store.reading() as connection:
             day = await service_days(connection, ["wechat"], MIDNIGHT, MIDNIGHT + DAY_MS)
+            days = await service_days(connection, ["wechat"], MIDNIGHT, until)
+            of_network = await service_days(connection, ["wechat"], MIDNIGHT, until, asns=(64502,))
+            hours = await service_hours(connection, ["wechat"], MIDNIGHT, until, kept=kept)
+            of_russia = await service_hours(
+                connection, ["wechat"], MIDNIGHT, until, country="RU", asns=(64501,), kept=kept
+            )
             return [
-                day,
-                await service_days(connection, ["wechat"], MIDNIGHT, until),
-                await service_days(connection, ["wechat"], MIDNIGHT, until, asns=(64502,)),
-                await service_hours(connection, ["wechat"], MIDNIGHT, until, kept=kept),
-                await service_hours(
-                    connection, ["wechat"], MIDNIGHT, until, country="RU", asns=(64501,), kept=kept
-                ),
+                *(in_order(sums) for sums in (day, days, of_network, hours, of_russia)),
                 await networks_watched(connection, ["wechat"], MIDNIGHT, until, None),
                 await breakdown.services(connection, ["wechat"], period, "network"),
                 await breakdown.services(
@@ -237,6 +246,35 @@ async def test_a_past_time_is_read_as_it_was_when_it_was_present(store: Database
     async with store.reading() as connection:
         assert not await service_hours(connection, ["wechat"], MIDNIGHT, until)
     assert await read(kept=False) == present
+
+
+async def test_countries_together_are_those_of_each_together(store: Database) -> None:
+    """Days that are over, and the last two, which are of one country not summed up yet."""
+    for hour in (0, 1, 20, 40, 60, 80):
+        await judge(store, MIDNIGHT + hour * HOUR)
+    until = MIDNIGHT + 4 * DAY_MS
+    d = tables.service_day.c
+    async with store.engines.write.begin() as connection:
+        late = sa.delete(tables.service_day).where(d.country == "FR", d.day > until - 2 * DAY_MS)
+        await connection.execute(late)
+
+    def told(sums: Sequence[ServiceHour]) -> tuple[set[tuple[int, int]], object]:
+        counts: Counter[tuple[int, str]] = Counter()
+        for each in sums:
+            for name in ("n", "judged", "failing", "vantages"):
+                counts[each.hour, name] += getattr(each, name)
+        assert {each.service for each in sums} == {"wechat"}
+        return {(each.hour, each.kinds) for each in sums}, counts
+
+    async with store.reading() as connection:
+        for since in (MIDNIGHT, MIDNIGHT + DAY_MS + HOUR, until - DAY_MS):
+            days = await service_days(connection, ["wechat"], since, until)
+            hours = await service_hours(connection, ["wechat"], since, until)
+            days_together = await service_everywhere(connection, "wechat", since, until, days=True)
+            hours_together = await service_everywhere(connection, "wechat", since, until)
+            assert told(days_together) == told(days)
+            assert told(hours_together) == told(hours)
+            assert {each.country for each in hours_together} == {""}
 
 
 async def test_networks_that_were_measured_are_counted_by_day(store: Database) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from unittest.mock import patch
 
 from msgspec.structs import replace
 
 from monitor.metrics.exposition import Snapshot
-from monitor.store.records import Conclusions
+from monitor.store.notes import RETRACTION
+from monitor.store.records import Conclusions, Filter
 from monitor.web import views
+from monitor.web.draw import strips
 from monitor.web.site import Site
 from tests.world import site as world
 from tests.world.scenery import HOUR
@@ -41,6 +45,27 @@ async def test_strips_of_an_event(site: Site) -> None:
         assert (drawn.failing, drawn.total) == (36, 72)
         nowhere = await views.window(site, connection, "zulip")
         assert nowhere.length == "30 min"
+
+
+async def test_known_events_of_a_window_are_those_that_the_store_finds(site: Site) -> None:
+    await site.database.notes.add(world.CONFIRMED, RETRACTION, "our filter", "", token="operator")
+    times = sorted(
+        {at for each in world.events() for at in (each.onset, each.closed, each.updated) if at}
+    )
+    ends = [at + more for at in times for more in (-1, 0, 1)]
+    async with site.database.reading() as connection:
+        known = await views.known_events(site, connection, Filter())
+        numbers = set()
+        for since, until in itertools.combinations(ends, 2):
+            window = strips.Window(since, until)
+            found = await views.known_between(site, connection, Filter(), window, known)
+            within = Filter(since=since, until=until)
+            assert found == await views.known_events(site, connection, within)
+            with patch.object(views, "NEWEST", len(known)):
+                many = await views.known_between(site, connection, Filter(), window, known)
+            assert many == found
+            numbers.add(len(found))
+    assert len(numbers) > 2
 
 
 async def test_metrics_name_only_targets_of_our_catalogue(site: Site) -> None:

@@ -82,6 +82,10 @@ READS: dict[str, Read] = {
         c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, "RU"
     ),
     "days of countries": lambda c: counts.service_days(c, ["wechat"], NOON - 90 * 24 * HOUR, NOON),
+    "days of all countries": lambda c: counts.service_everywhere(
+        c, "wechat", NOON - 90 * 24 * HOUR, NOON, days=True
+    ),
+    "hours of all countries": lambda c: counts.service_everywhere(c, "wechat", NOON, NOON + HOUR),
     "hours of a country": lambda c: counts.service_hours(
         c, ["wechat", "signal"], NOON, NOON + HOUR, country="RU"
     ),
