@@ -148,7 +148,12 @@ def _live(
                 # After the last one everything below the session is torn down.
                 for item, following in itertools.zip_longest(items, items[1:], fillvalue=session):
                     config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            config.hook.pytest_sessionfinish(session=session, exitstatus=pytest.ExitCode.OK)
+            # The directories of all lanes are cleaned up by the run itself, once: two at the same
+            # time remove the same links.
+            finish = config.pluginmanager.subset_hook_caller(
+                "pytest_sessionfinish", [config.pluginmanager.getplugin("tmpdir")]
+            )
+            finish(session=session, exitstatus=pytest.ExitCode.OK)
         status = 0
     except BaseException:
         out.send(f"its own end: {traceback.format_exc()}")

@@ -13,6 +13,12 @@ from tests.world.waiting import eventually
 
 CONFTEST = """
 import os, pathlib, pytest
+import _pytest.tmpdir
+
+def clean_up(_root):
+    (pathlib.Path(__file__).parent / f"cleaned.{os.getpid()}").touch()
+
+_pytest.tmpdir.cleanup_dead_symlinks = clean_up
 
 @pytest.fixture(scope="session")
 def server(request):
@@ -73,6 +79,8 @@ def test_every_test_runs_once_beside_those_of_its_file(tmp_path: Path) -> None:
     ended = {path.name.partition(".")[2] for path in (tmp_path / "files").glob("ended.*")}
     assert ended == {lane for _, lane, _ in ran}
     assert not list((tmp_path / "files").glob("started.*"))
+    (cleaned,) = (path.name.partition(".")[2] for path in (tmp_path / "files").glob("cleaned.*"))
+    assert cleaned not in ended
 
 
 def test_what_is_marked_alone_runs_when_all_the_others_have_ended(tmp_path: Path) -> None:
