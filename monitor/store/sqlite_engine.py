@@ -203,11 +203,28 @@ class DriverConnection(aiosqlite.Connection):
     patience_ms = 0
     """How long a reader waits for a lock, in its thread."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, opening: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(self._open, iter_chunk_size=1)
+        self._opening = opening
+        self._opened: sqlite3.Connection | None = None
+        """Set by the thread."""
         self.watch = CancellationWatch()
         self._sent = self._ended = 0
         """Trips to the thread: counted by the event loop, and by the thread."""
+
+    def _open(self) -> sqlite3.Connection:
+        self._opened = self._opening()
+        return self._opened
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """End the thread. It closes what it has opened for a task that was cancelled meanwhile;
+        aiosqlite leaves that open."""
+        self._tx.put_nowait((None, self._close))
+        return super().stop()
 
     def cursor(self) -> Any:
         """As SQLAlchemy uses it."""
@@ -273,7 +290,7 @@ def _patiently(connection: sqlite3.Connection, ms: int, execute: Callable[[], An
 
 
 def _connect(path: str, *, patience_ms: int, at_once: float, **options: Any) -> DriverConnection:
-    connection = DriverConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=1)
+    connection = DriverConnection(partial(sqlite3.connect, path, **options))
     connection.at_once, connection.patience_ms = at_once, patience_ms
     connection._thread.daemon = True  # as SQLAlchemy has it
     return connection

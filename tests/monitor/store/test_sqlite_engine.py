@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 
 from monitor.store import sqlite_engine
 from monitor.store.engines import connect, reading
+from tests.world.waiting import eventually
 
 TABLE = sa.text("CREATE TABLE kept (id INTEGER PRIMARY KEY, word TEXT UNIQUE)")
 COUNT = sa.text("SELECT count(*) FROM kept")
@@ -151,6 +154,37 @@ async def test_a_cancelled_statement_is_over_before_the_next_one_begins(sqlite_u
                 await asking
         async with reading(engines) as connection:
             assert await connection.scalar(ONE) == 1
+
+
+async def test_what_is_opened_for_a_task_that_was_cancelled_is_closed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    opened: list[sqlite3.Connection] = []
+    plain = sqlite3.connect
+
+    def slowly(*args: Any, **options: Any) -> sqlite3.Connection:
+        opening.set()
+        assert go_on.wait(10)
+        opened.append(plain(*args, **options))
+        return opened[0]
+
+    async with connect(sqlite_url) as engines:
+        monkeypatch.setattr(sqlite3, "connect", slowly)
+        task = asyncio.create_task(engines.write.connect().start())
+        await asyncio.to_thread(opening.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        await eventually(lambda: opened and is_closed(opened[0]), "the connection is closed")
+
+
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.total_changes < 0
+    except sqlite3.ProgrammingError:
+        return True
 
 
 async def test_a_reader_waits_for_a_lock_in_its_thread(
