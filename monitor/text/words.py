@@ -9,11 +9,13 @@ import datetime as dt
 import functools
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from babel import Locale
 
-from monitor.detection.all_rules import rule_named
+from monitor.detection.all_rules import ALL_RULES, rule_named
+from monitor.detection.layers.imported_run import IMPORT_RULES
 from monitor.detection.model import ClosedGate, State, Tier
 from monitor.text.certificates import safe_text
 from monitor.text.language import (
@@ -35,43 +37,6 @@ TECHNIQUES, FAILURES = TABLES["techniques"], TABLES["failures"]
 EVIDENCE, PREFIXES = TABLES["evidence"], TABLES["prefixes"]
 GATES, NO_VOTES = TABLES["gates"], TABLES["no_votes"]
 REFUSALS = TABLES["refusals"]
-_SHOWN_MOST = (
-    "vantage.offline",
-    "vantage.resolver_dead",
-    "dns.answer_proven",
-    "dns.answer_known",
-    "dns.nxdomain",
-    "dns.refused",
-    "dns.empty",
-    "dns.timeout",
-    "dns.bogon",
-    "dns.blockpage",
-    "dns.injected",
-    "tcp.answer_accused",
-    "tcp.connected",
-    "tcp.repeat_connected",
-    "tcp.control_fails_too",
-    "tcp.reset",
-    "tcp.timeout",
-    "tls.certificate_valid",
-    "tls.repeat_valid",
-    "tls.control_fails_too",
-    "http.same_answer",
-    "http.blockpage",
-    "http.answered",
-    "throttle.runs",
-    "throttle.sni",
-    "throttle.freeze.sni",
-    "tls.reset.sni",
-    "tls.reset.other",
-    "tls.timeout.sni",
-    "tls.timeout.other",
-    "tls.eof.sni",
-    "tls.eof.other",
-    "tls.alert.sni",
-    "tls.alert.other",
-)
-"""The rules that pages show most."""
 TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 """How the mark of an event looks, by tier."""
 _IN_A_SENTENCE = {
@@ -130,13 +95,12 @@ def technique(id: str | None) -> str:
 
 
 def rule_comment(id: str, *, control: bool = True) -> str:
-    """A rule in words, in English unless `is_rule_translated`; empty for an unknown rule, and where
-    no `control` passed for one whose words say that one did."""
+    """A rule in words; empty for an unknown rule, and where no `control` passed for one whose words
+    say that one did."""
     found = rule_named(id)
     if found is None or (not control and "control" in found.comment):
         return ""
-    text = _rule_text(found.comment)
-    return _(text) if text in translated_rules() else text
+    return _(_rule_text(found.comment))
 
 
 def _rule_text(comment: str) -> str:
@@ -144,17 +108,10 @@ def _rule_text(comment: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-@functools.cache
-def translated_rules() -> frozenset[str]:
-    """The English words of the rules that have others in every language."""
-    found = map(rule_named, _SHOWN_MOST)
-    return frozenset(_rule_text(rule.comment) for rule in found if rule is not None)
-
-
-def is_rule_translated(id: str) -> bool:
-    """Whether the words of a rule are in every language."""
-    found = rule_named(id)
-    return found is not None and _rule_text(found.comment) in translated_rules()
+def rule_texts() -> Iterator[str]:
+    """The English words of every rule."""
+    for rule in (*ALL_RULES, *IMPORT_RULES):
+        yield _rule_text(rule.comment)
 
 
 def state_mark(state: State) -> tuple[str, str]:

@@ -78,7 +78,8 @@ def _from_tables() -> Iterator[Message]:
     )
     for table in tables:
         yield from (text for text in table.values() if text)
-    yield from sorted(words.translated_rules())
+    yield from words.rule_texts()
+    yield from (said for _state, said in method.WHOLE.values())
     for noun, many in words.NOUNS.items():
         yield f"%(n)s {noun}", f"%(n)s {many}"
     yield from (name for _path, name in render.ALL_PAGES)

@@ -114,7 +114,7 @@ def rules(policy: EvidencePolicy) -> Sequence[tuple[str, Sequence[RuleText]]]:
         )
     whole = [
         RuleText(
-            id=id, layer="target", state=str(state), said=said, technique=None, how="",
+            id=id, layer="target", state=str(state), said=_(said), technique=None, how="",
             weight=0, weight_said=weight(0, policy), evidence=(),
         )
         for id, (state, said) in WHOLE.items()

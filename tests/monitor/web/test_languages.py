@@ -43,7 +43,7 @@ async def test_what_decided_is_in_the_language_of_the_page(web: Client, code: st
     own = language.catalogue(code).messages[words.rule_comment("tls.reset.sni")]
     assert own != words.rule_comment("tls.reset.sni")
     page = await (await web.get(f"/e/{world.CONFIRMED}", headers=asks)).text()
-    assert f"<span>{html.escape(own)}</span>" in page
+    assert html.escape(own) in page
     plain, other = [
         await (await web.get(f"/api/v1/events/{world.CONFIRMED}", headers=headers)).text()
         for headers in ({}, asks)
