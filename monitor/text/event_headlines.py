@@ -194,11 +194,12 @@ def in_range(
     if len(events) == 1:
         return first
     return n_(
-        "%(event)s And %(n)s more event %(time)s.",
-        "%(event)s And %(n)s more events %(time)s.",
+        "%(event)s %(what)s %(time)s: %(n)s more event.",
+        "%(event)s %(what)s %(time)s: %(n)s more events.",
         len(events) - 1,
         n=number(len(events) - 1),
         event=first,
+        what=sentence(what),
         time=time,
     )
 

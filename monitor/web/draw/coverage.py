@@ -47,7 +47,7 @@ class CoverageRun(msgspec.Struct, frozen=True):
 
     n: int
     x: int
-    width: int
+    width: float
     begin: int
     end: int
     watchers: Watchers = Watchers.OWN
@@ -73,24 +73,30 @@ class VantageCoverage(msgspec.Struct, frozen=True):
 def coverage_window(window: Window, interval: int) -> Window:
     """The window in slices no shorter than an interval (ms), so that each holds a round."""
     length = window.until - window.since
-    return Window(
-        window.since, window.until, max(1, min(window.slices, length // max(1, interval)))
-    )
+    slices = max(1, min(window.slices, length // max(1, interval)))
+    return Window(window.since, window.until, slices, window.last)
 
 
 def coverage_strip(
     counts: Mapping[int, int], window: Window, watchers: Watchers = Watchers.OWN
 ) -> VantageCoverage:
-    """Return the strip; `counts` are vantages by number of slice."""
+    """Return the strip; `counts` are vantages by number of slice. It ends with the window's
+    `last`."""
     runs: list[CoverageRun] = []
+    until = window.since + window.slices * window.width
+    if window.last is not None:
+        until = min(until, window.last)
     for index in range(window.slices):
         n = counts.get(index, 0)
         begin = window.since + index * window.width
-        end = begin + window.width
+        if begin >= until:
+            break
+        end = min(begin + window.width, until)
+        share = (end - begin) / window.width
         if runs and (last := runs[-1]).n == n:
-            runs[-1] = replace(last, width=last.width + 1, end=end)
+            runs[-1] = replace(last, width=last.width + share, end=end)
         else:
-            runs.append(CoverageRun(n, index, 1, begin, end, watchers))
+            runs.append(CoverageRun(n, index, share, begin, end, watchers))
     most = max((run.n for run in runs), default=0)
     return VantageCoverage(
         tuple(runs),
@@ -98,12 +104,12 @@ def coverage_strip(
         window.since,
         window.until,
         most,
-        _summary(runs, most, watchers),
+        _summary(runs, most, watchers, window.width),
         watchers,
     )
 
 
-def _summary(runs: list[CoverageRun], most: int, watchers: Watchers) -> str:
+def _summary(runs: list[CoverageRun], most: int, watchers: Watchers, width: int) -> str:
     if most == 0:
         return _("Nobody measured in this period, so nothing is known about it.")
     seen = [run for run in runs if run.n]
@@ -111,7 +117,8 @@ def _summary(runs: list[CoverageRun], most: int, watchers: Watchers) -> str:
     label = _label(least, most, watchers)
     gap = sum(run.end - run.begin for run in runs if not run.n)
     if not gap:
-        return _("%(vantages)s all the time.", vantages=label)
+        each = words.duration_text(width)
+        return _("%(vantages)s in every %(length)s.", vantages=label, length=each)
     return _(
         "%(vantages)s; no measurements for %(time)s, so nothing is known about that time.",
         vantages=label,

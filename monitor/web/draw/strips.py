@@ -365,6 +365,8 @@ def control_strip(
         found.kinds[index] = _BITS[kind]
         down |= failed
     drawn = _drawn(found, window, interval)
+    # Of these measurements some may have failed there and tell by a control that it worked.
+    runs = [replace(run, word=_("worked")) if run.kind == "ok" else run for run in drawn.runs]
     if not seen:
         summary = _("nothing was measured")
     elif not works:
@@ -383,7 +385,7 @@ def control_strip(
     else:
         listed = ", ".join(sorted(names.get(service, service) for service in down))
         summary = _("down everywhere at times: %(services)s", services=listed)
-    return replace(drawn, summary=summary)
+    return replace(drawn, summary=summary, runs=tuple(runs))
 
 
 _BITS = {kind: 1 << bit for bit, kind in enumerate(KINDS)}

@@ -92,12 +92,13 @@ def services_headline(site: Site, opened: Sequence[Event], measured: int) -> str
     if not measured and not blocked:
         return _("%(services)s in the catalogue; none measured recently.", services=total)
     if blocked:
+        # Of the services that nobody measures nothing is known.
         return n_(
-            "%(n)s of %(services)s is blocked somewhere.",
-            "%(n)s of %(services)s are blocked somewhere.",
+            "%(n)s of %(services)s measured is blocked somewhere.",
+            "%(n)s of %(services)s measured are blocked somewhere.",
             blocked,
             n=words.number(blocked, True),
-            services=total,
+            services=words.plural(max(measured, blocked), "service"),
         )
     return _(
         "No known blocks; %(n)s of %(services)s measured recently.", n=measured, services=total

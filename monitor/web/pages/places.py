@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.detection.events.present import LatestVerdict, confirmed_open
 from monitor.detection.model import (
@@ -270,7 +271,9 @@ async def vantage_coverage(
     here: PlaceFilter,
 ) -> coverage.VantageCoverage:
     """How many vantages measured here, over the same time as the strips, which have these rows."""
-    slots = coverage.coverage_window(window, site.interval_ms)
+    # What comes after this moment is not time in which nobody measured.
+    until_now = replace(window, last=min(window.until, site.clock()))
+    slots = coverage.coverage_window(until_now, site.interval_ms)
     hours = [row for row in rows if isinstance(row, ServiceHour)]
     counts = (
         most_vantages(hours, slots)

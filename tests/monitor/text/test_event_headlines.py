@@ -205,3 +205,12 @@ def test_an_import_that_has_not_ended_is_told_until_its_data_end() -> None:
         replace(imported, networks=()),
     ):
         assert event_state.data_end(other) is None
+
+
+def test_more_events_of_a_range_are_of_what_and_lasted_within_it() -> None:
+    """“And one more event from 1 to 30 May” was read as an event of thirty days."""
+    first = event_headlines.headline(CONFIRMED, "WeChat")
+    said = event_headlines.in_range(
+        [CONFIRMED] * 3, {"wechat": "WeChat"}, "russia", "from 1 May to 30 May", measured=True
+    )
+    assert said == f"{first} Russia from 1 May to 30 May: two more events."

@@ -106,7 +106,7 @@ async def test_a_range_of_the_past_counts_a_block_of_both_sources_once(site: Sit
         for path in ("/c/KE", "/s/telegram"):
             said = text_of(await (await web.get(f"{path}?since={day}&until={next_day}")).text())
             assert "Telegram's messaging was" in said
-            assert "And one more" not in said
+            assert "one more event" not in said
 
 
 async def test_tables_of_now_and_lists_say_whose_a_measurement_is(site: Site) -> None:
@@ -134,3 +134,25 @@ async def test_tables_of_now_and_lists_say_whose_a_measurement_is(site: Site) ->
     sources = {row["vantage"]: row["source"] for row in rows["measurements"]}
     assert sources.pop(run.measurement.probe) == "ooni"
     assert set(sources.values()) == {"own"}
+
+
+async def test_what_is_open_where_the_data_of_others_end_is_not_said_to_go_on(site: Site) -> None:
+    """Beside a strip "since 3 May" was read as a block of today."""
+    confirmed = next(one for one in world.events() if one.id == world.CONFIRMED)
+    begin = NOW - 9 * HOUR
+    seen = [
+        replace(one, asn=64503, spans=((begin, NOW - 7 * HOUR, 0),)) for one in confirmed.networks
+    ]
+    runs = replace(OONI, country="FR", asns=(64503,), state=EventState.OPEN, closed=None)
+    runs = replace(runs, onset=begin, networks=tuple(seen))
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=NOW, state=b"", events=(runs,))], 1
+    )
+    async with client(site) as web:
+        pages = [await (await web.get(path)).text() for path in ("/s/wechat", "/c/FR")]
+    link = f'<a href="/e/{runs.id}">'
+    for page in pages:
+        (said,) = (text_of(part) for part in page.split("<p><small>") if link in part[:999])
+        assert "failed as blocked" in said
+        assert "WeChat's messaging was likely blocked" in said
+        assert "where the data end." in said.partition("Show as table")[0]

@@ -38,7 +38,7 @@ def test_summaries() -> None:
         "Nobody measured in this period, so nothing is known about it."
     )
     whole = coverage_strip(dict.fromkeys(range(4), 1), window)
-    assert whole.summary == "1 vantage measured all the time."
+    assert whole.summary == "1 vantage measured in every 10 min."
     assert len(whole.runs) == 1
 
 
@@ -46,6 +46,15 @@ def test_runs_of_others_are_networks_and_no_vantages() -> None:
     window = Window(0, 40 * MINUTE, 4)
     made = coverage_strip(dict.fromkeys(range(4), 2), window, Watchers.OTHERS)
     assert made.runs[0].label == "2 networks measured by volunteers of OONI"
-    assert made.summary == "2 networks measured by volunteers of OONI all the time."
+    assert made.summary == "2 networks measured by volunteers of OONI in every 10 min."
     both = coverage_strip({0: 1, 1: 3}, window, Watchers.BOTH).summary
     assert both.startswith("1 to 3 vantages and networks measured by volunteers of OONI at a time;")
+
+
+def test_nobody_is_counted_after_this_moment() -> None:
+    """The last slice of a day has hours to come, and those are not time without measurements."""
+    window = Window(0, 40 * MINUTE, 4, last=25 * MINUTE)
+    made = coverage_strip({0: 5, 1: 5, 2: 5}, coverage_window(window, MINUTE))
+    assert [(run.n, run.end) for run in made.runs] == [(5, 25 * MINUTE)]
+    assert made.runs[0].width == 2.5
+    assert made.summary == "5 vantages measured in every 10 min."

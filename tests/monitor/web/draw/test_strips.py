@@ -187,6 +187,8 @@ def test_the_control_row_says_whether_the_service_itself_worked() -> None:
     ]  # fmt: skip
     drawn = control_strip(rows, window, HOUR_MS)
     assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 2), ("down", 1), ("mixed", 1)]
+    # One of the measurements of these two hours failed, and tells that the service worked.
+    assert [run.word for run in drawn.runs][:2] == ["worked", "service down"]
     assert drawn.summary == "down everywhere at times"
     unclear = control_strip([hour(0, {"unclear"})], window, HOUR_MS)
     assert [run.kind for run in unclear.runs] == ["unclear", "none"]

@@ -15,7 +15,7 @@ from tests.world.site import Client, client
 
 async def test_services(web: Client) -> None:
     page = await (await web.get("/s")).text()
-    assert "<h1>One of 4 services is blocked somewhere.</h1>" in page
+    assert "<h1>One of 2 services measured is blocked somewhere.</h1>" in page
     assert re.findall(r'scope="row"><a href="/s/([a-z]+)"', page) == [
         "wechat", "signal", "telegram", "zulip"
     ]  # fmt: skip
