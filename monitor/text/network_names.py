@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from monitor.text.certificates import safe_text
+from monitor.text.language import _
 
 FILE = Path(__file__).parent / "networks" / "as-names.tsv.xz"
 MAX_LABEL = 32
@@ -76,7 +77,9 @@ def _plain(word: str) -> str:
 
 
 def network(asn: int) -> str:
-    """`AS8359 MTS`."""
+    """`AS8359 MTS`; `AS0 (network unknown)` of vantages whose network nothing tells."""
+    if not asn:
+        return f"AS0 ({_('network unknown')})"
     return f"AS{asn} {short_name(asn)}".rstrip()
 
 

@@ -68,6 +68,8 @@ class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
     """The verdicts themselves, in the same order."""
     kinds: Mapping[str, frozenset[State]] = {}
     """Which states there are, by country."""
+    reached: Mapping[str, int] = {}
+    """How many functions are reachable in a network, by country."""
     offline: frozenset[str] = frozenset()
     """Probes with a verdict that says that the vantage was offline."""
     heard: frozenset[str] = frozenset()
@@ -100,6 +102,10 @@ def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePr
         by_country=by_country,
         by_network=by_network,
         kinds={place: frozenset(row.state for row in rows) for place, rows in by_country.items()},
+        reached={
+            place: len({row.target for row in rows if row.state is State.OK})
+            for place, rows in by_country.items()
+        },
         offline=frozenset(each.probe for each in verdicts if each.verdict.state is off),
         heard=frozenset(each.probe for each in verdicts if each.verdict.state is not off),
     )
@@ -170,6 +176,15 @@ class Present(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             (name, place): states
             for name, service in self.services.items()
             for place, states in service.kinds.items()
+        }
+
+    @functools.cached_property
+    def reached(self) -> Mapping[tuple[str, str], int]:
+        """How many functions of a service are reachable in a network of a country."""
+        return {
+            (name, place): n
+            for name, service in self.services.items()
+            for place, n in service.reached.items()
         }
 
     def states(self, chosen: Filter = Filter()) -> Sequence[PresentState]:  # noqa: B008 - frozen

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from monitor.detection.events.present import PresentState, leading
 from monitor.detection.model import Event, State, Tier
 from monitor.text import event_state, event_subject, words
-from monitor.text.language import _, current
+from monitor.text.language import _, current, n_
 from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
@@ -29,16 +29,20 @@ def matrix(
     columns: Sequence[Column],
     states: Mapping[tuple[str, Column], Collection[State]],
     events: Mapping[tuple[str, Column], Event],
+    reached: Mapping[tuple[str, Column], int],
     *,
     networks: bool = True,
 ) -> list[tuple[str, str, list[Cell | None]]]:
     """(service id, name, a cell for each column) of the services with any state, the worst
-    first. `states` of its targets, and the open events, by service and column. `networks`: a
-    column has several."""
+    first. `states` of its targets, the open events, and how many targets are `reached`, by
+    service and column. `networks`: a column has several."""
     listed = []
     for service in services:
-        keys = [(service.id, column) for column in columns]
-        cells = [cell(states.get(key, ()), events.get(key), networks=networks) for key in keys]
+        keys, of = [(service.id, column) for column in columns], len(service.targets)
+        cells = [
+            cell(states.get(key, ()), events.get(key), reached.get(key, 0), of, networks=networks)
+            for key in keys
+        ]
         if any(cells):
             worst = min(each["rank"] for each in cells if each)
             listed.append((worst, service.id, service.name, cells))
@@ -50,16 +54,17 @@ def country_matrix(
     services: Iterable[Service],
     states: Mapping[tuple[str, str], Collection[State]],
     opened: Iterable[Event],
+    reached: Mapping[tuple[str, str], int],
 ) -> tuple[list[str], list[tuple[str, str, list[Cell | None]]]]:
-    """The countries, those with the worst state first, and the matrix over them; `states` by
-    service and country."""
+    """The countries, those with the worst state first, and the matrix over them; `states` and
+    how many functions are `reached`, by service and country."""
     by_place: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in opened:
         by_place[event.service, event.country].append(event)
     events = {place: first for place, mine in by_place.items() if (first := leading(mine))}
     standing = {country for (_, country), event in events.items() if event.stands}
     countries = sorted({country for _, country in states} | standing)
-    return _worst_first(countries, matrix(services, countries, states, events))
+    return _worst_first(countries, matrix(services, countries, states, events, reached))
 
 
 def network_matrix(
@@ -73,11 +78,14 @@ def network_matrix(
             by_place[event.service, asn].append(event)
     events = {place: first for place, mine in by_place.items() if (first := leading(mine))}
     states: dict[tuple[str, int], set[State]] = defaultdict(set)
+    reached: dict[tuple[str, int], int] = defaultdict(int)
     for target, mine in groupby(rows, attrgetter("target")):  # hundreds of networks in a row
         service = service_of(target)
         for row in mine:
             states[service, row.asn].add(row.state)
-    return _worst_first(networks, matrix(services, networks, states, events, networks=False))
+            reached[service, row.asn] += row.state is State.OK
+    listed = matrix(services, networks, states, events, reached, networks=False)
+    return _worst_first(networks, listed)
 
 
 Row = tuple[str, str, list[Cell | None]]
@@ -94,9 +102,17 @@ def _worst_first(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[C
     return [columns[i] for i in order], moved
 
 
-def cell(found: Collection[State], event: Event | None, *, networks: bool = True) -> Cell | None:
+def cell(
+    found: Collection[State],
+    event: Event | None,
+    reached: int = 0,
+    of: int = 0,
+    *,
+    networks: bool = True,
+) -> Cell | None:
     """A service in a place: the tier of its open event, also while nobody measures there, else the
-    worst of the states of its targets."""
+    worst of the states of its targets. Where so many are `reached` of more (`of`), it says so: of
+    those that nobody measures nothing is known."""
     if event is not None and event.stands:
         scope = event_subject.scope(event, networks=networks)
         return {
@@ -106,11 +122,12 @@ def cell(found: Collection[State], event: Event | None, *, networks: bool = True
             "event": event.id,
             "scope": ", ".join(filter(None, (scope, "" if found else _("no data now")))),
         }
-    return _cell(frozenset(found), current().language) if found else None
+    part = (reached, of) if reached < of else None
+    return _cell(frozenset(found), part, current().language) if found else None
 
 
 @functools.lru_cache(maxsize=1024)
-def _cell(found: frozenset[State], _language: str) -> Cell:
+def _cell(found: frozenset[State], part: tuple[int, int] | None, _language: str) -> Cell:
     """The cell of these states without an event. A large country has hundreds, of a few kinds."""
     # Without an event nothing is called blocked, and what fails is not called reachable.
     states = {State.INCONCLUSIVE if each in words.UNCONFIRMED else each for each in found}
@@ -118,4 +135,8 @@ def _cell(found: frozenset[State], _language: str) -> Cell:
     state = next(each for each in order if each in states)
     rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
     word = _(words.STATES[state])
-    return {"kind": str(state), "word": word, "rank": rank, "event": None, "scope": ""}
+    scope = ""
+    if part is not None and state is State.OK:
+        n, of = part
+        scope = n_("%(n)s of %(of)s function", "%(n)s of %(of)s functions", of, n=n, of=of)
+    return {"kind": str(state), "word": word, "rank": rank, "event": None, "scope": scope}

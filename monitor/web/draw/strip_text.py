@@ -42,7 +42,7 @@ def _run(run: StripRun, x: str, width: str) -> list[str]:
         y, height, below = 0, PARTIAL_HEIGHT, "ok"
     else:
         y, height, below = 0, run.height, run.below
-    counted = f" ({run.n})" if run.n else ""
+    counted = f" ({run.counted})" if run.n else ""
     drawn = (
         f'<rect class="t-{run.kind}" {x} y="{y}" {width} height="{height}"><title>'
         f"{exactly(run.begin)} – {exactly(run.end)}: {escaped(run.word)}{counted}</title></rect>"
@@ -60,7 +60,7 @@ def table(strip: Strip, label: str) -> Markup:
     runs = [run for run in strip.runs if run.kind != "none"]
     text += [
         f"<tr><td>{exactly(run.begin)}</td><td>{exactly(run.end)}</td><td>{escaped(run.word)}</td>"
-        f'<td class="n">{run.n}</td></tr>\n'
+        f'<td class="n">{run.counted}</td></tr>\n'
         for run in runs
     ]
     if not runs:

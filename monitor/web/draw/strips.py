@@ -141,6 +141,15 @@ class StripRun(msgspec.Struct, frozen=True):
     """Of `kind`, from the top, in sixteenths: the share of measurements that failed."""
     below: str = ""
     """The kind of the rest."""
+    failing: int = 0
+    """Of `n`, what failed as blocked."""
+
+    @property
+    def counted(self) -> str:
+        """`48`, or `5 of 48` where a part failed: what is coloured by it is not all of them."""
+        if 0 < self.failing < self.n:
+            return _("%(n)s of %(total)s", n=self.failing, total=self.n)
+        return str(self.n)
 
 
 class Strip(msgspec.Struct, frozen=True):
@@ -320,7 +329,7 @@ def strips_by(
             interval,
             [event for event in events if key(event) == value],
             breadth=breadth,
-            what=_("all functions measured"),
+            what=_("measured functions"),
         )
         for value, some in mine.items()
     }
@@ -430,15 +439,17 @@ def _drawn(
     index = 0
     for look, same in groupby(looks[:whole]):
         end = index + len(list(same))
-        n = sum(found.n[index:end])
-        piece = _Piece(look, index, end - index, since + index * width, since + end * width, n)
+        n, failed = sum(found.n[index:end]), sum(found.failing[index:end])
+        begins, ends = since + index * width, since + end * width
+        piece = _Piece(look, index, end - index, begins, ends, n, failed)
         pieces.append(piece)
         index = end
     begin = since + whole * width
     if whole < window.slices and begin < last:
         # What is in this slice was measured before its end.
         share = (last - begin) / width
-        _append(pieces, looks[whole], whole, share, begin, last, found.n[whole])
+        n, failed = found.n[whole], found.failing[whole]
+        _append(pieces, looks[whole], whole, share, begin, last, n, failed)
         _append(pieces, _NOTHING, whole + share, 1 - share, last, begin + width, 0)
         whole += 1
     for index in range(whole, window.slices):
@@ -470,19 +481,28 @@ class _Piece(msgspec.Struct):
     begin: int
     end: int
     n: int
+    failing: int
 
 
 def _append(
-    pieces: list[_Piece], look: _Look, x: float, width: float, begin: int, end: int, n: int
+    pieces: list[_Piece],
+    look: _Look,
+    x: float,
+    width: float,
+    begin: int,
+    end: int,
+    n: int,
+    failing: int = 0,
 ) -> None:
     """Add a piece to the last one when they look the same."""
     if not pieces or pieces[-1].look != look:
-        pieces.append(_Piece(look, x, width, begin, end, n))
+        pieces.append(_Piece(look, x, width, begin, end, n, failing))
         return
     last = pieces[-1]
     last.width += width
     last.end = end
     last.n += n
+    last.failing += failing
 
 
 def _run(piece: _Piece) -> StripRun:
@@ -497,6 +517,7 @@ def _run(piece: _Piece) -> StripRun:
         piece.n,
         look.height,
         look.below,
+        piece.failing,
     )
 
 

@@ -10,6 +10,7 @@ from html import escape
 from aiohttp import web
 
 from monitor.detection.events.present import PresentState, confirmed_open, leading
+from monitor.detection.model import State
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.web.answers import svg_answer
@@ -50,13 +51,14 @@ async def badge(request: web.Request) -> web.Response:
     ]
     rows: list[PresentState] = list(present.states(Filter(service=service.id, country=code)))
     first = leading(events)
-    found = cell({row.state for row in rows}, first)
+    reached = {row.target for row in rows if row.state is State.OK}
+    found = cell({row.state for row in rows}, first, len(reached), len(service.targets))
     kind, word = (found["kind"], found["word"]) if found else ("insufficient", "no data")
     if first is not None and code is None and kind == "blocked":
         countries = {event.country for event in confirmed_open(events)}
         word = f"blocked in {words.plural(len(countries), 'country')}"
     scope = found["scope"] if found else ""
-    if scope and (code is not None or len(events) == 1):
+    if scope and (code is not None or len(events) <= 1):
         word = f"{word}: {scope}"
     if site.as_of is None:
         fresh = await freshness(site)

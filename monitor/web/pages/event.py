@@ -320,7 +320,7 @@ async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.
 
     def strip(asn: int, lasted: Sequence[Event], breadth: Breadth) -> strips.Strip:
         mine = [row for row in told if row.asn == asn]
-        what = _("all functions measured")
+        what = _("measured functions")
         return strips.strip(mine, window, interval, lasted, breadth=breadth, what=what)
 
     drawn = [

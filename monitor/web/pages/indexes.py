@@ -26,7 +26,9 @@ async def services(request: web.Request) -> web.Response:
     site = site_of(request)
     present = await present_of(request)
     opened = present.opened
-    countries, rows = country_matrix(site.catalogue.services, present.kinds(), opened)
+    countries, rows = country_matrix(
+        site.catalogue.services, present.kinds(), opened, present.reached
+    )
     cells = {id: cells for id, _name, cells in rows}
     listed: list[dict[str, Any]] = []
     for service in site.catalogue.services:
@@ -53,7 +55,7 @@ async def countries(request: web.Request) -> web.Response:
     site = site_of(request)
     present = await present_of(request)
     opened = present.opened
-    rows = country_matrix(site.catalogue.services, present.kinds(), opened)
+    rows = country_matrix(site.catalogue.services, present.kinds(), opened, present.reached)
     vantages = active(fleet(site, present), "vantage")
     places = worldmap.places(*rows, vantages, opened, present.measured_by_others)
     total = Counter(probe.country for probe, _status in vantages)

@@ -49,7 +49,7 @@ async def page(request: web.Request) -> web.Response:
     names = site.service_names
     past, past_pairs = one_picture(latest)
     ended = [event for event in past if not event.ongoing]
-    table = country_matrix(site.catalogue.services, present.kinds(), opened)
+    table = country_matrix(site.catalogue.services, present.kinds(), opened, present.reached)
     values = {
         "title": _("What is blocked now"),
         "record": cited,

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.events.present import PresentState, confirmed_open, leading, worst
-from monitor.detection.model import Event
+from monitor.detection.model import Event, State
 from monitor.store.records import Filter
 from monitor.text import event_headlines, event_state, event_subject, words
 from monitor.text.language import _, n_
@@ -71,7 +71,12 @@ async def page(request: web.Request) -> web.Response:
             "country": country,
             "event": opened.get(country) if span is None else None,
             "past": [event for event in lasted if event.country == country],
-            "cell": cell({row.state for row in places[country]}, opened.get(country))
+            "cell": cell(
+                {row.state for row in places[country]},
+                opened.get(country),
+                len({row.target for row in places[country] if row.state is State.OK}),
+                len(service.targets),
+            )
             if span is None
             else None,
             "strip": drawn.get(country, nothing),

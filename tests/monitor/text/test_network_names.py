@@ -15,6 +15,7 @@ from monitor.text.network_names import find, names, network, short_name
         (8402, "AS8402 Vimpelcom"),
         (15169, "AS15169 Google"),
         (3352, "AS3352 TELEFONICA DE ESPANA"),
+        (0, "AS0 (network unknown)"),
         (64501, "AS64501"),
         (8295, "AS8295"),  # registered as "AS8295"
         (2638, "AS2638 CENTRO DE ADMINISTRACION NIC.NI"),

@@ -51,7 +51,9 @@ def test_a_cell_shows_the_event_or_the_state_of_the_rounds() -> None:
 
 async def test_the_matrix_puts_what_is_blocked_first(site: Site) -> None:
     states = {(service, "RU"): {State.OK} for service in ("signal", "wechat", "telegram")}
-    countries, listed = country_matrix(site.catalogue.services, states, [EVENTS[world.CONFIRMED]])
+    countries, listed = country_matrix(
+        site.catalogue.services, states, [EVENTS[world.CONFIRMED]], {}
+    )
     assert countries == ["RU"]
     assert [name for _, name, _ in listed] == ["WeChat", "Signal", "Telegram"]
 
@@ -68,6 +70,9 @@ def test_a_cell_says_which_functions_and_how_many_networks() -> None:
     every = replace(many, targets_measured=4)
     assert (cell([State.OK], every) or {})["scope"] == "4 functions, 1 of 2 networks"
     assert (cell([State.OK], None) or {})["scope"] == ""
+    assert (cell([State.OK], None, 8, 8) or {})["scope"] == ""
+    assert (cell([State.OK], None, 1, 8) or {})["scope"] == "1 of 8 functions"
+    assert (cell([State.OK, State.DOWN], None, 1, 8) or {})["scope"] == ""
     rows = [
         PresentState(
             target="wechat/web",
@@ -83,4 +88,4 @@ def test_a_cell_says_which_functions_and_how_many_networks() -> None:
         for asn in (64501, 64502)
     ]
     _networks, ((_id, _name, cells),) = network_matrix(world.CATALOGUE.services[:1], rows, [event])
-    assert [each and each["scope"] for each in cells] == ["web client", ""]
+    assert [each and each["scope"] for each in cells] == ["web client", "1 of 2 functions"]

@@ -6,6 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.text.language import use
 from monitor.web.draw import strip_text
@@ -111,3 +112,13 @@ def test_an_axis_is_in_the_language_of_the_page() -> None:
     assert "янв" in russian
     assert english == strip_text.axis(0, 40 * 24 * HOUR)
     assert {line.get("y2") for line in ElementTree.fromstring(english).iter("line")} == {"4"}
+
+
+def test_what_a_colour_is_of_is_counted_beside_all_that_was_measured() -> None:
+    """Of a day in which five of 48 failed "failing as blocked (48)" would be ten times too much."""
+    some = replace(run("blocked", 0, 1, 48, height=2, below="ok"), failing=5)
+    every = replace(run("blocked", 1, 1, 30), failing=30)
+    drawn = strip(some, every)
+    assert "word of blocked (5 of 48)" in strip_text.picture(drawn, "Russia")
+    assert "word of blocked (30)" in strip_text.picture(drawn, "Russia")
+    assert '<td class="n">5 of 48</td>' in strip_text.table(drawn, "Russia")

@@ -120,11 +120,11 @@ def test_vantages_without_data_are_never_read_as_fine() -> None:
 def test_an_open_event_stays_when_its_country_falls_silent(id: str, kind: str) -> None:
     event = EVENTS[id]
     here = [(vantage(event.country), "silent")]
-    table = country_matrix(CATALOGUE.services, {}, [event])
+    table = country_matrix(CATALOGUE.services, {}, [event], {})
     (place,) = worldmap.places(*table, here, [event])
     assert (place.country, place.kind) == (event.country, kind)
     assert "no data now" in place.label
-    assert country_matrix(CATALOGUE.services, {}, [EVENTS[world.INHIBITED]]) == ([], [])
+    assert country_matrix(CATALOGUE.services, {}, [EVENTS[world.INHIBITED]], {}) == ([], [])
 
 
 def test_a_country_is_as_dark_as_the_share_of_its_watched_networks() -> None:

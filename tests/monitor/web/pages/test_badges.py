@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from monitor.detection.model import EventState
 from monitor.store.records import Conclusions
 from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client
 
@@ -53,6 +54,25 @@ async def test_a_badge_says_which_functions_and_how_many_networks(site: Site) ->
         root = ET.fromstring(await answer.text())
     said = "WeChat in Russia: blocked (confirmed): web client, 1 of 2 networks"
     assert root.get("aria-label") == said
+
+
+async def test_a_service_of_which_a_part_is_measured_is_not_called_reachable_as_a_whole(
+    site: Site,
+) -> None:
+    services = [
+        replace(one, targets=(*one.targets, replace(one.targets[0], id="signal/calls")))
+        if one.id == "signal"
+        else one
+        for one in site.catalogue.services
+    ]
+    catalogue = replace(site.catalogue, services=tuple(services))
+    async with client(replace_site(site, catalogue=catalogue)) as web:
+        badge = ET.fromstring(await (await web.get("/badge/signal/FR.svg")).text())
+        pages = [text_of(await (await web.get(path)).text()) for path in ("/s/signal", "/s", "/c")]
+    assert badge.get("aria-label") == "Signal in France: reachable: 1 of 2 functions"
+    assert "France reachable 1 of 2 functions" in pages[0]
+    assert "France reachable 1 of 2 functions" in pages[1]
+    assert "Signal (1 of 2 functions) reachable" in pages[2]
 
 
 async def test_badge_and_page_show_the_same_moment(site: Site) -> None:

@@ -7,12 +7,14 @@ import html
 from msgspec.structs import replace
 
 from monitor.detection.events.present import PresentState
-from monitor.detection.model import ClosedGate, State, Tier
+from monitor.detection.model import ClosedGate, EventState, State, Tier
+from monitor.store.records import Conclusions
 from monitor.web.pages import service
+from monitor.web.site import Site
 from tests.monitor.web.draw.test_matrix import EVENTS
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
-from tests.world.site import Client
+from tests.world.site import Client, client
 
 
 def row(state: State, target: str = "wechat/web", asn: int = 1) -> PresentState:
@@ -40,6 +42,23 @@ async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: 
     text = text_of(await (await web.get("/s/signal")).text())
     assert "fails, not confirmed" in text
     assert "Signal's messaging may be blocked in Russia; that is not confirmed." in text
+
+
+async def test_of_what_is_retracted_no_end_was_measured(site: Site) -> None:
+    confirmed = EVENTS[world.CONFIRMED]
+    wrong = replace(
+        confirmed, id="00000000000000fe", state=EventState.RETRACTED, country="FR", asns=(64503,)
+    )
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=world.NOW, state=b"", events=(wrong,))], 1
+    )
+    async with client(site) as web:
+        text = text_of(await (await web.get("/s/wechat")).text())
+    assert "Measured functions: 0 of" in text
+    assert "All functions measured" not in text
+    listed = text[text.index("that was retracted") :].partition("What is measured")[0]
+    assert "from 15 January 2027" in listed
+    assert " to " not in listed.partition("UTC")[0]
 
 
 async def test_a_service_without_measurements(web: Client) -> None:
