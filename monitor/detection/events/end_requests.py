@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from monitor.detection.events import cusum, gates, retest_limits, standing
+from monitor.detection.events import cusum, ending, gates, retest_limits, split, standing
 from monitor.detection.events.retest_limits import NOTHING, Asked, OpenQuestion, Place, Question
 from monitor.detection.events.series import alarmed
 from monitor.detection.events.sources import strategy_of
@@ -67,8 +67,8 @@ def _open_questions(state: ServiceState, policy: Policy, now: int) -> Iterator[O
             if not affected or _is_known_soon(network, affected, policy):
                 continue
             reasons = [(affected[0], 0)]
-            if (ending := series.ending) is not None:
-                told = [(probe, nats) for probe, nats in ending.nats.items() if nats > 0]
+            if (evidence := series.ending) is not None:
+                told = [(probe, nats) for probe, nats in evidence.nats.items() if nats > 0]
                 reasons = sorted(told, key=lambda reason: (-reason[1], reason[0]))
             elif not _is_overdue(network, series, affected, now, policy):
                 continue
@@ -101,11 +101,13 @@ def _affected(
 ) -> list[str]:
     """The vantages that saw the block and report: first those that can answer now, did not reach
     the service last, and are of owners with standing, then others in each round, so that the
-    retests are shared."""
+    retests are shared. One that has failed since long before says nothing of the end, whatever it
+    measures."""
     reporting = [
         probe
         for probe in alarmed(series)
         if gates.reports(network.members[probe], series.tracks[probe], round, policy)
+        and not ending.failed_before(series, probe, split.suspicion_of(series, probe), policy)
     ]
     known = standing.with_standing(network, reporting, round, policy)
     residual = policy.ms(policy.rounds.residual_seconds)

@@ -90,6 +90,26 @@ def test_a_known_block_is_looked_at_by_one_after_a_part_of_its_age_or_when_a_tur
     assert question(world, later=first * MINUTE) is None
 
 
+@pytest.mark.parametrize("early", [0, 1, 2])
+def test_who_has_failed_since_long_before_makes_no_block_old_and_does_not_answer_for_it(
+    early: int,
+) -> None:
+    """A filter of its own, nine hours old, before one of three. It goes on when the block ends."""
+    world = World([*vantages(3), *vantages(3, "DE", 64504)], interval=SLOW).quiet(3)
+    filtered = f"p-ru64501-{early}"
+    world.run(18, by_probe({filtered: blocked()}))
+    world.run(4, in_network(64501, blocked()))
+    assert world.only.tier is Tier.CONFIRMED
+    world.feed([fact(vantages(3)[early], world.round, blocked(), interval=SLOW)])
+    others = look(world)
+    assert others is not None
+    assert filtered not in (others.asker, *others.whom)
+    world.run(1, by_probe({filtered: blocked()}))
+    again = look(world) or question(world)
+    assert again is not None
+    assert filtered not in (again.asker, *again.whom)
+
+
 @pytest.mark.parametrize("able", range(3))
 def test_whoever_could_say_nothing_is_asked_last(able: int) -> None:
     world = confirmed(3)
