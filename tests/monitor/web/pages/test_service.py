@@ -44,6 +44,24 @@ async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: 
     assert "Signal's messaging may be blocked in Russia; that is not confirmed." in text
 
 
+async def test_where_nobody_measures_now_a_block_was_last_seen(site: Site) -> None:
+    """It may have ended: "since" alone would say that it is seen to go on."""
+    confirmed = EVENTS[world.CONFIRMED]
+    seen = tuple(replace(one, asn=64999, seen=world.NOW - 3_600_000) for one in confirmed.networks)
+    silent = replace(confirmed, id="00000000000000fd", country="BR", asns=(64999,), networks=seen)
+    await site.database.conclusions.save(
+        [Conclusions(service="wechat", round=world.NOW, state=b"", events=(silent,))], 1
+    )
+    async with client(site) as web:
+        text = text_of(await (await web.get("/s/wechat")).text())
+    row = text[text.index("Brazil blocked") :].partition("Show as table")[0]
+    assert "Nothing was measured. AS64999: connections are cut" in row
+    assert ", last seen 15 January 2027" in row
+    elsewhere = text[text.index("Russia blocked") :].partition("Show as table")[0]
+    assert "since 15 January 2027" in elsewhere
+    assert "last seen" not in elsewhere
+
+
 async def test_of_what_is_retracted_no_end_was_measured(site: Site) -> None:
     confirmed = EVENTS[world.CONFIRMED]
     wrong = replace(
