@@ -249,5 +249,6 @@ def world(name: str, seed: int) -> World:
             by_port=rng.uniform(0.0, 0.2),
             compared=rng.uniform(0.5, 0.98),
             spared=rng.uniform(0.0, 0.1),
+            nobodys=rng.uniform(0.3, 0.9),
         ),
     )

@@ -167,8 +167,10 @@ class Blocking:
     """Share of those in which that works: whoever blocks knows only what the networks' own
     resolvers give, or the service changes its addresses at that time."""
     shown: float = 0.9
-    """Share of the false addresses that show themselves as false, and of resolvers' lies beside
-    which another resolver can be asked."""
+    """Share of resolvers' lies beside which another resolver can be asked."""
+    nobodys: float = 0.6
+    """Share of the false addresses that show themselves as false: nobody can have them, a second
+    answer comes, or they are a block page's that is known. Others are somebody's."""
 
 
 BLOCKING = Blocking()

@@ -236,7 +236,7 @@ def _signs(look: Look, rng: random.Random, prior: Blocking) -> Signs:
     if others >= prior.shown:
         return NO_SIGNS
     if look is Look.FORGED:
-        return Signs(forged=first < prior.shown, others=True)
+        return Signs(forged=first < prior.nobodys, others=True)
     forged, zoneless = first < prior.on_path, second < prior.zoneless
     return Signs(forged=forged, zoneless=zoneless, others=True)
 

@@ -146,6 +146,25 @@ def _denied_country(rng: random.Random) -> Hazard:
     )
 
 
+def _lapsed_domain(rng: random.Random) -> World:
+    """Resolvers that learn of it give the new holder's address, for all names below as well."""
+    lapse = Hazard(
+        "a domain lapses or is taken over",
+        rng.uniform(0.01, 0.1),
+        Look.FORGED,
+        # Until it is bought back, and for as long as resolvers keep what they were told.
+        (rng.uniform(60, 600), 0.8),
+        longest=2 * DAY_MINUTES,
+        fails=(0.5, 1.0),
+        reach=Reach.COUNTRY,
+        spread_minutes=rng.uniform(30, 600),
+        spread_days=rng.uniform(0.05, 0.4),
+        # Only where all public resolvers have learnt of it in clear text, and none encrypted.
+        shows=(("forged", rng.uniform(0.0, 0.05)), ("others", rng.uniform(0.3, 0.95))),
+    )
+    return World(CALM, (lapse,), sizes=(3, 5), countries=3)
+
+
 def _filter_of_a_line(rng: random.Random) -> World:
     """Networks of two, whose owners share a line."""
     one = Hazard(
@@ -245,6 +264,7 @@ UNFITTED: dict[str, Draw] = {
     "edges refuse a name": of(_refusing_edges),
     "a zone is wrong for minutes": of(_mistaken_zone),
     "a service denies a country": of(_denied_country),
+    "a domain lapses": _lapsed_domain,
     "a filter before two owners": _filter_of_a_line,
     "a way out into another country": of(_foreign_exit),
     "a filter on some machines": _filter_by_update,

@@ -69,6 +69,7 @@ CLOCK = saying(State.INCONCLUSIVE, "clock_wrong")
 SNI_RESET = accusing("tls.reset.sni")
 BLACKHOLE = accusing("tcp.timeout")
 FORGED = accusing("dns.bogon")
+SOMEBODYS = accusing("dns.foreign_certificate")
 RESET = accusing("tls.reset.other")
 """Every handshake to the address is reset, whatever the name."""
 UNTOLD = accusing("tls.timeout.untold")
@@ -98,7 +99,8 @@ class Look(StrEnum):
     DENIED = "denied"
     """The network's resolver says that the name does not exist."""
     FORGED = "forged"
-    """It gives an address that nobody can have."""
+    """It gives an address that nobody can have, where that is a sign of the cause, else another
+    party's."""
     SERVFAIL = "servfail"
     """It reports a failure."""
     ALERT = "alert"
@@ -235,6 +237,8 @@ def looking(
     if look is Look.NAMED and rng.random() >= signature:
         return UNTOLD
     verdict = NAMED_ANYWHERE if look is Look.NAMED and named else _LOOKS[look]
+    if look is Look.FORGED and not signs.forged:
+        verdict = SOMEBODYS
     if look in _DIALLED:
         hop = signs.hop(rng) if look is Look.RESET else ()
         return _with(verdict, (*hop, *signs.port(rng)))

@@ -64,6 +64,7 @@ OCCURS: Mapping[str, Sequence[str]] = {
     "refused_by_service": ("refusal by reputation", "refusal of a network", MIXTURE),
     "shared_line": ("a filter before two owners", "a way out into another country"),
     "spares_some": ("a filter on some machines", "a way out into another country"),
+    "taken_over": ("a domain lapses",),
     "validation_fails": ("faults of resolvers", MIXTURE),
 }
 """Explanation other than a block -> worlds in which what it speaks of occurs."""

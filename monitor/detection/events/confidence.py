@@ -93,6 +93,7 @@ MOST_SURE: Mapping[str, int] = {
     "refused_by_service": 500,
     "shared_line": 710,
     "spares_some": 400,
+    "taken_over": 500,
     "validation_fails": 500,
 }
 """Per mille, the most that is said where an explanation other than a block fits, whatever the

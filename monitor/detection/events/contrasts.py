@@ -55,6 +55,13 @@ ON_THE_WAY = (NAMED, NEARER, BEYOND, FORGED, ZONELESS)
 """Signs that the cause is not the service."""
 
 
+def at_own_host(counts: Contrasts) -> bool:
+    """Whether the failures of one vantage show what nobody causes who works for the service: the
+    name fails on the way to our own host. Its registrar and its name servers may answer falsely,
+    and what shields its servers may stand nearer than they and end connections."""
+    return SIGNS[NAMED](counts)
+
+
 def of_failure(fact: Fact) -> Contrasts:
     """The counts of one failure."""
     evidence, elsewhere = fact.verdict.evidence, fact.elsewhere

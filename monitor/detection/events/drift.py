@@ -5,8 +5,10 @@ then on. A block has a border.
 
 Outages compare what began within a day (`monitor.detection.events.outages`), and close a gate. This
 compares what began within two weeks, and only says so: two governments may block the same service
-in the same way. What shows a cause on the way is no part of it, and nor is a network of owners who
-are too few or too new to be believed.
+in the same way. Where the name fails at our own host as well, the failure is no part of it, and nor
+is a network of owners who are too few or too new to be believed. Other signs that the cause is on
+the way do not matter: a domain that lapses, a name server or a shield of the service that is wrong
+for a region shows them too, in one country after the other.
 
 Imported runs have no control beside them, so there it decides as well: while the failure moves, no
 network is likely to be blocked, and what was likely is taken back when a large share of all
@@ -108,11 +110,14 @@ def _failing_since(series: Series, probe: str, member: Member, techniques: Colle
     if track is None:
         return 0
     held = track.suspicion
+    alike = (
+        held is not None
+        and cusum.technique_of(held) in techniques
+        and not contrasts.at_own_host(held.contrasts)
+    )
     if held is not None and held.alarmed:
-        told = any(contrasts.SIGNS[sign](held.contrasts) for sign in contrasts.ON_THE_WAY)
-        alike = cusum.technique_of(held) in techniques and not told
         return _onset(held) if alike else 0
-    told = member.cause is PathSign.ON_THE_WAY
+    told = member.cause is PathSign.ON_THE_WAY and not alike
     return member.failing if track.last_bad >= member.failing and not told else 0
 
 

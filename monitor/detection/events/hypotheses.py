@@ -294,6 +294,15 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         "mistake of minutes reaches the resolvers of many networks.",
     ),
     Hypothesis(
+        "taken_over",
+        lambda seen: (
+            _all(lambda network: network.technique == Technique.DNS_INJECTION_OTHER)(seen)
+            and not seen.on_the_way
+        ),
+        "A resolver that learns before others that a domain lapsed, or is in other hands, gives a "
+        "false address as well, and so does one that gives its own where a name is denied.",
+    ),
+    Hypothesis(
         "validation_fails",
         _all(lambda network: network.technique == Technique.DNS_SERVFAIL),
         "A resolver that checks signatures of DNS answers so after a mistake of the service with "
@@ -320,11 +329,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     Hypothesis(
         "moves_between_countries",
         lambda seen: (
-            not seen.on_the_way
+            not seen.show(contrasts.NAMED)
             and _all(lambda network: network.countries_alike >= LEAST_COUNTRIES)(seen)
         ),
         "Networks of several other countries have begun to fail in the same way within two weeks: "
-        "a change of the service's own moves so.",
+        "a change of the service's own moves so, and so does the fault of a registrar, of name "
+        "servers, or of what shields its servers, which show the other signs as well.",
     ),
     Hypothesis(
         NEW_VANTAGES,

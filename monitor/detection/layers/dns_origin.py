@@ -20,7 +20,10 @@ it showed a valid certificate for the name here, a control was given it, or it c
 encrypted channel."""
 MADE_UP = "made_up"
 """Evidence beside it that the name's own servers cannot have given the answer: it was changed on
-the way, or is the same for names below that do not exist, or an address that nobody can serve."""
+the way, or is an address that nobody can serve. An answer that is the same for names below that do
+not exist shows no such thing: a resolver that has seen a domain lapse, or another party take it
+over, before the others gives one for all names in it, and one that sells advertisements in place of
+a denial gives that for whatever it was told does not exist."""
 NO_ZONE = "denied_without_zone"
 """Evidence beside it that the name is denied without the SOA record of its zone. Its own servers
 send one, and resolvers keep it with the denial (RFC 2308, sections 3 and 5)."""
@@ -45,7 +48,7 @@ def origin_remarks(
     said = tuple(word for word in SAID if any(word in query.evidence for query in queries))
     if not _others_answer(context, qtype):
         return said
-    made_up = forgery.on_path or forgery.below or bogon
+    made_up = forgery.on_path or bogon
     kept = _keeps_zones(context.endpoint.name, context.endpoint.ref.host)
     zoneless = kept is not False and _denied_without_zone(context.endpoint.name, qtype)
     return (

@@ -12,6 +12,7 @@ from monitor.detection.events.drift import DRIFT_SECONDS, Followers
 from monitor.detection.model import Answer, Elsewhere, Event, Layer, Technique, Tier, Verdict
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
+    INJECTED,
     POLICY,
     Vantage,
     World,
@@ -62,14 +63,20 @@ def event(begins: Begins, people: list[Vantage] = FAILING, passing: Collection[s
     return found
 
 
+NEARER = changed(blocked(), evidence=("sooner_than_server",))
+MADE_UP = changed(INJECTED, evidence=("made_up", "others_answer"))
+
+
 @pytest.mark.parametrize(
     "begins",
     [
         {"FR": (0, BLACKHOLE), "DE": (2, BLACKHOLE), HERE: (4, BLACKHOLE)},
         {"FR": (2.5, BLACKHOLE), "DE": (0, BLACKHOLE), "JP": (1, BLACKHOLE), HERE: (5, BLACKHOLE)},
         {"FR": (0, blocked()), "JP": (1.5, blocked()), HERE: (3, blocked())},
+        {"FR": (0, NEARER), "JP": (1.5, NEARER), HERE: (3, NEARER)},
+        {"FR": (0, MADE_UP), "JP": (1.5, MADE_UP), HERE: (3, MADE_UP)},
     ],
-    ids=["silent", "in any order", "signed"],
+    ids=["silent", "in any order", "signed", "before the servers", "false answers"],
 )
 def test_what_moves_through_countries_in_days_is_no_page(begins: Begins) -> None:
     moving = event(begins)

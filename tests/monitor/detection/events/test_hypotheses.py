@@ -29,6 +29,7 @@ from tests.monitor.detection.worlds import (
 SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
 DENIED = {"technique": "dns.nxdomain", "layer": "dns"}
 LATE = AT + LONGEST_DENIAL_MS
+ELSEWHERE = {"technique": "dns.injection.other", "layer": "dns"}
 REFUSED = {"contrasts": PROVEN}
 REFUSED_BY_ALL = {"technique": "tls.alert.other", "signature": False, "agreeing": 5, "voting": 5}
 
@@ -90,6 +91,8 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("spares_some", {"voting": 5, "new_deniers": 1}),
         ("spares_some", {"spared": 1}),
         ("moves_between_countries", {"countries_alike": 2}),
+        ("moves_between_countries", {"countries_alike": 2, "signs": (("nearer", 3, 0, 3),)}),
+        ("taken_over", ELSEWHERE | {"seen": LATE}),
         ("new_vantages", {"known_owners": 0, "new_owners": 3}),
         ("new_vantages", {"known_owners": 0, "new_owners": 9}),
         ("shared_line", {"known_owners": 2}),
@@ -111,6 +114,8 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         {"contrasts": Contrasts(failures=9, answered=9, ipv6=4)},
         DENIED | {"signs": (("zoneless", 2, 0, 3),)},
         DENIED | {"signs": (("forged", 1, 1, 4),)},
+        ELSEWHERE | {"signs": (("forged", 2, 0, 3),)},
+        ELSEWHERE | {"technique": "dns.injection.bogon"},
         DENIED | {"signature": False, "seen": AT + LONGEST_DENIAL_MS},
         {"technique": "dns.refused"},
         {"countries_alike": 1},
@@ -126,7 +131,7 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         DENIED | {"seen": LATE, "contrasts": Contrasts(9, public=4)},
         DENIED | {"signs": (("zoneless", 2, 0, 2),), "contrasts": Contrasts(9, public=5)},
         {"contrasts": replace(PROVEN, port=PROVEN.failures)},
-        {"countries_alike": 5, "signs": (("server_beyond", 2, 0, 3),)},
+        {"countries_alike": 5, "signs": BY_NAME},
         REFUSED | {"technique": "tls.reset.other", "signs": (("nearer", 3, 0, 3),)},
         SILENT | {"signs": (("server_beyond", 2, 0, 3),)},
         REFUSED_BY_ALL | {"contrasts": PROVEN},

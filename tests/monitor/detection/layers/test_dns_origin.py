@@ -125,12 +125,14 @@ def test_a_failure_that_denies_nothing_has_no_zone(failure: Failure) -> None:
     [
         pytest.param((dns("0.0.0.0"),), id="an address that nobody has"),
         pytest.param((dns(FORGED, later=[[A1]]),), id="a second answer"),
-        pytest.param(
-            (dns(FORGED), dns(FORGED, **BELOW), reference(**DENIED, **BELOW)),
-            id="for a name below that does not exist",
-        ),
     ],
 )
 def test_an_answer_that_its_servers_cannot_have_given(seen: tuple[AnyObservation, ...]) -> None:
     tried = (tcp(FORGED, Failure.TIMEOUT), reference(A1), tcp(A1), tls(A1))
     assert signs(*seen, *tried) == {"others_answer", "made_up"}
+
+
+def test_who_took_a_domain_over_answers_for_all_names_below_as_a_censor_does() -> None:
+    seen = dns(FORGED), dns(FORGED, **BELOW), reference(**DENIED, **BELOW)
+    tried = (tcp(FORGED, Failure.TIMEOUT), reference(A1), tcp(A1), tls(A1))
+    assert signs(*seen, *tried) == {"others_answer"}
