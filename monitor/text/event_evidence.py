@@ -64,6 +64,16 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
     elif reopened(event):
         tier = _("%(state)s, reopened", state=tier)
     end = ended(event)
+    if event.state is EventState.RETRACTED and event.ended_latest is None and end is not None:
+        # It was taken back while it was still seen: that is no end of what was seen.
+        return _(
+            "%(state)s: %(seen)s, %(control)s; first seen %(begin)s, retracted %(time)s.",
+            state=tier,
+            seen=witnesses(event),
+            control=_control(event),
+            begin=when(event.onset),
+            time=when(end),
+        )
     if end is not None:
         if event.state is EventState.CLOSED:
             # The headline says that it is reachable again; "confirmed" alone would be said of that.

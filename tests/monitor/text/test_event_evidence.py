@@ -232,3 +232,14 @@ def test_techniques_that_differ_by_function_are_each_named_with_theirs() -> None
     one = event_evidence.manner(CONFIRMED)
     assert event_evidence.manner(replace(both, networks=(first, alone))) == one
     assert event_evidence.manner(replace(both, networks=(other,))) == one
+
+
+def test_what_is_taken_back_while_it_is_seen_has_no_end() -> None:
+    """“from … to …” would say that it was reached again then, which nobody measured."""
+    wrong = replace(CONFIRMED, state=EventState.RETRACTED, closed=None, ended_latest=None)
+    said = event_evidence.scope(wrong, world.NOW)
+    assert "; first seen 15 January 2027" in said
+    assert said.endswith("UTC.")
+    assert ", retracted 15 January 2027" in said
+    reached = replace(wrong, ended_earliest=world.NOW - 1, ended_latest=world.NOW)
+    assert "first seen" not in event_evidence.scope(reached, world.NOW)
