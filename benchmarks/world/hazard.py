@@ -78,6 +78,9 @@ class Hazard:
     """Within which it reaches one country after the other, uniform."""
     release: str = ""
     """Of the probe with which it comes, for whom it befalls; empty where it does not."""
+    by_service: bool = False
+    """Whether what interferes is the service's own: where somebody runs a host of our own, the name
+    passes there."""
     hosts: float = 0.0
     """How likely it concerns each liveness host as well, with the same share of failures."""
 

@@ -47,6 +47,7 @@ def _signed(rng: random.Random, low: float = 0.5, high: float = 2.5) -> Hazard:
         # is a remote one that scrubs traffic, nearer than the server by more than half of the way.
         answers=rng.uniform(0.2, 0.8),
         shows=(("sooner", rng.uniform(0.0, 0.02)), ("before", rng.uniform(0.0, 0.03))),
+        by_service=True,
     )
 
 

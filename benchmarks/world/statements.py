@@ -169,9 +169,12 @@ def hazard_ones(seed: int, tries: int, policy: Policy, world: World) -> list[Sto
     yearly = sum(each.often(scene.people) for each in world.hazards)
     for at, n, state in found:
         rng = random.Random(f"hazard {seed} {at}")
-        faults = hazard(world, scene.people, rng).spells(scene.people, at, rng)
+        told = hazard(world, scene.people, rng)
+        faults = told.spells(scene.people, at, rng)
         if world.strangers:
             faults = [replace(each, whom=frozenset(range(world.strangers))) for each in faults]
+        if told.by_service and world.blocks.named:
+            faults = [replace(each, signs=replace(each.signs, ours_passes=True)) for each in faults]
         ear = _Ear(yearly / tries / world.countries, _open(scene, state))
         end = max(fault.end for fault in faults)
         until = min(end, at + int(longest * HOUR_MS)) + AFTER_MS
@@ -194,7 +197,11 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
         whom = frozenset(p.index for p in scene.people if rng.random() < prior.behind)
     named = rng.random() < prior.named
     look = _look(signature, rng, prior)
-    signs = replace(_signs(look, rng, prior), other_answers=_other_answers(onset, prior))
+    signs = replace(
+        _signs(look, rng, prior),
+        other_answers=_other_answers(onset, prior),
+        ours_passes=look is Look.NAMED and prior.named > 0 and not named,
+    )
     first, spread = rng.choice(mine), int(prior.spread_minutes * MINUTE_MS)
     networks = mine if rng.random() < prior.national else [first]
     return [

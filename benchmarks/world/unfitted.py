@@ -116,7 +116,24 @@ def _refusing_edges(rng: random.Random) -> Hazard:
         answers=0.9,
         spread_minutes=rng.choice((0.0, rng.uniform(30, 360))),
         shows=(("sooner", rng.uniform(0.0, 0.02)), ("before", rng.uniform(0.0, 0.05))),
+        by_service=True,
     )
+
+
+def _shield(rng: random.Random) -> World:
+    """A service sends the traffic of a region through a centre near it that keeps attacks away,
+    with a rule that refuses the service's own name."""
+    shield = replace(
+        _refusing_edges(rng),
+        name="a shield near a region refuses the name",
+        yearly=rng.uniform(0.02, 0.2),
+        minutes=(rng.uniform(60, 600), 1.0),
+        spread_minutes=rng.choice((0.0, rng.uniform(10, 120))),
+        spread_days=rng.choice((0.0, rng.uniform(0.01, 0.2))),
+        # It is nearer than half of the way from some networks alone, and routers tell of some.
+        shows=(("sooner", rng.uniform(0.0, 0.3)), ("before", rng.uniform(0.0, 0.3))),
+    )
+    return World(CALM, (shield,), sizes=(3, 5), countries=3)
 
 
 def _mistaken_zone(rng: random.Random) -> Hazard:
@@ -264,6 +281,7 @@ UNFITTED: dict[str, Draw] = {
     "edges refuse a name": of(_refusing_edges),
     "a zone is wrong for minutes": of(_mistaken_zone),
     "a service denies a country": of(_denied_country),
+    "a shield": _shield,
     "a domain lapses": _lapsed_domain,
     "a filter before two owners": _filter_of_a_line,
     "a way out into another country": of(_foreign_exit),

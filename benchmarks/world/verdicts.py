@@ -18,7 +18,7 @@ from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.tls import TLS_RULES
-from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
+from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE, NAME_PASSES_AT_OURS
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
 from monitor.detection.observed.same_port import OTHER_PORT_FAILS, PARTIAL_PORT
 from monitor.detection.rule import Rule
@@ -146,6 +146,8 @@ class Signs:
     others answer nobody such a fault is the less likely to be taken for a block."""
     other_answers: OtherAnswers = OtherAnswers.FAIL
     """Of addresses that are not reached. The same holds of what other resolvers give."""
+    ours_passes: bool = False
+    """The name passes at a host of our own."""
     public: bool = False
     """The resolver is known to be a public one, where it is no device at home."""
 
@@ -185,6 +187,7 @@ class Signs:
             (self.forged, MADE_UP),
             (self.zoneless, NO_ZONE),
             (self.others, OTHERS_ANSWER),
+            (self.ours_passes, NAME_PASSES_AT_OURS),
         )
 
 

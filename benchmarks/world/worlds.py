@@ -63,6 +63,10 @@ OCCURS: Mapping[str, Sequence[str]] = {
     "public_resolver": ("an operator of resolvers",),
     "refused_by_service": ("refusal by reputation", "refusal of a network", MIXTURE),
     "shared_line": ("a filter before two owners", "a way out into another country"),
+    "shields_servers": (
+        *("signed faults of the target alone", "edges refuse a name", "a shield"),
+        MIXTURE,
+    ),
     "spares_some": ("a filter on some machines", "a way out into another country"),
     "taken_over": ("a domain lapses",),
     "validation_fails": ("faults of resolvers", MIXTURE),

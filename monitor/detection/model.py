@@ -271,13 +271,11 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     before: int = 0
     """Those that ended some hops before the server. Traced once."""
     forged: int = 0
-    """Those in which something answered that cannot be the service: a forged answer, a known block
-    page."""
+    """Those in which something answered that cannot be the service, such as a known block page."""
     zoneless: int = 0
     """Those in which a resolver denies the name without the SOA record of a zone."""
     others_answer: int = 0
-    """Those of a resolver beside which another one, asked from the same vantage, gives a right
-    address."""
+    """Those of a resolver beside which another one, asked from there, gives a right address."""
     at_home: int = 0
     """Those of a resolver at home that is not seen to pass on the zone with a denial."""
     port: int = 0
@@ -290,6 +288,8 @@ class Contrasts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Those beside which what other resolvers give fails as well."""
     public: int = 0
     """Those of a public resolver, which is not the network's."""
+    ours_passes: int = 0
+    """Those beside which the service's name passed at our own host."""
 
 
 NO_CONTRASTS = Contrasts()

@@ -227,4 +227,8 @@ def test_what_a_block_shows_is_drawn_with_its_world() -> None:
     }
     by_name = replace(always, denied=0.0, sooner=1.0, before=0.0)
     named = [plan(scene, START, rng, by_name)[0] for _ in range(100)]
-    assert {block.signs for block in named if block.look is Look.NAMED} == {Signs(sooner=True)}
+    shown = {(block.named, block.signs) for block in named if block.look is Look.NAMED}
+    assert shown == {(n, Signs(sooner=True, ours_passes=not n)) for n in (True, False)}
+    no_host = replace(by_name, named=0.0)
+    bare = [plan(scene, START, rng, no_host)[0] for _ in range(100)]
+    assert {block.signs for block in bare if block.look is Look.NAMED} == {Signs(sooner=True)}

@@ -92,6 +92,7 @@ MOST_SURE: Mapping[str, int] = {
     "public_resolver": 500,
     "refused_by_service": 500,
     "shared_line": 710,
+    "shields_servers": 500,
     "spares_some": 400,
     "taken_over": 500,
     "validation_fails": 500,

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER, ZONES_KEPT
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
-from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE
+from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE, NAME_PASSES_AT_OURS
 from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Fact
 from monitor.detection.observed.same_port import OTHER_PORT_FAILS, PARTIAL_PORT
 
@@ -36,7 +36,7 @@ _KNOWN_PAGE, _PAGE_ABROAD = "blockpage:", "blockpage_abroad"
 _COUNTS = (
     *("failures", "answered", "dead", "named", "ipv4", "ipv6"),
     *("sooner", "before", "forged", "zoneless", "others_answer", "at_home", "port"),
-    *("other_port", "moved", "given", "public"),
+    *("other_port", "moved", "given", "public", "ours_passes"),
 )
 NAMED, NEARER, BEYOND, FORGED, ZONELESS, OTHERS = (
     *("named", "nearer", "server_beyond", "forged", "zoneless", "others_answer"),
@@ -84,6 +84,7 @@ def of_failure(fact: Fact) -> Contrasts:
         moved=int(fact.others_work is True),
         given=int(fact.others_work is False),
         public=int(PUBLIC_RESOLVER in evidence),
+        ours_passes=int(NAME_PASSES_AT_OURS in evidence),
     )
 
 

@@ -33,6 +33,8 @@ AT_ONCE_MS = 15 * 60_000
 """Operators seldom begin to block together: an outage has one moment. It is seen as exactly as
 vantages measure."""
 _DENIALS = frozenset((Technique.DNS_NXDOMAIN, Technique.DNS_EMPTY))
+_BY_NAME = ".sni"
+"""How techniques end that concern one name at an address."""
 DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
 _NEARLY_ALL = 800
@@ -292,6 +294,16 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         ),
         "A network's resolver may keep a denial that the name's own servers gave for a while: a "
         "mistake of minutes reaches the resolvers of many networks.",
+    ),
+    Hypothesis(
+        "shields_servers",
+        lambda seen: (
+            _all(lambda network: network.technique.endswith(_BY_NAME))(seen)
+            and seen.mostly(seen.contrasts.ours_passes)
+            and not seen.show(contrasts.NAMED)
+        ),
+        "The name passes on the way to our own host: what refuses it may shield the service's own "
+        "servers, however near it stands.",
     ),
     Hypothesis(
         "taken_over",

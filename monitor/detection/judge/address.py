@@ -14,7 +14,12 @@ from monitor.detection.layers.quic import QUIC_RULES, quic_facts
 from monitor.detection.layers.tcp import TCP_RULES, tcp_facts
 from monitor.detection.layers.throttle import THROTTLE_RULES, transfer_facts
 from monitor.detection.layers.tls import TLS_RULES, tls_facts
-from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE, name_fails_anywhere
+from monitor.detection.layers.tls_contrasts import (
+    NAME_FAILS_ANYWHERE,
+    NAME_PASSES_AT_OURS,
+    name_fails_anywhere,
+    name_passes_at_ours,
+)
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.layers.working import needed_layer
 from monitor.detection.model import Layer, State
@@ -111,6 +116,7 @@ def _tls(context: EndpointContext, address: AddressView, forged: bool) -> Outcom
         *nearer_remarks(address, tls.kind, address.tls.ended(tls.kind)),
         *(("residual_possible",) if tls.contrasts.residual_possible else ()),
         *((NAME_FAILS_ANYWHERE,) if certificate.our_name_alone or dies_anywhere else ()),
+        *((NAME_PASSES_AT_OURS,) if name_passes_at_ours(tls.contrasts) else ()),
         *((UNSEEN,) if certificate.unseen and certificate.is_untold else ()),
     )
     return outcome_of(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, remarks, tls.some_flows)

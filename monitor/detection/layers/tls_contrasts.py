@@ -18,6 +18,8 @@ from probes.wire.observation import TLSHandshake
 NAME_FAILS_ANYWHERE = "name_fails_anywhere"
 """Evidence that the service's name fails in the same way at our own host, where an innocuous one
 passes."""
+NAME_PASSES_AT_OURS = "name_passes_at_ours"
+"""Evidence that it dies at the service's address, where another passes, and not at our own host."""
 _HANGS_UP = (Kind.EOF, Kind.RESET)
 
 
@@ -123,6 +125,17 @@ def name_fails_anywhere(context: EndpointContext, contrasts: TLSContrasts) -> bo
         return False
     views = (endpoint.addresses.get((ours.address, ours.port)) for endpoint in context.siblings)
     return any(view is not None and _another(view) is True for view in views)
+
+
+def name_passes_at_ours(contrasts: TLSContrasts) -> bool:
+    """Whether our name dies where another passes, and passes at our own host."""
+    ours = contrasts.reflector
+    return (
+        contrasts.kind in DEATHS
+        and contrasts.innocuous_passes
+        and ours is not None
+        and reached(ours)
+    )
 
 
 def name_filtered(context: EndpointContext, address: AddressView) -> bool:

@@ -30,6 +30,7 @@ SILENT = {"signature": False, "technique": "tcp.timeout", "layer": "tcp"}
 DENIED = {"technique": "dns.nxdomain", "layer": "dns"}
 LATE = AT + LONGEST_DENIAL_MS
 ELSEWHERE = {"technique": "dns.injection.other", "layer": "dns"}
+NEAR = {"signs": (("nearer", 3, 0, 3), ("server_beyond", 2, 0, 3))}
 REFUSED = {"contrasts": PROVEN}
 REFUSED_BY_ALL = {"technique": "tls.alert.other", "signature": False, "agreeing": 5, "voting": 5}
 
@@ -93,6 +94,8 @@ def test_a_signed_block_and_a_silent_one_with_an_answer_elsewhere_have_no_other_
         ("moves_between_countries", {"countries_alike": 2}),
         ("moves_between_countries", {"countries_alike": 2, "signs": (("nearer", 3, 0, 3),)}),
         ("taken_over", ELSEWHERE | {"seen": LATE}),
+        ("shields_servers", {"contrasts": Contrasts(failures=9, ours_passes=5)}),
+        ("shields_servers", NEAR | {"contrasts": Contrasts(failures=9, ours_passes=9)}),
         ("new_vantages", {"known_owners": 0, "new_owners": 3}),
         ("new_vantages", {"known_owners": 0, "new_owners": 9}),
         ("shared_line", {"known_owners": 2}),
@@ -116,6 +119,8 @@ def test_what_fits(remark: str, more: dict[str, Any]) -> None:
         DENIED | {"signs": (("forged", 1, 1, 4),)},
         ELSEWHERE | {"signs": (("forged", 2, 0, 3),)},
         ELSEWHERE | {"technique": "dns.injection.bogon"},
+        NEAR | {"contrasts": Contrasts(failures=9, ours_passes=4)},
+        {"signs": BY_NAME, "contrasts": Contrasts(failures=9, ours_passes=9)},
         DENIED | {"signature": False, "seen": AT + LONGEST_DENIAL_MS},
         {"technique": "dns.refused"},
         {"countries_alike": 1},

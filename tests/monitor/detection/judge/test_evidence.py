@@ -227,5 +227,6 @@ def test_a_name_that_fails_at_our_own_host_too(
     said = verdict(GOOD_DNS, *OK_TCP, *handshakes, *own)
     assert said.technique is Technique.TLS_RESET_SNI
     assert ("name_fails_anywhere" in said.evidence) is remarked
+    assert ("name_passes_at_ours" in said.evidence) is (ours is None)
     untold = verdict(GOOD_DNS, *OK_TCP, *handshakes, own[1])
     assert "name_fails_anywhere" not in untold.evidence, "nothing shows that our host works"
