@@ -327,13 +327,19 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
         "rule": chosen.rule,
     }
     given = {name: value for name, value in of_cell.items() if value is not None}
-    hours = _hours_query(frozenset(given), chosen.technique is not None)
+    of_technique = chosen.technique is not None
+    hours = _hours_query(frozenset(given), of_technique)
     oldest, newest = (await connection.execute(_ENDS, {"until": until})).one()
     if newest is None:
         return
     oldest, until = max(oldest, chosen.since or 0), min(until, newest + 1)
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
     while end > oldest and not wanted.is_full:
+        if wanted.most <= 0:  # Whether there is a rest takes less than which hours it has.
+            rest = _hours_query(frozenset(given), of_technique, first=True)
+            before = given | {"since": hour_of(oldest), "until": end}
+            wanted.has_more = await connection.scalar(rest, before) is not None
+            return
         found = await connection.execute(hours, given | {"since": end - span, "until": end})
         for hour in found.scalars().all():
             if wanted.must_end():
@@ -352,25 +358,23 @@ _ENDS = sa.select(
 
 
 @functools.lru_cache(maxsize=100)
-def _hours_query(given: Collection[str], of_technique: bool) -> sa.Select[Any]:
+def _hours_query(
+    given: Collection[str], of_technique: bool, *, first: bool = False
+) -> sa.Select[Any]:
     """The hours of `_read_place`, newest first, for the values that are given by name: to write it
-    takes longer than the database needs for the answer."""
+    takes longer than the database needs for the answer. `first`: one of them."""
     c = t.cell.c
     of = {"targets": c.target, "countries": c.country, "asns": c.asn}
-    hours = (
-        sa.select(c.hour)
-        .where(
-            # Every column of the index on (target, country, asn, hour): they are seeks.
-            *(
-                column.in_(sa.bindparam(name, expanding=True, type_=column.type))
-                for name, column in of.items()
-            ),
-            c.hour >= sa.bindparam("since", type_=c.hour.type),
-            c.hour < sa.bindparam("until", type_=c.hour.type),
-        )
-        .distinct()
-        .order_by(c.hour.desc())
+    hours = sa.select(c.hour).where(
+        # Every column of the index on (target, country, asn, hour): they are seeks.
+        *(
+            column.in_(sa.bindparam(name, expanding=True, type_=column.type))
+            for name, column in of.items()
+        ),
+        c.hour >= sa.bindparam("since", type_=c.hour.type),
+        c.hour < sa.bindparam("until", type_=c.hour.type),
     )
+    hours = hours.limit(1) if first else hours.distinct().order_by(c.hour.desc())
     for name in ("state", "rule"):
         if name in given:
             hours = hours.where(c[name] == sa.bindparam(name, type_=c[name].type))
