@@ -10,7 +10,6 @@ from typing import Any
 
 import jinja2
 from aiohttp import web
-from markupsafe import Markup
 from yarl import URL
 
 from monitor.interop.forms import rfc3339
@@ -30,7 +29,7 @@ from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.web import template_text
 from monitor.web.assets import address
-from monitor.web.draw import strip_text, strips, time_axis
+from monitor.web.draw import now_rows, strip_text, strips, time_axis
 from monitor.web.freshness import Freshness, freshness
 from monitor.web.moment import is_unreadable, present_of, site_of
 from monitor.web.press_history import reported
@@ -75,7 +74,8 @@ def environment() -> QuickEnvironment:
     made.globals["n_"] = language.n_
     made.globals["words"] = words
     made.globals["asset"] = address
-    made.globals["mark"] = mark
+    made.globals["mark"] = now_rows.mark
+    made.globals["now_rows"] = now_rows
     made.globals["header_pages"] = HEADER_PAGES
     made.globals["all_pages"] = ALL_PAGES
     for module in (event_evidence, event_headlines, event_sources, event_state, event_subject):
@@ -107,15 +107,6 @@ def compile_templates() -> None:
     made = _translated(language.SOURCE)
     for name in made.list_templates():
         made.get_template(name)
-
-
-@functools.lru_cache(maxsize=256)
-def mark(kind: str, word: str) -> Markup:
-    """A state as a symbol and a word. Large pages have thousands, of a dozen kinds."""
-    return Markup(
-        '<span class="mark {0}"><svg viewBox="0 0 12 12" aria-hidden="true">'
-        '<use href="#m-{0}"/></svg>{1}</span>'
-    ).format(kind, word)
 
 
 async def render(

@@ -21,8 +21,7 @@ def picture(strip: Strip, label: str) -> Markup:
     said = escaped(f"{label}: {strip.summary}")
     text = [f'<svg class="strip" role="img" aria-label="{said}"><title>{said}</title>\n']
     percent = 100 / strip.slices
-    for run in strip.runs:
-        text += _run(run, f'x="{percent * run.x:.3f}%"', f'width="{percent * run.width:.3f}%"')
+    text += [_run(run, percent) for run in strip.runs]
     text.append("\n")
     for mark in strip.marks:
         height = PARTIAL_HEIGHT if mark.kind in PARTIAL else HEIGHT
@@ -35,22 +34,21 @@ def picture(strip: Strip, label: str) -> Markup:
     return Markup("".join(text))
 
 
-def _run(run: StripRun, x: str, width: str) -> list[str]:
-    if run.kind == "none":
+def _run(run: StripRun, percent: float) -> str:
+    kind, y, height, below = run.kind, 0, run.height, run.below
+    if kind == "none":
         y, height, below = 7, 2, ""
-    elif run.kind in PARTIAL and not run.below:
-        y, height, below = 0, PARTIAL_HEIGHT, "ok"
-    else:
-        y, height, below = 0, run.height, run.below
+    elif kind in PARTIAL and not below:
+        height, below = PARTIAL_HEIGHT, "ok"
+    x, width = f'x="{percent * run.x:.3f}%"', f'width="{percent * run.width:.3f}%"'
     counted = f" ({run.counted})" if run.n else ""
     drawn = (
-        f'<rect class="t-{run.kind}" {x} y="{y}" {width} height="{height}"><title>'
+        f'<rect class="t-{kind}" {x} y="{y}" {width} height="{height}"><title>'
         f"{exactly(run.begin)} – {exactly(run.end)}: {escaped(run.word)}{counted}</title></rect>"
     )
     if not below:
-        return [drawn]
-    rest = HEIGHT - height
-    return [f'<rect class="t-{below}" {x} y="{height}" {width} height="{rest}"/>', drawn]
+        return drawn
+    return f'<rect class="t-{below}" {x} y="{height}" {width} height="{HEIGHT - height}"/>{drawn}'
 
 
 def table(strip: Strip, label: str) -> Markup:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any, TypeVar
 
@@ -24,9 +24,10 @@ from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import KINDS, WENT_DOWN
 from monitor.text import words
 from monitor.text.event_state import ended
-from monitor.text.language import _, grouped, n_
+from monitor.text.language import _, current, grouped, n_
 from monitor.web.draw import event_marks
 from monitor.web.draw.event_marks import Breadth, EventMark
+from monitor.web.draw.slots import slots_of
 
 K = TypeVar("K")
 SLICES = 96
@@ -292,13 +293,19 @@ def _measured(rows: Iterable[Row], window: Window) -> _Measured:
     found = _Measured(window.slices)
     n, judged, failing, kinds = found.n, found.judged, found.failing, found.kinds
     series: dict[int, dict[tuple[int, str], Counter[str]]] = defaultdict(dict)
-    for index, row in _placed(rows, window):
-        n[index] += row.n
+    slots = slots_of(window.since, window.until, window.width, window.slices)
+    for row in rows:
         if type(row) is ServiceHour:
+            if (index := slots[row.hour]) is None:
+                continue
+            n[index] += row.n
             kinds[index] |= row.kinds
             judged[index] += row.judged
             failing[index] += row.failing
         elif type(row) is StateCount:
+            if (index := slots[row.begin]) is None:
+                continue
+            n[index] += row.n
             kind = _KIND[row.state]
             series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
             judged[index] += row.n * (kind != "none")
@@ -346,13 +353,14 @@ def control_strip(
     found = _Measured(window.slices)
     seen: dict[int, dict[str, int]] = defaultdict(dict)
     telling = _TOLD | _UNTOLD | WENT_DOWN
-    for index, row in _placed(rows, window):
-        kinds, judged = (
-            (row.kinds, row.judged)
-            if type(row) is ServiceHour
-            else (_BITS[_KIND[row.state]], row.n)  # type: ignore[union-attr]
-        )
-        if kinds := kinds & telling:
+    slots = slots_of(window.since, window.until, window.width, window.slices)
+    for row in rows:
+        if type(row) is ServiceHour:
+            index, kinds, judged = slots[row.hour], row.kinds, row.judged
+        else:
+            index = slots[row.begin]
+            kinds, judged = _BITS[_KIND[row.state]], row.n  # type: ignore[union-attr]
+        if index is not None and (kinds := kinds & telling):
             services = seen[index]
             services[row.service] = services.get(row.service, 0) | kinds
             found.n[index] += judged
@@ -409,16 +417,6 @@ def _kinds(bits: int) -> frozenset[str]:
     return frozenset(kind for bit, kind in enumerate(KINDS) if bits >> bit & 1)
 
 
-def _placed(rows: Iterable[Row], window: Window) -> Iterator[tuple[int, Row]]:
-    """The rows that begin in the window, each with the number of its slice."""
-    since, until, width, last = window.since, window.until, window.width, window.slices - 1
-    rest = since + last * width
-    for row in rows:
-        at = row.hour if type(row) is ServiceHour else row.begin
-        if since <= at < until:
-            yield (last if at >= rest else (at - since) // width), row
-
-
 def _drawn(
     found: _Measured,
     window: Window,
@@ -462,7 +460,7 @@ def _drawn(
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
     return Strip(
-        runs=tuple(map(_run, pieces)),
+        runs=_runs(pieces),
         slices=window.slices,
         since=window.since,
         until=window.until,
@@ -505,20 +503,30 @@ def _append(
     last.failing += failing
 
 
-def _run(piece: _Piece) -> StripRun:
-    look = piece.look
-    return StripRun(
-        look.kind,
-        _(_WORD[look.kind]),
-        piece.x,
-        piece.width,
-        piece.begin,
-        piece.end,
-        piece.n,
-        look.height,
-        look.below,
-        piece.failing,
+def _runs(pieces: Iterable[_Piece]) -> tuple[StripRun, ...]:
+    said = _words(current().language)
+    return tuple(
+        [
+            StripRun(
+                (look := piece.look).kind,
+                said[look.kind],
+                piece.x,
+                piece.width,
+                piece.begin,
+                piece.end,
+                piece.n,
+                look.height,
+                look.below,
+                piece.failing,
+            )
+            for piece in pieces
+        ]
     )
+
+
+@functools.cache
+def _words(_language: str) -> Mapping[str, str]:
+    return {kind: _(word) for kind, word in _WORD.items()}
 
 
 def _summary(failing: int, total: int, what: str) -> str:

@@ -5,6 +5,7 @@ measures there.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -37,13 +38,14 @@ from monitor.text import (
     network_condition,
     words,
 )
-from monitor.text.language import _, n_
+from monitor.text.language import _, current, n_
 from monitor.text.network_names import network as label
 from monitor.text.network_names import registered_name
 from monitor.web.both_sources import one_picture
 from monitor.web.draw import coverage, strips
 from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.matrix import network_matrix
+from monitor.web.draw.now_rows import LayerCell, LayerRow
 from monitor.web.event_failures import told_by_events
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
@@ -77,27 +79,6 @@ class PlaceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """As written after "in"."""
     country: str | None = None
     asns: tuple[int, ...] = ()
-
-
-class LayerCell(msgspec.Struct, frozen=True):
-    """What vantages here see of one layer of one target now."""
-
-    kind: str
-    word: str
-    base: str
-    """Of how many vantages."""
-    rules: tuple[str, ...] = ()
-    """Rules that found it failing."""
-    event: str | None = None
-
-
-class LayerRow(msgspec.Struct, frozen=True):
-    """One target in this network, in one country."""
-
-    country: str
-    target: str
-    service: str
-    cells: tuple[LayerCell | None, ...]
 
 
 async def country(request: web.Request) -> web.Response:
@@ -488,7 +469,7 @@ def layer_cell(
     everybody = [probe for probe, _said in [*here, *untold]]
     failing = [(probe, finding.rule) for probe, finding in here if finding.blocked]
     if not failing and not untold:
-        return LayerCell("ok", _("works"), _base(everybody, everybody, others))
+        return _works(len(everybody), sum(map(others.__contains__, everybody)), current().language)
     told = failing or untold
     base = _base([probe for probe, _rule in told], everybody, others)
     rules = tuple(sorted({rule for _probe, rule in told}))
@@ -500,6 +481,13 @@ def layer_cell(
                 words.TIER_KINDS[event.tier], event_state.tier_word(event), base, rules, event.id
             )
     return LayerCell("inconclusive", _("fails, not confirmed"), base, rules)
+
+
+@functools.lru_cache(maxsize=1024)
+def _works(total: int, theirs: int, _language: str) -> LayerCell:
+    """The cell of a layer that fails for nobody, which most of the hundreds of a page are."""
+    ours = Votes(total - theirs, total - theirs)
+    return LayerCell("ok", _("works"), event_sources.seen_here(ours, Votes(theirs, theirs)))
 
 
 def _base(agreeing: Sequence[str], total: Sequence[str], others: Container[str]) -> str:
