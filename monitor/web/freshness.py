@@ -8,7 +8,6 @@ import msgspec
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.progress import (
     count_unread,
-    detector_leases,
     folded_rounds,
     newest_of_last_arrived,
     received_and_folded,
@@ -17,7 +16,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.text import words
 from monitor.text.language import _
-from monitor.web.detector_health import DetectorCourse, detector_health
+from monitor.web.detector_health import DetectorCourse, DetectorHealth, detector_health
 from monitor.web.site import Site
 
 STALLED_MS = 240_000
@@ -54,8 +53,11 @@ async def freshness(site: Site) -> Freshness:
     """The age of the newest measurement, and whether it is too old or not judged yet."""
     try:
         async with site.database.reading() as connection:
-            last, concluded = await received_and_folded(connection)
-            delay = None if last is None else await _delay(site, connection, last, concluded)
+            last, concluded, leases = await received_and_folded(connection)
+            detector = detector_health(leases, site.clock())
+            delay = (
+                None if last is None else await _delay(site, connection, last, concluded, detector)
+            )
     except StoreUnavailableError:
         return Freshness(_("The store cannot be read at the moment."), True)
     if last is None:
@@ -74,10 +76,13 @@ async def freshness(site: Site) -> Freshness:
 
 
 async def _delay(
-    site: Site, connection: ReadTransaction, last: int, concluded: int | None
+    site: Site,
+    connection: ReadTransaction,
+    last: int,
+    concluded: int | None,
+    detector: DetectorHealth,
 ) -> Delay | None:
     """What is not judged of what arrived: no detector runs, or it lags."""
-    detector = detector_health(await detector_leases(connection), site.clock())
     if detector.course is DetectorCourse.NEVER and concluded is None:
         return Delay(_("No detector has ever run: nothing that was measured is judged."), None)
     if detector.course is DetectorCourse.ENDED and await count_unread(connection):

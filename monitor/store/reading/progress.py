@@ -34,7 +34,12 @@ _LAST_ROUNDS = (
     .subquery()
 )
 _LEASES = sa.select(t.lease.c.name, t.lease.c.expires).where(t.lease.c.name.like(PATTERN))
-_NEWEST = sa.select(_LAST_RECEIVED.scalar_subquery(), _LAST_FOLDED.scalar_subquery())
+_NEWEST = sa.select(
+    _LAST_RECEIVED.scalar_subquery().label("received"),
+    _LAST_FOLDED.scalar_subquery().label("folded"),
+).subquery()
+_COURSE = sa.select(_NEWEST.c.received, _NEWEST.c.folded, t.lease.c.name, t.lease.c.expires)
+_COURSE = _COURSE.outerjoin_from(_NEWEST, t.lease, t.lease.c.name.like(PATTERN))
 _NEWEST_ARRIVED = sa.select(sa.func.max(_LAST_ROUNDS.c.round))
 
 
@@ -88,10 +93,14 @@ async def last_received(connection: ReadTransaction) -> int | None:
     return None if value is None else int(value)
 
 
-async def received_and_folded(connection: ReadTransaction) -> tuple[int | None, int | None]:
-    """`last_received` and `last_folded_round`, of which every page tells how far they are apart."""
-    received, folded = (await connection.execute(_NEWEST)).one()
-    return received, folded
+async def received_and_folded(
+    connection: ReadTransaction,
+) -> tuple[int | None, int | None, dict[str, int]]:
+    """`last_received`, `last_folded_round` and `detector_leases`, of which every page tells how far
+    they are apart."""
+    rows = (await connection.execute(_COURSE)).all()
+    received, folded, *_lease = rows[0]
+    return received, folded, {name: expires for *_, name, expires in rows if name is not None}
 
 
 async def probes_enrolled(connection: ReadTransaction) -> int:

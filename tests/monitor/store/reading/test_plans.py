@@ -108,6 +108,8 @@ READS: dict[str, Read] = {
     "liveness": lambda c: vantages.liveness_lines(c, [PROBE], NOON, 20),
     "arrivals": lambda c: progress.recent_arrivals(c, NOON),
     "the last arrival": lambda c: progress.last_received(c),
+    "how far all are": lambda c: progress.received_and_folded(c),
+    "events of a network": lambda c: events.list_events(c, Filter(asn=64501)),
     "the newest of the last": lambda c: progress.newest_of_last_arrived(c),
     "unread measurements": lambda c: progress.count_unread(c),
     "open events": lambda c: events.list_events(c, state="open", published=True),

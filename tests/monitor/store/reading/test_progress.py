@@ -14,6 +14,7 @@ from monitor.store.reading.progress import (
     last_received,
     list_services,
     newest_of_last_arrived,
+    received_and_folded,
     recent_arrivals,
     store_bytes,
 )
@@ -35,6 +36,7 @@ async def test_an_empty_store(store: Database) -> None:
         assert await folded_rounds(connection) == []
         assert await count_unread(connection) == 0
         assert await detector_leases(connection) == {}
+        assert await received_and_folded(connection) == (None, None, {})
         assert await last_folded_round(connection) is None
         assert await list_services(connection) == []
         assert await last_received(connection) is None
@@ -58,7 +60,10 @@ async def test_what_arrived_and_how_far_it_is_judged(store: Database) -> None:
         assert service == "wechat"
         assert round > 0
         assert await count_unread(connection) == 2
-        assert await detector_leases(connection) == {"detector": NOON + 20_000}
+        leases = {"detector": NOON + 20_000}
+        assert await detector_leases(connection) == leases
+        received = await last_received(connection)
+        assert await received_and_folded(connection) == (received, round, leases)
 
 
 async def test_vantages_counters_and_the_newest_arrival(store: Database) -> None:
