@@ -18,7 +18,7 @@ RIDGE = 0.004
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
-DOUBTS = ("clearing", "nobody", "inhibited", "others_fail", "doubted", "new_vantages")
+DOUBTS = ("nobody", "inhibited", "others_fail", "doubted", "new_vantages")
 """Terms that speak against a block; all others speak for one."""
 SURE = 0.9
 """From this confidence on a confirmed event is a page."""

@@ -36,7 +36,7 @@ from benchmarks.world.verdicts import NO_SIGNS, Look, OtherAnswers, OtherPort, S
 from monitor.detection.events import confidence
 from monitor.detection.events.fold import initial, step
 from monitor.detection.events.state import ServiceState
-from monitor.detection.model import Event, Tier
+from monitor.detection.model import Event, EventState, Tier
 from monitor.detection.policy import Policy
 
 SIZES = (3, 3, 5)
@@ -354,7 +354,9 @@ def _played(
         n += 1
         there = _open(scene, state)
         for event in there:
-            ear.hear(event, bool(blocks) and round < over, cause)
+            # What is clearing is said to have been a block, anything else to be one.
+            ends = event.state is EventState.CLEARING and event.opened < over
+            ear.hear(event, bool(blocks) and (round < over or ends), cause)
         if not there and round >= over:
             break
 

@@ -15,8 +15,6 @@ import msgspec
 
 from probes.wire.measurement import Measurement, Role
 
-MOST_PROOFS = 8
-"""Answers from elsewhere that an event shows."""
 NEVER = 2**52
 """Later than any time, Unix milliseconds."""
 VOUCHED = 0
@@ -549,6 +547,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     rules_version: str = ""
     catalogue_version: str = ""
     networks: tuple[NetworkEvidence, ...] = ()
+    """As they are now; once it is closed, as they were at its peak."""
+    peak_networks: tuple[NetworkEvidence, ...] = ()
+    """As they were when most vantages saw it, while none does or it ends: at an end fewer see it,
+    which makes it no less of a block. Else empty."""
     against: tuple[str, ...] = ()
     """What speaks against it, as machine-readable remarks (`few_vantages`, `untyped`, ...)."""
     history: tuple[Change, ...] = ()
@@ -584,14 +586,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in (EventState.OPEN, EventState.CLEARING)
 
     @property
-    def path_proof(self) -> tuple[Answer, ...]:
-        """Where addresses that failed inside answered elsewhere, the newest first."""
-        answers = {answer for network in self.networks for answer in network.contrasts.answers}
-        return tuple(
-            sorted(
-                answers, key=lambda answer: (-answer.at, answer.address, answer.country, answer.asn)
-            )
-        )[:MOST_PROOFS]
+    def rests_on(self) -> tuple[NetworkEvidence, ...]:
+        """The networks of which `agreeing`, `against` and the confidence are."""
+        return self.peak_networks or self.networks
 
     @property
     def stands(self) -> bool:

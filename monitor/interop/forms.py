@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from monitor.detection.events import confidence, gates
+from monitor.detection.events import confidence, contrasts, gates
 from monitor.detection.events.present import PresentState
 from monitor.detection.model import (
     Answer,
@@ -74,7 +74,7 @@ def event_form(event: Event) -> dict[str, Any]:
         "control": event.control,
         "rule_counts": dict(event.rule_counts),
         "witnesses": list(event.witnesses),
-        "path_proof": [answer_form(answer) for answer in event.path_proof],
+        "path_proof": [answer_form(answer) for answer in contrasts.path_proof(event)],
         "inhibited_by": event.inhibited_by,
         "source": event.source,
         "sources": dict(event.sources),

@@ -6,6 +6,7 @@ Pure. Every remark of the detector has its text here, which a test checks.
 
 from __future__ import annotations
 
+from monitor.detection.events import contrasts
 from monitor.detection.events.hypotheses import REMARKS, surest_networks
 from monitor.detection.model import Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
@@ -161,7 +162,9 @@ def _techniques(event: Event) -> str:
 def weaker(event: Event) -> str:
     """That a block lets more pass than at first, in a sentence; empty where it does not."""
     shares = [
-        (network.present_per_mille, network.dense_per_mille) for network in surest_networks(event)
+        (network.present_per_mille, network.dense_per_mille)
+        for network in event.networks
+        if network.tier is event.tier
     ]
     told = [now for now, all_of_it in shares if now is not None and 3 * now < 2 * all_of_it]
     if not event.ongoing or not told or len(told) < len(shares):
@@ -273,7 +276,7 @@ def _unconfirmed(event: Event) -> str:
 def reasons(event: Event) -> list[str]:
     """Reasons for the event, in sentences."""
     sentences = [in_networks(event)]
-    owners = max((network.owners for network in event.networks), default=0)
+    owners = max((network.owners for network in event.rests_on), default=0)
     if owners > 1:
         sentences.append(
             _("They belong to %(n)s owners who measure independently.", n=number(owners))
@@ -287,7 +290,7 @@ def reasons(event: Event) -> list[str]:
             country=country(answer.country),
             time=when(answer.at),
         )
-        for answer in event.path_proof[:MOST_SHOWN]
+        for answer in contrasts.path_proof(event)[:MOST_SHOWN]
     ]
     if event.control == "ok":
         sentences.append(_("The control reached the service in the same rounds."))

@@ -84,7 +84,7 @@ def also_shown(event: Event) -> str:
 def in_networks(event: Event) -> str:
     """Who saw an event in how many networks, in a sentence."""
     # Those whose vantages are counted: of a block that moved, the networks of its peak alone.
-    counted = {network.asn for network in event.networks if network.tier is event.tier}
+    counted = {network.asn for network in event.rests_on if network.tier is event.tier}
     networks = len(counted) or len(event.asns)
     if is_imported(event):
         return n_(

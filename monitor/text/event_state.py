@@ -106,7 +106,7 @@ def tier_id(event: Event) -> str:
     """The tier; of an unconfirmed event that several vantages see, what they lack."""
     if event.tier is not Tier.UNCONFIRMED or event.agreeing < 2:
         return event.tier
-    owners = max((network.owners for network in event.networks), default=0)
+    owners = max((network.owners for network in event.rests_on), default=0)
     return "one_owner" if owners == 1 else "few"
 
 

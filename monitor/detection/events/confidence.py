@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The confidence of an event: the probability that the service was blocked in that country when the
-event last changed, from the event alone.
+event last changed or, once it is clearing or closed, that it had been, from the event alone.
 
 A logistic sum of properties of the event, in integer milli-logits, so that every machine and every
 replay gives the same. The weights were fitted to a simulation (benchmarks/world), whose rates and
@@ -46,7 +46,6 @@ _FITTED: Mapping[str, tuple[int, int, int]] = {
     "three": (1032, 490, 0),
     "half": (0, 843, 2240),
     "nearly_all": (1824, 1865, 4079),
-    "clearing": (-2450, 0, 0),
     "nobody": (-1323, -1788, -2466),
     "inhibited": (0, -2959, -1897),
     "dense": (213, 573, 1885),
@@ -63,11 +62,10 @@ cause is not the service (`on_the_way`), whether other resolvers give a right ad
 the addresses that fail answer elsewhere (`path`), and for an hour already, where nearly all of
 three vantages or more fail nearly always (`held_path`: see `most_sure`);
 whether several networks are concerned, and silent in this way (`silent_networks`); how many
-vantages agree; whether most of those that saw it reach the service again (`clearing`); whether a
-gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well; whether
-another explanation fits (`doubted`). More evidence never makes an event less sure: terms for which
-the fit said so are 0. Silence proves nothing by lasting where nothing told the path from the
-server."""
+vantages agree; whether a gate applies; whether nearly all samples fail (`dense`); whether other
+hosts fail as well; whether another explanation fits (`doubted`). More evidence never makes an event
+less sure: terms for which the fit said so are 0. Silence proves nothing by lasting where nothing
+told the path from the server."""
 TERMS = tuple(_FITTED)[1:]
 WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
     tier: tuple(row[n] for row in _FITTED.values())
@@ -264,7 +262,6 @@ def values(event: Event) -> tuple[int, ...]:
         "three": not signatures and known.agree >= 3,
         "half": not signatures and known.share >= 500,
         "nearly_all": not signatures and known.share >= 800,
-        "clearing": event.state is EventState.CLEARING,
         "nobody": known.agree == 0,
         "inhibited": event.inhibited_by is not None,
         "dense": known.dense,
@@ -289,7 +286,7 @@ def _properties(event: Event) -> _Properties:
         for evidence in surest
     ]
     votes = votes or [(standing.KNOWN * event.agreeing, standing.KNOWN * event.total)]
-    risen = {network.asn for network in event.networks if hypotheses.tells_of_networks(network)}
+    risen = {network.asn for network in event.rests_on if hypotheses.tells_of_networks(network)}
     return _Properties(
         signature="untyped" not in event.against and not seen.signature,
         signatures=seen.signature,

@@ -22,11 +22,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from monitor.detection.layers.dns_origin import MADE_UP, NO_ZONE, OTHERS_ANSWER, ZONES_KEPT
 from monitor.detection.layers.nearer import HOPS_BEFORE, SOONER
 from monitor.detection.layers.tls_contrasts import NAME_FAILS_ANYWHERE, NAME_PASSES_AT_OURS
-from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Fact
+from monitor.detection.model import NO_CONTRASTS, Answer, Contrasts, Event, Fact
 from monitor.detection.observed.same_port import OTHER_PORT_FAILS, PARTIAL_PORT
 
 ANSWERS = 4
 """Answers from elsewhere that are kept by name."""
+MOST_PROOFS = 8
+"""Answers from elsewhere that an event shows."""
 PARTIAL_IPV4, PARTIAL_IPV6 = "partial:ipv4", "partial:ipv6"
 LOCAL_RESOLVER = "local_resolver"
 """Evidence that a device at home answers: many drop the zone from a denial."""
@@ -137,3 +139,11 @@ def _newest(answers: Iterable[Answer]) -> tuple[Answer, ...]:
     for answer in sorted(set(answers), key=lambda answer: (-answer.at, answer.address, answer.asn)):
         kept.setdefault((answer.address, answer.country, answer.asn), answer)
     return tuple(kept.values())[:ANSWERS]
+
+
+def path_proof(event: Event) -> Sequence[Answer]:
+    """Where addresses that failed inside answered elsewhere, the newest first."""
+    answers = {answer for network in event.rests_on for answer in network.contrasts.answers}
+    return sorted(
+        answers, key=lambda answer: (-answer.at, answer.address, answer.country, answer.asn)
+    )[:MOST_PROOFS]

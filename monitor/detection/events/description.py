@@ -94,7 +94,7 @@ def described(
 ) -> OpenEvent:
     """An event that goes on, in its new form according to all its series. `position`: where it is
     in its life, `taken`: what led there in this round, `gate`: what is closed for all of them."""
-    old, round, policy = current.event, now.at, now.policy
+    old, round, policy = replace(current.event, peak_networks=()), now.at, now.policy
     surest = surest_of(series)
     started = series_summary.onset_of(surest, round)
     rose = any(row.to in life.SURENESS for row in taken)
@@ -140,7 +140,7 @@ def described(
     peak = _peak(current.peak, event)
     return replace(
         current,
-        event=_with_votes(event, peak),
+        event=_resting(event, peak),
         witnesses=series_summary.witnesses(series, current.witnesses),
         peak=peak,
     )
@@ -174,17 +174,31 @@ def _peak(old: PeakSnapshot | None, event: Event) -> PeakSnapshot | None:
     if not strategy_of(event.source).keeps_peak:
         return None
     agreed = event.now
-    if old is not None and old.tier is event.tier and old.agreeing > agreed.agreeing:
+    is_more = _is_seen(event) and (old is None or agreed.agreeing >= old.agreeing)
+    if old is not None and old.tier is event.tier and not is_more:
         return old
     return PeakSnapshot(event.tier, agreed.agreeing, agreed.total, event.networks, event.against)
 
 
-def _with_votes(event: Event, peak: PeakSnapshot | None) -> Event:
-    """The event with the numbers of then and of now. `agreeing` and `total` are those on which it
-    rests: of now, while it is open and any vantage sees it, else of then."""
+def _is_seen(event: Event) -> bool:
+    """Whether an event rests on what is seen now, not on its peak."""
+    return event.state is EventState.OPEN and event.now.agreeing > 0
+
+
+def _resting(event: Event, peak: PeakSnapshot | None) -> Event:
+    """The event with the numbers of then and of now, and with what it rests on: now, while it is
+    open and any vantage sees it, else its peak."""
     then = event.now if peak is None else Votes(peak.agreeing, peak.total)
-    rests = event.now if event.state is EventState.OPEN and event.now.agreeing else then
-    return replace(event, agreeing=rests.agreeing, total=rests.total, peak=then)
+    if peak is None or _is_seen(event):
+        return replace(event, agreeing=event.now.agreeing, total=event.now.total, peak=then)
+    return replace(
+        event,
+        agreeing=then.agreeing,
+        total=then.total,
+        peak=then,
+        peak_networks=peak.networks,
+        against=peak.against,
+    )
 
 
 def _measured(now: EventRound, event: Event) -> dict[str, int]:

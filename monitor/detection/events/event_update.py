@@ -295,6 +295,7 @@ def _with_peak(current: OpenEvent) -> OpenEvent:
         agreeing=peak.agreeing,
         total=peak.total,
         networks=peak.networks,
+        peak_networks=(),
         against=tuple(word for word in peak.against if word != "one_network" or len(asns) == 1),
     )
     return replace(current, event=event)

@@ -359,7 +359,7 @@ REMARKS = frozenset(hypothesis.remark for hypothesis in HYPOTHESES)
 
 def surest_networks(event: Event) -> Sequence[NetworkEvidence]:
     """The networks of an event's tier: those that it is about."""
-    return [network for network in event.networks if network.tier is event.tier]
+    return [network for network in event.rests_on if network.tier is event.tier]
 
 
 def tells_of_networks(network: NetworkEvidence) -> bool:
@@ -383,7 +383,7 @@ def _has_risen(network: NetworkEvidence) -> bool:
 
 def fitting(event: Event) -> tuple[str, ...]:
     """The remarks of the hypotheses that fit the surest networks of an event."""
-    telling = list(filter(tells_of_networks, event.networks))
-    risen = telling if len(telling) > 1 else list(filter(_has_risen, event.networks))
+    telling = list(filter(tells_of_networks, event.rests_on))
+    risen = telling if len(telling) > 1 else list(filter(_has_risen, event.rests_on))
     seen = NetworksEvidence(surest_networks(event), event.pace, risen)
     return tuple(each.remark for each in HYPOTHESES if each.fits(seen))

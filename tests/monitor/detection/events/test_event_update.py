@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.events import confidence
+from monitor.detection.events.confidence import DOUBTED_MOST, probability
+from monitor.detection.layers.dns_origin import MADE_UP, OTHERS_ANSWER
 from monitor.detection.model import (
     BY_OPERATOR,
     Difference,
@@ -16,6 +19,7 @@ from monitor.detection.model import (
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
+    INJECTED,
     INTERVAL,
     START,
     TARGET,
@@ -32,6 +36,7 @@ from tests.monitor.detection.worlds import (
 )
 
 OTHER = "wechat/media"
+FORGED = replace(INJECTED, evidence=(MADE_UP, OTHERS_ANSWER))
 
 
 def test_what_is_over_says_where_it_was_not_where_it_ended_last() -> None:
@@ -81,7 +86,6 @@ def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     assert {form.agreeing for form in forms} == {3}
     assert between[-1].now == Votes(0, 3)
     assert {form.peak for form in between} == {Votes(3, 3)}
-    assert confidence.probability(between[-1]) is not None
     over = forms[-1]
     assert over.now == Votes(0, 3)
     assert [change.kind for change in over.history][-2:] == ["clearing", "closed"]
@@ -89,7 +93,48 @@ def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     assert (over.agreeing, over.total) == (3, 3)
     assert (over.networks, over.against) == (peak.networks, peak.against)
     assert sure is not None
-    assert (confidence.probability(over) or 0) >= sure - 20
+    assert {confidence.probability(form) for form in forms} == {sure}
+    assert {(form.rests_on, form.against) for form in between} == {(peak.networks, peak.against)}
+
+
+@pytest.mark.parametrize(("interval", "pauses"), [(60_000, 5), (INTERVAL, 3)])
+def test_how_sure_a_block_is_does_not_fall_while_it_pauses_and_ends(
+    interval: int, pauses: int
+) -> None:
+    world = World([*vantages(5), *vantages(3, "FR", 64503)], interval=interval).quiet(10)
+    failing, first = in_network(64501, FORGED), world.people[0].probe
+
+    def said(rounds: int, script: Script) -> list[tuple[str, int | None, Votes]]:
+        forms = []
+        for _ in range(rounds):
+            if not world.events or world.only.ongoing:
+                world.run(1, script)
+            if world.events:
+                event = world.only
+                forms.append((f"{event.state} {event.tier}", probability(event), event.now))
+        return forms
+
+    begins = said(14, failing)
+    assert [state for state, _, _ in begins][-1] == "open confirmed"
+    figures = [figure or 0 for _, figure, _ in begins]
+    assert figures == sorted(figures), "the more is known"
+    sure = figures[-1]
+    assert sure > DOUBTED_MOST
+    pause = said(pauses, lambda n, who: FORGED if who.probe == first else ok())
+    assert "clearing confirmed" in {state for state, _, _ in pause}
+    assert Votes(1, 5) in {now for state, _, now in pause if state == "clearing confirmed"}
+    returns = said(5, failing)
+    assert [state for state, _, _ in returns][-1] == "open confirmed"
+    assert "again" in world.kinds()
+    ends = said(60, lambda n, who: ok())
+    assert [state for state, _, _ in ends][-1] == "closed confirmed"
+    for before, after in ((begins, pause), (returns, ends)):
+        clearing = {figure for state, figure, _ in after if state == "clearing confirmed"}
+        assert clearing == {before[-1][1]}
+    assert ends[-1][1] == returns[-1][1] is not None
+    # A few of its measurements passed in the pause.
+    assert sure - 20 <= returns[-1][1] <= sure
+    assert all(figure == sure for _, figure, now in pause if not now.agreeing)
 
 
 @pytest.mark.parametrize(("size", "well", "over"), [(5, 2, False), (5, 3, True), (10, 3, False)])
@@ -217,6 +262,18 @@ def test_after_a_retraction_the_same_can_be_found_anew() -> None:
     assert first.state is EventState.RETRACTED
     assert (second.state, second.tier) == (EventState.OPEN, Tier.CONFIRMED)
     assert first.id != second.id
+
+
+@pytest.mark.parametrize("well", [0, 2], ids=["while it lasts", "while it is clearing"])
+def test_a_false_event_that_was_sure_has_no_figure_once_it_is_retracted(well: int) -> None:
+    world = World([*vantages(5), *vantages(3, "FR", 64503)]).quiet()
+    world.run(5, in_network(64501, FORGED)).quiet(well)
+    assert world.only.state is (EventState.CLEARING if well else EventState.OPEN)
+    assert (probability(world.only) or 0) > DOUBTED_MOST
+    layer = (TARGET, 64501, world.only.rests_on[0].layer)
+    world.retractions[world.only.id] = Retraction(world.round - 1, (layer,))
+    world.quiet(1)
+    assert (world.only.state, probability(world.only)) == (EventState.RETRACTED, None)
 
 
 RESET_64501 = in_network(64501, blocked())
