@@ -341,6 +341,13 @@ def main() -> int:
         "--world", action="append", choices=worlds.NAMES, help="worlds: this one, in place of all"
     )
     parser.add_argument(
+        "--seeds",
+        type=int,
+        default=WORLD_SEEDS,
+        metavar="N",
+        help="worlds: so many of each kind; a bound of MOST_SURE needs eight or more",
+    )
+    parser.add_argument(
         "--quiet",
         type=int,
         default=WORLD_SEEDS,
@@ -432,8 +439,8 @@ def main() -> int:
                 print(f"\nfitted to seeds {FIT_SEEDS}; terms: confirmed, likely, unconfirmed")
                 for name, *row in zip(("tier", *TERMS), *by.values(), strict=True):
                     print(f'    "{name}": {tuple(row)},')
-            judged = range(seed, seed + WORLD_SEEDS)
-            quiet = range(seed, seed + max(WORLD_SEEDS, given.quiet))
+            judged = range(seed, seed + given.seeds)
+            quiet = range(seed, seed + max(given.seeds, given.quiet))
             found = worlds.gathered(played, names, judged, given.tries, quiet)
             before = len(goals.lines)
             worlds.told(found, goals, by)

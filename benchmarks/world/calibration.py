@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.world.logistic import Case, fitted, sigmoid
 from benchmarks.world.statements import Said, Story
@@ -24,8 +24,6 @@ SURE = 0.9
 """From this confidence on a confirmed event is a page."""
 RATHER = 0.5
 """From here on the weights call it rather a block than none."""
-LEAST_STORIES, EVEN = 5, 500
-"""What fewer stories say is nothing (per mille)."""
 _INHIBITED = TERMS.index("inhibited")
 
 
@@ -188,19 +186,26 @@ class Worth:
     true: float = 0.0
     false: float = 0.0
     """A year and country."""
-    squares: float = 0.0
-    """Sum of the squares of the weights of their stories."""
+    of_seed: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """By seed: both together, and how many stories of one weight tell it. All worlds of a seed try
+    their blocks at the same moments: they tell no more than the one of them that tells most."""
 
     def __add__(self, other: Worth) -> Worth:
-        return Worth(self.true + other.true, self.false + other.false, self.squares + other.squares)
+        seeds = dict(self.of_seed)
+        for seed, (weight, cases) in other.of_seed.items():
+            had, of_these = seeds.get(seed, (0.0, 0.0))
+            seeds[seed] = had + weight, max(of_these, cases)
+        return Worth(self.true + other.true, self.false + other.false, seeds)
 
     def __mul__(self, factor: float) -> Worth:
-        return Worth(self.true * factor, self.false * factor, self.squares * factor**2)
+        seeds = {seed: (weight * factor, cases) for seed, (weight, cases) in self.of_seed.items()}
+        return Worth(self.true * factor, self.false * factor, seeds)
 
     @property
     def stories(self) -> float:
         """So many stories of one weight would tell the share as exactly (Kish)."""
-        return (self.true + self.false) ** 2 / max(1e-12, self.squares)
+        squares = sum(weight**2 / cases for weight, cases in self.of_seed.values())
+        return (self.true + self.false) ** 2 / max(1e-12, squares)
 
     @property
     def share(self) -> float:
@@ -210,9 +215,7 @@ class Worth:
     @property
     def most(self) -> int:
         """What may be said at most, per mille: the mean of Beta's law less its standard deviation,
-        if before anything was seen all shares were as likely; even odds where too little was."""
-        if self.stories < LEAST_STORIES:
-            return EVEN
+        if before anything was seen all shares were as likely."""
         true, false = 1 + self.stories * self.share, 1 + self.stories * (1 - self.share)
         n = true + false
         return min(DOUBTED_MOST, round(1000 * (true - math.sqrt(true * false / (n + 1))) / n))
@@ -221,14 +224,25 @@ class Worth:
 def worths(stories: Iterable[Story], by: Weights) -> dict[str, Worth]:
     """What each explanation is worth among these stories, of which each counts once: as true as
     the first statement that it fits."""
-    found: dict[str, Worth] = defaultdict(Worth)
+    told: dict[str, list[tuple[Story, bool]]] = defaultdict(list)
     for story in stories:
-        told: set[str] = set()
+        first: dict[str, bool] = {}
         for what, true, _ in story.said:
-            if what[0] is Tier.UNCONFIRMED or unbounded(what, by) < RATHER:
-                continue
-            for doubt in set(what[2]) - told:
-                weight = story.weight
-                found[doubt] += Worth(weight * true, weight * (not true), weight**2)
-            told.update(what[2])
-    return dict(found)
+            if what[0] is not Tier.UNCONFIRMED and unbounded(what, by) >= RATHER:
+                first = dict.fromkeys(what[2], true) | first
+        for doubt, true in first.items():
+            told[doubt].append((story, true))
+    return {doubt: _worth(some) for doubt, some in told.items()}
+
+
+def _worth(told: Sequence[tuple[Story, bool]]) -> Worth:
+    weights: dict[int, list[float]] = defaultdict(list)
+    for story, _ in told:
+        weights[story.seed].append(story.weight)
+    true = sum(story.weight for story, is_true in told if is_true)
+    false = sum(story.weight for story, is_true in told if not is_true)
+    of_seed = {
+        seed: (sum(some), sum(some) ** 2 / sum(weight**2 for weight in some))
+        for seed, some in weights.items()
+    }
+    return Worth(true, false, of_seed)

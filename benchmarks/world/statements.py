@@ -65,6 +65,8 @@ class Story:
     """(statement, whether true, for how many rounds it held)."""
     kind: str = ""
     """Of a block."""
+    seed: int = 0
+    """Of its world."""
 
 
 def said(event: Event) -> Said:

@@ -6,7 +6,8 @@ error, false pages."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from benchmarks.world.calibration import (
@@ -162,7 +163,7 @@ def gathered(
     found = []
     for name, parts in jobs.items():
         stories = [
-            replace(story, weight=story.weight / len(part))
+            replace(story, weight=story.weight / len(part), seed=job[1])
             for part in parts
             for job in part
             for story in said[job]
@@ -203,20 +204,47 @@ def fitted(found: Sequence[Found]) -> Weights:
     )
 
 
-def bounds(found: Sequence[Found], by: Weights) -> dict[str, Worth]:
-    """What each explanation is worth in all these worlds. Nobody knows whether what it speaks of
-    occurs where a monitor watches: the worlds in which it does, and all others, have half of the
-    weight each."""
-    each_of = [(world.name, worths(world.stories, by)) for world in found]
-    pooled = {}
-    for remark, names in OCCURS.items():
-        sides: dict[bool, list[Worth]] = {}
-        for name, here in each_of:
-            sides.setdefault(name in names, []).append(here.get(remark, Worth()))
-        pooled[remark] = sum(
-            (worth * (1 / len(side)) for side in sides.values() for worth in side), Worth()
-        )
-    return pooled
+@dataclass(frozen=True)
+class Bound:
+    """What an explanation is worth in all worlds, and the most that may be said where it fits."""
+
+    worth: Worth
+    most: int
+    """Per mille. A monitor watches another world than any of these: it is the least that the others
+    support when one kind of world, or one seed, is left out."""
+
+
+def bounds(found: Sequence[Found], by: Weights) -> dict[str, Bound]:
+    """The bound of each explanation."""
+    places = {
+        (world.name, seed): worths([s for s in world.stories if s.seed == seed], by)
+        for world in found
+        for seed in {story.seed for story in world.stories}
+    }
+    bound = {}
+    for remark in OCCURS:
+        here = {place: told[remark] for place, told in places.items() if remark in told}
+        names = {world.name for world in found}
+        whole = _pooled(remark, names, here)
+        without = [
+            _pooled(
+                remark, names - {left_out}, {p: w for p, w in here.items() if left_out not in p}
+            )
+            for part in zip(*here, strict=True)
+            for left_out in (set(part) if len(set(part)) > 1 else ())
+        ]
+        bound[remark] = Bound(whole, min(worth.most for worth in (whole, *without)))
+    return bound
+
+
+def _pooled(remark: str, names: Set[str], here: Mapping[tuple[str, int], Worth]) -> Worth:
+    """What an explanation is worth in kinds of worlds, by kind and seed. Nobody knows whether what
+    it speaks of occurs where a monitor watches: the kinds in which it does, and all others, have
+    half of the weight each."""
+    side = Counter(name in OCCURS[remark] for name in names)
+    return sum(
+        (worth * (1 / side[name in OCCURS[remark]]) for (name, _), worth in here.items()), Worth()
+    )
 
 
 def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:
@@ -238,10 +266,10 @@ def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:
     for interval in every.bins:
         print(f"  {interval.weight:10.2f}{interval.said:9.3f}{interval.true:9.3f}")
     print(f"\n{'explanation that fits':30}{'stories':>10}{'true':>8}{'at most':>10}{'said':>8}")
-    for remark, worth in bounds(found, by).items():
+    for remark, bound in bounds(found, by).items():
         print(
-            f"  {remark:28}{worth.stories:10.1f}{worth.share:8.1%}{worth.most / 1000:10.1%}"
-            f"{MOST_SURE[remark] / 1000:8.1%}"
+            f"  {remark:28}{bound.worth.stories:10.1f}{bound.worth.share:8.1%}"
+            f"{bound.most / 1000:10.1%}{MOST_SURE[remark] / 1000:8.1%}"
         )
     print(f"\n{'blocks of all worlds':44}{'simulated':>10}{'stated >= 90 %':>16}")
     for kind, (count, stated) in stated_by_kind(found, by).items():

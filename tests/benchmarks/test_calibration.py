@@ -8,7 +8,6 @@ import random
 import pytest
 
 from benchmarks.world.calibration import (
-    EVEN,
     Worth,
     chance,
     counted,
@@ -82,28 +81,39 @@ CERTAIN, UNSURE = (dict.fromkeys(Tier, (logits, *NONE)) for logits in (9000, -90
 def test_an_explanation_is_worth_what_is_true_where_it_fits_and_a_story_counts_once() -> None:
     some, other = said(doubts=("spares_some",)), said(doubts=("overloaded", "spares_some"))
     stories = [
-        Story(0.5, "a fault", [(some, False, 3), (said(), False, 1), (other, False, 2)]),
-        Story(0.25, "block", [(some, True, 1), (some, False, 9)]),
+        Story(0.5, "a fault", [(some, False, 3), (said(), False, 1), (other, False, 2)], seed=1),
+        Story(0.25, "block", [(some, True, 1), (some, False, 9)], seed=2),
         Story(9.0, "a fault", [(said(Tier.UNCONFIRMED, ("spares_some",)), False, 1)]),
     ]
     found = worths(stories, CERTAIN)
     assert found == {
-        "spares_some": Worth(0.25, 0.5, 0.25 + 0.0625),
-        "overloaded": Worth(0.0, 0.5, 0.25),
+        "spares_some": Worth(0.25, 0.5, {1: (0.5, 1.0), 2: (0.25, 1.0)}),
+        "overloaded": Worth(0.0, 0.5, {1: (0.5, 1.0)}),
     }
     assert found["spares_some"].share == pytest.approx(1 / 3)
     assert not worths(stories, UNSURE), "what the weights do not call a block needs no bound"
 
 
-def test_a_bound_is_less_than_what_was_true_and_few_stories_tell_nothing() -> None:
-    many = Worth(30.0, 70.0, 100.0)
+def worth(true: float, false: float, *seeds: int) -> Worth:
+    return Worth(true, false, {seed: ((true + false) / len(seeds), 1.0) for seed in seeds})
+
+
+def test_a_bound_is_less_than_what_was_true() -> None:
+    many = worth(30.0, 70.0, *range(100))
     assert many.stories == pytest.approx(100)
     assert 250 < many.most < 300
     assert (many * 0.01).most == many.most, "the unit does not matter"
-    assert many.most < (many + many).most < 300
-    assert Worth(3.0, 7.0, 10.0).most < many.most
-    assert Worth(900.0, 1.0, 901.0).most == DOUBTED_MOST
-    assert Worth().most == Worth(0.0, 4.0, 4.0).most == EVEN
+    assert many.most < (many + worth(30.0, 70.0, *range(100, 200))).most < 300
+    assert worth(3.0, 7.0, *range(10)).most < many.most
+    assert worth(900.0, 1.0, *range(901)).most == DOUBTED_MOST
+    assert worth(0.0, 3.0, 1, 2, 3).most < Worth().most < worth(3.0, 0.0, 1, 2, 3).most
+
+
+def test_one_block_that_many_worlds_of_a_seed_try_is_one_case() -> None:
+    alone = worth(1.0, 0.0, 7201)
+    everywhere = sum((alone for _ in range(18)), Worth())
+    assert everywhere.stories == pytest.approx(1)
+    assert everywhere.most == alone.most < worth(18.0, 0.0, *range(18)).most
 
 
 def test_a_score_can_be_of_some_tiers() -> None:

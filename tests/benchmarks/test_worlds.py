@@ -63,15 +63,30 @@ def test_worlds_in_which_an_explanation_may_mislead_weigh_as_much_as_all_others(
     what = Tier.CONFIRMED, tuple(1 for _ in TERMS), ("spares_some",)
     true, false = Story(1.0, BLOCK, [(what, True, 1)]), Story(2.0, "a fault", [(what, False, 1)])
     by = {Tier.CONFIRMED: (9000, *(0 for _ in TERMS))}
-    found = [Found("honest", [true], 1.0) for _ in range(3)]
-    assert worlds.bounds(found, by)["spares_some"].share == 1.0
+    found = [Found(f"honest {n}", [true], 1.0) for n in range(3)]
+    assert worlds.bounds(found, by)["spares_some"].worth.share == 1.0
     misled = Found("a filter on some machines", [false], 1.0)
     pooled = worlds.bounds([*found, misled], by)
-    assert (pooled["spares_some"].true, pooled["spares_some"].false) == pytest.approx((1.0, 2.0))
-    assert pooled["overloaded"].stories == 0, "nothing was seen of it"
+    worth = pooled["spares_some"].worth
+    assert (worth.true, worth.false) == pytest.approx((1.0, 2.0))
+    assert pooled["overloaded"].worth.stories == 0, "nothing was seen of it"
     assert set(pooled) == set(MOST_SURE)
     elsewhere = worlds.bounds([*found, replace(misled, name="another")], by)["spares_some"]
-    assert elsewhere.share == pytest.approx(3 / 5)
+    assert elsewhere.worth.share == pytest.approx(3 / 5)
+
+
+def test_a_bound_holds_when_any_one_kind_of_world_is_left_out() -> None:
+    what = Tier.CONFIRMED, tuple(1 for _ in TERMS), ("spares_some",)
+    by = {Tier.CONFIRMED: (9000, *(0 for _ in TERMS))}
+
+    def kind(name: str, is_true: bool) -> Found:
+        stories = [Story(1.0, BLOCK, [(what, is_true, 1)], seed=seed) for seed in range(8)]
+        return Found(name, stories, 1.0)
+
+    false = [kind(f"false {n}", False) for n in range(2)]
+    bound = worlds.bounds([kind("true", True), *false], by)["spares_some"]
+    assert bound.worth.share == pytest.approx(1 / 3)
+    assert bound.most == worlds.bounds(false, by)["spares_some"].worth.most < bound.worth.most
 
 
 @pytest.mark.parametrize(("seeds", "judged"), [(QUIET_SEEDS - 1, False), (QUIET_SEEDS, True)])

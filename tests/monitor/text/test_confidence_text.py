@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.events import confidence
-from monitor.detection.events.confidence import TERMS, terms
+from monitor.detection.events.confidence import MOST_SURE, TERMS, terms
 from monitor.detection.events.contrasts import SIGNS
 from monitor.detection.model import ClosedGate, EventState, Tier
 from monitor.text.confidence_text import (
@@ -47,9 +47,11 @@ def test_why_it_is_not_surer_names_what_speaks_against_it_and_what_is_missing() 
 def test_what_holds_a_figure_down_is_said() -> None:
     many = [proven(asn=64501 + n) for n in range(3)]
     doubted = not_surer(event(*many, against=("overloaded",)))
-    assert "No more than 70 % is said while another explanation fits." in doubted
-    both = not_surer(event(*many, against=("overloaded", "spares_some")))
-    assert "No more than 40 % is said while another explanation fits." in both
+    most = MOST_SURE["overloaded"] // 10
+    assert f"No more than {most} % is said while another explanation fits." in doubted
+    both = not_surer(event(*many, against=("overloaded", "new_vantages")))
+    assert (least := MOST_SURE["new_vantages"] // 10) < most
+    assert f"No more than {least} % is said while another explanation fits." in both
     early = not_surer(event(*[replace(n, tier=Tier.LIKELY) for n in many], tier=Tier.LIKELY))
     assert "No more than 89 % is said before it is confirmed." in early
     assert not any("No more" in text for text in not_surer(event(network())))
