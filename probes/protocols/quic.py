@@ -2,7 +2,9 @@
 """`quic`: every address completes a QUIC handshake with a valid certificate for the name.
 
 On failure one thing is changed at a time: a new port, an innocuous name at the same address, the
-service's name at our reflector (after an innocuous one), TCP and TLS in place of QUIC. Success
+service's name at our reflector (after an innocuous one), TCP and TLS in place of QUIC. After an
+innocuous name passed the service's is shown once more, at our reflector too: silence before it may
+be that of a line that was away, and each further attempt makes chance less likely. Success
 shows that the server speaks QUIC for this name, not what it would answer to an app. A censor of
 QUIC may block a pair of addresses for minutes, so where the last round failed the innocuous name
 goes first.
@@ -63,12 +65,13 @@ async def _reach(run: EndpointRun, address: str) -> bool:
             return True
     if not run.course.contrasts:
         return False
-    if contrasted and not innocuous_first:
-        await _innocuous(run, address)
+    silent = seen.failure == Failure.TIMEOUT and run.course.repeats and run.course.looks_closer
+    passes = contrasted and not innocuous_first and await _innocuous(run, address)
+    # What died before another name passed may have died of the line.
+    if passes and silent and await _repeat(run, address):
+        return True
     if run.sni.address and run.endpoint.server_name and run.once("reflector"):
-        host, port = parse_authority(run.sni.address, 443)
-        await _innocuous(run, host, port)  # first: does QUIC pass at all?
-        await run.quic_handshake(host, port=port, contrast=Contrast.REFLECTOR, verify=False)
+        await _at_reflector(run, again=silent)
     if contrasted:
         await _over_tcp(run, address)
     return False
@@ -84,14 +87,32 @@ def _may_be_interference(seen: QUICHandshake) -> bool:
     )
 
 
-async def _innocuous(run: EndpointRun, address: str, port: int | None = None) -> None:
+async def _repeat(run: EndpointRun, address: str) -> bool:
+    """The same handshake from a new port; True when it proved the address."""
+    return (await run.quic_handshake(address, contrast=Contrast.REPEAT)).failure is None
+
+
+async def _at_reflector(run: EndpointRun, *, again: bool) -> None:
+    """Show the service's name to our own host, and once more (`again`) when it gets no answer where
+    another does."""
+    host, port = parse_authority(run.sni.address, 443)
+    passes = await _innocuous(run, host, port)  # first: does QUIC pass at all?
+    for _ in range(2 if again and passes else 1):
+        seen = await run.quic_handshake(host, port=port, contrast=Contrast.REFLECTOR, verify=False)
+        if seen.failure != Failure.TIMEOUT:
+            return
+
+
+async def _innocuous(run: EndpointRun, address: str, port: int | None = None) -> bool:
     """Show an innocuous name to the service's address, or to our reflector; any certificate
-    passes."""
+    passes. Returns whether it did."""
     name, kind = run.sni.innocuous, Contrast.INNOCUOUS_NAME
-    if name and name != run.endpoint.server_name:
-        seen = await run.quic_handshake(address, port=port, name=name, contrast=kind, verify=False)
-        if run.course.residual:
-            run.add_evidence(seen, AFTER_TRIGGER)
+    if not name or name == run.endpoint.server_name:
+        return False
+    seen = await run.quic_handshake(address, port=port, name=name, contrast=kind, verify=False)
+    if run.course.residual:
+        run.add_evidence(seen, AFTER_TRIGGER)
+    return seen.failure is None
 
 
 async def _over_tcp(run: EndpointRun, address: str) -> None:

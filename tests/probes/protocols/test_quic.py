@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from probes.endpoint.endpoint_run import EndpointRun
 from probes.net import quic as client
 from probes.protocols import quic
 from probes.wire.observation import (
@@ -79,13 +80,46 @@ async def test_filtered_by_name():
         (None, False),
         (Contrast.REPEAT, False),
         (Contrast.INNOCUOUS_NAME, True),
+        (Contrast.REPEAT, False),
         (Contrast.INNOCUOUS_NAME, True),  # to our own host
+        (Contrast.REFLECTOR, False),
         (Contrast.REFLECTOR, False),
     ]
     assert over_tcp(seen) == TCP_FINE
-    assert (server.names, mirror.names) == ([NAME, NAME, HARMLESS], [HARMLESS, NAME])
+    assert server.names == [NAME, NAME, HARMLESS, NAME]
+    assert mirror.names == [HARMLESS, NAME, NAME]
     tls = next(o for o in seen if isinstance(o, TLSHandshake))
     assert (tls.alpn, tls.sni, tls.verify_code) == ("h2", NAME, 0)
+
+
+@pytest.mark.parametrize(
+    ("dead", "mirror_dead", "passes_after", "last"),
+    [
+        ({NAME}, set(), 3, (Contrast.REPEAT, True)),
+        ({EVERY}, {NAME}, 5, (Contrast.REFLECTOR, True)),
+    ],
+)
+async def test_a_line_that_was_away_is_no_filter(
+    dead: set[str],
+    mirror_dead: set[str],
+    passes_after: int,
+    last: tuple[Contrast, bool],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The name is shown once more after another one passed, at our own host as well."""
+    handshake, made = EndpointRun.quic_handshake, []
+
+    async def counted(*given, **options):
+        made.append(await handshake(*given, **options))
+        if len(made) == passes_after:
+            dead.clear()
+            mirror_dead.clear()
+        return made[-1]
+
+    monkeypatch.setattr(EndpointRun, "quic_handshake", counted)
+    seen, _, _ = await measure(dead, mirror_dead=mirror_dead)
+    assert [passes for _, passes in shakes(seen)[:2]] == [False, False]
+    assert shakes(seen)[passes_after:] == [last]
 
 
 async def test_filtered_by_address():
