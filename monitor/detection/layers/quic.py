@@ -30,6 +30,7 @@ from monitor.detection.observed.kinds import (
     icmp_evidence,
     quic_kind,
     reached,
+    tcp_kind,
     tls_kind,
 )
 from monitor.detection.observed.view import AddressView, EndpointView
@@ -140,8 +141,9 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         reach=context.reach(kind, (Kind.OK if p.quic.repeated else p.quic.kind for p in there)),
         here=any(p.quic.repeated or passed(p.quic.kind) for p in here),
         repeated=address.quic.repeated,
-        by_chance=_by_chance(context, address, kind, reflector)
-        or (kind is Kind.TIMEOUT and _answered_late(context, address, reflector)),
+        by_chance=attempts_by_chance(context, kind, Step.DATAGRAM, address, lambda p: p.quic.kinds)
+        or (kind is Kind.TIMEOUT and _answered_late(context, address, reflector))
+        or _name_by_chance(context, address, kind, reflector),
         accused=accused,
         family_dead=context.family_dead(address),
         contrasts=contrasts,
@@ -166,15 +168,35 @@ def _contrasts(
     )
 
 
-def _by_chance(
+def _name_by_chance(
     context: EndpointContext, address: AddressView, kind: Kind, reflector: QUICHandshake | None
 ) -> bool:
-    if attempts_by_chance(context, kind, Step.DATAGRAM, address, lambda p: p.quic.kinds):
-        return True
+    """Whether it rests on an attempt with our own host alone that only the name is blocked, and
+    chance explains that one: others die, or were answered there nearly as late as ours was waited
+    for, or no TCP connection to the service came about since: the line may have died in between."""
     if reflector is None or quic_kind(reflector) is not kind or passed(address.quic.innocuous_kind):
         return False
-    # It rests on one attempt with our own host that only the name is blocked.
-    return attempt_by_chance(context, kind, Step.DATAGRAM, reflector.address)
+    if attempt_by_chance(context, kind, Step.DATAGRAM, reflector.address):
+        return True
+    if kind is not Kind.TIMEOUT:
+        return False
+    at = reflector.address, reflector.port
+    views = (endpoint.addresses.get(at) for endpoint in context.siblings)
+    shown = [other for view in views if view is not None for other in view.quic.every_innocuous]
+    answered = (other.took_us for other in shown if _passed(other))
+    return not _reached_since(context, reflector.at_us) or nearly_as_long(
+        answered, [reflector.took_us]
+    )
+
+
+def _reached_since(context: EndpointContext, at_us: int) -> bool:
+    """Whether the service was reached over TCP, by an attempt that began at this time or later."""
+    return any(
+        (tcp is not None and tcp.at_us >= at_us and tcp_kind(tcp) is Kind.OK)
+        or (tls is not None and tls.at_us >= at_us and reached(tls_kind(tls)))
+        for address in context.endpoint.addresses.values()
+        for tcp, tls in ((address.tcp.beside, address.tls.beside),)
+    )
 
 
 def _reflector(context: EndpointContext) -> QUICHandshake | None:

@@ -18,7 +18,7 @@ from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import view
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation, Certificate, QUICHandshake
+from probes.wire.observation import AnyObservation, Certificate, QUICHandshake, TCPConnect
 from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
@@ -179,6 +179,31 @@ def test_another_name_that_is_answered_late(at: str, late_us: int, state: str) -
     beside = quic(at, took_us=late_us, **(INNOCUOUS if at == A1 else OWN_HOST))
     said = verdict(quic(A1, TIMEOUT, took_us=10_000_000), beside, quic=True)
     assert said.state == state
+
+
+@pytest.mark.parametrize(
+    ("late_us", "since", "rule"),
+    [
+        (1_500_000, tcp(A1, at=QUIC, at_us=9, **BESIDE), "quic.timeout.sni"),
+        # Ours was waited for at our own host for five seconds, and another name took four.
+        (4_200_000, tcp(A1, at=QUIC, at_us=9, **BESIDE), "quic.background"),
+        # Nothing tells that the line was there when our name died at our own host.
+        (1_500_000, tcp(A1, TIMEOUT, at=QUIC, at_us=9, **BESIDE), "quic.background"),
+        (1_500_000, tcp(A1, at=QUIC, at_us=1, **BESIDE), "quic.background"),
+        (1_500_000, None, "quic.background"),
+    ],
+)
+def test_a_name_that_only_our_own_host_tells_needs_a_line_that_is_there(
+    late_us: int, since: TCPConnect | None, rule: str
+) -> None:
+    seen = (
+        quic(A1, TIMEOUT, took_us=10_000_000),
+        quic(A1, TIMEOUT, took_us=5_000_000, **REPEAT),
+        quic(A1, TIMEOUT, took_us=5_000_000, **INNOCUOUS),
+        quic(REFLECTOR, took_us=late_us, **INNOCUOUS),
+        quic(REFLECTOR, TIMEOUT, at_us=5, took_us=5_000_000, **OWN_HOST),
+    )
+    assert verdict(*seen, *([since] if since else ())).rule == rule
 
 
 @pytest.mark.parametrize(("parts", "state"), [(9_000, "inconclusive"), (0, "blocked")])

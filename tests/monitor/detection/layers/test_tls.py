@@ -16,6 +16,8 @@ from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
     INNOCUOUS,
+    OWN_HOST,
+    REFLECTOR,
     REPEAT,
     alive,
     control,
@@ -64,6 +66,19 @@ def test_another_name_that_is_answered_late(late_us: int, state: str) -> None:
     beside = tls(A1, took_us=late_us, **INNOCUOUS)
     said = judge(measured(dns(A1), tcp(A1), *silent, beside), alive(), [control()])
     assert said.state == state
+
+
+@pytest.mark.parametrize(
+    ("late_us", "rule"), [(4_200_000, "tls.background"), (900_000, "tls.timeout.sni")]
+)
+def test_another_name_that_is_answered_late_at_our_own_host(late_us: int, rule: str) -> None:
+    """What our own host alone tells is compared with how long ours was waited for there."""
+    silent = [tls(A1, Failure.TIMEOUT, took_us=10_000_000, **again) for again in ({}, REPEAT)]
+    other = tls(REFLECTOR, took_us=late_us, **INNOCUOUS)
+    ours = tls(REFLECTOR, Failure.TIMEOUT, took_us=5_000_000, **OWN_HOST)
+    dies = tls(A1, Failure.TIMEOUT, took_us=5_000_000, **INNOCUOUS)
+    said = judge(measured(dns(A1), tcp(A1), *silent, dies, other, ours), alive(), [control()])
+    assert said.rule == rule
 
 
 def test_parts_of_an_answer_are_no_silence() -> None:

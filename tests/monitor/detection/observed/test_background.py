@@ -27,6 +27,7 @@ from tests.monitor.detection import app_scenes
 from tests.monitor.detection.scenes import (
     A1,
     A2,
+    BESIDE,
     INNOCUOUS,
     OWN_HOST,
     QUIC,
@@ -285,7 +286,8 @@ def test_how_the_name_is_known_over_quic(
     dead = [quic(a, TIMEOUT, **again) for a in (A1, A2) for again in ({}, REPEAT, REPEAT)]
     beside = [quic(a, innocuous, at_us=9, **INNOCUOUS) for a in (A1, A2)]
     ours = quic(REFLECTOR, TIMEOUT, **OWN_HOST)
-    seen = measured(dns(A1, A2, at=QUIC), *dead, *beside, ours, endpoints=(QUIC,))
+    since = tcp(A1, at=QUIC, at_us=9, **BESIDE)
+    seen = measured(dns(A1, A2, at=QUIC), *dead, *beside, ours, since, endpoints=(QUIC,))
     there = control(dns(A1, A2, at=QUIC), quic(A1), quic(A2), endpoints=(QUIC,))
     others = RoundBackground(flows=(AttemptTally(40, lost=lost),) * 6, quic_passed=1)
     said = judge(seen, alive(), [there], others=others)
