@@ -22,12 +22,11 @@ from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role
-from probes.wire.observation import Contrast
+from probes.wire.observation import Contrast, Purpose
 from tests.monitor.detection import app_scenes
 from tests.monitor.detection.scenes import (
     A1,
     A2,
-    BESIDE,
     INNOCUOUS,
     OWN_HOST,
     QUIC,
@@ -286,7 +285,7 @@ def test_how_the_name_is_known_over_quic(
     dead = [quic(a, TIMEOUT, **again) for a in (A1, A2) for again in ({}, REPEAT, REPEAT)]
     beside = [quic(a, innocuous, at_us=9, **INNOCUOUS) for a in (A1, A2)]
     ours = quic(REFLECTOR, TIMEOUT, **OWN_HOST)
-    since = tcp(A1, at=QUIC, at_us=9, **BESIDE)
+    since = tcp(A1, at=QUIC, at_us=9, purpose=Purpose.CONTRAST)
     seen = measured(dns(A1, A2, at=QUIC), *dead, *beside, ours, since, endpoints=(QUIC,))
     there = control(dns(A1, A2, at=QUIC), quic(A1), quic(A2), endpoints=(QUIC,))
     others = RoundBackground(flows=(AttemptTally(40, lost=lost),) * 6, quic_passed=1)
