@@ -25,8 +25,8 @@ from monitor.detection.network_condition import NetworkCondition
 from monitor.interop.csv_text import csv_text
 from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
-from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
+from monitor.store.reading.timeline import TimelineCell
 from monitor.store.reading.vantages import VantageRow
 from probes.wire.measurement import Role, function_of
 

@@ -23,35 +23,12 @@ from monitor.store.cells import Where, load_vantages
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.series import read_cells
-from monitor.store.records import Filter
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, select_hours
 from monitor.store.statements import where_equal
 from monitor.store.verdicts import read_newest
 from probes.wire.measurement import service_of
 
 HOUR_MS = 3_600_000
-
-
-class TimelineCell(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One entry of a timeline: verdicts of one hour that say the same."""
-
-    hour: int
-    target: str
-    country: str
-    asn: int
-    state: str
-    layer: str | None
-    technique: str | None
-    n: int
-    vantages: int
-    hours: int = 1
-    """24 where the hours of an old day were summed up; `vantages` is then that of its fullest."""
-
-    @property
-    def key(self) -> str:
-        """What orders the cells of one hour."""
-        words = (self.target, self.country, str(self.asn), self.state)
-        return " ".join((*words, self.layer or "", self.technique or ""))
 
 
 class StateCount(msgspec.Struct, frozen=True, gc=False):
@@ -68,116 +45,6 @@ class StateCount(msgspec.Struct, frozen=True, gc=False):
     def service(self) -> str:
         """Of the target."""
         return service_of(self.target)
-
-
-async def timeline(
-    connection: ReadTransaction,
-    chosen: Filter = Filter(),  # noqa: B008 - frozen
-    *,
-    after: tuple[int, str] | None = None,
-    limit: int = 100,
-) -> Sequence[TimelineCell]:
-    """Hourly counts, oldest first; `after` is an hour and the `key` of a cell in it. An hour is
-    included when any part of it lies between `since` and `until`."""
-    c = t.cell.c
-    key: sa.ColumnElement[Any] = c.target
-    for column in (
-        c.country,
-        sa.cast(c.asn, sa.Text),
-        c.state,
-        sa.func.coalesce(c.layer, ""),
-        sa.func.coalesce(c.technique, ""),
-    ):
-        # None of the columns contains a space.
-        key = key + sa.literal(" ") + column
-    # Order by bytes: collations differ between databases.
-    key = key.collate("C" if connection.dialect.name == "postgresql" else "BINARY")
-    if after is not None:
-        rest = sa.or_(c.hour > after[0], sa.and_(c.hour == after[0], key > after[1]))
-    else:
-        rest = sa.true()
-    wanted = [rest, *_chosen_cells(chosen)]
-    columns = (c.hour, c.target, c.country, c.asn, c.state, c.layer, c.technique)
-    query = (
-        sa.select(*columns, sa.func.sum(c.n), sa.func.max(c.all_vantages), sa.func.max(c.hours))
-        .group_by(*columns)
-        .order_by(c.hour, key)
-        .where(*wanted)
-    )
-    # Grouping everything for the first hundred entries costs seconds: only as many hours are
-    # grouped as have enough rows, more when their rows make too few entries. The last of these
-    # hours may have many more rows than are wanted: it is read by target.
-    rows: list[Any] = []
-    count = 2 * limit
-    while True:
-        hours = sa.select(c.hour).where(*wanted).order_by(c.hour).offset(count).limit(1)
-        last = await connection.scalar(hours)
-        part = query if last is None else query.where(c.hour < last)
-        rows = list((await connection.execute(part.limit(limit))).all())
-        if last is not None and len(rows) < limit:
-            first = after[1].partition(" ")[0] if after is not None and after[0] == last else ""
-            hour = query.where(c.hour == last)
-            rows += await _hour(connection, hour, chosen, first, limit - len(rows))
-        if last is None or len(rows) == limit:
-            break
-        count *= 4
-    return [
-        TimelineCell(
-            hour=hour,
-            target=target,
-            country=country,
-            asn=asn,
-            state=state,
-            layer=layer,
-            technique=technique,
-            n=int(n),
-            vantages=int(vantages),
-            hours=int(hours),
-        )
-        for hour, target, country, asn, state, layer, technique, n, vantages, hours in rows
-    ]
-
-
-async def _hour(
-    connection: ReadTransaction, query: sa.Select[Any], chosen: Filter, first: str, limit: int
-) -> list[Any]:
-    """The first rows of a query of `timeline` of one hour, whose order begins with the target;
-    from the target `first` on."""
-    ids = where_equal(
-        sa.select(t.target.c.id),
-        (t.target.c.service, chosen.service),
-        (t.target.c.id, chosen.target),
-    )
-    targets = sorted(id for id in (await connection.execute(ids)).scalars() if id >= first)
-    rows: list[Any] = []
-    count = 1
-    while targets and len(rows) < limit:
-        some, targets = targets[:count], targets[count:]
-        part = query.where(t.cell.c.target.in_(some)).limit(limit - len(rows))
-        rows += (await connection.execute(part)).all()
-        count *= 4
-    return rows
-
-
-def _chosen_cells(chosen: Filter) -> list[sa.ColumnElement[bool]]:
-    c = t.cell.c
-    wanted = [
-        column == value
-        for column, value in (
-            (c.target, chosen.target),
-            (c.country, chosen.country),
-            (c.asn, chosen.asn),
-        )
-        if value is not None
-    ]
-    if chosen.service is not None:
-        mine = sa.select(t.target.c.id).where(t.target.c.service == chosen.service)
-        wanted.append(c.target.in_(mine))
-    if chosen.since is not None:
-        wanted.append(c.hour > chosen.since - HOUR_MS)
-    if chosen.until is not None:
-        wanted.append(c.hour < chosen.until)
-    return wanted
 
 
 async def judged_rounds(

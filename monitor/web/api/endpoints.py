@@ -33,6 +33,7 @@ from monitor.interop.published_chain import published
 from monitor.network_table import place_of
 from monitor.probe_keys import key_answer
 from monitor.store.reading import counts
+from monitor.store.reading import timeline as hourly_counts
 from monitor.store.reading.arrival_chain import list_chain
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import search_judged, was_measured
@@ -187,7 +188,9 @@ async def timeline(request: web.Request) -> web.Response:
         wanted = msgspec.structs.replace(wanted, since=site.clock() - 7 * 86_400_000)
     limit = limit_of(request)
     async with site.database.reading() as connection:
-        rows = await counts.timeline(connection, wanted, after=text_after(request), limit=limit + 1)
+        rows = await hourly_counts.timeline(
+            connection, wanted, after=text_after(request), limit=limit + 1
+        )
     page = rows[:limit]
     following = text_key(page[-1].hour, page[-1].key) if len(rows) > limit else None
     return answer(request, "timeline", [bucket_form(row) for row in page], following)

@@ -12,8 +12,8 @@ import pytest
 from monitor.commands.replay import fold_store, lines
 from monitor.detection.events import gates
 from monitor.detection.model import EventState, State, Tier
-from monitor.store.reading.counts import timeline
 from monitor.store.reading.measurements import list_judged
+from monitor.store.reading.timeline import timeline
 from monitor.store.records import News
 from monitor.store.retention import prune
 from probes.wire.measurement import Role

@@ -25,8 +25,8 @@ from monitor.detection.model import (
 )
 from monitor.interop import forms
 from monitor.interop.forms import COLUMNS, as_csv, rfc3339
-from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
+from monitor.store.reading.timeline import TimelineCell
 from monitor.store.reading.vantages import VantageRow
 from tests.world import site as world
 

@@ -5,7 +5,8 @@ import sqlalchemy as sa
 from monitor.detection.model import State
 from monitor.store.database import Database
 from monitor.store.days import DAY_MS
-from monitor.store.reading.counts import count_series, count_states, count_vantages, timeline
+from monitor.store.reading.counts import count_series, count_states, count_vantages
+from monitor.store.reading.timeline import timeline
 from monitor.store.retention import prune
 from monitor.store.rollup import roll_up
 from monitor.store.tables import cell

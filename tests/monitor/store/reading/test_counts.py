@@ -11,9 +11,7 @@ from monitor.store.reading.counts import (
     count_states,
     count_vantages,
     judged_rounds,
-    timeline,
 )
-from monitor.store.records import Filter
 from tests.monitor.store.samples import (
     HOUR,
     MINUTE,
@@ -21,34 +19,9 @@ from tests.monitor.store.samples import (
     TARGETS,
     fill_blocked,
     fill_three_probes,
-    judged_store,
 )
 
 BOTH = ["wechat/messaging", "wechat/web"]
-
-
-async def test_the_timeline_is_paged_over_ties(store: Database) -> None:
-    await judged_store(store)
-    async with store.reading() as connection:
-        whole = await timeline(connection)
-        assert len(whole) == 4
-        assert [(b.hour, b.key) for b in whole] == sorted((b.hour, b.key) for b in whole)
-        assert {each.n for each in whole} == {3}
-        found, after = [], None
-        for _ in range(10):
-            page = await timeline(connection, after=after, limit=1)
-            if not page:
-                break
-            found += page
-            after = (page[-1].hour, page[-1].key)
-        assert found == list(whole)
-        assert len(await timeline(connection, Filter(service="wechat"))) == 2
-        assert await timeline(connection, Filter(service="wech_t")) == []
-        assert await timeline(connection, Filter(service="%")) == []
-        assert len(await timeline(connection, Filter(country="FR", asn=64503))) == 2
-        assert await timeline(connection, Filter(until=NOON)) == []
-        assert len(await timeline(connection, Filter(since=NOON + HOUR - 1))) == 4
-        assert await timeline(connection, Filter(since=NOON + HOUR)) == []
 
 
 async def test_verdicts_are_counted_by_time_slot(store: Database) -> None:

@@ -18,6 +18,7 @@ from monitor.store.reading import (
     measurements,
     newest,
     progress,
+    timeline,
     vantages,
 )
 from monitor.store.reading.breakdown import Period, Place
@@ -57,9 +58,9 @@ READS: dict[str, Read] = {
     "witnesses": lambda c: measurements.list_witnesses(c, ["0" * 32, "1" * 32]),
     "a verdict": lambda c: measurements.get_verdict(c, "0" * 32),
     "what a probe measured": lambda c: measurements.list_measurements_of_probe(c, PROBE, NOON),
-    "the timeline": lambda c: counts.timeline(c),
-    "the timeline of an hour": lambda c: counts.timeline(c, Filter(until=NOON)),
-    "a service's timeline": lambda c: counts.timeline(c, Filter(service="wechat")),
+    "the timeline": lambda c: timeline.timeline(c),
+    "the timeline of an hour": lambda c: timeline.timeline(c, Filter(until=NOON)),
+    "a service's timeline": lambda c: timeline.timeline(c, Filter(service="wechat")),
     "a strip of days": lambda c: counts.count_states(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "a strip of minutes": lambda c: counts.count_states(c, WECHAT, NOON, NOON + HOUR, 60_000),
     "strips of minutes near and far": lambda c: counts.count_nearby(
