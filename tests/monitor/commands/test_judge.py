@@ -17,6 +17,7 @@ from monitor.commands.main import main
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
+from probes.wire.observation import Purpose
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -80,6 +81,7 @@ def test_what_other_targets_saw_over_quic_counts(other: str | None, technique: s
         quic(A1, Failure.TIMEOUT),
         quic(A1, Failure.TIMEOUT, **INNOCUOUS),
         quic(REFLECTOR, Failure.TIMEOUT, **OWN_HOST),
+        tcp(A1, at=QUIC, at_us=9, purpose=Purpose.CONTRAST),
     )
     probe = lines(
         measured(*dead, endpoints=(QUIC,)),
