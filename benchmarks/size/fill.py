@@ -93,6 +93,11 @@ _REVISIONS = (
     "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM verdict WHERE true "
     "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1"
 )
+_FOLDED = (
+    "INSERT INTO detector_state (service, round) SELECT service, (SELECT max(round) FROM verdict) "
+    "FROM revision WHERE true ON CONFLICT (service) DO UPDATE SET round = excluded.round"
+)
+"""As of detectors that keep up: else each page says that conclusions lag, and asks since when."""
 
 
 @dataclass(frozen=True)
@@ -594,5 +599,5 @@ def _sums(fleet: Fleet, days: Counter[int]) -> list[str]:
     return [
         f"UPDATE probe SET last_seen = {fleet.latest - HEARD_MS}",
         *(f"INSERT INTO {into} VALUES ({row}) ON CONFLICT {there}" for into, row, there in counted),
-        *(_HOURS, _DAYS, _REVISIONS, _RECEIVED),
+        *(_HOURS, _DAYS, _REVISIONS, _FOLDED, _RECEIVED),
     ]

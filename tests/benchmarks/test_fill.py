@@ -10,6 +10,7 @@ from benchmarks.size import fill as filling
 from benchmarks.size.fill import Size, fill
 from monitor.store.database import open_database
 from monitor.store.reading.days import list_days
+from monitor.store.reading.progress import received_and_folded
 from tests.world.postgres import postgres_server
 
 __all__ = ["postgres_server"]
@@ -35,5 +36,11 @@ async def test_an_interrupted_fill_leaves_nothing(
     database = await open_database(url)
     async with database.reading() as connection:
         stored = sum(n for _, n in await list_days(connection))
-    await database.close()
+        received, folded, _ = await received_and_folded(connection)
     assert stored == sum(len(each.facts) for each in fleet.rounds_of_probes(-1)) > 900
+    assert folded == max(fleet.rounds()) < (received or 0)
+    later = await fill(url, SIZE, NOW + filling.DAY)
+    async with database.reading() as connection:
+        _, folded, _ = await received_and_folded(connection)
+    await database.close()
+    assert folded == max(later.rounds()) > max(fleet.rounds())
