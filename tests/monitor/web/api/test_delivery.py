@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,11 +146,14 @@ async def test_bodies_that_never_end_take_the_place_of_the_same_probes_oldest(de
         f"Content-Length: {len(whole)}\r\n\r\n"
     ).encode()
     opened = []
+    arriving = desk.web.app[delivery.BODIES]._arriving
     try:
         for _ in range(delivery.MOST_BODIES + 3):
+            before = newest(arriving)
             opened.append(await asyncio.open_connection("127.0.0.1", desk.web.port))
             opened[-1][1].write(head + whole[:1])
-            await asyncio.sleep(0.02)
+            # Else another one's credentials may be checked first.
+            await eventually(lambda before=before: newest(arriving) is not before, "it has a place")
         for reader, _ in opened[:3]:
             assert b" 408 " in await asyncio.wait_for(reader.readline(), HANG_SECONDS)
         reader, writer = opened[3]
@@ -161,6 +164,10 @@ async def test_bodies_that_never_end_take_the_place_of_the_same_probes_oldest(de
         for _, writer in opened:
             writer.close()
     assert (await desk.post(BATCHES, batch(desk.who.probe, (1,), number=2))).status == 200
+
+
+def newest(arriving: Mapping[str, Sequence[asyncio.Timeout]]) -> asyncio.Timeout | None:
+    return next((held[-1] for held in arriving.values()), None)
 
 
 async def test_the_oldest_body_may_be_the_last_to_go() -> None:
