@@ -203,28 +203,22 @@ class DriverConnection(aiosqlite.Connection):
     patience_ms = 0
     """How long a reader waits for a lock, in its thread."""
 
-    def __init__(self, opening: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(self._open, iter_chunk_size=1)
-        self._opening = opening
-        self._opened: sqlite3.Connection | None = None
-        """Set by the thread."""
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.watch = CancellationWatch()
         self._sent = self._ended = 0
         """Trips to the thread: counted by the event loop, and by the thread."""
 
-    def _open(self) -> sqlite3.Connection:
-        self._opened = self._opening()
-        return self._opened
-
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-
-    def stop(self) -> asyncio.Future[Any] | None:
-        """End the thread. It closes what it has opened for a task that was cancelled meanwhile;
-        aiosqlite leaves that open."""
-        self._tx.put_nowait((None, self._close))
-        return super().stop()
+    async def _connect(self) -> Self:
+        """Open the file, in the event loop: that takes less than the trip to the thread, and a task
+        that is cancelled while the thread opens it leaves it open. Raises sqlite3.Error."""
+        try:
+            self._connection = self._connector()
+        except BaseException:
+            if (ended := self.stop()) is not None:
+                await ended
+            raise
+        return self
 
     def cursor(self) -> Any:
         """As SQLAlchemy uses it."""
@@ -290,7 +284,7 @@ def _patiently(connection: sqlite3.Connection, ms: int, execute: Callable[[], An
 
 
 def _connect(path: str, *, patience_ms: int, at_once: float, **options: Any) -> DriverConnection:
-    connection = DriverConnection(partial(sqlite3.connect, path, **options))
+    connection = DriverConnection(partial(sqlite3.connect, path, **options), iter_chunk_size=1)
     connection.at_once, connection.patience_ms = at_once, patience_ms
     connection._thread.daemon = True  # as SQLAlchemy has it
     return connection
@@ -327,7 +321,7 @@ def sqlite_engine(
             "at_once": at_once,
             "patience_ms": int(1000 * lock_seconds) if at_once else 0,
             "timeout": 0 if at_once else lock_seconds,
-            "check_same_thread": not at_once,
+            "check_same_thread": False,
             "isolation_level": None,
             "factory": RollbackConnection,
         },

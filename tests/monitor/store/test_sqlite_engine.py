@@ -159,25 +159,37 @@ async def test_a_cancelled_statement_is_over_before_the_next_one_begins(sqlite_u
 async def test_what_is_opened_for_a_task_that_was_cancelled_is_closed(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opening, go_on = threading.Event(), threading.Event()
     opened: list[sqlite3.Connection] = []
     plain = sqlite3.connect
 
-    def slowly(*args: Any, **options: Any) -> sqlite3.Connection:
-        opening.set()
-        assert go_on.wait(10)
+    def noted(*args: Any, **options: Any) -> sqlite3.Connection:
+        assert threading.current_thread() is threading.main_thread()
         opened.append(plain(*args, **options))
-        return opened[0]
+        return opened[-1]
 
     async with connect(sqlite_url) as engines:
-        monkeypatch.setattr(sqlite3, "connect", slowly)
+        monkeypatch.setattr(sqlite3, "connect", noted)
         task = asyncio.create_task(engines.write.connect().start())
-        await asyncio.to_thread(opening.wait)
+        await eventually(lambda: opened, "the file is open", pause=0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        go_on.set()
-        await eventually(lambda: opened and is_closed(opened[0]), "the connection is closed")
+    assert [is_closed(each) for each in opened] == [True]
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threading.enumerate()
+
+    def refuse(*args: Any, **options: Any) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    async with connect(sqlite_url) as engines:
+        monkeypatch.setattr(sqlite3, "connect", refuse)
+        with pytest.raises(sa.exc.OperationalError, match="unable to open"):
+            await engines.write.connect().start()
+    await eventually(lambda: threading.enumerate() == before, "the thread has ended", seconds=20)
 
 
 def is_closed(connection: sqlite3.Connection) -> bool:
