@@ -57,6 +57,7 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
     """Share of vantages, sureness and time: the first line together with the headline. Without
     `now` nothing is said of how long it has lasted, in what is kept and read later. `watched`:
     whether what it is about is measured there now."""
+    told = {"seen": witnesses(event), "control": _control(event)}
     tier = sentence(_(TIERS[event.tier]))
     if event.state is EventState.CLEARING:
         tier = _("Clearing (was %(state)s)", state=_(TIERS[event.tier]))
@@ -70,8 +71,7 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
         return _(
             "%(state)s: %(seen)s, %(control)s; first seen %(begin)s, retracted %(time)s.",
             state=tier,
-            seen=witnesses(event),
-            control=_control(event),
+            **told,
             begin=when(event.onset),
             time=when(end),
         )
@@ -82,8 +82,7 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
         return _(
             "%(state)s: %(seen)s, %(control)s; %(time)s (%(length)s).",
             state=tier,
-            seen=witnesses(event),
-            control=_control(event),
+            **told,
             time=between(event.onset, end),
             length=length(event),
         )
@@ -91,8 +90,7 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
         return _(
             "%(state)s: %(seen)s, %(control)s; open at the end of the data (%(time)s).",
             state=tier,
-            seen=witnesses(event),
-            control=_control(event),
+            **told,
             time=when(last),
         )
     if not watched and (last := last_failure(event)) is not None:
@@ -100,8 +98,7 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
             "%(state)s: %(seen)s, %(control)s; since %(time)s, last seen %(last)s. Nobody measures "
             "it there now.",
             state=tier,
-            seen=witnesses(event),
-            control=_control(event),
+            **told,
             time=when(event.onset),
             last=when(last),
         )
@@ -109,15 +106,13 @@ def scope(event: Event, now: int | None, *, watched: bool = True) -> str:
         return _(
             "%(state)s: %(seen)s, %(control)s; since %(time)s.",
             state=tier,
-            seen=witnesses(event),
-            control=_control(event),
+            **told,
             time=when(event.onset),
         )
     return _(
         "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",
         state=tier,
-        seen=witnesses(event),
-        control=_control(event),
+        **told,
         time=when(event.onset),
         length=duration_text(now - event.onset),
     )
