@@ -10,7 +10,7 @@ the same round: with our reflector, another address or endpoint of the target, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -30,7 +30,6 @@ from monitor.detection.observed.kinds import (
     icmp_evidence,
     quic_kind,
     reached,
-    tcp_kind,
     tls_kind,
 )
 from monitor.detection.observed.view import AddressView, EndpointView
@@ -142,8 +141,14 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         here=any(p.quic.repeated or passed(p.quic.kind) for p in here),
         repeated=address.quic.repeated,
         by_chance=attempts_by_chance(context, kind, Step.DATAGRAM, address, lambda p: p.quic.kinds)
-        or (kind is Kind.TIMEOUT and _answered_late(context, address, reflector))
-        or _name_by_chance(context, address, kind, reflector),
+        or _name_by_chance(context, address, kind, reflector)
+        or (
+            kind is Kind.TIMEOUT
+            and (
+                _answered_late(context, address, reflector)
+                or _line_died(context, address, reflector)
+            )
+        ),
         accused=accused,
         family_dead=context.family_dead(address),
         contrasts=contrasts,
@@ -173,30 +178,38 @@ def _name_by_chance(
 ) -> bool:
     """Whether it rests on an attempt with our own host alone that only the name is blocked, and
     chance explains that one: others die, or were answered there nearly as late as ours was waited
-    for, or no TCP connection to the service came about since: the line may have died in between."""
+    for."""
     if reflector is None or quic_kind(reflector) is not kind or passed(address.quic.innocuous_kind):
         return False
     if attempt_by_chance(context, kind, Step.DATAGRAM, reflector.address):
         return True
-    if kind is not Kind.TIMEOUT:
-        return False
     at = reflector.address, reflector.port
     views = (endpoint.addresses.get(at) for endpoint in context.siblings)
     shown = [other for view in views if view is not None for other in view.quic.every_innocuous]
     answered = (other.took_us for other in shown if _passed(other))
-    return not _reached_since(context, reflector.at_us) or nearly_as_long(
-        answered, [reflector.took_us]
-    )
+    return kind is Kind.TIMEOUT and nearly_as_long(answered, [reflector.took_us])
 
 
-def _reached_since(context: EndpointContext, at_us: int) -> bool:
-    """Whether the service was reached over TCP, by an attempt that began at this time or later."""
-    return any(
-        (tcp is not None and tcp.at_us >= at_us and tcp_kind(tcp) is Kind.OK)
-        or (tls is not None and tls.at_us >= at_us and reached(tls_kind(tls)))
-        for address in context.endpoint.addresses.values()
-        for tcp, tls in ((address.tcp.beside, address.tls.beside),)
-    )
+def _line_died(
+    context: EndpointContext, address: AddressView, reflector: QUICHandshake | None
+) -> bool:
+    """Whether the line may have died before the last attempt with our name, be it at our own host:
+    nothing that was tried then or later was reached."""
+    if passed(address.quic.innocuous_kind) or _passed(reflector):
+        return False
+    last = max(ours.at_us for ours in (*address.quic.every, reflector) if ours is not None)
+    return not any(reached_at >= last for reached_at in _reached(context))
+
+
+def _reached(context: EndpointContext) -> Iterator[int]:
+    """When each attempt of this measurement began by which anything was reached."""
+    for endpoint in context.siblings:
+        again = endpoint.hosts_again
+        yield from (o.at_us for o in (*again.over_tcp, *again.over_udp) if o.failure is None)
+        for address in endpoint.addresses.values():
+            for steps in (address.tcp, address.tls, address.quic):
+                tried = (*steps.every, *steps.every_innocuous, steps.beside)
+                yield from (o.at_us for o in tried if o is not None and passed(steps.kind_of(o)))
 
 
 def _reflector(context: EndpointContext) -> QUICHandshake | None:

@@ -206,6 +206,29 @@ def test_a_name_that_only_our_own_host_tells_needs_a_line_that_is_there(
     assert verdict(*seen, *([since] if since else ())).rule == rule
 
 
+@pytest.mark.parametrize("dies", [(), (quic(A1, TIMEOUT, at_us=4, **INNOCUOUS),)])
+@pytest.mark.parametrize(
+    ("since", "blocked"),
+    [
+        (tcp(A1, at=QUIC, at_us=3, **BESIDE), True),
+        (tls(A2, at=TLS, at_us=3), True),
+        (quic(A2, at=SECOND, at_us=3), True),
+        (tcp(A1, at=QUIC, at_us=2, **BESIDE), False),
+        (tcp(A1, TIMEOUT, at=QUIC, at_us=3, **BESIDE), False),
+        (quic(A2, TIMEOUT, at=SECOND, at_us=3), False),
+        (None, False),
+    ],
+)
+def test_silence_needs_a_line_that_is_there(
+    since: AnyObservation | None, blocked: bool, dies: tuple[QUICHandshake, ...]
+) -> None:
+    """Other targets were reached over QUIC in this round, and the line may have died since."""
+    seen = (quic(A1, TIMEOUT), quic(A1, TIMEOUT, at_us=3, **REPEAT), *dies)
+    said = verdict(*seen, *([since] if since else ()), quic=True)
+    told = "quic.untold" if blocked else "quic.background"
+    assert said.rule == told
+
+
 @pytest.mark.parametrize(("parts", "state"), [(9_000, "inconclusive"), (0, "blocked")])
 def test_where_parts_came_the_shortest_wait_counts(parts: int, state: str) -> None:
     ours = [
@@ -339,6 +362,10 @@ def whole(seen: list[QUICHandshake], known: bool | None) -> Verdict:
 @given(st.lists(handshakes, max_size=10), st.sampled_from([None, False, True]))
 @example([quic(A1, **INNOCUOUS), quic(A1, TIMEOUT), quic(A2, REFUSED, **CLOSED)], None)
 @example([quic(A1, TIMEOUT), quic(A2, at=SECOND), quic(A2, REFUSED, **CLOSED)], None)
+@example(
+    [quic(A1, TIMEOUT, at=SECOND), quic(REFLECTOR, TIMEOUT, at=SECOND, **OWN_HOST), quic(A2)], None
+)
+@example([quic(A1, TIMEOUT), quic(A1, TIMEOUT, **INNOCUOUS)], True)
 def test_fewer_failures_and_less_knowledge_never_open(
     seen: list[QUICHandshake], known: bool | None
 ) -> None:
