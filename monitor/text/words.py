@@ -54,8 +54,10 @@ _IN_A_SENTENCE = {
     "US": "the United States",
 }
 """Names that need an article after "in", and short names where CLDR adds a qualifier."""
+UNKNOWN_COUNTRY = "ZZ"
+"""That of vantages which did not state their country."""
 _NO_COUNTRIES = frozenset(
-    ["AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"]
+    ["AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", UNKNOWN_COUNTRY]
 )
 """Codes of CLDR that are not assigned in ISO 3166-1."""
 COUNTRIES: dict[str, str] = {
@@ -158,7 +160,7 @@ def failure(text: str | None) -> str:
 def country(code: str) -> str:
     """The short name of a country; the code where it has none."""
     if code not in COUNTRIES:
-        return _("an unknown country") if code == "ZZ" else code
+        return _("an unknown country") if code == UNKNOWN_COUNTRY else code
     if is_english():
         return COUNTRIES[code]
     return country_names(current().language).get(code, code)

@@ -66,8 +66,6 @@ from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
 MAX_ASN = 2**32 - 1
-UNKNOWN = "ZZ"
-"""Vantages that did not state their country."""
 USUAL = (Layer.DNS, Layer.TCP, Layer.TLS, Layer.HTTP)
 """Layers that the table always has; others are added when they were measured."""
 
@@ -87,7 +85,7 @@ async def country(request: web.Request) -> web.Response:
     code = request.match_info["country"]
     if code != code.upper():
         raise web.HTTPMovedPermanently(f"/c/{code.upper()}")
-    if code not in words.COUNTRIES and code != UNKNOWN:
+    if code not in words.COUNTRIES and code != words.UNKNOWN_COUNTRY:
         raise web.HTTPNotFound(reason="No country has this code.")
     here = PlaceFilter(name=words.country(code), country=code)
     span = chosen_range(request)
@@ -103,7 +101,7 @@ async def country(request: web.Request) -> web.Response:
         "headline": values["past"]
         if span
         else _("Every vantage has stated its country.")
-        if code == UNKNOWN and not members and not events
+        if code == words.UNKNOWN_COUNTRY and not members and not events
         else headline(here, opened, site.service_names, members, bool(rows), bool(events)),
         "matrix": network_matrix(values["services"], rows, opened),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from monitor.store.records import Conclusions
+from monitor.store.records import Conclusions, Seen
 from monitor.web.api import endpoints as api
 from monitor.web.pages import indexes
 from monitor.web.site import Site
@@ -32,6 +32,16 @@ async def test_countries(web: Client) -> None:
     text = text_of(page)
     assert "4 of 5 AS64501 , AS64502" in text
     assert "Germany: no data; 0 of 1 vantage online" in text
+
+
+async def test_an_unknown_country_is_listed_and_not_counted(site: Site, web: Client) -> None:
+    probes = await site.database.registry.probes()
+    german = next(p.id for p in probes if p.country == "DE" and p.revoked is None)
+    lost = Seen(probe=german, at=world.NOW - 1000, country="ZZ", asn=0)
+    await site.database.registry.record_seen([lost])
+    page = await (await web.get("/c")).text()
+    assert "<h1>Something is blocked in one of 2 countries that we know of.</h1>" in page
+    assert re.findall(r'scope="row"><a href="/c/([A-Z]+)"', page) == ["RU", "FR", "ZZ"]
 
 
 async def test_the_map_has_links_and_labels(web: Client) -> None:
