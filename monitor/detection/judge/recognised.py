@@ -2,9 +2,9 @@
 """What a measurement looks like to the rules, by which it is recognised when it comes again.
 
 Most measurements of a fleet differ only in their times and in how many bytes were transferred. No
-rule reads these unless something is compared, so a measurement without contrasts and transfers is
-decoded without them. What remains makes its look. An imported run has the record of the whole run
-as well, most of which nothing reads.
+rule reads these unless something is compared or QUIC failed, so a measurement without contrasts,
+transfers and failed QUIC handshakes is decoded without them. What remains makes its look. An
+imported run has the record of the whole run as well, most of which nothing reads.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _PLAIN = (DNSLookup, TCPConnect, TLSHandshake, HTTPExchange, QUICHandshake, AppE
 
 
 class Recognised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A Measurement without contrasts and transfers, and without what no rule reads in it. Text of
-    its look may be anything: patterns take half of the time to decode a line, and are compared when
-    a look is new. What else it has is checked."""
+    """A Measurement without contrasts, transfers and failed QUIC handshakes, and without what no
+    rule reads in it. Text of its look may be anything: patterns take half of the time to decode a
+    line, and are compared when a look is new. What else it has is checked."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=VERSION)]
     id: MeasurementId
@@ -92,13 +92,14 @@ def _loose_struct(kind: type[msgspec.Struct]) -> type:
     """The struct with loose fields. An observation is no contrast, and tells its step. What no rule
     reads is no field: it has its default, whatever was sent."""
     step = step_of(kind) if issubclass(kind, Observation) else None
+    absent = ("contrast", *(("failure",) if kind is QUICHandshake else ())) if step else ()
     fields: list[tuple[str, type] | tuple[str, type, object]] = []
     unread: dict[str, object] = {}
     for field in msgspec.structs.fields(kind):
         if field.name in UNREAD:
             unread[field.name] = 0 if field.required else field.default
         else:
-            loose = type(None) if step and field.name == "contrast" else _loose(field.type)
+            loose = type(None) if field.name in absent else _loose(field.type)
             required = (field.name, loose)
             fields.append(required if field.required else (*required, field.default))
     return msgspec.defstruct(

@@ -35,6 +35,7 @@ from tests.monitor.detection.judge.test_target_laws import (
 from tests.monitor.detection.scenes import (
     A1,
     A2,
+    BESIDE,
     HTTPS,
     QUIC,
     TLS,
@@ -251,7 +252,7 @@ def test_a_verdict_that_rests_on_other_targets_is_that_of_the_whole(
     [
         ((dns(A1, A2), tcp(A1, Failure.TIMEOUT), tcp(A2, Failure.TIMEOUT)), PLAIN, TLS),
         (
-            (dns(A1, at=QUIC), quic(A1, Failure.TIMEOUT)),
+            (dns(A1, at=QUIC), quic(A1, Failure.TIMEOUT), tcp(A1, at=QUIC, **BESIDE)),
             (dns(A1, at=QUIC), quic(A1)),
             QUIC,
         ),
@@ -272,6 +273,22 @@ def test_what_looks_the_same_beside_other_failures_is_judged_anew(
         other = replace(other, id="f" * 32, target=f"{subject.service}/other")
         lines = [line(stored(subject)), line(stored(other))]
         assert judged(shared, lines, known)[0].state is state
+
+
+def test_when_something_was_reached_is_read_where_quic_failed() -> None:
+    """The line may have died since: what differs in nothing but times is judged anew."""
+    there, alive_there = control(dns(A1, at=QUIC), quic(A1), endpoints=(QUIC,))
+    shared = [stored(one, Role.CONTROL) for one in (there, *alive_there)]
+    shared += map(stored, alive())
+    calm = measured(*(6 * (tcp(A1), tls(A1), quic(A1))), endpoints=(TLS, QUIC))
+    calm = replace(calm, id="f" * 32, target=f"{there.service}/other")
+    known = KnownVerdicts()
+    for at_us, state in 2 * ((3, State.BLOCKED), (1, State.INCONCLUSIVE)):
+        silent = quic(A1, Failure.TIMEOUT, at_us=2)
+        reached = tcp(A1, at=QUIC, at_us=at_us, **BESIDE)
+        subject = measured(dns(A1, at=QUIC), silent, reached, endpoints=(QUIC,))
+        said = judged(shared, [line(stored(subject)), line(stored(calm))], known)
+        assert said[0].state is state
 
 
 def test_imported_runs_that_look_alike_are_judged_once_and_as_in_full(

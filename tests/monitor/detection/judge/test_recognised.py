@@ -18,6 +18,7 @@ from monitor.detection.judge.recognised import (
     recognised_in,
 )
 from probes.wire.codec import WireError, encode
+from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Vantage
 from tests.monitor.detection.imported_runs import ADDRESSES, dc, measurement, of_test, record
 from tests.monitor.detection.scenes import (
@@ -28,6 +29,7 @@ from tests.monitor.detection.scenes import (
     TLS,
     dns,
     measured,
+    quic,
     tcp,
     tls,
     transfer,
@@ -36,11 +38,15 @@ from tests.monitor.detection.scenes import (
 PLAIN = (dns(A1), tcp(A1), replace(tls(A1), took_us=7))
 
 
-def test_what_is_compared_is_read_in_full() -> None:
+def test_what_is_compared_and_quic_that_failed_is_read_in_full() -> None:
     plain = recognise(encode(measured(*PLAIN)))
     assert plain is not None
     assert [seen.took_us for seen in plain.observations] == [0, 0, 0]
-    for one in (tls(A1, **INNOCUOUS), transfer(A1, at=HTTPS)):
+    for one in (
+        tls(A1, **INNOCUOUS),
+        transfer(A1, at=HTTPS),
+        quic(A1, Failure.TIMEOUT),
+    ):
         assert recognise(encode(measured(*PLAIN, one))) is None
     for broken in (b"", b"{}", b"\xff", b"[" * 5000):
         assert recognise(broken) is None

@@ -17,6 +17,7 @@ from probes.wire.measurement import Measurement, Role, Software, Vantage
 from tests.monitor.detection.app_scenes import app, twice
 from tests.monitor.detection.scenes import (
     A1,
+    BESIDE,
     CONTROL_PROBE,
     INNOCUOUS,
     PROBE,
@@ -75,7 +76,7 @@ def test_a_vantage_is_judged_beside_its_liveness_and_control() -> None:
 
 def test_quic_of_other_targets_in_the_same_round_counts() -> None:
     dead = (dns(A1, at=QUIC), quic(A1, Failure.TIMEOUT), quic(A1, Failure.TIMEOUT, **INNOCUOUS))
-    subject = measured(*dead, endpoints=(QUIC,))
+    subject = measured(*dead, tcp(A1, at=QUIC, **BESIDE), endpoints=(QUIC,))
     seen, liveness = control(dns(A1, at=QUIC), quic(A1), endpoints=(QUIC,))
     there = [stored(m, Role.CONTROL) for m in (seen, *liveness)]
     here = [stored(m) for m in (subject, *alive())]
