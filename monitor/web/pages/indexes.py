@@ -79,7 +79,9 @@ async def countries(request: web.Request) -> web.Response:
     ]
     values = {
         "title": _("Countries"),
-        "headline": countries_headline(opened, sum(p.country != words.UNKNOWN_COUNTRY for p in places)),
+        "headline": countries_headline(
+            opened, sum(p.country != words.UNKNOWN_COUNTRY for p in places)
+        ),
         "rows": listed,
         "world": worldmap.world(places),
         "names": site.service_names,

@@ -203,7 +203,9 @@ def missing(
                 "reachwatch token new --role vantage --owner SOMEBODY-ELSE",
             )
         )
-    unknown = [probe for probe in vantages if probe.country == words.UNKNOWN_COUNTRY or probe.asn == 0]
+    unknown = [
+        probe for probe in vantages if probe.country == words.UNKNOWN_COUNTRY or probe.asn == 0
+    ]
     if unknown:
         gaps.append(
             (
