@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.world.logistic import Case, fitted, sigmoid
@@ -24,6 +24,10 @@ SURE = 0.9
 """From this confidence on a confirmed event is a page."""
 RATHER = 0.5
 """From here on the weights call it rather a block than none."""
+ONE_SIDED_95 = 1.645
+"""Standard deviations."""
+LEAST_BOUND = 10
+"""Per mille: fewer than a hundred worlds cannot tell less from never."""
 _INHIBITED = TERMS.index("inhibited")
 
 
@@ -204,7 +208,16 @@ class Worth:
     @property
     def stories(self) -> float:
         """So many stories of one weight would tell the share as exactly (Kish)."""
-        squares = sum(weight**2 / cases for weight, cases in self.of_seed.values())
+        return self._as_exact(lambda cases: cases)
+
+    @property
+    def seeds(self) -> float:
+        """So many seeds of one weight would. The rates of a world are drawn once from its seed, so
+        that its stories tell of one world, however many they are."""
+        return self._as_exact(lambda cases: 1.0)
+
+    def _as_exact(self, cases_of: Callable[[float], float]) -> float:
+        squares = sum(weight**2 / cases_of(cases) for weight, cases in self.of_seed.values())
         return (self.true + self.false) ** 2 / max(1e-12, squares)
 
     @property
@@ -214,11 +227,27 @@ class Worth:
 
     @property
     def most(self) -> int:
-        """What may be said at most, per mille: the mean of Beta's law less its standard deviation,
-        if before anything was seen all shares were as likely."""
-        true, false = 1 + self.stories * self.share, 1 + self.stories * (1 - self.share)
-        n = true + false
-        return min(DOUBTED_MOST, round(1000 * (true - math.sqrt(true * false / (n + 1))) / n))
+        """What may be said at most, per mille: what 19 of 20 such draws of seeds support."""
+        lower, _ = _wilson(self.share, self.seeds)
+        return min(DOUBTED_MOST, max(LEAST_BOUND, int(1000 * lower)))
+
+    @property
+    def contradicts(self) -> int:
+        """What is more than this, per mille, is more than these stories support, even if each of
+        them told of another world."""
+        _, upper = _wilson(self.share, self.stories)
+        return max(LEAST_BOUND, round(1000 * upper))
+
+
+def _wilson(share: float, number: float) -> tuple[float, float]:
+    """Between what a share lies of which so many cases show this one, each end by itself with 95 %
+    (Wilson, Probable inference, JASA 1927)."""
+    if number <= 0:
+        return 0.0, 1.0
+    add = ONE_SIDED_95**2 / number
+    middle = share + add / 2
+    half = ONE_SIDED_95 * math.sqrt(share * (1 - share) / number + add / number / 4)
+    return max(0.0, middle - half) / (1 + add), (middle + half) / (1 + add)
 
 
 def worths(stories: Iterable[Story], by: Weights) -> dict[str, Worth]:

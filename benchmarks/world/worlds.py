@@ -210,8 +210,8 @@ class Bound:
 
     worth: Worth
     most: int
-    """Per mille. A monitor watches another world than any of these: it is the least that the others
-    support when one kind of world, or one seed, is left out."""
+    """Per mille. A monitor watches a kind of world that is none of these: it is the least that the
+    others support when one kind is left out."""
 
 
 def bounds(found: Sequence[Found], by: Weights) -> dict[str, Bound]:
@@ -226,12 +226,10 @@ def bounds(found: Sequence[Found], by: Weights) -> dict[str, Bound]:
         here = {place: told[remark] for place, told in places.items() if remark in told}
         names = {world.name for world in found}
         whole = _pooled(remark, names, here)
+        kinds = {name for name, _ in here}
         without = [
-            _pooled(
-                remark, names - {left_out}, {p: w for p, w in here.items() if left_out not in p}
-            )
-            for part in zip(*here, strict=True)
-            for left_out in (set(part) if len(set(part)) > 1 else ())
+            _pooled(remark, names - {left_out}, {p: w for p, w in here.items() if p[0] != left_out})
+            for left_out in (kinds if len(kinds) > 1 else ())
         ]
         bound[remark] = Bound(whole, min(worth.most for worth in (whole, *without)))
     return bound
@@ -265,12 +263,20 @@ def told(found: Sequence[Found], goals: Goals, by: Weights = WEIGHTS) -> None:
     )
     for interval in every.bins:
         print(f"  {interval.weight:10.2f}{interval.said:9.3f}{interval.true:9.3f}")
-    print(f"\n{'explanation that fits':30}{'stories':>10}{'true':>8}{'at most':>10}{'said':>8}")
-    for remark, bound in bounds(found, by).items():
+    print(
+        f"\n{'explanation that fits':30}{'stories':>10}{'seeds':>8}{'true':>8}{'at most':>10}"
+        f"{'said':>8}{'no more than':>14}"
+    )
+    every_bound = bounds(found, by)
+    for remark, bound in every_bound.items():
+        worth = bound.worth
         print(
-            f"  {remark:28}{bound.worth.stories:10.1f}{bound.worth.share:8.1%}"
+            f"  {remark:28}{worth.stories:10.1f}{worth.seeds:8.1f}{worth.share:8.1%}"
             f"{bound.most / 1000:10.1%}{MOST_SURE[remark] / 1000:8.1%}"
+            f"{worth.contradicts / 1000:14.1%}"
         )
+    high = [r for r, bound in every_bound.items() if MOST_SURE[r] > bound.worth.contradicts]
+    goals.say(not high, f"bounds of explanations that are too high: {', '.join(high) or 'none'}")
     print(f"\n{'blocks of all worlds':44}{'simulated':>10}{'stated >= 90 %':>16}")
     for kind, (count, stated) in stated_by_kind(found, by).items():
         print(f"  {kind:42}{count:10}{stated / count:16.1%}")

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from benchmarks.world.calibration import (
+    LEAST_BOUND,
     Worth,
     chance,
     counted,
@@ -98,15 +99,38 @@ def worth(true: float, false: float, *seeds: int) -> Worth:
     return Worth(true, false, {seed: ((true + false) / len(seeds), 1.0) for seed in seeds})
 
 
-def test_a_bound_is_less_than_what_was_true() -> None:
+def test_a_bound_is_what_19_of_20_draws_of_as_many_seeds_support() -> None:
     many = worth(30.0, 70.0, *range(100))
-    assert many.stories == pytest.approx(100)
-    assert 250 < many.most < 300
+    assert many.stories == many.seeds == pytest.approx(100)
+    assert many.most == 230, "Wilson's lower end, by hand"
+    assert many.contradicts == 380, "and the upper one"
     assert (many * 0.01).most == many.most, "the unit does not matter"
     assert many.most < (many + worth(30.0, 70.0, *range(100, 200))).most < 300
     assert worth(3.0, 7.0, *range(10)).most < many.most
     assert worth(900.0, 1.0, *range(901)).most == DOUBTED_MOST
-    assert worth(0.0, 3.0, 1, 2, 3).most < Worth().most < worth(3.0, 0.0, 1, 2, 3).most
+    assert worth(0.0, 3.0, 1, 2, 3).most == Worth().most == LEAST_BOUND
+    assert worth(3.0, 0.0, 1, 2, 3).most > LEAST_BOUND
+    assert Worth().contradicts == 1000, "nothing contradicts where nothing was seen"
+
+
+def test_a_bound_that_is_fitted_so_holds_for_other_seeds() -> None:
+    """Where seeds differ, as much as they can: in each everything is true or nothing."""
+    rng = random.Random(27)
+    tries, too_high = 2000, 0
+    for _ in range(tries):
+        share, count = rng.uniform(0.1, 0.9), rng.randint(4, 20)
+        true = [rng.random() < share for _ in range(count)]
+        fitted = sum((worth(30.0 * t, 30.0 * (not t), n) for n, t in enumerate(true)), Worth())
+        too_high += fitted.most > max(LEAST_BOUND, 1000 * share)
+    assert too_high / tries < 0.07
+
+
+def test_a_seed_tells_of_one_world_however_many_its_stories() -> None:
+    one = Worth(30.0, 70.0, {1: (100.0, 50.0)})
+    assert one.stories == pytest.approx(50)
+    assert one.seeds == pytest.approx(1)
+    assert one.most == worth(30.0, 70.0, 1).most < worth(30.0, 70.0, *range(50)).most
+    assert one.contradicts < worth(30.0, 70.0, 1).contradicts
 
 
 def test_one_block_that_many_worlds_of_a_seed_try_is_one_case() -> None:
