@@ -7,6 +7,11 @@ same vantages are there. While few are awake, as at night, they take turns among
 places of all others would leave a gap. Each vantage learns how many there are by day too, because
 few of them measure more often. A probe without a place takes one by chance
 (`probes.rounds.scheduler`).
+
+A vantage that is heard but shows nothing, as behind an intercepting proxy, keeps its place. Of
+three, the two others would be spread evenly without it, yet for a third of the time the next
+measurement would be more than a third of the interval away, as now: only the longest wait would be
+shorter, by a quarter. More rounds would help, which the default traffic budget does not pay for.
 """
 
 from __future__ import annotations
