@@ -52,22 +52,24 @@ CONFLICT = "conflicting_id"
 AT_ONCE = 1_000
 """Rows that are fetched at a time where there may be many: some 5 ms."""
 
-SELECT_STORED = (
-    sa.select(
-        FIRST_ARRIVAL.label("first_arrival"),
-        measurement.c.arrival,
-        measurement.c.vantage,
-        measurement.c.round,
-        vantage.c.probe,
-        vantage.c.owner,
-        vantage.c.role,
-        vantage.c.enrolled,
-        vantage.c.source,
-    )
-    .select_from(measurement)
-    .join(vantage, vantage.c.number == measurement.c.vantage)
-)
-"""Rows that `read_stored` takes."""
+
+def select_stored(rows: sa.FromClause) -> sa.Select[Any]:
+    """Rows that `read_stored` takes, of rows of `measurement`."""
+    m, v = rows.c, vantage.c
+    return sa.select(
+        (m.arrival - m.place).label("first_arrival"),
+        m.arrival,
+        m.vantage,
+        m.round,
+        v.probe,
+        v.owner,
+        v.role,
+        v.enrolled,
+        v.source,
+    ).join_from(rows, vantage, v.number == m.vantage)
+
+
+SELECT_STORED = select_stored(measurement)
 _BY_ID = SELECT_STORED.where(has_id(sa.bindparam("ids", expanding=True)))
 
 

@@ -23,7 +23,7 @@ from monitor.store.cells import hour_of
 from monitor.store.days import day_of, has_id
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
-from monitor.store.facts import SELECT_STORED, read_stored
+from monitor.store.facts import SELECT_STORED, read_stored, select_stored
 from monitor.store.reading.vantages import rows_of_probe, values_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
@@ -329,6 +329,8 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     given = {name: value for name, value in of_cell.items() if value is not None}
     of_technique = chosen.technique is not None
     hours = _hours_query(frozenset(given), of_technique)
+    # Whether there is a certain hour takes one seek that finds something, not one a target.
+    one_hour = _hours_query(frozenset(given), of_technique, first=True)
     oldest, newest = (await connection.execute(_ENDS, {"until": until})).one()
     if newest is None:
         return
@@ -336,11 +338,11 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
     while end > oldest and not wanted.is_full:
         if wanted.most <= 0:  # Whether there is a rest takes less than which hours it has.
-            rest = _hours_query(frozenset(given), of_technique, first=True)
             before = given | {"since": hour_of(oldest), "until": end}
-            wanted.has_more = await connection.scalar(rest, before) is not None
+            wanted.has_more = await connection.scalar(one_hour, before) is not None
             return
-        found = await connection.execute(hours, given | {"since": end - span, "until": end})
+        query = hours if span > HOUR_MS else one_hour
+        found = await connection.execute(query, given | {"since": end - span, "until": end})
         for hour in found.scalars().all():
             if wanted.must_end():
                 return
@@ -421,29 +423,39 @@ async def newest_of_controls(
         "until": subject.round,
         "id": subject.id,
     }
-    rows = (await connection.execute(_newest_of_controls(), values)).all()
+    rows = (await connection.execute(_newest_of_controls(connection.dialect.name), values)).all()
     return next(iter(await read_stored(connection, rows, skip)), None)
 
 
 @functools.cache
-def _newest_of_controls() -> sa.Select[Any]:
+def _newest_of_controls(dialect: str) -> sa.Select[Any]:
     """That of `newest_of_controls`."""
     m, v = t.measurement.c, t.vantage.c
     number = sa.select(t.target.c.number).where(
         t.target.c.id == sa.bindparam("target", type_=t.target.c.id.type)
     )
-    return (
-        SELECT_STORED.where(
+    controls = sa.select(v.number).where(v.role == Role.CONTROL.value)
+    # A round has a measurement of each vantage of the fleet: they are held against one list, not
+    # joined. PostgreSQL would make a join of IN.
+    by_control = (
+        m.vantage == sa.any_(sa.func.array(controls.scalar_subquery()))
+        if dialect == "postgresql"
+        else m.vantage.in_(controls)
+    )
+    newest = (
+        sa.select(t.measurement)
+        .where(
             m.target == number.scalar_subquery(),
             m.round.between(
                 sa.bindparam("since", type_=m.round.type), sa.bindparam("until", type_=m.round.type)
             ),
-            v.role == Role.CONTROL.value,
+            by_control,
             m.id != sa.bindparam("id", type_=m.id.type),
         )
         .order_by(m.round.desc(), m.started, m.id)
-        .limit(1)
+        .limit(sa.literal_column("1"))  # for a limit that it does not know it reads all vantages
     )
+    return select_stored(newest.subquery())
 
 
 async def list_measurements_of_probe(
