@@ -19,6 +19,7 @@ from monitor.store.days import DAY_MS, day_of
 from monitor.store.records import Admitted, AdmittedBatch, StoreUnavailableError
 from monitor.store.statements import chunks
 from monitor.store.tables import batch, measurement
+from probes.wire import codec
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES
 from probes.wire.codec import BatchHeader, WireError, decode_batch, encode_batch, envelope_of
 
@@ -52,7 +53,11 @@ def lines_of(payload: bytes, first_arrival: int, least: int = 0) -> tuple[bytes,
         reason = f"it has {len(lines)} lines"
     except WireError as error:
         reason = str(error)
-    raise DamagedBatchError(
+    raise _damage(first_arrival, reason)
+
+
+def _damage(first_arrival: int, reason: str) -> DamagedBatchError:
+    return DamagedBatchError(
         f"the batch of measurements from number {first_arrival} on is damaged: {reason}"
     )
 
@@ -141,6 +146,23 @@ async def all_lines(
         for some in batches
         for arrival, line in some.lines
     }
+
+
+async def lines_holding(
+    connection: AsyncConnection, batches: Sequence[tuple[int, int]], text: bytes
+) -> dict[int, bytes]:
+    """Lines that may hold a text, as `codec.lines_holding` finds them, by arrival number, of
+    batches given as (first arrival, first round). There may be no measurement of a line. Damaged
+    batches are left out."""
+    found: dict[int, bytes] = {}
+    for some in chunks(batches, READ_AT_ONCE):
+        firsts, rounds = zip(*some, strict=True)
+        for first, _, body in await _bodies(connection, firsts, (min(rounds), max(rounds))):
+            try:
+                found |= {first + place: line for place, line in codec.lines_holding(body, text)}
+            except WireError as error:
+                skip(first, _damage(first, str(error)))
+    return found
 
 
 def batches_of(admitted: Sequence[Admitted]) -> Iterator[AdmittedBatch]:

@@ -489,6 +489,32 @@ def decode_batch(payload: bytes) -> Batch:
 
     Raises TooNewError for a later version, WireError for anything malformed or oversized.
     """
+    header, raw, _ = _decompressed(payload)
+    return Batch(header=header, lines=_split(raw))
+
+
+def lines_holding(payload: bytes, text: bytes) -> Sequence[tuple[int, bytes]]:
+    """Return the lines of a batch that hold a text, with their places; also those with a backslash,
+    since JSON may write any text with escapes. Others are not cut out: of hundreds one is wanted.
+
+    Raises as `decode_batch`.
+    """
+    _, raw, end = _decompressed(payload)
+    if raw.find(b"\\", end) >= 0:
+        lines = enumerate(_split(raw))
+        return [(place, line) for place, line in lines if text in line or b"\\" in line]
+    found: list[tuple[int, bytes]] = []
+    place, counted = -1, end
+    while (at := raw.find(text, counted)) >= 0:
+        place += raw.count(b"\n", counted, at)
+        counted = raw.find(b"\n", at)
+        counted = len(raw) if counted < 0 else counted
+        found.append((place, raw[raw.rfind(b"\n", 0, at) + 1 : counted]))
+    return found
+
+
+def _decompressed(payload: bytes) -> tuple[BatchHeader, bytes, int]:
+    """The header of a batch, all of its bytes, and where its first line ends."""
     try:
         decompressor = zstd.ZstdDecompressor()
         raw = decompressor.decompress(payload, MAX_BATCH_BYTES)
@@ -499,16 +525,21 @@ def decode_batch(payload: bytes) -> Batch:
     if decompressor.unused_data:
         raise WireError("bytes after the end of the batch")
     end = raw.find(b"\n")
+    end = len(raw) if end < 0 else end
     try:
-        header = _header_decoder.decode(raw if end < 0 else raw[:end])
+        header = _header_decoder.decode(raw[:end])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"batch header: {error}") from None
     if header.v > BATCH_VERSION:
         raise TooNewError(f"batch header: version {header.v}, this collector knows {BATCH_VERSION}")
+    return header, raw, end
+
+
+def _split(raw: bytes) -> tuple[bytes, ...]:
     # Counted before they are split: a batch of 300 bytes may hold eight million empty lines.
     if (count := raw.count(b"\n")) > MAX_BATCH_LINES:
         raise _sized(len(raw), f"batch of {count} lines, at most {MAX_BATCH_LINES}")
-    return Batch(header=header, lines=tuple(raw.split(b"\n")[1:]))
+    return tuple(raw.split(b"\n")[1:])
 
 
 def _sized(size: int, text: str) -> WireError:

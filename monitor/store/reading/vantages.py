@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import OWN_SOURCE
 from monitor.store import tables as t
-from monitor.store.batches import FIRST_ARRIVAL, all_lines
+from monitor.store.batches import FIRST_ARRIVAL, all_lines, lines_holding
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.statements import chunks
@@ -148,30 +147,56 @@ async def liveness_of_probe(
     connection: ReadTransaction, probe: str, since: int, most: int, until: int | None = None
 ) -> Sequence[bytes]:
     """The newest `most` liveness lines of a probe, newest first, in rounds from `since` on, up to
-    `until` where that is given."""
-    query = _liveness_query(connection.dialect.name, until=until is not None)
-    given = values_of_probe(probe, since, until) | {"most": most}
-    rows = (await connection.execute(query, given)).all()
-    lines = await all_lines(connection, (row[:2] for row in rows), _span(rows))
-    return [lines[row.arrival] for row in rows if row.arrival in lines]
+    `until` where that is given. They are looked for in its batches: of the hundreds of measurements
+    of a round the rows of the others are not touched."""
+    last = 2**62 if until is None else until
+    numbers = (await connection.execute(_NUMBERS, {"probe": probe})).scalars().all()
+    if not numbers:
+        return []
+    given: dict[str, Any] = {
+        "numbers": numbers,
+        "sent": since - BATCH_SPAN_MS,
+        "last": last + BATCH_SPAN_MS,
+    }
+    batches = [(first, round) for first, round in await connection.execute(_BATCHES, given)]
+    found: list[tuple[tuple[int, int, str], bytes]] = []
+    for some in chunks(batches, most):
+        lines = await lines_holding(connection, some, LIVENESS_INTERNATIONAL.encode())
+        for arrivals in chunks(sorted(lines)):
+            given = {"arrivals": arrivals, "least": arrivals[0], "most": arrivals[-1]}
+            given |= {"numbers": numbers, "since": since, "until": last}
+            rows = await connection.execute(_LIVENESS, given)
+            found += [((-round, -begun, id), lines[n]) for n, round, begun, id in rows]
+        found = sorted(found)[:most]
+        # In what is left no round is newer than this.
+        if len(found) == most and some[-1][1] + BATCH_SPAN_MS <= -found[-1][0][0]:
+            break
+    return [line for _, line in found]
+
+
+_v, _b, _m = t.vantage.c, t.batch.c, t.measurement.c
+_NUMBERS = sa.select(_v.number).where(_v.probe == sa.bindparam("probe", type_=_v.probe.type))
+_BATCHES = (
+    sa.select(_b.first_arrival, _b.first_round)
+    .where(_b.vantage.in_(sa.bindparam("numbers", expanding=True)))
+    .where(_b.first_round.between(sa.bindparam("sent"), sa.bindparam("last")))
+    .order_by(_b.first_round.desc())
+)
+_LIVENESS = (
+    sa.select(_m.arrival, _m.round, _m.started, _m.id)
+    .where(_m.arrival.in_(sa.bindparam("arrivals", expanding=True)))
+    # As in lists of measurements: of a list alone PostgreSQL expects a share of the day.
+    .where(_m.arrival.between(sa.bindparam("least"), sa.bindparam("most")))
+    .where(_m.round.between(sa.bindparam("since"), sa.bindparam("until")))
+    .where(_m.vantage.in_(sa.bindparam("numbers", expanding=True)))
+    .where(_m.target + 0 == _INTERNATIONAL)
+)
 
 
 def _span(rows: Sequence[Any]) -> tuple[int, int] | None:
     """The first and the last round of some rows; None where there are none."""
     rounds = [row.round for row in rows]
     return (min(rounds), max(rounds)) if rounds else None
-
-
-@functools.cache
-def _liveness_query(dialect: str, *, until: bool) -> sa.Select[Any]:
-    """That of `liveness_of_probe`: to write it takes longer than the database needs."""
-    m = rows_of_probe(dialect, until=until).c
-    return (
-        sa.select(m.first_arrival, m.arrival, m.round)
-        .where(m.target + 0 == _INTERNATIONAL)
-        .order_by(m.round.desc(), m.started.desc(), m.id)
-        .limit(sa.bindparam("most", type_=sa.BigInteger))
-    )
 
 
 async def liveness_lines(

@@ -245,6 +245,28 @@ def test_batch_round_trip_and_its_refusals() -> None:
         codec.decode_batch(codec.encode_batch(header, [b"{}"] * (MAX_BATCH_LINES + 1)))
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [b"wanted", b"b", b"c"],
+        [b"a", b"a wanted one, wanted twice", b"", b"wanted too", b"e"],
+        [b"a", b"b", b"the last is wanted"],
+        [b"wan\nted", b"none"],
+        [b"a", b"\\u0077anted", b"wanted", b"d"],
+    ],
+    ids=["no lines", "first", "twice in a line", "last", "over two lines", "escaped"],
+)
+def test_lines_that_hold_a_text_have_their_places(lines: list[bytes]) -> None:
+    payload = codec.encode_batch(BatchHeader(boot="wanted", sequence=7), lines)
+    sent = codec.decode_batch(payload).lines
+    assert codec.lines_holding(payload, b"wanted") == [
+        (place, line) for place, line in enumerate(sent) if b"wanted" in line or b"\\" in line
+    ]
+    with pytest.raises(WireError):
+        codec.lines_holding(payload[:-1], b"wanted")
+
+
 def test_a_zip_bomb_is_refused_without_being_inflated() -> None:
     bomb = codec.zstd.compress(b"0" * (MAX_BATCH_BYTES * 20))
     assert len(bomb) < 100_000

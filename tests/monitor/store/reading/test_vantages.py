@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from msgspec.structs import replace
 
 from monitor.store.database import Database
@@ -66,3 +69,47 @@ async def test_newest_liveness_lines(store: Database) -> None:
         assert await liveness_of_probe(connection, names[1], NOON, 3) == []
         assert await liveness_lines(connection, names, NOON + HOUR, 3) == {}
         assert await liveness_lines(connection, [], NOON, 3) == {}
+
+
+async def test_liveness_is_found_however_its_line_is_written(store: Database) -> None:
+    def alive(number: int, at: int) -> Admitted:
+        return admitted(number, at=at, target="liveness/international")
+
+    first, second, third = (alive(n, NOON + n * MINUTE) for n in (1, 2, 3))
+    target = b'"target":"liveness/international"'
+    assert target in second.line
+    escaped = target.replace(b"/", b"\\/").replace(b"nat", b"\\u006eat")
+    second = replace(second, line=second.line.replace(target, escaped))
+    other = admitted(4, at=NOON + 2 * MINUTE, target="wechat/international")
+    # What was kept on the way arrives after what is newer, and some of it a second time.
+    for batch in ([third], [first], [first, other, second]):
+        await store.facts.add(batch, [])
+    newest = [third.line, second.line, first.line]
+    probe = third.stored.measurement.probe
+    async with store.reading() as connection:
+        for most in (1, 2, 3, 9):
+            assert await liveness_of_probe(connection, probe, NOON, most) == newest[:most]
+        until = NOON + 2 * MINUTE
+        assert await liveness_of_probe(connection, probe, until, 9, until) == newest[1:2]
+        assert await liveness_of_probe(connection, probe, NOON + HOUR, 9) == []
+
+
+async def test_of_many_batches_those_that_hold_nothing_newer_are_not_read(store: Database) -> None:
+    def alive(number: int) -> Admitted:
+        return admitted(number, at=NOON + number * HOUR, target="liveness/international")
+
+    lines = [alive(n) for n in range(30)]
+    for one in lines:
+        await store.facts.add([one], [])
+    probe = lines[0].stored.measurement.probe
+    bodies: list[int] = []
+    async with store.reading() as connection:
+
+        async def counted(statement: Any, given: Any = None) -> Any:
+            bodies.extend((given or {}).get("firsts", ()))
+            return await connection.execute(statement, given)
+
+        counting: Any = SimpleNamespace(dialect=connection.dialect, execute=counted)
+        found = await liveness_of_probe(counting, probe, NOON, 4)
+    assert found == [one.line for one in lines[:-5:-1]]
+    assert 4 <= len(bodies) <= 12
