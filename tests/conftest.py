@@ -35,8 +35,14 @@ def _log_as_before() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with tests marked `slow` begin first: the run is over when the last of them is."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Files with tests marked `long` begin first, then those marked `slow`: the run is over when
+    the last of them is."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    turns = ("long", "slow")
+    return next((n for n, mark in enumerate(turns) if item.get_closest_marker(mark)), len(turns))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

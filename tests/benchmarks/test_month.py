@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from monitor.interop.forms import rfc3339
 from monitor.store.database import open_database
 from monitor.store.reading.events import list_events, list_transitions
@@ -16,6 +18,8 @@ from tests.world.stores import migrated
 END = 1_800_000_000_000 - 1_800_000_000_000 % DAY + 8 * HOUR
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1600)
 async def test_every_story_is_told_when_it_happened(tmp_path: Path) -> None:
     url = await migrated(tmp_path / "month.sqlite")
     month = Month(END, quiet=6 * HOUR)

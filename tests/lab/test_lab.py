@@ -57,7 +57,7 @@ QUICK = (
 LEAST_BENIGN = 4
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.needs(*PACKAGES),
 ]
 

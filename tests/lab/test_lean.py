@@ -35,7 +35,7 @@ CASES = (
 )
 AT_ONCE = 6
 """Laboratories side by side: they mostly wait."""
-pytestmark = [pytest.mark.lab, pytest.mark.rest, pytest.mark.needs(*PACKAGES)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.rest, pytest.mark.needs(*PACKAGES)]
 
 
 @pytest.fixture(scope="module")

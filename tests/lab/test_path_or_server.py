@@ -15,7 +15,12 @@ from tests.lab.conftest import PACKAGES, need, seed
 from tests.lab.path_or_server import NETWORK, SERVER, play
 from tests.world.mosquitto import PROGRAM
 
-pytestmark = [pytest.mark.lab, pytest.mark.rest, pytest.mark.needs(*PACKAGES, "mosquitto")]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.long,
+    pytest.mark.rest,
+    pytest.mark.needs(*PACKAGES, "mosquitto"),
+]
 SETTLED_SECONDS = 60
 """After the control was asked: its own next round, and the vantages' after that."""
 

@@ -13,7 +13,12 @@ from tests.lab.conftest import PACKAGES, need, seed
 from tests.lab.retesting import CONFIRMED, INTERVAL, LIKELY, PACE, WITH, minutes, play_retesting
 from tests.world.mosquitto import PROGRAM
 
-pytestmark = [pytest.mark.lab, pytest.mark.rest, pytest.mark.needs(*PACKAGES, "mosquitto")]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.long,
+    pytest.mark.rest,
+    pytest.mark.needs(*PACKAGES, "mosquitto"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from tests.world.mosquitto import PROGRAM
 TECHNIQUES = ("dns.nxdomain", "tcp.reset", "tls.reset.sni")
 pytestmark = [
     pytest.mark.lab,
+    pytest.mark.long,
     pytest.mark.rest,
     pytest.mark.timeout(1600),
     pytest.mark.needs(*PACKAGES, "mosquitto", "prometheus", "prometheus-alertmanager"),
