@@ -7,6 +7,7 @@ more than they say does not hold: a detector that remembers forgets something wi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -80,7 +81,9 @@ LOST = st.lists(st.integers(0, 7), min_size=LONGEST * 6, max_size=LONGEST * 6)
 def less(said: list[Line], lost: list[int], kinds: Sequence[dict[str, str]] = LOSSES) -> list[Line]:
     """The same with some words lost: by the n-th number, in what way; none from `kinds` on. Abroad
     no liveness is lost: what a vantage without it says closes no gate for others. No failure is
-    lost of a vantage that fails with a signature and without: the others would be signed sooner."""
+    lost of a vantage that fails with a signature and without: the others would be signed sooner.
+    Nor is it lost that a vantage's failures began while the control failed too: that alone tells
+    that they are the rest of an outage."""
     mixed = [all(word in column for word in FAILS) for column in zip(*said, strict=True)]
     return [
         [
@@ -88,11 +91,18 @@ def less(said: list[Line], lost: list[int], kinds: Sequence[dict[str, str]] = LO
             if (how := lost[6 * row + n]) < len(kinds)
             and (n < HOME or kinds[how] is WITHOUT_CONTROL)
             and not (mixed[n] and word in FAILS)
+            and not (word == "down" and _goes_on_failing(said[row:], n))
             else word
             for n, word in enumerate(line)
         ]
         for row, line in enumerate(said)
     ]
+
+
+def _goes_on_failing(said: list[Line], n: int) -> bool:
+    """Whether a vantage fails beside a control that does not, before it reaches the service."""
+    words = [line[n] for line in said]
+    return any(word in FAILS for word in itertools.takewhile(lambda word: word != "ok", words))
 
 
 def course(said: list[Line]) -> tuple[list[int], list[str]]:
@@ -224,6 +234,13 @@ def test_what_a_failing_control_would_withdraw_stays_open() -> None:
     assert course(had)[1] == ["opened", "retracted"]
     assert course(has)[1] == ["opened"]
     assert course([*had[:2], *told("- down_unseen -", "- down_unseen -")])[1] == course(had)[1]
+
+
+@pytest.mark.parametrize("way", ["-", "uncontrolled", "down_unseen", "unknown"])
+def test_only_a_control_tells_that_failures_are_the_rest_of_an_outage(way: str) -> None:
+    had = told("down - -", "reset - -", "ok - -", "reset - -")
+    assert course(had)[0][-1] == 0
+    assert course(lacking(had, 0, 0, way))[0][-1] == 1
 
 
 def test_a_failure_behind_a_shut_gate_takes_the_ground_and_losing_it_does_not() -> None:
