@@ -119,6 +119,7 @@ def local_refusal(layer: Layer) -> Rule[Any]:
         f"{layer}.local",
         lambda facts: facts.kind is Kind.LOCAL,
         State.INCONCLUSIVE,
-        "This machine itself refused, and nothing came from the network: a local firewall.",
+        "This machine itself refused, and nothing came from the network: a local firewall, or no "
+        "route.",
         evidence=("local_refusal",),
     )

@@ -37,11 +37,11 @@ class Kind(StrEnum):
     REFUSED = "refused"
     """RST or ICMP port-unreachable; which of them is not known."""
     UNREACHABLE = "unreachable"
-    """ICMP, or no route."""
+    """ICMP; in imports also a machine without a route."""
     PROHIBITED = "prohibited"
     """ICMP: prohibited by an administrator."""
     LOCAL = "local"
-    """Refused by the machine itself: no address, a local firewall, interface down."""
+    """Refused by the machine itself: no address or route, a local firewall, interface down."""
     LATE = "machine_late"
     """No answer, while the machine itself was overloaded, stood still or slept: nothing is known of
     the network."""
@@ -92,6 +92,7 @@ _SELF_SIGNED_LEAF = 18
 _NAME_CODES = (62, 63, 64)
 CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED, Kind.OTHER_NAME))
 """Someone else's certificate."""
+_WITHOUT_ICMP = {Kind.REFUSED: Kind.RESET, Kind.UNREACHABLE: Kind.LOCAL}
 DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
 """How a handshake ends without a certificate."""
 
@@ -118,7 +119,8 @@ def tcp_kind(attempt: TCPConnect) -> Kind:
     """How a connect ended.
 
     A probe that reports the errno also reads the kernel's error queue, so ECONNREFUSED without ICMP
-    is an RST. Imports have no errno: there RST and ICMP cannot be distinguished.
+    is an RST, and EHOSTUNREACH or ENETUNREACH is the machine's own routing table or neighbour.
+    Imports have no errno: there RST and ICMP cannot be distinguished.
     """
     if attempt.failure is None:
         return Kind.OK
@@ -127,8 +129,8 @@ def tcp_kind(attempt: TCPConnect) -> Kind:
         return Kind.LOCAL
     if attempt.icmp_type is not None:
         return _icmp_kind(attempt.icmp_type, attempt.icmp_code)
-    if kind is Kind.REFUSED and attempt.errno is not None:
-        return Kind.RESET
+    if attempt.errno is not None:
+        return _WITHOUT_ICMP.get(kind, kind)
     return kind
 
 

@@ -31,7 +31,7 @@ from probes.wire.protocol import Transport, protocol
 
 CLOCK_TOLERANCE_MS = 3_600_000
 """With a larger offset rounds are joined wrongly and new certificates look invalid."""
-_OFFLINE = (Kind.TIMEOUT, Kind.RESET, Kind.UNREACHABLE)
+_OFFLINE = (Kind.TIMEOUT, Kind.RESET, Kind.UNREACHABLE, Kind.LOCAL)
 """How hosts that were reached before end together where the line is down, or refuses everything."""
 LEAST_SILENT = 2
 

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.detection.all_rules import rule_named
 from monitor.detection.judge.target import judge
-from monitor.detection.model import Layer, Share, State, Technique
+from monitor.detection.model import Layer, Share, State, Technique, Verdict
 from probes.wire.failure import Failure
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import LIVENESS_HOST, AnyObservation, Certificate, Contrast
@@ -418,15 +418,32 @@ def test_literal_addresses_need_no_name() -> None:
     assert said.technique is Technique.TCP_UNREACHABLE
 
 
+def test_a_machine_that_lost_its_route_accuses_nobody() -> None:
+    """Its addresses were reached by liveness before, and no ICMP came: the lease has run out, or
+    the machine changes networks."""
+
+    def said(*hosts: AnyObservation, **told: int) -> Verdict:
+        lost = {"failure": Failure.NETWORK_UNREACHABLE, "errno": 101, **told}
+        return verdict(GOOD_DNS, *(tcp(A1, **lost, **more) for more in ({}, REPEAT)), *hosts)
+
+    assert said().rule == "tcp.local"
+    assert said(icmp_type=3, icmp_code=0).technique is Technique.TCP_UNREACHABLE
+    gone = [
+        again(address, Failure.NETWORK_UNREACHABLE, errno=101)
+        for address in ("14.0.0.1", "15.0.0.1")
+    ]
+    assert said(*gone).rule == "vantage.went_offline"
+
+
 def test_icmp_is_evidence() -> None:
     seen, given = BLOCKED[Technique.TCP_UNREACHABLE]
     said = verdict(*seen, **given)
     assert {"icmp:3/3", "icmp_from:11.9.9.9"} <= set(said.evidence)
 
 
-def again(address: str, failure: str | None = None) -> AnyObservation:
+def again(address: str, failure: str | None = None, **more: int) -> AnyObservation:
     """A host that liveness had reached, while the target's addresses were tried again."""
-    return tcp(address, failure, evidence=(LIVENESS_HOST,), **BESIDE)
+    return tcp(address, failure, evidence=(LIVENESS_HOST,), **BESIDE, **more)
 
 
 SILENT_TWICE = (GOOD_DNS, *(tcp(a, TIMEOUT, **more) for a in (A1, A2) for more in ({}, REPEAT)))
@@ -439,7 +456,8 @@ def test_silence_at_a_vantage_that_went_offline_accuses_nobody() -> None:
 
 @pytest.mark.parametrize("failure", [RESET, Failure.HOST_UNREACHABLE])
 def test_a_line_that_refuses_everything_for_a_moment_accuses_nobody(failure: str) -> None:
-    seen = GOOD_DNS, *(tcp(A1, failure, errno=104, **more) for more in ({}, REPEAT))
+    told = {} if failure == RESET else {"icmp_type": 3, "icmp_code": 1}
+    seen = GOOD_DNS, *(tcp(A1, failure, errno=104, **told, **more) for more in ({}, REPEAT))
     hosts = again("14.0.0.1", failure), again("15.0.0.1", failure)
     assert verdict(*seen, *hosts).rule == "vantage.went_offline"
     assert verdict(*seen, hosts[0], again("15.0.0.1")).state is State.BLOCKED

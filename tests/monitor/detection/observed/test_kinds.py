@@ -55,6 +55,17 @@ from tests.monitor.detection.scenes import (
         ({"failure": Failure.PERMISSION_DENIED, "icmp_type": 1, "icmp_code": 1}, Kind.PROHIBITED),
         ({"failure": Failure.PERMISSION_DENIED}, Kind.LOCAL),
         ({"failure": Failure.NETWORK_UNREACHABLE}, Kind.UNREACHABLE),
+        ({"failure": Failure.NETWORK_UNREACHABLE, "errno": 101}, Kind.LOCAL),
+        ({"failure": Failure.HOST_UNREACHABLE, "errno": 113}, Kind.LOCAL),
+        (
+            {
+                "failure": Failure.NETWORK_UNREACHABLE,
+                "errno": 101,
+                "icmp_type": 3,
+                "icmp_code": 0,
+            },
+            Kind.UNREACHABLE,
+        ),
         ({"failure": "a word of tomorrow"}, Kind.OTHER),
     ],
 )
