@@ -148,6 +148,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
             not lookup.forgery.injected
             and (
                 (lookup.resolver.limits and lookup.kind in UNANSWERED and not lookup.sibling)
+                or (lookup.resolver.fails_alike and not lookup.sibling)
                 or (lookup.resolver.contradicted and lookup.kind in ABSENT)
             )
         ),

@@ -27,6 +27,8 @@ class ResolverHealth(msgspec.Struct, frozen=True, gc=False):
     limits: bool = False
     """At the same time it failed an innocuous name as well, or answered it only when it was asked
     again, or as late as this one was waited for."""
+    fails_alike: bool = False
+    """It fails several liveness names in this way, whatever is asked of them."""
     contradicted: bool = False
     """It says of a liveness name that it does not exist and that it has an address, or of an
     innocuous one at one time that it has no address and at another that it has."""
@@ -46,6 +48,7 @@ def resolver_health(context: EndpointContext, lookup: DNSLookup) -> ResolverHeal
             for innocuous in context.endpoint.name.innocuous
             if (innocuous.qtype, dns_kind(innocuous)) not in resolver.unanswered
         ),
+        fails_alike=dns_kind(lookup) in resolver.fails_alike,
         contradicted=resolver.contradicts_itself or _contradicted(context.siblings),
     )
 

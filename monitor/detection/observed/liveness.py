@@ -8,6 +8,7 @@ So missing liveness observations never make a vantage look better.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,8 @@ CLOCK_TOLERANCE_MS = 3_600_000
 _OFFLINE = (Kind.TIMEOUT, Kind.RESET, Kind.UNREACHABLE, Kind.LOCAL)
 """How hosts that were reached before end together where the line is down, or refuses everything."""
 LEAST_SILENT = 2
+LEAST_FAILED = 2
+"""Names that nobody blocks and that a resolver fails alike; one may be blocked after all."""
 
 
 class Passage(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +66,9 @@ class ResolverStatus(msgspec.Struct, frozen=True, gc=False):
     contradicts_itself: bool = False
     """It says that a name does not exist and gives an address of it. It may fail a query type for
     every name, but a name that has an address exists (RFC 8020)."""
+    fails_alike: frozenset[Kind] = frozenset()
+    """How it fails several names whatever is asked of them, though it answers others: as one that
+    checks signatures by a wrong clock, or that does not reach the servers of many zones."""
 
 
 NO_PASSAGE, SILENT_RESOLVER = Passage(), ResolverStatus()
@@ -188,6 +194,7 @@ def _resolver(hosts: Iterable[EndpointView], everywhere: Iterable[EndpointView])
         dead=any(host.name.lookups for host in named) and not any(resolved),
         unanswered=unanswered,
         contradicts_itself=any(_denied(host, unanswered) for host in everywhere),
+        fails_alike=_failed_alike(everywhere) if any(resolved) else frozenset(),
     )
 
 
@@ -285,6 +292,16 @@ def _denied(host: EndpointView, unanswered: frozenset[tuple[str, Kind]]) -> bool
     kinds = {(qtype, dns_kind(q)) for qtype, asked in host.name.queries.items() for q in asked}
     denied = {(t, kind) for t, kind in kinds if kind is Kind.NXDOMAIN} - unanswered
     return bool(denied) and any(kind is Kind.OK for _, kind in kinds)
+
+
+def _failed_alike(everywhere: Iterable[EndpointView]) -> frozenset[Kind]:
+    """How several names end to every question."""
+    ends: dict[str, set[Kind]] = {}
+    for host in everywhere:
+        for asked in host.name.queries.values():
+            ends.setdefault(host.ref.host, set()).update(map(dns_kind, asked))
+    alike = Counter(kind for kinds in ends.values() if len(kinds) == 1 for kind in kinds)
+    return frozenset(k for k, names in alike.items() if names >= LEAST_FAILED and k is not Kind.OK)
 
 
 def _over_tcp(hosts: Sequence[EndpointView]) -> list[EndpointView]:

@@ -164,6 +164,13 @@ def test_a_filter_that_is_not_the_networks_is_said_to_be_possible(resolver: str)
         ({"kind": Kind.SERVFAIL, "asked_again": True, "by_chance": True}, "dns.background"),
         ({"kind": Kind.TIMEOUT, "by_chance": True, "answers_others": True}, "dns.background"),
         ({"kind": Kind.NXDOMAIN, "limits": True}, "dns.nxdomain"),
+        ({"kind": Kind.SERVFAIL, "fails_alike": True}, "dns.resolver_limits"),
+        ({"kind": Kind.NXDOMAIN, "fails_alike": True}, "dns.resolver_limits"),
+        (
+            {"kind": Kind.SERVFAIL, "fails_alike": True, "sibling": True},
+            "dns.other_family_answered",
+        ),
+        ({"kind": Kind.NXDOMAIN, "fails_alike": True, "injected": True}, "dns.nxdomain"),
         ({"kind": Kind.NXDOMAIN, "contradicted": True}, "dns.resolver_limits"),
         ({"kind": Kind.NXDOMAIN, "contradicted": True, "sibling": True}, "dns.resolver_limits"),
         ({"kind": Kind.NXDOMAIN, "contradicted": True, "injected": True}, "dns.nxdomain"),

@@ -9,7 +9,7 @@ import pytest
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Verdict
 from probes.wire.failure import Failure
-from probes.wire.observation import Contrast
+from probes.wire.observation import AnyObservation, Contrast
 from tests.monitor.detection.scenes import (
     A2,
     REPEAT,
@@ -17,7 +17,10 @@ from tests.monitor.detection.scenes import (
     contrast,
     control,
     dns,
+    endpoint,
     measured,
+    tcp,
+    tls,
 )
 
 
@@ -40,6 +43,29 @@ def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
     # An answer that is late, as on a busy machine, is no failure.
     assert said(None, evidence=("sent_again", "sent_again_answered")).rule == "dns.refused"
     assert (said(None).state, said(None).technique) == ("blocked", "dns.refused")
+
+
+@pytest.mark.parametrize("how", [Failure.DNS_SERVFAIL, Failure.DNS_NXDOMAIN, Failure.DNS_NO_ANSWER])
+def test_a_resolver_that_fails_several_names_that_nobody_blocks(how: Failure) -> None:
+    refs = [endpoint("tls", f"l{n}.example") for n in range(5)]
+
+    def said(failed: int) -> Verdict:
+        seen: list[AnyObservation] = []
+        for n, ref in enumerate(refs):
+            for qtype, address in (("A", f"14.0.0.{n}"), ("AAAA", f"2500::{n}")):
+                end = how if n < failed else None
+                answers = () if end else (address,)
+                seen.append(dns(*answers, at=ref, qtype=qtype, failure=end))
+            if n >= failed:
+                seen += [tcp(f"14.0.0.{n}", at=ref), tls(f"14.0.0.{n}", at=ref)]
+        liveness = measured(*seen, endpoints=tuple(refs), target="liveness/international")
+        asked = [dns(failure=how, qtype=q, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
+        return judge(measured(*asked), [liveness], [control()])
+
+    for failed in (0, 1):
+        assert said(failed).state == "blocked"
+    faulty = said(2)
+    assert (faulty.state, faulty.rule) == ("inconclusive", "dns.resolver_limits")
 
 
 @pytest.mark.parametrize("how", [Failure.DNS_NXDOMAIN, Failure.DNS_NO_ANSWER])

@@ -140,6 +140,30 @@ def test_a_name_that_has_an_address_exists() -> None:
     assert not contradicts(denied, dns(at=at, failure=Failure.DNS_NXDOMAIN, **REPEAT), *both)
 
 
+def test_a_resolver_that_fails_several_names_alike() -> None:
+    """As one with a wrong clock fails all that is signed. One name alone may be blocked."""
+    refs = [endpoint("tls", f"l{n}.example") for n in range(4)]
+    whole = {"endpoints": tuple(refs), "target": "liveness/international"}
+    signed, absent = Failure.DNS_SERVFAIL, Failure.DNS_NXDOMAIN
+
+    def fails(*failures: str | None, again: str | None = "", six: str | None = "") -> object:
+        seen: list[AnyObservation] = []
+        for ref, failure in zip(refs, failures, strict=False):
+            for asked, end in (({}, failure), (REPEAT, again or failure)):
+                seen.append(dns(*() if end else (A1,), at=ref, failure=end, **asked))
+            end = six or failure
+            seen.append(dns(*() if end else (V6,), at=ref, qtype="AAAA", failure=end))
+        return vantage_status([measured(*seen, **whole)]).resolver.fails_alike
+
+    assert fails(signed, None, signed, None) == {Kind.SERVFAIL}
+    assert fails(absent, absent, signed, None) == {Kind.NXDOMAIN}
+    assert fails(signed, None, None, None) == fails(signed, absent, None, None) == set()
+    assert fails(signed, signed, signed, signed) == set()  # it is dead
+    # It changes its mind, or answers one question alone: told by other signs.
+    assert fails(signed, signed, None, again=absent) == set()
+    assert fails(None, None, None, None, six=absent) == set()
+
+
 def test_special_places_where_the_world_is() -> None:
     assert vantage_status(alive()).passage.special_places == set()
     whole = {"endpoints": (PORT,), "target": "liveness/international"}
