@@ -6,12 +6,13 @@ the measurements that it counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
+from markupsafe import Markup, escape
 
 from monitor.store.cell_sums import SPANS
 from monitor.store.engines import ReadTransaction
@@ -32,6 +33,7 @@ from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.text import words
 from monitor.text.language import _
 from monitor.text.network_names import network
+from monitor.web.draw.now_rows import mark
 from monitor.web.history import TimeRange, fixed_query, range_or_week
 from monitor.web.moment import site_of
 from monitor.web.pages.choice import (
@@ -41,6 +43,7 @@ from monitor.web.pages.choice import (
     chosen_services,
 )
 from monitor.web.params import BadParameterError, without_empty
+from monitor.web.quick_templates import escaped
 from monitor.web.render import render
 from monitor.web.site import Site
 
@@ -67,9 +70,10 @@ class Selection(msgspec.Struct, frozen=True):
         narrow = self.services or self.target or self.place.countries or self.place.asns
         return not narrow and (self.by != "service" or self.per == "network")
 
-    def query_of(self, row: str, column: Column) -> dict[str, str] | None:
-        """What chooses the measurements of a cell; None where a list of measurements cannot: it
-        takes one service, one country and one network."""
+    def query_around(self, column: Column) -> tuple[str, str] | None:
+        """What stands before and after the id of a row in the query that chooses the measurements
+        of a cell; None where a list of measurements cannot: it takes one service, one country and
+        one network."""
         place = self.place
         parts: dict[str, Sequence[str]] = {
             "service": self.services,
@@ -78,7 +82,7 @@ class Selection(msgspec.Struct, frozen=True):
             "asn": [str(asn) for asn in place.asns],
         }
         key = "target" if self.by == "function" else self.by
-        parts[key] = [row]
+        parts[key] = [""]
         if self.by in ("service", "function"):
             parts.pop("service" if self.by == "function" else "target")
         if column[0]:
@@ -87,7 +91,10 @@ class Selection(msgspec.Struct, frozen=True):
             parts["asn"] = [str(column[1])]
         if any(len(values) > 1 for values in parts.values()):
             return None
-        return {name: values[0] for name, values in parts.items() if values}
+        # All of these are ids, which an address takes as they are.
+        chosen = [f"{name}={values[0]}" for name, values in parts.items() if values]
+        end = chosen.index(f"{key}=") + 1
+        return "&".join(chosen[:end]), "".join(f"&{part}" for part in chosen[end:])
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -97,8 +104,6 @@ class Cell(msgspec.Struct, frozen=True):
     total: int
     kind: str = ""
     """Of its mark; empty for none: what is counted is not how much failed."""
-    address: str = ""
-    """Its measurements."""
 
     @property
     def share(self) -> str:
@@ -135,6 +140,7 @@ async def page(request: web.Request) -> web.Response:
     if choice.per == "time":
         columns = sorted({column for _row, column in cells}, key=lambda column: column[1])
     rows = order(cells, 0, MOST_ROWS)
+    linked = [_address_around(choice, column, period) for column in columns]
     place = choice.place
     values = {
         "title": _("Explore"),
@@ -142,7 +148,7 @@ async def page(request: web.Request) -> web.Response:
         "columns": columns,
         "heads": [_head(choice, column, period) for column in columns],
         "rows": [
-            (row, [_linked(choice, cells, (row, column), period) for column in columns])
+            (row, cells_text(row, [cells.get((row, column)) for column in columns], linked))
             for row in rows
         ],
         "left_out": len({row for row, _ in cells}) - len(rows),
@@ -226,34 +232,45 @@ def _names(found: Named) -> Mapping[tuple[str, Column], Cell]:
     }
 
 
-def _linked(
-    choice: Selection,
-    cells: Mapping[tuple[str, Column], Cell],
-    key: tuple[str, Column],
-    period: Period,
-) -> Cell | None:
-    """A cell that is shown, with the address of its measurements."""
-    cell, (row, column) = cells.get(key), key
-    if cell is None or not (cell.n or cell.kind):
-        return cell
-    query = choice.query_of(row, column)
-    if query is None:
-        return cell
+def _address_around(choice: Selection, column: Column, period: Period) -> tuple[str, str] | None:
+    """What stands before and after the id of a row in the address of a cell's measurements, as
+    markup; None where there is none."""
+    if (around := choice.query_around(column)) is None:
+        return None
     since, until = period.since, period.until
     if choice.per == "time":
         since, until = max(since, column[1]), min(until, column[1] + period.slice_ms)
-    # All of these are ids, which an address takes as they are.
-    chosen = "&".join(f"{name}={value}" for name, value in query.items())
-    address = f"/m?{chosen}&{fixed_query(since, until)}"
-    return msgspec.structs.replace(cell, address=address)
+    before, after = around
+    return escape(f"/m?{before}"), escape(f"{after}&{fixed_query(since, until)}")
+
+
+def cells_text(
+    row: str, cells: Iterable[Cell | None], addresses: Iterable[tuple[str, str] | None]
+) -> Markup:
+    """The cells of a row as markup, with what stands around its id in the address of each: a page
+    has hundreds."""
+    id, nothing = escaped(row), f'<td><span class="quiet">{escaped(_("no data"))}</span></td>'
+    text = []
+    for cell, address in zip(cells, addresses, strict=True):
+        if cell is None:
+            text.append(nothing)
+            continue
+        said = str(mark(cell.kind, cell.share)) if cell.kind else words.grouped(cell.n)
+        if address is not None and (cell.n or cell.kind):
+            said = f'<a href="{address[0]}{id}{address[1]}">{said}</a>'
+        of = escaped(_("of %(total)s", total=words.grouped(cell.total)))
+        text.append(f"<td>{said} <small>{of}</small></td>")
+    return Markup("".join(text))
 
 
 def order(cells: Mapping[tuple[str, Column], Cell], part: int, most: int) -> Sequence[Any]:
     """The rows (part 0) or columns, those with the largest share first."""
     largest: dict[Any, float] = {}
     for key, cell in cells.items():
-        share = cell.n / cell.total if cell.total else 0.0
-        largest[key[part]] = max(share, largest.get(key[part], 0.0))
+        share = cell.n / cell.total if cell.n else 0.0
+        value = key[part]
+        if share > largest.get(value, -1.0):
+            largest[value] = share
     return sorted(largest, key=lambda value: (-largest[value], value))[:most]
 
 
