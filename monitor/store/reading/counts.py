@@ -360,12 +360,12 @@ async def networks_watched(
     day, hour = t.service_day.c, t.service_hour.c
     of_hour = (hour.hour - hour.hour % sa.literal(DAY_MS, sa.BigInteger)).label("of_day")
     found: dict[tuple[int, str, str], int] = {}
-    networks = sa.func.count(sa.distinct(hour.asn)), sa.func.count()
+    distinct, each = sa.func.count(sa.distinct(hour.asn)), sa.func.count()
     for columns, at, label, count, begin, end in (
-        (hour, hour.hour, of_hour, networks[0], max(first, last_two(until)), until),
+        (hour, hour.hour, of_hour, distinct, max(first, last_two(until)), until),
         # Of a day that is over, its sum is right where only a part of its hours is kept. A network
         # has one sum a day and country.
-        (day, day.day, day.day.label("of_day"), networks[1], first, until),
+        (day, day.day, day.day.label("of_day"), each, first, until),
     ):
         query = (
             sa.select(label, columns.service, columns.country, count)

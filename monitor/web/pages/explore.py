@@ -31,7 +31,7 @@ from monitor.store.reading.breakdown import (
 from monitor.store.reading.cell_sums import Across, Column
 from monitor.store.service_hours import DAY_MS, HOUR_MS
 from monitor.text import words
-from monitor.text.language import _
+from monitor.text.language import _, grouped
 from monitor.text.network_names import network
 from monitor.web.draw.now_rows import mark
 from monitor.web.history import TimeRange, fixed_query, range_or_week
@@ -255,10 +255,10 @@ def cells_text(
         if cell is None:
             text.append(nothing)
             continue
-        said = str(mark(cell.kind, cell.share)) if cell.kind else words.grouped(cell.n)
+        said = str(mark(cell.kind, cell.share)) if cell.kind else grouped(cell.n)
         if address is not None and (cell.n or cell.kind):
             said = f'<a href="{address[0]}{id}{address[1]}">{said}</a>'
-        of = escaped(_("of %(total)s", total=words.grouped(cell.total)))
+        of = escaped(_("of %(total)s", total=grouped(cell.total)))
         text.append(f"<td>{said} <small>{of}</small></td>")
     return Markup("".join(text))
 
