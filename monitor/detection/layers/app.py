@@ -35,6 +35,8 @@ class ClearPage(msgspec.Struct, frozen=True, gc=False):
     known: str | None
     """Its fingerprint, when it is a known block page."""
     status: int
+    for_any_host: bool = False
+    """Several innocuous hosts get a page as well."""
 
 
 class AppFacts(StepFacts, frozen=True, kw_only=True):
@@ -115,7 +117,10 @@ def _step(exchange: AppExchange) -> Step:
 
 def _page(context: EndpointContext, exchange: AppExchange) -> ClearPage | None:
     page = clear_page(exchange, context.endpoint.ref.host)
-    return None if page is None else ClearPage(context.page(page), page.status or 0)
+    if page is None:
+        return None
+    several = context.vantage.portal_for_several
+    return ClearPage(context.page(page), page.status or 0, several)
 
 
 def _lacks(exchange: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
@@ -182,7 +187,7 @@ def page_facts(facts: AppFacts) -> HTTPFacts | None:
         return None
     if facts.accused or facts.repeated or facts.reach.fails_too or facts.any_bytes:
         return None
-    answer = HTTPAnswer(status=page.status, page=page.known)
+    answer = HTTPAnswer(status=page.status, page=page.known, for_any_host=page.for_any_host)
     return HTTPFacts(kind=Kind.OK, reach=facts.reach, here=facts.here, answer=answer)
 
 

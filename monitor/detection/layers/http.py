@@ -91,20 +91,21 @@ def _answer(
     """`there`: the exchanges of controls."""
     same, other = _compared(context, exchange, there)
     ours = context.endpoint.reflector.http
+    # Over TLS that proved itself the page is the service's own, whatever it says.
+    page = None if proven else context.page(exchange)
+    abroad = None if proven else context.page_abroad(exchange)
+    away = _redirects_away(exchange)
+    at_ours = ours is not None and http_kind(ours) is Kind.OK and _same(context, exchange, ours)
+    in_place = page is not None or abroad is not None or away
     return HTTPAnswer(
         proven=proven,
         status=exchange.status or 0,
-        # Over TLS that proved itself the page is the service's own, whatever it says.
-        page=None if proven else context.page(exchange),
-        page_abroad=None if proven else context.page_abroad(exchange),
-        foreign_redirect=_redirects_away(exchange),
+        page=page,
+        page_abroad=abroad,
+        foreign_redirect=away,
         same=same,
-        for_any_host=(
-            not proven
-            and ours is not None
-            and http_kind(ours) is Kind.OK
-            and _same(context, exchange, ours)
-        ),
+        for_any_host=not proven
+        and (at_ours or (in_place and not same and context.vantage.portal_for_several)),
         other=other,
     )
 
@@ -223,7 +224,8 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         lambda exchange: exchange.kind is Kind.OK and exchange.answer.for_any_host,
         State.INCONCLUSIVE,
         "In clear text, what somebody answers at our own host too, which serves no pages, for a "
-        "name that nobody has: a sign-in page, or a notice in place of every page.",
+        "name that nobody has, or a block page or redirect while several innocuous hosts get a "
+        "page: a sign-in page, or a notice in place of every page.",
         evidence=("captive_portal",),
     ),
     Rule(

@@ -237,8 +237,9 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.http_any_host",
         lambda handshake: handshake.kind is Kind.PLAIN_HTTP and handshake.certificate.for_any_name,
         State.INCONCLUSIVE,
-        "An answer in clear-text HTTP in place of TLS, at our own host as well for a name that "
-        "nobody has: a sign-in page that lets some hosts pass.",
+        "An answer in clear-text HTTP in place of TLS, at our own host for a name that nobody has "
+        "or at several innocuous hosts as well: a sign-in page that lets some hosts or connections "
+        "pass.",
         evidence=("captive_portal",),
     ),
     Rule(

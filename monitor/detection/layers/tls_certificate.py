@@ -41,8 +41,8 @@ class ShownCertificate(msgspec.Struct, frozen=True, gc=False):
     """Another name gets from this server what the control gets for ours, and nothing else explains
     this."""
     for_any_name: bool = False
-    """A liveness host, or our own host for a name that nobody has, shows the same authority, or
-    answers in clear text as well."""
+    """A liveness host, or our own host for a name that nobody has, shows the same authority; or
+    there, or at several liveness hosts, an answer is in clear text as well."""
     unseen: bool = False
     """It was shown at addresses alone that no control saw."""
 

@@ -208,11 +208,13 @@ class EndpointContext:
 
     @property
     def anyone_answers(self) -> bool:
-        """Whether somebody answers in clear text at our own host, which serves no pages: then a
-        page at an address is not the address's own."""
+        """Whether somebody answers in clear text at our own host, which serves no pages, or in
+        place of several innocuous hosts: then a page at an address is not the address's own."""
         page = self.endpoint.reflector.http
-        return (page is not None and http_kind(page) is Kind.OK) or any(
-            tls_kind(handshake) is Kind.PLAIN_HTTP for handshake in self.unlisted_at_reflector
+        return (
+            self.vantage.portal_for_several
+            or (page is not None and http_kind(page) is Kind.OK)
+            or any(tls_kind(shown) is Kind.PLAIN_HTTP for shown in self.unlisted_at_reflector)
         )
 
     def family_dead(self, address: AddressView) -> bool:

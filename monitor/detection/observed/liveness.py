@@ -35,6 +35,9 @@ CLOCK_TOLERANCE_MS = 3_600_000
 _OFFLINE = (Kind.TIMEOUT, Kind.RESET, Kind.UNREACHABLE, Kind.LOCAL)
 """How hosts that were reached before end together where the line is down, or refuses everything."""
 LEAST_SILENT = 2
+LEAST_PAGES = 2
+"""Hosts that nobody blocks and in whose place somebody answers in clear text; one may be blocked
+after all."""
 LEAST_FAILED = 2
 """Names that nobody blocks and that a resolver fails alike; one may be blocked after all."""
 
@@ -92,6 +95,9 @@ class VantageStatus:
     """Who showed liveness hosts' names a certificate that is not theirs, be it at one host."""
     portal: bool = False
     """A liveness host answered by a foreign redirect, by a sign-in page or by HTTP in TLS."""
+    portal_for_several: bool = False
+    """So did several: the page is not in place of a blocked one. Others may have passed, as with
+    two uplinks of which one wants a sign-in."""
     clock_wrong: bool = False
     """The clock is far off, or half or more of the liveness certificates are outside their
     dates."""
@@ -155,7 +161,8 @@ def vantage_status(
         resolver=_resolver(hosts, everywhere),
         intercepted=_most_show(CERTIFICATE_KINDS, addresses),
         shown_by=_strangers(_addresses(everywhere)),
-        portal=any(map(_portal, _addresses(everywhere))),
+        portal=any(portals := [any(map(_portal, _addresses([host]))) for host in everywhere]),
+        portal_for_several=sum(portals) >= LEAST_PAGES,
         clock_wrong=_most_show({Kind.DATES}, addresses)
         or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
     )

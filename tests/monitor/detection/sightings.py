@@ -33,6 +33,7 @@ from tests.monitor.detection.scenes import (
     alive,
     control,
     dns,
+    endpoint,
     foreign,
     http,
     measured,
@@ -291,6 +292,20 @@ def verdict(*seen: AnyObservation, beside: Any = None, **other: Any) -> Any:
         alive() if liveness is None else liveness,
         [control()] if beside is None else beside,
     )
+
+
+def pages_at_hosts(pages: int) -> list[Measurement]:
+    """So many of five liveness hosts show a page over IPv4, and all pass over IPv6: one of two
+    uplinks wants a sign-in, and whichever a connection takes decides."""
+    refs = [endpoint("tls", f"l{n}.example") for n in range(5)]
+    seen: list[AnyObservation] = []
+    page = {"failure": Failure.SSL_FAILED_HANDSHAKE, "plain_http": True}
+    for n, ref in enumerate(refs):
+        four, six = f"14.0.0.{n}", f"2500::{n}"
+        seen += [dns(four, at=ref), dns(six, at=ref, qtype="AAAA"), tcp(four, at=ref)]
+        seen += [tls(four, at=ref, **page if n < pages else {}), tcp(six, at=ref)]
+        seen.append(tls(six, at=ref))
+    return liveness_with(seen, at=tuple(refs))
 
 
 def liveness_with(seen: Any, *, at: Any) -> list[Measurement]:

@@ -53,6 +53,7 @@ from tests.monitor.detection.sightings import (
     TIMEOUT,
     both,
     liveness_with,
+    pages_at_hosts,
     verdict,
 )
 from tests.monitor.detection.throttle_scenes import THROTTLED
@@ -526,3 +527,12 @@ def test_behind_a_sign_in_page_a_mere_connect_or_answer_shows_nothing(
     given = {"endpoints": (at,)} | ({"beside": [shown[at]]} if at in shown else {})
     assert verdict(*seen, liveness=portal(1, 2), **given).state is state
     assert verdict(*seen, **given).state is State.OK
+
+
+def test_pages_at_several_innocuous_hosts_accuse_nobody() -> None:
+    for technique in (Technique.TLS_HTTP_RESPONSE, Technique.HTTP_BLOCKPAGE):
+        seen, given = BLOCKED[technique]
+        for pages, state in ((0, State.BLOCKED), (1, State.BLOCKED), (2, State.INCONCLUSIVE)):
+            said = verdict(*seen, **given | {"liveness": pages_at_hosts(pages)})
+            assert said.state is state
+        assert "captive_portal" in said.evidence

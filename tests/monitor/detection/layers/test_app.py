@@ -51,7 +51,7 @@ from tests.monitor.detection.scenes import (
     tcp,
     tls,
 )
-from tests.monitor.detection.sightings import verdict
+from tests.monitor.detection.sightings import pages_at_hosts, verdict
 
 RESET, TIMEOUT = Failure.RESET, Failure.TIMEOUT
 ICMP = {"icmp_type": 3, "icmp_code": 3, "icmp_from": "11.9.9.9"}
@@ -98,6 +98,8 @@ def test_a_known_block_page_in_its_place_is_https_to_judge() -> None:
     assert (said.state, said.layer) == (State.BLOCKED, Layer.HTTP)
     assert said.technique is Technique.HTTP_BLOCKPAGE
     assert any(remark.startswith("blockpage:") for remark in said.evidence)
+    portal = verdict(*chat(foreign(PAGE)), **ON_CHAT | {"liveness": pages_at_hosts(2)})
+    assert (portal.state, portal.rule) == (State.INCONCLUSIVE, "http.any_host")
     alike = control(*chat(foreign(PAGE)), endpoints=(CHAT,))
     assert verdict(*chat(foreign(PAGE)), endpoints=(CHAT,), beside=[alike]).state is State.DOWN
     none = verdict(*chat(foreign(PAGE)), endpoints=(CHAT,), beside=[])
