@@ -302,25 +302,23 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     """Fill the list with what the vantages of a place measured, from the hours in which the place
     has cells: the rest of the past is not read."""
     connection = wanted.connection
-    p = t.vantage.c
-    here = where_equal(
-        sa.select(p.number, p.country, p.asn),
-        (p.country, chosen.country),
-        (p.asn, chosen.asn),
-        (p.source, chosen.source),
-    )
-    if chosen.asns:
-        here = here.where(p.asn.in_(chosen.asns))
-    places = (await connection.execute(here)).all()
+    place: dict[str, Any] = {
+        "country": chosen.country,
+        "asn": chosen.asn,
+        "source": chosen.source,
+        "asns": chosen.asns or None,
+    }
+    place = {name: value for name, value in place.items() if value is not None}
+    places = (await connection.execute(_places_query(frozenset(place)), place)).all()
     if not places:
         return
     wanted.vantages = Vantages({place.number for place in places})
-    targets = where_equal(sa.select(t.target.c.id), (t.target.c.service, wanted.service))
-    if chosen.target is not None or chosen.targets:
-        some = chosen.targets if chosen.target is None else (chosen.target,)
-        targets = targets.where(t.target.c.id.in_(some))
+    some = chosen.targets if chosen.target is None else (chosen.target,)
+    own: dict[str, Any] = {} if wanted.service is None else {"service": wanted.service}
+    own |= {"targets": some} if some else {}
+    targets = _targets_query(frozenset(own))
     of_cell: dict[str, Any] = {
-        "targets": (await connection.execute(targets)).scalars().all(),
+        "targets": (await connection.execute(targets, own)).scalars().all(),
         "countries": sorted({place.country for place in places}),
         "asns": sorted({place.asn for place in places}),
         "state": chosen.state,
@@ -348,6 +346,32 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
                 return
             await wanted.read(max(oldest, hour), min(until, hour + HOUR_MS))
         end, span = end - span, span * SPAN_FACTOR
+
+
+@functools.cache
+def _places_query(given: Collection[str]) -> sa.Select[Any]:
+    """The vantages of a place, for the values that are given by name: made once, as all below."""
+    p = t.vantage.c
+    query = sa.select(p.number, p.country, p.asn)
+    for name in given:
+        query = query.where(
+            p.asn.in_(sa.bindparam(name, expanding=True, type_=p.asn.type))
+            if name == "asns"
+            else p[name] == sa.bindparam(name, type_=p[name].type)
+        )
+    return query
+
+
+@functools.cache
+def _targets_query(given: Collection[str]) -> sa.Select[Any]:
+    """The targets of `_read_place`, for the values that are given by name."""
+    c = t.target.c
+    query = sa.select(c.id)
+    if "service" in given:
+        query = query.where(c.service == sa.bindparam("service", type_=c.service.type))
+    if "targets" in given:
+        query = query.where(c.id.in_(sa.bindparam("targets", expanding=True, type_=c.id.type)))
+    return query
 
 
 _ENDS = sa.select(
