@@ -79,7 +79,8 @@ def _plain(word: str) -> str:
 def network(asn: int) -> str:
     """`AS8359 MTS`; `AS0 (network unknown)` of vantages whose network nothing tells."""
     if not asn:
-        return f"AS0 ({_('network unknown')})"
+        unknown = _("network unknown")
+        return f"AS0 ({unknown})"
     return f"AS{asn} {short_name(asn)}".rstrip()
 
 

@@ -76,7 +76,8 @@ def layer_rows(
 @functools.lru_cache(maxsize=4096)
 def _layer(cell: LayerCell | None, head: str, _language: str) -> str:
     if cell is None:
-        seen = f'<span class="quiet">{escaped(_("not seen"))}</span>'
+        nothing = _("not seen")
+        seen = f'<span class="quiet">{escaped(nothing)}</span>'
     else:
         seen = str(mark(cell.kind, cell.word))
         if cell.event:
