@@ -19,6 +19,17 @@ MEANING = (
     "fitted. It assumes one new block of a service in a country a year; where blocks are rarer, "
     "fewer such events are blocks."
 )
+MEANING_HELD_DOWN = (
+    "The least share of events like this one that the simulation supports where another "
+    "explanation fits. How often that explanation occurs is not known, so far more of them may be "
+    "blocks."
+)
+
+
+def meaning(event: Event) -> str:
+    """What the percentage of an event is a share of."""
+    held_down = confidence.is_doubted(event) and confidence.is_held_down(event)
+    return _(MEANING_HELD_DOWN if held_down else MEANING)
 
 
 def percentage(event: Event) -> str:
@@ -56,12 +67,12 @@ def not_surer(event: Event) -> list[str]:
     ]
     if confidence.is_held_down(event):
         most = confidence.most(event) / 10
-        if event.tier is not Tier.CONFIRMED:
-            said.append(_("No more than %(n)s %% is said before it is confirmed.", n=f"{most:g}"))
-        elif confidence.is_doubted(event):
+        if confidence.is_doubted(event):
             said.append(
                 _("No more than %(n)s %% is said while another explanation fits.", n=f"{most:g}")
             )
+        elif event.tier is not Tier.CONFIRMED:
+            said.append(_("No more than %(n)s %% is said before it is confirmed.", n=f"{most:g}"))
         else:
             said.append(_("No more than %(n)s %% is said of such events.", n=f"{most:g}"))
     if confidence.is_held_by_others(event):

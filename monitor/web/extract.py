@@ -86,7 +86,12 @@ def _from_tables() -> Iterator[Message]:
     yield from (word for _kind, word in changes.MARKS.values())
     yield from (block.story for block in press_history.REPORTED)
     yield from (inspect.getdoc(endpoint) or "" for _name, endpoint in endpoints.LISTS)
-    yield from (confidence_text.MEANING, lone.SIGNATURE, lone.UNCLEAR)
+    yield from (
+        confidence_text.MEANING,
+        confidence_text.MEANING_HELD_DOWN,
+        lone.SIGNATURE,
+        lone.UNCLEAR,
+    )
     yield from (step_table.WORKS, step_table.ANSWERED, step_table.FAILS)
     yield from ("vantage", "control", "online", "silent", "degraded", "revoked")
     yield from ("24 hours", "7 days", "30 days", "90 days", "1 year")

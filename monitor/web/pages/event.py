@@ -154,7 +154,7 @@ async def page(request: web.Request) -> web.Response:
         "no_confidence": confidence_text.no_percentage_reason(event),
         "confidence_terms": confidence_text.terms_text(event),
         "not_surer": confidence_text.not_surer(event),
-        "meaning": confidence_text.MEANING,
+        "meaning": confidence_text.meaning(event),
         "around": around(event, site.clock()),
     }
     return await render(request, "event.html", values)

@@ -11,6 +11,8 @@ from monitor.detection.events.contrasts import SIGNS
 from monitor.detection.model import ClosedGate, EventState, Tier
 from monitor.text.confidence_text import (
     MEANING,
+    MEANING_HELD_DOWN,
+    meaning,
     no_percentage_reason,
     not_surer,
     percentage,
@@ -23,7 +25,7 @@ def test_the_figure_is_in_per_cent() -> None:
     said = percentage(event(proven()))
     assert said.endswith(" %")
     assert 90 <= float(said.removesuffix(" %")) <= 99.5
-    assert "one new block" in MEANING
+    assert meaning(event(proven())) == MEANING
 
 
 @pytest.mark.parametrize(("per_mille", "said"), [(896, "89.6 %"), (899, "89.9 %"), (900, "90 %")])
@@ -52,7 +54,11 @@ def test_what_holds_a_figure_down_is_said() -> None:
     both = not_surer(event(*many, against=("overloaded", "new_vantages")))
     assert (least := MOST_SURE["new_vantages"] // 10) < most
     assert f"No more than {least} % is said while another explanation fits." in both
-    early = not_surer(event(*[replace(n, tier=Tier.LIKELY) for n in many], tier=Tier.LIKELY))
+    assert meaning(event(*many, against=("overloaded",))) == MEANING_HELD_DOWN
+    likely = [replace(n, tier=Tier.LIKELY) for n in many]
+    unsure = not_surer(event(*likely, against=("overloaded",), tier=Tier.LIKELY))
+    assert f"No more than {most} % is said while another explanation fits." in unsure
+    early = not_surer(event(*likely, tier=Tier.LIKELY))
     assert "No more than 89 % is said before it is confirmed." in early
     assert not any("No more" in text for text in not_surer(event(network())))
 
