@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from isal import igzip
 
 from monitor.http_server import LASTING, SLOW_BODIES
 from monitor.interop.licences import link_header
@@ -32,8 +32,9 @@ from probes.wire import https_delivery
 
 log = logging.getLogger(__name__)
 SMALL_BYTES, LARGE_BYTES = 1 << 10, 256 << 10
-LEVEL = 5
-"""Of gzip: 6 takes a third to all of the time more and makes a page 5 % smaller."""
+LEVEL = 1
+"""Of ISA-L, which takes an eighth of the time that gzip takes at level 5 and makes a page a fifth
+larger, less than 2 kB of 8."""
 READY_SECONDS = 5.0
 """Time limit of `/readyz` for the store; Kubernetes and compose ask about every ten seconds."""
 MAX_BODY_BYTES = 16 << 10
@@ -142,9 +143,9 @@ async def _compressed(request: web.Request, response: web.StreamResponse) -> web
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         # Compressing a large list would block the event loop.
         response.body = (
-            gzip.compress(body, LEVEL, mtime=0)
+            igzip.compress(body, LEVEL, mtime=0)
             if len(body) < LARGE_BYTES
-            else await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+            else await asyncio.to_thread(igzip.compress, body, LEVEL, mtime=0)
         )
         response.headers["Content-Encoding"] = "gzip"
     return response
