@@ -48,7 +48,6 @@ from tests.monitor.detection.sightings import verdict
 _OUTCOME = beside_control.outcome_of
 _WITHOUT_UNSEEN = address_judge.without_unseen_accusations
 _TRANSFER_FACTS = throttle.transfer_facts
-UNREACHABLE = Failure.NETWORK_UNREACHABLE
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -268,7 +267,7 @@ def test_without_a_repair_its_cases_fail(repair: str, monkeypatch: pytest.Monkey
 
 
 CONTROL_WITHOUT_SIX = (
-    control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6, UNREACHABLE, errno=101))[0],
+    control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6, Failure.TIMEOUT))[0],
     alive(probe=CONTROL_PROBE, v6=False),
 )
 DEAD_AND_GIVEN_BY_OTHERS = (
@@ -299,7 +298,7 @@ BY_HAND: dict[str, tuple[Break, State, tuple[AnyObservation, ...], dict[str, Any
         State.BLOCKED,
         (
             *(dns(A1), dns(V6, qtype="AAAA")),
-            *(tcp(A1, Failure.REFUSED, errno=111), tcp(V6, UNREACHABLE, errno=101)),
+            *(tcp(A1, Failure.REFUSED, errno=111), tcp(V6, Failure.TIMEOUT)),
         ),
         {"beside": [CONTROL_WITHOUT_SIX]},
     ),

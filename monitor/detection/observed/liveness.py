@@ -153,6 +153,7 @@ def vantage_status(
     everywhere = [host for scope in by_scope.values() for host in scope]
     hosts = by_scope.get(LIVENESS_INTERNATIONAL, [])
     addresses = _addresses(hosts)
+    portals = [any(map(_portal, _addresses([host]))) for host in everywhere]
     return VantageStatus(
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
@@ -161,7 +162,7 @@ def vantage_status(
         resolver=_resolver(hosts, everywhere),
         intercepted=_most_show(CERTIFICATE_KINDS, addresses),
         shown_by=_strangers(_addresses(everywhere)),
-        portal=any(portals := [any(map(_portal, _addresses([host]))) for host in everywhere]),
+        portal=any(portals),
         portal_for_several=sum(portals) >= LEAST_PAGES,
         clock_wrong=_most_show({Kind.DATES}, addresses)
         or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
