@@ -28,14 +28,21 @@ MEANING_HELD_DOWN = (
 
 def meaning(event: Event) -> str:
     """What the percentage of an event is a share of."""
-    held_down = confidence.is_doubted(event) and confidence.is_held_down(event)
-    return _(MEANING_HELD_DOWN if held_down else MEANING)
+    return _(MEANING_HELD_DOWN if _is_least(event) else MEANING)
+
+
+def _is_least(event: Event) -> bool:
+    """Whether the figure is only the least that the simulation supports."""
+    return confidence.is_doubted(event) and confidence.is_held_down(event)
 
 
 def percentage(event: Event) -> str:
-    """`97.3 %`; empty when there is no figure."""
+    """`97.3 %`, `at least 10 %`; empty when there is no figure."""
     per_mille = confidence.probability(event)
-    return "" if per_mille is None else f"{per_mille / 10:g} %"
+    if per_mille is None:
+        return ""
+    figure = f"{per_mille / 10:g} %"
+    return _("at least %(figure)s", figure=figure) if _is_least(event) else figure
 
 
 def no_percentage_reason(event: Event) -> str:

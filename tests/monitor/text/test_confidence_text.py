@@ -55,6 +55,7 @@ def test_what_holds_a_figure_down_is_said() -> None:
     assert (least := MOST_SURE["new_vantages"] // 10) < most
     assert f"No more than {least} % is said while another explanation fits." in both
     assert meaning(event(*many, against=("overloaded",))) == MEANING_HELD_DOWN
+    assert percentage(event(*many, against=("overloaded",))) == f"at least {most} %"
     likely = [replace(n, tier=Tier.LIKELY) for n in many]
     unsure = not_surer(event(*likely, against=("overloaded",), tier=Tier.LIKELY))
     assert f"No more than {most} % is said while another explanation fits." in unsure
