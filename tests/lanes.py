@@ -86,7 +86,7 @@ def _run(session: pytest.Session, groups: Sequence[Sequence[pytest.Item]], count
 
 def _report(session: pytest.Session, lanes: dict[Connection, int]) -> None:
     """Report what the lanes say, until all have ended; name what failed at once, since why is told
-    at the end only. Raises Session.Failed when one died."""
+    at the end only. Ends the run as an interrupted one when one died: not all tests were run."""
     hook = session.config.hook
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
     running: dict[Connection, str] = {}
@@ -109,8 +109,7 @@ def _report(session: pytest.Session, lanes: dict[Connection, int]) -> None:
                 if report.failed:
                     terminal.write_line(f" {report.nodeid}")
     if died:
-        session.shouldfail = "; ".join(died)
-        raise session.Failed(session.shouldfail)
+        pytest.exit("; ".join(died), returncode=pytest.ExitCode.INTERRUPTED)
 
 
 class _Sender:

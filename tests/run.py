@@ -4,12 +4,17 @@
     tests/run.py --rest [...]    what the quick run leaves out, and hypothesis at length, in lanes
     tests/run.py ARGUMENTS       whatever the arguments of pytest select, in one process
 
+The first two run a few tests that failed once more, with nothing beside them, as CPython's regrtest
+does with `--rerun`: real servers on a busy machine fail one test of thousands now and then. A test
+that fails twice fails the run, and one that passed at last is named as such.
+
 Every process of the run carries an environment variable of its own, so that what is left is found
 among all processes of the machine, and two runs at once do not accuse each other.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -25,6 +30,10 @@ LANES = 6
 """Processes side by side: the tests wait more than they compute."""
 INTERRUPT_SECONDS = 5
 REAPED_SECONDS = 20
+FAILED = 1
+"""What pytest returns when tests failed and nothing else went wrong."""
+MOST_AGAIN = 3
+"""Failed tests that are run once more; more than these are not chance."""
 SERVERS = {
     "mosquitto": ["mosquitto", "-h"],
     "PostgreSQL": ["psql", "--version"],
@@ -110,6 +119,21 @@ def run(command: list[str], environment: dict[str, str]) -> int:
                 return pytest.wait()
 
 
+def run_twice(command: list[str], environment: dict[str, str], cache: Path) -> int:
+    """Run pytest, and a few tests that failed once more in one lane; the exit status."""
+    command = [*command, "-o", f"cache_dir={cache}"]
+    status = run(command, environment)
+    listed = cache / "v/cache/lastfailed"
+    failed = list(json.loads(listed.read_text())) if status == FAILED and listed.exists() else []
+    if not 0 < len(failed) <= MOST_AGAIN:
+        return status
+    print(f"failed, and run once more alone: {' '.join(failed)}", flush=True)
+    status = run([*command, "--lanes=1", "--last-failed"], environment)
+    if not status:
+        print(f"passed at the second attempt only: {' '.join(failed)}", flush=True)
+    return status
+
+
 def main() -> int:
     """Return pytest's exit status, or 1 when something was left behind."""
     root = Path(__file__).resolve().parent.parent
@@ -136,7 +160,11 @@ def main() -> int:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         # A short name: paths of sockets below it may have 107 bytes.
         pytest = [sys.executable, "-m", "pytest", "-q", f"--basetemp={scratch}/t"]
-        status = run([*pytest, *selected(sys.argv[1:])], environment)
+        chosen = selected(sys.argv[1:])
+        if "--lanes" in chosen:
+            status = run_twice([*pytest, *chosen], environment, Path(scratch) / "cache")
+        else:
+            status = run([*pytest, *chosen], environment)
         deadline = time.monotonic() + REAPED_SECONDS
         while (living := processes(mark)) and time.monotonic() < deadline:
             time.sleep(0.2)  # children that were just ended need a moment to be reaped

@@ -110,7 +110,7 @@ def test_a_failure_is_shown_with_what_it_printed(tmp_path: Path) -> None:
 def test_a_lane_that_dies_fails_the_run(tmp_path: Path) -> None:
     deadly = "import os\ndef test_deadly():\n    os.kill(os.getpid(), 9)\n"
     status, said = run(tmp_path, conftest=CONFTEST, test_a=deadly, test_b=FILE, test_c=FILE)
-    assert status == 1
+    assert status == 2
     assert "a lane ended with -9 in test_a.py::test_deadly" in said
     assert "4 passed" in said
 
@@ -138,5 +138,5 @@ def test_waits():
 def test_a_session_fixture_that_does_not_end_fails_the_run(tmp_path: Path) -> None:
     conftest = CONFTEST.replace("rename(folder", "rename(folder / 'nowhere'")
     status, said = run(tmp_path, conftest=conftest, test_a=FILE)
-    assert status == 1
+    assert status == 2
     assert "FileNotFoundError" in said

@@ -285,6 +285,7 @@ async def test_a_request_does_not_wait_for_the_answer_to_another_one() -> None:
     """Those that come soon after each other are measured together."""
     async with running() as probe:
         probe.takes = asyncio.Event()
+        began = asyncio.get_running_loop().time()
         probe.submit("s1/web")
         await until(lambda: "s1/web" in probe.times)
         probe.submit("s2/web")
@@ -292,7 +293,7 @@ async def test_a_request_does_not_wait_for_the_answer_to_another_one() -> None:
         probe.submit("s3/web")
         await until(lambda: "s2/web" in probe.times)
         assert [len(planned.targets) for planned in probe.done] == [1, 2]
-        assert probe.times["s2/web"] - probe.times["s1/web"] >= APART_SECONDS
+        assert probe.times["s2/web"] - began >= APART_SECONDS
         assert (probe.runner.measured, probe.runner.waiting, probe.turns.busy) == (0, 3, True)
         probe.takes.set()
         await until(lambda: probe.runner.measured == 3)
