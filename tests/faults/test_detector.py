@@ -70,6 +70,12 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def queued_seconds(pid: int) -> float:
+    """For how long its first thread was ready and had no processor: the machine's time, not the
+    program's (Documentation/scheduler/sched-stats.rst)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 async def holder(database: Database) -> str | None:
     async with database.reading() as connection:
         found: str | None = await connection.scalar(

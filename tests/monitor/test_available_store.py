@@ -73,14 +73,17 @@ async def test_a_process_waits_until_postgresql_is_there(
         server.remove()
 
 
-async def test_a_process_that_waits_ends_when_it_is_asked_to() -> None:
+async def test_a_process_that_waits_ends_when_it_is_asked_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("monitor.available_store.RETRY_SECONDS", 2 * HANG_SECONDS)
     stop = asyncio.Event()
     url, port = f"postgresql+asyncpg://u@127.0.0.1:{free_port()}/d", free_port()
     opening = asyncio.create_task(open_available(url, stop, partial(served, port), 5.0))
     await asyncio.sleep(0.3)
     stop.set()
     with pytest.raises(StoppedError):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(HANG_SECONDS):
             await opening
 
 

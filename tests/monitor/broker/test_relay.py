@@ -126,19 +126,21 @@ async def test_a_silent_client_is_disconnected(
     answered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sooner when the broker has not answered it: there was no CONNECT."""
-    seconds = "SILENCE_SECONDS" if answered else "CONNECT_SECONDS"
-    monkeypatch.setattr(f"monitor.broker.relay.{seconds}", 0.5)
+    for name, applies in (("SILENCE_SECONDS", answered), ("CONNECT_SECONDS", not answered)):
+        monkeypatch.setattr(f"monitor.broker.relay.{name}", 1.5 if applies else 2 * HANG_SECONDS)
+    loop = asyncio.get_running_loop()
     async with joined() as made:
         (reader, writer), (far_reader, far_writer) = await made.pair()
         if answered:
             far_writer.write(b"\x20")
             assert await reader.readexactly(1) == b"\x20"
-        for _ in range(4):
-            writer.write(b"x")
-            await far_reader.readexactly(1)
-            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.3)
+        spoke = loop.time()
+        writer.write(b"x")
+        await far_reader.readexactly(1)
         with contextlib.suppress(ConnectionResetError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_SECONDS):
                 assert await reader.read() == b""
+        assert loop.time() - spoke >= 1.5, "what it says gives it time again"
         writer.close()
         far_writer.close()

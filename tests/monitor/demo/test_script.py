@@ -84,6 +84,7 @@ async def test_a_block_is_shown_as_long_as_its_confirmation_took(story: Story) -
     async with asyncio.TaskGroup() as group:
         acts = (Act(DEFAULT, True, "confirmed"), Act(DEFAULT, False))
         group.create_task(play(world, acts, 1, story))
+        await eventually(lambda: world.course)  # it has begun
         await asyncio.sleep(0.2)
         said(story, "wechat", "confirmed")
         at = loop.time()

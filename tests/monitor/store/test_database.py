@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from monitor.store import database
 from monitor.store.database import Database, open_database
 from monitor.store.records import Seen
@@ -16,17 +14,16 @@ from tests.monitor.store.stage import acting, line
 async def test_collect_detect_and_serve_share_one_database(url: str) -> None:
     """Three processes at once, as `collect`, `detect` and `serve` are; nobody is ever refused."""
     store = await open_database(url)
-    reads = 0
+    reads = stored = 0
     with acting("collector", url, "1") as collecting, acting("detector", url, "10") as detecting:
         line(collecting)
-        while detecting.poll() is None or reads <= 20:
-            await arrivals(store)
+        while detecting.poll() is None or reads <= 20 or stored <= 20:
+            stored = len(await arrivals(store))
             await store.registry.record_seen([Seen(probe="p-1", at=1)])
             reads += 1
             await asyncio.sleep(0.005)
         assert line(detecting) == "saved"
         assert collecting.poll() is None
-    assert len(await arrivals(store)) > 20
     await store.close()
 
 
@@ -52,4 +49,5 @@ async def test_messages_never_hold_the_password(store: Database) -> None:
 
 
 def test_the_wall_clock_is_in_milliseconds() -> None:
-    assert database.wall_clock() == pytest.approx(time.time() * 1000, abs=1000)
+    before = int(time.time() * 1000)
+    assert before <= database.wall_clock() <= time.time() * 1000

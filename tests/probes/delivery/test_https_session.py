@@ -179,6 +179,7 @@ async def test_it_asks_early_while_something_is_suspected(tmp_path: Path, by_mon
             await monitor.database.retests.add([ended], now_ms())
         async with delivering(probe):
             if not by_monitor:
+                await eventually(lambda: probe.states)
                 await asyncio.sleep(0.2)
                 assert probe.states == ["hello"]
                 probe.outbox.hurry()

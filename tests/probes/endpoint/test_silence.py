@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from probes.endpoint.silence import LEAST_SECONDS, REMEMBERED, TIMES, SilentWaits, Waits
+from tests.world.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -46,8 +47,7 @@ async def test_an_endpoint_counts_once_however_many_of_its_addresses_are_silent(
     with ExitStack() as second:
         with waits.answer():
             second.enter_context(waits.answer())
-            await asyncio.sleep(0.1)
-            assert silence.endpoints == 1
+            await eventually(lambda: silence.endpoints == 1)
         assert silence.endpoints == 1, "the other address is silent still"
     assert (silence.endpoints, changes) == (0, [1])
 
@@ -60,8 +60,7 @@ async def test_an_answer_in_time_is_no_silence_nor_is_a_wait_on_an_unknown_line(
         await asyncio.sleep(0.1)
         assert silence.endpoints == 0
         silence.answered(0.0)
-        await asyncio.sleep(0.1)
-        assert silence.endpoints == 1, "now it is known"
+        await eventually(lambda: silence.endpoints == 1, "now it is known")
     with waits.answer():
         pass
     await asyncio.sleep(0.1)

@@ -139,10 +139,11 @@ class Silent(SocketNetwork):
 
 
 class Waiting(Silent):
-    """A network in which nothing answers at one port for a while."""
+    """A network in which nothing answers at one port until so many wait for it, and a while."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, at_once: int) -> None:
         super().__init__(port)
+        self._at_once, self._enough = at_once, asyncio.Event()
         self.waiting, self.most = Counter[str](), 0
         """By address; how many wait at once at most."""
 
@@ -152,7 +153,11 @@ class Waiting(Silent):
         if port == self._port:
             self.waiting[address] += 1
             self.most = max(self.most, len(+self.waiting))
-            await asyncio.sleep(0.3)
+            if self.most >= self._at_once:
+                self._enough.set()
+            async with asyncio.timeout(HANG_SECONDS):
+                await self._enough.wait()
+            await asyncio.sleep(0.3)  # more would begin meanwhile
             self.waiting[address] -= 1
         return await super().connect(address, port, hops=hops)
 
@@ -173,7 +178,7 @@ async def test_more_is_measured_at_once_while_it_only_waits(
         target(f"wechat/{n}", Endpoint(address=f"127.0.0.{n}", port=9, protocol="tcp"))
         for n in range(1, 1 + 2 * CONCURRENCY)
     ]
-    network = Waiting(9)
+    network = Waiting(9, at_once)
     async with (
         tls_server.serve(GOOD) as server,
         internet(TABLE, liveness=alive(server.port) if answers else ()) as net,

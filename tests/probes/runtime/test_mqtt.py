@@ -134,11 +134,14 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
 
     mishaps: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
-    for behaviour, words in ((hang_up, "closed the connection before"), (keep_silent, "timed out")):
+    for behaviour, words, seconds in (
+        (hang_up, "closed the connection before", HANG_SECONDS),
+        (keep_silent, "timed out", 0.3),
+    ):
         server = await asyncio.start_server(behaviour, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(mqtt.BrokerError, match=words):
-            async with connect(parse_broker(f"mqtt://127.0.0.1:{port}"), connack_seconds=0.3):
+            async with connect(parse_broker(f"mqtt://127.0.0.1:{port}"), connack_seconds=seconds):
                 pass
         server.close()
         await server.wait_closed()
