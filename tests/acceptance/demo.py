@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.world.ports import free_port
+from tests.world.priority import go_first
 
 
 class Demonstration:
@@ -36,9 +36,7 @@ class Demonstration:
             self.process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ
             )
-        # Its pace is bound to real time, and tests beside it are not; its children inherit this.
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, -10)
+        go_first(self.process.pid)
         self.began = time.monotonic()
         return self
 

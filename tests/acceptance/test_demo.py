@@ -129,8 +129,9 @@ def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None
     assert replayed(changed(demo.data, tmp_path / "without", WITHOUT_ONE, *EMPTIED)) != store
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.rest
 def test_another_block_is_that_block_and_no_other(tmp_path: Path) -> None:
     with Demonstration(tmp_path, "--demo-block", "signal:64502:dns.nxdomain") as demo:
         demo.wait(demo.ready, HANG_SECONDS, "/readyz")

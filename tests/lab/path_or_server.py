@@ -21,6 +21,7 @@ from tests.lab.fleet import MONITOR_PORT, Fleet
 from tests.lab.plan import Plan, Service, draw
 from tests.lab.retesting import INTERVAL, PACE
 from tests.lab.world import World
+from tests.world.priority import go_first
 
 LIMIT_SECONDS = 560
 NETWORK, SERVER = "network", "server"
@@ -40,6 +41,7 @@ def play(seed: int, folder: Path, where: str) -> dict[str, Any]:
 def main(seed: int, folder: Path, where: str) -> None:
     """Build, watch quietly, silence, watch."""
     settle()
+    go_first()
     plan = draw(seed)
     hit, world = victim(plan), World(plan, folder)
     near = (*hit.host.v4, *hit.host.v6)

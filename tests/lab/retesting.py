@@ -20,6 +20,7 @@ from tests.lab.apart import record_of, settle
 from tests.lab.fleet import MONITOR_PORT, NETWORKS, Fleet
 from tests.lab.plan import Plan, Service, draw
 from tests.lab.world import World
+from tests.world.priority import go_first
 
 LIMIT_SECONDS = 560
 PACE = 10
@@ -62,6 +63,7 @@ def minutes(record: dict[str, Any], tier: str) -> float:
 def main(seed: int, folder: Path, how: str, last: str) -> None:
     """Build, watch quietly, block, watch."""
     settle()
+    go_first()
     plan = draw(seed)
     hit, world = victim(plan), World(plan, folder)
     options = ("--no-retests",) if how == WITHOUT else ()

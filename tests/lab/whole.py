@@ -18,6 +18,7 @@ from tests.lab.apart import record_of, settle
 from tests.lab.fleet import OWNERS, Fleet
 from tests.lab.plan import Plan, Service, draw
 from tests.lab.world import World
+from tests.world.priority import go_first
 
 LIMIT_SECONDS = 1500
 HANG_SECONDS = 300
@@ -74,6 +75,7 @@ def told(record: dict[str, Any], service: str) -> tuple[list[dict[str, Any]], li
 def main(seed: int, folder: Path) -> None:
     """Build, watch quietly, block, watch, lift, watch."""
     settle()
+    go_first()
     began = time.monotonic()
     plan = draw(seed)
     hit = {technique: service.id for technique, service in victims(plan).items()}
