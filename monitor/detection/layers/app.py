@@ -15,7 +15,7 @@ import msgspec
 
 from monitor.detection.layers.http import HTTPAnswer, HTTPFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.background import Step
+from monitor.detection.observed.background import Step, resent
 from monitor.detection.observed.by_chance import attempts_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
@@ -51,6 +51,8 @@ class AppFacts(StepFacts, frozen=True, kw_only=True):
     """Another host answered over UDP, over this address family and at this port."""
     udp_at_times: bool = False
     """While it was tried again, no host that had answered over UDP did so at the first request."""
+    lossy_there: bool = False
+    """A control was answered over UDP as well, but only to a second request."""
     only_listed: bool = False
     """None of many services was reached over TCP: only listed hosts may be, over UDP as well."""
     lacks: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         family_dead=context.family_dead(address),
         udp_passes=_udp_passes(context, address),
         udp_at_times=context.udp_at_times(address),
+        lossy_there=any(p.app.passed and _lost(p.app.every) for p in there),
         only_listed=context.vantage.background.only_listed,
         lacks=_lacks(exchange, [p.app.subject for p in there if p.app.subject is not None]),
         icmp=icmp_evidence(exchange),
@@ -109,6 +112,12 @@ def _any_bytes(context: EndpointContext, exchange: AppExchange, kind: Kind) -> b
         and bool(theirs)
         and all(clear_page(answer, "") is None for answer in theirs)
     )
+
+
+def _lost(exchanges: Sequence[AppExchange]) -> bool:
+    """Whether a request over UDP, or the answer to it, was lost."""
+    sent = [exchange for exchange in exchanges if exchange.transport == UDP]
+    return any(app_kind(exchange) is Kind.TIMEOUT or resent(exchange) for exchange in sent)
 
 
 def _step(exchange: AppExchange) -> Step:

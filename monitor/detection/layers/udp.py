@@ -68,6 +68,14 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         evidence=("only_listed",),
     ),
     udp_at_times(Layer.UDP),
+    Rule(
+        "udp.lossy_there",
+        lambda exchange: exchange.kind is Kind.TIMEOUT and exchange.lossy_there,
+        State.INCONCLUSIVE,
+        "No answer, and the control was answered only to a second request: a server that has more "
+        "requests than it can answer loses them from wherever they come.",
+        evidence=("lossy_there",),
+    ),
     background_fails(Layer.UDP),
     Rule(
         "udp.timeout",

@@ -19,7 +19,17 @@ from monitor.text.words import EVIDENCE, PREFIXES
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation, PathHop, PathTrace
 from tests.lab import golden
-from tests.monitor.detection.app_scenes import CHAT, ON_CHAT, app, chat, foreign
+from tests.monitor.detection.app_scenes import (
+    CALLS,
+    CHAT,
+    ON_CALLS,
+    ON_CHAT,
+    app,
+    calls,
+    chat,
+    foreign,
+    twice,
+)
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -48,6 +58,7 @@ WELCOME = b"HTTP/1.1 200 OK\r\n\r\n<html>Welcome"
 SILENT = (dns(A1, at=QUIC), quic(A1, TIMEOUT), quic(A1, TIMEOUT, **INNOCUOUS))
 ELSEWHERE = quic(REFLECTOR, **OWN_HOST)
 WITH_KEY = [control(*chat(app(evidence=("known_key",))), endpoints=(CHAT,))]
+LOSSY = control(dns(A1, at=CALLS), app(at=CALLS, evidence=("sent_again",)), endpoints=(CALLS,))
 Row = tuple[State, tuple[AnyObservation, ...], dict[str, Any]]
 TRACED = PathTrace(
     endpoint=TLS.id,
@@ -83,6 +94,11 @@ EARNED: dict[str, Row] = {
         State.INCONCLUSIVE,
         (dns(A1), tcp(A1), shown(A1, evidence=("system_root",))),
         {},
+    ),
+    "lossy_there": (
+        State.INCONCLUSIVE,
+        calls(*twice(TIMEOUT, at=CALLS)),
+        ON_CALLS | {"beside": [LOSSY]},
     ),
     "answer_lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),
     "lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),

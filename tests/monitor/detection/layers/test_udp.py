@@ -20,6 +20,7 @@ from tests.monitor.detection.scenes import (
     A1,
     A2,
     BESIDE,
+    REPEAT,
     V6,
     alive,
     control,
@@ -48,6 +49,7 @@ from tests.monitor.detection.sightings import verdict
         (Kind.TIMEOUT, {}, "udp.no_udp_here"),
         (Kind.TIMEOUT, {"udp_passes": True}, "udp.timeout"),
         (Kind.TIMEOUT, {"udp_passes": True, "udp_at_times": True}, "udp.at_times"),
+        (Kind.TIMEOUT, {"udp_passes": True, "lossy_there": True}, "udp.lossy_there"),
         (Kind.TIMEOUT, {"udp_passes": True, "only_listed": True}, "udp.only_listed"),
         (Kind.OK, {"udp_passes": True, "only_listed": True}, "udp.answered"),
         (Kind.OTHER, {"udp_passes": True}, "udp.unclear"),
@@ -79,6 +81,24 @@ def asked_again(failure: str | None = None, *remarks: str, address: str = "14.0.
 def test_whether_datagrams_pass_is_asked_beside_the_repeat(again: Any, rule: str) -> None:
     seen = calls(*twice(Failure.TIMEOUT, at=CALLS), *again)
     assert verdict(*seen, **ON_CALLS).rule == rule
+
+
+@pytest.mark.parametrize(
+    ("answered", "rule"),
+    [
+        ((app(at=CALLS),), "udp.timeout"),
+        ((app(at=CALLS, evidence=("sent_again",)),), "udp.lossy_there"),
+        ((app(at=CALLS, evidence=("sent_again", "sent_again_answered")),), "udp.timeout"),  # slow
+        ((app(A1, Failure.TIMEOUT, at=CALLS), app(at=CALLS, **REPEAT)), "udp.lossy_there"),
+        ((app(V6, at=CALLS, evidence=("sent_again",)), app(at=CALLS)), "udp.timeout"),
+    ],
+)
+def test_a_server_that_loses_requests_of_the_control_is_not_blocked(
+    answered: Any, rule: str
+) -> None:
+    seen = calls(*twice(Failure.TIMEOUT, at=CALLS))
+    there = control(dns(A1, at=CALLS), *answered, endpoints=(CALLS,))
+    assert verdict(*seen, **ON_CALLS | {"beside": [there]}).rule == rule
 
 
 @pytest.mark.parametrize(
