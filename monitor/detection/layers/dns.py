@@ -51,7 +51,8 @@ class LookupFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def unvouched(self) -> bool:
         """It gave addresses, and nothing confirms any of them."""
-        return self.kind is Kind.OK and not self.answer.proven and not self.answer.known
+        answer = self.answer
+        return self.kind is Kind.OK and not (answer.proven or answer.known or answer.serves)
 
 
 def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:

@@ -5,6 +5,7 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 
 import msgspec
 
@@ -15,6 +16,7 @@ from monitor.detection.layers.tls_contrasts import name_filtered
 from monitor.detection.layers.working import needed_layer, works
 from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.kinds import CERTIFICATE_KINDS, Kind, dns_kind, tls_kind
+from monitor.detection.observed.pages import same_title
 from monitor.detection.observed.ranges import special_place
 from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView
 from probes.wire.observation import DNSLookup
@@ -27,6 +29,10 @@ class DNSAnswer(msgspec.Struct, frozen=True, gc=False):
     """One showed a certificate for the name that is valid but for its dates."""
     known: bool = False
     """One is an address that a control saw, or the vantage's encrypted resolver."""
+    serves: bool = False
+    """One speaks the app's own protocol, or gives in clear text a page with the title that the
+    control's has. No certificate says so, but the app works there: resolvers of one farm give
+    different servers, and a query that is doubled on its way gets two of such answers."""
     others_known: bool = False
     """A control, an encrypted resolver or a public one gives other addresses for the name."""
     bogon: bool = False
@@ -84,6 +90,7 @@ def answer_of(context: EndpointContext, lookup: DNSLookup) -> DNSAnswer:
     return DNSAnswer(
         proven=bool(own & context.proven) or any(a.tls.kind is Kind.DATES for a in addresses),
         known=bool(own & context.known),
+        serves=any(_serves(context, address) for address in addresses),
         others_known=others_known,
         bogon=bogon,
         page=_page_of(context, lookup, own, context.country)
@@ -102,6 +109,14 @@ def _is_bogon(context: EndpointContext, own: frozenset[str]) -> bool:
     right = {special_place(address) for address in context.known | context.proven}
     places = right | context.vantage.passage.special_places | {None}
     return bool(own) and places.isdisjoint(map(special_place, own))
+
+
+def _serves(context: EndpointContext, address: AddressView) -> bool:
+    page = address.http.subject
+    if page is None or page.tls or page.status != HTTPStatus.OK:
+        return address.app.passed
+    there = (control.http.subject for control in context.control_addresses)
+    return any(c is not None and c.status == page.status and same_title(page, c) for c in there)
 
 
 def _foreign(address: AddressView) -> bool:

@@ -16,10 +16,13 @@ from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.measurement import Vantage
 from probes.wire.observation import AnyObservation, Contrast, DNSLookup
+from tests.monitor.detection.app_scenes import CHAT, app
 from tests.monitor.detection.grouped import grouped
 from tests.monitor.detection.scenes import (
     A1,
+    A2,
     FORGED,
+    HTTP,
     REPEAT,
     TLS,
     V6,
@@ -29,11 +32,14 @@ from tests.monitor.detection.scenes import (
     dns,
     endpoint,
     foreign,
+    http,
     measured,
     reference,
     tcp,
     tls,
 )
+
+INJECTED = "dns.injection.other"
 
 
 def test_an_answer_that_a_lean_round_did_not_dial_is_not_called_forged() -> None:
@@ -46,6 +52,38 @@ def test_an_answer_that_a_lean_round_did_not_dial_is_not_called_forged() -> None
     assert (said.state, said.technique) == ("ok", None)
     tried = judge(measured(*answers, *passed, tcp(FORGED), foreign(FORGED)), alive(), [control()])
     assert (tried.state, tried.technique) == ("impaired", "dns.injection.other")
+
+
+@pytest.mark.parametrize(
+    ("page", "state"),
+    [
+        ({"title": "Chat"}, "ok"),
+        ({"title": "Other"}, "blocked"),
+        ({}, "blocked"),
+        ({"title": "Chat", "status": 404}, "blocked"),
+    ],
+)
+def test_two_answers_at_the_first_of_which_the_page_is_the_services(
+    page: dict[str, Any], state: str
+) -> None:
+    """A query that is doubled on its way to a farm of resolvers gets two answers."""
+    answers = dns(FORGED, later=[[A2]], at=HTTP)
+    seen = measured(answers, tcp(FORGED, at=HTTP), http(FORGED, **page), endpoints=(HTTP,))
+    there = control(dns(A1, at=HTTP), tcp(A1, at=HTTP), http(A1, title="Chat"), endpoints=(HTTP,))
+    said = judge(seen, alive(), [there])
+    assert (said.state, said.technique) == (state, None if state == "ok" else INJECTED)
+
+
+@pytest.mark.parametrize(("failure", "state"), [(None, "ok"), (Failure.TIMEOUT, "blocked")])
+def test_two_answers_at_the_first_of_which_the_app_answers(
+    failure: Failure | None, state: str
+) -> None:
+    again = () if failure is None else (app(FORGED, failure, **REPEAT),)
+    spoken = tcp(FORGED, at=CHAT), app(FORGED, failure), *again
+    seen = measured(dns(FORGED, later=[[A2]], at=CHAT), *spoken, endpoints=(CHAT,))
+    there = control(dns(A1, at=CHAT), tcp(A1, at=CHAT), app(A1), endpoints=(CHAT,))
+    said = judge(seen, alive(), [there])
+    assert (said.state, said.technique) == (state, None if state == "ok" else INJECTED)
 
 
 def test_the_names_own_servers_answer_so_from_here() -> None:
@@ -132,6 +170,7 @@ def test_a_filter_that_is_not_the_networks_is_said_to_be_possible(resolver: str)
         ({"bogon": True, "injected": True}, "dns.bogon"),
         ({"injected": True}, "dns.injected"),
         ({"injected": True, "by_name": True}, "dns.answer_alone"),
+        ({"injected": True, "serves": True}, "dns.answer_alone"),
         ({"foreign": True}, "dns.answer_alone"),
         ({"foreign": True, "others_known": True}, "dns.foreign_certificate"),
         ({"below": True, "others_known": True}, "dns.forged_below"),
