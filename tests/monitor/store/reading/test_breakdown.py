@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from monitor.detection.model import State
 from monitor.store.database import Database
+from monitor.store.engines import writing
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period, Place
 from monitor.store.reading.cell_sums import Across
 from monitor.store.service_hours import EVERY_NETWORK
+from monitor.store.tables import service_day
 from tests.monitor.store.samples import HOUR
 from tests.monitor.store.test_service_hours import MIDNIGHT, SAID, TARGETS, judge
 
@@ -89,3 +92,35 @@ async def test_too_many_sums_are_read_for_a_shorter_time(
     assert breakdown.within_limit(chosen, days, "time").since == MIDNIGHT - 11 * DAY
     shorter = breakdown.within_limit(chosen, days, "country").since
     assert days.since < shorter < MIDNIGHT - 80 * DAY
+
+
+@pytest.mark.parametrize("left", [(), (0,), (1,), (0, 1)], ids=str)
+@pytest.mark.parametrize("across", ["country", "network", "time"])
+async def test_days_that_are_not_summed_up_are_counted_from_their_hours(
+    filled: Database, across: Across, left: tuple[int, ...]
+) -> None:
+    days = [MIDNIGHT + n * DAY for n in left]
+    async with writing(filled.engines) as connection:
+        await connection.execute(sa.delete(service_day).where(service_day.c.day.in_(days)))
+    hourly = msgspec.structs.replace(PERIOD, slice_ms=DAY)
+    daily = msgspec.structs.replace(hourly, daily=True)
+    async with filled.reading() as connection:
+        by_hours = await breakdown.services(connection, ["wechat"], hourly, across)
+        by_days = await breakdown.services(connection, ["wechat"], daily, across)
+    assert by_days == by_hours
+    assert by_hours
+
+
+@pytest.mark.parametrize("table", ["hour", "day"])
+async def test_a_year_everywhere_is_added_up_without_a_tree(store: Database, table: str) -> None:
+    """SQLite, also without statistics, reads the sums in the order of their groups."""
+    async with store.reading() as connection:
+        if connection.dialect.name != "sqlite":
+            return
+        query = breakdown._sums("sqlite", table, "country", False, False)
+        given = {"begin": 0, "end": MIDNIGHT, "names": ["wechat", "signal"]}
+        explain = sa.text(f"EXPLAIN QUERY PLAN {query.text}")
+        explain = explain.bindparams(sa.bindparam("names", expanding=True))
+        plan = [str(row[3]) for row in await connection.execute(explain, given)]
+    assert any(f"service_{table}_1 (country=? AND asn=? AND service=?" in step for step in plan)
+    assert not any("TEMP B-TREE" in step for step in plan)
