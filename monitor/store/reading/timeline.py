@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,10 @@ from monitor.store.statements import where_equal
 HOUR_MS = 3_600_000
 MOST_HOURS = 256
 """In which one statement of a timeline counts."""
+FEW_HOURS = 64
+"""A statement of so many hours is not tried of a service in a country, whose cells may be few."""
+Values = dict[str, Any]
+"""What chooses cells, by the names of `_wanted`."""
 
 
 class TimelineCell(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -50,49 +55,30 @@ async def timeline(
 ) -> Sequence[TimelineCell]:
     """Hourly counts, oldest first; `after` is an hour and the `key` of a cell in it. An hour is
     included when any part of it lies between `since` and `until`."""
-    c = t.cell.c
-    key: sa.ColumnElement[Any] = c.target
-    for column in (
-        c.country,
-        sa.cast(c.asn, sa.Text),
-        c.state,
-        sa.func.coalesce(c.layer, ""),
-        sa.func.coalesce(c.technique, ""),
-    ):
-        # None of the columns contains a space.
-        key = key + sa.literal(" ") + column
-    # Order by bytes: collations differ between databases.
-    key = key.collate("C" if connection.dialect.name == "postgresql" else "BINARY")
+    given: dict[str, Any] = {}
     if after is not None:
-        rest = sa.or_(c.hour > after[0], sa.and_(c.hour == after[0], key > after[1]))
+        given |= {"after": after[0], "key": after[1]}
         chosen = msgspec.structs.replace(chosen, since=max(after[0] + 1, chosen.since or 0))
-    else:
-        rest = sa.true()
+    if chosen.since is not None:
+        given["since"] = chosen.since - HOUR_MS
+    if chosen.until is not None:
+        given["until"] = chosen.until
     targets = await _targets(connection, chosen)
-    place = await _place(connection, chosen, targets)
-    wanted = [rest, *place, *_between_hours(chosen)]
-    columns = (c.hour, c.target, c.country, c.asn, c.state, c.layer, c.technique)
-    query = (
-        sa.select(*columns, sa.func.sum(c.n), sa.func.max(c.all_vantages), sa.func.max(c.hours))
-        .group_by(*columns)
-        .order_by(c.hour, key)
-        .where(*wanted)
-    )
+    given |= await _place(connection, chosen, targets)
     # Grouping everything for the first hundred entries costs seconds: only as many hours are
     # grouped as have enough rows, more when their rows make too few entries. The last of these
     # hours may have many more rows than are wanted: it is read by target.
     rows: list[Any] = []
     count = 2 * limit
     while True:
-        before, last = await _hours_of(connection, chosen, wanted, count)
+        before, last = await _hours_of(connection, chosen, given, count)
         rows = []
         if before is not None:
-            rows += (await connection.execute(query.where(before).limit(limit))).all()
+            rows += await _read(connection, _cells, given | before | {"limit": limit})
         if last is not None and len(rows) < limit:
             first = after[1].partition(" ")[0] if after is not None and after[0] == last else ""
-            hour = query.where(c.hour == last)
             some = [id for id in targets if id >= first]
-            rows += await _hour(connection, hour, some, limit - len(rows))
+            rows += await _hour(connection, given | {"hour": last}, some, limit - len(rows))
         if last is None or len(rows) == limit:
             break
         count *= 4
@@ -114,62 +100,56 @@ async def timeline(
 
 
 async def _hours_of(
-    connection: ReadTransaction,
-    chosen: Filter,
-    wanted: Sequence[sa.ColumnElement[bool]],
-    count: int,
-) -> tuple[sa.ColumnElement[bool] | None, int | None]:
-    """Of the hours that have the first `count` wanted cells, and one more, the condition for all
-    but the last (None: there are no others); and the last, None where there are no more cells.
+    connection: ReadTransaction, chosen: Filter, given: Values, count: int
+) -> tuple[Values | None, int | None]:
+    """Of the hours that have the first `count` wanted cells, and one more, what chooses all but the
+    last (None: there are no others); and the last, None where there are no more cells.
 
     No index has the cells of a service in order of hours, and there are many. So they are counted
     in more and more hours from the first on, by seeks: by hour and target, in a network by target,
-    country and network."""
-    c = t.cell.c
-    if not _of_service(chosen) or (chosen.asn is None and chosen.country is not None):
-        hours = sa.select(c.hour).where(*wanted).order_by(c.hour).offset(count).limit(1)
-        last = await connection.scalar(hours)
-        return sa.true() if last is None else c.hour < last, last
+    country and network. In a country they may be few, and then all of them are counted."""
 
-    def within(hours: Sequence[int]) -> sa.ColumnElement[bool]:
+    def within(hours: Sequence[int]) -> Values:
         if chosen.asn is not None:
-            return c.hour.between(hours[0], hours[-1])
-        return c.hour.in_(hours)
+            return {"first": hours[0], "last": hours[-1]}
+        return {"hours": hours}
 
-    ends = (sa.select(end).where(*_between_hours(chosen)) for end in _FIRST_AND_LAST)
-    first, newest = (
-        await connection.execute(sa.select(*(end.scalar_subquery() for end in ends)))
-    ).one()
-    counted = sa.select(c.hour, sa.func.count()).where(*wanted).group_by(c.hour).order_by(c.hour)
     known: list[int] = []
-    at_once = 1
-    while first is not None and first <= newest:
-        span = min(at_once, (newest - first) // HOUR_MS + 1)
-        some = [first + n * HOUR_MS for n in range(span)]
-        cells = counted.where(within(some))
-        for hour, n in await connection.execute(cells):
-            count -= n
-            if count < 0:
-                return within(known) if known else None, hour
-            known.append(hour)
-        first, at_once = some[-1] + HOUR_MS, min(4 * at_once, MOST_HOURS)
-    return within(known) if known else None, None
-
-
-_FIRST_AND_LAST = sa.func.min(t.cell.c.hour), sa.func.max(t.cell.c.hour)
+    if _of_service(chosen):
+        times = {name: at for name, at in given.items() if name in ("since", "until")}
+        ((first, newest),) = await _read(connection, _ends, times)
+        at_once = 1
+        most = FEW_HOURS if chosen.asn is None and chosen.country is not None else None
+        while first is not None and first <= newest and (most is None or at_once < most):
+            span = min(at_once, (newest - first) // HOUR_MS + 1)
+            some = [first + n * HOUR_MS for n in range(span)]
+            for hour, n in await _read(connection, _counted, given | within(some)):
+                count -= n
+                if count < 0:
+                    return within(known) if known else None, hour
+                known.append(hour)
+            first, at_once = some[-1] + HOUR_MS, min(4 * at_once, MOST_HOURS)
+        if first is None or first > newest:
+            return within(known) if known else None, None
+    rest = given | {"from": first} if known else given
+    found = await _read(connection, _nth, rest | {"count": count})
+    if not found:
+        return {}, None
+    return {"before": found[0][0]}, found[0][0]
 
 
 async def _hour(
-    connection: ReadTransaction, query: sa.Select[Any], targets: Sequence[str], limit: int
+    connection: ReadTransaction, given: Values, targets: Sequence[str], limit: int
 ) -> list[Any]:
-    """The first rows of a query of `timeline` of one hour, whose order begins with the target, of
-    which there are these."""
+    """The first rows of a timeline of one hour, whose order begins with the target, of which there
+    are these."""
     rows: list[Any] = []
     count = 1
     while targets and len(rows) < limit:
         some, targets = targets[:count], targets[count:]
-        part = query.where(t.cell.c.target.in_(some)).limit(limit - len(rows))
-        rows += (await connection.execute(part)).all()
+        rows += await _read(
+            connection, _cells, {**given, "targets": some, "limit": limit - len(rows)}
+        )
         count *= 4
     return rows
 
@@ -186,20 +166,20 @@ async def _targets(connection: ReadTransaction, chosen: Filter) -> Sequence[str]
 
 async def _place(
     connection: ReadTransaction, chosen: Filter, targets: Sequence[str]
-) -> list[sa.ColumnElement[bool]]:
-    """Conditions for the cells of a filter's targets and place. A network has those of the
-    countries in which it has vantages, which the index begins with."""
-    c, v = t.cell.c, t.vantage.c
-    place: list[sa.ColumnElement[bool]] = []
+) -> dict[str, Any]:
+    """What chooses the cells of a filter's targets and place. A network has those of the countries
+    in which it has vantages, which the index begins with."""
+    v = t.vantage.c
+    place: dict[str, Any] = {}
     if _of_service(chosen):
-        place.append(c.target.in_(targets))
+        place["targets"] = targets
     if chosen.country is not None:
-        place.append(c.country == chosen.country)
+        place["country"] = chosen.country
     elif chosen.asn is not None and _of_service(chosen):
         countries = sa.select(v.country).where(v.asn == chosen.asn).distinct()
-        place.append(c.country.in_((await connection.execute(countries)).scalars().all()))
+        place["countries"] = (await connection.execute(countries)).scalars().all()
     if chosen.asn is not None:
-        place.append(c.asn == chosen.asn)
+        place["asn"] = chosen.asn
     return place
 
 
@@ -207,11 +187,89 @@ def _of_service(chosen: Filter) -> bool:
     return chosen.service is not None or chosen.target is not None
 
 
-def _between_hours(chosen: Filter) -> list[sa.ColumnElement[bool]]:
+async def _read(
+    connection: ReadTransaction, statement: Callable[..., sa.Select[Any]], given: Values
+) -> Sequence[Any]:
+    """Execute one of the statements below with the values that choose cells."""
+    written = statement(connection.dialect.name, frozenset(given))
+    rows: Sequence[Any] = (await connection.execute(written, given)).all()
+    return rows
+
+
+# SQLAlchemy takes longer to make one of these than the database to execute it: they are made once
+# for each set of names of what chooses cells.
+@functools.cache
+def _cells(dialect: str, names: Collection[str]) -> sa.Select[Any]:
+    c = t.cell.c
+    columns = (c.hour, c.target, c.country, c.asn, c.state, c.layer, c.technique)
+    return (
+        sa.select(*columns, sa.func.sum(c.n), sa.func.max(c.all_vantages), sa.func.max(c.hours))
+        .group_by(*columns)
+        .order_by(c.hour, _key(dialect))
+        .where(*_wanted(dialect, names))
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+@functools.cache
+def _counted(dialect: str, names: Collection[str]) -> sa.Select[Any]:
+    c = t.cell.c
+    counted = sa.select(c.hour, sa.func.count()).where(*_wanted(dialect, names))
+    return counted.group_by(c.hour).order_by(c.hour)
+
+
+@functools.cache
+def _nth(dialect: str, names: Collection[str]) -> sa.Select[Any]:
     hour = t.cell.c.hour
-    wanted: list[sa.ColumnElement[bool]] = []
-    if chosen.since is not None:
-        wanted.append(hour > chosen.since - HOUR_MS)
-    if chosen.until is not None:
-        wanted.append(hour < chosen.until)
-    return wanted
+    of_all = sa.select(hour).where(*_wanted(dialect, names)).order_by(hour).limit(1)
+    return of_all.offset(sa.bindparam("count", type_=sa.Integer))
+
+
+@functools.cache
+def _ends(dialect: str, names: Collection[str]) -> sa.Select[Any]:
+    hour = t.cell.c.hour
+    ends = (
+        sa.select(end).where(*_wanted(dialect, names))
+        for end in (sa.func.min(hour), sa.func.max(hour))
+    )
+    return sa.select(*(end.scalar_subquery() for end in ends))
+
+
+def _key(dialect: str) -> sa.ColumnElement[Any]:
+    """`TimelineCell.key`."""
+    c = t.cell.c
+    key: sa.ColumnElement[Any] = c.target
+    for column in (
+        c.country,
+        sa.cast(c.asn, sa.Text),
+        c.state,
+        sa.func.coalesce(c.layer, ""),
+        sa.func.coalesce(c.technique, ""),
+    ):
+        # None of the columns contains a space.
+        key = key + sa.literal(" ") + column
+    # Order by bytes: collations differ between databases.
+    return key.collate("C" if dialect == "postgresql" else "BINARY")
+
+
+def _wanted(dialect: str, names: Collection[str]) -> list[sa.ColumnElement[bool]]:
+    """The conditions for values of these names."""
+    c = t.cell.c
+    one = sa.bindparam
+    many = functools.partial(sa.bindparam, expanding=True)
+    same = sa.and_(c.hour == one("after"), _key(dialect) > one("key"))
+    known = {
+        "targets": c.target.in_(many("targets")),
+        "country": c.country == one("country"),
+        "countries": c.country.in_(many("countries")),
+        "asn": c.asn == one("asn"),
+        "after": sa.or_(c.hour > one("after"), same),
+        "since": c.hour > one("since"),
+        "from": c.hour >= one("from"),
+        "until": c.hour < one("until"),
+        "before": c.hour < one("before"),
+        "hour": c.hour == one("hour"),
+        "hours": c.hour.in_(many("hours")),
+        "first": c.hour.between(one("first"), one("last")),
+    }
+    return [condition for name, condition in known.items() if name in names]
