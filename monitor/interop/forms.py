@@ -7,6 +7,7 @@ The names are public. Times are RFC 3339, UTC.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,8 +35,10 @@ LICENCE, LICENCE_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0
 """Of all exported data."""
 
 
+@functools.lru_cache(maxsize=4096)
 def rfc3339(milliseconds: int | None) -> str | None:
-    """`2026-05-04T08:10:00Z`, with milliseconds only when there are some."""
+    """`2026-05-04T08:10:00Z`, with milliseconds only when there are some. A list has the same hours
+    and rounds again and again."""
     if milliseconds is None:
         return None
     when = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
