@@ -55,14 +55,27 @@ async def longest_delays(
     """How much longer than its fastest measurement the slowest of each probe took to arrive, of
     rounds since the day of a moment (Unix ms), in milliseconds. A clock that is wrong all the time
     delays nothing by that."""
-    d = delivered.c
     found: dict[str, int] = {}
     for chunk in chunks(probes):
-        query = sa.select(d.probe, sa.func.min(d.least_delay), sa.func.max(d.most_delay))
-        query = query.where(d.probe.in_(chunk), d.day >= day_of(since)).group_by(d.probe)
-        for id, least, most in await connection.execute(query):
+        values = {"probes": chunk, "since": day_of(since)}
+        for id, least, most in await connection.execute(_DELAYS, values):
             found[id] = int(most) - int(least)
     return found
+
+
+# The page of every network asks this: it is made once.
+_DELAYS = (
+    sa.select(
+        delivered.c.probe,
+        sa.func.min(delivered.c.least_delay),
+        sa.func.max(delivered.c.most_delay),
+    )
+    .where(
+        delivered.c.probe.in_(sa.bindparam("probes", expanding=True)),
+        delivered.c.day >= sa.bindparam("since"),
+    )
+    .group_by(delivered.c.probe)
+)
 
 
 async def list_deliveries(connection: ReadTransaction, probe: str | None = None) -> Deliveries:
