@@ -149,7 +149,8 @@ def connections(kind: str, port: int, user: str, secret: str, seconds: float) ->
 
 def main(kind: str, port: str, user: str, secret: str, seconds: str) -> None:
     make = connections if kind in CONNECTIONS else messages
-    print(make(kind, int(port), user, secret, float(seconds)))
+    if sys.stdin.readline():
+        print(make(kind, int(port), user, secret, float(seconds)))
 
 
 if __name__ == "__main__":
