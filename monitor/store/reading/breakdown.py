@@ -137,7 +137,7 @@ _SUMS = {
     "cell": select_hours("t.service IN :names AND c.hour >= :begin AND c.hour < :end"),
     "rest": "(SELECT * FROM (SELECT service, country, asn, CAST(:begin AS BIGINT) AS hour, "
     "sum(failing) AS failing, sum(judged) AS judged, max(kinds & {bit}) AS kinds "
-    "FROM service_hour WHERE {chosen} GROUP BY 2, 3, 1) AS h WHERE NOT EXISTS (SELECT 1 "
+    "FROM service_hour WHERE {chosen} GROUP BY {group}) AS h WHERE NOT EXISTS (SELECT 1 "
     "FROM service_day d WHERE d.country = h.country AND d.asn = h.asn AND d.service = h.service "
     "AND d.day = h.hour))",
     "day": "service_day",
@@ -153,8 +153,6 @@ _COUNTRIES = (
     "SELECT code FROM known)"
 )
 """Those of a table, by a seek each."""
-_GROUPS: Mapping[Across, str] = {"country": "2, 1", "network": "2, 3, 1", "time": "1, 3"}
-"""Columns that are not constant, as far as it goes in the order of the key."""
 
 
 @functools.cache
@@ -173,17 +171,20 @@ def _sums(
         wanted.append("country IN :countries")
         lists.append("countries")
     chosen = " AND ".join(wanted)
+    of_row = of_column = "1, 2, 3"
     if dialect == "sqlite" and across == "country" and lists == ["names"] and table in _KEYED:
         # In the order of the key SQLite adds up one group after another; in that of another index
-        # it keeps all groups in a tree, and adds up a year in three times as long.
+        # it keeps all groups in a tree, and adds up a year in three times as long. PostgreSQL sorts
+        # the rows of each service.
         chosen += f" AND country IN {_COUNTRIES.format(_KEYED[table])}"
-    sums = _SUMS[table].format(bit=_BLOCKED, chosen=chosen)
+        of_row, of_column = "2, 3, 1", "2, 1"
+    sums = _SUMS[table].format(bit=_BLOCKED, chosen=chosen, group=of_row)
     if table == "rest":
         chosen = "1 = 1"
     return sa.text(
         f"SELECT service, {_columns(across, unit)}, sum(failing), sum(judged), "
         f"max(kinds & {_BLOCKED}) FROM {sums} AS sums WHERE {chosen} "
-        f"GROUP BY {_GROUPS[across]}"
+        f"GROUP BY {of_column}"
     ).bindparams(*(sa.bindparam(name, expanding=True) for name in lists))
 
 
