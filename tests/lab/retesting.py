@@ -86,9 +86,10 @@ def main(seed: int, folder: Path, how: str, last: str) -> None:
         fleet.wait(lambda: fleet.rounds() >= 1, 300, "a quiet round")
         record["quiet"] = fleet.events()
         time.sleep((LATE - time.time() / INTERVAL) % 1 * INTERVAL)
+        # Before: to begin may take longer than the rest of the round.
+        record["first"] = (time.time() // INTERVAL + 1) * INTERVAL
         world.interfere({"tls": {"name": hit.host.name, "act": "reset"}})
         record["blocked"] = time.time()
-        record["first"] = (time.time() // INTERVAL + 1) * INTERVAL
         fleet.wait(seen(LIKELY, CONFIRMED), 5 * INTERVAL, "a likely event")
         record[LIKELY] = time.time()
         if last == CONFIRMED:

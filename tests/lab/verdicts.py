@@ -22,6 +22,8 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
             expected |= hit
             if target != record["victim"] and not case.accuses:
                 expected.add("vantage_offline")  # the line may die for one target's time
+            elif case.or_bystander and not case.accuses:
+                expected.add(case.or_bystander)  # nothing makes the victim another than these
         if said["state"] not in expected:
             wrong.append(f"{target}: {expected} expected, said {said}")
     said = verdicts.get(record["victim"], {})

@@ -72,6 +72,7 @@ class Month:
             self.most_expensive = max(self.most_expensive, cost)
 
 
+@pytest.mark.slow
 @given(
     budget=st.floats(1e8, 3e10),
     costs=st.lists(st.floats(1e5, 2e7), min_size=1, max_size=8),

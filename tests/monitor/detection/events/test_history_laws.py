@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -150,6 +151,7 @@ def controls(rng: random.Random) -> list[Stored]:
     return found
 
 
+@pytest.mark.slow
 @given(SAID, SEEDS, st.booleans())
 def test_losing_controls_and_liveness_never_moves_a_verdict_towards_blocked(
     said: list[list[str]], seed: int, retests: bool

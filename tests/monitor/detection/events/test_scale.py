@@ -100,6 +100,7 @@ def test_a_larger_fleet_is_never_later(
     assert small is None or large <= small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [0, pytest.param(17, marks=pytest.mark.rest)])
 def test_a_thousand_vantages_see_what_ten_see(phase: int) -> None:
     # The first round is a quorum already, by one signature of each vantage.
