@@ -51,7 +51,10 @@ def test_a_process_is_sampled_with_its_children() -> None:
     finally:
         child.kill()
         child.communicate()
+    after = sample(os.getpid(), 2)
     assert alone is not None
     assert both is not None
-    assert both.threads == alone.threads + 1
-    assert sample(child.pid, 2) is None
+    assert after is not None
+    # A thread of an earlier test may end meanwhile.
+    assert both.threads - 1 in (alone.threads, after.threads)
+    assert sample(child.pid, 3) is None
