@@ -18,6 +18,7 @@ from monitor.store import evidence
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.measurements import JudgedMeasurement
+from monitor.store.statements import chunks
 from probes.wire.measurement import service_of
 
 BEFORE_SECONDS = 1800
@@ -52,9 +53,12 @@ async def explain(
     """What the detector kept of an event's rounds, at most `most` of them, for which about `read`
     bytes are read: rounds of the country may tell of other networks alone. `until`: the last round
     (Unix ms), of an event as of a moment of the past. Raises StoreUnavailableError."""
-    rounds, packed = await _packed(database, event, read, until)
+    policy = Policy(pace=event.pace)
+    async with database.reading() as connection:
+        rounds, chosen = await _rounds(connection, event, policy, read, until)
+        packed = await evidence.read(connection, event, chosen)
     frames = {round: unpack(body) for round, body in packed.items()}
-    told = shortened(event, frames, Policy(pace=event.pace), most)
+    told = shortened(event, frames, policy, most)
     return replace(told, skipped_rounds=told.skipped_rounds + rounds - len(frames))
 
 
@@ -62,37 +66,45 @@ async def explain_ends(
     database: Database, event: Event, *, most: int, read: int, until: int | None = None
 ) -> Sequence[SeriesRound]:
     """`series_rounds` of `explain`. Rounds in the middle, which are most of a long event, are not
-    unpacked to be counted. Raises StoreUnavailableError."""
-    _, packed = await _packed(database, event, read, until)
-    decided = _decided(event, Policy(pace=event.pace))
-    rounds = sorted(packed)
-    first = (packed[at] for at in rounds if at <= decided)
-    last = (packed[at] for at in reversed(rounds) if at > decided)
-    early = _of_its_own(event, first, most)
-    late = _of_its_own(event, last, most - len(early))
+    read to be counted. Raises StoreUnavailableError."""
+    policy = Policy(pace=event.pace)
+    decided = _decided(event, policy)
+    async with database.reading() as connection:
+        _, rounds = await _rounds(connection, event, policy, read, until)
+        first = [at for at in rounds if at <= decided]
+        last = [at for at in reversed(rounds) if at > decided]
+        early = await _of_its_own(connection, event, first, most)
+        late = await _of_its_own(connection, event, last, most - len(early))
     return list(chain.from_iterable((*early, *reversed(late))))
 
 
-def _of_its_own(
-    event: Event, packed: Iterable[bytes], most: int
+async def _of_its_own(
+    connection: ReadTransaction, event: Event, rounds: Sequence[int], most: int
 ) -> Sequence[Sequence[SeriesRound]]:
-    """What the first of these frames tell of an event, `most` of those that do."""
-    frames = ([one for one in unpack(body) if concerns(event, one)] for body in packed)
-    return list(islice(filter(None, frames), most))
+    """What the first of these rounds tell of an event, `most` of those that do."""
+    told: list[Sequence[SeriesRound]] = []
+    for some in chunks(rounds, evidence.FRAMES_AT_ONCE):
+        if len(told) == most:
+            break
+        packed = await evidence.read(connection, event, some)
+        frames = (
+            [one for one in unpack(packed[at]) if concerns(event, one)]
+            for at in some
+            if at in packed
+        )
+        told += islice(filter(None, frames), most - len(told))
+    return told
 
 
-async def _packed(
-    database: Database, event: Event, read: int, until: int | None
-) -> tuple[int, dict[int, bytes]]:
-    """How many rounds of an event are kept, and the frames of those that are read."""
-    policy = Policy(pace=event.pace)
+async def _rounds(
+    connection: ReadTransaction, event: Event, policy: Policy, read: int, until: int | None
+) -> tuple[int, Sequence[int]]:
+    """How many rounds of an event are kept, and those of them that are read."""
     first, last = span(event, policy)
     last = min((at for at in (last, until) if at is not None), default=None)
-    async with database.reading() as connection:
-        sizes = dict(await evidence.list_rounds(connection, event, first, last))
-        rounds, bytes_each = list(sizes), sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES
-        chosen = _chosen(event, rounds, policy, read // bytes_each)
-        return len(rounds), await evidence.read(connection, event, chosen)
+    sizes = dict(await evidence.list_rounds(connection, event, first, last))
+    bytes_each = sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES
+    return len(sizes), _chosen(event, list(sizes), policy, read // bytes_each)
 
 
 async def stood_in(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.detection.model import Event
+from monitor.store import evidence
 from monitor.store.database import Database
 from monitor.store.reading.explanation import ROUND_BYTES, explain, explain_ends
 from monitor.store.retention import prune
@@ -49,7 +52,11 @@ async def test_long_ones_lose_their_middle(store: Database) -> None:
     assert 0 < len({m.round for m in little.series_rounds}) <= 10 < little.skipped_rounds
 
 
-async def test_both_ends_are_those_of_the_explanation(store: Database) -> None:
+@pytest.mark.parametrize("at_once", [2, 5, 50])
+async def test_both_ends_are_those_of_the_explanation(
+    store: Database, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "FRAMES_AT_ONCE", at_once)
     event = await only(store)
     everything = await explain(store, event)
     rounds = sorted({m.round for m in everything.series_rounds})
@@ -62,6 +69,25 @@ async def test_both_ends_are_those_of_the_explanation(store: Database) -> None:
                 told = await explain_ends(store, event, most=most, read=read, until=last)
                 whole = await explain(store, event, most=most, read=read, until=last)
                 assert tuple(told) == whole.series_rounds
+
+
+async def test_the_middle_is_not_read(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "FRAMES_AT_ONCE", 3)
+    event = await only(store)
+    rounds = len({m.round for m in (await explain(store, event)).series_rounds})
+    asked: list[int] = []
+    read = evidence.read
+
+    async def noted(
+        connection: AsyncConnection, event: Event, rounds: Sequence[int]
+    ) -> dict[int, bytes]:
+        asked.extend(rounds)
+        return await read(connection, event, rounds)
+
+    monkeypatch.setattr(evidence, "read", noted)
+    told = await explain_ends(store, event, most=5, read=10**7)
+    assert len({m.round for m in told}) == 5
+    assert len(asked) == len(set(asked)) <= 3 * 3 < rounds
 
 
 async def test_an_event_keeps_its_explanation_when_its_measurements_go(store: Database) -> None:
