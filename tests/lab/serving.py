@@ -249,7 +249,7 @@ def speakers(plan: Plan, twist: Twist) -> list[tuple[str, str, int]]:
 
 
 def quic_orders(plan: Plan, twist: Twist, folder: Path) -> list[dict[str, Any]]:
-    """What `tests.lab.quic_services` serves, with the certificates that `nginx` has issued."""
+    """The QUIC services, with the certificates that `nginx` has issued."""
     missing = (twist.unserved, twist.no_quic)
     return [
         {

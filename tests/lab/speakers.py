@@ -1,7 +1,9 @@
-"""Servers of the apps' own protocols in the laboratory's internet, one process for all of them.
+"""Servers of QUIC and of the apps' own protocols in the laboratory's internet, one process for all
+of them.
 
-`python -m tests.lab.speakers`, a JSON list of `[protocol, address, port]` on standard input. It
-says `ready` on standard output when every socket listens.
+`python -m tests.lab.speakers`, on standard input a JSON object: `quic`, what
+`tests.lab.quic_services` listens to, and `apps`, a list of `[protocol, address, port]`. It says
+`ready` on standard output when every socket listens.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ import json
 import sys
 from contextlib import AsyncExitStack
 
+from tests.lab import quic_services
 from tests.world import app_servers
 from tests.world.app_servers import answer, talk
 
 
 async def main() -> None:
     """Listen, say so, and go on until killed."""
+    orders = json.loads(sys.stdin.readline())
     async with AsyncExitStack() as open_ones:
-        for protocol, address, port in json.loads(sys.stdin.readline()):
+        await quic_services.listen(orders["quic"])
+        for protocol, address, port in orders["apps"]:
             server = (
                 answer(app_servers.stun, address, port)
                 if protocol == "stun"

@@ -162,20 +162,13 @@ class World:
             (plan.domestic.v4[0], 443): ("nginx", "-e", f"{folder}/nginx.log", "-c", str(web)),
         }  # fmt: skip
         env = self.environment()
-        self.start(
-            "internet",
-            sys.executable,
-            "-m",
-            "tests.lab.quic_services",
-            stdin=json.dumps(quic_orders(plan, twist, folder)) + "\n",
-            wait_for="ready",
-        )
+        orders = {"quic": quic_orders(plan, twist, folder), "apps": speakers(plan, twist)}
         self.start(
             "internet",
             sys.executable,
             "-m",
             "tests.lab.speakers",
-            stdin=json.dumps(speakers(plan, twist)) + "\n",
+            stdin=json.dumps(orders) + "\n",
             wait_for="ready",
         )
         started = {at: self.start("internet", *line, env=env) for at, line in ports.items()}
