@@ -55,7 +55,7 @@ def reachwatch(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, log.read_text()
+        assert process.wait(HANG_SECONDS) == 0, log.read_text()
     finally:
         if process.poll() is None:
             process.kill()
@@ -207,7 +207,7 @@ def test_up_waits_for_a_database_that_is_away_and_says_so(tmp_path: Path) -> Non
             wait(f"{url}/healthz", process, log)
             server.start()
             wait(f"{url}/readyz", process, log)
-            assert "Reachwatch is running at" in log.read_text()
+            wait_until(lambda: "Reachwatch is running at" in log.read_text())
         assert "Traceback" not in log.read_text()
     finally:
         server.remove()

@@ -91,20 +91,24 @@ async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> 
         **common,
     )
     taken = [await spool.put(measurement(made.one.probe)) for _ in range(7)]
-    async with collecting(made) as counters, asyncio.TaskGroup() as group:
-        group.create_task(client.run())
 
-        async def sent() -> bool:
-            return not (await spool.counts()).pending
+    async def sent() -> bool:
+        return not (await spool.counts()).pending
 
-        await eventually(sent, "everything is sent")
-        client.finish(1)
+    async def left() -> bool:
+        record = await made.database.registry.probe(made.one.probe)
+        assert record is not None
+        return bool(record.status) and decode_status(record.status).state == "goodbye"
+
+    async with collecting(made) as counters:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(client.run())
+            await eventually(sent, "everything is sent")
+            client.finish(1)
+        await eventually(left)
     await spool.close()
     assert counters.quarantined.total() == 0
     assert await stored(made) == len(taken) == 7
-    record = await made.database.registry.probe(made.one.probe)
-    assert record is not None
-    assert decode_status(record.status).state == "goodbye"
 
 
 async def test_status_and_will_reach_the_registry(made: House) -> None:
