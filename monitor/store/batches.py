@@ -21,7 +21,14 @@ from monitor.store.statements import chunks
 from monitor.store.tables import batch, measurement
 from probes.wire import codec
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES
-from probes.wire.codec import BatchHeader, WireError, decode_batch, encode_batch, envelope_of
+from probes.wire.codec import (
+    BatchHeader,
+    WireError,
+    decode_batch,
+    encode_batch,
+    envelope_of,
+    first_lines,
+)
 
 LOG = logging.getLogger("reachwatch.store")
 LEVEL = 3
@@ -43,11 +50,13 @@ OnDamage = Callable[[int, DamagedBatchError], None]
 """Gets the `first_arrival` of a damaged batch."""
 
 
-def lines_of(payload: bytes, first_arrival: int, least: int = 0) -> tuple[bytes, ...]:
-    """The lines of a stored batch, by place. Raises DamagedBatchError, also when there are fewer
-    than `least`."""
+def lines_of(
+    payload: bytes, first_arrival: int, least: int = 0, *, whole: bool = True
+) -> Sequence[bytes]:
+    """The lines of a stored batch, by place; not `whole`: the first `least` of them. Raises
+    DamagedBatchError, also when there are fewer than these."""
     try:
-        lines = decode_batch(payload).lines
+        lines = decode_batch(payload).lines if whole else first_lines(payload, least)
         if len(lines) >= least:
             return lines
         reason = f"it has {len(lines)} lines"
@@ -98,7 +107,8 @@ async def read_lines(
         read: list[BatchLines] = []
         for first, received, body in sorted(await _bodies(connection, some, rounds)):
             try:
-                lines = lines_of(body, first, max(arrivals[first]) - first + 1)
+                count = max(arrivals[first]) - first + 1
+                lines = lines_of(body, first, count, whole=False)
                 found = [(each, lines[each - first]) for each in arrivals[first]]
             except DamagedBatchError as error:
                 on_damage(first, error)

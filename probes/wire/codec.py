@@ -493,6 +493,16 @@ def decode_batch(payload: bytes) -> Batch:
     return Batch(header=header, lines=_split(raw))
 
 
+def first_lines(payload: bytes, count: int) -> Sequence[bytes]:
+    """Return the first lines of a batch, `count` of them or all where there are fewer. What follows
+    is not cut into lines: of hundreds few are wanted.
+
+    Raises as `decode_batch`.
+    """
+    _, raw, _ = _decompressed(payload)
+    return raw.split(b"\n", count + 1)[1 : count + 1]
+
+
 def lines_holding(payload: bytes, text: bytes) -> Sequence[tuple[int, bytes]]:
     """Return the lines of a batch that hold a text, with their places; also those with a backslash,
     since JSON may write any text with escapes. Others are not cut out: of hundreds one is wanted.

@@ -134,6 +134,20 @@ def test_a_damaged_batch_is_named() -> None:
         lines_of(whole, 7, 2)
 
 
+@pytest.mark.parametrize("count", range(6))
+def test_the_first_lines_are_those_of_the_whole(count: int) -> None:
+    lines = [b"{}", b"", b'{"a":1}', b""]
+    batch = encode_batch(HEADER, lines)
+    assert lines_of(batch, 1) == tuple(lines)
+    if count > len(lines):
+        with pytest.raises(DamagedBatchError, match="it has 4 lines"):
+            lines_of(batch, 1, count, whole=False)
+        return
+    assert list(lines_of(batch, 1, count, whole=False)) == lines[:count]
+    with pytest.raises(DamagedBatchError, match="not zstd"):
+        lines_of(batch[5:], 1, count, whole=False)
+
+
 async def test_a_damaged_batch_is_left_out_and_noted(
     store: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
