@@ -148,7 +148,10 @@ async def render(
         "of_this_moment": _moment_address(site, canonical),
         "present_address": str(canonical.without_query_params("as_of")),
     }
-    text = template(name).render(shared | dict(values))
+    page = shared | dict(values)
+    # Macros get it: those that see a template's context are made anew for each page, and hold it
+    # until the garbage collector comes.
+    text = template(name).render(page | {"page": page})
     return web.Response(
         text=text,
         status=status,
