@@ -217,7 +217,7 @@ class _Measured:
     def looks(self, *, coarse: bool) -> list[_Look | None]:
         """How each slice is drawn, None where nothing was measured; coarse ones by the share of
         their measurements that failed."""
-        if not coarse:
+        if not coarse or not any(self.failing):
             return list(map(_plain_look, self.kinds))
         told = zip(self.kinds, self.judged, self.failing, strict=True)
         return [
@@ -561,14 +561,16 @@ def _fill_gaps(known: Sequence[_Look | None], width: int, interval: int) -> list
     """How each slice looks. Empty slices look as the one before them for as long as a round counts:
     the usual distance between rounds in this strip, at least one interval, plus a slice for
     jitter."""
+    filled = [_NOTHING if look is None else look for look in known]
     seen = [index for index, look in enumerate(known) if look is not None]
+    if interval <= width and len(seen) == (seen[-1] - seen[0] + 1 if seen else 0):
+        return filled  # no slice lies between two, and none counts for longer than it is
     gaps = sorted(map(operator.sub, seen[1:], seen))
     own = -(-interval // width)
     # The median: of an even number the mean of the two in the middle, in whole slices.
     usual = (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2 if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
-    filled = [_NOTHING if look is None else look for look in known]
     for index, following in pairwise((*seen, len(known))) if reach > 1 else ():
         end = min(index + reach, following)
         filled[index:end] = [filled[index]] * (end - index)

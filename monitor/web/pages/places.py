@@ -281,15 +281,19 @@ def watchers_of(sources: Collection[str]) -> coverage.Watchers:
 def most_vantages(hours: Iterable[ServiceHour], slots: strips.Window) -> Mapping[int, int]:
     """Vantages by number of the slot: those that measured the most measured service in the best
     hour. A network of two countries has those of both."""
-    together: dict[tuple[int, str], int] = defaultdict(int)
+    by_service: dict[str, dict[int, int]] = defaultdict(dict)
     for each in hours:
-        together[each.hour, each.service] += each.vantages
+        together = by_service[each.service]
+        together[each.hour] = together.get(each.hour, 0) + each.vantages
+    most: dict[int, int] = {}
+    for together in by_service.values():
+        for hour, n in together.items():
+            if n > most.get(hour, -1):
+                most[hour] = n
     counts: dict[int, int] = defaultdict(int)
-    since, width = slots.since, slots.width
-    for (hour, _service), n in together.items():
-        slot = (hour - since) // width
-        if n > counts[slot]:
-            counts[slot] = n
+    for hour, n in most.items():
+        slot = (hour - slots.since) // slots.width
+        counts[slot] = max(n, counts[slot])
     return counts
 
 
