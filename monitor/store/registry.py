@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.records import Probe, ProbeKey, Seen, Token
 from monitor.store.tables import probe as probe_table
@@ -24,6 +25,7 @@ from probes.wire.measurement import Role
 _TOKEN = [token_table.c[name] for name in Token.__struct_fields__]
 _KEY = [probe_key.c[name] for name in ProbeKey.__struct_fields__]
 _PROBE = [probe_table.c[name] for name in Probe.__struct_fields__]
+_STATUSES = sa.select(probe_table.c.id, probe_table.c.status)
 _PROBE_BY_ID = sa.select(*_PROBE).where(
     probe_table.c.id == sa.bindparam("id", type_=probe_table.c.id.type)
 )
@@ -130,6 +132,13 @@ class Registry:
             query = query.where(probe_table.c.id.in_(ids))
         async with reading(self._engines) as connection:
             return [_probe(row) for row in await connection.execute(query)]
+
+    async def statuses(self) -> Sequence[tuple[str, bytes]]:
+        """The id and the last status message of every probe: of a thousand the other columns take
+        longer than these."""
+        async with reading(self._engines) as connection:
+            rows = unnamed(await connection.execute(_STATUSES))
+            return [(id, bytes(status)) for id, status in rows]
 
     async def keys(self, probe: str | None = None) -> Sequence[ProbeKey]:
         """The keys of one probe or of all, those that are revoked too, the newest first."""

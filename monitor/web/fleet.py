@@ -78,9 +78,9 @@ async def ways_in_use(site: Site, probes: Probes) -> Mapping[str, int]:
     the most common first."""
     heard = {probe.id for probe, status in active(probes) if status != "silent"}
     used: Counter[str] = Counter()
-    for probe in await site.database.registry.probes():
-        if probe.id in heard:
-            message = _message(probe.status)
+    for id, status in await site.database.registry.statuses():
+        if id in heard:
+            message = _message(status)
             used[kind_of_way(message.transport) if message else UNKNOWN_WAY] += 1
     return dict(sorted(used.items(), key=lambda pair: (-pair[1], pair)))
 

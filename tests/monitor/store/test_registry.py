@@ -128,6 +128,17 @@ async def test_saw_keeps_the_newest_word(store: Database) -> None:
     assert (found.country, found.asn) == ("RU", 4_294_967_295)
 
 
+async def test_statuses_are_those_of_all_probes(store: Database) -> None:
+    await store.registry.add_token(token(uses_left=2))
+    assert await enrol(store)
+    assert await enrol(store, 2)
+    await store.registry.record_seen([Seen(probe=probe().id, at=NOW, status=b"online")])
+    probes = {each.id: each.status for each in await store.registry.probes()}
+    async with store.together():
+        assert dict(await store.registry.statuses()) == probes
+    assert dict(await store.registry.statuses()) == {probe().id: b"online", probe(2).id: b""}
+
+
 async def test_the_same_token_twice_is_our_own_mistake(store: Database) -> None:
     await store.registry.add_token(token())
     with pytest.raises(Exception, match=r"(?i)unique"):
