@@ -91,7 +91,6 @@ class DNSCache:
         self._innocuous = catalogue.sni.innocuous
         self._names: dict[str, _Name] = {}
         self._usual_denials: asyncio.Task[list[PendingLookup]] | None = None
-        self._usual_silence: list[PendingLookup] | None = None
         self._kept = KeptConnections()
         self._edns = EDNSMemory()
 
@@ -120,7 +119,10 @@ class DNSCache:
             cheapest = next((way for ways in self._references for way in ways), None)
             if cheapest is not None:
                 self._ask_reference(entry, name, "A", cheapest)
-            entry.silent = [self._at_silence(name, way) for way in self._silent]
+            entry.silent = [
+                self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
+                for way in self._silent
+            ]
         answered = [await self._answer(entry, qtype) for qtype in entry.system]
         if compare and not entry.more and (doubted := _unsettled(answered)):
             self._ask_innocuous(entry, name)
@@ -214,18 +216,6 @@ class DNSCache:
                 await asked[-1].first()
         return asked
 
-    def _ask_silence(self) -> list[PendingLookup]:
-        """Ask the silent address once a round, and again in case a packet is lost, for a name that
-        nobody forbids. Networks that lead every query to their own resolver, as many routers do,
-        answer that one there as well."""
-        if self._usual_silence is None:
-            ways = self._silent * 2 if self._innocuous else ()
-            self._usual_silence = [self._at_silence(self._innocuous, way) for way in ways]
-        return self._usual_silence
-
-    def _at_silence(self, name: str, way: ResolverRoute) -> PendingLookup:
-        return self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
-
     def _clear_and_encrypted(self) -> list[ResolverRoute]:
         """The ways to ask one reference resolver over UDP and over DoH."""
         ways = self._references[0] if self._references else ()
@@ -279,8 +269,6 @@ class DNSCache:
         if entry.denied and self._usual_denials is not None:
             usual = await asyncio.shield(self._usual_denials)
             finished += [await pending.finish() for pending in usual]
-        if any(lookup.replies for lookup in finished if lookup.contrast is Contrast.SILENT_ADDRESS):
-            finished += [await pending.finish() for pending in self._ask_silence()]
         shift = self._started_us - started_us
         return [
             msgspec.structs.replace(lookup, endpoint=endpoint, at_us=max(lookup.at_us + shift, 0))

@@ -50,8 +50,7 @@ class Contrast(StrEnum):
     NO_VERIFY = "no_verify"
     """One request despite an invalid certificate, only to recognise a block page."""
     SILENT_ADDRESS = "silent_address"
-    """The same DNS query to an address that runs no DNS: any answer is from somebody on the path.
-    Where one came, an innocuous name is asked for there too, twice: is every query answered so?"""
+    """The same DNS query to an address that runs no DNS: any answer is injected."""
     NAME_BELOW = "name_below"
     """A DNS query for a name below the service's, with a random label: it should not exist. Where
     the service's is denied, one below an innocuous name as well, twice: how are names denied that

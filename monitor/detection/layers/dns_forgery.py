@@ -51,20 +51,15 @@ def forgery_of(context: EndpointContext, lookup: DNSLookup, answer: DNSAnswer) -
     plain = plain_references(endpoint, qtype)
     honest = answered_otherwise(plain, own)
     alike = [reference for reference in plain if _lies_alike(reference, lookup)]
-    redirected = any(query.replies for query in endpoint.name.silent_usually)
     injected = (
-        (
-            any(query.qtype == qtype and query.replies for query in endpoint.name.silent)
-            and not redirected
-        )
+        any(query.qtype == qtype and query.replies for query in endpoint.name.silent)
         or _replied_otherwise(lookup)
         or any(map(_corrected, alike))
     )
     confirmed = honest or answer.proven or answer.known
     false = bool(alike) if own else any(_proven_false(context, q) for q in alike)
     return Forgery(
-        # Where every query is led to one resolver, the public ones are that one too.
-        on_path=injected or (false and not confirmed and not redirected),
+        on_path=injected or (false and not confirmed),
         injected=injected,
         lying_resolver=not injected and honest and dns_kind(lookup) is not Kind.TIMEOUT,
         below=_forged_below(endpoint, qtype, own),

@@ -103,9 +103,6 @@ class NameView(msgspec.Struct):
     """Query types that the system resolver was asked once more, from a fresh port."""
     references: list[DNSLookup] = field(default_factory=list)
     silent: list[DNSLookup] = field(default_factory=list)
-    """The endpoint's name at an address that runs no DNS."""
-    silent_usually: list[DNSLookup] = field(default_factory=list)
-    """An innocuous name there. An answer shows a network that leads every query to one resolver."""
     innocuous: list[DNSLookup] = field(default_factory=list)
     """An innocuous name at the system resolver, at the same time."""
     below: list[DNSLookup] = field(default_factory=list)
@@ -178,7 +175,7 @@ def view(measurement: Measurement) -> dict[str, EndpointView]:
         endpoint = views[observation.endpoint]
         match observation:
             case DNSLookup():
-                _add_dns(endpoint.name, observation, endpoint.ref.host)
+                _add_dns(endpoint.name, observation)
             case TCPConnect():
                 _add_tcp(endpoint, observation)
             case TLSHandshake():
@@ -206,9 +203,9 @@ def _guessed(id: str) -> EndpointRef:
     return EndpointRef(id=id, protocol=protocol[:64], host="" if literal else host)
 
 
-def _add_dns(name: NameView, lookup: DNSLookup, host: str) -> None:
+def _add_dns(name: NameView, lookup: DNSLookup) -> None:
     if lookup.contrast is Contrast.SILENT_ADDRESS:
-        (name.silent if lookup.name == host else name.silent_usually).append(lookup)
+        name.silent.append(lookup)
     elif lookup.contrast is Contrast.INNOCUOUS_NAME:
         name.innocuous.append(lookup)
     elif lookup.contrast is Contrast.NAME_BELOW:

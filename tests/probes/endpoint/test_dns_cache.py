@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from probes.net.dns_transport import MOST_UNOPENED
-from probes.wire.observation import Contrast, DNSLookup, Purpose
+from probes.wire.observation import Contrast, Purpose
 from tests.world.dns_server import Address, Behaviour, Drop, Rcode, Sequence
 from tests.world.loopback import LISTENING, SHORT, internet
 from tests.world.ports import free_port
@@ -141,25 +141,6 @@ async def test_second_answers_and_injection_are_kept():
         assert [reply.answers for reply in own.replies] == [("10.10.34.34",), ("127.0.0.1",)]
         silent = next(o for o in lookups if o.resolver == "silent")
         assert silent.answers == ("10.10.34.34",)
-
-
-async def test_where_the_silent_address_answers_an_innocuous_name_is_asked_for_there_once():
-    own = [NAME, "signal.test"]
-    table = {name: Address("127.0.0.1") for name in own}
-    async with internet(table, injected=Address("10.10.34.34"), timeouts=LISTENING) as net:
-        names, seen = net.dns_cache(), list[DNSLookup]()
-        for name in own:
-            await names.system(name)
-            seen += [o for o in await names.observations(name, "e", 0) if o.resolver == "silent"]
-        assert all(o.replies for o in seen)
-        usual = [o for o in seen if o.name == "innocuous.test"]
-        assert [o.name for o in seen if o not in usual] == own
-        assert usual[:2] == usual[2:], "asked once a round, for both names"
-    async with internet(table, timeouts=LISTENING) as net:
-        names = net.dns_cache()
-        await names.system(NAME)
-        await names.observations(NAME, "e", 0)
-        assert {name for _, name, *_ in net.silent.seen} == {NAME}
 
 
 async def test_liveness_names_ask_the_machines_resolver_alone():

@@ -12,7 +12,6 @@ from tests.monitor.detection.scenes import (
     A3,
     BELOW,
     FORGED,
-    SILENT,
     V6,
     control,
     dns,
@@ -25,19 +24,6 @@ from tests.monitor.detection.scenes import (
 def test_duplicates_on_the_way_are_no_second_answer() -> None:
     assert not lookup_facts(case(dns(FORGED, later=[[FORGED]])), "A").forgery.injected
     assert lookup_facts(case(dns(FORGED, later=[[FORGED], [A1]])), "A").forgery.injected
-
-
-def test_a_network_that_leads_every_query_to_its_resolver_injects_nothing() -> None:
-    """Public resolvers are that one as well there, so they confirm nothing."""
-    forged, alike = dns(FORGED), reference(FORGED)
-    usual = dns(A3, name="innocuous.test", **SILENT)
-    assert lookup_facts(case(forged, dns(FORGED, **SILENT)), "A").forgery.injected
-    led = lookup_facts(case(forged, alike, dns(FORGED, **SILENT), usual), "A").forgery
-    assert (led.injected, led.on_path) == (False, False)
-    lost = dns(failure=Failure.TIMEOUT, replies=(), name="innocuous.test", **SILENT)
-    assert lookup_facts(case(forged, dns(FORGED, **SILENT), lost), "A").forgery.injected
-    assert lookup_facts(case(forged, dns(FORGED, **SILENT), lost, usual), "A").forgery == led
-    assert lookup_facts(case(dns(FORGED, later=[[A1]]), usual), "A").forgery.injected
 
 
 def test_who_answers_for_a_name_that_does_not_exist() -> None:
