@@ -91,6 +91,18 @@ def udp_at_times(layer: Layer) -> Rule[Any]:
     )
 
 
+def line_unseen(layer: Layer) -> Rule[Any]:
+    """The rule for silence on a line that may have been away."""
+    return Rule(
+        f"{layer}.line_unseen",
+        lambda facts: facts.line_unseen,
+        State.INCONCLUSIVE,
+        "No answer, and nothing else was reached while it was waited for: the line itself may have "
+        "been away.",
+        evidence=("line_unseen",),
+    )
+
+
 def family_broken(layer: Layer) -> Rule[Any]:
     """The rule for an address family that does not work at this vantage."""
     return Rule(

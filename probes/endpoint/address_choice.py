@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -34,6 +34,8 @@ class AddressChoice(msgspec.Struct):
     """Chooses the address of a lean run: both families in turn, then the addresses of each."""
     system: tuple[str, ...] = ()
     """Answers of the machine's own resolver, or the address that the catalogue gives."""
+    while_asked: Callable[[Awaitable[tuple[str, ...]]], Awaitable[tuple[str, ...]]] | None = None
+    """Called with the wait for the machine's own resolver, in its place."""
     handed_over: Sequence[str] = ()
     """Addresses that failed elsewhere: dialled as well, besides those that resolvers give."""
     foreign: set[tuple[str, int]] = set()
@@ -59,7 +61,8 @@ class AddressChoice(msgspec.Struct):
         if not name:
             self.system = (self.endpoint.address,)
             return self.system
-        self.system = await self.dns_cache.system(name, compare=self.references)
+        asked = self.dns_cache.system(name, compare=self.references)
+        self.system = await (asked if self.while_asked is None else self.while_asked(asked))
         if not self.references:
             return self.system
         widen = not self.brief and (self.widen or not self._allowed(self.system))

@@ -20,6 +20,7 @@ from probes.endpoint.dns_cache import DNSCache
 from probes.endpoint.silence import SilentWaits, Waits
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network, Stream
+from probes.net.resolvers import parse_authority
 from probes.net.tls import TLSClient
 from probes.steps import http, quic, tcp, tls
 from probes.steps.context import StepContext
@@ -43,6 +44,13 @@ _Reached = TypeVar("_Reached")
 _Remarked = TCPConnect | TLSHandshake | QUICHandshake | AppExchange
 MAX_LIVENESS_HOSTS = 3
 """Where one flow in ten dies for good, three die in a round of a thousand."""
+MAX_LOOKS = 4
+"""How often hosts are reached again for one endpoint and address family, or for its name."""
+LOOK_BESIDE_SECONDS = 1.0
+"""Attempts at several addresses that begin within so long share them."""
+LOOK_SECONDS = 2.0
+"""How long an attempt is silent that is not repeated, or a lookup, until a host is connected to
+meanwhile: an answer may take a second, and the last packets are sent after three and more."""
 LOCAL_FAILURES = frozenset(
     (
         Failure.NETWORK_UNREACHABLE,
@@ -99,6 +107,8 @@ class RoundMeans(msgspec.Struct, frozen=True, kw_only=True):
     sni: SNIContrast = SNIContrast()
     alive: Sequence[tuple[str, int]] = ()
     """Addresses and ports at which liveness hosts were reached in this round."""
+    alive_by_now: Callable[[], Sequence[tuple[str, int]]] = tuple
+    """The same where liveness is measured meanwhile."""
     stun_hosts: Sequence[tuple[str, int]] = ()
     """Those at which one answered over UDP."""
     ask_stun: Callable[[EndpointRun, str, int], Awaitable[AppExchange]] | None = None
@@ -141,6 +151,7 @@ class EndpointRun:
     """One endpoint in one round."""
 
     __slots__ = (
+        "_looked",
         "_once",
         "_waits",
         "addresses",
@@ -173,6 +184,7 @@ class EndpointRun:
             lean=self.course.lean,
             turn=self.course.turn,
             handed_over=self.course.handed_over,
+            while_asked=self._while_asked,
         )
         self.observations: list[AnyObservation] = []
         self.dates_ms: list[tuple[int, int]] = []
@@ -180,6 +192,7 @@ class EndpointRun:
         clear text."""
         self.begun = False
         self._once: set[str] = set()
+        self._looked: dict[str, float] = {}
         self._waits = Waits(means.silence)
 
     @property
@@ -258,11 +271,11 @@ class EndpointRun:
         address family are connected to at the same time: only they tell whether the machine was
         still online. Over UDP those that answered over UDP are asked as well, of the other family
         where none has this one: whether the line still lets datagrams through."""
-        if not doubtful or not self.once(f"liveness over IPv{6 if ':' in address else 4}"):
+        if not doubtful or not self._may_look(address):
             return await step
 
         def reached(hosts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-            return [host for host in hosts if (":" in host[0]) == (":" in address)]
+            return _of_family(hosts, address)
 
         async with asyncio.TaskGroup() as group:
             for host in reached(self.means.alive)[:MAX_LIVENESS_HOSTS]:
@@ -273,6 +286,53 @@ class EndpointRun:
                 ]:
                     group.create_task(self._beside(self.means.ask_stun(self, *host)))
             return await step
+
+    async def while_silent(self, address: str, attempt: Awaitable[_Reached]) -> _Reached:
+        """Wait for an attempt at an address. Where it is silent and will not be repeated, a host
+        that liveness reached over the same address family, else our own, is connected to meanwhile:
+        what is reached before or after says nothing of the line while it was waited for."""
+        if self.course.repeats or not self.course.contrasts:
+            return await attempt
+        return await self._looking(attempt, address)
+
+    async def _while_asked(self, lookup: Awaitable[_Reached]) -> _Reached:
+        """Wait for a name in the same way, whatever the family, and several times: it is asked
+        again from other ports, and of other nameservers."""
+        if not self.course.contrasts:
+            return await lookup
+        return await self._looking(lookup, "")
+
+    async def _looking(self, attempt: Awaitable[_Reached], address: str) -> _Reached:
+        async def look() -> None:
+            for _ in range(1 if address else MAX_LOOKS):
+                await asyncio.sleep(LOOK_SECONDS)
+                if self._may_look(address):
+                    for host in self._one_alive(address):
+                        await self._beside(self._connect_to(*host))
+
+        async with asyncio.TaskGroup() as group:
+            looks = group.create_task(look())
+            try:
+                return await attempt
+            finally:
+                looks.cancel()
+
+    def _may_look(self, address: str) -> bool:
+        """Whether hosts may be reached beside an attempt at an address: not twice at a time."""
+        over = f"IPv{6 if ':' in address else 4}" if address else "any"
+        now = asyncio.get_running_loop().time()
+        if now - self._looked.get(over, -LOOK_BESIDE_SECONDS) < LOOK_BESIDE_SECONDS:
+            return False
+        self._looked[over] = now
+        return self.up_to(f"liveness over {over}", MAX_LOOKS)
+
+    def _one_alive(self, address: str) -> list[tuple[str, int]]:
+        """A host that liveness reached, of the address family of this address if there is one; our
+        own where it has reached none yet."""
+        alive = [*(self.means.alive or self.means.alive_by_now())]
+        if self.sni.address:
+            alive.append(parse_authority(self.sni.address, 443))
+        return (_of_family(alive, address) if address else alive)[:1]
 
     async def _connect_to(self, address: str, port: int) -> TCPConnect:
         connection = await self.connect(address, port=port, purpose=Purpose.CONTRAST)
@@ -296,7 +356,9 @@ class EndpointRun:
         step = self.step(address, port, contrast=contrast, purpose=purpose)
         step = replace(step, narrow=self.addresses.lean and not roomy)
         with self._waits.answer():
-            seen, stream = await tcp.connect(step)
+            attempt = tcp.connect(step)
+            is_app = purpose is None and contrast is None
+            seen, stream = await (self.while_silent(address, attempt) if is_app else attempt)
         if stream is not None:
             self.means.silence.answered(seen.took_us / 1e6)
         self.observations.append(seen)
@@ -319,7 +381,7 @@ class EndpointRun:
             return connection
         step = self.step(connection.address, connection.port, contrast=contrast, purpose=purpose)
         try:
-            connection.tls, connection.client = await tls.handshake(
+            attempt = tls.handshake(
                 step,
                 connection.stream,
                 sni=self.endpoint.server_name if name is None else name,
@@ -328,11 +390,13 @@ class EndpointRun:
                 verify=verify,
                 alpn=self.endpoint.alpn if alpn is None else alpn,
             )
+            seen, client = await self.while_silent(step.address, attempt)
         except BaseException:
             connection.close()
             raise
-        self.observations.append(connection.tls)
-        if connection.tls.failure is not None:
+        connection.tls, connection.client = seen, client
+        self.observations.append(seen)
+        if seen.failure is not None:
             connection.close()
         return connection
 
@@ -346,13 +410,14 @@ class EndpointRun:
         verify: bool = True,
     ) -> QUICHandshake:
         """Do a QUIC handshake from a new port and record it."""
-        seen = await quic.handshake(
+        attempt = quic.handshake(
             self.step(address, port, contrast=contrast),
             sni=self.endpoint.server_name if name is None else name,
             trust=self.endpoint.trust,
             verify=verify,
             alpn=self.endpoint.alpn,
         )
+        seen = await self.while_silent(address, attempt)
         self.observations.append(seen)
         return seen
 
@@ -368,7 +433,7 @@ class EndpointRun:
         if connection.stream is None:
             return None
         try:
-            seen, date_ms = await http.exchange(
+            attempt = http.exchange(
                 self.step(connection.address, connection.port, contrast=contrast),
                 connection.stream,
                 connection.client,
@@ -376,6 +441,7 @@ class EndpointRun:
                 path=self.endpoint.path,
                 max_body=http.LEAN_BODY if self.addresses.lean else http.MAX_BODY,
             )
+            seen, date_ms = await self.while_silent(connection.address, attempt)
         finally:
             connection.close()
         self.observations.append(seen)
@@ -399,6 +465,11 @@ class EndpointRun:
         self.observations[place] = msgspec.structs.replace(
             seen, evidence=(*seen.evidence, evidence)
         )
+
+
+def _of_family(hosts: Iterable[tuple[str, int]], address: str) -> list[tuple[str, int]]:
+    """The hosts of the address family of an address."""
+    return [host for host in hosts if (":" in host[0]) == (":" in address)]
 
 
 def purpose_of(contrast: Contrast | None) -> Purpose:

@@ -88,12 +88,13 @@ async def exchange_once(
     purpose: Purpose | None = None,
 ) -> AppExchange:
     """Make one exchange over UDP and record it: with the endpoint, unless told otherwise."""
-    seen = await app.over_datagrams(
+    attempt = app.over_datagrams(
         run.step(address, port, contrast=contrast, purpose=purpose),
         request,
         protocol=protocol or run.endpoint.protocol,
         pauses=pauses,
     )
+    seen = await run.while_silent(address, attempt)
     run.observations.append(seen)
     return seen
 
@@ -116,13 +117,14 @@ async def _exchange(
     """Make the exchange over an open connection, record it and close the connection."""
     assert connection.stream is not None
     try:
-        seen = await app.over_stream(
+        attempt = app.over_stream(
             run.step(connection.address, connection.port, contrast=contrast),
             connection.stream,
             request,
             client=connection.client,
             protocol=run.endpoint.protocol,
         )
+        seen = await run.while_silent(connection.address, attempt)
     finally:
         connection.close()
     run.observations.append(seen)

@@ -155,6 +155,7 @@ def _runs(
         timeouts=this.setup.timeouts,
         sni=this.setup.catalogue.sni,
         alive=this.liveness.alive,
+        alive_by_now=lambda: this.liveness.alive,
         stun_hosts=this.liveness.stun_hosts,
         ask_stun=stun.ask,
     )

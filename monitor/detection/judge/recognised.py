@@ -2,9 +2,10 @@
 """What a measurement looks like to the rules, by which it is recognised when it comes again.
 
 Most measurements of a fleet differ only in their times and in how many bytes were transferred. No
-rule reads these unless something is compared or QUIC failed, so a measurement without contrasts,
-transfers and failed QUIC handshakes is decoded without them. What remains makes its look. An
-imported run has the record of the whole run as well, most of which nothing reads.
+rule reads these unless something is compared, got no answer in time or failed over QUIC, so a
+measurement without contrasts, transfers, silence and failed QUIC handshakes is decoded without
+them. What remains makes its look. An imported run has the record of the whole run as well, most of
+which nothing reads.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from monitor.detection.observed.liveness import CLOCK_TOLERANCE_MS
 from monitor.detection.observed.relay_networks import is_relay
 from probes.wire.bounds import MeasurementId, Millis, ProbeId, Small, Token
 from probes.wire.codec import measurement_like
+from probes.wire.failure import Failure
 from probes.wire.measurement import VERSION, Measurement, Software, Vantage
 from probes.wire.observation import (
     AppExchange,
@@ -43,13 +45,15 @@ UNREAD = frozenset(
     )
 )
 """Fields that no rule reads in such a measurement; a test changes them in every scene."""
-_PLAIN = (DNSLookup, TCPConnect, TLSHandshake, HTTPExchange, QUICHandshake, AppExchange)
+_HEARD = Annotated[str, msgspec.Meta(pattern=f"^(?!{Failure.TIMEOUT}$)")]
+"""Failures other than silence, of which it counts when it was waited for."""
+_PLAIN = (DNSLookup, TCPConnect, TLSHandshake, HTTPExchange, AppExchange)
 
 
 class Recognised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A Measurement without contrasts, transfers and failed QUIC handshakes, and without what no
-    rule reads in it. Text of its look may be anything: patterns take half of the time to decode a
-    line, and are compared when a look is new. What else it has is checked."""
+    """A Measurement without contrasts, transfers, silence and failed QUIC handshakes, and without
+    what no rule reads in it. Text of its look may be anything: patterns take half of the time to
+    decode a line, and are compared when a look is new. What else it has is checked."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=VERSION)]
     id: MeasurementId
@@ -88,18 +92,19 @@ def _union(*kinds: type) -> type:
     return functools.reduce(operator.or_, kinds)
 
 
-def _loose_struct(kind: type[msgspec.Struct]) -> type:
-    """The struct with loose fields. An observation is no contrast, and tells its step. What no rule
-    reads is no field: it has its default, whatever was sent."""
+def _loose_struct(kind: type[msgspec.Struct], failure: type | None = None) -> type:
+    """The struct with loose fields. An observation is no contrast, tells its step, and may have
+    this type of `failure`. What no rule reads is no field: it has its default, whatever was
+    sent."""
     step = step_of(kind) if issubclass(kind, Observation) else None
-    absent = ("contrast", *(("failure",) if kind is QUICHandshake else ())) if step else ()
+    told = {"contrast": type(None), "failure": failure} if step else {}
     fields: list[tuple[str, type] | tuple[str, type, object]] = []
     unread: dict[str, object] = {}
     for field in msgspec.structs.fields(kind):
         if field.name in UNREAD:
             unread[field.name] = 0 if field.required else field.default
         else:
-            loose = type(None) if field.name in absent else _loose(field.type)
+            loose = told.get(field.name) or _loose(field.type)
             required = (field.name, loose)
             fields.append(required if field.required else (*required, field.default))
     return msgspec.defstruct(
@@ -115,11 +120,13 @@ def _loose_struct(kind: type[msgspec.Struct]) -> type:
     )
 
 
-def _recognised(*others: type) -> type[Recognised]:
-    """The Recognised whose endpoints and observations have loose types. `others`: further types of
-    observations."""
+def _recognised(failure: type, *others: type) -> type[Recognised]:
+    """The Recognised whose endpoints and observations have loose types. `failure`: how a step may
+    fail; `others`: further types of observations."""
     of_measurement = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
-    observations = types.GenericAlias(tuple, (_union(*map(_loose, _PLAIN), *others), ...))
+    plain = (_loose_struct(kind, failure) for kind in _PLAIN)
+    quic = _loose_struct(QUICHandshake, type(None))
+    observations = types.GenericAlias(tuple, (_union(*plain, quic, *others), ...))
     software = _loose(Software)
     return cast(
         type[Recognised],
@@ -139,9 +146,9 @@ def _recognised(*others: type) -> type[Recognised]:
     )
 
 
-_RECOGNISED = _recognised()
+_RECOGNISED = _recognised(_union(_HEARD, type(None)))
 _decoder = msgspec.json.Decoder(_RECOGNISED)
-_run_decoder = msgspec.json.Decoder(_recognised(DecodedRecord))
+_run_decoder = msgspec.json.Decoder(_recognised(_union(str, type(None)), DecodedRecord))
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 

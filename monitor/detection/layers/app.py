@@ -21,7 +21,13 @@ from monitor.detection.observed.endpoint_context import EndpointContext, StepFac
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.observed.same_port import any_bytes_end
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule, background_fails, forged_answer, machine_late
+from monitor.detection.rule import (
+    Rule,
+    background_fails,
+    forged_answer,
+    line_unseen,
+    machine_late,
+)
 from probes.wire.observation import AppExchange, HTTPExchange
 from probes.wire.page_facts import clear_text
 
@@ -86,6 +92,8 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         by_chance=attempts_by_chance(
             context, kind, _step(exchange), address, lambda p: p.app.kinds
         ),
+        line_unseen=kind is Kind.TIMEOUT
+        and context.line_unseen(address.family, address.app.unanswered),
         accused=accused,
         page=_page(context, exchange),
         family_dead=context.family_dead(address),
@@ -255,6 +263,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         evidence=("foreign_answer",),
     ),
     background_fails(Layer.APP),
+    line_unseen(Layer.APP),
     Rule(
         "app.reset",
         lambda exchange: exchange.kind is Kind.RESET,

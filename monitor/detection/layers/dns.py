@@ -19,8 +19,8 @@ from monitor.detection.observed.by_chance import lookup_by_chance
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.view import ENCRYPTED, NameView
-from monitor.detection.rule import Rule, background_fails, machine_late
-from probes.wire.observation import Contrast
+from monitor.detection.rule import Rule, background_fails, line_unseen, machine_late
+from probes.wire.observation import Contrast, DNSLookup
 
 FOREIGN_CERTIFICATE = "dns.foreign_certificate"
 
@@ -47,6 +47,9 @@ class LookupFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by_chance: bool = False
     """So many other names of the round failed at one attempt and not at another, or, for a missing
     answer, so many other flows died, that chance explains this as well."""
+    line_unseen: bool = False
+    """No answer, and nothing shows that the line was there meanwhile: a resolver at home answers
+    for other names from its memory."""
 
     @property
     def unvouched(self) -> bool:
@@ -78,6 +81,9 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         reports_fault=all(not set(FAULTS).isdisjoint(q.evidence) for q in name.queries[qtype]),
         by_chance=not (sibling or resolver.type_unanswered or forgery.injected)
         and lookup_by_chance(context, kind, qtype),
+        line_unseen=kind is Kind.TIMEOUT
+        and not sibling
+        and context.line_unseen(None, _unanswered(name, qtype)),
     )
 
 
@@ -97,6 +103,10 @@ def _at_control(control: NameView, qtype: str, kind: Kind, sibling: bool) -> Kin
 def _silent_again(name: NameView, qtype: str) -> bool:
     again = {dns_kind(q) for q in name.queries[qtype] if q.contrast is Contrast.REPEAT}
     return again == {Kind.TIMEOUT}
+
+
+def _unanswered(name: NameView, qtype: str) -> list[DNSLookup]:
+    return [q for q in name.queries[qtype] if dns_kind(q) in (Kind.TIMEOUT, Kind.LATE)]
 
 
 def _by_authority(name: NameView, kind: Kind, qtype: str) -> bool:
@@ -166,6 +176,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "anything of this one.",
     ),
     background_fails(Layer.DNS),
+    line_unseen(Layer.DNS),
     Rule(
         "dns.authority_differs",
         lambda lookup: (

@@ -20,7 +20,13 @@ from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_
 from monitor.detection.observed.liveness import foreign_host
 from monitor.detection.observed.pages import alike, same_title
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule, background_fails, forged_answer, machine_late
+from monitor.detection.rule import (
+    Rule,
+    background_fails,
+    forged_answer,
+    line_unseen,
+    machine_late,
+)
 from probes.wire.observation import HTTPExchange
 
 
@@ -73,6 +79,8 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         here=any(http_kind(control) is Kind.OK for control in here),
         repeated=address.http.repeated,
         by_chance=by_chance,
+        line_unseen=kind is Kind.TIMEOUT
+        and context.line_unseen(address.family, address.http.unanswered),
         accused=accused,
         answer=_answer(context, exchange, exchange.tls and address.proven, there),
         innocuous=address.http.innocuous_kind,
@@ -303,6 +311,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "An answer without any sign of blocking.",
     ),
     background_fails(Layer.HTTP),
+    line_unseen(Layer.HTTP),
     Rule(
         "http.any_name",
         lambda exchange: exchange.any_name,

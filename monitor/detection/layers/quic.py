@@ -10,7 +10,7 @@ the same round: with our reflector, another address or endpoint of the target, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -32,12 +32,14 @@ from monitor.detection.observed.kinds import (
     reached,
     tls_kind,
 )
+from monitor.detection.observed.line import reached_since
 from monitor.detection.observed.view import AddressView, EndpointView
 from monitor.detection.rule import (
     Rule,
     background_fails,
     family_broken,
     forged_answer,
+    line_unseen,
     local_refusal,
     machine_late,
     udp_at_times,
@@ -142,12 +144,11 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         repeated=address.quic.repeated,
         by_chance=attempts_by_chance(context, kind, Step.DATAGRAM, address, lambda p: p.quic.kinds)
         or _name_by_chance(context, address, kind, reflector)
-        or (
-            kind is Kind.TIMEOUT
-            and (
-                _answered_late(context, address, reflector)
-                or _line_died(context, address, reflector)
-            )
+        or (kind is Kind.TIMEOUT and _answered_late(context, address, reflector)),
+        line_unseen=kind is Kind.TIMEOUT
+        and (
+            _line_died(context, address, reflector)
+            or context.line_unseen(address.family, address.quic.unanswered)
         ),
         accused=accused,
         family_dead=context.family_dead(address),
@@ -198,18 +199,7 @@ def _line_died(
     if passed(address.quic.innocuous_kind) or _passed(reflector):
         return False
     last = max(ours.at_us for ours in (*address.quic.every, reflector) if ours is not None)
-    return not any(reached_at >= last for reached_at in _reached(context))
-
-
-def _reached(context: EndpointContext) -> Iterator[int]:
-    """When each attempt of this measurement began by which anything was reached."""
-    for endpoint in context.siblings:
-        again = endpoint.hosts_again
-        yield from (o.at_us for o in (*again.over_tcp, *again.over_udp) if o.failure is None)
-        for address in endpoint.addresses.values():
-            for steps in (address.tcp, address.tls, address.quic):
-                tried = (*steps.every, *steps.every_innocuous, steps.beside)
-                yield from (o.at_us for o in tried if o is not None and passed(steps.kind_of(o)))
+    return not reached_since(context.siblings, last)
 
 
 def _reflector(context: EndpointContext) -> QUICHandshake | None:
@@ -367,6 +357,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     udp_at_times(Layer.QUIC),
     background_fails(Layer.QUIC),
+    line_unseen(Layer.QUIC),
     Rule(
         "quic.timeout.sni",
         lambda handshake: handshake.silent and handshake.contrasts.by_name,

@@ -16,6 +16,7 @@ from monitor.detection.rule import (
     background_fails,
     family_broken,
     forged_answer,
+    line_unseen,
     local_refusal,
     machine_late,
 )
@@ -53,6 +54,8 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         here=Kind.OK in here,
         repeated=address.tcp.repeated or address.tls.tried or address.http.tried,
         by_chance=by_chance,
+        line_unseen=kind is Kind.TIMEOUT
+        and context.line_unseen(address.family, address.tcp.unanswered),
         family_dead=context.family_dead(address),
         accused=accused,
         icmp=icmp_evidence(connect),
@@ -105,6 +108,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         3_100_000,
     ),
     background_fails(Layer.TCP),
+    line_unseen(Layer.TCP),
     Rule(
         "tcp.reset",
         lambda connect: connect.kind is Kind.RESET,

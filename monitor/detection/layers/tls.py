@@ -24,7 +24,13 @@ from monitor.detection.observed.kinds import (
     tls_kind,
 )
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule, background_fails, forged_answer, machine_late
+from monitor.detection.rule import (
+    Rule,
+    background_fails,
+    forged_answer,
+    line_unseen,
+    machine_late,
+)
 from probes.wire.observation import Contrast
 
 OWN_CERTIFICATE = "tls.own_certificate"
@@ -68,6 +74,8 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         repeated=address.tls.repeated
         or (address.http.subject is not None and address.http.subject.tls),
         by_chance=by_chance or (kind is Kind.TIMEOUT and _answered_late(context, address)),
+        line_unseen=kind is Kind.TIMEOUT
+        and context.line_unseen(address.family, address.tls.unanswered),
         contrasts=contrasts,
         certificate=shown_certificate(context, address, handshake, there),
         classical=address.classical or _classical_elsewhere(context, address),
@@ -325,6 +333,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     # That one name passes where another dies is no proof where others die at random.
     background_fails(Layer.TLS),
+    line_unseen(Layer.TLS),
     Rule(
         "tls.any_name",
         lambda handshake: handshake.contrasts.any_name,

@@ -13,6 +13,7 @@ from monitor.detection.rule import (
     background_fails,
     family_broken,
     forged_answer,
+    line_unseen,
     local_refusal,
     machine_late,
     udp_at_times,
@@ -77,6 +78,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         evidence=("lossy_there",),
     ),
     background_fails(Layer.UDP),
+    line_unseen(Layer.UDP),
     Rule(
         "udp.timeout",
         lambda exchange: exchange.kind is Kind.TIMEOUT,

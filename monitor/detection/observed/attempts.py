@@ -24,6 +24,7 @@ from probes.wire.observation import (
     TLSHandshake,
 )
 
+_UNANSWERED = (Kind.TIMEOUT, Kind.LATE)
 T = TypeVar("T", TCPConnect, TLSHandshake, QUICHandshake, HTTPExchange, AppExchange)
 
 
@@ -92,6 +93,11 @@ class Attempts(msgspec.Struct, Generic[T]):
     def ended(self, kind: Kind) -> list[T]:
         """Every attempt with the service's name that ended in this way."""
         return [attempt for attempt in self.every if self.kind_of(attempt) is kind]
+
+    @property
+    def unanswered(self) -> list[T]:
+        """Every attempt with the service's name that got no answer, whoever was late."""
+        return [attempt for attempt in self.every if self.kind_of(attempt) in _UNANSWERED]
 
     @property
     def innocuous_kind(self) -> Kind | None:

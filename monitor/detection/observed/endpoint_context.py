@@ -13,6 +13,7 @@ import msgspec
 from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
 from monitor.detection.observed.background import resent
 from monitor.detection.observed.kinds import Kind, app_kind, dns_kind, http_kind, tls_kind
+from monitor.detection.observed.line import line_unseen
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import (
@@ -23,7 +24,7 @@ from monitor.detection.observed.view import (
     answers,
     proven,
 )
-from probes.wire.observation import HTTPExchange, TLSHandshake
+from probes.wire.observation import HTTPExchange, Observation, TLSHandshake
 
 AFTER_TRIGGER = "after_trigger"
 """Evidence of an innocuous name: the service's name had failed here shortly before."""
@@ -70,6 +71,8 @@ class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A repeat from a fresh port passed, or a later step was taken, which needs this one."""
     by_chance: bool = False
     """The background of the round explains such failures as well."""
+    line_unseen: bool = False
+    """It got no answer, and nothing shows that the line was there while it was waited for."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,11 @@ class EndpointContext:
         every = [host for endpoint in self.siblings for host in endpoint.hosts_again.over_udp]
         again = [host for host in every if family(host.address) == address.family] or every
         return bool(again) and all(app_kind(host) is not Kind.OK or resent(host) for host in again)
+
+    def line_unseen(self, over: int | None, silent: Iterable[Observation]) -> bool:
+        """As `line.line_unseen`: whether the line may have been away while attempts over an address
+        family were silent."""
+        return line_unseen(self.siblings, silent, over)
 
     @property
     def unlisted_at_reflector(self) -> list[TLSHandshake]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 
 from probes.contrasts import partial_loss
-from probes.endpoint.endpoint_run import Connection
+from probes.endpoint import endpoint_run
+from probes.endpoint.endpoint_run import Connection, EndpointRun
 from probes.net.guard import Guard
 from probes.net.network import Stream
 from probes.net.socket_network import SocketNetwork
 from probes.protocols import tcp
 from probes.wire.observation import LIVENESS_HOST, Contrast, PathTrace, Purpose, TCPConnect
-from probes.wire.target import Endpoint
+from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server
-from tests.world.dns_server import Address
-from tests.world.loopback import internet
+from tests.world.dns_server import Address, Drop
+from tests.world.loopback import SHORT, internet
 from tests.world.pki import self_signed
 
 NAME = "wechat.test"
@@ -132,6 +135,88 @@ async def test_beside_a_repeat_after_silence_liveness_hosts_are_reached_again():
     assert all(seen.purpose is Purpose.CONTRAST for seen in beside)
     repeats = [seen for seen in run.observations if seen.contrast is Contrast.REPEAT]
     assert {seen.failure for seen in repeats} == {"generic_timeout_error"}
+
+
+class Patient(SocketNetwork):
+    """A network in which a port is silent until something is seen."""
+
+    def __init__(self, silent: int) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._silent = silent
+        self.is_seen: Callable[[], bool] = lambda: True
+
+    async def connect(
+        self, address: str, port: int, *, hops: int | None = None, narrow: bool = False
+    ) -> Stream:
+        if port == self._silent:
+            async with asyncio.timeout(60):
+                while not self.is_seen():  # noqa: ASYNC110 - no event to wait for
+                    await asyncio.sleep(0.01)
+            raise TimeoutError
+        return await super().connect(address, port, hops=hops)
+
+
+@pytest.mark.parametrize("known", ["alive", "alive_by_now", "our own host"])
+async def test_a_host_is_reached_while_an_attempt_waits_that_is_not_repeated(
+    known: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(endpoint_run, "LOOK_SECONDS", 0.01)
+    network = Patient(9)
+    async with (
+        tls_server.serve(tls_server.silence) as host,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        alive = [("::1", host.port), ("127.0.0.1", host.port)]
+        given = {
+            "alive": {"alive": alive},
+            "alive_by_now": {"alive_by_now": lambda: alive},
+            "our own host": {"sni": SNIContrast(address=f"127.0.0.1:{host.port}")},
+        }
+        run = net.run(endpoint(port=9), network=network, repeats=False, **given[known])
+        network.is_seen = lambda: bool(_beside(run))
+        await run.connect("127.0.0.1")
+    (silent,) = [seen for seen in run.observations if seen.failure]
+    (beside,) = _beside(run)
+    assert (beside.address, beside.failure) == ("127.0.0.1", None)
+    assert silent.at_us <= beside.at_us < silent.at_us + silent.took_us, "meanwhile"
+
+
+def _beside(run: EndpointRun) -> list[TCPConnect]:
+    return [seen for seen in run.observations if LIVENESS_HOST in seen.evidence]
+
+
+@pytest.mark.parametrize(
+    "course",
+    [{"repeats": True}, {"repeats": False, "contrasts": False}],
+    ids=["it is repeated", "liveness itself"],
+)
+async def test_none_is_reached_meanwhile_where_that_is_not_needed(
+    course: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(endpoint_run, "LOOK_SECONDS", 0.0)
+    async with internet({NAME: Address("127.0.0.1")}) as net:
+        network = Patient(9)
+        ticks = iter(range(20))
+        network.is_seen = lambda: next(ticks, None) is None
+        run = net.run(endpoint(port=9), network=network, alive=[("127.0.0.1", 9)], **course)
+        await run.connect("127.0.0.1")
+    assert len(run.observations) == 1
+
+
+@pytest.mark.parametrize("contrasts", [True, False])
+async def test_hosts_are_reached_while_the_resolver_is_silent(
+    contrasts: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(endpoint_run, "LOOK_SECONDS", 0.01)
+    async with (
+        tls_server.serve(tls_server.silence) as host,
+        internet({NAME: Drop()}, timeouts=SHORT) as net,
+    ):
+        alive = [("127.0.0.1", host.port)]
+        run = net.run(endpoint(), alive=alive, contrasts=contrasts)
+        assert await run.addresses.first() == ()
+    assert bool(_beside(run)) is contrasts
+    assert len(_beside(run)) <= endpoint_run.MAX_LOOKS
 
 
 @pytest.mark.parametrize("brief", [False, True], ids=["at first", "as in the rounds before"])

@@ -84,6 +84,11 @@ EARNED: dict[str, Row] = {
         (dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), *CUT, *FAR),
         {"beside": [control(dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), tls(A2))]},
     ),
+    "line_unseen": (
+        State.INCONCLUSIVE,
+        (dns(A1), tcp(A1, TIMEOUT, at_us=9, took_us=10_000_000)),
+        {},
+    ),
     "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
     "own_certificate": (
         State.INCONCLUSIVE,

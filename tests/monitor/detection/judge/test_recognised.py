@@ -38,14 +38,16 @@ from tests.monitor.detection.scenes import (
 PLAIN = (dns(A1), tcp(A1), replace(tls(A1), took_us=7))
 
 
-def test_what_is_compared_and_quic_that_failed_is_read_in_full() -> None:
+def test_what_is_compared_or_silent_and_quic_that_failed_is_read_in_full() -> None:
     plain = recognise(encode(measured(*PLAIN)))
     assert plain is not None
     assert [seen.took_us for seen in plain.observations] == [0, 0, 0]
     for one in (
         tls(A1, **INNOCUOUS),
         transfer(A1, at=HTTPS),
-        quic(A1, Failure.TIMEOUT),
+        quic(A1, Failure.RESET),
+        tcp(A2, Failure.TIMEOUT),
+        dns(qtype="AAAA", failure=Failure.TIMEOUT),
     ):
         assert recognise(encode(measured(*PLAIN, one))) is None
     for broken in (b"", b"{}", b"\xff", b"[" * 5000):

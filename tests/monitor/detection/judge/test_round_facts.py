@@ -59,7 +59,8 @@ def beside(*controls: list[Stored], retest: bool = False) -> Fact:
 
 
 def test_the_release_that_measured_is_told() -> None:
-    failing = measured(*BLOCKED, software=Software(version="1.2"), interval_ms=MINUTE)
+    cut = dns(A1), tcp(A1, Failure.RESET)
+    failing = measured(*cut, software=Software(version="1.2"), interval_ms=MINUTE)
     (fact,) = facts_of([*a_control(), stored(failing)], ROUND, Policy())
     assert fact.release == "1.2"
     recognised = recognise(encode(failing))

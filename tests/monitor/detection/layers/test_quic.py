@@ -188,9 +188,9 @@ def test_another_name_that_is_answered_late(at: str, late_us: int, state: str) -
         # Ours was waited for at our own host for five seconds, and another name took four.
         (4_200_000, tcp(A1, at=QUIC, at_us=9, **BESIDE), "quic.background"),
         # Nothing tells that the line was there when our name died at our own host.
-        (1_500_000, tcp(A1, TIMEOUT, at=QUIC, at_us=9, **BESIDE), "quic.background"),
-        (1_500_000, tcp(A1, at=QUIC, at_us=1, **BESIDE), "quic.background"),
-        (1_500_000, None, "quic.background"),
+        (1_500_000, tcp(A1, TIMEOUT, at=QUIC, at_us=9, **BESIDE), "quic.line_unseen"),
+        (1_500_000, tcp(A1, at=QUIC, at_us=1, **BESIDE), "quic.line_unseen"),
+        (1_500_000, None, "quic.line_unseen"),
     ],
 )
 def test_a_name_that_only_our_own_host_tells_needs_a_line_that_is_there(
@@ -225,7 +225,7 @@ def test_silence_needs_a_line_that_is_there(
     """Other targets were reached over QUIC in this round, and the line may have died since."""
     seen = (quic(A1, TIMEOUT), quic(A1, TIMEOUT, at_us=3, **REPEAT), *dies)
     said = verdict(*seen, *([since] if since else ()), quic=True)
-    told = "quic.untold" if blocked else "quic.background"
+    told = "quic.untold" if blocked else "quic.line_unseen"
     assert said.rule == told
 
 
@@ -437,6 +437,7 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
         ("quic.timeout.sni", SILENCE, {"innocuous": OK, "tainted": True}),
         ("quic.at_times", SILENCE, {"innocuous": OK, "udp_at_times": True}),
         ("quic.background", SILENCE, {"innocuous": OK, "by_chance": True}),
+        ("quic.line_unseen", SILENCE, {"innocuous": OK, "line_unseen": True}),
         ("quic.untold", SILENCE, {"elsewhere": True}),
         ("quic.untold", SILENCE, {"reflector": OK}),
         # Nothing else over QUIC was seen: nobody is accused.
