@@ -198,9 +198,17 @@ FORBIDDEN = (403, 410, 429, 503)
 """Statuses with which servers refuse a client."""
 
 
-def _dies(facts: HTTPFacts) -> bool:
-    """In clear text, and not for every host name."""
-    return not facts.answer.proven and (facts.innocuous is None or facts.innocuous is Kind.OK)
+_CUT = (Kind.RESET, Kind.EOF)
+
+
+def _by_host(facts: HTTPFacts) -> bool:
+    """In clear text, and another host name is answered at the same address."""
+    return not facts.answer.proven and facts.innocuous is Kind.OK
+
+
+def _untold(facts: HTTPFacts) -> bool:
+    """In clear text, and no other host name was compared."""
+    return not facts.answer.proven and facts.innocuous is None
 
 
 HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
@@ -322,19 +330,39 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.reset.host",
-        lambda exchange: exchange.kind in (Kind.RESET, Kind.EOF) and _dies(exchange),
+        lambda exchange: exchange.kind in _CUT and _by_host(exchange),
         State.BLOCKED,
-        "Clear-text HTTP is cut after this host name. (fit: tls reset, halved)",
+        "Clear-text HTTP is cut after this host name, and another one is answered at the same "
+        "address. (fit: tls reset, halved)",
         Technique.HTTP_RESET_HOST,
         2_400_000,
     ),
     Rule(
-        "http.timeout.host",
-        lambda exchange: exchange.kind is Kind.TIMEOUT and _dies(exchange),
+        "http.reset.untold",
+        lambda exchange: exchange.kind in _CUT and _untold(exchange),
         State.BLOCKED,
-        "Clear-text HTTP gets no answer after this host name. (low)",
+        "Clear-text HTTP is cut, and no other host name was compared: whether by name or by "
+        "address is not known, so no technique is named. (fit: tls reset, halved)",
+        None,
+        1_900_000,
+    ),
+    Rule(
+        "http.timeout.host",
+        lambda exchange: exchange.kind is Kind.TIMEOUT and _by_host(exchange),
+        State.BLOCKED,
+        "Clear-text HTTP gets no answer after this host name, and another one is answered at the "
+        "same address. (low)",
         Technique.HTTP_TIMEOUT_HOST,
         1_000_000,
+    ),
+    Rule(
+        "http.timeout.untold",
+        lambda exchange: exchange.kind is Kind.TIMEOUT and _untold(exchange),
+        State.BLOCKED,
+        "Clear-text HTTP gets no answer, and no other host name was compared: whether by name or "
+        "by address is not known, so no technique is named. (low)",
+        None,
+        500_000,
     ),
     Rule(
         "http.unclear",
