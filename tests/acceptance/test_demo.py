@@ -83,6 +83,7 @@ WITHOUT_ONE = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.rest
 def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None:
     with Demonstration(tmp_path) as demo:
         first = demo.wait(demo.ready, HANG_SECONDS, "/readyz")

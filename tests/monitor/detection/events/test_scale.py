@@ -101,7 +101,8 @@ def test_a_larger_fleet_is_never_later(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", [0, pytest.param(17, marks=pytest.mark.rest)])
+@pytest.mark.rest
+@pytest.mark.parametrize("phase", [0, 17])
 def test_a_thousand_vantages_see_what_ten_see(phase: int) -> None:
     # The first round is a quorum already, by one signature of each vantage.
     assert confirmed_after(fleet(4, 2, 3), phase) in (1, 2)
