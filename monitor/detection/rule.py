@@ -97,8 +97,8 @@ def line_unseen(layer: Layer) -> Rule[Any]:
         f"{layer}.line_unseen",
         lambda facts: facts.line_unseen,
         State.INCONCLUSIVE,
-        "No answer, and nothing else was reached while it was waited for: the line itself may have "
-        "been away.",
+        "No server answered, and nothing else was reached meanwhile: the line itself may have been "
+        "away.",
         evidence=("line_unseen",),
     )
 

@@ -21,6 +21,8 @@ from monitor.detection.rule import (
     machine_late,
 )
 
+_LINE_AWAY = (Kind.TIMEOUT, Kind.UNREACHABLE)
+"""How connects end where the line is away, or the router at its other end has no way."""
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
 
 
@@ -54,8 +56,10 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         here=Kind.OK in here,
         repeated=address.tcp.repeated or address.tls.tried or address.http.tried,
         by_chance=by_chance,
-        line_unseen=kind is Kind.TIMEOUT
-        and context.line_unseen(address.family, address.tcp.unanswered),
+        line_unseen=kind in _LINE_AWAY
+        and context.line_unseen(
+            address.family, [*address.tcp.unanswered, *address.tcp.ended(Kind.UNREACHABLE)]
+        ),
         family_dead=context.family_dead(address),
         accused=accused,
         icmp=icmp_evidence(connect),

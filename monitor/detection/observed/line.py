@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the line of the vantage was there while a silent attempt was waited for.
+"""Whether the line of the vantage was there while a silent attempt was waited for, or when a router
+had no way for it.
 
 A line that is away for some seconds makes an attempt silent, and all is well before and after it.
 So silence says something of the service only where something else was reached in between: after the
@@ -33,6 +34,9 @@ SENDS_AGAIN_US = 1_000_000
 come as late, so until then an outage may begin that explains all of the silence."""
 BESIDE_US = 1_000_000
 """What is made beside a repeat may begin so long before it."""
+TOGETHER_US = 100_000
+"""Within so long a line does not go and come back: what was reached so soon after a router had no
+way passed on a line that was there then."""
 LAST_SENT, LAST_ASKED = 0.33, 0.4
 """The part of a wait after which at least one more packet leaves: the pauses double, so that what
 is left after the last packet is at most half of the wait and half of the first pause. A lookup is
@@ -62,13 +66,19 @@ def reached_since(siblings: Iterable[EndpointView], since_us: int) -> bool:
 
 
 def _windows(silent: Iterable[Observation]) -> Iterator[tuple[int, int]]:
-    """When what is reached shows that the line was there, in microseconds: (after, until)."""
+    """When what is reached shows that the line was there, in microseconds: (after, until). None for
+    an attempt for which a router had no way, unless it is a repeat."""
     timed = [seen for seen in silent if seen.at_us and seen.took_us]
     for seen in timed:
         if MACHINE_LATE in seen.evidence:
             continue  # it may have been silent for that reason, whatever else was reached
         ended = (other.at_us + other.took_us for other in timed)
         before = [end - BESIDE_US for end in ended if end <= seen.at_us]
+        if isinstance(seen, TCPConnect) and tcp_kind(seen) is Kind.UNREACHABLE:
+            # That ends at once: nothing can be reached meanwhile, only beside the repeat.
+            if before:
+                yield max(before), seen.at_us + seen.took_us + TOGETHER_US
+            continue
         after = max(before) if before else seen.at_us + SENDS_AGAIN_US
         # Where parts of an answer came, it is not known when the silence began.
         is_partial = bool(getattr(seen, "received_bytes", 0))

@@ -181,3 +181,19 @@ def test_where_the_machine_was_late_at_first(at_us: int, unseen: bool) -> None:
     beside = tcp("14.0.0.1", at_us=at_us, took_us=1_000, evidence=("liveness_host",), **BESIDE)
     said = judge(measured(dns(A1), late, again, beside), alive(), [control()])
     assert said.rule == ("tcp.line_unseen" if unseen else "tcp.timeout")
+
+
+@pytest.mark.parametrize(("at_us", "unseen"), [(3_500_000, True), (5_990_000, False)])
+def test_where_a_router_has_no_way(at_us: int, unseen: bool) -> None:
+    """Its word counts only where something was reached about when it was given twice."""
+    no_way = {"took_us": 2_000, "evidence": ("icmp:1/0",)}
+    twice = [
+        tcp(A1, Failure.HOST_UNREACHABLE, at_us=5_000_000, **no_way),
+        tcp(A1, Failure.HOST_UNREACHABLE, at_us=6_000_000, **no_way, **REPEAT),
+    ]
+    beside = tcp("14.0.0.1", at_us=at_us, took_us=40_000, evidence=("liveness_host",), **BESIDE)
+    said = judge(measured(dns(A1), *twice, beside), alive(), [control()])
+    assert said.rule == ("tcp.line_unseen" if unseen else "tcp.unreachable")
+    # An attempt that is not repeated tells as much as before.
+    said = judge(measured(dns(A1), twice[0]), alive(), [control()])
+    assert said.rule == "tcp.unreachable"
