@@ -88,7 +88,8 @@ def test_a_few_that_failed_are_run_once_more(
         (folder / f"test_{name}.py").write_text(text)
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "tests.lanes", "--lanes", "2"),
-        *("-c", os.devnull, "--rootdir", str(folder), str(folder)),
+        *("-c", os.devnull, "--rootdir", str(folder)),
+        *(f"--basetemp={tmp_path}/temporary", str(folder)),
     ]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     assert run.run_twice(command, environment, tmp_path / "cache") == status
