@@ -79,7 +79,8 @@ def main(seed: int, folder: Path, where: str) -> None:
         record["silent"] = time.time()
         fleet.wait(asked, 8 * INTERVAL, "addresses for the control")
         record["asked"] = time.time()
-        time.sleep(4 * INTERVAL)
+        time.sleep(5 * INTERVAL)
+        record["read"] = time.time()
         record["events"], record["judged"] = fleet.events(), judged()
     finally:
         record["retests"] = heard.read_text().splitlines() if heard.exists() else []

@@ -23,6 +23,8 @@ pytestmark = [
 ]
 SETTLED_SECONDS = 60
 """After the control was asked: its own next round, and the vantages' after that."""
+COMPLETE_SECONDS = 45
+"""A round and what it sends last: until then a vantage may be judged without its control."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def _last(record: dict[str, Any]) -> dict[int, set[str]]:
     states: dict[int, set[str]] = {}
     for row in record["judged"]:
         at = dt.datetime.fromisoformat(row["round"]).timestamp()
-        if at >= record["asked"] + SETTLED_SECONDS:
+        if record["asked"] + SETTLED_SECONDS <= at <= record["read"] - COMPLETE_SECONDS:
             states.setdefault(row["asn"], set()).add(row["state"])
     return states
 
