@@ -12,10 +12,10 @@ page asked again tells nothing about the others:
 - `median`, `p95`: bursts of twenty requests at once over these addresses. Before each burst the
   detector's conclusions of a service are saved anew, so that no answer is still valid.
 
-Last, `clients`: twenty clients at once, each of which asks for pages that nobody asked for before
-(services, countries, networks, vantages, events, lists, Explore, at ranges of all lengths), so that
-no answer is shared. Their `cpu` is what the web server and its processes take for a page; the
-line below says what the database's server and the clients take on the same machine.
+Last, `clients`: twenty clients at once, then eight, each of which asks for pages that nobody asked
+for before (services, countries, networks, vantages, events, lists, Explore, at ranges of all
+lengths), so that no answer is shared. Their `cpu` is what the web server and its processes take for
+a page; the line below says what the database's server and the clients take on the same machine.
 
 Prints whether each kind reaches its goal (`first` and `p95` within the time, 60 kB compressed), and
 how many did; exit 1 when one is missed and `--strict` is given.
@@ -53,11 +53,13 @@ from benchmarks.size.fill import Fleet, Size, fill
 from benchmarks.world.figures import percentile
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
+from monitor.store.statements import chunks
 from monitor.text import words
 from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 
 AT_ONCE = 20
+CLIENTS = (AT_ONCE, 8)
 ADDRESSES = 5
 """Addresses of one kind that are asked for: what is looked at now is looked at by many."""
 HOPELESS_MS = 10_000
@@ -275,8 +277,10 @@ class Unseen(NamedTuple):
     clients: float
 
 
-async def clients(base: str, server: int, database: int | None, paths: Sequence[str]) -> Unseen:
-    """Ask for all of these, AT_ONCE at a time. `database` is the process of PostgreSQL."""
+async def clients(
+    base: str, server: int, database: int | None, paths: Sequence[str], at_once: int
+) -> Unseen:
+    """Ask for all of these with so many clients. `database` is the process of PostgreSQL."""
 
     def times() -> tuple[float, float, float]:
         theirs = 0.0 if database is None else processor_ms(database)
@@ -286,7 +290,7 @@ async def clients(base: str, server: int, database: int | None, paths: Sequence[
     before = times()
     host, _colon, port = base.removeprefix("http://").partition(":")
     async with asyncio.timeout(PATIENCE_SECONDS):
-        took = await ask_for_all(host, int(port), paths, AT_ONCE)
+        took = await ask_for_all(host, int(port), paths, at_once)
     each = ((b - a) / len(took) for a, b in zip(before, times(), strict=True))
     return Unseen(took, *each)
 
@@ -378,20 +382,22 @@ async def run(url: str, plan: Plan, postgres: int | None, tally: Tally) -> None:
             if plan.only != "unseen":
                 await every_kind(base, process, fleet, plan.bursts, conclude, tally)
             if plan.only != "kinds":
-                await quiet(process)
-                paths = unseen(fleet, plan.pages, random.Random(1))
-                found = await clients(base, process, postgres, paths)
-                high = percentile(found.took, 0.95)
-                tally.line(
-                    f"{f'{AT_ONCE} clients, {plan.pages} pages that nobody asked for':<52} {'':>8} "
-                    f"{found.server:>7.1f} {statistics.median(found.took):>8.1f} {high:>8.1f} "
-                    f"{UNSEEN_MS:>5.0f} {'':>8}",
-                    high <= UNSEEN_MS,
-                )
-                print(
-                    f"(processor time of a page beside that: {found.database:.1f} ms of the "
-                    f"database's server, {found.clients:.2f} of the clients)\n"
-                )
+                paths = unseen(fleet, len(CLIENTS) * plan.pages, random.Random(1))
+                for at_once, some in zip(CLIENTS, chunks(paths, plan.pages), strict=True):
+                    found = await clients(base, process, postgres, some, at_once)
+                    high = percentile(found.took, 0.95)
+                    name = f"{at_once} clients, {plan.pages} pages that nobody asked for"
+                    tally.line(
+                        f"{name:<52} {'':>8} {found.server:>7.1f} "
+                        f"{statistics.median(found.took):>8.1f} {high:>8.1f} "
+                        f"{UNSEEN_MS:>5.0f} {'':>8}",
+                        high <= UNSEEN_MS,
+                    )
+                    print(
+                        f"(processor time of a page beside that: {found.database:.1f} ms of the "
+                        f"database's server, {found.clients:.2f} of the clients)"
+                    )
+                print()
     finally:
         await database.close()
 
