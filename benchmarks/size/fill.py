@@ -66,10 +66,8 @@ _HOURS = insert_hours(
     f"c.hour > (SELECT max(hour) FROM cell) - {KEPT_HOURS * HOUR} "
     "AND c.hour > (SELECT coalesce(max(hour), 0) FROM service_hour)"
 )
-_DAYS = insert_days(
-    f"c.hour >= (SELECT coalesce(max(day) + {DAY}, 0) FROM service_day) "
-    f"AND c.hour < (SELECT max(hour) - max(hour) % {DAY} FROM cell)"
-)
+_NOT_OVER = "DELETE FROM service_day WHERE day = (SELECT max(day) FROM service_day)"
+_DAYS = insert_days(f"c.hour >= (SELECT coalesce(max(day) + {DAY}, 0) FROM service_day)")
 _RECEIVED = (
     "INSERT INTO cursor (name, value) SELECT 'received', received FROM batch WHERE true "
     "ORDER BY first_arrival DESC LIMIT 1 ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -518,5 +516,5 @@ def _sums(fleet: Fleet, days: Counter[int]) -> list[str]:
     return [
         f"UPDATE probe SET last_seen = {fleet.latest - HEARD_MS}",
         *(f"INSERT INTO {into} VALUES ({row}) ON CONFLICT {there}" for into, row, there in counted),
-        *(_HOURS, _DAYS, _REVISIONS, _FOLDED, _RECEIVED),
+        *(_HOURS, _NOT_OVER, _DAYS, _REVISIONS, _FOLDED, _RECEIVED),
     ]

@@ -30,7 +30,6 @@ from monitor.store.reading.cell_sums import (
     read_counts,
     row_count,
 )
-from monitor.store.reading.counts import last_two
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, HOUR_MS, KINDS, select_hours
 
 Naming = Literal["technique", "rule"]
@@ -55,7 +54,7 @@ class Period(msgspec.Struct, frozen=True):
     slice_ms: int
     """Milliseconds of a column of time."""
     daily: bool
-    """Whole days, what is not summed up of the last two by their hours; else whole hours."""
+    """Whole days; else whole hours."""
     kept: bool = True
     """Whether sums by hour are kept of all of it; else hours are summed up from their cells."""
 
@@ -106,47 +105,31 @@ async def services(
     place: Place = Place(),  # noqa: B008 - frozen
 ) -> Mapping[tuple[str, Column], FailedShare]:
     """By service and column, from the sums."""
-    since, until = period.since, period.until
-    parts = [("hour" if period.kept else "cell", since, until)]
-    if period.daily:
-        first = since - since % DAY_MS
-        rest = range(max(first, last_two(until)), until, DAY_MS)
-        parts = [("rest", day, min(day + DAY_MS, until)) for day in rest]
-        parts.append(("day", first, until))
-    lists: dict[str, object] = {"names": list(names)}
+    since = period.since - (period.since % DAY_MS if period.daily else 0)
+    table = "day" if period.daily else "hour" if period.kept else "cell"
+    values: dict[str, object] = {"begin": since, "end": period.until, **_slices(across, period)}
+    values["names"] = list(names)
     if place.asns:
-        lists["asns"] = list(place.asns)
+        values["asns"] = list(place.asns)
     if place.countries:
-        lists["countries"] = list(place.countries)
-    found: dict[tuple[str, Column], FailedShare] = defaultdict(FailedShare)
-    for table, begin, end in parts:
-        by = bool(place.asns), bool(place.countries)
-        query = _sums(connection.dialect.name, table, across, *by)
-        times = {"begin": begin, "end": end, **_slices(across, period)}
-        for service, country, part, failing, judged, seen in await connection.execute(
-            query, lists | times
-        ):
-            found[service, (country, int(part))] += FailedShare(
-                int(failing), int(judged), bool(seen)
-            )
-    return found
+        values["countries"] = list(place.countries)
+    by = bool(place.asns), bool(place.countries)
+    query = _sums(connection.dialect.name, table, across, *by)
+    return {
+        (service, (country, int(part))): FailedShare(int(failing), int(judged), bool(seen))
+        for service, country, part, failing, judged, seen in await connection.execute(query, values)
+    }
 
 
 _SUMS = {
     "hour": "service_hour",
     "cell": select_hours("t.service IN :names AND c.hour >= :begin AND c.hour < :end"),
-    "rest": "(SELECT * FROM (SELECT service, country, asn, CAST(:begin AS BIGINT) AS hour, "
-    "sum(failing) AS failing, sum(judged) AS judged, max(kinds & {bit}) AS kinds "
-    "FROM service_hour WHERE {chosen} GROUP BY {group}) AS h WHERE NOT EXISTS (SELECT 1 "
-    "FROM service_day d WHERE d.country = h.country AND d.asn = h.asn AND d.service = h.service "
-    "AND d.day = h.hour))",
     "day": "service_day",
 }
-"""Tables of sums; `rest`: those of one day that are not summed up, from their hours. Whether one is
-is asked once for all its hours: asked for each, it takes two thirds of the statement."""
+"""Tables of sums."""
 _BLOCKED = 1 << KINDS.index("blocked")
-_KEYED = {"hour": "service_hour", "rest": "service_hour", "day": "service_day"}
-"""What they are read from; its key begins with the country."""
+_KEYED = ("hour", "day")
+"""Those whose key begins with the country."""
 _COUNTRIES = (
     "(WITH RECURSIVE known (code) AS (SELECT min(country) FROM {0} UNION ALL "
     "SELECT (SELECT min(country) FROM {0} WHERE country > code) FROM known WHERE code IS NOT NULL) "
@@ -171,20 +154,16 @@ def _sums(
         wanted.append("country IN :countries")
         lists.append("countries")
     chosen = " AND ".join(wanted)
-    of_row = of_column = "1, 2, 3"
+    groups = "1, 2, 3"
     if dialect == "sqlite" and across == "country" and lists == ["names"] and table in _KEYED:
         # In the order of the key SQLite adds up one group after another; in that of another index
         # it keeps all groups in a tree, and adds up a year in three times as long. PostgreSQL sorts
         # the rows of each service.
-        chosen += f" AND country IN {_COUNTRIES.format(_KEYED[table])}"
-        of_row, of_column = "2, 3, 1", "2, 1"
-    sums = _SUMS[table].format(bit=_BLOCKED, chosen=chosen, group=of_row)
-    if table == "rest":
-        chosen = "1 = 1"
+        chosen += f" AND country IN {_COUNTRIES.format(_SUMS[table])}"
+        groups = "2, 1"
     return sa.text(
         f"SELECT service, {_columns(across, unit)}, sum(failing), sum(judged), "
-        f"max(kinds & {_BLOCKED}) FROM {sums} AS sums WHERE {chosen} "
-        f"GROUP BY {of_column}"
+        f"max(kinds & {_BLOCKED}) FROM {_SUMS[table]} AS sums WHERE {chosen} GROUP BY {groups}"
     ).bindparams(*(sa.bindparam(name, expanding=True) for name in lists))
 
 

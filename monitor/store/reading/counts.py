@@ -275,22 +275,8 @@ async def service_everywhere(
 ) -> Sequence[ServiceHour]:
     """What `service_hours` or `service_days` gives of all countries, in one entry for those whose
     kinds are the same in an hour or day; its country is empty."""
-    if not days:
-        return await _read_together(connection, "hour", service, since, until)
-    first = since - since % DAY_MS
-    rest = max(first, last_two(until))
-    return [
-        *await _read_together(connection, "day", service, first, rest),
-        *await service_days(connection, [service], rest, until),
-    ]
-
-
-async def _read_together(
-    connection: ReadTransaction, unit: str, service: str, since: int, until: int
-) -> list[ServiceHour]:
-    if since >= until:
-        return []
-    values = _values([service], since, until, None, ())
+    unit = "day" if days else "hour"
+    values = _values([service], since - (since % DAY_MS if days else 0), until, None, ())
     rows = unnamed(await connection.execute(_together(unit), values))
     of_all = functools.partial(ServiceHour, service, "", EVERY_NETWORK)
     return list(starmap(of_all, rows))
@@ -326,25 +312,10 @@ async def service_days(
     country: str | None = None,
     asns: Sequence[int] = (),
 ) -> Sequence[ServiceHour]:
-    """Days (UTC) as `service_hours` gives hours: those that are over from the sums by day, and
-    what these lack of the last two from hours. `hour` is the first millisecond of the day."""
-    first = since - since % DAY_MS
-    values = _values(services, first, until, country, asns)
-    days = await _read_hours(connection, "day", values)
-    rest = max(first, last_two(until))
-    summed = {_day_of(day) for day in days if day.hour >= rest}
-    hours = await service_hours(connection, services, rest, until, country=country, asns=asns)
-    return days + [day for day in by_day(hours) if _day_of(day) not in summed]
-
-
-def last_two(until: int) -> int:
-    """The first millisecond of the last two days of a time: at the present these are not yet
-    summed up by day, or not all of them."""
-    return (until - 1) - (until - 1) % DAY_MS - DAY_MS
-
-
-def _day_of(day: ServiceHour) -> tuple[int, str, str, int]:
-    return day.hour, day.service, day.country, day.asn
+    """Days (UTC) as `service_hours` gives hours, also the one that is not over yet; `hour` is the
+    first millisecond of the day."""
+    values = _values(services, since - since % DAY_MS, until, country, asns)
+    return await _read_hours(connection, "day", values)
 
 
 async def networks_watched(
@@ -356,26 +327,16 @@ async def networks_watched(
 ) -> Mapping[tuple[int, str, str], int]:
     """Networks with a conclusive measurement, by (first millisecond of the day, service,
     country)."""
-    first = since - since % DAY_MS
-    day, hour = t.service_day.c, t.service_hour.c
-    of_hour = (hour.hour - hour.hour % sa.literal(DAY_MS, sa.BigInteger)).label("of_day")
-    found: dict[tuple[int, str, str], int] = {}
-    distinct, each = sa.func.count(sa.distinct(hour.asn)), sa.func.count()
-    for columns, at, label, count, begin, end in (
-        (hour, hour.hour, of_hour, distinct, max(first, last_two(until)), until),
-        # Of a day that is over, its sum is right where only a part of its hours is kept. A network
-        # has one sum a day and country.
-        (day, day.day, day.day.label("of_day"), each, first, until),
-    ):
-        query = (
-            sa.select(label, columns.service, columns.country, count)
-            .where(columns.service.in_(services), columns.asn > EVERY_NETWORK, columns.judged > 0)
-            .where(at >= begin, at < end)
-            .group_by(sa.text("of_day"), columns.service, columns.country)
-        )
-        rows = await connection.execute(where_equal(query, (columns.country, country)))
-        found |= {(int(at), service, place): int(n) for at, service, place, n in rows}
-    return found
+    d = t.service_day.c
+    query = (
+        # A network has one sum a day and country.
+        sa.select(d.day, d.service, d.country, sa.func.count())
+        .where(d.service.in_(services), d.asn > EVERY_NETWORK, d.judged > 0)
+        .where(d.day >= since - since % DAY_MS, d.day < until)
+        .group_by(d.day, d.service, d.country)
+    )
+    rows = await connection.execute(where_equal(query, (d.country, country)))
+    return {(day, service, place): n for day, service, place, n in rows}
 
 
 def by_day(hours: Sequence[ServiceHour]) -> Iterable[ServiceHour]:

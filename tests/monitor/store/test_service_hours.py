@@ -249,14 +249,9 @@ async def test_a_past_time_is_read_as_it_was_when_it_was_present(store: Database
 
 
 async def test_countries_together_are_those_of_each_together(store: Database) -> None:
-    """Days that are over, and the last two, which are of one country not summed up yet."""
     for hour in (0, 1, 20, 40, 60, 80):
         await judge(store, MIDNIGHT + hour * HOUR)
     until = MIDNIGHT + 4 * DAY_MS
-    d = tables.service_day.c
-    async with store.engines.write.begin() as connection:
-        late = sa.delete(tables.service_day).where(d.country == "FR", d.day > until - 2 * DAY_MS)
-        await connection.execute(late)
 
     def told(sums: Sequence[ServiceHour]) -> tuple[set[tuple[int, int]], object]:
         counts: Counter[tuple[int, str]] = Counter()

@@ -8,12 +8,10 @@ import sqlalchemy as sa
 
 from monitor.detection.model import State
 from monitor.store.database import Database
-from monitor.store.engines import writing
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period, Place
 from monitor.store.reading.cell_sums import Across
 from monitor.store.service_hours import EVERY_NETWORK
-from monitor.store.tables import service_day
 from tests.monitor.store.samples import HOUR
 from tests.monitor.store.test_service_hours import MIDNIGHT, SAID, TARGETS, judge
 
@@ -94,14 +92,8 @@ async def test_too_many_sums_are_read_for_a_shorter_time(
     assert days.since < shorter < MIDNIGHT - 80 * DAY
 
 
-@pytest.mark.parametrize("left", [(), (0,), (1,), (0, 1)], ids=str)
 @pytest.mark.parametrize("across", ["country", "network", "time"])
-async def test_days_that_are_not_summed_up_are_counted_from_their_hours(
-    filled: Database, across: Across, left: tuple[int, ...]
-) -> None:
-    days = [MIDNIGHT + n * DAY for n in left]
-    async with writing(filled.engines) as connection:
-        await connection.execute(sa.delete(service_day).where(service_day.c.day.in_(days)))
+async def test_days_count_as_their_hours(filled: Database, across: Across) -> None:
     hourly = msgspec.structs.replace(PERIOD, slice_ms=DAY)
     daily = msgspec.structs.replace(hourly, daily=True)
     async with filled.reading() as connection:
