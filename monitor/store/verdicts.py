@@ -9,7 +9,9 @@ a measurement.
 from __future__ import annotations
 
 import functools
-from bisect import bisect_left
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -20,7 +22,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
-from itertools import accumulate, compress, pairwise
+from itertools import accumulate, chain, compress, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -34,13 +36,12 @@ from monitor.store.tables import verdict
 from probes.runtime.compression import zstd
 
 LEVEL = 3
-_ARRAY_16 = 0xDC
-"""First byte of a MessagePack array of up to 65,535 items, after those of up to 15."""
 _FEW = 8
 """To look for one entry takes as long as to look at so many."""
 _PART = 128
-"""Entries that are added up at once, and looked through one by one where the sum has reached what
-is looked for."""
+"""Of so many entries the first arrival is in a frame; those of the others are added up."""
+_CODES = {array(code).itemsize: code for code in "BHIQ"}
+"""Types of arrays by their bytes for a number."""
 ROWS_AT_ONCE = 64
 """Frames that one query fetches."""
 Entry = tuple[int, int, Verdict]
@@ -48,14 +49,54 @@ Entry = tuple[int, int, Verdict]
 ServiceRound = tuple[str, int]
 
 
+class _Numbers(msgspec.Struct, frozen=True, array_like=True):
+    """Numbers side by side: one of thousands is found without reading the others."""
+
+    width: int
+    """Bytes of each, the lowest first."""
+    body: bytes
+
+    @classmethod
+    def of(cls, values: Sequence[int]) -> _Numbers:
+        """These numbers in as few bytes as the largest needs."""
+        most = max(values, default=0)
+        width = next(width for width in _CODES if most >> 8 * width == 0)
+        return cls(width, _in_order(array(_CODES[width], values)).tobytes())
+
+    def read(self) -> array[int]:
+        """All of them."""
+        return _in_order(array(_CODES[self.width], self.body))
+
+    def places(self, wanted: Iterable[int]) -> list[int]:
+        """Positions of some numbers, in order."""
+        places: list[int] = []
+        for number in wanted:
+            if number >> 8 * self.width:
+                continue
+            found, at = number.to_bytes(self.width, "little"), -1
+            while (at := self.body.find(found, at + 1)) >= 0:
+                if at % self.width == 0:
+                    places.append(at // self.width)
+        return sorted(places)
+
+
+def _in_order(numbers: array[int]) -> array[int]:
+    """Numbers with the bytes of this machine, or of a frame, in the order of the other."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
     """`RoundVerdicts` as stored."""
 
     said: msgspec.Raw
-    arrivals: msgspec.Raw
-    """Differences, which are small."""
-    vantages: msgspec.Raw
-    which: msgspec.Raw
+    starts: list[int]
+    """The arrival of each _PART-th entry."""
+    steps: _Numbers
+    """How much later the next one arrived, of each but the last."""
+    vantages: _Numbers
+    which: _Numbers
 
 
 class RoundVerdicts:
@@ -74,65 +115,51 @@ class RoundVerdicts:
     @functools.cached_property
     def arrivals(self) -> list[int]:
         """Numbers of arrivals."""
-        return list(accumulate(self._steps))
+        return list(accumulate(chain(self._packed.starts[:1], self._steps)))
 
     @functools.cached_property
-    def _steps(self) -> list[int]:
-        """The first number of an arrival, then the differences."""
-        return _numbers.decode(self._packed.arrivals)
+    def _steps(self) -> array[int]:
+        return self._packed.steps.read()
 
     def arrivals_at(self, places: Iterable[int]) -> Iterator[int]:
-        """The numbers of arrivals at a few positions, which are in order: differences are added
-        much faster than a number of each entry is made."""
-        arrival = last = 0
+        """The numbers of arrivals at a few positions."""
         for place in places:
-            arrival += sum(self._steps[last : place + 1])
-            last = place + 1
-            yield arrival
+            part = place // _PART
+            yield self._packed.starts[part] + sum(self._steps[part * _PART : place])
 
     def verdicts_at(self, arrivals: Iterable[int]) -> Iterator[tuple[int, Verdict]]:
         """Those of a few numbers of arrivals that are here with their verdicts, in order."""
-        steps = self._steps
-        reached = first = 0
+        starts = self._packed.starts
         for arrival in sorted(arrivals):
-            while reached + (more := sum(steps[first : first + _PART])) < arrival and more:
-                reached += more
-                first += _PART
-            near = list(accumulate(steps[first : first + _PART], initial=reached))
-            place = bisect_left(near, arrival, 1)
+            if (part := bisect_right(starts, arrival) - 1) < 0:
+                continue
+            first = part * _PART
+            steps = self._steps[first : first + _PART - 1]
+            near = list(accumulate(steps, initial=starts[part]))
+            place = bisect_left(near, arrival)
             if place < len(near) and near[place] == arrival:
-                yield arrival, self.verdicts[self.which[first + place - 1]]
+                yield arrival, self.verdicts[self.which[first + place]]
 
     @functools.cached_property
     def vantages(self) -> list[int]:
         """Numbers of vantages."""
-        return _numbers.decode(self._packed.vantages)
+        return self._packed.vantages.read().tolist()
 
     @property
-    def packed_vantages(self) -> bytes:
+    def packed_vantages(self) -> _Numbers:
         """The list of vantages as it is stored."""
-        return bytes(self._packed.vantages)
+        return self._packed.vantages
 
     @functools.cached_property
     def which(self) -> Sequence[int]:
-        """Positions in `verdicts`."""
-        count, numbers = self._numbered
-        return numbers if len(numbers) == count else _numbers.decode(self._packed.which)
-
-    @functools.cached_property
-    def _numbered(self) -> tuple[int, bytes]:
-        """How many entries there are, and the numbers of `which` as MessagePack has them, one byte
-        each up to 127."""
-        packed = bytes(self._packed.which)
-        if packed[0] < _ARRAY_16:
-            return packed[0] & 0x0F, packed[1:]
-        end = 3 if packed[0] == _ARRAY_16 else 5
-        return int.from_bytes(packed[1:end], "big"), packed[end:]
+        """Positions in `verdicts`; bytes where these are up to 256."""
+        which = self._packed.which
+        return which.body if which.width == 1 else which.read()
 
     @property
     def count(self) -> int:
         """How many entries there are."""
-        return self._numbered[0]
+        return len(self.which)
 
     def places_of(
         self, fits: Callable[[Verdict], bool], vantages: Vantages | None = None
@@ -140,8 +167,7 @@ class RoundVerdicts:
         """Positions of the entries whose verdicts fit, and whose vantages are among these (None:
         all). Of thousands few are wanted: they are looked for without making a number of each, and
         of few vantages only what was said of them is looked at."""
-        count, numbers = self._numbered
-        which = numbers if len(numbers) == count else self.which
+        count, which = self.count, self.which
         marks, few = (None, None) if vantages is None else vantages.marks(self)
         if few is not None:
             named = {which[place] for place in few}
@@ -150,11 +176,11 @@ class RoundVerdicts:
         wanted = {n for n, said in enumerate(self.verdicts) if fits(said)}
         if marks is None and len(wanted) == len(self.verdicts):
             return range(count)
-        if which is numbers:
+        if isinstance(which, bytes):
             table = bytearray(256)
             for n in wanted:
                 table[n] = 1
-            marked = numbers.translate(table)
+            marked = which.translate(table)
         else:
             marked = bytes(map(wanted.__contains__, which))
         if marks is not None:
@@ -176,15 +202,19 @@ class Vantages:
 
     def __init__(self, numbers: Collection[int]) -> None:
         self._numbers = numbers
-        self._marks: dict[bytes, tuple[bytes, list[int] | None]] = {}
+        self._marks: dict[_Numbers, tuple[bytes | None, list[int] | None]] = {}
 
-    def marks(self, judged: RoundVerdicts) -> tuple[bytes, list[int] | None]:
-        """Of each entry a byte: 1 where its vantage is wanted; and the positions of these, where
+    def marks(self, judged: RoundVerdicts) -> tuple[bytes | None, list[int] | None]:
+        """Of each entry a byte: 1 where its vantage is wanted; or the positions of these, where
         they are few."""
         packed = judged.packed_vantages
         if (found := self._marks.get(packed)) is None:
-            marks = bytes(map(self._numbers.__contains__, judged.vantages))
-            found = self._marks[packed] = marks, _places(marks)
+            if len(self._numbers) <= _FEW:
+                found = None, packed.places(self._numbers)
+            else:
+                marks = bytes(map(self._numbers.__contains__, packed.read()))
+                found = marks, _places(marks)
+            self._marks[packed] = found
         return found
 
 
@@ -202,7 +232,11 @@ def _places(marks: bytes) -> list[int] | None:
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
 _said = msgspec.msgpack.Decoder(tuple[Verdict, ...])
-_numbers = msgspec.msgpack.Decoder(list[int])
+_before = msgspec.msgpack.Decoder(tuple[msgspec.Raw, list[int], list[int], list[int]])
+"""Of frames as they were packed before: with lists of numbers of any length, of arrivals the first
+and the differences."""
+_BEFORE = b"\x94"
+"""How they begin: four parts."""
 _upsert = statements.upsert(verdict)
 
 
@@ -215,18 +249,34 @@ def pack(entries: Iterable[Entry]) -> bytes:
         if id(one) not in numbers:
             numbers[id(one)] = said.setdefault(one, len(said))
     arrivals = [arrival for arrival, _, _ in ordered]
-    packed = (
-        tuple(said),
-        arrivals[:1] + [after - before for before, after in pairwise(arrivals)],
+    packed = _packed(
+        _encoder.encode(tuple(said)),
+        arrivals,
         [vantage for _, vantage, _ in ordered],
         [numbers[id(one)] for _, _, one in ordered],
     )
     return zstd.compress(_encoder.encode(packed), LEVEL)
 
 
+def _packed(
+    said: bytes, arrivals: Sequence[int], vantages: Sequence[int], which: Sequence[int]
+) -> _Packed:
+    return _Packed(
+        said=msgspec.Raw(said),
+        starts=list(arrivals[::_PART]),
+        steps=_Numbers.of([after - before for before, after in pairwise(arrivals)]),
+        vantages=_Numbers.of(vantages),
+        which=_Numbers.of(which),
+    )
+
+
 def unpack(frame: bytes) -> RoundVerdicts:
     """The verdicts in a frame."""
-    return RoundVerdicts(_decoder.decode(zstd.decompress(frame)))
+    body = zstd.decompress(frame)
+    if body.startswith(_BEFORE):
+        said, steps, vantages, which = _before.decode(body)
+        return RoundVerdicts(_packed(said, list(accumulate(steps)), vantages, which))
+    return RoundVerdicts(_decoder.decode(body))
 
 
 async def write(

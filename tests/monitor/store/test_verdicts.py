@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -20,6 +21,7 @@ from monitor.store.verdicts import (
     verdicts_on,
     write,
 )
+from probes.runtime.compression import zstd
 
 OK = Verdict(target="wechat/messaging", state=State.OK, rule="tls.ok", endpoints=Share(2, 0))
 BAD = Verdict(
@@ -41,7 +43,21 @@ def test_a_frame_gives_back_each_verdict_in_order_of_arrival() -> None:
     assert list(unpack(pack([])).entries()) == []
 
 
-@pytest.mark.parametrize("distinct", [1, 3, 128, 129, 300])
+@pytest.mark.parametrize("count", [0, 1, 2, 300])
+def test_frames_that_were_packed_before_are_read(count: int) -> None:
+    entries = [(80_000 + n * n, n * n, replace(OK, rule=f"rule.{n}")) for n in range(count)]
+    arrivals = [arrival for arrival, _, _ in entries]
+    before = (
+        [said for _, _, said in entries],
+        arrivals[:1] + [after - before for before, after in pairwise(arrivals)],
+        [vantage for _, vantage, _ in entries],
+        list(range(count)),
+    )
+    frame = zstd.compress(msgspec.msgpack.encode(before))
+    assert list(unpack(frame).entries()) == list(unpack(pack(entries)).entries()) == entries
+
+
+@pytest.mark.parametrize("distinct", [1, 3, 128, 129, 257, 300])
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 2000, 65_536])
 def test_positions_of_some_verdicts_are_found_however_many_there_are(
     count: int, distinct: int
@@ -68,11 +84,13 @@ def test_positions_of_some_verdicts_are_found_however_many_there_are(
 
 def test_vantages_are_found_in_frames_that_differ_in_them() -> None:
     orders = [(1, 2, 1, 3), (3, 2, 1, 1), (1, 2, 1, 3), (2, 2, 2, 2), (1,), (1, 2, 1, 300)]
-    vantages = Vantages({1, 300})
-    for order in orders:
-        judged = unpack(pack([(n, vantage, OK) for n, vantage in enumerate(order)]))
-        mine = [place for place, vantage in enumerate(order) if vantage in {1, 300}]
-        assert judged.places_of(lambda said: said == OK, vantages) == mine
+    orders += [(256, 1, 257, 257, 0x0201), (1, 0x01000100, 1, 2**16), (2**40 + 1, 1, 2**40)]
+    for wanted in ({1, 300}, {256, 257, 2**16}, {1, *range(257, 400)}):
+        vantages = Vantages(wanted)
+        for order in orders:
+            judged = unpack(pack([(n, vantage, OK) for n, vantage in enumerate(order)]))
+            mine = [place for place, vantage in enumerate(order) if vantage in wanted]
+            assert judged.places_of(lambda said: said == OK, vantages) == mine
 
 
 def test_what_was_said_of_other_vantages_is_not_looked_at() -> None:
