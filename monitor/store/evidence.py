@@ -23,7 +23,7 @@ from monitor.store.tables import round_evidence
 
 MARGIN_MS = 1_800_000
 """What is kept before an onset, and before and after each decision."""
-FRAMES_AT_ONCE = 50
+FRAMES_AT_ONCE = 100
 _upsert = statements.upsert(round_evidence)
 _SAME = "d.service = r.service AND d.country = r.country AND d.source = r.source"
 _thin = sa.text(

@@ -12,8 +12,9 @@ from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
 from monitor.text.event_sources import is_imported
 from monitor.text.event_state import ended
+from monitor.web.draw.strips import Window
 from monitor.web.site import Site
-from monitor.web.views import known_events
+from monitor.web.views import known_between
 
 APART_MS = 6 * 3_600_000
 """Runs of others are rare: what they show may begin so long after the end of what ours saw."""
@@ -46,15 +47,14 @@ def one_picture(events: Sequence[Event]) -> tuple[Sequence[Event], Mapping[str, 
     return [event for event in events if event.id not in gone], pairs
 
 
-async def beside_of(site: Site, connection: ReadTransaction, event: Event) -> Event | None:
-    """Look up the event of the other kind of source about the same block."""
-    wanted = Filter(
-        service=event.service,
-        country=event.country,
-        since=event.onset - APART_MS,
-        until=min(_end(event), site.clock()) + APART_MS,
-    )
-    return beside(event, await known_events(site, connection, wanted))
+async def beside_of(
+    site: Site, connection: ReadTransaction, event: Event, known: Sequence[Event]
+) -> Event | None:
+    """Look up the event of the other kind of source about the same block; `known` are the events of
+    its service and country, as in `known_between`."""
+    mine = Filter(service=event.service, country=event.country)
+    near = Window(event.onset - APART_MS, min(_end(event), site.clock()) + APART_MS)
+    return beside(event, await known_between(site, connection, mine, near, known))
 
 
 def _end(event: Event) -> int:

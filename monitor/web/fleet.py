@@ -30,9 +30,10 @@ def is_heard(site: Site, row: VantageRow) -> bool:
     return row.last_seen is not None and site.clock() - row.last_seen <= silent
 
 
-def owners(present: Present) -> Mapping[str, str]:
-    """Pseudonyms of the owners of all probes, by probe."""
-    return {row.id: row.owner for row in present.vantages}
+def owner_of(present: Present, probe: str) -> str:
+    """The pseudonym of the owner of a probe; empty where it is not known."""
+    row = present.vantages_by_id.get(probe)
+    return row.owner if row else ""
 
 
 def fleet(site: Site, present: Present, chosen: Iterable[VantageRow] | None = None) -> Probes:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -11,8 +11,9 @@ from monitor.detection.model import Event, EventState, Tier
 from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
 from monitor.text.event_state import ended
+from monitor.web.draw.strips import Window
 from monitor.web.site import Site
-from monitor.web.views import known_events
+from monitor.web.views import known_between
 
 APART_MS = 14 * 86_400_000
 """What begins longer after an end is another block."""
@@ -25,15 +26,13 @@ class Neighbours(msgspec.Struct, frozen=True):
     after: Event | None = None
 
 
-async def neighbours_of(site: Site, connection: ReadTransaction, event: Event) -> Neighbours:
-    """Look them up."""
-    wanted = Filter(
-        service=event.service,
-        country=event.country,
-        since=event.onset - APART_MS,
-        until=(ended(event) or event.onset) + APART_MS,
-    )
-    return neighbours(event, await known_events(site, connection, wanted))
+async def neighbours_of(
+    site: Site, connection: ReadTransaction, event: Event, known: Sequence[Event]
+) -> Neighbours:
+    """Look them up; `known` are the events of its service and country, as in `known_between`."""
+    mine = Filter(service=event.service, country=event.country)
+    near = Window(event.onset - APART_MS, (ended(event) or event.onset) + APART_MS)
+    return neighbours(event, await known_between(site, connection, mine, near, known))
 
 
 def neighbours(event: Event, others: Iterable[Event]) -> Neighbours:

@@ -222,8 +222,8 @@ async def service_hours(
     kept: bool = True,
 ) -> Sequence[ServiceHour]:
     """Hours that begin between `since` and `until` (excluded), in any order. Without `asns`, of
-    whole countries. Sums are kept for the last KEPT_HOURS; where the time begins earlier (not
-    `kept`), the hours are summed up from their cells."""
+    whole countries, which EVERY_NETWORK means among them. Sums are kept for the last KEPT_HOURS;
+    where the time begins earlier (not `kept`), the hours are summed up from their cells."""
     values = _values(services, since, until, country, asns)
     if kept:
         return await _read_hours(connection, "hour", values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 
 import msgspec
 from msgspec.structs import replace
@@ -18,7 +18,6 @@ from monitor.store import evidence
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.measurements import JudgedMeasurement
-from monitor.store.statements import chunks
 from probes.wire.measurement import service_of
 
 BEFORE_SECONDS = 1800
@@ -73,26 +72,32 @@ async def explain_ends(
         _, rounds = await _rounds(connection, event, policy, read, until)
         first = [at for at in rounds if at <= decided]
         last = [at for at in reversed(rounds) if at > decided]
-        early = await _of_its_own(connection, event, first, most)
-        late = await _of_its_own(connection, event, last, most - len(early))
+        # Most tell of the event, and then no others are read.
+        some = [*first[:most], *last[: max(0, most - len(first))]]
+        packed = await evidence.read(connection, event, some)
+        early = await _of_its_own(connection, event, first, most, packed)
+        late = await _of_its_own(connection, event, last, most - len(early), packed)
     return list(chain.from_iterable((*early, *reversed(late))))
 
 
 async def _of_its_own(
-    connection: ReadTransaction, event: Event, rounds: Sequence[int], most: int
+    connection: ReadTransaction,
+    event: Event,
+    rounds: Sequence[int],
+    most: int,
+    packed: dict[int, bytes],
 ) -> Sequence[Sequence[SeriesRound]]:
-    """What the first of these rounds tell of an event, `most` of those that do."""
+    """What the first of these rounds tell of an event, `most` of those that do; frames that are not
+    `packed` yet are read."""
     told: list[Sequence[SeriesRound]] = []
-    for some in chunks(rounds, evidence.FRAMES_AT_ONCE):
+    for n, at in enumerate(rounds):
         if len(told) == most:
             break
-        packed = await evidence.read(connection, event, some)
-        frames = (
-            [one for one in unpack(packed[at]) if concerns(event, one)]
-            for at in some
-            if at in packed
-        )
-        told += islice(filter(None, frames), most - len(told))
+        if at not in packed:
+            some = rounds[n : n + evidence.FRAMES_AT_ONCE]
+            packed |= await evidence.read(connection, event, some)
+        if mine := [one for one in unpack(packed[at]) if concerns(event, one)]:
+            told.append(mine)
     return told
 
 

@@ -28,11 +28,12 @@ async def part_of_hour(
     """The last hour before `until` (Unix ms, excluded) as `service_hours` gives whole ones, from
     the verdicts of its rounds."""
     hour = (until - 1) - (until - 1) % HOUR_MS
+    whole = not asns or EVERY_NETWORK in asns
     counted: dict[_Place, dict[str, Counter[State]]] = defaultdict(dict)
     probes: dict[tuple[_Place, str], set[str]] = defaultdict(set)
     async for _round, judged in round_verdicts(connection, targets, hour, until):
         for (probe, where, asn), said in judged:
-            if country in (None, where) and (not asns or asn in asns):
+            if country in (None, where) and (whole or asn in asns):
                 place = (where, asn, service_of(said.target))
                 counted[place].setdefault(said.target, Counter())[said.state] += 1
                 probes[place, said.target].add(probe)
@@ -40,7 +41,8 @@ async def part_of_hour(
         _summed(place, hour, series, max(len(probes[place, target]) for target in series))
         for place, series in sorted(counted.items())
     ]
-    return networks if asns else _countries(networks)
+    mine = [network for network in networks if network.asn in asns]
+    return [*mine, *_countries(networks)] if whole else mine
 
 
 def _summed(

@@ -45,7 +45,7 @@ from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.event_failures import as_failures, told_by_events
-from monitor.web.fleet import active, fleet, owners
+from monitor.web.fleet import active, fleet, owner_of
 from monitor.web.history import (
     TimeRange,
     chosen_range,
@@ -63,6 +63,7 @@ from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
 from monitor.web.views import (
     drawn_window,
+    known_between,
     known_event,
     known_events,
     record,
@@ -110,9 +111,12 @@ async def page(request: web.Request) -> web.Response:
         signed = await signed_of(connection, witnesses)
         mine = Filter(service=event.service, country=event.country)
         cited = await record(site, connection, mine)
-        near = await neighbours_of(site, connection, event)
-        other = await beside_of(site, connection, event)
-    drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
+        known = await known_events(site, connection, mine)
+        near = await neighbours_of(site, connection, event, known)
+        other = await beside_of(site, connection, event, known)
+    drawn, control = await (
+        timelines(site, event) if span is None else past(site, event, span, known)
+    )
     present = await present_of(request)
     headline = event_headlines.headline(event, name)
     others = event_subject.other_functions(
@@ -147,7 +151,7 @@ async def page(request: web.Request) -> web.Response:
         "pair": pair,
         "witnesses": witnesses,
         "signed": signed,
-        "owners": owners(present),
+        "owners": {each.probe: owner_of(present, each.probe) for each in witnesses},
         "picture": await first_picture(site, event),
         "terms": event_evidence.terms(event),
         "confidence": confidence_text.percentage(event),
@@ -303,20 +307,20 @@ def _of_network(
     return as_failures(event, [row for row in rows if row.asn == asn], last, width)
 
 
-async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.Strip]:
+async def past(
+    site: Site, event: Event, span: TimeRange, known: Sequence[Event]
+) -> tuple[Rows, strips.Strip]:
     """A strip of the whole service in each affected network over a chosen range, then in the
-    country; and of the service itself."""
+    country; and of the service itself. `known` are its events there, as in `known_between`."""
     interval = site.interval_ms
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, span, event.service)
-        here = await sums(site, connection, window, [event.service], event.country, event.asns)
-        whole = await sums(site, connection, window, [event.service], event.country)
+        places = [*event.asns, EVERY_NETWORK]
+        here = await sums(site, connection, window, [event.service], event.country, places)
         everywhere = await sums_everywhere(site, connection, window, event.service)
-        then = Filter(
-            service=event.service, country=event.country, since=window.since, until=window.until
-        )
-        events = await known_events(site, connection, then)
-        told = await told_by_events(site, connection, [*here, *whole], events, window)
+        mine = Filter(service=event.service, country=event.country)
+        events = await known_between(site, connection, mine, window, known)
+        told = await told_by_events(site, connection, here, events, window)
 
     def strip(asn: int, lasted: Sequence[Event], breadth: Breadth) -> strips.Strip:
         mine = [row for row in told if row.asn == asn]

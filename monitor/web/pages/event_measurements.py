@@ -9,6 +9,7 @@ Rows are written as they are read, some at a time, each part in a transaction of
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -39,6 +40,7 @@ KINDS = {
 Rows = Sequence[Mapping[str, Any]]
 
 
+@functools.cache
 def has_tables() -> bool:
     """Whether Parquet can be written here."""
     return importlib.util.find_spec("pyarrow") is not None

@@ -27,7 +27,7 @@ from monitor.text.language import _
 from monitor.text.network_names import network
 from monitor.text.page_in_place import page_sentence
 from monitor.web.draw.step_table import endpoint_steps
-from monitor.web.fleet import owners
+from monitor.web.fleet import owner_of
 from monitor.web.moment import present_of, site_of
 from monitor.web.params import after_of, chosen_verdicts
 from monitor.web.render import render
@@ -65,7 +65,7 @@ async def page(request: web.Request) -> web.Response:
         "title": _("Measurement of %(target)s", target=measurement.target),
         "state": words.measurement_mark(verdict.state if verdict else None),
         "stored": stored,
-        "owner": owners(await present_of(request)).get(measurement.probe, ""),
+        "owner": owner_of(await present_of(request), measurement.probe),
         "measurement": measurement,
         "signed": signs.get(measurement.probe, stored.received + 1) <= stored.received,
         "service": service.name if service else measurement.service,
