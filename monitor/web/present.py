@@ -202,6 +202,8 @@ class Present(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 if chosen.country is None
                 else service.by_country.get(chosen.country, ())
             )
+        if chosen.target is None and chosen.asn is None:
+            return found
         return [
             row
             for row in found

@@ -77,13 +77,13 @@ def network_matrix(
         for asn in event.asns:
             by_place[event.service, asn].append(event)
     events = {place: first for place, mine in by_place.items() if (first := leading(mine))}
-    states: dict[tuple[str, int], set[State]] = defaultdict(set)
-    reached: dict[tuple[str, int], int] = defaultdict(int)
+    found: dict[str, dict[int, list[State]]] = defaultdict(lambda: defaultdict(list))
     for target, mine in groupby(rows, attrgetter("target")):  # hundreds of networks in a row
-        service = service_of(target)
+        of_service = found[service_of(target)]
         for row in mine:
-            states[service, row.asn].add(row.state)
-            reached[service, row.asn] += row.state is State.OK
+            of_service[row.asn].append(row.state)
+    states = {(id, asn): some for id, here in found.items() for asn, some in here.items()}
+    reached = {place: some.count(State.OK) for place, some in states.items()}
     listed = matrix(services, networks, states, events, reached, networks=False)
     return _worst_first(networks, listed)
 

@@ -50,26 +50,31 @@ def mark(kind: str, word: str) -> Markup:
 
 
 def layer_rows(
-    rows: Iterable[LayerRow], heads: Sequence[str], catalogue: Container[str], countries: bool
+    rows: Sequence[LayerRow], heads: Sequence[str], catalogue: Container[str], countries: bool
 ) -> Markup:
     """The rows of a network, one a target. `heads` are those of the cells, `catalogue` the services
     that have a page; `countries`: each row names its country."""
-    language = current().language
-    text = []
+    language, text, place = current().language, [], ""
+    # Most cells of a column are the same one.
+    known: list[dict[int, str]] = [{} for _head in heads]
     for row in rows:
         service, name = service_of(row.target), escaped(row.service)
-        place = f"<td>{escaped(words.sentence(words.country(row.country)))}</td>"
+        if countries:
+            place = f"<td>{_place(row.country, language)}</td>"
         named = (
             f'<a href="/s/{escaped(service)}">{name}</a>'
             if service in catalogue
             else f"{name} <small>({escaped(_('not in the catalogue'))})</small>"
         )
-        cells = zip(row.cells, heads, strict=True)
         text.append(
-            f'<tr>{place if countries else ""}<th scope="row">{named}</th>'
+            f'<tr>{place}<th scope="row">{named}</th>'
             f"<td>{escaped(event_subject.function(row.target))}</td>"
-            f"{''.join([_layer(cell, head, language) for cell, head in cells])}</tr>\n"
         )
+        for cell, head, drawn in zip(row.cells, heads, known, strict=True):
+            if (one := drawn.get(id(cell))) is None:
+                one = drawn[id(cell)] = _layer(cell, head, language)
+            text.append(one)
+        text.append("</tr>\n")
     return Markup("".join(text))
 
 
@@ -93,27 +98,43 @@ def _layer(cell: LayerCell | None, head: str, _language: str) -> str:
 def state_rows(rows: Iterable[tuple[PresentState, tuple[str, str], Votes]]) -> Markup:
     """The rows of a service: a target in a network, its mark (kind and word), and which runs of
     others are counted in it."""
-    label = escaped(_("vantages"))
-    text = []
-    for row, said, runs in rows:
-        total = row.vantages - runs.total
-        counted = ">"
-        if total > 0 or not runs.total:
-            counted = _("%(n)s of %(total)s", n=row.agreeing - runs.agreeing, total=total)
-            counted = f' data-label="{label}">{escaped(counted)}'
-        for told in event_sources.runs_of_others(runs):
-            counted += f" <small>{escaped(told)}</small>"
-        how = ""
-        if row.technique:
-            id = escaped(row.technique)
-            how = f'{escaped(words.technique(row.technique))} <small class="id">{id}</small>'
-        text.append(
-            f"<tr><td>{escaped(words.sentence(words.country(row.country)))}</td>"
-            f'<td><a href="/as/{row.asn}">{escaped(network(row.asn))}</a></td>'
-            f"<td>{escaped(event_subject.function(row.target))}</td><td>{mark(*said)}</td>"
-            f'<td class="n"{counted}</td><td class="full">{how}</td></tr>\n'
+    language = current().language
+    return Markup(
+        "".join(
+            [
+                f"<tr><td>{_place(row.country, language)}</td>"
+                f'<td><a href="/as/{row.asn}">{escaped(network(row.asn))}</a></td>'
+                f"<td>{escaped(event_subject.function(row.target))}</td><td>{mark(*said)}</td>"
+                f'<td class="n"{_counted(row.agreeing, row.vantages, runs, language)}</td>'
+                f'<td class="full">{_how(row.technique)}</td></tr>\n'
+                for row, said, runs in rows
+            ]
         )
-    return Markup("".join(text))
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(country: str, _language: str) -> str:
+    return escaped(words.sentence(words.country(country)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _counted(agreeing: int, vantages: int, runs: Votes, _language: str) -> str:
+    """The rest of a tag, and how many vantages say it."""
+    total = vantages - runs.total
+    counted = ">"
+    if total > 0 or not runs.total:
+        counted = _("%(n)s of %(total)s", n=agreeing - runs.agreeing, total=total)
+        counted = f' data-label="{escaped(_("vantages"))}">{escaped(counted)}'
+    for told in event_sources.runs_of_others(runs):
+        counted += f" <small>{escaped(told)}</small>"
+    return counted
+
+
+def _how(technique: str | None) -> str:
+    if not technique:
+        return ""
+    return f'{escaped(words.technique(technique))} <small class="id">{escaped(technique)}</small>'
 
 
 def matrix_cells(cells: Iterable[dict[str, Any] | None]) -> Markup:
