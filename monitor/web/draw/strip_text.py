@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from monitor.text.language import _, current
 from monitor.text.words import exactly
-from monitor.web.draw.strips import HEIGHT, PARTIAL, PARTIAL_HEIGHT, Strip, StripRun
+from monitor.web.draw.strips import HEIGHT, PARTIAL, PARTIAL_HEIGHT, Strip
 from monitor.web.draw.time_axis import ticks
 from monitor.web.quick_templates import escaped
 
@@ -21,7 +21,12 @@ def picture(strip: Strip, label: str) -> Markup:
     said = escaped(f"{label}: {strip.summary}")
     text = [f'<svg class="strip" role="img" aria-label="{said}"><title>{said}</title>\n']
     percent = 100 / strip.slices
-    text += [_run(run, percent) for run in strip.runs]
+    for run in strip.runs:
+        before, after = _run(
+            *(run.kind, run.below, run.height, run.word, run.begin, run.end),
+            *(percent * run.x, percent * run.width),
+        )
+        text.append(f"{before} ({run.counted}){after}" if run.n else before + after)
     text.append("\n")
     for mark in strip.marks:
         height = PARTIAL_HEIGHT if mark.kind in PARTIAL else HEIGHT
@@ -34,21 +39,26 @@ def picture(strip: Strip, label: str) -> Markup:
     return Markup("".join(text))
 
 
-def _run(run: StripRun, percent: float) -> str:
-    kind, y, height, below = run.kind, 0, run.height, run.below
+@functools.lru_cache(maxsize=8192)
+def _run(
+    kind: str, below: str, height: int, word: str, begin: int, end: int, x: float, width: float
+) -> tuple[str, str]:
+    """A run before and after how much was measured: the same of most services at most times. `x`
+    and `width` in percent."""
+    y = 0
     if kind == "none":
         y, height, below = 7, 2, ""
     elif kind in PARTIAL and not below:
         height, below = PARTIAL_HEIGHT, "ok"
-    x, width = f'x="{percent * run.x:.3f}%"', f'width="{percent * run.width:.3f}%"'
-    counted = f" ({run.counted})" if run.n else ""
+    left, wide = f'x="{x:.3f}%"', f'width="{width:.3f}%"'
     drawn = (
-        f'<rect class="t-{kind}" {x} y="{y}" {width} height="{height}"><title>'
-        f"{exactly(run.begin)} – {exactly(run.end)}: {escaped(run.word)}{counted}</title></rect>"
+        f'<rect class="t-{kind}" {left} y="{y}" {wide} height="{height}"><title>'
+        f"{exactly(begin)} – {exactly(end)}: {escaped(word)}"
     )
-    if not below:
-        return drawn
-    return f'<rect class="t-{below}" {x} y="{height}" {width} height="{HEIGHT - height}"/>{drawn}'
+    if below:
+        rest = f'y="{height}" {wide} height="{HEIGHT - height}"/>'
+        drawn = f'<rect class="t-{below}" {left} {rest}{drawn}'
+    return drawn, "</title></rect>"
 
 
 def table(strip: Strip, label: str) -> Markup:

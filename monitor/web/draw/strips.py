@@ -12,7 +12,7 @@ import functools
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import compress, pairwise
 from typing import Any, TypeVar
 
 import msgspec
@@ -232,34 +232,32 @@ class _Look(msgspec.Struct, frozen=True):
     below: str = ""
 
 
+_look = functools.cache(_Look)
+"""Those that look the same are one."""
+
+
 @functools.cache
 def _plain_look(bits: int) -> _Look | None:
     kind = _slice_kind(_kinds(bits))
-    return None if kind is None else _PLAIN[kind]
+    return None if kind is None else _look(kind)
 
 
+@functools.lru_cache(maxsize=4096)
 def _share_look(bits: int, judged: int, failing: int) -> _Look:
-    share = failing / judged
-    height = min(HEIGHT - 2, max(2, round(HEIGHT * share)))
-    return _failing_look(_kinds(bits), share == 1, share < _SHARE_SEEN, height)
-
-
-@functools.cache
-def _failing_look(kinds: frozenset[str], whole: bool, unseen: bool, height: int) -> _Look:
     """The look of a coarse slice of which a share failed: all of it, or so small a share that it is
     not seen."""
-    failing = kinds & {"blocked", "impaired", "mixed"}
-    kind = "impaired" if "impaired" in failing and "blocked" not in failing else "blocked"
-    rest = _slice_kind(kinds - failing) or "ok"
-    if whole:
-        return _Look(kind)
-    if not failing and unseen:
-        return _Look(rest)
-    return _Look(kind, height, rest)
+    kinds, share = _kinds(bits), failing / judged
+    failed = kinds & {"blocked", "impaired", "mixed"}
+    kind = "impaired" if "impaired" in failed and "blocked" not in failed else "blocked"
+    rest = _slice_kind(kinds - failed) or "ok"
+    if share == 1:
+        return _look(kind)
+    if not failed and share < _SHARE_SEEN:
+        return _look(rest)
+    return _look(kind, min(HEIGHT - 2, max(2, round(HEIGHT * share))), rest)
 
 
-_PLAIN = {kind: _Look(kind) for kind in _WORD}
-_NOTHING = _PLAIN["none"]
+_NOTHING = _look("none")
 
 
 Row = StateCount | ServiceHour
@@ -430,18 +428,15 @@ def _drawn(
         for index, look in enumerate(looks):
             begin = since + index * width
             if look.kind in _UNCONFIRMED and _only_likely(events, begin, begin + width):
-                looks[index] = replace(look, kind=_UNCONFIRMED[look.kind])
+                looks[index] = _look(_UNCONFIRMED[look.kind], look.height, look.below)
     last = window.until if window.last is None else window.last
     whole = min(window.slices, max(0, (last - since) // width))
+    changes = compress(range(1, whole), map(operator.is_not, looks[1:whole], looks))
     pieces: list[_Piece] = []
-    index = 0
-    for look, same in groupby(looks[:whole]):
-        end = index + len(list(same))
+    for index, end in pairwise((0, *changes, whole) if whole else ()):
         n, failed = sum(found.n[index:end]), sum(found.failing[index:end])
         begins, ends = since + index * width, since + end * width
-        piece = _Piece(look, index, end - index, begins, ends, n, failed)
-        pieces.append(piece)
-        index = end
+        pieces.append(_Piece(looks[index], index, end - index, begins, ends, n, failed))
     begin = since + whole * width
     if whole < window.slices and begin < last:
         # What is in this slice was measured before its end.
@@ -455,7 +450,7 @@ def _drawn(
         _append(pieces, _NOTHING, index, 1, begin, begin + width, found.n[index])
     total, failing = sum(found.judged), sum(found.failing)
     summary = _summary(failing, total, what)
-    if total and not failing and any(kinds & _UNTOLD for kinds in found.kinds):
+    if total and not failing and functools.reduce(operator.or_, found.kinds) & _UNTOLD:
         # As in imported measurements, which have no control: "0 failed" alone would be read as
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
@@ -493,7 +488,7 @@ def _append(
     failing: int = 0,
 ) -> None:
     """Add a piece to the last one when they look the same."""
-    if not pieces or pieces[-1].look != look:
+    if not pieces or pieces[-1].look is not look:
         pieces.append(_Piece(look, x, width, begin, end, n, failing))
         return
     last = pieces[-1]
@@ -572,8 +567,9 @@ def _fill_gaps(known: Sequence[_Look | None], width: int, interval: int) -> list
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
     for index, following in pairwise((*seen, len(known))) if reach > 1 else ():
-        end = min(index + reach, following)
-        filled[index:end] = [filled[index]] * (end - index)
+        if following > index + 1:
+            end = min(index + reach, following)
+            filled[index:end] = [filled[index]] * (end - index)
     return filled
 
 
