@@ -38,14 +38,19 @@ Name = tuple[str, str, str | None]
 """State, rule, technique."""
 Hour = Sequence[tuple[str, int, Name, int]]
 """How many verdicts of an hour of a service in a country: target, network, name, count."""
-Vector = dict[int, int]
-"""By `_key`, NETWORKS counts of 32 bits."""
+Vector = dict[bytes, int]
+"""By `_PLACE` of a verdict, a target and networks, NETWORKS counts of 32 bits."""
 Place = tuple[str, str]
 """Service, country."""
 _BLOCKED = 1 << KINDS.index("blocked")
-_HEAD = struct.Struct("<HHHB")
-"""Verdict, target, sixteen networks, how many of them follow."""
+_PLACE = struct.Struct("<HHH")
+"""Verdict, target, sixteen networks."""
+_HEAD = struct.Struct(f"{_PLACE.size}sB")
+"""These, and how many of the networks follow."""
 _COUNTS = struct.Struct(f"<{NETWORKS}I")
+TOTAL = 0xFFFFFFFF
+"""Modulo this an integer is the sum of its counts, which are its digits to the base 2^32: modulo
+one less than the base a number is the sum of its digits."""
 
 
 class Axes(msgspec.Struct):
@@ -70,13 +75,10 @@ def cover(since: int, until: int, spans: Sequence[int] = SPANS) -> list[tuple[in
     return [*cover(since, first, shorter), (span, first, last), *cover(last, until, shorter)]
 
 
-def _key(name: int, target: int, sixteen: int) -> int:
-    return name << 32 | target << 16 | sixteen
-
-
-def position(key: int) -> tuple[int, int, int]:
-    """Of a key, the positions of the verdict, the target and the first of its networks."""
-    return key >> 32, key >> 16 & 0xFFFF, (key & 0xFFFF) * NETWORKS
+def position(place: bytes) -> tuple[int, int, int]:
+    """The positions of the verdict, the target and the first of the networks."""
+    name, target, sixteen = _PLACE.unpack(place)
+    return name, target, sixteen * NETWORKS
 
 
 def counts(lanes: int) -> Sequence[int]:
@@ -84,35 +86,26 @@ def counts(lanes: int) -> Sequence[int]:
     return _COUNTS.unpack(lanes.to_bytes(_COUNTS.size, "little"))
 
 
-def total(lanes: int) -> int:
-    """The sum of the counts in an integer, which are its digits to the base 2^32: modulo one less
-    than the base a number is the sum of its digits."""
-    return lanes % 0xFFFFFFFF
-
-
 def pack(vector: Vector) -> bytes:
     """A vector as it is stored: how many integers, where each belongs, the integers."""
     heads, lanes = [len(vector).to_bytes(2, "little")], []
-    for key, value in sorted(vector.items()):
+    for place, value in sorted(vector.items()):
         filled = (value.bit_length() + 31) // 32
-        heads.append(_HEAD.pack(key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF, filled))
+        heads.append(_HEAD.pack(place, filled))
         lanes.append(value.to_bytes(4 * filled, "little"))
     return b"".join(heads + lanes)
 
 
 def add_up(bodies: Iterable[bytes]) -> Vector:
-    """The sum of packed vectors. Those that fill the same positions are added as a whole."""
-    sums: dict[bytes, int] = defaultdict(int)
+    """The sum of packed vectors."""
     from_bytes = int.from_bytes
+    vector: Vector = {}
+    before = vector.get
     for body in bodies:
-        end = 2 + _HEAD.size * from_bytes(body[:2], "little")
-        sums[body[2:end]] += from_bytes(body[end:], "little")
-    vector: Vector = defaultdict(int)
-    for heads, value in sums.items():
-        lanes, at = value.to_bytes(4 * sum(heads[_HEAD.size - 1 :: _HEAD.size]), "little"), 0
-        for name, target, sixteen, filled in _HEAD.iter_unpack(heads):
+        at = 2 + _HEAD.size * from_bytes(body[:2], "little")
+        for place, filled in _HEAD.iter_unpack(body[2:at]):
             end = at + 4 * filled
-            vector[name << 32 | target << 16 | sixteen] += from_bytes(lanes[at:end], "little")
+            vector[place] = before(place, 0) + from_bytes(body[at:end], "little")
             at = end
     return vector
 
@@ -140,7 +133,7 @@ class _Positions:
             if asn not in asns or target not in targets or name not in names:
                 self._append(target, asn, name)
             sixteen, lane = divmod(asns[asn], NETWORKS)
-            vector[names[name] << 32 | targets[target] << 16 | sixteen] += n << 32 * lane
+            vector[_PLACE.pack(names[name], targets[target], sixteen)] += n << 32 * lane
             if name[0] == State.BLOCKED:
                 blocked.add((target, asn))
         for target, asn in blocked:
@@ -150,7 +143,7 @@ class _Positions:
                     states[State(name[0])] += n
             if kinds_of(states) & _BLOCKED:
                 sixteen, lane = divmod(asns[asn], NETWORKS)
-                vector[_key(BLOCKED_HOURS, targets[target], sixteen)] += 1 << 32 * lane
+                vector[_PLACE.pack(BLOCKED_HOURS, targets[target], sixteen)] += 1 << 32 * lane
         return vector
 
 
@@ -200,9 +193,10 @@ async def sum_up(connection: AsyncConnection, hours: Mapping[tuple[str, str, int
         before = dict(present[axes, HOUR_MS, hour])
         for span in SPANS:
             where = axes, span, hour - hour % span
-            for key in vector.keys() | before.keys():
-                if difference := vector.get(key, 0) - before.get(key, 0):
-                    present[where][key] += difference
+            sums = present[where]
+            for place in vector.keys() | before.keys():
+                if difference := vector.get(place, 0) - before.get(place, 0):
+                    sums[place] = sums.get(place, 0) + difference
                     written.add(where)
     await _write(connection, {where: present[where] for where in sorted(written)})
 
@@ -223,7 +217,7 @@ async def _read(
     connection: AsyncConnection, wanted: Collection[tuple[int, int, int]]
 ) -> dict[tuple[int, int, int], Vector]:
     """The sums of these (axes, span, since); of those that are not there, nothing."""
-    found: dict[tuple[int, int, int], Vector] = {key: defaultdict(int) for key in wanted}
+    found: dict[tuple[int, int, int], Vector] = {key: {} for key in wanted}
     together: dict[tuple[int, int], list[int]] = defaultdict(list)
     for axes, span, since in wanted:
         together[span, since].append(axes)
@@ -242,7 +236,7 @@ async def _write(connection: AsyncConnection, sums: Mapping[tuple[int, int, int]
     rows, gone = [], []
     for (axes, span, since), vector in sums.items():
         row = {"axes": axes, "span": span, "since": since}
-        if filled := {key: value for key, value in vector.items() if value}:
+        if filled := {place: value for place, value in vector.items() if value}:
             rows.append(row | {"body": pack(filled)})
         else:
             gone.append(row)

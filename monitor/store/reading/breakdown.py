@@ -18,13 +18,14 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.detection.model import State
-from monitor.store.cell_sums import SPANS, cover
+from monitor.store.cell_sums import SPANS, Name, cover
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.cell_sums import (
     Across,
     Chosen,
     Column,
-    Count,
+    L,
+    Label,
     Part,
     choose,
     read_counts,
@@ -202,20 +203,20 @@ async def functions(
     connection: ReadTransaction, chosen: Chosen, period: Period, across: Across
 ) -> Mapping[tuple[str, Column], FailedShare]:
     """By target and column, from the sums of cells."""
-    sums: dict[tuple[str, Column], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for target, name, column, n in await _counts(connection, chosen, period, across):
-        share = sums[target, column]
-        if name is None:
-            share[2] += n
-        elif name[0] in _FAILED:
-            share[0] += n
-            share[1] += n
-        elif name[0] in _JUDGED:
-            share[1] += n
-    return {
-        key: FailedShare(failing, judged, blocked > 0)
-        for key, (failing, judged, blocked) in sums.items()
-    }
+    sums: dict[tuple[str, Column], FailedShare] = defaultdict(FailedShare)
+    counted = await _counts(connection, chosen, period, across, _share_of)
+    for column, counts in counted.items():
+        for (target, share), n in counts.items():
+            failing, judged, blocked = share
+            sums[target, column] += FailedShare(failing * n, judged * n, blocked)
+    return sums
+
+
+def _share_of(target: str, name: Name | None) -> tuple[str, tuple[int, int, bool]]:
+    """What a verdict of this name adds to the share of a function."""
+    failing = int(name is not None and name[0] in _FAILED)
+    judged = int(name is not None and name[0] in _JUDGED)
+    return target, (failing, judged, name is None)
 
 
 async def named(
@@ -225,19 +226,18 @@ async def named(
     cells."""
     counts: dict[tuple[str, Column], int] = defaultdict(int)
     total: dict[Column, int] = defaultdict(int)
-    for _target, name, column, n in await _counts(connection, chosen, period, across):
-        if name is None:
-            continue
-        state, rule, technique = name
-        total[column] += n
-        word = technique if by == "technique" else None if state in _EVIDENCE else rule
-        if word is not None:
-            counts[word, column] += n
+    counted = await _counts(connection, chosen, period, across, lambda _target, name: name)
+    for column, names in counted.items():
+        for (state, rule, technique), n in names.items():
+            total[column] += n
+            word = technique if by == "technique" else None if state in _EVIDENCE else rule
+            if word is not None:
+                counts[word, column] += n
     return Named(counts, total)
 
 
 async def _counts(
-    connection: ReadTransaction, chosen: Chosen, period: Period, across: Across
-) -> Sequence[Count]:
+    connection: ReadTransaction, chosen: Chosen, period: Period, across: Across, label: Label[L]
+) -> Mapping[Column, Mapping[L, int]]:
     slices = _first_slice(period), period.slice_ms
-    return await read_counts(connection, chosen, _parts(period, across), across, slices)
+    return await read_counts(connection, chosen, _parts(period, across), across, slices, label)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from monitor.store import tables as t
-from monitor.store.cell_sums import Axes, Name, add_up, counts, position, total
+from monitor.store.cell_sums import TOTAL, Axes, Name, add_up, counts, position
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.service_hours import EVERY_NETWORK
 from probes.wire.measurement import service_of
 
+L = TypeVar("L", bound=Hashable)
 Across = Literal["country", "network", "time"]
 Column = tuple[str, int]
 """Country and EVERY_NETWORK, country and network, or "" and the beginning of a slice (Unix ms)."""
@@ -45,9 +47,24 @@ class Chosen(msgspec.Struct, frozen=True):
     axes: tuple[CountryAxes, ...]
 
 
-Count = tuple[str, Name | None, Column, int]
-"""A part of what was counted of a target: verdicts of a name in a column, or, without a name, hours
-in which series were blocked."""
+Label = Callable[[str, Name | None], L | None]
+"""As what verdicts of a name on a target are counted, or, without a name, hours in which series of
+it were blocked; None: not at all."""
+
+
+class _Labels(dict[bytes, L | None]):
+    """Labels by places in the vectors of some axes, of chosen targets."""
+
+    def __init__(self, axes: Axes, targets: Collection[str], label: Label[L]) -> None:
+        super().__init__()
+        self._axes, self._targets, self._label = axes, targets, label
+
+    def __missing__(self, place: bytes) -> L | None:
+        name, which, _ = position(place)
+        target = self._axes.targets[which]
+        said = self._label(target, self._axes.names[name]) if target in self._targets else None
+        self[place] = said
+        return said
 
 
 async def choose(
@@ -109,41 +126,46 @@ async def read_counts(
     parts: Sequence[Part],
     across: Across,
     slices: tuple[int, int],
-) -> list[Count]:
-    """Counts of some times. Slices (the beginning of the first, their length) are the columns
-    across time: each part then lies in one of them."""
+    label: Label[L],
+) -> Mapping[Column, Mapping[L, int]]:
+    """Counts of some times, by column and label. Slices (the beginning of the first, their length)
+    are the columns across time: each part then lies in one of them."""
+    counted: dict[Column, dict[L, int]] = defaultdict(lambda: defaultdict(int))
     if not chosen.axes:
-        return []
+        return counted
     values = {"axes": _json([each.number for each in chosen.axes]), "parts": _json(parts)}
     rows = await connection.execute(_QUERIES[connection.dialect.name], values)
     bodies: dict[tuple[int, int], list[bytes]] = defaultdict(list)
     first, length = slices
-    for number, since, body in rows:
+    for number, since, body in unnamed(rows):
         at = since - (since - first) % length if across == "time" else 0
         bodies[number, at].append(body)
-    places = {each.number: each for each in chosen.axes}
-    counted: list[Count] = []
+    places = {
+        each.number: (each.country, each.axes, _Labels(each.axes, chosen.targets, label))
+        for each in chosen.axes
+    }
+    together = across != "network" and not chosen.asns
     for (number, at), some in bodies.items():
-        country, axes = places[number].country, places[number].axes
+        country, axes, labels = places[number]
         column = ("", at) if across == "time" else (country, EVERY_NETWORK)
-        targets = [target if target in chosen.targets else None for target in axes.targets]
+        if together:
+            sums = counted[column]
+            for place, lanes in add_up(some).items():
+                if (said := labels[place]) is not None:
+                    sums[said] += lanes % TOTAL
+            continue
         columns = [
             ((country, asn) if across == "network" else column)
             if asn in chosen.asns or not chosen.asns
             else None
             for asn in axes.asns
         ]
-        together = across != "network" and not chosen.asns
-        for key, lanes in add_up(some).items():
-            name, which, network = position(key)
-            if (target := targets[which]) is None:
+        for place, lanes in add_up(some).items():
+            if (said := labels[place]) is None:
                 continue
-            if together:
-                counted.append((target, axes.names[name], column, total(lanes)))
-                continue
-            for here, n in zip(columns[network:], counts(lanes), strict=False):
+            for here, n in zip(columns[position(place)[2] :], counts(lanes), strict=False):
                 if n and here is not None:
-                    counted.append((target, axes.names[name], here, n))
+                    counted[here][said] += n
     return counted
 
 
