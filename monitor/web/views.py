@@ -284,14 +284,11 @@ async def event_strips(
 
 async def services_here(site: Site, connection: ReadTransaction) -> Sequence[Service]:
     """Those of the catalogue, then those that were measured and have left it, by their ids."""
-    measured = await measured_targets(connection)
-    left = measured.keys() - site.service_names.keys() - {LIVENESS}
+    left = await measured_targets(connection, [*site.service_names, LIVENESS])
     return [
         *site.catalogue.services,
         *(
-            Service(
-                id=id, name=id, targets=tuple(Target(id=one, endpoints=()) for one in measured[id])
-            )
+            Service(id=id, name=id, targets=tuple(Target(id=one, endpoints=()) for one in left[id]))
             for id in sorted(left)
         ),
     ]

@@ -51,6 +51,7 @@ from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.moment import reading, site_of
 from monitor.web.network_conditions import network_conditions
+from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.site import Site
 from monitor.web.views import (
@@ -78,6 +79,10 @@ class PlaceFilter(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None = None
     asns: tuple[int, ...] = ()
 
+    def holds(self, country: str, asn: int) -> bool:
+        """Whether a network of a country is in it."""
+        return self.country in (None, country) and (not self.asns or asn in self.asns)
+
 
 async def country(request: web.Request) -> web.Response:
     """Render a country."""
@@ -92,7 +97,7 @@ async def country(request: web.Request) -> web.Response:
     async with reading(request) as (connection, present):
         members = active(fleet(site, present, present.vantages_by_country.get(code, ())))
         events = await known_events(site, connection, Filter(country=code))
-        values = await shared_values(site, connection, here, events, members, span)
+        values = await shared_values(site, connection, present, here, events, members, span)
     rows = present.states(Filter(country=code))
     opened = open_events(events)
     values |= {
@@ -132,7 +137,7 @@ async def network(request: web.Request) -> web.Response:
                 "%(network)s in %(country)s", network=name, country=words.country(countries[0])
             )
         here = PlaceFilter(name=name, asns=(asn,))
-        values = await shared_values(site, connection, here, events, members, span)
+        values = await shared_values(site, connection, present, here, events, members, span)
     layers = layers_of(verdicts)
     opened = open_events(events)
     values |= {
@@ -159,6 +164,7 @@ async def network(request: web.Request) -> web.Response:
 async def shared_values(
     site: Site,
     connection: ReadTransaction,
+    present: Present,
     here: PlaceFilter,
     events: Sequence[Event],
     members: Probes,
@@ -200,7 +206,7 @@ async def shared_values(
         else None,
         "window": window,
         "chosen": span,
-        "watched": await vantage_coverage(site, connection, services, rows, window, here),
+        "watched": await vantage_coverage(site, connection, present, services, rows, window, here),
         "services": services,
         "members": members,
         "events": sorted(listed, key=lambda event: (not event.ongoing, -event.onset)),
@@ -244,6 +250,7 @@ def service_strips(
 async def vantage_coverage(
     site: Site,
     connection: ReadTransaction,
+    present: Present,
     services: Iterable[Service],
     rows: Iterable[strips.Row],
     window: strips.Window,
@@ -267,7 +274,8 @@ async def vantage_coverage(
             here.asns,
         )
     )
-    sources = await sources_in(connection, here.country, here.asns)
+    others = any(here.holds(place, asn) for _source, place, asn in present.origins.values())
+    sources = await sources_in(connection, here.country, here.asns) if others else ()
     return coverage.coverage_strip(counts, slots, watchers_of(sources))
 
 

@@ -16,12 +16,14 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
+from monitor.interop.ooni.run import pseudonym
 from monitor.store.reading.counts import ServiceHour
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.pages import places
+from monitor.web.present import Present
 from monitor.web.site import Site
 from monitor.web.views import common_window
 from tests.monitor.detection.imported_runs import dc, measurement, record, stored
@@ -152,9 +154,13 @@ async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     async with site.database.reading() as connection:
         window = await common_window(site, connection)
         assert window.length == "3 h"
-        values = await places.shared_values(site, connection, NETWORK, opened, (), None)
+        values = await places.shared_values(
+            site, connection, Present(revision=0), NETWORK, opened, (), None
+        )
         nothing = places.PlaceFilter(name="Japan", country="JP")
-        empty = await places.shared_values(site, connection, nothing, [], (), None)
+        empty = await places.shared_values(
+            site, connection, Present(revision=0), nothing, [], (), None
+        )
     rows, watched = values["by_service"], values["watched"]
     assert empty["by_service"] == []
     assert empty["control"] is None
@@ -180,11 +186,14 @@ async def test_runs_of_others_are_no_vantages(
     site: Site, country: str | None, asns: tuple[int, ...], watchers: str
 ) -> None:
     seen = [*dc(0), record(9)]
-    runs = (stored(measurement(seen, asn=33771, country=place)) for place in ("KE", "RU"))
+    runs = (
+        stored(replace(measurement(seen, asn=33771, country=place), probe=pseudonym(place, 33771)))
+        for place in ("KE", "RU")
+    )
     await site.database.facts.add(admitted(runs), ())
     here = places.PlaceFilter(name="here", country=country, asns=asns)
-    async with site.database.reading() as connection:
-        values = await places.shared_values(site, connection, here, [], (), None)
+    async with site.present.reading() as (connection, present):
+        values = await places.shared_values(site, connection, present, here, [], (), None)
     assert values["watched"].watchers == watchers
 
 
