@@ -158,21 +158,15 @@ async def all_lines(
     }
 
 
-async def lines_holding(
-    connection: AsyncConnection, batches: Sequence[tuple[int, int]], text: bytes
-) -> dict[int, bytes]:
-    """Lines that may hold a text, as `codec.lines_holding` finds them, by arrival number, of
-    batches given as (first arrival, first round). There may be no measurement of a line. Damaged
-    batches are left out."""
-    found: dict[int, bytes] = {}
-    for some in chunks(batches, READ_AT_ONCE):
-        firsts, rounds = zip(*some, strict=True)
-        for first, _, body in await _bodies(connection, firsts, (min(rounds), max(rounds))):
-            try:
-                found |= {first + place: line for place, line in codec.lines_holding(body, text)}
-            except WireError as error:
-                skip(first, _damage(first, str(error)))
-    return found
+def lines_holding(body: bytes, first_arrival: int, text: bytes) -> dict[int, bytes]:
+    """Lines of a stored batch that may hold a text, as `codec.lines_holding` finds them, by arrival
+    number. There may be no measurement of a line. A damaged batch is left out."""
+    try:
+        found = codec.lines_holding(body, text)
+    except WireError as error:
+        skip(first_arrival, _damage(first_arrival, str(error)))
+        return {}
+    return {first_arrival + place: line for place, line in found}
 
 
 def batches_of(admitted: Sequence[Admitted]) -> Iterator[AdmittedBatch]:

@@ -96,11 +96,17 @@ def _pseudonym(first: str) -> str:
 
 BATCH_SPAN_MS = 6 * 3_600_000
 """Rounds of one batch are closer together than this: a probe sends one cycle at a time."""
+BEFORE_ROUND_MS = 600_000
+"""A batch with a measurement of a round arrived later than this before the round: what is of the
+future is not admitted (`monitor.collector.admission.MAX_AHEAD_MS`)."""
+BATCHES_AT_ONCE = 48
+"""That are fetched with one query: some 40 kB each."""
 
 
 def values_of_probe(probe: str, since: int, until: int | None) -> dict[str, Any]:
     """The values by name of `rows_of_probe`."""
     given: dict[str, Any] = {"probe": probe, "since": since, "sent": since - BATCH_SPAN_MS}
+    given["arrived"] = since - BEFORE_ROUND_MS
     return given if until is None else given | {"until": until}
 
 
@@ -114,7 +120,10 @@ def rows_of_probe(dialect: str, *, until: bool) -> sa.Subquery:
     numbers = sa.select(v.number).where(v.probe == sa.bindparam("probe", type_=v.probe.type))
     # The sums keep the planner from the indexes of measurements: rows are found by arrival.
     bound = m.round + 0 <= last if until else sa.true()
-    recent = b.first_round >= sa.bindparam("sent", type_=b.first_round.type)
+    recent = sa.and_(
+        b.first_round >= sa.bindparam("sent", type_=b.first_round.type),
+        b.received >= sa.bindparam("arrived", type_=b.received.type),
+    )
     if dialect == "postgresql":
         # A subquery with OFFSET is planned by itself, and so as a seek for each number, then for
         # each batch: by its rounds alone the batches of all vantages would be read.
@@ -151,37 +160,49 @@ async def liveness_of_probe(
     of a round the rows of the others are not touched."""
     last = 2**62 if until is None else until
     numbers = (await connection.execute(_NUMBERS, {"probe": probe})).scalars().all()
-    if not numbers:
-        return []
-    given: dict[str, Any] = {
+    wanted: dict[str, Any] = {"numbers": numbers, "since": since, "until": last}
+    batches: dict[str, Any] = {
         "numbers": numbers,
         "sent": since - BATCH_SPAN_MS,
         "last": last + BATCH_SPAN_MS,
+        "before": 2**62,
+        "limit": min(most, BATCHES_AT_ONCE),
     }
-    batches = [(first, round) for first, round in await connection.execute(_BATCHES, given)]
     found: list[tuple[tuple[int, int, str], bytes]] = []
-    for some in chunks(batches, most):
-        lines = await lines_holding(connection, some, LIVENESS_INTERNATIONAL.encode())
+    while numbers:
+        sent = (await connection.execute(_BATCHES, batches)).all()
+        lines: dict[int, bytes] = {}
+        for first, _, body in sent:
+            lines |= lines_holding(bytes(body), first, LIVENESS_INTERNATIONAL.encode())
         for arrivals in chunks(sorted(lines)):
             given = {"arrivals": arrivals, "least": arrivals[0], "most": arrivals[-1]}
-            given |= {"numbers": numbers, "since": since, "until": last}
-            rows = await connection.execute(_LIVENESS, given)
+            rows = await connection.execute(_LIVENESS, given | wanted)
             found += [((-round, -begun, id), lines[n]) for n, round, begun, id in rows]
         found = sorted(found)[:most]
+        if len(sent) < batches["limit"]:
+            break
+        batches |= {"last": sent[-1].first_round, "before": sent[-1].first_arrival}
         # In what is left no round is newer than this.
-        if len(found) == most and some[-1][1] + BATCH_SPAN_MS <= -found[-1][0][0]:
+        if len(found) == most and batches["last"] + BATCH_SPAN_MS <= -found[-1][0][0]:
             break
     return [line for _, line in found]
 
 
 _v, _b, _m = t.vantage.c, t.batch.c, t.measurement.c
 _NUMBERS = sa.select(_v.number).where(_v.probe == sa.bindparam("probe", type_=_v.probe.type))
+_LAST = sa.bindparam("last", type_=_b.first_round.type)
 _BATCHES = (
-    sa.select(_b.first_arrival, _b.first_round)
+    sa.select(_b.first_arrival, _b.first_round, _b.body)
     .where(_b.vantage.in_(sa.bindparam("numbers", expanding=True)))
-    .where(_b.first_round.between(sa.bindparam("sent"), sa.bindparam("last")))
-    .order_by(_b.first_round.desc())
+    .where(_b.first_round.between(sa.bindparam("sent"), _LAST))
+    .where(
+        sa.tuple_(_b.first_round, _b.first_arrival)
+        < sa.tuple_(_LAST, sa.bindparam("before", type_=_b.first_arrival.type))
+    )
+    .order_by(_b.first_round.desc(), _b.first_arrival.desc())
+    .limit(sa.bindparam("limit", type_=sa.BigInteger))
 )
+"""The newest batches of a probe that are older than one of them."""
 _LIVENESS = (
     sa.select(_m.arrival, _m.round, _m.started, _m.id)
     .where(_m.arrival.in_(sa.bindparam("arrivals", expanding=True)))

@@ -83,15 +83,21 @@ async def page(request: web.Request) -> web.Response:
     if (known_row := present.vantages_by_id.get(id)) is None:
         raise web.HTTPNotFound(reason="No vantage has this id.")
     ((probe, status),) = fleet(site, present, [known_row])
+    registered = await site.database.registry.probe(id) if site.as_of is None else None
     async with site.database.reading() as connection:
         lines = await liveness_of_probe(
             connection, id, since(site, PAGE_ROUNDS), PAGE_ROUNDS, site.as_of
         )
-        measurements = await list_measurements_of_probe(
-            connection, id, since(site, LIST_ROUNDS), MAX_MEASUREMENTS, site.as_of
-        )
-    registered = await site.database.registry.probe(id) if site.as_of is None else None
-    known = vantage_health(lines, registered.status if registered else b"")
+        known = vantage_health(lines, registered.status if registered else b"")
+        begin = since(site, LIST_ROUNDS)
+        # Of a large catalogue the newest round fills the list.
+        newest = max([begin, *(each.round for each in known.rounds[:1])])
+        for first in sorted({newest, begin}, reverse=True):
+            measurements = await list_measurements_of_probe(
+                connection, id, first, MAX_MEASUREMENTS, site.as_of
+            )
+            if len(measurements) == MAX_MEASUREMENTS:
+                break
     window, strip = liveness(site, known)
     values = {
         "title": _("Vantage %(number)s", number=id),

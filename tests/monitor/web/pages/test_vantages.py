@@ -100,6 +100,18 @@ async def test_controls_and_revoked_vantages(web: Client) -> None:
     assert (await web.get("/v/p-xyz")).status == 404
 
 
+async def test_nothing_old_fills_a_short_list(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vantages, "MAX_MEASUREMENTS", 1)
+    paths = [f"/v/{person.id}" for person in world.PEOPLE[:2]]
+    assert text_of(await (await web.get(paths[0])).text()).count("Round of") == 1
+
+    def since(site: Site, rounds: int) -> int:
+        return world.NOW if rounds == vantages.LIST_ROUNDS else 0
+
+    monkeypatch.setattr(vantages, "since", since)
+    assert "No recent measurements." in text_of(await (await web.get(paths[1])).text())
+
+
 async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/v")).text()
