@@ -15,6 +15,7 @@ from monitor.detection.network_condition import (
     network_condition,
 )
 from monitor.store.days import DAY_MS
+from monitor.store.engines import ReadTransaction
 from monitor.store.reading.deliveries import longest_delays
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.statements import chunks
@@ -29,15 +30,20 @@ NOT_KNOWN = NetworkCondition(condition=Condition.UNKNOWN, witnesses=dict.fromkey
 
 
 async def network_conditions(
-    site: Site, present: Present, asn: int | None = None
+    site: Site, connection: ReadTransaction, present: Present, asn: int | None = None
 ) -> Mapping[tuple[str, int], NetworkCondition]:
     """The condition of each network with vantages, or of those with one AS number, by country and
     AS number. Of the past it is known when each was heard, not what its status messages said.
     Raises StoreUnavailableError."""
-    standing = [row for row in present.vantages if row.revoked is None]
-    vantages = [row for row in standing if row.role == Role.VANTAGE and asn in (None, row.asn)]
-    messages = await _last_messages(site, vantages) if site.as_of is None else {}
-    delays = await _delays(site, vantages) if site.as_of is None else {}
+    members = present.vantages if asn is None else present.vantages_by_network.get(asn, ())
+    vantages = [row for row in members if row.revoked is None and row.role == Role.VANTAGE]
+    messages: Mapping[str, codec.Status] = {}
+    delays: Mapping[str, int] = {}
+    if site.as_of is None:
+        messages = await _last_messages(site, vantages)
+        # How late measurements of yesterday and today arrived.
+        yesterday = site.clock() - DAY_MS
+        delays = await longest_delays(connection, [row.id for row in vantages], yesterday)
     networks: dict[tuple[str, int], list[LastKnown]] = defaultdict(list)
     for row in vantages:
         message = messages.get(row.id)
@@ -51,24 +57,18 @@ async def network_conditions(
                 longest_delay=delays.get(row.id, 0),
             )
         )
-    anybody_heard = any(is_heard(site, row) for row in standing)
+    anybody_heard = any(row.revoked is None and is_heard(site, row) for row in present.vantages)
     now = site.clock()
     return {
-        place: network_condition(members, now, site.policy, anybody_heard=anybody_heard)
-        for place, members in networks.items()
+        place: network_condition(known, now, site.policy, anybody_heard=anybody_heard)
+        for place, known in networks.items()
     }
 
 
 async def present_conditions(site: Site) -> Mapping[tuple[str, int], NetworkCondition]:
     """The condition of each network with vantages now. Raises StoreUnavailableError."""
-    return await network_conditions(site, await site.present.get())
-
-
-async def _delays(site: Site, vantages: list[VantageRow]) -> Mapping[str, int]:
-    """How late measurements of yesterday and today arrived, by vantage."""
-    async with site.database.reading() as connection:
-        since = site.clock() - DAY_MS
-        return await longest_delays(connection, [row.id for row in vantages], since)
+    async with site.present.reading() as (connection, present):
+        return await network_conditions(site, connection, present)
 
 
 async def _last_messages(site: Site, vantages: list[VantageRow]) -> Mapping[str, codec.Status]:

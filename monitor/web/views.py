@@ -282,13 +282,23 @@ async def event_strips(
     }
 
 
-async def services_here(site: Site, connection: ReadTransaction) -> Sequence[Service]:
-    """Those of the catalogue, then those that were measured and have left it, by their ids."""
-    left = await measured_targets(connection, [*site.service_names, LIVENESS])
+async def services_here(
+    site: Site, connection: ReadTransaction, present: Present
+) -> Sequence[Service]:
+    """Those of the catalogue, then those of which something was concluded and that have left it, by
+    their ids."""
+    left = present.services.keys() - site.service_names.keys() - {LIVENESS}
+    if not left:
+        return site.catalogue.services
+    measured = await measured_targets(connection)
     return [
         *site.catalogue.services,
         *(
-            Service(id=id, name=id, targets=tuple(Target(id=one, endpoints=()) for one in left[id]))
+            Service(
+                id=id,
+                name=id,
+                targets=tuple(Target(id=one, endpoints=()) for one in measured.get(id, ())),
+            )
             for id in sorted(left)
         ),
     ]
@@ -342,7 +352,7 @@ async def snapshot(site: Site, connection: ReadTransaction, present: Present) ->
         site.clock() - max(span, MIN_ENDED_MS),
         site.clock() - site.policy.ms(LAST_ENDED_SECONDS),
     )
-    conditions = await network_conditions(site, present)
+    conditions = await network_conditions(site, connection, present)
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}
     standing = active(fleet(site, present))

@@ -118,22 +118,15 @@ async def was_measured(
     return bool(await connection.scalar(sa.select(sa.exists().where(column == name))))
 
 
-async def measured_targets(
-    connection: ReadTransaction, but: Collection[str] = ()
-) -> Mapping[str, Sequence[str]]:
-    """What was ever measured of each service, `but` those; also of one that has left the
-    catalogue."""
+async def measured_targets(connection: ReadTransaction) -> Mapping[str, Sequence[str]]:
+    """What was ever measured of each service, also of one that has left the catalogue."""
     targets: dict[str, list[str]] = defaultdict(list)
-    for service, id in unnamed(await connection.execute(_MEASURED, {"but": list(but)})):
+    for service, id in unnamed(await connection.execute(_MEASURED)):
         targets[service].append(id)
     return targets
 
 
-_MEASURED = (
-    sa.select(t.target.c.service, t.target.c.id)
-    .where(t.target.c.service.not_in(sa.bindparam("but", expanding=True)))
-    .order_by(t.target.c.id)
-)
+_MEASURED = sa.select(t.target.c.service, t.target.c.id).order_by(t.target.c.id)
 
 
 class Searched(msgspec.Struct, frozen=True):

@@ -298,8 +298,8 @@ async def countries(request: web.Request) -> web.Response:
 async def networks(request: web.Request) -> web.Response:
     """Every network with a vantage or an open event, and its condition."""
     site = site_of(request)
-    present = await present_of(request)
-    conditions = await network_conditions(site, present)
+    async with reading(request) as (connection, present):
+        conditions = await network_conditions(site, connection, present)
     return _places(request, "networks", present, lambda country, asn: (country, asn), conditions)
 
 

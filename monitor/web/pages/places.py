@@ -138,6 +138,7 @@ async def network(request: web.Request) -> web.Response:
             )
         here = PlaceFilter(name=name, asns=(asn,))
         values = await shared_values(site, connection, present, here, events, members, span)
+        conditions = {} if span else await network_conditions(site, connection, present, asn)
     layers = layers_of(verdicts)
     opened = open_events(events)
     values |= {
@@ -148,11 +149,9 @@ async def network(request: web.Request) -> web.Response:
         if span
         else headline(here, opened, site.service_names, members, bool(verdicts), bool(events)),
         "countries": countries,
-        "conditions": []
-        if span
-        else [
+        "conditions": [
             network_condition.sentence(condition, label(asn))
-            for _place, condition in sorted((await network_conditions(site, present, asn)).items())
+            for _place, condition in sorted(conditions.items())
         ],
         "layers": layers,
         "rows": layer_table(verdicts, present.origins, layers, opened, asn, site.service_names),
@@ -172,7 +171,7 @@ async def shared_values(
 ) -> dict[str, Any]:
     """The values that both templates take."""
     window = await drawn_window(site, connection, span, None, fine=True)
-    services = await services_here(site, connection)
+    services = await services_here(site, connection, present)
     rows = await strip_rows(site, connection, window, services, here.country, here.asns)
     asn = here.asns[0] if here.asns else None
     mine = Filter(country=here.country, asn=asn)

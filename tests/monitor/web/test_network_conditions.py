@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Stored, Tier
 from monitor.detection.network_condition import Condition, NetworkCondition, Word
 from monitor.store.records import Admitted, Seen
-from monitor.web.network_conditions import network_conditions
+from monitor.web.network_conditions import present_conditions
 from monitor.web.site import Site
 from probes.wire.codec import FailingWay, Status, encode, encode_message
 from probes.wire.measurement import measurement_id
@@ -34,11 +34,11 @@ async def later(site: Site, minutes: int) -> NetworkCondition:
     other = next(person for person in world.PEOPLE if (person.country, person.asn) != HERE)
     await site.database.registry.record_seen([Seen(probe=other.id, at=now)])
     moved = world.site_of(site.database, clock=lambda: now)
-    return (await network_conditions(moved, await moved.present.get()))[HERE]
+    return (await present_conditions(moved))[HERE]
 
 
 async def test_network_that_reports_is_ok(site: Site) -> None:
-    conditions = await network_conditions(site, await site.present.get())
+    conditions = await present_conditions(site)
     assert conditions[HERE].condition is Condition.OK
     assert ("DE", 64520) in conditions
 
@@ -83,7 +83,7 @@ async def test_revoked_vantages_do_not_count(site: Site) -> None:
 async def test_monitor_that_hears_nobody_says_so(site: Site) -> None:
     now = world.NOW + world.HOUR
     moved = world.site_of(site.database, clock=lambda: now)
-    conditions = await network_conditions(moved, await moved.present.get())
+    conditions = await present_conditions(moved)
     assert conditions[HERE].condition is Condition.UNKNOWN
 
 
@@ -112,7 +112,7 @@ async def test_the_past_has_the_conditions_of_then(
     past = world.site_of(
         site.database, clock=lambda: after, as_of=after, interval_seconds=interval_seconds
     )
-    here = (await network_conditions(past, await past.present.get()))[HERE]
+    here = (await present_conditions(past))[HERE]
     assert here.condition is condition
     assert here.witnesses[Word.WAYS_FAIL] == 0
 
@@ -135,7 +135,7 @@ async def test_what_came_afterwards_is_known_of_a_network_that_is_heard_again(si
     for person in VANTAGES:
         for at, delay in ((world.NOW - 7 * world.HOUR, 5 * world.HOUR), (world.NOW - 60_000, 1000)):
             await site.database.facts.add([admitted_at(person, at, received=at + delay)], [])
-    here = (await network_conditions(site, await site.present.get()))[HERE]
+    here = (await present_conditions(site))[HERE]
     assert here.condition is Condition.OK
     assert here.delivered_afterwards == here.witnesses[Word.HEARD] > 1
     assert here.longest_delay > 4 * world.HOUR

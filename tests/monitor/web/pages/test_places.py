@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
@@ -170,6 +172,14 @@ async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     assert [(run.n, run.width) for run in watched.runs] == [(0, 12), (3, 24)]
     assert watched.summary.startswith("3 vantages measured; no measurements for 60 min")
     assert empty["watched"].most == 0
+
+
+async def test_a_service_that_left_the_catalogue_keeps_its_strip(site: Site) -> None:
+    stay = tuple(service for service in site.catalogue.services if service.id != "wechat")
+    other = dataclasses.replace(site, catalogue=replace(site.catalogue, services=stay))
+    async with other.present.reading() as (connection, present):
+        values = await places.shared_values(other, connection, present, NETWORK, [], (), None)
+    assert [row["name"] for row in values["by_service"]] == ["Signal", "wechat"]
 
 
 @pytest.mark.parametrize(
