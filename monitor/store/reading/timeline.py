@@ -19,7 +19,7 @@ HOUR_MS = 3_600_000
 MOST_HOURS = 256
 """In which one statement of a timeline counts."""
 FEW_HOURS = 64
-"""A statement of so many hours is not tried of a service in a country, whose cells may be few."""
+"""A statement of so many hours is not tried of a service at a place, whose cells may be few."""
 Values = dict[str, Any]
 """What chooses cells, by the names of `_wanted`."""
 
@@ -59,8 +59,7 @@ async def timeline(
     if after is not None:
         given |= {"after": after[0], "key": after[1]}
         chosen = msgspec.structs.replace(chosen, since=max(after[0] + 1, chosen.since or 0))
-    if chosen.since is not None:
-        given["since"] = chosen.since - HOUR_MS
+    given["since"] = (chosen.since or 0) - HOUR_MS
     if chosen.until is not None:
         given["until"] = chosen.until
     targets = await _targets(connection, chosen)
@@ -106,8 +105,8 @@ async def _hours_of(
     last (None: there are no others); and the last, None where there are no more cells.
 
     No index has the cells of a service in order of hours, and there are many. So they are counted
-    in more and more hours from the first on, by seeks: by hour and target, in a network by target,
-    country and network. In a country they may be few, and then all of them are counted."""
+    in more and more of the hours that there are, by a seek for each hour and target. At a place
+    they may be few, and then all of them are counted."""
 
     def within(hours: Sequence[int]) -> Values:
         if chosen.asn is not None:
@@ -115,24 +114,21 @@ async def _hours_of(
         return {"hours": hours}
 
     known: list[int] = []
-    if _of_service(chosen):
-        times = {name: at for name, at in given.items() if name in ("since", "until")}
-        ((first, newest),) = await _read(connection, _ends, times)
-        at_once = 1
-        most = FEW_HOURS if chosen.asn is None and chosen.country is not None else None
-        while first is not None and first <= newest and (most is None or at_once < most):
-            span = min(at_once, (newest - first) // HOUR_MS + 1)
-            some = [first + n * HOUR_MS for n in range(span)]
-            for hour, n in await _read(connection, _counted, given | within(some)):
-                count -= n
-                if count < 0:
-                    return within(known) if known else None, hour
+    since = given["since"]
+    anywhere = chosen.asn is None and chosen.country is None
+    at_once = 1 if anywhere else 8
+    while _of_service(chosen) and (anywhere or at_once < FEW_HOURS):
+        hours = await _read(connection, _counted, given | {"since": since, "at_once": at_once})
+        for hour, n in hours:
+            count -= n
+            if count < 0:
+                return within(known) if known else None, hour
+            if n:
                 known.append(hour)
-            first, at_once = some[-1] + HOUR_MS, min(4 * at_once, MOST_HOURS)
-        if first is None or first > newest:
+        if len(hours) < at_once:
             return within(known) if known else None, None
-    rest = given | {"from": first} if known else given
-    found = await _read(connection, _nth, rest | {"count": count})
+        since, at_once = hours[-1][0], min(4 * at_once, MOST_HOURS)
+    found = await _read(connection, _nth, given | {"since": since, "count": count})
     if not found:
         return {}, None
     return {"before": found[0][0]}, found[0][0]
@@ -212,10 +208,21 @@ def _cells(dialect: str, names: Collection[str]) -> sa.Select[Any]:
 
 
 @functools.cache
-def _counted(dialect: str, names: Collection[str]) -> sa.Select[Any]:
-    c = t.cell.c
-    counted = sa.select(c.hour, sa.func.count()).where(*_wanted(dialect, names))
-    return counted.group_by(c.hour).order_by(c.hour)
+def _counted(dialect: str, names: frozenset[str]) -> sa.Select[Any]:
+    hour = t.cell.c.hour
+    next_hour = sa.select(sa.func.min(hour).label("hour"))
+    first = next_hour.where(*_wanted(dialect, names & {"since", "until"}))
+    known = first.add_columns(sa.literal(1).label("n")).cte("known", recursive=True)
+    later = next_hour.where(hour > known.c.hour, *_wanted(dialect, names & {"until"}))
+    more = sa.bindparam("at_once", type_=sa.Integer)
+    known = known.union_all(
+        sa.select(later.scalar_subquery(), known.c.n + 1).where(
+            known.c.n < more, known.c.hour.is_not(None)
+        )
+    )
+    here = _wanted(dialect, names - {"since", "until"})
+    n = sa.select(sa.func.count()).where(hour == known.c.hour, *here).scalar_subquery()
+    return sa.select(known.c.hour, n).where(known.c.hour.is_not(None)).order_by(known.c.n)
 
 
 @functools.cache
@@ -223,16 +230,6 @@ def _nth(dialect: str, names: Collection[str]) -> sa.Select[Any]:
     hour = t.cell.c.hour
     of_all = sa.select(hour).where(*_wanted(dialect, names)).order_by(hour).limit(1)
     return of_all.offset(sa.bindparam("count", type_=sa.Integer))
-
-
-@functools.cache
-def _ends(dialect: str, names: Collection[str]) -> sa.Select[Any]:
-    hour = t.cell.c.hour
-    ends = (
-        sa.select(end).where(*_wanted(dialect, names))
-        for end in (sa.func.min(hour), sa.func.max(hour))
-    )
-    return sa.select(*(end.scalar_subquery() for end in ends))
 
 
 def _key(dialect: str) -> sa.ColumnElement[Any]:
@@ -265,7 +262,6 @@ def _wanted(dialect: str, names: Collection[str]) -> list[sa.ColumnElement[bool]
         "asn": c.asn == one("asn"),
         "after": sa.or_(c.hour > one("after"), same),
         "since": c.hour > one("since"),
-        "from": c.hour >= one("from"),
         "until": c.hour < one("until"),
         "before": c.hour < one("before"),
         "hour": c.hour == one("hour"),
