@@ -24,7 +24,7 @@ from monitor.store.days import day_of, has_id
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored, select_stored
-from monitor.store.reading.vantages import rows_of_probe, values_of_probe
+from monitor.store.reading.vantages import NUMBERS, rows_of, values_of_rounds
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
 from monitor.store.verdicts import Vantages, read_newest, verdicts_on
@@ -441,43 +441,34 @@ async def newest_of_controls(
 ) -> Stored | None:
     """The newest measurement by a control of the same target in the subject's round, or at most
     `window` (ms) before it; None when there is none."""
-    values = {
-        "target": subject.target,
-        "since": subject.round - window,
-        "until": subject.round,
-        "id": subject.id,
-    }
-    rows = (await connection.execute(_newest_of_controls(connection.dialect.name), values)).all()
-    return next(iter(await read_stored(connection, rows, skip)), None)
+    query = _newest_of_controls(connection.dialect.name)
+    # Most have one in their own round.
+    for since in (subject.round, subject.round - window):
+        values: dict[str, Any] = values_of_rounds(since, subject.round)
+        values |= {"subject": subject.target, "id": subject.id}
+        rows = (await connection.execute(query, values)).all()
+        if rows:
+            return next(iter(await read_stored(connection, rows, skip)), None)
+    return None
 
 
 @functools.cache
 def _newest_of_controls(dialect: str) -> sa.Select[Any]:
-    """That of `newest_of_controls`."""
-    m, v = t.measurement.c, t.vantage.c
-    number = sa.select(t.target.c.number).where(
-        t.target.c.id == sa.bindparam("target", type_=t.target.c.id.type)
-    )
+    """That of `newest_of_controls`. By way of the controls' batches: a round has a measurement of
+    each vantage of the fleet, and controls are few."""
+    v, target = t.vantage.c, t.target.c
     controls = sa.select(v.number).where(v.role == Role.CONTROL.value)
-    # A round has a measurement of each vantage of the fleet: they are held against one list, not
-    # joined. PostgreSQL would make a join of IN.
-    by_control = (
-        m.vantage == sa.any_(sa.func.array(controls.scalar_subquery()))
-        if dialect == "postgresql"
-        else m.vantage.in_(controls)
+    rows = rows_of(dialect, controls, until=True)
+    number = sa.select(target.number).where(
+        target.id == sa.bindparam("subject", type_=target.id.type)
     )
     newest = (
-        sa.select(t.measurement)
-        .where(
-            m.target == number.scalar_subquery(),
-            m.round.between(
-                sa.bindparam("since", type_=m.round.type), sa.bindparam("until", type_=m.round.type)
-            ),
-            by_control,
-            m.id != sa.bindparam("id", type_=m.id.type),
-        )
-        .order_by(m.round.desc(), m.started, m.id)
-        .limit(sa.literal_column("1"))  # for a limit that it does not know it reads all vantages
+        sa.select(rows)
+        # The sum keeps the planner from the index on targets.
+        .where(rows.c.target + 0 == number.scalar_subquery())
+        .where(rows.c.id != sa.bindparam("id", type_=t.measurement.c.id.type))
+        .order_by(rows.c.round.desc(), rows.c.started, rows.c.id)
+        .limit(sa.literal_column("1"))
     )
     return select_stored(newest.subquery())
 
@@ -488,7 +479,7 @@ async def list_measurements_of_probe(
     """What a probe measured in rounds from `since` on, up to `until` where that is given: newest
     round first, then by target."""
     query = _probe_query(connection.dialect.name, until=until is not None)
-    given = values_of_probe(probe, since, until) | {"limit": limit}
+    given = {"probe": probe, "limit": limit, **values_of_rounds(since, until)}
     rows = (await connection.execute(query, given)).all()
     said = await verdicts_on(connection, [(row.service, row.round, row.arrival) for row in rows])
     return [
@@ -508,7 +499,7 @@ async def list_measurements_of_probe(
 @functools.cache
 def _probe_query(dialect: str, *, until: bool) -> sa.Select[Any]:
     """That of `list_measurements_of_probe`."""
-    m = rows_of_probe(dialect, until=until).c
+    m = rows_of(dialect, NUMBERS, until=until).c
     return (
         sa.select(m.id, m.arrival, m.round, t.target.c.id.label("target"), t.target.c.service)
         .where(t.target.c.number == m.target)

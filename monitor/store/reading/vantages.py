@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from monitor.detection.model import OWN_SOURCE
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL, all_lines, lines_holding
+from monitor.store.days import day_of
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.statements import chunks
@@ -94,6 +95,9 @@ def _pseudonym(first: str) -> str:
     return f"o-{hashlib.sha256(f'owner of {first}'.encode()).hexdigest()[:8]}"
 
 
+_v = t.vantage.c
+NUMBERS = sa.select(_v.number).where(_v.probe == sa.bindparam("probe", type_=_v.probe.type))
+"""Those of a probe: one that has moved has several."""
 BATCH_SPAN_MS = 6 * 3_600_000
 """Rounds of one batch are closer together than this: a probe sends one cycle at a time."""
 BEFORE_ROUND_MS = 600_000
@@ -103,26 +107,29 @@ BATCHES_AT_ONCE = 48
 """That are fetched with one query: some 40 kB each."""
 
 
-def values_of_probe(probe: str, since: int, until: int | None) -> dict[str, Any]:
-    """The values by name of `rows_of_probe`."""
-    given: dict[str, Any] = {"probe": probe, "since": since, "sent": since - BATCH_SPAN_MS}
-    given["arrived"] = since - BEFORE_ROUND_MS
-    return given if until is None else given | {"until": until}
+def values_of_rounds(since: int, until: int | None) -> dict[str, int]:
+    """The values by name of `rows_of`."""
+    given = {"since": since, "sent": since - BATCH_SPAN_MS, "arrived": since - BEFORE_ROUND_MS}
+    if until is None:
+        return given
+    # The first round of a batch is of its newest day.
+    last = until + BATCH_SPAN_MS
+    return given | {"until": until, "last": until if day_of(last) == day_of(until) else last}
 
 
-def rows_of_probe(dialect: str, *, until: bool) -> sa.Subquery:
-    """The columns of `measurement` (and the batch's `first_arrival`) of what a probe measured in
-    rounds from `since` on, up to `until` where that is given; these are parameters. It goes by way
-    of the probe's batches: what others measured is not touched."""
-    m, b, v = t.measurement.c, t.batch.c, t.vantage.c
+def rows_of(dialect: str, numbers: sa.Select[Any], *, until: bool) -> sa.Subquery:
+    """The columns of `measurement` (and the batch's `first_arrival`) of what some vantages measured
+    in rounds from `since` on, up to `until` where that is given; these are parameters. It goes by
+    way of their batches: what others measured is not touched."""
+    m, b = t.measurement.c, t.batch.c
     since = sa.bindparam("since", type_=m.round.type)
     last = sa.bindparam("until", type_=m.round.type)
-    numbers = sa.select(v.number).where(v.probe == sa.bindparam("probe", type_=v.probe.type))
     # The sums keep the planner from the indexes of measurements: rows are found by arrival.
     bound = m.round + 0 <= last if until else sa.true()
     recent = sa.and_(
         b.first_round >= sa.bindparam("sent", type_=b.first_round.type),
         b.received >= sa.bindparam("arrived", type_=b.received.type),
+        b.first_round <= sa.bindparam("last", type_=b.first_round.type) if until else sa.true(),
     )
     if dialect == "postgresql":
         # A subquery with OFFSET is planned by itself, and so as a seek for each number, then for
@@ -159,7 +166,7 @@ async def liveness_of_probe(
     `until` where that is given. They are looked for in its batches: of the hundreds of measurements
     of a round the rows of the others are not touched."""
     last = 2**62 if until is None else until
-    numbers = (await connection.execute(_NUMBERS, {"probe": probe})).scalars().all()
+    numbers = (await connection.execute(NUMBERS, {"probe": probe})).scalars().all()
     wanted: dict[str, Any] = {"numbers": numbers, "since": since, "until": last}
     batches: dict[str, Any] = {
         "numbers": numbers,
@@ -188,8 +195,7 @@ async def liveness_of_probe(
     return [line for _, line in found]
 
 
-_v, _b, _m = t.vantage.c, t.batch.c, t.measurement.c
-_NUMBERS = sa.select(_v.number).where(_v.probe == sa.bindparam("probe", type_=_v.probe.type))
+_b, _m = t.batch.c, t.measurement.c
 _LAST = sa.bindparam("last", type_=_b.first_round.type)
 _BATCHES = (
     sa.select(_b.first_arrival, _b.first_round, _b.body)

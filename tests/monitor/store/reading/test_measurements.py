@@ -15,11 +15,12 @@ from monitor.store.reading.measurements import (
     get_verdict,
     list_judged,
     list_measurements_of_probe,
+    newest_of_controls,
     search_judged,
     stream_measurements,
 )
 from monitor.store.records import Filter
-from probes.wire.measurement import LIVENESS_INTERNATIONAL
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 from tests.monitor import fleet
 from tests.monitor.store.samples import (
     HOUR,
@@ -161,6 +162,37 @@ async def test_measurements_of_one_probe(store: Database) -> None:
         past = await list_measurements_of_probe(connection, name, NOON, until=until)
         assert {one.round for one in past} == {NOON + r * 15 * MINUTE for r in range(3)}
         assert await list_measurements_of_probe(connection, "p-" + "f" * 16, NOON) == []
+
+
+@pytest.mark.parametrize(
+    ("batches", "newest"),
+    [
+        pytest.param([[0], [-5]], 0, id="of its round"),
+        pytest.param([[-30], [-10], [-50]], -10, id="before it"),
+        pytest.param([[-61]], None, id="too long before it"),
+        pytest.param([[1], [300]], None, id="after it"),
+        pytest.param([[-300, -40, -20]], -20, id="several rounds of one batch"),
+        pytest.param([[-5, 2, 200]], -5, id="a batch of two days"),
+    ],
+)
+async def test_the_newest_measurement_of_a_control(
+    store: Database, batches: list[list[int]], newest: int | None
+) -> None:
+    last = NOON + 12 * HOUR - MINUTE  # the last round of its day
+    subject = admitted(1, at=last)
+    await store.facts.add([subject, admitted(2, probe=2, at=last)], [])
+    for number, rounds in enumerate(batches):
+        received = last + max(rounds) * MINUTE + number
+        sent = [
+            admitted(1000 * number + 500 + n, probe=9, at=last + n * MINUTE, role=Role.CONTROL)
+            for n in rounds
+        ]
+        other = admitted(7, probe=9, at=last, role=Role.CONTROL, target="wechat/web")
+        await store.facts.add([replace(one, received=received) for one in (*sent, other)], [])
+    async with store.reading() as connection:
+        found = await newest_of_controls(connection, subject.stored.measurement, HOUR)
+    at = found and (found.measurement.target, (found.measurement.round - last) // MINUTE)
+    assert at == (None if newest is None else ("wechat/messaging", newest))
 
 
 async def test_chunks_hold_everything_once_in_the_order_of_arrival(tmp_path: Path) -> None:
