@@ -52,7 +52,7 @@ async def judged_rounds(
 ) -> tuple[int | None, int | None]:
     """Oldest and newest judged round of a service (None: of any) in a period; None when there is
     none."""
-    values = {"service": service, "since": since, "until": until}
+    values = {"since": since, "until": until} | ({} if service is None else {"service": service})
     row = (await connection.execute(_ENDS[service is not None], values)).one()
     return row[0], row[1]
 
