@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -75,20 +75,26 @@ async def choose(
 ) -> Chosen:
     """Some targets at a place; no country or network: in all of them."""
     wanted, networks = frozenset(targets), frozenset(asns)
-    c, v = t.cell_axes.c, t.vantage.c
-    services = sorted({service_of(target) for target in wanted})
-    query = sa.select(c.number, c.country, c.body).where(c.service.in_(services))
-    if countries:
-        query = query.where(c.country.in_(countries))
-    elif asns:
-        query = query.where(c.country.in_(sa.select(v.country).where(v.asn.in_(asns))))
-    found = [
-        CountryAxes(number, country, _axes(body))
-        for number, country, body in await connection.execute(query)
-    ]
+    values: dict[str, Sequence[object]] = {"services": sorted({service_of(target) for target in wanted})}
+    values |= {"countries": countries} if countries else {"asns": asns} if asns else {}
+    rows = unnamed(await connection.execute(_places(frozenset(values)), values))
+    found = [CountryAxes(number, country, _axes(body)) for number, country, body in rows]
     if networks:
         found = [each for each in found if not networks.isdisjoint(each.axes.asns)]
     return Chosen(wanted, networks, tuple(found))
+
+
+@functools.cache
+def _places(names: Collection[str]) -> sa.Select[Any]:
+    """The query of `choose` for values of these names."""
+    c, v = t.cell_axes.c, t.vantage.c
+    among = functools.partial(sa.bindparam, expanding=True)
+    query = sa.select(c.number, c.country, c.body).where(c.service.in_(among("services")))
+    if "countries" in names:
+        query = query.where(c.country.in_(among("countries")))
+    elif "asns" in names:
+        query = query.where(c.country.in_(sa.select(v.country).where(v.asn.in_(among("asns")))))
+    return query
 
 
 def row_count(chosen: Chosen, parts: Iterable[Part]) -> int:
@@ -160,10 +166,12 @@ async def read_counts(
             else None
             for asn in axes.asns
         ]
+        alike: dict[tuple[L, int], int] = defaultdict(int)
         for place, lanes in add_up(some).items():
-            if (said := labels[place]) is None:
-                continue
-            for here, n in zip(columns[position(place)[2] :], counts(lanes), strict=False):
+            if (said := labels[place]) is not None:
+                alike[said, position(place)[2]] += lanes
+        for (said, network), lanes in alike.items():
+            for here, n in zip(columns[network:], counts(lanes), strict=False):
                 if n and here is not None:
                     counted[here][said] += n
     return counted
