@@ -75,7 +75,8 @@ async def choose(
 ) -> Chosen:
     """Some targets at a place; no country or network: in all of them."""
     wanted, networks = frozenset(targets), frozenset(asns)
-    values: dict[str, Sequence[object]] = {"services": sorted({service_of(target) for target in wanted})}
+    services = sorted({service_of(target) for target in wanted})
+    values: dict[str, Sequence[object]] = {"services": services}
     values |= {"countries": countries} if countries else {"asns": asns} if asns else {}
     rows = unnamed(await connection.execute(_places(frozenset(values)), values))
     found = [CountryAxes(number, country, _axes(body)) for number, country, body in rows]
