@@ -11,7 +11,7 @@ import functools
 import operator
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from itertools import starmap
+from itertools import repeat, starmap
 from typing import Any
 
 import msgspec
@@ -244,19 +244,25 @@ async def _read_hours(
     connection: ReadTransaction, unit: str, values: Mapping[str, Any]
 ) -> list[ServiceHour]:
     """The rows of `service_hour` or `service_day` (`unit` hour or day)."""
-    services = values["services"]
     # A strip has thousands of rows: what all of them say alike is not read.
-    known = services if len(services) == 1 else ()
-    query = _hours(unit, "country" in values, len(known))
-    rows = unnamed(await connection.execute(query, values))
-    return list(starmap(functools.partial(ServiceHour, *known), rows))
+    given = values["services"], [values["country"]] if "country" in values else (), values["asns"]
+    known = {name: some[0] for name, some in zip(_PLACE, given, strict=True) if len(some) == 1}
+    query = _hours(unit, "country" in known, frozenset(known))
+    if not (rows := list(unnamed(await connection.execute(query, values)))):
+        return []
+    columns = zip(*rows, strict=True)
+    place = [repeat(known[name]) if name in known else next(columns) for name in _PLACE]
+    return list(map(ServiceHour, *place, *columns))
+
+
+_PLACE = ServiceHour.__struct_fields__[:3]
 
 
 @functools.cache
-def _hours(unit: str, of_country: bool, known: int) -> sa.Select[Any]:
-    """The rows as ServiceHour has them, without its first `known` values."""
+def _hours(unit: str, of_country: bool, known: Collection[str]) -> sa.Select[Any]:
+    """The rows as ServiceHour has them, without the values that are `known` of all."""
     c = (t.service_hour if unit == "hour" else t.service_day).c
-    names = ServiceHour.__struct_fields__[known:]
+    names = [name for name in ServiceHour.__struct_fields__ if name not in known]
     query = _between(c, unit, sa.select(*(c[unit if name == "hour" else name] for name in names)))
     return query.where(c.country == sa.bindparam("country")) if of_country else query
 
