@@ -44,6 +44,8 @@ _CODES = {array(code).itemsize: code for code in "BHIQ"}
 """Types of arrays by their bytes for a number."""
 ROWS_AT_ONCE = 64
 """Frames that one query fetches."""
+_FIRST_ROWS = 4
+"""The same of the first for one service, of which two often hold what is wanted."""
 Entry = tuple[int, int, Verdict]
 """Arrival number of the measurement, number of its vantage, verdict."""
 ServiceRound = tuple[str, int]
@@ -320,16 +322,16 @@ async def newest_frames(
     connection: AsyncConnection, service: str | None, since: int, until: int
 ) -> AsyncGenerator[tuple[str, int, bytes], None]:
     """The same as stored frames, for `unpack`."""
-    given: dict[str, Any] = {"since": since, "until": until}
+    given: dict[str, Any] = {"since": since, "until": until, "limit": ROWS_AT_ONCE}
     if service is not None:
-        given["of"] = service
+        given |= {"of": service, "limit": _FIRST_ROWS}
     while True:
         rows = (await connection.execute(_newest_query(frozenset(given)), given)).all()
         for name, round, body in rows:
             yield name, round, body
-        if len(rows) < ROWS_AT_ONCE:
+        if len(rows) < given["limit"]:
             return
-        given |= {"round": rows[-1].round, "service": rows[-1].service}
+        given |= {"round": rows[-1].round, "service": rows[-1].service, "limit": ROWS_AT_ONCE}
 
 
 @functools.cache
@@ -347,7 +349,8 @@ def _newest_query(given: Collection[str]) -> sa.Select[Any]:
         query = query.where(v.round <= last, sa.tuple_(v.round, v.service) < sa.tuple_(last, name))
     else:
         query = query.where(v.round < sa.bindparam("until", type_=v.round.type))
-    return query.order_by(v.round.desc(), v.service.desc()).limit(ROWS_AT_ONCE)
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    return query.order_by(v.round.desc(), v.service.desc()).limit(limit)
 
 
 async def verdicts_on(
