@@ -231,14 +231,16 @@ def measurements_of(event: Event, now: int) -> Filter:
     )
 
 
-async def in_event(site: Site, connection: ReadTransaction, id: str, wanted: Filter) -> Filter:
-    """The filter of an event's measurements, narrowed by that of a request. Raises
+async def in_event(
+    site: Site, connection: ReadTransaction, id: str, wanted: Filter
+) -> tuple[Event, Filter]:
+    """An event, and the filter of its measurements, narrowed by that of a request. Raises
     BadParameterError."""
     event = await known_event(site, connection, id) if re.fullmatch("[0-9a-f]{16}", id) else None
     if event is None:
         raise BadParameterError(f"event: there is none with the id {id[:40]!r}")
     mine = measurements_of(event, site.clock())
-    return replace(
+    return event, replace(
         wanted,
         service=mine.service,
         country=mine.country,

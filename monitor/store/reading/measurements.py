@@ -309,8 +309,9 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
         "asns": chosen.asns or None,
     }
     place = {name: value for name, value in place.items() if value is not None}
-    places = (await connection.execute(_places_query(frozenset(place)), place)).all()
-    if not places:
+    query = _places_query(frozenset(place))
+    places = (await connection.execute(query, place | {"until": until})).all()
+    if not places or places[0].newest is None:
         return
     wanted.vantages = Vantages({place.number for place in places})
     some = chosen.targets if chosen.target is None else (chosen.target,)
@@ -329,10 +330,7 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     hours = _hours_query(frozenset(given), of_technique)
     # Whether there is a certain hour takes one seek that finds something, not one a target.
     one_hour = _hours_query(frozenset(given), of_technique, first=True)
-    oldest, newest = (await connection.execute(_ENDS, {"until": until})).one()
-    if newest is None:
-        return
-    oldest, until = max(oldest, chosen.since or 0), min(until, newest + 1)
+    oldest, until = max(places[0].oldest, chosen.since or 0), min(until, places[0].newest + 1)
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
     while end > oldest and not wanted.is_full:
         if wanted.most <= 0:  # Whether there is a rest takes less than which hours it has.
@@ -350,9 +348,17 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
 
 @functools.cache
 def _places_query(given: Collection[str]) -> sa.Select[Any]:
-    """The vantages of a place, for the values that are given by name: made once, as all below."""
-    p = t.vantage.c
-    query = sa.select(p.number, p.country, p.asn)
+    """The vantages of a place, for the values that are given by name: made once, as all below.
+    Beside each the oldest judged round, and the newest before a time."""
+    p, round = t.vantage.c, t.verdict.c.round
+    before = round < sa.bindparam("until", type_=round.type)
+    query = sa.select(
+        p.number,
+        p.country,
+        p.asn,
+        sa.select(sa.func.min(round)).scalar_subquery().label("oldest"),
+        sa.select(sa.func.max(round)).where(before).scalar_subquery().label("newest"),
+    )
     for name in given:
         query = query.where(
             p.asn.in_(sa.bindparam(name, expanding=True, type_=p.asn.type))
@@ -372,15 +378,6 @@ def _targets_query(given: Collection[str]) -> sa.Select[Any]:
     if "targets" in given:
         query = query.where(c.id.in_(sa.bindparam("targets", expanding=True, type_=c.id.type)))
     return query
-
-
-_ENDS = sa.select(
-    sa.select(sa.func.min(t.verdict.c.round)).scalar_subquery(),
-    sa.select(sa.func.max(t.verdict.c.round))
-    .where(t.verdict.c.round < sa.bindparam("until", type_=t.verdict.c.round.type))
-    .scalar_subquery(),
-)
-"""The oldest judged round, and the newest before a time."""
 
 
 @functools.lru_cache(maxsize=100)

@@ -168,7 +168,7 @@ async def measurements(request: web.Request) -> web.Response:
     after = after_of(request, "[0-9]{1,18}")
     async with site.database.reading() as connection:
         if id := request.query.get("event"):
-            wanted = await in_event(site, connection, id, wanted)
+            _, wanted = await in_event(site, connection, id, wanted)
         key = None if after is None else (after[0], int(after[1]))
         part = await search_judged(connection, wanted, after=key, limit=limit)
     following = None if part.following is None else "{}-{}".format(*part.following)

@@ -32,7 +32,7 @@ from monitor.web.moment import present_of, site_of
 from monitor.web.params import after_of, chosen_verdicts
 from monitor.web.render import render
 from monitor.web.site import Site
-from monitor.web.views import in_event, known_event, no_measurement, until_of
+from monitor.web.views import in_event, no_measurement, until_of
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
 EVENTS = 3
@@ -125,8 +125,7 @@ async def listing(request: web.Request) -> web.Response:
         wanted = replace(wanted, until=until)
     async with site.database.reading() as connection:
         if id := request.query.get("event"):
-            wanted = await in_event(site, connection, id, wanted)
-            event = await known_event(site, connection, id)
+            event, wanted = await in_event(site, connection, id, wanted)
         key = None if after is None else (after[0], int(after[1]))
         part = await search_judged(connection, wanted, after=key, limit=ROWS)
         counted = await stood_in(connection, part.rows)
