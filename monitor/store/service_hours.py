@@ -123,37 +123,39 @@ def insert_days(chosen: str) -> str:
     )
 
 
+def _again(unit: str) -> str:
+    """What ends a statement that replaces sums."""
+    changed = ", ".join(f"{name} = excluded.{name}" for name in SUMS.split(", "))
+    return f" ON CONFLICT (country, asn, service, {unit}) DO UPDATE SET {changed}"
+
+
 _sum_up = sa.text(
     insert_hours(
         "c.hour = :hour AND c.country = :country AND t.service = :service "
         # By this the cells are found by target as well; by hour they are those of all countries.
         "AND c.target IN (SELECT id FROM target WHERE service = :service)"
     )
-    + " ON CONFLICT (country, asn, service, hour) DO UPDATE SET kinds = excluded.kinds, "
-    "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
-    "vantages = excluded.vantages"
+    + _again("hour")
 )
-# No column by itself: the index by service would give that of all countries, and a database without
-# statistics prefers it.
-_SERIES = "country = :country AND service || '' = :service"
+_HOURS_ARE_KEPT = (
+    ":day >= (SELECT max(h.hour) FROM service_hour h WHERE h.country = :country "
+    f"AND h.asn = {EVERY_NETWORK} AND h.service = :service) - {KEPT_HOURS * HOUR_MS}"
+)
 _sum_up_days = sa.text(
     f"INSERT INTO service_day (country, asn, service, day, {SUMS}) "
     f"SELECT country, asn, service, {_DAY}, {_UNION}, "
     "sum(n), sum(judged), sum(failing), max(vantages) FROM service_hour "
-    f"WHERE {_SERIES} AND ("
-    # Days before this one, when the last of them that was measured is missing.
-    "(hour >= :kept AND hour < :day AND NOT EXISTS (SELECT 1 FROM service_day d WHERE "
-    f"d.country = :country AND d.service = :service AND d.asn = {EVERY_NETWORK} AND d.day > "
-    f"(SELECT max(h.hour) FROM service_hour h WHERE h.country = :country AND "
-    f"h.asn = {EVERY_NETWORK} AND h.service = :service AND h.hour < :day) - {DAY_MS})) "
-    # This day, when its hours are all kept, also before it is over: nobody may measure there again.
-    "OR (hour >= :day AND hour < :next "
-    "AND :day >= (SELECT max(h.hour) FROM service_hour h WHERE h.country = :country AND "
-    f"h.asn = {EVERY_NETWORK} AND h.service = :service) - {KEPT_HOURS * HOUR_MS})) "
-    f"GROUP BY country, asn, service, {_DAY} "
-    "ON CONFLICT (country, asn, service, day) DO UPDATE SET kinds = excluded.kinds, "
-    "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
-    "vantages = excluded.vantages"
+    "WHERE country = :country AND asn = :asn AND service = :service "
+    f"AND hour >= :day AND hour < :next AND {_HOURS_ARE_KEPT} "
+    f"GROUP BY country, asn, service, {_DAY}" + _again("day")
+)
+_sum_up_older_days = sa.text(
+    insert_days(
+        # Where the hours are kept there is no such service, so no cell is read.
+        f"t.service = (SELECT :service WHERE NOT ({_HOURS_ARE_KEPT})) "
+        "AND c.country = :country AND c.hour >= :day AND c.hour < :next"
+    )
+    + _again("day")
 )
 _forget = sa.text(
     "DELETE FROM service_hour WHERE country = :country AND asn = :asn AND service = :service "
@@ -188,17 +190,11 @@ async def sum_up(connection: AsyncConnection, places: Iterable[CellKey]) -> None
             for hour, service, country in sorted(countries)
         ],
     )
-    days = {(hour - hour % DAY_MS, service, country) for hour, service, country in countries}
-    await connection.execute(
-        _sum_up_days,
-        [
-            {
-                "kept": day - (KEPT_HOURS * HOUR_MS - DAY_MS),
-                "day": day,
-                "next": day + DAY_MS,
-                "service": service,
-                "country": country,
-            }
-            for day, service, country in sorted(days)
-        ],
-    )
+    days = {(hour - hour % DAY_MS, *place) for hour, *place in networks}
+    of_days = [
+        {"day": day, "next": day + DAY_MS, "service": service, "country": country, "asn": asn}
+        for day, service, country, asn in sorted(days)
+    ]
+    await connection.execute(_sum_up_days, of_days)
+    of_countries = [day for day in of_days if day["asn"] == EVERY_NETWORK]
+    await connection.execute(_sum_up_older_days, of_countries)

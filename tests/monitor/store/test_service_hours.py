@@ -162,16 +162,31 @@ async def test_a_day_is_summed_up_as_far_as_it_was_measured(store: Database) -> 
     assert (await kept_days(store))[much_later] == 32
 
 
-async def test_days_of_a_country_are_read_by_country(store: Database) -> None:
-    """Not the hours of the service everywhere, which SQLite chose without statistics."""
+async def test_what_comes_after_its_hours_are_dropped_is_summed_up(store: Database) -> None:
+    """An import of older measurements, and a probe that was not heard for weeks."""
+    for day in (0, 20):
+        await judge(store, NOON + day * DAY_MS)
+    await judge(store, NOON + HOUR)
+    await judge(store, NOON + 10 * DAY_MS)
+    assert await kept_days(store) == {
+        MIDNIGHT: 32,
+        MIDNIGHT + 10 * DAY_MS: 16,
+        MIDNIGHT + 20 * DAY_MS: 16,
+    }
+    await judge(store, NOON + HOUR, refolded_after=NOON + HOUR - MINUTE)
+    assert (await kept_days(store))[MIDNIGHT] == 32
+
+
+async def test_hours_of_a_day_are_found_by_the_whole_key(store: Database) -> None:
+    """Not those of the service everywhere, which SQLite chose without statistics."""
     async with store.reading() as connection:
         if connection.dialect.name != "sqlite":
             return
-        given = {"country": "RU", "service": "wechat", "kept": 0, "day": 0, "next": DAY_MS}
+        given = {"country": "RU", "asn": 1, "service": "wechat", "day": 0, "next": DAY_MS}
         explain = sa.text(f"EXPLAIN QUERY PLAN {sum_up_days}")
         plan = [row[3] for row in await connection.execute(explain, given)]
     (read,) = (step for step in plan if step.startswith(("SEARCH service_hour", "SCAN")))
-    assert "(country=?" in read
+    assert "(country=? AND asn=? AND service=? AND hour>? AND hour<?)" in read
 
 
 async def test_an_upgrade_sums_up_days_that_were_left(store: Database) -> None:
