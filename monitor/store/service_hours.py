@@ -190,7 +190,7 @@ async def sum_up(connection: AsyncConnection, places: Iterable[CellKey]) -> None
             for hour, service, country in sorted(countries)
         ],
     )
-    days = {(hour - hour % DAY_MS, *place) for hour, *place in networks}
+    days = {(h - h % DAY_MS, service, country, asn) for h, service, country, asn in networks}
     of_days = [
         {"day": day, "next": day + DAY_MS, "service": service, "country": country, "asn": asn}
         for day, service, country, asn in sorted(days)
