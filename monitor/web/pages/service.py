@@ -63,26 +63,26 @@ async def page(request: web.Request) -> web.Response:
     nothing = strips.strip((), chosen, site.interval_ms)
     now = present.states(mine)
     rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
-    places: dict[str, list[PresentState]] = defaultdict(list)
-    for state in now:
-        places[state.country].append(state)
+    known = present.services.get(service.id)
+    places = known.by_country if known else {}
     countries: list[dict[str, Any]] = [
         {
             "country": country,
             "event": opened.get(country) if span is None else None,
             "past": [event for event in lasted if event.country == country],
             "cell": cell(
-                {row.state for row in places[country]},
+                {row.state for row in here},
                 opened.get(country),
-                len({row.target for row in places[country] if row.state is State.OK}),
+                len({row.target for row in here if row.state is State.OK}),
                 len(service.targets),
             )
             if span is None
             else None,
             "strip": drawn.get(country, nothing),
-            "networks": [] if span else sorted({row.asn for row in places[country]}),
+            "networks": [] if span else sorted({row.asn for row in here}),
         }
         for country in sorted(drawn.keys() | places.keys() | told.keys())
+        for here in (places.get(country, ()),)
     ]
     countries.sort(
         key=lambda row: (
