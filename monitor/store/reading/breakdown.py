@@ -58,6 +58,9 @@ class Period(msgspec.Struct, frozen=True):
     """Whole days; else whole hours."""
     kept: bool = True
     """Whether sums by hour are kept of all of it; else hours are summed up from their cells."""
+    to_now: bool = False
+    """Whether nothing was measured after it yet: sums of longer times that begin in it hold nothing
+    else."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -185,7 +188,8 @@ def _parts(period: Period, across: Across) -> Sequence[Part]:
     since = period.since - period.since % DAY_MS if period.daily else period.since
     slice_ms = period.slice_ms if across == "time" else 0
     spans = [span for span in SPANS if span >= unit and slice_ms % span == 0]
-    return cover(since + -since % unit, period.until + -period.until % unit, spans)
+    last = spans[-1] if period.to_now else unit
+    return cover(since + -since % unit, period.until + -period.until % last, spans)
 
 
 def within_limit(chosen: Chosen, period: Period, across: Across) -> Period:

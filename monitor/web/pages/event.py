@@ -204,7 +204,8 @@ async def techniques(site: Site, event: Event) -> Sequence[tuple[str, int]]:
     # As of a moment of the past nothing is counted of the hour after it.
     since, until = event.onset - event.onset % HOUR_MS, end - end % HOUR_MS
     until += 0 if site.as_of == end else HOUR_MS
-    period = Period(since, until, HOUR_MS, daily=False)
+    to_now = site.as_of is None and until >= site.clock()
+    period = Period(since, until, HOUR_MS, daily=False, to_now=to_now)
     counted: Counter[str] = Counter()
     async with site.database.reading() as connection:
         chosen = await chosen_at(connection, event.targets, place)

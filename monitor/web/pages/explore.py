@@ -111,7 +111,7 @@ class Cell(msgspec.Struct, frozen=True):
         return words.share(self.n, self.total) if self.total else _("no data")
 
 
-def period_of(span: TimeRange, kept_since: int, as_of: int | None = None) -> Period:
+def period_of(span: TimeRange, kept_since: int, now: int, as_of: int | None = None) -> Period:
     """A chosen time, in some TIMES columns of whole hours or days, of which none ends after a
     moment of the past; `kept_since` as Site has it."""
     window = span.window
@@ -123,7 +123,14 @@ def period_of(span: TimeRange, kept_since: int, as_of: int | None = None) -> Per
     width = unit * max(1, -(-length // (TIMES * unit)))
     if width > SPANS[-1]:
         width += -width % SPANS[-1]  # of which there are sums
-    return Period(window.since, until, width, window.daily, kept=window.since >= kept_since)
+    return Period(
+        window.since,
+        until,
+        width,
+        window.daily,
+        kept=window.since >= kept_since,
+        to_now=as_of is None and until >= now,
+    )
 
 
 async def page(request: web.Request) -> web.Response:
@@ -131,7 +138,7 @@ async def page(request: web.Request) -> web.Response:
     without_empty(request)
     site = site_of(request)
     choice, span = _chosen(site, request), range_or_week(request)
-    asked = period = period_of(span, site.hours_kept_since, site.as_of)
+    asked = period = period_of(span, site.hours_kept_since, site.clock(), site.as_of)
     cells: Mapping[tuple[str, Column], Cell] = {}
     if not choice.is_wide:
         async with site.database.reading() as connection:

@@ -89,6 +89,14 @@ PERIODS = [
     Period(FIRST, FIRST + LENGTH, 8 * DAY, daily=True),
     Period(FIRST + 7 * DAY + 5 * HOUR, FIRST + 8 * DAY + 5 * HOUR, 2 * HOUR, daily=False),
     Period(FIRST + 3 * DAY + 7 * HOUR, FIRST + 17 * DAY + 3 * HOUR, DAY, daily=False),
+    *(
+        Period(since, FIRST + LENGTH + 2 * HOUR, slice_ms, daily, to_now=True)
+        for since, slice_ms, daily in (
+            (FIRST + LENGTH - 22 * HOUR, 2 * HOUR, False),
+            (FIRST + 13 * DAY + 7 * HOUR, DAY, False),
+            (FIRST + DAY, 8 * DAY, True),
+        )
+    ),
 ]
 CHOICES = [Place(), Place(("RU",)), Place((), (64500, 64517)), Place(("FR",), (64530,))]
 

@@ -103,14 +103,16 @@ async def test_several_services_at_once_have_cells_without_a_list(web: Client) -
 )
 def test_columns_of_time_are_whole_hours_or_days(length: int, daily: bool, width: int) -> None:
     window = Window(0, length, length // (DAY if daily else HOUR))
-    assert period_of(TimeRange("free", window), 0) == Period(0, length, width, daily)
+    for now in (length - 1, length, length + 1):
+        expected = Period(0, length, width, daily, to_now=now <= length)
+        assert period_of(TimeRange("free", window), 0, now) == expected
 
 
 @pytest.mark.parametrize(("daily", "unit"), [(False, HOUR), (True, DAY)])
 def test_no_column_holds_what_was_measured_after_a_moment(daily: bool, unit: int) -> None:
     window = Window(0, 5 * unit, 5)
-    past = period_of(TimeRange("free", window), unit, as_of=3 * unit + 1)
-    assert (past.until, past.kept) == (3 * unit, False)
+    past = period_of(TimeRange("free", window), unit, 3 * unit, as_of=3 * unit + 1)
+    assert (past.until, past.kept, past.to_now) == (3 * unit, False, False)
 
 
 def test_the_largest_share_is_first() -> None:
