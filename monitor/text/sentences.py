@@ -78,7 +78,7 @@ def _dns(seen: DNSLookup) -> tuple[str, str]:
         if not seen.replies:
             return where, _("no answer for %(what)s, as it should be", what=what)
         return where, _(
-            "an answer for %(what)s from an address that runs no DNS: injected on the path",
+            "an answer for %(what)s from an address that runs no DNS: it was given on the path",
             what=what,
         )
     if seen.failure is not None:

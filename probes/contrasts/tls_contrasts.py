@@ -93,6 +93,7 @@ async def _reach_address(run: EndpointRun, address: str) -> Connection:
             await _who_answers(run)
     elif connection.tls.verify_code:
         if run.course.contrasts and run.once("no_verify"):
+            await run.addresses.doubt()
             await _examine_foreign_certificate(run, connection.tls)
             if innocuous_passes is None:
                 await _innocuous_once(run, address)

@@ -79,6 +79,11 @@ class AddressChoice(msgspec.Struct):
         others = await self.dns_cache.references(name, widen=True)
         return await self._to_dial(sorted(others))
 
+    async def doubt(self) -> None:
+        """Look closer at the answer of the machine's own resolver: it leads to somebody else."""
+        if self.endpoint.host and self.references:
+            await self.dns_cache.doubt(self.endpoint.host)
+
     async def further(self, *, reached: bool) -> tuple[str, ...]:
         """Return more addresses to dial, for protocols that cannot prove an address genuine.
 

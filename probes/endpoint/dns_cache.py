@@ -22,9 +22,15 @@ from probes.net.dns_transport import KeptConnections
 from probes.net.edns_memory import EDNSMemory
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import DOUBTFUL, PendingLookup, WantedLookup, begin_lookup
+from probes.steps.dns import (
+    DOUBTFUL,
+    UNANSWERED,
+    PendingLookup,
+    WantedLookup,
+    begin_lookup,
+)
 from probes.wire.failure import Failure
-from probes.wire.observation import Contrast, DNSLookup, Purpose
+from probes.wire.observation import PLAIN_PAYLOAD, Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 
 QTYPES = ("A", "AAAA")
@@ -52,20 +58,22 @@ class _Name:
     more: list[PendingLookup] = field(default_factory=list)
     """The same several times, where it is in doubt whether the name exists."""
     references: list[PendingLookup] = field(default_factory=list)
+    unchecked: list[PendingLookup] = field(default_factory=list)
+    """Where the resolver fails it: the same without its check of signatures."""
     silent: list[PendingLookup] = field(default_factory=list)
     innocuous: list[PendingLookup] = field(default_factory=list)
     """Of an innocuous name, once before and once after this one is asked again."""
     below: list[PendingLookup] = field(default_factory=list)
     """Of a name below this one that should not exist."""
     asked_below: bool = False
-    denied: bool = False
-    """The machine's own resolver denies it, and others do not."""
+    beside_usual: bool = False
+    """It is compared with how the machine's own resolver answers for a name that nobody has."""
     asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
     """Questions to reference resolvers."""
     widened: bool = False
 
     def all(self) -> Iterable[PendingLookup]:
-        tried = (*self.system.values(), *self.again.values(), *self.more)
+        tried = (*self.system.values(), *self.again.values(), *self.more, *self.unchecked)
         return (*tried, *self.references, *self.silent, *self.innocuous, *self.below)
 
 
@@ -91,6 +99,7 @@ class DNSCache:
         self._innocuous = catalogue.sni.innocuous
         self._names: dict[str, _Name] = {}
         self._usual_denials: asyncio.Task[list[PendingLookup]] | None = None
+        self._usual_silence: list[PendingLookup] | None = None
         self._kept = KeptConnections()
         self._edns = EDNSMemory()
 
@@ -119,10 +128,7 @@ class DNSCache:
             cheapest = next((way for ways in self._references for way in ways), None)
             if cheapest is not None:
                 self._ask_reference(entry, name, "A", cheapest)
-            entry.silent = [
-                self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
-                for way in self._silent
-            ]
+            entry.silent = [self._at_silence(name, way) for way in self._silent]
         answered = [await self._answer(entry, qtype) for qtype in entry.system]
         if compare and not entry.more and (doubted := _unsettled(answered)):
             self._ask_innocuous(entry, name)
@@ -177,44 +183,87 @@ class DNSCache:
             await self._ask_below(entry, name, found)
         return found
 
+    async def doubt(self, name: str) -> None:
+        """An answer of the machine's own resolver leads to somebody else: who else answers so?"""
+        entry = self._names.setdefault(name, _Name())
+        await self._ask_below(entry, name, await _answers(entry.references))
+
     async def _ask_below(self, entry: _Name, name: str, others: Collection[str]) -> None:
         """Where others give other addresses, ask once for a name below that should not exist. Who
         forges a name mostly forges all below it, and nobody knows the address of a made-up name;
         an answer that is right here alone, or was until lately, is no answer for that one."""
-        made_up = f"{secrets.token_hex(5)}.{name}"
-        why, kind = Purpose.CONTRAST, Contrast.NAME_BELOW
-        if entry.asked_below:
-            return
-        entry.asked_below = True
         own = {qtype: await self._answer(entry, qtype) for qtype in entry.system}
-        if others and own and all(answer.failure in _DENIALS for answer in own.values()):
-            entry.denied = True
-            entry.below.append(self._begin(made_up, QTYPES[0], self._system, why, kind))
-            if self._usual_denials is None:
-                self._usual_denials = self._group.create_task(self._ask_nobodys_name())
+        asked = [await pending.first() for pending in entry.references]
+        if entry.asked_below or not (others and own):
             return
-        for qtype, answer in own.items():
-            theirs = [a for a in others if (":" in a) == (qtype == "AAAA")]
-            if not answer.answers or not theirs or set(answer.answers) & set(theirs):
-                continue
-            entry.below.append(self._begin(made_up, qtype, self._system, why, kind))
-            if (await entry.below[-1].first()).answers:
-                entry.below += [
-                    self._begin(made_up, qtype, way, why, kind)
-                    for way in self._clear_and_encrypted()
-                ]
+        doubted = [qtype for qtype in own if _differs(own[qtype], asked)]
+        entry.asked_below = bool(doubted) or not any(answer.answers for answer in own.values())
+        if not entry.asked_below:
+            return
+        if not doubted:
+            self._ask_of_failure(entry, name, own, asked)
+        made_up = _made_up(name)
+        for qtype in doubted:
+            entry.below.append(self._begin_below(made_up, qtype, self._system))
+            if given := (await entry.below[-1].first()).answers:
+                if set(given).isdisjoint(own[qtype].answers):
+                    self._compare_with_usual(entry)
+                ways = self._clear_and_encrypted()
+                entry.below += [self._begin_below(made_up, qtype, way) for way in ways]
+
+    def _ask_of_failure(
+        self, entry: _Name, name: str, own: dict[str, DNSLookup], references: Iterable[DNSLookup]
+    ) -> None:
+        """Where the resolver denies a name, how does it deny others? Where it fails one, large
+        answers get lost whatever the name, and one below has a small answer; and after a SERVFAIL,
+        does the name pass without a check of its signatures?"""
+        failed = [qtype for qtype in own if own[qtype].failure in UNANSWERED]
+        denied = all(answer.failure in _DENIALS for answer in own.values())
+        if denied or (failed and any(q.most_bytes > PLAIN_PAYLOAD for q in references)):
+            qtype = QTYPES[0] if denied else failed[0]
+            entry.below.append(self._begin_below(_made_up(name), qtype, self._system))
+        if denied:
+            self._compare_with_usual(entry)
+        elif failed and own[failed[0]].failure == Failure.DNS_SERVFAIL:
+            entry.unchecked.append(self._ask_unchecked(name, failed[0]))
+
+    def _begin_below(
+        self, made_up: str, qtype: str, via: ResolverRoute | tuple[ResolverRoute, ...]
+    ) -> PendingLookup:
+        return self._begin(made_up, qtype, via, Purpose.CONTRAST, Contrast.NAME_BELOW)
+
+    def _compare_with_usual(self, entry: _Name) -> None:
+        entry.beside_usual = True
+        if self._usual_denials is None:
+            self._usual_denials = self._group.create_task(self._ask_nobodys_name())
 
     async def _ask_nobodys_name(self) -> list[PendingLookup]:
         """Ask once a round how the machine's own resolver denies a name that nobody forbids: a
         made-up one below the innocuous one, and again when a device at home may have kept it."""
         asked: list[PendingLookup] = []
         if self._innocuous:
-            made_up = f"{secrets.token_hex(5)}.{self._innocuous}"
+            made_up = _made_up(self._innocuous)
             why, kind = Purpose.CONTRAST, Contrast.NAME_BELOW
             for _ in range(2):
                 asked.append(self._begin(made_up, QTYPES[0], self._system, why, kind, listen=False))
                 await asked[-1].first()
         return asked
+
+    def _ask_unchecked(self, name: str, qtype: str) -> PendingLookup:
+        why, kind = Purpose.CONTRAST, Contrast.REPEAT
+        return self._begin(name, qtype, self._system, why, kind, listen=False, unchecked=True)
+
+    def _ask_silence(self) -> list[PendingLookup]:
+        """Ask the silent address once a round, and again in case a packet is lost, for a name that
+        nobody forbids. Networks that lead every query to their own resolver, as many routers do,
+        answer that one there as well."""
+        if self._usual_silence is None:
+            ways = self._silent * 2 if self._innocuous else ()
+            self._usual_silence = [self._at_silence(self._innocuous, way) for way in ways]
+        return self._usual_silence
+
+    def _at_silence(self, name: str, way: ResolverRoute) -> PendingLookup:
+        return self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
 
     def _clear_and_encrypted(self) -> list[ResolverRoute]:
         """The ways to ask one reference resolver over UDP and over DoH."""
@@ -266,9 +315,11 @@ class DNSCache:
         """
         entry = self._names.get(name, _Name())
         finished = [await pending.finish() for pending in entry.all()]
-        if entry.denied and self._usual_denials is not None:
+        if entry.beside_usual and self._usual_denials is not None:
             usual = await asyncio.shield(self._usual_denials)
             finished += [await pending.finish() for pending in usual]
+        if any(lookup.replies for lookup in finished if lookup.contrast is Contrast.SILENT_ADDRESS):
+            finished += [await pending.finish() for pending in self._ask_silence()]
         shift = self._started_us - started_us
         return [
             msgspec.structs.replace(lookup, endpoint=endpoint, at_us=max(lookup.at_us + shift, 0))
@@ -286,6 +337,7 @@ class DNSCache:
         listen: bool = True,
         timeout: float | None = None,
         on_doubt: Callable[[], None] | None = None,
+        unchecked: bool = False,
     ) -> PendingLookup:
         # Nobody answers at a silent address: only the window is waited for.
         silent = contrast is Contrast.SILENT_ADDRESS
@@ -298,6 +350,7 @@ class DNSCache:
             contrast=contrast,
             window=self._timeouts.window if listen else 0.0,
             timeout=self._timeouts.window if silent else timeout or self._timeouts.dns,
+            unchecked=unchecked,
         )
         return begin_lookup(
             self._group, self._network, wanted, via, on_doubt, self._kept, self._edns
@@ -313,6 +366,20 @@ def _unsettled(answered: Sequence[DNSLookup]) -> str | None:
     if exists and Failure.DNS_NXDOMAIN in ends:
         return ends[Failure.DNS_NXDOMAIN]
     return None if None in ends else ends.get(Failure.DNS_NO_ANSWER)
+
+
+def _made_up(name: str) -> str:
+    """Return a name below that should not exist."""
+    return f"{secrets.token_hex(5)}.{name}"
+
+
+def _differs(own: DNSLookup, references: Iterable[DNSLookup]) -> bool:
+    """Whether a reference resolver gives addresses, and none of these. Who answers in place of one
+    over UDP does not answer in place of all."""
+    return bool(own.answers) and any(
+        each.qtype == own.qtype and each.answers and not set(each.answers) & set(own.answers)
+        for each in references
+    )
 
 
 async def _answers(lookups: Iterable[PendingLookup]) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ _SAID = {
 """What a resolver says of why it gives no address (RFC 8914, section 4)."""
 _QR, _TC, _RD, _OPCODE = 0x8000, 0x0200, 0x0100, 0x7800
 """Flags of RFC 1035 section 4.1.1."""
+_CD = 0x0010
+"""The resolver must not check signatures (RFC 4035 section 3.2.2)."""
 _EDNS = struct.pack("!BHHIH", 0, _OPT, UDP_PAYLOAD, 0, 0)
 """An OPT record without options, for the root (RFC 6891 section 6.1.2)."""
 _FORMERR, _SERVFAIL, _NXDOMAIN, _NOTIMP, _REFUSED = 1, 2, 3, 4, 5
@@ -99,19 +101,27 @@ class ParsedReply:
         return not self.fault
 
 
-def build_query(name: str, qtype: str, *, identity: int | None = None, edns: bool = True) -> Query:
+def build_query(
+    name: str,
+    qtype: str,
+    *,
+    identity: int | None = None,
+    edns: bool = True,
+    unchecked: bool = False,
+) -> Query:
     """Return the query that a stub resolver would send: recursion desired, EDNS without client
-    subnet. `qtype` is `A` or `AAAA`; `identity` is the id, random unless given (DoH uses 0).
+    subnet. `qtype` is `A` or `AAAA`; `identity` is the id, random unless given (DoH uses 0); with
+    `unchecked` the resolver is asked not to check signatures.
 
     Raises NameRefusedError.
     """
     identity = secrets.randbelow(1 << 16) if identity is None else identity
-    labels, payload = _question(name, qtype, edns)
+    labels, payload = _question(name, qtype, edns, unchecked)
     return Query(identity, labels, _QTYPES[qtype], identity.to_bytes(2) + payload[2:], edns)
 
 
 @functools.lru_cache(1024)
-def _question(name: str, qtype: str, edns: bool) -> tuple[_Name, bytes]:
+def _question(name: str, qtype: str, edns: bool, unchecked: bool) -> tuple[_Name, bytes]:
     """The name's labels in lower case and the message with id 0; the same names are asked for in
     every round. Raises NameRefusedError."""
     if not name.isprintable() or " " in name or "\\" in name:
@@ -124,7 +134,8 @@ def _question(name: str, qtype: str, edns: bool) -> tuple[_Name, bytes]:
     wire = b"".join(bytes((len(label),)) + label for label in (*labels, b""))
     if not labels[0] or len(wire) > _MAX_NAME:
         raise NameRefusedError(f"{name!r}: empty, or longer than {_MAX_NAME} bytes")
-    head = struct.pack("!6H", 0, _RD, 1, 0, 0, int(edns))
+    flags = _RD | _CD if unchecked else _RD
+    head = struct.pack("!6H", 0, flags, 1, 0, 0, int(edns))
     asked = struct.pack("!HH", _QTYPES[qtype], _IN)
     payload = head + wire + asked + (_EDNS if edns else b"")
     return tuple(map(bytes.lower, labels)), payload

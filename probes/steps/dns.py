@@ -31,7 +31,7 @@ from probes.net.network import Datagrams, DestinationRefusedError, Network
 from probes.net.resolvers import ResolverRoute
 from probes.steps.context import late_evidence
 from probes.wire.failure import Failure, unknown_failure
-from probes.wire.observation import Contrast, DNSLookup, DNSReply, Purpose
+from probes.wire.observation import UNCHECKED, Contrast, DNSLookup, DNSReply, Purpose
 
 WINDOW = 3.0
 """Seconds of listening after the first reply."""
@@ -118,6 +118,8 @@ class WantedLookup(msgspec.Struct, frozen=True, kw_only=True):
     contrast: Contrast | None = None
     window: float = WINDOW
     timeout: float = TIMEOUT
+    unchecked: bool = False
+    """The resolver is asked not to check signatures; evidence says so."""
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -264,6 +266,8 @@ async def _ask_one(
     """Ask one resolver; set the first observation at the first reply, the final one after the
     window."""
     state = _LookupState(request, route, request.network.clock_us(), alone=alone)
+    if request.wanted.unchecked:
+        state.evidence[UNCHECKED] = None
     phase = Phase()
     try:
         if route.transport == "udp":
@@ -290,9 +294,8 @@ async def _ask_one(
 async def _over_connection(state: _LookupState, phase: Phase, route: ResolverRoute) -> None:
     """Ask over TCP, DoT or DoH: one connection, one reply, no window (nobody can race TCP)."""
     request = state.request
-    question = build_query(
-        request.wanted.name, request.wanted.qtype, identity=0 if route.transport == "doh" else None
-    )
+    wanted, identity = request.wanted, 0 if route.transport == "doh" else None
+    question = build_query(wanted.name, wanted.qtype, identity=identity, unchecked=wanted.unchecked)
     payload = await exchange(request.network, route, question.payload, phase, request.kept)
     parsed = parse_reply(payload, question, request.network.clock_us() - phase.asked_us)
     if parsed.reply is None:
@@ -411,9 +414,9 @@ class _Listener:
                 _record_reply(self._state, parsed, parsed.reply)
 
     async def _send(self, *, edns: bool) -> None:
-        request = self._state.request
-        question = build_query(request.wanted.name, request.wanted.qtype, edns=edns)
-        self._asked[question.id] = (question, request.network.clock_us())
+        wanted = self._state.request.wanted
+        question = build_query(wanted.name, wanted.qtype, edns=edns, unchecked=wanted.unchecked)
+        self._asked[question.id] = (question, self._state.request.network.clock_us())
         await self._sock.send(question.payload)
 
     async def _receive(self) -> tuple[int, ParsedReply]:

@@ -50,13 +50,15 @@ class Contrast(StrEnum):
     NO_VERIFY = "no_verify"
     """One request despite an invalid certificate, only to recognise a block page."""
     SILENT_ADDRESS = "silent_address"
-    """The same DNS query to an address that runs no DNS: any answer is injected."""
+    """The same DNS query to an address that runs no DNS: any answer is from somebody on the path.
+    Where one came, an innocuous name is asked for there too, twice: is every query answered so?"""
     NAME_BELOW = "name_below"
     """A DNS query for a name below the service's, with a random label: it should not exist. Where
     the service's is denied, one below an innocuous name as well, twice: how are names denied that
     nobody forbids?"""
     REPEAT = "repeat"
-    """The subject again, unchanged, from a new port."""
+    """The subject again, unchanged, from a new port. With the evidence `checking_disabled` the
+    resolver is asked not to check signatures."""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="step"):
@@ -120,6 +122,16 @@ INNOCUOUS_REFUSED = "innocuous_refused"
 own port nobody answered, is too far away to do."""
 
 
+UNCHECKED = "checking_disabled"
+"""Evidence of a lookup: the resolver was asked not to check signatures (RFC 4035)."""
+
+
+PLAIN_PAYLOAD = 512
+"""Most bytes of a DNS message over UDP without EDNS (RFC 1035, section 4.2.1)."""
+_HEAD_BYTES, _RECORD_BYTES = 12, 12
+"""Of a message, and of a record before its data."""
+
+
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One datagram or message that answered a query."""
 
@@ -154,6 +166,16 @@ class DNSLookup(Observation, frozen=True, kw_only=True, tag="dns"):
     def answers(self) -> tuple[str, ...]:
         """Addresses of the first reply."""
         return self.replies[0].answers if self.replies else ()
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of the first reply without compressed aliases and what is beside its answer; 0 if
+        none came (RFC 1035, section 4.1)."""
+        if not self.replies:
+            return 0
+        address = _RECORD_BYTES + (16 if self.qtype == "AAAA" else 4)
+        aliases = sum(_RECORD_BYTES + len(alias) + 2 for alias in self.replies[0].cnames)
+        return _HEAD_BYTES + len(self.name) + 6 + aliases + address * len(self.answers)
 
 
 class AtAddress(Observation, frozen=True, kw_only=True):

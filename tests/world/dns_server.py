@@ -110,6 +110,14 @@ class NoEDNS:
 
 
 @dataclass(frozen=True)
+class BadSignature:
+    """SERVFAIL, as from a resolver that checks signatures, or the reply of `then` to a question
+    that asks it not to."""
+
+    then: Behaviour
+
+
+@dataclass(frozen=True)
 class Garbage:
     """These bytes in place of a reply; `headed` puts the right id and the QR bit in front."""
 
@@ -132,8 +140,8 @@ class HTTPStatus:
 
 
 Behaviour = (
-    Address | Rcode | Drop | Sequence | WrongId | WrongQuestion | Truncated | NoEDNS | Garbage
-    | Hangup | HTTPStatus
+    Address | Rcode | Drop | Sequence | WrongId | WrongQuestion | Truncated | NoEDNS | BadSignature
+    | Garbage | Hangup | HTTPStatus
 )  # fmt: skip
 
 
@@ -345,6 +353,9 @@ def _payload(question: dns.message.Message, behaviour: Behaviour, transport: str
             if question.edns >= 0:
                 return struct.pack("!6H", question.id, 0x8181, 0, 0, 0, 0)
             return _payload(question, then, transport)
+        case BadSignature(then):
+            unchecked = question.flags & dns.flags.CD
+            return _payload(question, then if unchecked else Rcode("SERVFAIL"), transport)
         case Garbage(payload, headed):
             return struct.pack("!HH", question.id, 0x8180) * headed + payload
         case Rcode(name):

@@ -9,8 +9,19 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.detection.layers.dns_answer import NO_ANSWER, DNSAnswer, answer_of
-from monitor.detection.layers.dns_forgery import ABSENT, NOT_FORGED, Forgery, forgery_of
+from monitor.detection.layers.dns_answer import (
+    NO_ANSWER,
+    DNSAnswer,
+    answer_of,
+    given_addresses,
+)
+from monitor.detection.layers.dns_forgery import (
+    ABSENT,
+    NOT_FORGED,
+    Forgery,
+    below_and_usual,
+    forgery_of,
+)
 from monitor.detection.layers.dns_origin import FAULTS
 from monitor.detection.layers.dns_resolver import HEALTHY, ResolverHealth, resolver_health
 from monitor.detection.model import Layer, State, Technique
@@ -20,7 +31,7 @@ from monitor.detection.observed.endpoint_context import EndpointContext, Reach, 
 from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.view import ENCRYPTED, NameView
 from monitor.detection.rule import Rule, background_fails, line_unseen, machine_late
-from probes.wire.observation import Contrast, DNSLookup
+from probes.wire.observation import PLAIN_PAYLOAD, Contrast, DNSLookup
 
 FOREIGN_CERTIFICATE = "dns.foreign_certificate"
 
@@ -42,6 +53,11 @@ class LookupFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by_authority: bool = False
     """An encrypted resolver, whose answers nobody on the path can forge, fails in the same way, and
     none gives an address: it is the name's own servers that answer so from here."""
+    unchecked_right: bool = False
+    """It gives a right address once it is asked not to check signatures."""
+    lost_by_size: bool = False
+    """It answers for a name below, so the name is not filtered with all below it, and the answer
+    that others get for this one is larger than every way to a resolver lets pass."""
     reports_fault: bool = False
     """The resolver says of each failure that the zone's signatures or its servers fail."""
     by_chance: bool = False
@@ -78,6 +94,11 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         asked_again=qtype in name.asked_again,
         unconfirmed=kind is Kind.NXDOMAIN and _silent_again(name, qtype),
         by_authority=_by_authority(name, kind, qtype),
+        unchecked_right=any(
+            not given_addresses(q).isdisjoint(context.known | context.proven)
+            for q in name.unchecked
+        ),
+        lost_by_size=_lost_by_size(context, qtype),
         reports_fault=all(not set(FAULTS).isdisjoint(q.evidence) for q in name.queries[qtype]),
         by_chance=not (sibling or resolver.type_unanswered or forgery.injected)
         and lookup_by_chance(context, kind, qtype),
@@ -107,6 +128,18 @@ def _silent_again(name: NameView, qtype: str) -> bool:
 
 def _unanswered(name: NameView, qtype: str) -> list[DNSLookup]:
     return [q for q in name.queries[qtype] if dns_kind(q) in (Kind.TIMEOUT, Kind.LATE)]
+
+
+def _lost_by_size(context: EndpointContext, qtype: str) -> bool:
+    """RFC 9715: fragments, and datagrams over 512 bytes in places, are dropped; a resolver that
+    forwards asks its own question, and may lose the answer to that."""
+    below, _ = below_and_usual(context.endpoint)
+    names = (context.endpoint.name, *(control.name for control in context.controls))
+    theirs = [q for name in names for q in name.references]
+    theirs += [q for control in context.controls for q in control.name.lookups.values()]
+    return any(dns_kind(q) not in UNANSWERED for q in below) and any(
+        q.most_bytes > PLAIN_PAYLOAD for q in theirs if q.qtype == qtype
+    )
 
 
 def _by_authority(name: NameView, kind: Kind, qtype: str) -> bool:
@@ -215,9 +248,22 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         ),
         State.BLOCKED,
         "No certificate confirms the answer, and a second reply differed or an address that runs "
-        "no DNS answered: it was forged on the path. (typed; GFWatch calls the latter zero-error)",
+        "no DNS answered, though not for an innocuous name: it was forged on the path. (typed; "
+        "GFWatch calls the latter zero-error)",
         Technique.DNS_INJECTION_OTHER,
         4_700_000,
+    ),
+    Rule(
+        "dns.old_answer",
+        lambda lookup: (
+            lookup.unvouched
+            and (lookup.answer.foreign or lookup.answer.other_page)
+            and lookup.forgery.zone_kept
+            and not lookup.forgery.changed
+        ),
+        State.INCONCLUSIVE,
+        "The address is somebody else's, and the rest of the zone comes as its servers give it: an "
+        "answer kept from before, or a list without the names below.",
     ),
     Rule(
         "dns.blockpage_abroad",
@@ -264,7 +310,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         ),
         State.BLOCKED,
         "Nothing confirms the answer, and the resolver gives the same address for a name below it "
-        "that does not exist: it answers by a list of names, and all below them. (typed)",
+        "that does not exist, or any, and none for other such names: it answers by a list of "
+        "names, and all below them. (typed)",
         Technique.DNS_INJECTION_OTHER,
         3_700_000,
     ),
@@ -273,7 +320,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         lambda lookup: (
             lookup.unvouched
             and lookup.answer.dead
-            and (lookup.forgery.on_path or lookup.forgery.no_soa)
+            and (lookup.forgery.changed or lookup.forgery.no_soa)
             and not lookup.answer.by_name
         ),
         State.BLOCKED,
@@ -341,11 +388,31 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         evidence=("one_family_unanswered",),
     ),
     Rule(
+        "dns.unchecked_answer",
+        lambda lookup: (
+            lookup.kind is Kind.SERVFAIL and lookup.unchecked_right and not lookup.forgery.injected
+        ),
+        State.INCONCLUSIVE,
+        "The resolver gives a right address when it is asked not to check signatures (RFC 4035): "
+        "they do not hold for it.",
+        evidence=("unchecked_answer",),
+    ),
+    Rule(
+        "dns.large_answer",
+        lambda lookup: (
+            lookup.kind in (Kind.SERVFAIL, Kind.TIMEOUT)
+            and lookup.lost_by_size
+            and not lookup.forgery.injected
+        ),
+        State.INCONCLUSIVE,
+        "Others get an answer of over 512 bytes, and a name below is answered: large answers get "
+        "lost on the way to the resolver or from it (RFC 9715).",
+        evidence=("large_answer",),
+    ),
+    Rule(
         "dns.reported_fault",
         lambda lookup: (
-            lookup.kind is Kind.SERVFAIL
-            and lookup.reports_fault
-            and not (lookup.forgery.injected or lookup.forgery.on_path)
+            lookup.kind is Kind.SERVFAIL and lookup.reports_fault and not lookup.forgery.changed
         ),
         State.INCONCLUSIVE,
         "The resolver says that the signatures of the name's zone did not hold, or that it could "

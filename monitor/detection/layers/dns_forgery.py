@@ -14,7 +14,7 @@ from monitor.detection.layers.dns_answer import (
 from monitor.detection.observed.background import SENT_AGAIN
 from monitor.detection.observed.endpoint_context import EndpointContext
 from monitor.detection.observed.kinds import Kind, dns_kind
-from monitor.detection.observed.view import ENCRYPTED, SYSTEM, EndpointView
+from monitor.detection.observed.view import ENCRYPTED, SYSTEM, EndpointView, NameView
 from probes.wire.observation import DNSLookup
 
 SOA = "authority_soa"
@@ -31,15 +31,29 @@ class Forgery(msgspec.Struct, frozen=True, gc=False):
     to a control or over TLS."""
     injected: bool = False
     """A second, different reply came, here or from a public resolver that first gave the same wrong
-    answer, or an address without DNS answered."""
+    answer, or an address without DNS answered, and for no innocuous name."""
+    led: bool = False
+    """An address without DNS answers for this name and for an innocuous one: the network leads
+    every query to one resolver, which answers in place of the public ones, right or wrong."""
     lying_resolver: bool = False
     """The resolver answered, and others over plain UDP answer well, so it is the resolver
     itself."""
     below: bool = False
-    """It gives the same address for a name below that does not exist, as another resolver says."""
+    """It gives the same address for a name below that does not exist, as another resolver says; or
+    any, and none for a name that nobody forbids and that does not exist either."""
     no_soa: bool = False
     """It says that the name has no address of the other family, where others see one, and leaves
     out the SOA record of the zone, which it gives with its denial of the name below."""
+    zone_kept: bool = False
+    """It denies the name below as the zone's servers do, with the SOA record, and of the other
+    family it gives a right address or the same denial: this answer may be one that they gave
+    once."""
+
+    @property
+    def changed(self) -> bool:
+        """Somebody on the path changed it, who is no resolver to which every query is led: that one
+        may pass on what it was told."""
+        return self.injected or (self.on_path and not self.led)
 
 
 NOT_FORGED = Forgery()
@@ -51,20 +65,27 @@ def forgery_of(context: EndpointContext, lookup: DNSLookup, answer: DNSAnswer) -
     plain = plain_references(endpoint, qtype)
     honest = answered_otherwise(plain, own)
     alike = [reference for reference in plain if _lies_alike(reference, lookup)]
-    injected = (
-        any(query.qtype == qtype and query.replies for query in endpoint.name.silent)
-        or _replied_otherwise(lookup)
-        or any(map(_corrected, alike))
-    )
+    spoken_for, led = _at_silence(endpoint.name, qtype)
+    second = _replied_otherwise(lookup) or any(map(_corrected, alike))
+    injected = second or (spoken_for and not led)
     confirmed = honest or answer.proven or answer.known
     false = bool(alike) if own else any(_proven_false(context, q) for q in alike)
+    other = "AAAA" if qtype == "A" else "A"
     return Forgery(
-        on_path=injected or (false and not confirmed),
+        on_path=injected or led or (false and not confirmed),
         injected=injected,
-        lying_resolver=not injected and honest and dns_kind(lookup) is not Kind.TIMEOUT,
+        led=led,
+        lying_resolver=not (injected or led) and honest and dns_kind(lookup) is not Kind.TIMEOUT,
         below=_forged_below(endpoint, qtype, own),
-        no_soa=_denied_without_soa(context, "AAAA" if qtype == "A" else "A"),
+        no_soa=_denied_without_soa(context, other),
+        zone_kept=_keeps_zone(context, other),
     )
+
+
+def _at_silence(name: NameView, qtype: str) -> tuple[bool, bool]:
+    """Whether an address that runs no DNS answers for the name, and whether for others as well."""
+    answers = any(query.qtype == qtype and query.replies for query in name.silent)
+    return answers, answers and any(query.replies for query in name.silent_usually)
 
 
 def _replied_otherwise(lookup: DNSLookup) -> bool:
@@ -102,9 +123,32 @@ def _proven_false(context: EndpointContext, reference: DNSLookup) -> bool:
 
 
 def _forged_below(endpoint: EndpointView, qtype: str, own: frozenset[str]) -> bool:
-    below = [query for query in endpoint.name.below if query.qtype == qtype]
-    given = any(q.resolver == SYSTEM and own.intersection(q.answers) for q in below)
-    return given and any(q.resolver != SYSTEM and dns_kind(q) in ABSENT for q in below)
+    below, usual = below_and_usual(endpoint)
+    asked = [query for query in endpoint.name.below if query.qtype == qtype]
+    same = any(q.resolver == SYSTEM and own.intersection(q.answers) for q in asked)
+    another = bool(own) and any(q.qtype == qtype and q.answers for q in below)
+    given = same or (another and any(dns_kind(q) in ABSENT for q in usual))
+    return given and any(q.resolver != SYSTEM and dns_kind(q) in ABSENT for q in asked)
+
+
+def below_and_usual(endpoint: EndpointView) -> tuple[list[DNSLookup], list[DNSLookup]]:
+    """What the vantage's own resolver was asked of a name below the endpoint's that should not
+    exist, and of one below an innocuous name."""
+    asked = [query for query in endpoint.name.below if query.resolver == SYSTEM]
+    below = [query for query in asked if query.name.endswith(f".{endpoint.ref.host}")]
+    return below, [query for query in asked if query not in below]
+
+
+def _keeps_zone(context: EndpointContext, other: str) -> bool:
+    """`other`: the query type of the other address family."""
+    below, _ = below_and_usual(context.endpoint)
+    lookup = context.endpoint.name.lookups.get(other)
+    if lookup is None or not below:
+        return False
+    right = given_addresses(lookup) & (context.known | context.proven)
+    return all(dns_kind(q) in ABSENT and SOA in q.evidence for q in below) and (
+        bool(right) or (dns_kind(lookup) is Kind.EMPTY and SOA in lookup.evidence)
+    )
 
 
 def _denied_without_soa(context: EndpointContext, qtype: str) -> bool:

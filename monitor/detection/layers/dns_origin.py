@@ -48,7 +48,7 @@ def origin_remarks(
     said = tuple(word for word in SAID if any(word in query.evidence for query in queries))
     if not _others_answer(context, qtype):
         return said
-    made_up = forgery.on_path or bogon
+    made_up = forgery.changed or bogon
     kept = _keeps_zones(context.endpoint.name, context.endpoint.ref.host)
     zoneless = kept is not False and _denied_without_zone(context.endpoint.name, qtype)
     return (

@@ -33,6 +33,7 @@ from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import SYSTEM
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 from probes.wire.observation import (
+    UNCHECKED,
     AnyObservation,
     AppExchange,
     AtAddress,
@@ -257,8 +258,10 @@ def _passed_at_reflector(observations: Iterable[AnyObservation]) -> int:
     return sum((s.address, s.port) in ours and reached(tls_kind(s)) for s in handshakes)
 
 
-_MADE_UP = (Contrast.NAME_BELOW,)
-"""Names of which nobody knows how long their servers take; one is shown with many targets."""
+def _is_made_up(lookup: DNSLookup) -> bool:
+    """Of names of which nobody knows how long their servers take, one is shown with many targets;
+    and what a resolver gives without its check of signatures is no other attempt at it."""
+    return lookup.contrast is Contrast.NAME_BELOW or UNCHECKED in lookup.evidence
 
 
 def _of_unit(observations: Iterable[AnyObservation], innocuous: bool) -> RoundBackground:
@@ -266,7 +269,7 @@ def _of_unit(observations: Iterable[AnyObservation], innocuous: bool) -> RoundBa
     unit = _Unit(innocuous)
     for attempt in sorted(observations, key=_began):
         match attempt:
-            case DNSLookup() if attempt.resolver == SYSTEM and attempt.contrast not in _MADE_UP:
+            case DNSLookup() if attempt.resolver == SYSTEM and not _is_made_up(attempt):
                 unit.add_lookup(attempt)
             case TCPConnect():
                 unit.add(attempt, Step.CONNECT, kind := tcp_kind(attempt), kind is Kind.OK)

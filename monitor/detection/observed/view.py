@@ -26,6 +26,7 @@ from probes.wire.observation import (
     LIVENESS_HOST,
     OTHER_PORT,
     SAME_PORT,
+    UNCHECKED,
     AppExchange,
     AtAddress,
     Contrast,
@@ -102,7 +103,12 @@ class NameView(msgspec.Struct):
     asked_again: set[str] = field(default_factory=set)
     """Query types that the system resolver was asked once more, from a fresh port."""
     references: list[DNSLookup] = field(default_factory=list)
+    unchecked: list[DNSLookup] = field(default_factory=list)
+    """Queries to the system resolver that ask it not to check signatures."""
     silent: list[DNSLookup] = field(default_factory=list)
+    """The endpoint's name at an address that runs no DNS."""
+    silent_usually: list[DNSLookup] = field(default_factory=list)
+    """An innocuous name there. An answer shows a network that leads every query to one resolver."""
     innocuous: list[DNSLookup] = field(default_factory=list)
     """An innocuous name at the system resolver, at the same time."""
     below: list[DNSLookup] = field(default_factory=list)
@@ -175,7 +181,7 @@ def view(measurement: Measurement) -> dict[str, EndpointView]:
         endpoint = views[observation.endpoint]
         match observation:
             case DNSLookup():
-                _add_dns(endpoint.name, observation)
+                _add_dns(endpoint.name, observation, endpoint.ref.host)
             case TCPConnect():
                 _add_tcp(endpoint, observation)
             case TLSHandshake():
@@ -203,9 +209,11 @@ def _guessed(id: str) -> EndpointRef:
     return EndpointRef(id=id, protocol=protocol[:64], host="" if literal else host)
 
 
-def _add_dns(name: NameView, lookup: DNSLookup) -> None:
+def _add_dns(name: NameView, lookup: DNSLookup, host: str) -> None:
     if lookup.contrast is Contrast.SILENT_ADDRESS:
-        name.silent.append(lookup)
+        (name.silent if lookup.name == host else name.silent_usually).append(lookup)
+    elif UNCHECKED in lookup.evidence:
+        name.unchecked.append(lookup)
     elif lookup.contrast is Contrast.INNOCUOUS_NAME:
         name.innocuous.append(lookup)
     elif lookup.contrast is Contrast.NAME_BELOW:

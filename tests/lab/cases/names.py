@@ -52,7 +52,9 @@ CASES: tuple[Case, ...] = (
         ("http",),
         origin="lying_resolver",
     ),
-    Case("dns.pool", "blocked", ("dns.injected",), "dns.injection.other", ANY, origin="on_path"),
+    Case(
+        "dns.pool", "blocked", ("dns.forged_below",), "dns.injection.other", ANY, origin="on_path"
+    ),
     Case("dns.truncated", "blocked", ("dns.timeout",), "dns.timeout", ANY),
     Case("dns.sealed", "blocked", ("dns.nxdomain",), "dns.nxdomain", ANY, origin="on_path"),
     Case("dns.other", "blocked", _FORGED, "dns.injection.other", origin=DRAWN),

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from probes.net.dns_transport import MOST_UNOPENED
-from probes.wire.observation import Contrast, Purpose
-from tests.world.dns_server import Address, Behaviour, Drop, Rcode, Sequence
+from probes.wire.observation import UNCHECKED, Contrast, DNSLookup, Purpose
+from tests.world.dns_server import Address, BadSignature, Behaviour, Drop, Rcode, Sequence
 from tests.world.loopback import LISTENING, SHORT, internet
 from tests.world.ports import free_port
 
@@ -141,6 +141,90 @@ async def test_second_answers_and_injection_are_kept():
         assert [reply.answers for reply in own.replies] == [("10.10.34.34",), ("127.0.0.1",)]
         silent = next(o for o in lookups if o.resolver == "silent")
         assert silent.answers == ("10.10.34.34",)
+
+
+async def test_where_the_silent_address_answers_an_innocuous_name_is_asked_for_there_once():
+    own = [NAME, "signal.test"]
+    table = {name: Address("127.0.0.1") for name in own}
+    async with internet(table, injected=Address("10.10.34.34"), timeouts=LISTENING) as net:
+        names, seen = net.dns_cache(), list[DNSLookup]()
+        for name in own:
+            await names.system(name)
+            seen += [o for o in await names.observations(name, "e", 0) if o.resolver == "silent"]
+        assert all(o.replies for o in seen)
+        usual = [o for o in seen if o.name == "innocuous.test"]
+        assert [o.name for o in seen if o not in usual] == own
+        assert usual[:2] == usual[2:], "asked once a round, for both names"
+    async with internet(table, timeouts=LISTENING) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        await names.observations(NAME, "e", 0)
+        assert {name for _, name, *_ in net.silent.seen} == {NAME}
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_after_a_servfail_the_name_is_asked_for_without_a_check_of_its_signatures(
+    right: bool,
+):
+    there = {NAME: Address("127.0.0.1")} if right else {NAME: Rcode("SERVFAIL")}
+    async with internet({NAME: BadSignature(Address("127.0.0.1"))}, reference=there) as net:
+        names = net.dns_cache()
+        assert await names.system(NAME) == ()
+        for _ in range(2):
+            await names.references(NAME, widen=True)
+        lookups = await names.observations(NAME, "e", 0)
+        own = [o for o in lookups if o.resolver == "system" and o.name == NAME]
+        unchecked = [o for o in own if UNCHECKED in o.evidence]
+        asked = [(o.purpose, o.contrast, o.qtype, o.answers) for o in unchecked]
+        wanted = (Purpose.CONTRAST, Contrast.REPEAT, "A", ("127.0.0.1",))
+        assert asked == ([wanted] if right else []), "only where others give an address"
+        assert {o.failure for o in own if o not in unchecked} == {"dns_servfail_error"}
+
+
+@pytest.mark.parametrize("failing", [Drop(), Rcode("SERVFAIL")])
+@pytest.mark.parametrize("addresses", [1, 31])
+async def test_where_a_large_answer_is_missing_a_name_below_is_asked_for(
+    failing: Behaviour, addresses: int
+):
+    there = {NAME: Address(*(f"127.0.1.{n}" for n in range(addresses)))}
+    async with internet({NAME: failing}, reference=there, timeouts=SHORT) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        await names.references(NAME, widen=True)
+        lookups = await names.observations(NAME, "e", 0)
+        below = [(o.resolver, o.failure) for o in lookups if o.contrast is Contrast.NAME_BELOW]
+        assert below == [("system", "dns_nxdomain_error")] * (addresses > 30)
+
+
+async def test_where_each_answer_is_another_it_is_compared_with_a_name_that_nobody_has():
+    class Pool(_WithAllBelow):
+        def get(self, name: str, default: Any = None) -> Any:
+            return Address("127.0.0.8") if name.endswith(f".{NAME}") else super().get(name, default)
+
+    genuine = {NAME: Address("127.0.0.1")}
+    async with internet(Pool({NAME: Address("127.0.0.7")}), reference=genuine) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        await names.references(NAME, widen=True)
+        lookups = await names.observations(NAME, "e", 0)
+        here = [o for o in lookups if o.contrast is Contrast.NAME_BELOW and o.resolver == "system"]
+        ends = [(o.name.partition(".")[2], o.failure) for o in here]
+        assert ends == [(NAME, None)] + [("innocuous.test", "dns_nxdomain_error")] * 2
+
+
+async def test_a_doubted_answer_is_compared_once_another_resolver_gives_a_different_one():
+    """Who answers in place of a resolver over UDP does not do so over TLS."""
+    led, genuine = {NAME: Address("127.0.0.7")}, {NAME: Address("127.0.0.1")}
+    async with internet(led, reference=led) as net:
+        names = net.dns_cache()
+        await names.system(NAME)
+        await names.doubt(NAME)
+        net.reference.table = genuine
+        await names.references(NAME, widen=True)
+        await names.doubt(NAME)
+        lookups = await names.observations(NAME, "e", 0)
+        below = [o.resolver for o in lookups if o.contrast is Contrast.NAME_BELOW]
+        assert below == ["system"]
 
 
 async def test_liveness_names_ask_the_machines_resolver_alone():

@@ -89,6 +89,14 @@ EARNED: dict[str, Row] = {
         (dns(A1), tcp(A1, TIMEOUT, at_us=9, took_us=10_000_000)),
         {},
     ),
+    "unchecked_answer": (
+        State.INCONCLUSIVE,
+        (
+            *(dns(failure=Failure.DNS_SERVFAIL, **c) for c in ({}, REPEAT)),
+            dns(A1, evidence=("checking_disabled",), **REPEAT),
+        ),
+        {},
+    ),
     "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
     "own_certificate": (
         State.INCONCLUSIVE,

@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Verdict
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation, Contrast
+from probes.wire.observation import UNCHECKED, AnyObservation, Contrast, DNSReply, Purpose
 from tests.monitor.detection.scenes import (
+    A1,
     A2,
+    BELOW,
+    FORGED,
     REPEAT,
+    V6,
     alive,
     contrast,
     control,
     dns,
     endpoint,
     measured,
+    reference,
     tcp,
     tls,
 )
@@ -43,6 +49,44 @@ def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
     # An answer that is late, as on a busy machine, is no failure.
     assert said(None, evidence=("sent_again", "sent_again_answered")).rule == "dns.refused"
     assert (said(None).state, said(None).technique) == ("blocked", "dns.refused")
+
+
+def test_a_zone_whose_signatures_do_not_hold_for_the_resolver() -> None:
+    """Who forbids the name gives no right address for it, whether signatures are checked or not."""
+
+    def said(*unchecked: AnyObservation) -> tuple[str, str | None]:
+        failed = {"failure": Failure.DNS_SERVFAIL}
+        seen = [dns(qtype=q, **failed, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
+        verdict = judge(measured(*seen, reference(A1), *unchecked), alive(), [control()])
+        return verdict.state, verdict.rule
+
+    off = {"evidence": (UNCHECKED,), "purpose": Purpose.CONTRAST, "contrast": Contrast.REPEAT}
+    assert said() == ("blocked", "dns.servfail")
+    assert said(dns(A1, **off)) == ("inconclusive", "dns.unchecked_answer")
+    assert said(dns(FORGED, **off)) == ("blocked", "dns.servfail"), "the lie that did not hold"
+    assert said(dns(failure=Failure.DNS_SERVFAIL, **off)) == ("blocked", "dns.servfail")
+
+
+@pytest.mark.parametrize("how", [Failure.DNS_SERVFAIL, Failure.TIMEOUT])
+def test_a_large_answer_that_is_lost(how: Failure) -> None:
+    many = [f"11.0.1.{n}" for n in range(40)]
+
+    def said(*beside: AnyObservation) -> str | None:
+        seen = [dns(qtype=q, failure=how, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
+        there = control(dns(A1, *many), tcp(), tls())
+        return judge(measured(*seen, *beside), alive(), [there]).rule
+
+    filtered = {Failure.DNS_SERVFAIL: "dns.servfail", Failure.TIMEOUT: "dns.timeout"}[how]
+    below = dns(failure=Failure.DNS_NXDOMAIN, **BELOW)
+    assert said(below) == filtered, "the one for IPv6 is small, or none"
+    large = reference(*(f"2400::1:{n}" for n in range(40)), qtype="AAAA")
+    assert said(below, large) == "dns.large_answer"
+    assert said(large) == filtered, "it is not known whether all below it is filtered"
+    assert said(large, dns(failure=how, **BELOW)) == filtered
+    aliases = DNSReply(after_us=1, rcode=0, answers=(V6,), cnames=("x" * 200, "y" * 200, "z" * 60))
+    assert said(below, replace(reference(V6, qtype="AAAA"), replies=(aliases,))) == (
+        "dns.large_answer"
+    )
 
 
 @pytest.mark.parametrize("how", [Failure.DNS_SERVFAIL, Failure.DNS_NXDOMAIN, Failure.DNS_NO_ANSWER])

@@ -85,7 +85,7 @@ def test_a_silent_address_that_stays_silent_is_as_it_should_be() -> None:
     (endpoint,) = endpoint_steps(measured(dns(A1), dns(A2, **SILENT)))
     (comparisons,) = endpoint.steps[0].comparisons
     assert comparisons.outcome == "fails"
-    assert "injected on the path" in comparisons.sentence
+    assert "given on the path" in comparisons.sentence
 
 
 def test_an_answer_that_anybody_may_have_given_is_not_said_to_work() -> None:
