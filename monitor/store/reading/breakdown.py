@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from monitor.detection.model import State
 from monitor.store.cell_sums import SPANS, Name, cover
+from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.cell_sums import (
     Across,
@@ -109,20 +110,24 @@ async def services(
     place: Place = Place(),  # noqa: B008 - frozen
 ) -> Mapping[tuple[str, Column], FailedShare]:
     """By service and column, from the sums."""
-    since = period.since - (period.since % DAY_MS if period.daily else 0)
-    table = "day" if period.daily else "hour" if period.kept else "cell"
-    values: dict[str, object] = {"begin": since, "end": period.until, **_slices(across, period)}
-    values["names"] = list(names)
+    parts = [("cell", period.since, period.until)]
+    if period.daily or period.kept:
+        cut = _parts(period, across, (HOUR_MS, DAY_MS))
+        parts = [("day" if span == DAY_MS else "hour", begin, end) for span, begin, end in cut]
+    values: dict[str, object] = {"names": list(names), **_slices(across, period)}
     if place.asns:
         values["asns"] = list(place.asns)
     if place.countries:
         values["countries"] = list(place.countries)
     by = bool(place.asns), bool(place.countries)
-    query = _sums(connection.dialect.name, table, across, *by)
-    return {
-        (service, (country, int(part))): FailedShare(int(failing), int(judged), bool(seen))
-        for service, country, part, failing, judged, seen in await connection.execute(query, values)
-    }
+    found: dict[tuple[str, Column], FailedShare] = defaultdict(FailedShare)
+    for table, begin, end in parts:
+        query = _sums(connection.dialect.name, table, across, *by)
+        rows = await connection.execute(query, values | {"begin": begin, "end": end})
+        for service, country, part, failing, judged, seen in unnamed(rows):
+            share = FailedShare(int(failing), int(judged), bool(seen))
+            found[service, (country, int(part))] += share
+    return found
 
 
 _SUMS = {
@@ -182,12 +187,12 @@ def _first_slice(period: Period) -> int:
     return period.since - period.since % max(s for s in (1, *SPANS) if period.slice_ms % s == 0)
 
 
-def _parts(period: Period, across: Across) -> Sequence[Part]:
-    """The sums that a period is made of."""
+def _parts(period: Period, across: Across, known: Sequence[int] = SPANS) -> Sequence[Part]:
+    """The sums of `known` spans that a period is made of."""
     unit = DAY_MS if period.daily else HOUR_MS
     since = period.since - period.since % DAY_MS if period.daily else period.since
     slice_ms = period.slice_ms if across == "time" else 0
-    spans = [span for span in SPANS if span >= unit and slice_ms % span == 0]
+    spans = [span for span in known if span >= unit and slice_ms % span == 0]
     last = spans[-1] if period.to_now else unit
     return cover(since + -since % unit, period.until + -period.until % last, spans)
 

@@ -93,14 +93,19 @@ async def test_too_many_sums_are_read_for_a_shorter_time(
 
 
 @pytest.mark.parametrize("across", ["country", "network", "time"])
-async def test_days_count_as_their_hours(filled: Database, across: Across) -> None:
-    hourly = msgspec.structs.replace(PERIOD, slice_ms=DAY)
-    daily = msgspec.structs.replace(hourly, daily=True)
-    async with filled.reading() as connection:
-        by_hours = await breakdown.services(connection, ["wechat"], hourly, across)
-        by_days = await breakdown.services(connection, ["wechat"], daily, across)
-    assert by_days == by_hours
-    assert by_hours
+async def test_sums_of_services_are_those_of_their_cells(filled: Database, across: Across) -> None:
+    days = msgspec.structs.replace(PERIOD, slice_ms=DAY)
+    until = PERIOD.until + 3 * HOUR
+    hours = msgspec.structs.replace(days, since=PERIOD.since + 5 * HOUR, until=until)
+    for period in (days, hours):
+        to_now = msgspec.structs.replace(period, to_now=True)
+        daily = msgspec.structs.replace(days, daily=True)
+        cells = msgspec.structs.replace(period, kept=False)
+        async with filled.reading() as connection:
+            by_cells = await breakdown.services(connection, ["wechat"], cells, across)
+            assert by_cells
+            for same in (period, to_now, *([daily] if period is days else ())):
+                assert await breakdown.services(connection, ["wechat"], same, across) == by_cells
 
 
 @pytest.mark.parametrize("table", ["hour", "day"])
