@@ -88,7 +88,7 @@ class _Process:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode(errors="surrogateescape")
             status, *lines = head.split("\r\n")[:-2]
-            headers = CIMultiDict(line.split(": ", 1) for line in lines)
+            headers = CIMultiDict(line.partition(": ")[::2] for line in lines)
             body = await reader.readexactly(int(headers["Content-Length"]))
         except BaseException:
             writer.close()  # so that it does not go on with what nobody waits for
