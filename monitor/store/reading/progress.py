@@ -33,13 +33,15 @@ _LAST_ROUNDS = (
     .limit(LAST_ARRIVED)
     .subquery()
 )
-_LEASES = sa.select(t.lease.c.name, t.lease.c.expires).where(t.lease.c.name.like(PATTERN))
+# Not a value: SQLite would plan a statement that compares with it anew each time.
+_OF_DETECTOR = t.lease.c.name.like(sa.literal_column(f"'{PATTERN}'"))
+_LEASES = sa.select(t.lease.c.name, t.lease.c.expires).where(_OF_DETECTOR)
 _NEWEST = sa.select(
     _LAST_RECEIVED.scalar_subquery().label("received"),
     _LAST_FOLDED.scalar_subquery().label("folded"),
 ).subquery()
 _COURSE = sa.select(_NEWEST.c.received, _NEWEST.c.folded, t.lease.c.name, t.lease.c.expires)
-_COURSE = _COURSE.outerjoin_from(_NEWEST, t.lease, t.lease.c.name.like(PATTERN))
+_COURSE = _COURSE.outerjoin_from(_NEWEST, t.lease, _OF_DETECTOR)
 _NEWEST_ARRIVED = sa.select(sa.func.max(_LAST_ROUNDS.c.round))
 
 
