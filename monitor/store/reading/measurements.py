@@ -37,6 +37,9 @@ HOUR_MS = 3_600_000
 SPAN_FACTOR = 4
 """A list of a place goes back by an hour at first, and each time so many times further."""
 LAST_ARRIVAL = 10**18 - 1
+FIRST_ROUNDS = 4
+"""Rounds of a service that are looked at before its cells are asked where the place was measured:
+most places are in each."""
 SEARCHED = 50_000
 """Verdicts that one search looks at: of what is rare there may be none for months."""
 STREAM_CHUNK = 500
@@ -252,8 +255,9 @@ class _List:
             self.has_more = True
         return self.is_full or self.has_more
 
-    async def read(self, since: int, until: int) -> None:
-        """Add those of rounds from `since` until before `until`, all older than what was found."""
+    async def read(self, since: int, until: int, rounds: int | None = None) -> bool:
+        """Add those of rounds from `since` until before `until`, all older than what was found; of
+        so many `rounds`, None for all. False where there are older ones."""
         here: list[tuple[int, int, Verdict]] = []
         last: int | None = None
         frames = read_newest(self.connection, self.service, since, until)
@@ -262,8 +266,9 @@ class _List:
                 if last is not None and last != round:
                     self._add(here, last)
                     here = []
-                    if self.must_end():
-                        return
+                    rounds = None if rounds is None else rounds - 1
+                    if rounds == 0 or self.must_end():
+                        return False
                 last = round
                 self.most -= judged.count
                 places = judged.places_of(self._fits, self.vantages)
@@ -279,6 +284,7 @@ class _List:
                 )
         if last is not None:
             self._add(here, last)
+        return True
 
     def _fits(self, said: Verdict) -> bool:
         chosen = self.chosen
@@ -314,6 +320,14 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     if not places or places[0].newest is None:
         return
     wanted.vantages = Vantages({place.number for place in places})
+    oldest, until = max(places[0].oldest, chosen.since or 0), min(until, places[0].newest + 1)
+    if wanted.service is not None and not wanted.of_verdict:
+        most = wanted.most
+        if await wanted.read(oldest, until, FIRST_ROUNDS) or (wanted.found and wanted.must_end()):
+            return
+        until = wanted.reached
+        if not wanted.found:
+            wanted.most, wanted.has_more = most, False
     some = chosen.targets if chosen.target is None else (chosen.target,)
     own: dict[str, Any] = {} if wanted.service is None else {"service": wanted.service}
     own |= {"targets": some} if some else {}
@@ -330,7 +344,6 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
     hours = _hours_query(frozenset(given), of_technique)
     # Whether there is a certain hour takes one seek that finds something, not one a target.
     one_hour = _hours_query(frozenset(given), of_technique, first=True)
-    oldest, until = max(places[0].oldest, chosen.since or 0), min(until, places[0].newest + 1)
     end, span = hour_of(until) + HOUR_MS, HOUR_MS
     while end > oldest and not wanted.is_full:
         if wanted.most <= 0:  # Whether there is a rest takes less than which hours it has.

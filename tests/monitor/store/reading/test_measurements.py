@@ -131,6 +131,37 @@ async def test_a_search_for_what_is_rare_ends_and_goes_on(
     assert parts == 3
 
 
+async def test_a_place_that_is_seldom_measured_is_found_however_much_others_measure(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        admitted(n, probe=7 if n in (3, 19) else 1, asn=7 if n in (3, 19) else 64501, at=at)
+        for n, at in enumerate(NOON + r * 30 * MINUTE for r in range(30))
+    ]
+    await store.facts.add(rows, [])
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], len(rows))
+    monkeypatch.setattr(measurements, "SEARCHED", 3)
+    async with store.reading() as connection:
+        for asn, expected in (
+            (7, [19, 3]),
+            (64501, [n for n in range(29, -1, -1) if n not in (3, 19)]),
+        ):
+            found, after = [], None
+            while True:
+                wanted = Filter(service="wechat", asn=asn)
+                part = await search_judged(connection, wanted, after=after, limit=2)
+                found += [(row.round - NOON) // MINUTE // 30 for row in part.rows]
+                if (after := part.following) is None:
+                    break
+            assert found == expected
+        whole = await list_judged(connection, Filter(service="wechat", asn=64501))
+        assert [row.round for row in whole] == [
+            row.stored.measurement.round
+            for row in rows[::-1]
+            if row.stored.measurement.vantage.asn != 7
+        ]
+
+
 async def test_where_nobody_measures_the_past_is_not_read(store: Database) -> None:
     await judged_store(store)
     asked: list[str] = []
