@@ -26,6 +26,7 @@ _LEGAL_TEXT = """
     mbh nv oao ojs ojsc ood ooo oy oyj pao pjsc plc pte pty pvt sa sarl sas sau sia sl slu spa srl
     sro uab zao company
 """
+_WORD = re.compile(r"\w")
 _LEGAL = frozenset(_LEGAL_TEXT.split())
 """Legal forms, which are left out at both ends of a name."""
 
@@ -57,7 +58,11 @@ def registered_name(asn: int) -> str:
 def short_name(asn: int) -> str:
     """The name without its legal form, quotation marks and own number (`AS8295` is the registered
     name of AS8295); empty where nothing else is there."""
-    full = re.sub(rf"^(AS)?{asn}\b[ -]*", "", registered_name(asn))
+    full = registered_name(asn)
+    # Not a pattern: one for each network takes 0.2 ms to compile.
+    rest = full.removeprefix("AS").removeprefix(str(asn))
+    if full.removesuffix(rest) in (str(asn), f"AS{asn}") and not _WORD.match(rest):
+        full = rest.lstrip(" -")
     words = re.sub(r"[\"“”«»]", " ", full).split()
     while len(words) > 1 and _plain(words[-1]) in _LEGAL:
         words.pop()

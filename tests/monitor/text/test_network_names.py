@@ -53,6 +53,21 @@ def test_networks_of_a_demonstration_have_names(monkeypatch: pytest.MonkeyPatch)
         short_name.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("AS5 - Five", "Five"), ("5 Five", "Five"), ("AS55 Five", "AS55 Five"), ("5up", "5up")],
+)
+def test_the_number_alone_is_left_out(
+    name: str, short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_names, "_simulated", {})
+    try:
+        network_names.name_simulated({5: name})
+        assert short_name(5) == short
+    finally:
+        short_name.cache_clear()
+
+
 def test_a_name_from_right_to_left_does_not_move_what_follows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
