@@ -7,6 +7,7 @@ import ssl
 import pytest
 
 from probes.contrasts import tls_contrasts
+from probes.endpoint.address_choice import AddressChoice
 from probes.net import tls as probe_tls
 from probes.wire.observation import (
     Contrast,
@@ -191,6 +192,19 @@ async def test_a_large_hello_that_is_dropped_shows_by_the_small_one():
     assert shakes(seen)[None] == "generic_timeout_error"
     assert shakes(seen)[Contrast.REPEAT] == "generic_timeout_error"
     assert shakes(seen)[Contrast.CLASSICAL_HELLO] is None
+
+
+async def test_the_answer_that_led_to_a_foreign_certificate_is_doubted(monkeypatch):
+    doubted = list[str]()
+
+    async def doubt(choice: AddressChoice) -> None:
+        doubted.append(choice.endpoint.host)
+
+    monkeypatch.setattr(AddressChoice, "doubt", doubt)
+    await reach(GOOD)
+    assert doubted == []
+    await reach(tls_server.tls(Authority("National Filter CA").issue(NAME).context()))
+    assert doubted == [NAME]
 
 
 async def test_one_request_is_sent_past_a_foreign_certificate():

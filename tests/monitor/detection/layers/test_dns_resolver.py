@@ -71,9 +71,9 @@ def test_a_zone_whose_signatures_do_not_hold_for_the_resolver() -> None:
 def test_a_large_answer_that_is_lost(how: Failure) -> None:
     many = [f"11.0.1.{n}" for n in range(40)]
 
-    def said(*beside: AnyObservation) -> str | None:
+    def said(*beside: AnyObservation, more: tuple[str, ...] = tuple(many)) -> str | None:
         seen = [dns(qtype=q, failure=how, **c) for q in ("A", "AAAA") for c in ({}, REPEAT)]
-        there = control(dns(A1, *many), tcp(), tls())
+        there = control(dns(A1, *more), tcp(), tls())
         return judge(measured(*seen, *beside), alive(), [there]).rule
 
     filtered = {Failure.DNS_SERVFAIL: "dns.servfail", Failure.TIMEOUT: "dns.timeout"}[how]
@@ -81,6 +81,8 @@ def test_a_large_answer_that_is_lost(how: Failure) -> None:
     assert said(below) == filtered, "the one for IPv6 is small, or none"
     large = reference(*(f"2400::1:{n}" for n in range(40)), qtype="AAAA")
     assert said(below, large) == "dns.large_answer"
+    small = reference(V6, qtype="AAAA")
+    assert said(below, small, more=()) == said(below, small) == filtered
     assert said(large) == filtered, "it is not known whether all below it is filtered"
     assert said(large, dns(failure=how, **BELOW)) == filtered
     aliases = DNSReply(after_us=1, rcode=0, answers=(V6,), cnames=("x" * 200, "y" * 200, "z" * 60))

@@ -22,7 +22,7 @@ from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role
-from probes.wire.observation import Contrast, Purpose
+from probes.wire.observation import UNCHECKED, Contrast, Purpose
 from tests.monitor.detection import app_scenes
 from tests.monitor.detection.scenes import (
     A1,
@@ -63,6 +63,8 @@ LOST = (tcp(A1, TIMEOUT), tcp(A1, **REPEAT))
         # What never worked may be blocked, and is no background.
         ((dns(failure=REFUSED), dns(failure=REFUSED, **REPEAT)), (), ()),
         ((tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT), tcp(A2)), (), (1,)),
+        # Without its check of signatures a resolver does not do the same once more.
+        ((dns(failure=REFUSED), dns(A1, evidence=(UNCHECKED,), **REPEAT)), (), ()),
         # An innocuous name is known not to be.
         ((dns(failure=REFUSED), dns(failure=REFUSED, **BESIDE)), (1, 0, 1), ()),
         ((dns(failure=REFUSED), dns(A2, **BESIDE)), (1,), ()),
