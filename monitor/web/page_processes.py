@@ -22,8 +22,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from monitor.web.response_cache import is_public
 
@@ -58,48 +60,16 @@ class _Process:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.current: BaseProcess | None = None
-        self.ready = False
+        self.session: aiohttp.ClientSession | None = None
+        """While it is ready."""
         self.making = 0
         """Answers that it makes at the moment."""
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        """Connections to it."""
 
     def give_up(self) -> None:
         """End it, where it has not ended yet: nobody else shall wait for it."""
-        self.ready = False
+        self.session = None
         if self.current is not None:
             self.current.kill()
-
-    def disconnect(self) -> None:
-        """Close the connections over which nothing is asked."""
-        while self._idle:
-            self._idle.pop()[1].close()
-
-    async def ask(self, request: bytes) -> web.Response:
-        """The answer to a request. All answers have a length, so this is enough of HTTP, and takes
-        half as long as aiohttp's client. Raises OSError, EOFError."""
-        if self._idle and self._idle[-1][0].at_eof():
-            self.disconnect()  # nobody has asked for so long that it closed them
-        connection = (
-            self._idle.pop() if self._idle else await asyncio.open_unix_connection(self.path)
-        )
-        reader, writer = connection
-        try:
-            writer.write(request)
-            head = (await reader.readuntil(b"\r\n\r\n")).decode(errors="surrogateescape")
-            status, *lines = head.split("\r\n")[:-2]
-            headers = CIMultiDict(line.partition(": ")[::2] for line in lines)
-            body = await reader.readexactly(int(headers["Content-Length"]))
-        except BaseException:
-            writer.close()  # so that it does not go on with what nobody waits for
-            raise
-        if headers.get("Connection") == "close":
-            writer.close()
-        else:
-            self._idle.append(connection)
-        for name in _OF_CONNECTION:
-            headers.popall(name, None)
-        return web.Response(status=int(status.split()[1]), headers=headers, body=body)
 
 
 class PageProcesses:
@@ -118,7 +88,7 @@ class PageProcesses:
     @property
     def ready(self) -> int:
         """How many make pages at the moment."""
-        return sum(process.ready for process in self._processes)
+        return sum(process.session is not None for process in self._processes)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -152,12 +122,19 @@ class PageProcesses:
             process.current = started
             theirs.close()
             await _readable(own.fileno())
-        process.ready = True
-        try:
-            await _readable(started.sentinel)
-        finally:
-            process.ready = False
-            process.disconnect()
+        connector = aiohttp.UnixConnector(str(process.path), limit=0)
+        limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=limit,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
+            process.session = session
+            try:
+                await _readable(started.sentinel)
+            finally:
+                process.session = None
 
     def covers(self, request: web.Request) -> bool:
         """Whether they make the answer to such a request."""
@@ -167,26 +144,35 @@ class PageProcesses:
         """The answer from the process that makes the fewest, None while none is ready. Raises
         ProcessEndedError."""
         async with self._turns:
-            ready = [each for each in self._processes if each.ready]
+            ready = [each for each in self._processes if each.session is not None]
             if not ready:
                 return None
             process = min(ready, key=lambda each: each.making)
+            assert process.session is not None
             process.making += 1
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    return await process.ask(_passed_on(request))
-            except (OSError, EOFError) as error:  # TimeoutError is one of the former
+                return await _ask(process.session, request)
+            except ProcessEndedError:
                 process.give_up()
-                raise ProcessEndedError from error
+                raise
             finally:
                 process.making -= 1
 
 
-def _passed_on(request: web.Request) -> bytes:
-    """What is asked of a process."""
-    asked = [f"GET {request.rel_url.raw_path_qs} HTTP/1.1", "Host: pages"]
-    asked += (f"{name}: {request.headers[name]}" for name in PASSED_ON if name in request.headers)
-    return "\r\n".join((*asked, "", "")).encode(errors="surrogateescape")
+async def _ask(session: aiohttp.ClientSession, request: web.Request) -> web.Response:
+    passed_on = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    # aiohttp's client would ask for compressed answers by itself.
+    headers = {"Accept-Encoding": "identity", "Accept": "*/*"} | passed_on
+    address = URL(f"http://pages{request.rel_url.raw_path_qs}", encoded=True)
+    try:
+        async with session.get(address, headers=headers, allow_redirects=False) as answer:
+            body = await answer.read()
+    except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one of the latter
+        raise ProcessEndedError from error
+    kept = CIMultiDict(answer.headers)
+    for name in _OF_CONNECTION:
+        kept.popall(name, None)
+    return web.Response(status=answer.status, headers=kept, body=body)
 
 
 async def _readable(descriptor: int) -> None:
