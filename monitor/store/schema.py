@@ -30,7 +30,7 @@ from monitor.store.engines import (
 from monitor.store.tables import POSTGRESQL, metadata
 
 LOG = logging.getLogger(__name__)
-KNOWN = tuple(f"{number:04}" for number in range(1, 12))
+KNOWN = tuple(f"{number:04}" for number in range(1, 13))
 """The revisions under `migrations/versions`, the oldest first."""
 HEAD = KNOWN[-1]
 SCHEMA_LOCK = 0x5245_4143_4801

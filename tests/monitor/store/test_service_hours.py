@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
 
+import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.detection.model import State
 from monitor.store import tables
 from monitor.store.database import Database
-from monitor.store.migrations.versions import v0009_last_days
+from monitor.store.migrations.versions import v0009_last_days, v0012_older_days
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period
 from monitor.store.reading.counts import (
@@ -189,15 +190,18 @@ async def test_hours_of_a_day_are_found_by_the_whole_key(store: Database) -> Non
     assert "(country=? AND asn=? AND service=? AND hour>? AND hour<?)" in read
 
 
-async def test_an_upgrade_sums_up_days_that_were_left(store: Database) -> None:
+@pytest.mark.parametrize("migration", [v0009_last_days, v0012_older_days])
+async def test_an_upgrade_sums_up_days_that_were_left(
+    store: Database, migration: ModuleType
+) -> None:
     await judge(store, NOON)
     await judge(store, NOON + HOUR)
     before = await kept_days(store)
     async with store.engines.write.begin() as connection:
         await connection.execute(sa.delete(tables.service_day))
         sql: list[str] = []
-        with patch.object(v0009_last_days, "op", SimpleNamespace(execute=sql.append)):
-            v0009_last_days.upgrade()
+        with patch.object(migration, "op", SimpleNamespace(execute=sql.append)):
+            migration.upgrade()
         await connection.execute(sa.text(sql[0]))
     assert await kept_days(store) == before == {MIDNIGHT: 32}
 
