@@ -58,12 +58,20 @@ def _newest(
 ) -> Sequence[LatestVerdict]:
     # A large fleet has hundreds of thousands of verdicts, most of which are not the newest.
     newest: dict[str, dict[str, tuple[int, int, Verdict]]] = defaultdict(dict)
+    targets = {said.target for _, judged in rounds for said in judged.verdicts}
+    # Those of whom a verdict on every target is known: older rounds say nothing new of them.
+    whole: set[int] = set()
     for round, judged in rounds:
+        if whole.issuperset(judged.vantages):
+            continue
         by_which = [(newest[said.target], said) for said in judged.verdicts]
         for number, which in zip(reversed(judged.vantages), reversed(judged.which), strict=True):
             by_probe, said = by_which[which]
             if (probe := vantages[number][0]) not in by_probe:
                 by_probe[probe] = number, round, said
+        if newest.keys() == targets:
+            on_all = set.intersection(*map(set, newest.values()))
+            whole = {number for number, (probe, *_) in vantages.items() if probe in on_all}
     places = sorted((country, asn, probe, n) for n, (probe, country, asn) in vantages.items())
     return [
         LatestVerdict(target, country, asn, probe, found[1], found[2])

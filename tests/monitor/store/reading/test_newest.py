@@ -71,3 +71,24 @@ async def test_rounds_that_are_judged_again_without_a_verdict_fall_back(store: D
     )
     await store.conclusions.save([concluded(facts=left, refolded_after=after)], 2)
     assert await newest(store) == [("1", 5, "ok"), ("2", 2, "ok"), ("3", 2, "ok")]
+
+
+async def test_whoever_measures_a_part_in_each_round_is_shown_whole(store: Database) -> None:
+    """Some measure everything in each round, some one target in turn, one a target alone."""
+    targets = [f"wechat/{name}" for name in ("messaging", "web", "calls")]
+    turns = random.Random(2)
+    rows = [
+        admitted(100 * n + 10 * probe + k, probe=probe, target=target, at=NOON + n * MINUTE)
+        for n in range(8)
+        for probe in (1, 2, 3, 4)
+        for k, target in enumerate(targets)
+        if probe == 1 or (k == turns.randrange(3) if probe < 4 else n == k == 0)
+    ]
+    await store.facts.add(rows, [])
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], 1)
+    measured = [row.stored.measurement for row in rows]
+    wanted = {(each.target, each.probe): each.round for each in measured}  # the last of each
+    async with store.reading() as connection:
+        found = await newest_verdicts(connection, "wechat", 0, {})
+    assert {(one.target, one.probe): one.round for one in found} == wanted
+    assert len(found) == len(wanted) > 8
