@@ -44,8 +44,6 @@ _CODES = {array(code).itemsize: code for code in "BHIQ"}
 """Types of arrays by their bytes for a number."""
 ROWS_AT_ONCE = 64
 """Frames that one query fetches."""
-_FIRST_ROWS = 4
-"""The same of the first for one service, of which two often hold what is wanted."""
 Entry = tuple[int, int, Verdict]
 """Arrival number of the measurement, number of its vantage, verdict."""
 ServiceRound = tuple[str, int]
@@ -308,23 +306,31 @@ _READ = sa.select(verdict.c.service, verdict.c.round, verdict.c.body).where(
 
 
 async def read_newest(
-    connection: AsyncConnection, service: str | None, since: int, until: int
+    connection: AsyncConnection,
+    service: str | None,
+    since: int,
+    until: int,
+    first: int = ROWS_AT_ONCE,
 ) -> AsyncGenerator[tuple[str, int, RoundVerdicts], None]:
     """The verdicts on a service (None: all) in rounds from `since` until before `until`, newest
     round first. Stopping early costs nothing; the caller closes the generator then
-    (`contextlib.aclosing`)."""
-    async with aclosing(newest_frames(connection, service, since, until)) as frames:
+    (`contextlib.aclosing`). `first`: so many frames are fetched before the others."""
+    async with aclosing(newest_frames(connection, service, since, until, first)) as frames:
         async for name, round, frame in frames:
             yield name, round, unpack(frame)
 
 
 async def newest_frames(
-    connection: AsyncConnection, service: str | None, since: int, until: int
+    connection: AsyncConnection,
+    service: str | None,
+    since: int,
+    until: int,
+    first: int = ROWS_AT_ONCE,
 ) -> AsyncGenerator[tuple[str, int, bytes], None]:
     """The same as stored frames, for `unpack`."""
-    given: dict[str, Any] = {"since": since, "until": until, "limit": ROWS_AT_ONCE}
+    given: dict[str, Any] = {"since": since, "until": until, "limit": first}
     if service is not None:
-        given |= {"of": service, "limit": _FIRST_ROWS}
+        given["of"] = service
     while True:
         rows = (await connection.execute(_newest_query(frozenset(given)), given)).all()
         for name, round, body in rows:

@@ -27,13 +27,15 @@ from monitor.store.facts import SELECT_STORED, read_stored, select_stored
 from monitor.store.reading.vantages import NUMBERS, rows_of, values_of_rounds
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
-from monitor.store.verdicts import Vantages, read_newest, verdicts_on
+from monitor.store.verdicts import ROWS_AT_ONCE, Vantages, read_newest, verdicts_on
 from probes.wire.measurement import Measurement, Role, service_of
 
 if TYPE_CHECKING:
     from monitor.store.database import Database
 
 HOUR_MS = 3_600_000
+FIRST_ROWS = 4
+"""Frames of one service, of which two often hold what a list shows."""
 SPAN_FACTOR = 4
 """A list of a place goes back by an hour at first, and each time so many times further."""
 LAST_ARRIVAL = 10**18 - 1
@@ -260,7 +262,8 @@ class _List:
         so many `rounds`, None for all. False where there are older ones."""
         here: list[tuple[int, int, Verdict]] = []
         last: int | None = None
-        frames = read_newest(self.connection, self.service, since, until)
+        first = ROWS_AT_ONCE if self.service is None else FIRST_ROWS
+        frames = read_newest(self.connection, self.service, since, until, first)
         async with aclosing(frames):
             async for _, round, judged in frames:
                 if last is not None and last != round:
