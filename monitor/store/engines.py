@@ -342,14 +342,12 @@ async def _reading(engines: Engines, seconds: float | None) -> AsyncIterator[Asy
         engines.file.check()
     with engines.transactions:
         try:
-            async with asyncio.timeout(seconds) as limit, translated_errors(engines.place):
-                connection = await engines.read.connect()
-                try:
-                    yield connection
-                finally:
-                    # SQLAlchemy's own block ends in a task of its own. Others run before it: where
-                    # the store is read at once, one makes a whole page while this one is finished.
-                    await connection.close()
+            async with (
+                asyncio.timeout(seconds) as limit,
+                translated_errors(engines.place),
+                engines.read.connect() as connection,
+            ):
+                yield connection
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -232,18 +232,6 @@ async def test_what_is_read_together_is_of_one_moment_for_its_task_alone(store: 
     assert store.engines.shared == {}
 
 
-async def test_nobody_else_runs_before_a_short_read_of_sqlite_is_over(sqlite_url: str) -> None:
-    """Else an answer that is ready waits until the next page is made."""
-    async with await open_database(sqlite_url, at_once=HANG_SECONDS) as store:
-        async with store.together():
-            pass  # a connection is opened
-        other = asyncio.Event()
-        asyncio.get_running_loop().call_soon(other.set)
-        async with store.together() as connection:
-            assert await connection.scalar(sa.text("SELECT 1")) == 1
-        assert not other.is_set()
-
-
 async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
