@@ -7,7 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from monitor.collector.admission import MAX_AHEAD_MS
 from monitor.store.database import Database
+from monitor.store.reading.measurements import list_measurements_of_probe
 from monitor.store.reading.vantages import clock_readings, liveness_lines, liveness_of_probe
 from monitor.store.records import Admitted
 from probes.wire.codec import decode, encode
@@ -69,6 +71,17 @@ async def test_newest_liveness_lines(store: Database) -> None:
         assert await liveness_of_probe(connection, names[1], NOON, 3) == []
         assert await liveness_lines(connection, names, NOON + HOUR, 3) == {}
         assert await liveness_lines(connection, [], NOON, 3) == {}
+
+
+async def test_what_arrived_before_its_round_is_found(store: Database) -> None:
+    """Of a probe whose clock is ahead by as much as is admitted."""
+    one, early = admitted(1), NOON - MAX_AHEAD_MS
+    one = replace(one, stored=replace(one.stored, received=early), received=early)
+    await store.facts.add([one], [])
+    async with store.reading() as connection:
+        for until in (None, NOON):
+            found = await list_measurements_of_probe(connection, f"p-{1:016x}", NOON, 9, until)
+            assert [each.round for each in found] == [NOON]
 
 
 async def test_liveness_is_found_however_its_line_is_written(store: Database) -> None:
