@@ -149,6 +149,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
     "monitor/store": (
         {"records", "service_hours", "shard", "sqlite_engine", "tables"},
         {"driver_reads"},
+        {"shared_transactions"},
         {"days", "engines", "quarantine", "statements"},
         {"cell_sums"},
         {
@@ -177,6 +178,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
             "detector_health",
             "draw",
             "press_history",
+            "queued",
             "quick_templates",
             "template_text",
             "websocket_frames",

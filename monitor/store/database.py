@@ -24,6 +24,7 @@ from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
 from monitor.store.retests import RetestStore
 from monitor.store.schema import upgrade_schema
+from monitor.store.shared_transactions import SHARED_SECONDS, Queued
 from monitor.store.sqlite_engine import AT_ONCE_SECONDS
 from probes.runtime.clock import wall_clock
 
@@ -52,10 +53,17 @@ class Database:
         same moment. Raises StoreUnavailableError."""
         return reading(self.engines, self._read_seconds)
 
-    def together(self) -> AbstractAsyncContextManager[ReadTransaction]:
+    def together(
+        self, queued: Queued | None = None
+    ) -> AbstractAsyncContextManager[ReadTransaction]:
         """The same, in whose block everything that the task reads is read in this transaction: it
-        is of one moment, and sees nothing that is written meanwhile."""
-        return together(self.engines, self._read_seconds)
+        is of one moment, and sees nothing that is written meanwhile. That of a request that has
+        `queued` may be another one's, begun after this one had arrived."""
+        return together(self.engines, self._read_seconds, queued)
+
+    async def end_shared(self) -> None:
+        """End the transactions that were kept for a next request and that none has had."""
+        await self.engines.shared.end(SHARED_SECONDS)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -23,6 +23,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -220,10 +221,17 @@ class DriverTransaction:
     values at the driver."""
 
     def __init__(
-        self, dialect: sa.Dialect, fetch: Callable[[str, list[Any]], Any], known: Statements
+        self,
+        dialect: sa.Dialect,
+        fetch: Callable[[str, list[Any]], Any],
+        known: Statements,
+        watching: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.dialect = dialect
+        self.watching = watching
+        """A block in which its statements end with the current task."""
         self._fetch, self._known = fetch, known
+        self._once: dict[sa.Executable, _Result] = {}
 
     async def execute(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, /
@@ -238,6 +246,19 @@ class DriverTransaction:
     ) -> Any:
         """The first value of the first row; None where there is no row."""
         return (await self.execute(statement, parameters)).scalar()
+
+    async def once(self, statement: sa.Executable) -> _Result:
+        """Execute a statement without values, or find again the rows that it had."""
+        if (found := self._once.get(statement)) is None:
+            found = self._once[statement] = await self.execute(statement)
+        return found
+
+
+async def once(connection: Any, statement: sa.Executable) -> Any:
+    """The rows of a statement that many requests execute, which all see the same where they have
+    one transaction."""
+    shared = isinstance(connection, DriverTransaction)
+    return await (connection.once(statement) if shared else connection.execute(statement))
 
 
 class Statements:
@@ -289,10 +310,9 @@ async def driver_reading(
     """A transaction over a connection in which nothing was executed, and nothing else is."""
     raw = (await connection.get_raw_connection()).driver_connection
     if isinstance(raw, DriverConnection):
-        with raw.watch.watching():
-            await raw.fetch_all("BEGIN")
-            # Whoever gives the connection back rolls back.
-            yield DriverTransaction(connection.dialect, raw.fetch_all, known)
+        await raw.fetch_all("BEGIN")
+        # Whoever gives the connection back rolls back.
+        yield DriverTransaction(connection.dialect, raw.fetch_all, known, raw.watch.watching)
         return
     assert raw is not None
 

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from monitor.store.driver_reads import Statements, driver_reading
 from monitor.store.records import StoreUnavailableError
+from monitor.store.shared_transactions import Begun, Queued, SharedTransactions
 from monitor.store.sqlite_engine import AT_ONCE_SECONDS, sqlite_engine, watch_of
 
 LOCK_SECONDS = 10.0
@@ -120,8 +121,10 @@ class Engines(msgspec.Struct, frozen=True):
     transactions: _Transactions = msgspec.field(default_factory=_Transactions)
     statements: Statements = msgspec.field(default_factory=Statements)
     """Those of `together`, as the driver takes them."""
-    shared: dict[asyncio.Task[Any] | None, ReadTransaction] = msgspec.field(default_factory=dict)
+    taken: dict[asyncio.Task[Any] | None, ReadTransaction] = msgspec.field(default_factory=dict)
     """The transactions of tasks that are in a block of `together`."""
+    shared: SharedTransactions = msgspec.field(default_factory=SharedTransactions)
+    """Those of `together` that the next request may have."""
 
     @property
     def sqlite(self) -> bool:
@@ -137,6 +140,7 @@ class Engines(msgspec.Struct, frozen=True):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self.transactions.ended()
+                await self.shared.end()
         await self.write.dispose()
         if self.sqlite:
             await self.read.dispose()
@@ -305,49 +309,57 @@ async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterat
     A statement ends when its task is cancelled, also in the database. `seconds` limits the whole
     transaction: StoreUnavailableError when they are over.
     """
-    shared = engines.shared.get(asyncio.current_task())
-    if shared is None:
-        async with _reading(engines, seconds) as connection:
+    taken = engines.taken.get(asyncio.current_task())
+    if taken is None:
+        async with _within(engines, seconds), engines.read.connect() as connection:
             # It begins with its first statement, and is rolled back: one trip less than commit.
             with await watch_of(connection):
                 yield connection
     else:
         async with translated_errors(engines.place):
-            yield shared
+            yield taken
 
 
 @contextlib.asynccontextmanager
 async def together(
-    engines: Engines, seconds: float | None = None
+    engines: Engines, seconds: float | None = None, queued: Queued | None = None
 ) -> AsyncIterator[ReadTransaction]:
-    """One read transaction, which in its block is that of whatever the task reads."""
+    """One read transaction, which in its block is that of whatever the task reads. That of a
+    request that has `queued` may be another one's, begun after this one had arrived."""
     task = asyncio.current_task()
-    assert task not in engines.shared
+    assert task not in engines.taken
     async with (
-        _reading(engines, seconds) as connection,
-        driver_reading(connection, engines.statements) as made,
+        _within(engines, seconds),
+        engines.shared.using(queued, partial(_begun, engines)) as made,
     ):
         # Of a connection it has all that queries use.
         transaction = cast(ReadTransaction, made)
-        engines.shared[task] = transaction
+        engines.taken[task] = transaction
         try:
-            yield transaction
+            with made.watching():
+                yield transaction
         finally:
-            del engines.shared[task]
+            del engines.taken[task]
+
+
+async def _begun(engines: Engines) -> Begun:
+    async with contextlib.AsyncExitStack() as block:
+        await block.enter_async_context(translated_errors(engines.place))
+        connection = await block.enter_async_context(engines.read.connect())
+        since = time.monotonic()
+        reads = driver_reading(connection, engines.statements)
+        return Begun(await block.enter_async_context(reads), since, block.pop_all())
 
 
 @contextlib.asynccontextmanager
-async def _reading(engines: Engines, seconds: float | None) -> AsyncIterator[AsyncConnection]:
+async def _within(engines: Engines, seconds: float | None) -> AsyncIterator[None]:
+    """A block that takes at most so long, in which the database is read."""
     if engines.file is not None:
         engines.file.check()
     with engines.transactions:
         try:
-            async with (
-                asyncio.timeout(seconds) as limit,
-                translated_errors(engines.place),
-                engines.read.connect() as connection,
-            ):
-                yield connection
+            async with asyncio.timeout(seconds) as limit, translated_errors(engines.place):
+                yield
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -25,6 +25,7 @@ from monitor.web.api import endpoints as api
 from monitor.web.moment import name_moment, one_moment, reading
 from monitor.web.page_processes import RETRY_AFTER_SECONDS, ProcessEndedError
 from monitor.web.params import BadParameterError
+from monitor.web.queued import BEHIND
 from monitor.web.response_cache import CACHE, ResponseCache, is_public
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
@@ -56,10 +57,11 @@ CALLERS_OWN = "/api/v1/whoami"
 
 
 def make_app(site: Site, *, keep: bool = True) -> web.Application:
-    """Return the application that serves one site. Without `keep` each request gets an answer of
-    its own."""
+    """Return the application that serves one site. Without `keep` it stands behind the web server
+    that keeps answers, and each request gets an answer of its own."""
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
+    app[BEHIND] = not keep
     app[SLOW_BODIES] = {https_delivery.BATCHES: delivery.BODY_SECONDS}
     app[delivery.BODIES] = delivery.Bodies()
     app[LASTING] = frozenset({mqtt_stream.PATH})

@@ -21,6 +21,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.web.answers import CONCLUSIONS
 from monitor.web.params import BadParameterError, time_of
 from monitor.web.present import Present
+from monitor.web.queued import queued_of
 from monitor.web.site import SITE, Site
 
 _NUMBER: web.RequestKey[int] = web.RequestKey("conclusions", int)
@@ -52,7 +53,7 @@ async def reading(request: web.Request) -> AsyncIterator[tuple[ReadTransaction, 
     if _READ in request:
         yield request[_READ]
         return
-    async with site_of(request).present.reading() as (connection, present):
+    async with site_of(request).present.reading(queued_of(request)) as (connection, present):
         if present.conclusions is not None:
             request[_NUMBER] = present.conclusions
         request[_READ] = connection, present

@@ -17,6 +17,7 @@ import logging
 import multiprocessing
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -27,6 +28,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from monitor.store.shared_transactions import Queued
+from monitor.web.queued import queued_header
 from monitor.web.response_cache import is_public
 
 log = logging.getLogger(__name__)
@@ -82,6 +85,7 @@ class PageProcesses:
         self._context.set_forkserver_preload(list(preload))
         self._processes: list[_Process] = []
         self._turns = asyncio.Semaphore(count * AT_ONCE)
+        self._waiting = 0
         self.ended = 0
         """How many have ended by themselves."""
 
@@ -143,7 +147,7 @@ class PageProcesses:
     async def answer(self, request: web.Request) -> web.Response | None:
         """The answer from the process that makes the fewest, None while none is ready. Raises
         ProcessEndedError."""
-        async with self._turns:
+        async with self._turn() as queued:
             ready = [each for each in self._processes if each.session is not None]
             if not ready:
                 return None
@@ -151,18 +155,33 @@ class PageProcesses:
             assert process.session is not None
             process.making += 1
             try:
-                return await _ask(process.session, request)
+                return await _ask(process.session, request, queued)
             except ProcessEndedError:
                 process.give_up()
                 raise
             finally:
                 process.making -= 1
 
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Queued]:
+        arrived = time.monotonic()
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield Queued(arrived, followed=self._waiting > 0)
+        finally:
+            self._turns.release()
 
-async def _ask(session: aiohttp.ClientSession, request: web.Request) -> web.Response:
+
+async def _ask(
+    session: aiohttp.ClientSession, request: web.Request, queued: Queued
+) -> web.Response:
     passed_on = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
     # aiohttp's client would ask for compressed answers by itself.
-    headers = {"Accept-Encoding": "identity", "Accept": "*/*"} | passed_on
+    headers = {"Accept-Encoding": "identity", "Accept": "*/*"} | passed_on | queued_header(queued)
     address = URL(f"http://pages{request.rel_url.raw_path_qs}", encoded=True)
     try:
         async with session.get(address, headers=headers, allow_redirects=False) as answer:

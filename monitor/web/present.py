@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -39,6 +40,7 @@ from monitor.store.reading.vantages import (
     public_origins,
 )
 from monitor.store.records import Filter, StoreUnavailableError
+from monitor.store.shared_transactions import Queued
 from probes.wire.measurement import service_of
 
 K = TypeVar("K")
@@ -262,12 +264,15 @@ class PresentReader:
         self._clocks: Mapping[str, ClockReading] = {}
         self._checked = self._listed = self._timed = float("-inf")
         self._turn = asyncio.Lock()
+        self._seen = WeakKeyDictionary[ReadTransaction, Present]()
+        """What the transactions of `reading` see."""
 
     async def keep(self) -> None:
         """Read what changes until cancelled, so that nobody waits for it."""
         while True:
             with contextlib.suppress(StoreUnavailableError):  # whoever asks is told
                 await self._read()
+            await self._database.end_shared()
             await asyncio.sleep(KEEP_SECONDS)
 
     async def get(self) -> Present:
@@ -278,16 +283,20 @@ class PresentReader:
         return self._present
 
     @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncIterator[tuple[ReadTransaction, Present]]:
+    async def reading(
+        self, queued: Queued | None = None
+    ) -> AsyncIterator[tuple[ReadTransaction, Present]]:
         """A transaction, and the present that it sees; in the block, whatever the task reads is of
-        this moment. Raises StoreUnavailableError."""
+        this moment. The transaction of a request that has `queued` may be another one's, begun
+        after this one had arrived. Raises StoreUnavailableError."""
         async with contextlib.AsyncExitStack() as stack:
             async with self._turn:
-                connection = await stack.enter_async_context(self._database.together())
-                # The first that the transaction reads, and so its moment.
-                await self._refresh(connection)
-                present = self._present
-            yield connection, present
+                connection = await stack.enter_async_context(self._database.together(queued))
+                if connection not in self._seen:
+                    # The first that the transaction reads, and so its moment.
+                    await self._refresh(connection)
+                    self._seen[connection] = self._present
+            yield connection, self._seen[connection]
 
     async def _read(self) -> None:
         # One request reads, the others wait for it. When its client goes away, so does its

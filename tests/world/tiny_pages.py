@@ -37,7 +37,11 @@ async def _serve(path: Path, ready: Connection) -> None:
                 finally:
                     waiting -= 1
         asked = sorted(name for name in request.headers if name not in ("Host", "User-Agent"))
-        headers = {"Reachwatch-Conclusions": "7", "X-Asked": ", ".join(asked)}
+        headers = {
+            "Reachwatch-Conclusions": "7",
+            "X-Asked": ", ".join(asked),
+            "X-Queued": request.headers["Queued"],
+        }
         more = "." * int(request.query.get("more", "0"))
         return web.Response(text=f"{request.path_qs} by another{more}", headers=headers)
 

@@ -16,6 +16,7 @@ from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL
 from monitor.store.bulk_insert import RECEIVED
 from monitor.store.days import DAY_MS
+from monitor.store.driver_reads import once
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
 from monitor.store.statements import chunks, folded_arrivals
@@ -100,7 +101,7 @@ async def received_and_folded(
 ) -> tuple[int | None, int | None, dict[str, int]]:
     """`last_received`, `last_folded_round` and `detector_leases`, of which every page tells how far
     they are apart."""
-    rows = (await connection.execute(_COURSE)).all()
+    rows = (await once(connection, _COURSE)).all()
     received, folded, *_lease = rows[0]
     return received, folded, {name: expires for *_, name, expires in rows if name is not None}
 

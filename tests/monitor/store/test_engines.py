@@ -229,7 +229,7 @@ async def test_what_is_read_together_is_of_one_moment_for_its_task_alone(store: 
             async with store.reading():
                 raise sqlite3.OperationalError("disk I/O error")
         assert await connection.scalar(sa.text("SELECT 1")) == 1
-    assert store.engines.shared == {}
+    assert store.engines.taken == {}
 
 
 async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:

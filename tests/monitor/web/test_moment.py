@@ -224,7 +224,7 @@ async def test_whatever_a_request_reads_is_of_one_transaction(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = 0
-    plain = engines._reading
+    plain = engines._within
 
     def counted(*args: Any) -> Any:
         nonlocal begun
@@ -233,7 +233,7 @@ async def test_whatever_a_request_reads_is_of_one_transaction(
 
     async with client(site) as web:
         await web.get("/")
-        monkeypatch.setattr(engines, "_reading", counted)
+        monkeypatch.setattr(engines, "_within", counted)
         for path in READS:
             begun = 0
             await web.get(path)

@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 import multiprocessing
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
+from monitor.store.shared_transactions import Queued
 from monitor.web import page_processes
 from monitor.web.page_processes import AT_ONCE, PageProcesses
 from monitor.web.site import Site
@@ -34,11 +36,13 @@ async def test_another_process_makes_pages_and_may_end(site: Site) -> None:
         assert "by another" not in await (await web.get("/s/wechat")).text()  # none is ready
         first = await ready(processes)
 
-        answer = await web.get("/s/wechat?lang=fr", headers={"X-Forwarded-For": "192.0.2.1"})
+        visitor = {"X-Forwarded-For": "192.0.2.1", "Queued": "0.0 1"}
+        answer = await web.get("/s/wechat?lang=fr", headers=visitor)
         assert await answer.text() == "/s/wechat?lang=fr by another"
         assert answer.headers["Reachwatch-Conclusions"] == "7"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
-        assert answer.headers["X-Asked"] == "Accept, Accept-Encoding"
+        assert answer.headers["X-Queued"] != visitor["Queued"]
+        assert answer.headers["X-Asked"] == "Accept, Accept-Encoding, Queued"
         assert "reachwatch_page_processes 1.0" in await (await web.get("/metrics")).text()
 
         crashed = await web.get("/s/crash")
@@ -89,6 +93,28 @@ async def test_who_goes_away_is_not_waited_for(site: Site) -> None:
 
         await eventually(nothing_waits)
         assert processes.ended == 0
+
+
+async def test_it_is_told_since_when_a_request_waits_and_whether_others_do(site: Site) -> None:
+    async with one_process(site) as (processes, web), asyncio.TaskGroup() as group:
+        made = [group.create_task(web.get(f"/s/wait?{n}")) for n in range(AT_ONCE)]
+        (process,) = processes._processes
+        await eventually(lambda: process.making == AT_ONCE)
+
+        async def asked(n: int) -> Queued:
+            answer = await web.get(f"/s/{n}")
+            arrived, followed = answer.headers["X-Queued"].split()
+            return Queued(float(arrived), followed == "1")
+
+        waits = [group.create_task(asked(n)) for n in range(3)]
+        await eventually(lambda: processes._waiting == len(waits))
+        over = time.monotonic()
+        made.pop().cancel()
+        turns = sorted([await each for each in waits])
+        assert all(over - 10 < each.arrived < over for each in turns)
+        assert [each.followed for each in turns] == [True, True, False]
+        assert (await asked(4)).arrived > over
+        made.pop().cancel()
 
 
 async def test_a_process_that_does_not_answer_is_replaced(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.detection.model import State
+from monitor.store import database
 from monitor.store.database import Database, open_database
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter, StoreUnavailableError
+from monitor.store.shared_transactions import Queued
 from monitor.web.present import Present, PresentReader
 from tests.monitor.store.samples import (
     MINUTE,
@@ -67,6 +70,34 @@ async def test_states_are_filtered(store: Database) -> None:
     assert (here.target, here.state, here.vantages) == ("signal/messaging", State.BLOCKED, 1)
     assert present.states(Filter(service="telegram")) == []
     assert present.kinds()["wechat", "RU"] == {State.BLOCKED}
+
+
+async def test_what_a_transaction_sees_is_the_same_for_all_who_have_it(store: Database) -> None:
+    reader = PresentReader(store, lambda: NOON, 0)
+    first, second, third = (Queued(time.monotonic(), followed=True) for _ in range(3))
+    async with reader.reading(first) as (shared, before):
+        pass
+    await conclude(store, 90, State.OK)
+    assert await reader.get() != before
+    async with reader.reading(second) as (connection, again):
+        assert connection is shared
+        assert again is before
+    async with reader.reading(third._replace(arrived=time.monotonic())) as (connection, after):
+        assert connection is not shared
+        assert after.conclusions == (before.conclusions or 0) + 1
+
+
+async def test_one_that_nobody_has_is_ended(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SHARED_SECONDS", 0.0)
+    reader = PresentReader(store, lambda: NOON, 0)
+    async with reader.reading(Queued(time.monotonic(), followed=True)):
+        pass
+    assert store.engines.shared._free
+    keeping = asyncio.create_task(reader.keep())
+    await eventually(lambda: not store.engines.shared._free)
+    keeping.cancel()
 
 
 async def test_only_services_with_new_conclusions_are_read_again(store: Database) -> None:
