@@ -63,6 +63,8 @@ class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
     """Of its conclusions, from `revisions`."""
     oldest: int
     """Oldest round among the verdicts; they are read again when it is the present no more."""
+    newest: int | None = None
+    """Newest round among them, which is the newest that was ever judged."""
     states: Sequence[PresentState] = ()
     """By target, country, network."""
     by_country: Mapping[str, Sequence[PresentState]] = {}
@@ -100,6 +102,7 @@ def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePr
     return ServicePresent(
         number=number,
         oldest=min((each.round for each in verdicts), default=2**63),
+        newest=max((each.round for each in verdicts), default=None),
         states=states,
         by_country=by_country,
         by_network=by_network,
@@ -167,6 +170,15 @@ class Present(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def measured_by_others(self) -> frozenset[str]:
         """The countries in which they measure."""
         return frozenset(country for _source, country, _asn in self.origins.values())
+
+    @functools.cached_property
+    def newest_rounds(self) -> Mapping[str | None, int]:
+        """The newest judged round, Unix ms, of each service that has one in the present; of all
+        services together by None."""
+        rounds: dict[str | None, int] = {
+            name: of.newest for name, of in self.services.items() if of.newest is not None
+        }
+        return rounds | {None: max(rounds.values())} if rounds else rounds
 
     @functools.cached_property
     def _networks_of_others(self) -> frozenset[tuple[str, int]]:

@@ -84,14 +84,15 @@ async def window(site: Site, connection: ReadTransaction, service: str | None) -
 async def drawn_window(
     site: Site,
     connection: ReadTransaction,
+    present: Present,
     span: TimeRange | None,
     service: str | None,
     *,
     fine: bool = False,
 ) -> strips.Window:
     """The window of a service's strips (None: of all services together) in a chosen range, which
-    knows where what was measured ends; without a range the usual one. `fine`: a short range need
-    not be of whole hours."""
+    knows where what was measured ends; without a range the usual one. `present` is that of the
+    moment; `fine`: a short range need not be of whole hours."""
     if span is None:
         return await window(site, connection, service)
     now, chosen = site.clock(), span.window
@@ -100,7 +101,9 @@ async def drawn_window(
         first, _newest = await judged_rounds(connection, service, exact.since, exact.until)
         # Of a large fleet they are too many, and of old rounds there are only sums.
         chosen = chosen if large or first is None else exact
-    _oldest, newest = await judged_rounds(connection, service, chosen.since, chosen.until)
+    newest = present.newest_rounds.get(service)
+    if site.as_of is not None or newest is None or not chosen.since <= newest < chosen.until:
+        _oldest, newest = await judged_rounds(connection, service, chosen.since, chosen.until)
     last = chosen.until if newest is None else newest + site.interval_ms
     return replace(chosen, last=min(last, now))
 

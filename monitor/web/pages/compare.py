@@ -18,7 +18,7 @@ from monitor.text.language import _
 from monitor.web.draw import strips
 from monitor.web.event_failures import told_by_events
 from monitor.web.history import TimeRange, range_or_week, sums
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.pages.choice import MOST, addresses, chosen_countries, chosen_services
 from monitor.web.params import without_empty
 from monitor.web.render import render
@@ -35,8 +35,8 @@ async def page(request: web.Request) -> web.Response:
     read, events = (
         await _read(site, span, services, countries) if services or countries else ((), ())
     )
-    async with site.database.reading() as connection:
-        window = await drawn_window(site, connection, span, None)
+    async with reading(request) as (connection, present):
+        window = await drawn_window(site, connection, present, span, None)
         shown = await told_by_events(site, connection, read, events, window)
     names = site.service_names
     drawn = [

@@ -54,7 +54,7 @@ from monitor.web.history import (
     sums,
     sums_everywhere,
 )
-from monitor.web.moment import present_of, reading, site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.pages.event_measurements import has_tables
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.present import Present
@@ -106,7 +106,7 @@ async def page(request: web.Request) -> web.Response:
     event, service, name = await requested_event(request)
     pair = await side_by_side(site, event)
     span = chosen_range(request)
-    async with site.database.reading() as connection:
+    async with reading(request) as (connection, present):
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
         signed = await signed_of(connection, witnesses)
         mine = Filter(service=event.service, country=event.country)
@@ -115,9 +115,8 @@ async def page(request: web.Request) -> web.Response:
         near = await neighbours_of(site, connection, event, known)
         other = await beside_of(site, connection, event, known)
     drawn, control = await (
-        timelines(site, event) if span is None else past(site, event, span, known)
+        timelines(site, event) if span is None else past(site, present, event, span, known)
     )
-    present = await present_of(request)
     headline = event_headlines.headline(event, name)
     others = event_subject.other_functions(
         event, service, await others_reached(site, event, service)
@@ -309,13 +308,13 @@ def _of_network(
 
 
 async def past(
-    site: Site, event: Event, span: TimeRange, known: Sequence[Event]
+    site: Site, present: Present, event: Event, span: TimeRange, known: Sequence[Event]
 ) -> tuple[Rows, strips.Strip]:
     """A strip of the whole service in each affected network over a chosen range, then in the
     country; and of the service itself. `known` are its events there, as in `known_between`."""
     interval = site.interval_ms
     async with site.database.reading() as connection:
-        window = await drawn_window(site, connection, span, event.service)
+        window = await drawn_window(site, connection, present, span, event.service)
         places = [*event.asns, EVERY_NETWORK]
         here = await sums(site, connection, window, [event.service], event.country, places)
         everywhere = await sums_everywhere(site, connection, window, event.service)

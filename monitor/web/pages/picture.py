@@ -18,7 +18,7 @@ from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth
 from monitor.web.event_failures import told_by_events
 from monitor.web.history import range_or_week, sums
-from monitor.web.moment import site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.params import BadParameterError, chosen
 from monitor.web.render import template
 from monitor.web.views import drawn_window, known_events
@@ -50,8 +50,8 @@ async def svg(request: web.Request) -> web.Response:
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
     asns = () if wanted.asn is None else (wanted.asn,)
     by_country = wanted.service is not None and wanted.country is None
-    async with site.database.reading() as connection:
-        window = await drawn_window(site, connection, span, wanted.service)
+    async with reading(request) as (connection, present):
+        window = await drawn_window(site, connection, present, span, wanted.service)
         read = await sums(site, connection, window, services, wanted.country, asns)
         within = replace(wanted, since=window.since, until=window.until)
         events = await known_events(site, connection, within)

@@ -170,7 +170,7 @@ async def shared_values(
     span: TimeRange | None,
 ) -> dict[str, Any]:
     """The values that both templates take."""
-    window = await drawn_window(site, connection, span, None, fine=True)
+    window = await drawn_window(site, connection, present, span, None, fine=True)
     services = await services_here(site, connection, present)
     rows = await strip_rows(site, connection, window, services, here.country, here.asns)
     asn = here.asns[0] if here.asns else None

@@ -49,7 +49,7 @@ async def page(request: web.Request) -> web.Response:
             if event.ongoing:
                 ongoing[event.country].append(event)
         opened = {place: first for place, mine in ongoing.items() if (first := leading(mine))}
-        chosen = await drawn_window(site, connection, span, service.id, fine=True)
+        chosen = await drawn_window(site, connection, present, span, service.id, fine=True)
         measured = await strip_rows(site, connection, chosen, [service])
         cited = await record(site, connection, mine)
         past = await known_between(site, connection, mine, chosen, events) if span else ()

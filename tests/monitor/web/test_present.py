@@ -111,6 +111,9 @@ async def test_only_services_with_new_conclusions_are_read_again(store: Database
     assert len([each for each in asked if "FROM verdict" in each]) == 1
     assert after.revision == before.revision + 1
     assert after.services["signal"] is before.services["signal"]
+    last, now = NOON + 2 * MINUTE, NOON + 3 * MINUTE
+    assert before.newest_rounds == {"signal": last, "wechat": last, None: last}
+    assert after.newest_rounds == {"signal": last, "wechat": now, None: now}
     assert after.states(Filter(service="wechat", country="RU"))[0].state is State.OK
 
 

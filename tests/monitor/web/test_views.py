@@ -13,6 +13,8 @@ from monitor.store.notes import RETRACTION
 from monitor.store.records import Conclusions, Filter
 from monitor.web import views
 from monitor.web.draw import strips
+from monitor.web.history import TimeRange
+from monitor.web.present import Present
 from monitor.web.site import Site
 from tests.world import site as world
 from tests.world.scenery import HOUR
@@ -66,6 +68,25 @@ async def test_known_events_of_a_window_are_those_that_the_store_finds(site: Sit
             assert many == found
             numbers.add(len(found))
     assert len(numbers) > 2
+
+
+async def test_where_what_was_measured_ends_is_the_same_from_the_present_and_from_the_store(
+    site: Site,
+) -> None:
+    lasts = set()
+    async with site.present.reading() as (connection, present):
+        newest = present.newest_rounds[None]
+        for end, service in itertools.product(range(-HOUR, HOUR, HOUR // 4), (None, "wechat")):
+            chosen = strips.Window(newest + end - 2 * HOUR, newest + end + 1, 3)
+            for window in (chosen, replace(chosen, since=newest + 1, until=newest + HOUR)):
+                span = TimeRange("free", window)
+                one, other = [
+                    await views.drawn_window(site, connection, known, span, service)
+                    for known in (present, Present(revision=0))
+                ]
+                assert one == other
+                lasts.add(one.last)
+    assert len(lasts) > 5
 
 
 async def test_metrics_name_only_targets_of_our_catalogue(site: Site) -> None:
