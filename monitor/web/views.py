@@ -27,6 +27,7 @@ from monitor.store.reading.events import (
     get_event,
     list_ended_events,
     list_events,
+    list_events_beside,
     opened_in_journal,
 )
 from monitor.store.reading.measurements import measured_targets
@@ -146,6 +147,19 @@ async def known_event(site: Site, connection: ReadTransaction, id: str) -> Event
     mine = Filter(service=event.service, country=event.country)
     found = (await published_events(connection, site.as_of, mine)).events
     return next((each for each in found if each.id == id), None)
+
+
+async def known_beside(
+    site: Site, connection: ReadTransaction, id: str
+) -> tuple[Event | None, Sequence[Event]]:
+    """`known_event`, and the `known_events` of its service and country."""
+    if site.as_of is None:
+        return await list_events_beside(connection, id, NEWEST)
+    event = await known_event(site, connection, id)
+    if event is None:
+        return None, ()
+    mine = Filter(service=event.service, country=event.country)
+    return event, await known_events(site, connection, mine)
 
 
 EventKey = tuple[int, str]

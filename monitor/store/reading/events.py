@@ -116,6 +116,27 @@ async def get_event(connection: ReadTransaction, id: str) -> Event | None:
 _ONE = sa.select(*_COLUMNS).where(t.event.c.id == sa.bindparam("id"))
 
 
+async def list_events_beside(
+    connection: ReadTransaction, id: str, limit: int
+) -> tuple[Event | None, Sequence[Event]]:
+    """One event, and the events of its service and country as `list_events` gives them."""
+    found = await _read(connection, _BESIDE, {"id": id, "limit": limit})
+    event = next((each for each in found if each.id == id), None)
+    if event is None and found:  # so many began later
+        event = await get_event(connection, id)
+    return event, found
+
+
+_own = t.event.alias("own")
+_BESIDE = (
+    sa.select(*_COLUMNS)
+    .where(_own.c.id == sa.bindparam("id"))
+    .where(t.event.c.service == _own.c.service, t.event.c.country == _own.c.country)
+    .order_by(t.event.c.onset.desc(), t.event.c.id.desc())
+    .limit(sa.bindparam("limit", type_=sa.BigInteger))
+)
+
+
 async def _read(
     connection: ReadTransaction, query: sa.Select[Any], given: Mapping[str, Any]
 ) -> list[Event]:

@@ -14,6 +14,8 @@ from monitor.store.tables import probe_key
 async def signing_since(connection: ReadTransaction, probes: Collection[str]) -> dict[str, int]:
     """Return by probe when it gave the monitor its first key (Unix milliseconds); from then on
     nothing of it is stored that is not signed. Probes that never had one are left out."""
+    if not probes:
+        return {}
     return dict((await connection.execute(_FIRST_KEYS, {"probes": list(probes)})).all())
 
 

@@ -60,7 +60,7 @@ from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.returns import neighbours_of
 from monitor.web.site import SITE, Site
-from monitor.web.views import events_at, in_event, known_event, known_events, no_measurement
+from monitor.web.views import events_at, in_event, known_beside, no_measurement
 from probes.wire.https_delivery import credentials
 from probes.wire.measurement import service_of
 
@@ -121,11 +121,9 @@ async def one_event(request: web.Request) -> web.Response:
     events of the same block before and after a pause."""
     site = site_of(request)
     async with reading(request) as (connection, _present):
-        event = await known_event(site, connection, request.match_info["id"])
+        event, known = await known_beside(site, connection, request.match_info["id"])
         if event is None:
             raise web.HTTPNotFound(reason="There is no event with this id.")
-        mine = Filter(service=event.service, country=event.country)
-        known = await known_events(site, connection, mine)
         near = await neighbours_of(site, connection, event, known)
     return json_answer(
         event_form(event)

@@ -63,9 +63,9 @@ from monitor.web.returns import neighbours_of
 from monitor.web.site import Site
 from monitor.web.views import (
     drawn_window,
+    known_beside,
     known_between,
     known_event,
-    known_events,
     record,
 )
 from probes.wire.target import Service
@@ -89,11 +89,8 @@ SHORTEST = 900
 """Shortest timeline in seconds, divided by the pace."""
 
 
-async def requested_event(request: web.Request) -> tuple[Event, Service | None, str]:
+def requested(site: Site, event: Event | None) -> tuple[Event, Service | None, str]:
     """The event, its service in the catalogue, and the service's name. Raises HTTPNotFound."""
-    site = site_of(request)
-    async with reading(request) as (connection, _present):
-        event = await known_event(site, connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     service = site.service(event.service)
@@ -103,7 +100,9 @@ async def requested_event(request: web.Request) -> tuple[Event, Service | None, 
 async def page(request: web.Request) -> web.Response:
     """Render an event."""
     site = site_of(request)
-    event, service, name = await requested_event(request)
+    async with reading(request) as (connection, _present):
+        found, known = await known_beside(site, connection, request.match_info["id"])
+    event, service, name = requested(site, found)
     pair = await side_by_side(site, event)
     span = chosen_range(request)
     async with reading(request) as (connection, present):
@@ -111,7 +110,6 @@ async def page(request: web.Request) -> web.Response:
         signed = await signed_of(connection, witnesses)
         mine = Filter(service=event.service, country=event.country)
         cited = await record(site, connection, mine)
-        known = await known_events(site, connection, mine)
         near = await neighbours_of(site, connection, event, known)
         other = await beside_of(site, connection, event, known)
     drawn, control = await (
@@ -359,7 +357,9 @@ async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
 async def rounds_page(request: web.Request) -> web.Response:
     """Render every series of an event as a picture and as a table."""
     site = site_of(request)
-    event, _service, name = await requested_event(request)
+    async with reading(request) as (connection, _present):
+        found = await known_event(site, connection, request.match_info["id"])
+    event, _service, name = requested(site, found)
     explanation = await explain(site.database, event, until=site.as_of)
     pictures = rounds.pictures(explanation.series_rounds)
     values = {

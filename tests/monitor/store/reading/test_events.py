@@ -12,6 +12,7 @@ from monitor.store.reading.events import (
     get_event,
     list_ended_events,
     list_events,
+    list_events_beside,
     published_transitions,
 )
 from monitor.store.records import Filter
@@ -44,6 +45,25 @@ async def test_events_come_newest_onset_first_then_by_id(store: Database) -> Non
     assert await ids(store, after=(NOON + 1, "00000000000000ac")) == ["ab", "aa"]
     assert await ids(store, after=(NOON, "00000000000000ab")) == ["aa"]
     assert await ids(store, after=(NOON, "00000000000000aa")) == []
+
+
+async def test_an_event_comes_with_those_beside_it(store: Database) -> None:
+    oldest = event("00000000000000aa", onset=NOON)
+    await with_events(
+        store,
+        oldest,
+        event("00000000000000ab", onset=NOON + 1),
+        event("00000000000000ac", onset=NOON + 2, country="FR"),
+        event("00000000000000ad", onset=NOON + 2, service="signal"),
+        event("00000000000000ae", onset=NOON + 2),
+    )
+    async with store.reading() as connection:
+        everything = await list_events(connection, Filter(service="wechat", country="RU"))
+        assert len(everything) == 3
+        for limit in (1, 2, 3, 4):
+            found = await list_events_beside(connection, oldest.id, limit)
+            assert found == (oldest, everything[:limit])
+        assert await list_events_beside(connection, "0" * 16, 4) == (None, [])
 
 
 async def test_a_rare_filter_looks_through_all_events(

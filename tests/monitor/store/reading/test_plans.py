@@ -114,6 +114,7 @@ READS: dict[str, Read] = {
     "the newest of the last": lambda c: progress.newest_of_last_arrived(c),
     "unread measurements": lambda c: progress.count_unread(c),
     "open events": lambda c: events.list_events(c, state="open", published=True),
+    "an event and those beside it": lambda c: events.list_events_beside(c, event().id, 100),
     "ended events": lambda c: events.list_ended_events(c, NOON, NOON),
     "an event's rounds": lambda c: evidence.list_rounds(c, event(), NOON, None),
     "evidence of some rounds": lambda c: evidence.read(c, event(), [NOON, NOON + HOUR]),
