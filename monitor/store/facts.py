@@ -11,8 +11,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from operator import attrgetter, itemgetter
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,7 +42,7 @@ from monitor.store.records import (
     StoredRound,
 )
 from monitor.store.statements import chunks, cursor_value
-from monitor.store.tables import batch, measurement, target, vantage
+from monitor.store.tables import batch, measurement, probe_key, target, vantage
 from probes.wire.codec import WireError, decode
 from probes.wire.measurement import LIVENESS, Role
 
@@ -70,7 +70,29 @@ def select_stored(rows: sa.FromClause) -> sa.Select[Any]:
 
 
 SELECT_STORED = select_stored(measurement)
-_BY_ID = SELECT_STORED.where(has_id(sa.bindparam("ids", expanding=True)))
+_FIRST_KEY = sa.select(sa.func.min(probe_key.c.since)).where(probe_key.c.probe == vantage.c.probe)
+_BY_ID = select_stored(
+    sa.select(measurement)
+    .where(has_id(sa.bindparam("ids", expanding=True)))
+    # The sum keeps planners from the index on arrivals; a limit that they know, from reading all
+    # vantages beside one row of each day.
+    .order_by(measurement.c.arrival + 0)
+    .limit(sa.literal_column("1"))
+    .subquery()
+).add_columns(_FIRST_KEY.scalar_subquery().label("first_key"))
+
+
+class Found(NamedTuple):
+    """A measurement that was looked for by its id."""
+
+    stored: Stored
+    line: bytes
+    """As sent."""
+    arrival: int
+    """Its number in the store."""
+    first_key: int | None
+    """When its probe gave the monitor its first key (Unix milliseconds), None where it never did;
+    from then on nothing of it is stored that is not signed."""
 
 
 class FactStore:
@@ -282,23 +304,22 @@ class FactStore:
                     rounds[service].append(StoredRound(*columns_of_round))
         return rounds
 
-    async def measurement(self, id: str) -> tuple[Stored, bytes] | None:
-        """One measurement and its line as sent; None also when the line cannot be decoded. Raises
-        DamagedBatchError."""
+    async def measurement(self, id: str) -> Found | None:
+        """One measurement, of several with its id the one that arrived first; None also when its
+        line cannot be decoded. Raises DamagedBatchError."""
         try:
             bytes.fromhex(id)
         except ValueError:
             return None
         async with reading(self._engines) as connection:
-            rows = (await connection.execute(_BY_ID, {"ids": [id]})).all()
-            if (found := min(rows, key=attrgetter("arrival"), default=None)) is None:
+            if (found := (await connection.execute(_BY_ID, {"ids": [id]})).first()) is None:
                 return None
             places = [(found.first_arrival, found.arrival)]
             async for batches in read_lines(connection, places, (found.round, found.round)):
                 for some in batches:
                     for _, line in some.lines:
-                        stored = stored_from(found, line, some.received)
-                        return None if stored is None else (stored, line)
+                        if (stored := stored_from(found, line, some.received)) is not None:
+                            return Found(stored, line, found.arrival, found.first_key)
         return None
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -18,12 +18,12 @@ import sqlalchemy as sa
 from monitor.detection.events.gates import not_counted
 from monitor.detection.model import OWN_SOURCE, Stored, Verdict
 from monitor.store import tables as t
-from monitor.store.batches import skip
+from monitor.store.batches import DamagedBatchError, lines_of, skip
 from monitor.store.cells import hour_of
-from monitor.store.days import day_of, has_id
+from monitor.store.days import has_id
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
-from monitor.store.facts import SELECT_STORED, read_stored, select_stored
+from monitor.store.facts import SELECT_STORED, Found, read_stored, select_stored, stored_from
 from monitor.store.reading.vantages import NUMBERS, rows_of, values_of_rounds
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
@@ -421,32 +421,11 @@ def _hours_query(
     return hours.where(c.technique.is_not(None)) if of_technique else hours
 
 
-async def get_verdict(
-    connection: ReadTransaction, id: str, round: int | None = None
-) -> Verdict | None:
-    """The detector's verdict on one measurement, of this round where that is known: PostgreSQL
-    looks into one day then."""
-    values: dict[str, Any] = {"ids": [id]}
-    if round is not None:
-        values["day"] = day_of(round)
-    rows = (await connection.execute(_PLACES[round is not None], values)).all()
-    if (row := min(rows, key=attrgetter("arrival"), default=None)) is None:
-        return None
-    found = await verdicts_on(connection, [(row.service, row.round, row.arrival)])
-    return found.get(row.arrival)
-
-
-def _place_of_verdict(of_day: bool) -> sa.Select[Any]:
-    ids: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
-    day = sa.bindparam("day", type_=sa.BigInteger) if of_day else None
-    return (
-        sa.select(t.target.c.service, t.measurement.c.round, t.measurement.c.arrival)
-        .join(t.target, t.target.c.number == t.measurement.c.target)
-        .where(has_id(ids, day))
-    )
-
-
-_PLACES = {of_day: _place_of_verdict(of_day) for of_day in (False, True)}
+async def get_verdict(connection: ReadTransaction, found: Found) -> Verdict | None:
+    """The detector's verdict on a measurement."""
+    measured = found.stored.measurement
+    place = measured.service, measured.round, found.arrival
+    return (await verdicts_on(connection, [place])).get(found.arrival)
 
 
 async def newest_of_controls(
@@ -459,9 +438,15 @@ async def newest_of_controls(
     for since in (subject.round, subject.round - window):
         values: dict[str, Any] = values_of_rounds(since, subject.round)
         values |= {"subject": subject.target, "id": subject.id}
-        rows = (await connection.execute(query, values)).all()
-        if rows:
-            return next(iter(await read_stored(connection, rows, skip)), None)
+        row = (await connection.execute(query, values)).first()
+        if row is not None:
+            place = row.arrival - row.first_arrival
+            try:
+                lines = lines_of(bytes(row.body), row.first_arrival, place + 1, whole=False)
+            except DamagedBatchError as damage:
+                skip(row.first_arrival, damage)
+                return None
+            return stored_from(row, lines[place], row.received)
     return None
 
 
@@ -482,8 +467,13 @@ def _newest_of_controls(dialect: str) -> sa.Select[Any]:
         .where(rows.c.id != sa.bindparam("id", type_=t.measurement.c.id.type))
         .order_by(rows.c.round.desc(), rows.c.started, rows.c.id)
         .limit(sa.literal_column("1"))
+        .subquery()
     )
-    return select_stored(newest.subquery())
+    if dialect == "postgresql":  # A body that is sorted is a pointer there.
+        return select_stored(newest).add_columns(newest.c.received, newest.c.body)
+    b = t.batch.c
+    batch_of = b.first_arrival == newest.c.first_arrival
+    return select_stored(newest).add_columns(b.received, b.body).join(t.batch, batch_of)
 
 
 async def list_measurements_of_probe(

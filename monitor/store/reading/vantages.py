@@ -118,9 +118,10 @@ def values_of_rounds(since: int, until: int | None) -> dict[str, int]:
 
 
 def rows_of(dialect: str, numbers: sa.Select[Any], *, until: bool) -> sa.Subquery:
-    """The columns of `measurement` (and the batch's `first_arrival`) of what some vantages measured
-    in rounds from `since` on, up to `until` where that is given; these are parameters. It goes by
-    way of their batches: what others measured is not touched."""
+    """The columns of `measurement` (and the batch's `first_arrival`, on PostgreSQL also `received`
+    and `body`) of what some vantages measured in rounds from `since` on, up to `until` where that
+    is given; these are parameters. It goes by way of their batches: what others measured is not
+    touched."""
     m, b = t.measurement.c, t.batch.c
     since = sa.bindparam("since", type_=m.round.type)
     last = sa.bindparam("until", type_=m.round.type)
@@ -135,7 +136,7 @@ def rows_of(dialect: str, numbers: sa.Select[Any], *, until: bool) -> sa.Subquer
         # A subquery with OFFSET is planned by itself, and so as a seek for each number, then for
         # each batch: by its rounds alone the batches of all vantages would be read.
         number = numbers.subquery().c.number
-        sent_by = sa.select(b.first_arrival, b.last_arrival).where(b.vantage == number, recent)
+        sent_by = sa.select(t.batch).where(b.vantage == number, recent)
         batches = sent_by.offset(0).lateral()
         rows = (
             sa.select(t.measurement)
@@ -144,7 +145,8 @@ def rows_of(dialect: str, numbers: sa.Select[Any], *, until: bool) -> sa.Subquer
             .offset(0)
             .lateral()
         )
-        query = sa.select(batches.c.first_arrival, *rows.c).select_from(
+        batch = batches.c
+        query = sa.select(batch.first_arrival, batch.received, batch.body, *rows.c).select_from(
             number.table.join(batches, sa.true()).join(rows, sa.true())
         )
         return query.subquery()

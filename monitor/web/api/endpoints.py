@@ -139,7 +139,7 @@ async def one_measurement(request: web.Request) -> web.Response:
     found = await site.database.facts.measurement(request.match_info["id"])
     if found is None:
         raise await no_measurement(site)
-    return json_answer(found[1])
+    return json_answer(found.line)
 
 
 async def proof(request: web.Request) -> web.Response:

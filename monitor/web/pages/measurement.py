@@ -19,7 +19,6 @@ from monitor.store.reading.measurements import (
     newest_of_controls,
     search_judged,
 )
-from monitor.store.reading.signing import signing_since
 from monitor.store.records import Filter
 from monitor.text import words
 from monitor.text.certificates import escape_control_characters
@@ -52,14 +51,12 @@ async def page(request: web.Request) -> web.Response:
     found = await site.database.facts.measurement(id)
     if found is None:
         raise await no_measurement(site)
-    stored, line = found
+    stored, measurement = found.stored, found.stored.measurement
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, id, stored.measurement.round)
-        events = await list_events(connection, _same_place(stored.measurement), limit=EVENTS)
-        signs = await signing_since(connection, [stored.measurement.probe])
+        verdict = await get_verdict(connection, found)
+        events = await list_events(connection, _same_place(measurement), limit=EVENTS)
         counted = await stood_in(connection, [_judged(stored, verdict)] if verdict else ())
     control = await nearest_control(site, stored)
-    measurement = stored.measurement
     service = site.service(measurement.service)
     values = {
         "title": _("Measurement of %(target)s", target=measurement.target),
@@ -67,7 +64,7 @@ async def page(request: web.Request) -> web.Response:
         "stored": stored,
         "owner": owner_of(await present_of(request), measurement.probe),
         "measurement": measurement,
-        "signed": signs.get(measurement.probe, stored.received + 1) <= stored.received,
+        "signed": found.first_key is not None and found.first_key <= stored.received,
         "service": service.name if service else measurement.service,
         "verdict": verdict,
         "reason": not_counted(verdict) if verdict else "",
@@ -78,7 +75,7 @@ async def page(request: web.Request) -> web.Response:
         "steps": endpoint_steps(measurement),
         "control": control,
         "control_steps": endpoint_steps(control.measurement) if control else [],
-        "raw": escape_control_characters(line.decode("utf-8", errors="replace")),
+        "raw": escape_control_characters(found.line.decode("utf-8", errors="replace")),
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)

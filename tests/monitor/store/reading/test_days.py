@@ -31,13 +31,14 @@ async def test_a_day_has_its_measurements_with_lines_and_verdicts(
     judged = {one.id for one in found if one.verdict is not None}
     assert judged == set(map(id_of, rows[:5]))
     for one in found:
-        stored = await store.facts.measurement(one.id)
-        assert stored is not None
+        found_again = await store.facts.measurement(one.id)
+        assert found_again is not None
+        stored = found_again.stored
         assert (one.owner, one.role, one.enrolled, one.received) == (
-            stored[0].owner,
-            stored[0].role,
-            stored[0].enrolled,
-            stored[0].received,
+            stored.owner,
+            stored.role,
+            stored.enrolled,
+            stored.received,
         )
     async with store.reading() as connection:
         assert await list_days(connection) == [(TODAY - 1, 1), (TODAY, 9), (TODAY + 1, 1)]

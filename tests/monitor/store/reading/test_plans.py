@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from monitor.store import evidence
+from monitor.store import evidence, verdicts
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction, writing
+from monitor.store.facts import _BY_ID
 from monitor.store.reading import (
     breakdown,
     counts,
@@ -56,7 +57,8 @@ READS: dict[str, Read] = {
         c, admitted(1).stored.measurement, HOUR
     ),
     "witnesses": lambda c: measurements.list_witnesses(c, ["0" * 32, "1" * 32]),
-    "a verdict": lambda c: measurements.get_verdict(c, "0" * 32),
+    "a verdict": lambda c: verdicts.verdicts_on(c, [("wechat", NOON, 1)]),
+    "a measurement": lambda c: c.execute(_BY_ID, {"ids": ["0" * 32]}),
     "what a probe measured": lambda c: measurements.list_measurements_of_probe(c, PROBE, NOON),
     "the timeline": lambda c: timeline.timeline(c),
     "the timeline of an hour": lambda c: timeline.timeline(c, Filter(until=NOON)),

@@ -17,9 +17,10 @@ from monitor.detection.events.explain import (
 )
 from monitor.detection.model import State, Stored
 from monitor.store.days import PRUNED
+from monitor.store.facts import Found
 from monitor.store.reading.explanation import stood_in
 from monitor.store.reading.measurements import get_verdict
-from monitor.store.records import Conclusions
+from monitor.store.records import Conclusions, ProbeKey
 from monitor.web.pages import measurement as page
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -64,7 +65,7 @@ async def test_nothing_is_said_of_a_control_that_did_not_pass(site: Site, remark
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, id_of(0))
+        verdict = await get_verdict(connection, found)
     assert verdict is not None
     silent = replace(verdict, rule="tcp.timeout", evidence=())
     assert "while the control connects" in page.comment_on(silent)
@@ -76,20 +77,20 @@ async def test_nothing_is_said_of_a_control_that_did_not_pass(site: Site, remark
 async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) -> None:
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
-    control = await page.nearest_control(site, found[0])
+    control = await page.nearest_control(site, found.stored)
     assert control is not None
-    assert control.measurement.round == found[0].measurement.round
+    assert control.measurement.round == found.stored.measurement.round
     own = await site.database.facts.measurement(id_of(7, number=0))
     assert own is not None
-    assert await page.nearest_control(site, own[0]) is None
+    assert await page.nearest_control(site, own.stored) is None
 
 
-def showing(site: Site, stored: Stored, line: bytes) -> Site:
+def showing(site: Site, found: Found, stored: Stored) -> Site:
     """The site, with this in place of every measurement."""
 
     class Shown:
         async def measurement(self, id: str) -> object:
-            return stored, line
+            return found._replace(stored=stored)
 
         def __getattr__(self, name: str) -> object:
             return getattr(site.database.facts, name)
@@ -102,20 +103,32 @@ def showing(site: Site, stored: Stored, line: bytes) -> Site:
 async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
-    stored, line = found
-    async with client(showing(site, replace(stored, source="ooni"), line)) as web:
+    stored = found.stored
+    async with client(showing(site, found, replace(stored, source="ooni"))) as web:
         answer = await (await web.get(f"/m/{id_of(0)}")).text()
     assert "volunteers of ooni" in text_of(answer)
     assert f'href="/v/{stored.measurement.probe}"' not in answer
 
 
+async def test_it_says_whether_its_vantage_had_a_key(site: Site, web: Client) -> None:
+    found = await site.database.facts.measurement(id_of(0))
+    assert found is not None
+    for since, said in ((1, "this vantage had no key"), (0, "by the vantage’s own key: the proof")):
+        since += found.stored.received
+        key = ProbeKey(
+            probe=found.stored.measurement.probe, id=f"{since}", public_key="", since=since
+        )
+        await site.database.registry.replace_key(key, [])
+        assert said in await text(web, id_of(0))
+
+
 async def test_it_says_that_nobody_stated_whence_the_place_is_known(site: Site) -> None:
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
-    stored, line = found
+    stored = found.stored
     vantage = replace(stored.measurement.vantage, geo="none")
     stored = replace(stored, measurement=replace(stored.measurement, vantage=vantage))
-    async with client(showing(site, stored, line)) as web:
+    async with client(showing(site, found, stored)) as web:
         assert "AS64501 , Russia source not stated" in await text(web, id_of(0))
 
 
@@ -192,8 +205,10 @@ async def test_what_counts_because_others_stood_in_says_so(
     )
     conclusions = Conclusions(service="wechat", round=first.round, state=b"", evidence=(frame,))
     await site.database.conclusions.save([conclusions], 1)
+    found = await site.database.facts.measurement(first.id)
+    assert found is not None
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, first.id)
+        verdict = await get_verdict(connection, found)
         assert verdict is not None
         alone = replace(verdict, state=State.INCONCLUSIVE, evidence=("no_control",))
         rows = [
