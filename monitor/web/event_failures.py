@@ -53,12 +53,13 @@ async def told_by_events(
 ) -> Sequence[Row]:
     """The same of the rows of strips: verdicts, or sums of a service by hour or day, which hold too
     little to tell one failure from another."""
+    if not (telling := [event for event in events if _tells(event, window)]):
+        return rows
     if hours := [row for row in rows if isinstance(row, ServiceHour)]:
-        return await sums_told(site, connection, hours, events, window)
+        return await sums_told(site, connection, hours, telling, window)
     counted: Sequence[StateCount] = [row for row in rows if isinstance(row, StateCount)]
-    for event in events:
-        if _tells(event, window):
-            counted = as_failures(event, counted, window.until, window.width)
+    for event in telling:
+        counted = as_failures(event, counted, window.until, window.width)
     return counted
 
 

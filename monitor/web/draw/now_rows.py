@@ -55,27 +55,29 @@ def layer_rows(
     """The rows of a network, one a target. `heads` are those of the cells, `catalogue` the services
     that have a page; `countries`: each row names its country."""
     language, text, place = current().language, [], ""
-    # Most cells of a column are the same one.
-    known: list[dict[int, str]] = [{} for _head in heads]
+    # Most rows of a network have the same cells.
+    drawn: dict[tuple[int, ...], str] = {}
     for row in rows:
-        service, name = service_of(row.target), escaped(row.service)
         if countries:
             place = f"<td>{_place(row.country, language)}</td>"
-        named = (
-            f'<a href="/s/{escaped(service)}">{name}</a>'
-            if service in catalogue
-            else f"{name} <small>({escaped(_('not in the catalogue'))})</small>"
-        )
-        text.append(
-            f'<tr>{place}<th scope="row">{named}</th>'
-            f"<td>{escaped(event_subject.function(row.target))}</td>"
-        )
-        for cell, head, drawn in zip(row.cells, heads, known, strict=True):
-            if (one := drawn.get(id(cell))) is None:
-                one = drawn[id(cell)] = _layer(cell, head, language)
-            text.append(one)
-        text.append("</tr>\n")
+        if (cells := drawn.get(key := tuple(map(id, row.cells)))) is None:
+            each = zip(row.cells, heads, strict=True)
+            cells = drawn[key] = "".join(_layer(cell, head, language) for cell, head in each)
+        named = _named(row.target, row.service, service_of(row.target) in catalogue, language)
+        text.append(f"<tr>{place}{named}{cells}</tr>\n")
     return Markup("".join(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _named(target: str, service: str, linked: bool, _language: str) -> str:
+    """The cells that name a target."""
+    name = escaped(service)
+    named = (
+        f'<a href="/s/{escaped(service_of(target))}">{name}</a>'
+        if linked
+        else f"{name} <small>({escaped(_('not in the catalogue'))})</small>"
+    )
+    return f'<th scope="row">{named}</th><td>{escaped(event_subject.function(target))}</td>'
 
 
 @functools.lru_cache(maxsize=4096)
@@ -102,11 +104,9 @@ def state_rows(rows: Iterable[tuple[PresentState, tuple[str, str], Votes]]) -> M
     return Markup(
         "".join(
             [
-                f"<tr><td>{_place(row.country, language)}</td>"
-                f'<td><a href="/as/{row.asn}">{escaped(network(row.asn))}</a></td>'
-                f"<td>{escaped(event_subject.function(row.target))}</td><td>{mark(*said)}</td>"
-                f'<td class="n"{_counted(row.agreeing, row.vantages, runs, language)}</td>'
-                f'<td class="full">{_how(row.technique)}</td></tr>\n'
+                f"{_where(row.country, row.asn, language)}{_what(row.target, said, language)}"
+                f"{_counted(row.agreeing, row.vantages, runs, language)}</td>"
+                f'<td class="full">{_how(row.technique, language)}</td></tr>\n'
                 for row, said, runs in rows
             ]
         )
@@ -116,6 +116,22 @@ def state_rows(rows: Iterable[tuple[PresentState, tuple[str, str], Votes]]) -> M
 @functools.lru_cache(maxsize=1024)
 def _place(country: str, _language: str) -> str:
     return escaped(words.sentence(words.country(country)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _where(country: str, asn: int, language: str) -> str:
+    """The cells of a network."""
+    return (
+        f"<tr><td>{_place(country, language)}</td>"
+        f'<td><a href="/as/{asn}">{escaped(network(asn))}</a></td>'
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _what(target: str, said: tuple[str, str], _language: str) -> str:
+    """The cells of a target and its mark, and the begin of the next one."""
+    function = escaped(event_subject.function(target))
+    return f'<td>{function}</td><td>{mark(*said)}</td><td class="n"'
 
 
 @functools.lru_cache(maxsize=1024)
@@ -131,7 +147,8 @@ def _counted(agreeing: int, vantages: int, runs: Votes, _language: str) -> str:
     return counted
 
 
-def _how(technique: str | None) -> str:
+@functools.lru_cache(maxsize=256)
+def _how(technique: str | None, _language: str) -> str:
     if not technique:
         return ""
     return f'{escaped(words.technique(technique))} <small class="id">{escaped(technique)}</small>'

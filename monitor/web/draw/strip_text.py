@@ -22,11 +22,11 @@ def picture(strip: Strip, label: str) -> Markup:
     text = [f'<svg class="strip" role="img" aria-label="{said}"><title>{said}</title>\n']
     percent = 100 / strip.slices
     for run in strip.runs:
-        before, after = _run(
-            *(run.kind, run.below, run.height, run.word, run.begin, run.end),
-            *(percent * run.x, percent * run.width),
+        x, width = percent * run.x, percent * run.width
+        drawn = _run(run.kind, run.below, run.height, run.word, run.begin, run.end, x, width)
+        text.append(
+            f"{drawn} ({run.counted})</title></rect>" if run.n else f"{drawn}</title></rect>"
         )
-        text.append(f"{before} ({run.counted}){after}" if run.n else before + after)
     text.append("\n")
     for mark in strip.marks:
         height = PARTIAL_HEIGHT if mark.kind in PARTIAL else HEIGHT
@@ -42,9 +42,9 @@ def picture(strip: Strip, label: str) -> Markup:
 @functools.lru_cache(maxsize=8192)
 def _run(
     kind: str, below: str, height: int, word: str, begin: int, end: int, x: float, width: float
-) -> tuple[str, str]:
-    """A run before and after how much was measured: the same of most services at most times. `x`
-    and `width` in percent."""
+) -> str:
+    """A run up to how much was measured: the same of most services at most times. `x` and `width`
+    in percent."""
     y = 0
     if kind == "none":
         y, height, below = 7, 2, ""
@@ -58,7 +58,7 @@ def _run(
     if below:
         rest = f'y="{height}" {wide} height="{HEIGHT - height}"/>'
         drawn = f'<rect class="t-{below}" {left} {rest}{drawn}'
-    return drawn, "</title></rect>"
+    return drawn
 
 
 def table(strip: Strip, label: str) -> Markup:
