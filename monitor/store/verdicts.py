@@ -130,12 +130,14 @@ class RoundVerdicts:
     def verdicts_at(self, arrivals: Iterable[int]) -> Iterator[tuple[int, Verdict]]:
         """Those of a few numbers of arrivals that are here with their verdicts, in order."""
         starts = self._packed.starts
+        read = -1
         for arrival in sorted(arrivals):
             if (part := bisect_right(starts, arrival) - 1) < 0:
                 continue
-            first = part * _PART
-            steps = self._steps[first : first + _PART - 1]
-            near = list(accumulate(steps, initial=starts[part]))
+            if part != read:
+                read, first = part, part * _PART
+                steps = self._steps[first : first + _PART - 1]
+                near = list(accumulate(steps, initial=starts[part]))
             place = bisect_left(near, arrival)
             if place < len(near) and near[place] == arrival:
                 yield arrival, self.verdicts[self.which[first + place]]

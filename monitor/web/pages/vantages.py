@@ -10,7 +10,12 @@ from itertools import groupby
 from aiohttp import web
 
 from monitor.store.reading.measurements import list_measurements_of_probe
-from monitor.store.reading.vantages import VantageRow, liveness_lines, liveness_of_probe
+from monitor.store.reading.vantages import (
+    VantageRow,
+    liveness_lines,
+    liveness_of_probe,
+    numbers_and_status,
+)
 from monitor.text import event_sources, words
 from monitor.text.language import _, n_
 from monitor.web.draw import strips
@@ -83,12 +88,12 @@ async def page(request: web.Request) -> web.Response:
     if (known_row := present.vantages_by_id.get(id)) is None:
         raise web.HTTPNotFound(reason="No vantage has this id.")
     ((probe, status),) = fleet(site, present, [known_row])
-    registered = await site.database.registry.probe(id) if site.as_of is None else None
     async with site.database.reading() as connection:
+        numbers, said = await numbers_and_status(connection, id)
         lines = await liveness_of_probe(
-            connection, id, since(site, PAGE_ROUNDS), PAGE_ROUNDS, site.as_of
+            connection, numbers, since(site, PAGE_ROUNDS), PAGE_ROUNDS, site.as_of
         )
-        known = vantage_health(lines, registered.status if registered else b"")
+        known = vantage_health(lines, said if site.as_of is None else b"")  # of the past: not kept
         begin = since(site, LIST_ROUNDS)
         # Of a large catalogue the newest round fills the list.
         newest = max([begin, *(each.round for each in known.rounds[:1])])

@@ -5,12 +5,20 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.collector.admission import MAX_AHEAD_MS
+from monitor.store import tables
 from monitor.store.database import Database
+from monitor.store.engines import writing
 from monitor.store.reading.measurements import list_measurements_of_probe
-from monitor.store.reading.vantages import clock_readings, liveness_lines, liveness_of_probe
+from monitor.store.reading.vantages import (
+    clock_readings,
+    liveness_lines,
+    liveness_of_probe,
+    numbers_and_status,
+)
 from monitor.store.records import Admitted
 from probes.wire.codec import decode, encode
 from tests.monitor.store.samples import (
@@ -60,17 +68,43 @@ async def test_newest_liveness_lines(store: Database) -> None:
         rounds = [decode(line).round for line in found[names[0]]]
         assert rounds == [NOON + r * 15 * MINUTE for r in (3, 2, 1)]
         assert list(found) == names[:1]
-        assert await liveness_of_probe(connection, names[0], NOON, 3) == found[names[0]]
+        first, second = [(await numbers_and_status(connection, name))[0] for name in names]
+        assert await liveness_of_probe(connection, first, NOON, 3) == found[names[0]]
         past = await liveness_lines(connection, names, NOON, 3, NOON + 30 * MINUTE)
         rounds = [decode(line).round for line in past[names[0]]]
         assert rounds == [NOON + r * 15 * MINUTE for r in (2, 1, 0)]
         assert (
-            await liveness_of_probe(connection, names[0], NOON, 3, NOON + 30 * MINUTE)
+            await liveness_of_probe(connection, first, NOON, 3, NOON + 30 * MINUTE)
             == (past[names[0]])
         )
-        assert await liveness_of_probe(connection, names[1], NOON, 3) == []
+        assert await liveness_of_probe(connection, second, NOON, 3) == []
         assert await liveness_lines(connection, names, NOON + HOUR, 3) == {}
         assert await liveness_lines(connection, [], NOON, 3) == {}
+
+
+async def test_a_probe_is_known_by_its_numbers_and_its_last_status(store: Database) -> None:
+    """Also before it measures anything, and from several places."""
+    name, other = (f"p-{n:016x}" for n in (1, 2))
+    async with writing(store.engines) as connection:
+        said: dict[str, Any] = {
+            "id": name,
+            "owner": "ada",
+            "role": "vantage",
+            "enrolled": 0,
+            "secret_hash": "",
+        }
+        said |= {"country": "RU", "asn": 64501, "status": b"{}"}
+        await connection.execute(sa.insert(tables.probe), said)
+    async with store.reading() as connection:
+        assert await numbers_and_status(connection, name) == ([], b"{}")
+        assert await numbers_and_status(connection, other) == ([], b"")
+    await store.facts.add([admitted(1), admitted(2, asn=64502), admitted(3, probe=2)], [])
+    async with store.reading() as connection:
+        numbers, status = await numbers_and_status(connection, name)
+        assert (len(numbers), status) == (2, b"{}")
+        alone, status = await numbers_and_status(connection, other)
+        assert (len(alone), status) == (1, b"")
+        assert not set(alone) & set(numbers)
 
 
 async def test_what_arrived_before_its_round_is_found(store: Database) -> None:
@@ -100,11 +134,12 @@ async def test_liveness_is_found_however_its_line_is_written(store: Database) ->
     newest = [third.line, second.line, first.line]
     probe = third.stored.measurement.probe
     async with store.reading() as connection:
+        numbers, _ = await numbers_and_status(connection, probe)
         for most in (1, 2, 3, 9):
-            assert await liveness_of_probe(connection, probe, NOON, most) == newest[:most]
+            assert await liveness_of_probe(connection, numbers, NOON, most) == newest[:most]
         until = NOON + 2 * MINUTE
-        assert await liveness_of_probe(connection, probe, until, 9, until) == newest[1:2]
-        assert await liveness_of_probe(connection, probe, NOON + HOUR, 9) == []
+        assert await liveness_of_probe(connection, numbers, until, 9, until) == newest[1:2]
+        assert await liveness_of_probe(connection, numbers, NOON + HOUR, 9) == []
 
 
 async def test_of_many_batches_those_that_hold_nothing_newer_are_not_read(store: Database) -> None:
@@ -117,12 +152,13 @@ async def test_of_many_batches_those_that_hold_nothing_newer_are_not_read(store:
     probe = lines[0].stored.measurement.probe
     asked: list[int] = []
     async with store.reading() as connection:
+        numbers, _ = await numbers_and_status(connection, probe)
 
         async def counted(statement: Any, given: Any = None) -> Any:
             asked.append((given or {}).get("limit", 0))
             return await connection.execute(statement, given)
 
         counting: Any = SimpleNamespace(dialect=connection.dialect, execute=counted)
-        found = await liveness_of_probe(counting, probe, NOON, 4)
+        found = await liveness_of_probe(counting, numbers, NOON, 4)
     assert found == [one.line for one in lines[:-5:-1]]
     assert 4 <= sum(asked) <= 12
