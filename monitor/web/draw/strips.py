@@ -78,8 +78,8 @@ class LegendEntry(msgspec.Struct, frozen=True):
 def legend(drawn: Iterable[Strip], control: Strip | None = None) -> list[LegendEntry]:
     """What is seen in these strips."""
     shown = [*drawn, control] if control is not None else list(drawn)
-    runs = [run for strip in shown for run in strip.runs]
-    kinds = {run.below or run.kind for run in runs}
+    looks = {(run.kind, run.below) for strip in shown for run in strip.runs}
+    kinds = {below or kind for kind, below in looks}
     entries = [
         LegendEntry(kind, PARTIAL_HEIGHT if kind in PARTIAL else HEIGHT, _(word))
         for kind, word in _WORD.items()
@@ -88,7 +88,7 @@ def legend(drawn: Iterable[Strip], control: Strip | None = None) -> list[LegendE
     entries += [
         LegendEntry(kind, 6, _("share of measurements: %(state)s", state=_(_WORD[kind])))
         for kind in ("blocked", "likely", "impaired")
-        if any(run.below and run.kind == kind for run in runs)
+        if any(below and kind == above for above, below in looks)
     ]
     marked = {mark.kind for strip in shown for mark in strip.marks}
     return entries + [
@@ -349,7 +349,7 @@ def control_strip(
     reached as well. Of several services (`names` by id) the summary names those that were
     down."""
     found = _Measured(window.slices)
-    seen: dict[int, dict[str, int]] = defaultdict(dict)
+    seen: dict[str, list[int]] = defaultdict(lambda: [0] * window.slices)
     telling = _TOLD | _UNTOLD | WENT_DOWN
     slots = slots_of(window.since, window.until, window.width, window.slices)
     for row in rows:
@@ -359,23 +359,24 @@ def control_strip(
             index = slots[row.begin]
             kinds, judged = _BITS[_KIND[row.state]], row.n  # type: ignore[union-attr]
         if index is not None and (kinds := kinds & telling):
-            services = seen[index]
-            services[row.service] = services.get(row.service, 0) | kinds
+            seen[row.service][index] |= kinds
             found.n[index] += judged
     down: set[str] = set()
     partly: set[str] = set()
     works = untold = False
-    for index, services in seen.items():
-        together = functools.reduce(operator.or_, services.values())
+    for index, each in enumerate(zip(*seen.values(), strict=True)):
+        if not (together := functools.reduce(operator.or_, each)):
+            continue
         failed: set[str] = set()
         if together & _DOWN:
+            services = dict(zip(seen, each, strict=True))
             failed = {name for name, kinds in services.items() if kinds & _TOLD == _BITS["down"]}
             partly |= {name for name, kinds in services.items() if kinds & _DOWN} - failed
         told = bool(together & (_TOLD | _DOWN))
         works |= told
         # What is seen of a service tells, or is `unclear`.
         if together & _UNTOLD and not untold:
-            untold = not all(kinds & (_TOLD | _DOWN) for kinds in services.values())
+            untold = any(kinds and not kinds & (_TOLD | _DOWN) for kinds in each)
         kind = "down" if failed else "mixed" if together & _DOWN else "ok" if told else "unclear"
         found.kinds[index] = _BITS[kind]
         down |= failed
@@ -432,22 +433,34 @@ def _drawn(
     last = window.until if window.last is None else window.last
     whole = min(window.slices, max(0, (last - since) // width))
     changes = compress(range(1, whole), map(operator.is_not, looks[1:whole], looks))
-    pieces: list[_Piece] = []
+    said = _words(current().language)
+    runs: list[StripRun] = []
     for index, end in pairwise((0, *changes, whole) if whole else ()):
-        n, failed = sum(found.n[index:end]), sum(found.failing[index:end])
-        begins, ends = since + index * width, since + end * width
-        pieces.append(_Piece(looks[index], index, end - index, begins, ends, n, failed))
+        look, n, failed = looks[index], sum(found.n[index:end]), sum(found.failing[index:end])
+        runs.append(
+            StripRun(
+                look.kind,
+                said[look.kind],
+                index,
+                end - index,
+                since + index * width,
+                since + end * width,
+                n,
+                look.height,
+                look.below,
+                failed,
+            )
+        )
     begin = since + whole * width
     if whole < window.slices and begin < last:
         # What is in this slice was measured before its end.
-        share = (last - begin) / width
-        n, failed = found.n[whole], found.failing[whole]
-        _append(pieces, looks[whole], whole, share, begin, last, n, failed)
-        _append(pieces, _NOTHING, whole + share, 1 - share, last, begin + width, 0)
+        share, look = (last - begin) / width, looks[whole]
+        _append(runs, look, whole, share, begin, last, found.n[whole], found.failing[whole])
+        _append(runs, _NOTHING, whole + share, 1 - share, last, begin + width, 0)
         whole += 1
-    for index in range(whole, window.slices):
-        begin = since + index * width
-        _append(pieces, _NOTHING, index, 1, begin, begin + width, found.n[index])
+    if rest := window.slices - whole:
+        begin, end = since + whole * width, since + window.slices * width
+        _append(runs, _NOTHING, whole, rest, begin, end, sum(found.n[whole:]))
     total, failing = sum(found.judged), sum(found.failing)
     summary = _summary(failing, total, what)
     if total and not failing and functools.reduce(operator.or_, found.kinds) & _UNTOLD:
@@ -455,7 +468,7 @@ def _drawn(
         # "all worked", beside an event that rests on these failures.
         summary = _("%(summary)s; others failed for an unclear cause", summary=summary)
     return Strip(
-        runs=_runs(pieces),
+        runs=tuple(runs),
         slices=window.slices,
         since=window.since,
         until=window.until,
@@ -465,20 +478,8 @@ def _drawn(
     )
 
 
-class _Piece(msgspec.Struct):
-    """Of a strip, while it is put together."""
-
-    look: _Look
-    x: float
-    width: float
-    begin: int
-    end: int
-    n: int
-    failing: int
-
-
 def _append(
-    pieces: list[_Piece],
+    runs: list[StripRun],
     look: _Look,
     x: float,
     width: float,
@@ -487,36 +488,14 @@ def _append(
     n: int,
     failing: int = 0,
 ) -> None:
-    """Add a piece to the last one when they look the same."""
-    if not pieces or pieces[-1].look is not look:
-        pieces.append(_Piece(look, x, width, begin, end, n, failing))
-        return
-    last = pieces[-1]
-    last.width += width
-    last.end = end
-    last.n += n
-    last.failing += failing
-
-
-def _runs(pieces: Iterable[_Piece]) -> tuple[StripRun, ...]:
+    """Add a run, to the last one when they look the same."""
+    kind, height, below = look.kind, look.height, look.below
+    if runs and (runs[-1].kind, runs[-1].height, runs[-1].below) == (kind, height, below):
+        last = runs.pop()
+        x, width, begin = last.x, last.width + width, last.begin
+        n, failing = last.n + n, last.failing + failing
     said = _words(current().language)
-    return tuple(
-        [
-            StripRun(
-                (look := piece.look).kind,
-                said[look.kind],
-                piece.x,
-                piece.width,
-                piece.begin,
-                piece.end,
-                piece.n,
-                look.height,
-                look.below,
-                piece.failing,
-            )
-            for piece in pieces
-        ]
-    )
+    runs.append(StripRun(kind, said[kind], x, width, begin, end, n, height, below, failing))
 
 
 @functools.cache
@@ -556,8 +535,8 @@ def _fill_gaps(known: Sequence[_Look | None], width: int, interval: int) -> list
     """How each slice looks. Empty slices look as the one before them for as long as a round counts:
     the usual distance between rounds in this strip, at least one interval, plus a slice for
     jitter."""
-    filled = [_NOTHING if look is None else look for look in known]
-    seen = [index for index, look in enumerate(known) if look is not None]
+    filled = [look or _NOTHING for look in known]
+    seen = list(compress(range(len(known)), known))
     if interval <= width and len(seen) == (seen[-1] - seen[0] + 1 if seen else 0):
         return filled  # no slice lies between two, and none counts for longer than it is
     gaps = sorted(map(operator.sub, seen[1:], seen))
