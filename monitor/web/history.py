@@ -160,14 +160,21 @@ async def sums(
 
 
 async def sums_everywhere(
-    site: Site, connection: ReadTransaction, window: strips.Window, service: str
-) -> Sequence[ServiceHour]:
-    """Those of a service in all countries, which need not be told apart."""
+    site: Site,
+    connection: ReadTransaction,
+    window: strips.Window,
+    service: str,
+    country: str,
+    asns: Sequence[int],
+) -> tuple[Sequence[ServiceHour], Sequence[strips.Told]]:
+    """Those of a service in networks of a country, and in all countries, which need not be told
+    apart."""
     since, until, days = window.since, window.until, window.daily
     past = site.as_of is not None and site.as_of < until
     if past or not (days or since >= site.hours_kept_since):
-        return await sums(site, connection, window, [service])
-    return await service_everywhere(connection, service, since, until, days=days)
+        here = await sums(site, connection, window, [service], country, asns)
+        return here, await sums(site, connection, window, [service])
+    return await service_everywhere(connection, service, since, until, country, asns, days=days)
 
 
 async def _sums_until(

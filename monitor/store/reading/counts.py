@@ -276,25 +276,56 @@ def _between(c: Any, unit: str, query: sa.Select[Any]) -> sa.Select[Any]:
     )
 
 
+class HourEverywhere(msgspec.Struct, frozen=True, gc=False):
+    """An hour or day of a service in all countries that have the same kinds in it; the fields are
+    as in ServiceHour."""
+
+    service: str
+    hour: int
+    kinds: int
+    judged: int
+
+
 async def service_everywhere(
-    connection: ReadTransaction, service: str, since: int, until: int, *, days: bool = False
-) -> Sequence[ServiceHour]:
-    """What `service_hours` or `service_days` gives of all countries, in one entry for those whose
-    kinds are the same in an hour or day; its country is empty."""
-    unit = "day" if days else "hour"
-    values = _values([service], since - (since % DAY_MS if days else 0), until, None, ())
-    rows = unnamed(await connection.execute(_together(unit), values))
-    of_all = functools.partial(ServiceHour, service, "", EVERY_NETWORK)
-    return list(starmap(of_all, rows))
+    connection: ReadTransaction,
+    service: str,
+    since: int,
+    until: int,
+    country: str,
+    asns: Sequence[int],
+    *,
+    days: bool = False,
+) -> tuple[Sequence[ServiceHour], Sequence[HourEverywhere]]:
+    """What `service_hours` or `service_days` gives of networks of a country (none without `asns`),
+    and of all countries together."""
+    values = _values([service], since - (since % DAY_MS if days else 0), until, country, ())
+    values |= {"here": list(asns)}
+    rows = await connection.execute(_together("day" if days else "hour"), values)
+    here, everywhere = list[ServiceHour](), list[HourEverywhere]()
+    for row in unnamed(rows):
+        asn, hour, kinds, _, judged, *_ = row
+        if asn is None:
+            everywhere.append(HourEverywhere(service, hour, kinds, judged))
+        else:
+            here.append(ServiceHour(service, country, *row))
+    return here, everywhere
 
 
 @functools.cache
-def _together(unit: str) -> sa.Select[Any]:
-    """The rows of `service_everywhere`, without its first values."""
+def _together(unit: str) -> sa.CompoundSelect[Any]:
+    """The rows of `service_everywhere`: those of all countries have no network."""
     c = (t.service_hour if unit == "hour" else t.service_day).c
-    counts = (c.n, c.judged, c.failing, c.vantages)
-    sums = (sa.cast(sa.func.sum(each), sa.BigInteger) for each in counts)
-    return _between(c, unit, sa.select(c[unit], c.kinds, *sums)).group_by(c[unit], c.kinds)
+    here = sa.select(c.asn, c[unit], c.kinds, c.n, c.judged, c.failing, c.vantages).where(
+        c.service.in_(sa.bindparam("services", expanding=True)),
+        c.asn.in_(sa.bindparam("here", expanding=True)),
+        c.country == sa.bindparam("country"),
+        c[unit] >= sa.bindparam("since"),
+        c[unit] < sa.bindparam("until"),
+    )
+    judged = sa.cast(sa.func.sum(c.judged), sa.BigInteger)
+    of_all = sa.null(), c[unit], c.kinds, sa.null(), judged, sa.null(), sa.null()
+    everywhere = _between(c, unit, sa.select(*of_all)).group_by(c[unit], c.kinds)
+    return here.union_all(everywhere)
 
 
 @functools.cache

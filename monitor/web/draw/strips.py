@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
-from monitor.store.reading.counts import ServiceHour, StateCount
+from monitor.store.reading.counts import HourEverywhere, ServiceHour, StateCount
 from monitor.store.service_hours import KINDS, WENT_DOWN
 from monitor.text import words
 from monitor.text.event_state import ended
@@ -262,6 +262,8 @@ _NOTHING = _look("none")
 
 Row = StateCount | ServiceHour
 """What strips are drawn from: verdicts counted in slices, or sums of hours or days."""
+Told = Row | HourEverywhere
+"""What tells whether services worked."""
 
 
 def strip(
@@ -341,7 +343,7 @@ def strips_by(
 
 
 def control_strip(
-    rows: Iterable[Row], window: Window, interval: int, names: Mapping[str, str] | None = None
+    rows: Iterable[Told], window: Window, interval: int, names: Mapping[str, str] | None = None
 ) -> Strip:
     """Whether the services themselves worked, as far as the rows say: `down` where one failed from
     its controls as well, `ok` where all were reached, or a control reached them when vantages did
@@ -353,11 +355,10 @@ def control_strip(
     telling = _TOLD | _UNTOLD | WENT_DOWN
     slots = slots_of(window.since, window.until, window.width, window.slices)
     for row in rows:
-        if type(row) is ServiceHour:
-            index, kinds, judged = slots[row.hour], row.kinds, row.judged
+        if isinstance(row, StateCount):
+            index, kinds, judged = slots[row.begin], _BITS[_KIND[row.state]], row.n
         else:
-            index = slots[row.begin]
-            kinds, judged = _BITS[_KIND[row.state]], row.n  # type: ignore[union-attr]
+            index, kinds, judged = slots[row.hour], row.kinds, row.judged
         if index is not None and (kinds := kinds & telling):
             seen[row.service][index] |= kinds
             found.n[index] += judged

@@ -51,7 +51,6 @@ from monitor.web.history import (
     chosen_range,
     counted_until,
     fixed_query,
-    sums,
     sums_everywhere,
 )
 from monitor.web.moment import reading, site_of
@@ -271,7 +270,7 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
         until = last if end is None else min(now, end + margin)
         since = event.onset - margin
         chosen = strips.Window(since, max(until, since + 1), last=last)
-        everywhere: Sequence[strips.Row]
+        everywhere: Sequence[strips.Told]
         here: Sequence[StateCount]
         if chosen.width < HOUR_MS:
             begin, width = chosen.since, chosen.width
@@ -285,8 +284,8 @@ async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
             here = await counted_until(site, connection, series, chosen)
             # Of months the sums of days; of less, of hours.
             days = since < site.hours_kept_since
-            everywhere = await service_everywhere(
-                connection, event.service, since, until, days=days
+            _, everywhere = await service_everywhere(
+                connection, event.service, since, until, event.country, (), days=days
             )
             interval = max(interval, DAY_MS if days else HOUR_MS)
     what = event_subject.functions(event)
@@ -314,8 +313,9 @@ async def past(
     async with site.database.reading() as connection:
         window = await drawn_window(site, connection, present, span, event.service)
         places = [*event.asns, EVERY_NETWORK]
-        here = await sums(site, connection, window, [event.service], event.country, places)
-        everywhere = await sums_everywhere(site, connection, window, event.service)
+        here, everywhere = await sums_everywhere(
+            site, connection, window, event.service, event.country, places
+        )
         mine = Filter(service=event.service, country=event.country)
         events = await known_between(site, connection, mine, window, known)
         told = await told_by_events(site, connection, here, events, window)

@@ -19,6 +19,7 @@ from monitor.store.migrations.versions import v0009_last_days, v0012_older_days
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period
 from monitor.store.reading.counts import (
+    HourEverywhere,
     ServiceHour,
     count_states,
     networks_watched,
@@ -272,11 +273,12 @@ async def test_countries_together_are_those_of_each_together(store: Database) ->
         await judge(store, MIDNIGHT + hour * HOUR)
     until = MIDNIGHT + 4 * DAY_MS
 
-    def told(sums: Sequence[ServiceHour]) -> tuple[set[tuple[int, int]], object]:
-        counts: Counter[tuple[int, str]] = Counter()
+    def told(
+        sums: Sequence[ServiceHour | HourEverywhere],
+    ) -> tuple[set[tuple[int, int]], object]:
+        counts: Counter[int] = Counter()
         for each in sums:
-            for name in ("n", "judged", "failing", "vantages"):
-                counts[each.hour, name] += getattr(each, name)
+            counts[each.hour] += each.judged
         assert {each.service for each in sums} == {"wechat"}
         return {(each.hour, each.kinds) for each in sums}, counts
 
@@ -284,11 +286,20 @@ async def test_countries_together_are_those_of_each_together(store: Database) ->
         for since in (MIDNIGHT, MIDNIGHT + DAY_MS + HOUR, until - DAY_MS):
             days = await service_days(connection, ["wechat"], since, until)
             hours = await service_hours(connection, ["wechat"], since, until)
-            days_together = await service_everywhere(connection, "wechat", since, until, days=True)
-            hours_together = await service_everywhere(connection, "wechat", since, until)
-            assert told(days_together) == told(days)
-            assert told(hours_together) == told(hours)
-            assert {each.country for each in hours_together} == {""}
+            days_together = await service_everywhere(
+                connection, "wechat", since, until, "RU", (), days=True
+            )
+            hours_together = await service_everywhere(
+                connection, "wechat", since, until, "RU", (64501, EVERY_NETWORK)
+            )
+            assert not days_together[0]
+            assert told(days_together[1]) == told(days)
+            assert told(hours_together[1]) == told(hours)
+            here = await service_hours(
+                connection, ["wechat"], since, until, country="RU", asns=(64501, EVERY_NETWORK)
+            )
+            assert here
+            assert set(hours_together[0]) == set(here)
 
 
 async def test_networks_that_were_measured_are_counted_by_day(store: Database) -> None:

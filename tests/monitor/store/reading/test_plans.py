@@ -25,6 +25,7 @@ from monitor.store.reading import (
 from monitor.store.reading.breakdown import Period, Place
 from monitor.store.reading.cell_sums import Across
 from monitor.store.records import Filter
+from monitor.store.service_hours import EVERY_NETWORK
 from monitor.store.tables import cell, cell_axes, vantage
 from tests.monitor.store.samples import HOUR, NOON, admitted, event
 
@@ -86,9 +87,11 @@ READS: dict[str, Read] = {
     ),
     "days of countries": lambda c: counts.service_days(c, ["wechat"], NOON - 90 * 24 * HOUR, NOON),
     "days of all countries": lambda c: counts.service_everywhere(
-        c, "wechat", NOON - 90 * 24 * HOUR, NOON, days=True
+        c, "wechat", NOON - 90 * 24 * HOUR, NOON, "RU", [64501, EVERY_NETWORK], days=True
     ),
-    "hours of all countries": lambda c: counts.service_everywhere(c, "wechat", NOON, NOON + HOUR),
+    "hours of all countries": lambda c: counts.service_everywhere(
+        c, "wechat", NOON, NOON + HOUR, "RU", [64501, EVERY_NETWORK]
+    ),
     "hours of a country": lambda c: counts.service_hours(
         c, ["wechat", "signal"], NOON, NOON + HOUR, country="RU"
     ),
