@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +17,7 @@ from monitor.web.present import Present
 from monitor.web.site import Site
 from probes.runtime.broker_url import PORTS, WEB_PORTS
 from probes.wire import codec
+from probes.wire.measurement import Measurement
 
 MAX_CLOCK_ERROR_MS = 30_000
 """A larger clock error puts measurements into other rounds than those of the control."""
@@ -129,7 +130,7 @@ class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
 def vantage_health(lines: Sequence[bytes], status: bytes = b"") -> VantageHealth:
     """Return the health of a vantage from its liveness measurements (`lines`, newest first) and its
     last status message."""
-    measured = [codec.decode(line) for line in lines]
+    measured = list(_decoded(lines))
     message = _message(status)
     newest = measured[0] if measured else None
     offsets = (each.clock_offset_ms for each in measured)
@@ -145,6 +146,13 @@ def vantage_health(lines: Sequence[bytes], status: bytes = b"") -> VantageHealth
         way=message.transport if message else "",
         failing_ways=message.failing_ways if message else (),
     )
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[Measurement]:
+    """Those that can be decoded: admission has read their envelopes alone."""
+    for line in lines:
+        with contextlib.suppress(codec.WireError):
+            yield codec.decode(line)
 
 
 def liveness_counts(health: VantageHealth) -> Sequence[StateCount]:

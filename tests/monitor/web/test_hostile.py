@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from monitor.detection.model import Stored
 from monitor.store.records import Admitted
 from monitor.web.site import Site
-from probes.wire.codec import decode, encode
-from probes.wire.measurement import Role, measurement_id
+from probes.wire.codec import WireError, decode, decode_envelope, encode
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role, measurement_id
 from probes.wire.observation import AppExchange, PathHop, PathTrace, QUICHandshake, Transfer
 from tests.world import site as world
 from tests.world.site import Client
@@ -125,6 +125,26 @@ async def test_control_characters_are_shown_as_escapes(site: Site, web: Client) 
     answer = await web.get(f"/api/v1/measurements/{made.id}")
     assert answer.status == 200
     assert answer.content_type == "application/json"
+
+
+@pytest.mark.parametrize("broken", [b'{"step":"tcp"},', b'{"step":7},'])
+@pytest.mark.parametrize("target", [LIVENESS_INTERNATIONAL, "wechat/web"])
+async def test_a_line_that_cannot_be_decoded_breaks_no_page(
+    site: Site, web: Client, target: str, broken: bytes
+) -> None:
+    probe = world.PEOPLE[1]
+    base = world.measurement(probe, target, 29)
+    made = replace(base, sequence=10**6, id=measurement_id(base.probe, base.epoch, 10**6))
+    begin = b'"observations":['
+    line = encode(made).replace(begin, begin + broken)
+    assert decode_envelope(line).id == made.id
+    with pytest.raises(WireError):
+        decode(line)
+    stored = Stored(measurement=made, owner="", role=Role.VANTAGE, enrolled=0)
+    await site.database.facts.add([Admitted(stored=stored, line=line, received=made.started)], [])
+    lists = ("/m", f"/v/{probe.id}", "/api/v1/vantages", "/api/v1/measurements", "/metrics")
+    for path in (*PAGES, *lists, f"/m/{made.id}", f"/api/v1/measurements/{made.id}"):
+        assert (await web.get(path)).status in (200, 404), path
 
 
 @pytest.mark.parametrize(
