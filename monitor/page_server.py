@@ -106,6 +106,7 @@ async def _serve(settings: PageSettings, path: Path, ready: Callable[[], None]) 
         await runner.setup()
         await stack.enter_async_context(site.background.running())
         site.background.start(site.present.keep)
+        site.background.start(site.database.end_shared)
         with contextlib.suppress(StoreUnavailableError):
             await site.present.get()
         await asyncio.to_thread(compile_templates)

@@ -24,7 +24,7 @@ from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
 from monitor.store.retests import RetestStore
 from monitor.store.schema import upgrade_schema
-from monitor.store.shared_transactions import SHARED_SECONDS, Queued
+from monitor.store.shared_transactions import Queued
 from monitor.store.sqlite_engine import AT_ONCE_SECONDS
 from probes.runtime.clock import wall_clock
 
@@ -62,8 +62,9 @@ class Database:
         return together(self.engines, self._read_seconds, queued)
 
     async def end_shared(self) -> None:
-        """End the transactions that were kept for a next request and that none has had."""
-        await self.engines.shared.end(SHARED_SECONDS)
+        """Until cancelled, end the transactions that are kept for a next request and that none has
+        had."""
+        await self.engines.shared.end_idle()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -8,6 +8,7 @@ again what all of them read first.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import time
@@ -17,9 +18,9 @@ from typing import NamedTuple
 from monitor.store.driver_reads import DriverTransaction
 from monitor.store.records import StoreUnavailableError
 
-SHARED_SECONDS = 1.0
-"""No request goes on with a transaction that was begun longer ago: as long as it lasts the database
-keeps what was deleted or replaced since."""
+SHARED_SECONDS = 0.2
+"""No request goes on with a transaction that was begun longer ago. Whoever makes the partition of a
+day waits until all that read from the table have ended, and not for long (`partitions.LOCK`)."""
 
 
 class Queued(NamedTuple):
@@ -74,8 +75,15 @@ class SharedTransactions:
             await _end(first)  # whoever comes next arrived later
         return None
 
+    async def end_idle(self) -> None:
+        """Until cancelled, end those that nobody has had for a while. This reads nothing: whoever
+        reads may wait for a lock, and that for one of these to end."""
+        while True:
+            await asyncio.sleep(SHARED_SECONDS / 2)
+            await self.end(SHARED_SECONDS)
+
     async def end(self, idle_seconds: float = 0.0) -> None:
-        """End those that were begun so long ago: nobody goes on with them."""
+        """End those that were begun so long ago."""
         oldest = time.monotonic() - idle_seconds
         over = [each for each in self._free if each.since <= oldest]
         self._free = [each for each in self._free if each.since > oldest]

@@ -284,7 +284,6 @@ class PresentReader:
         while True:
             with contextlib.suppress(StoreUnavailableError):  # whoever asks is told
                 await self._read()
-            await self._database.end_shared()
             await asyncio.sleep(KEEP_SECONDS)
 
     async def get(self) -> Present:

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.detection.model import State
-from monitor.store import database
+from monitor.store import shared_transactions
 from monitor.store.database import Database, open_database
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter, StoreUnavailableError
@@ -28,7 +28,7 @@ from tests.monitor.store.samples import (
     verdict,
 )
 from tests.world.stores import migrated
-from tests.world.waiting import eventually
+from tests.world.waiting import HANG_SECONDS, eventually
 
 
 @pytest.fixture
@@ -72,7 +72,10 @@ async def test_states_are_filtered(store: Database) -> None:
     assert present.kinds()["wechat", "RU"] == {State.BLOCKED}
 
 
-async def test_what_a_transaction_sees_is_the_same_for_all_who_have_it(store: Database) -> None:
+async def test_what_a_transaction_sees_is_the_same_for_all_who_have_it(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_transactions, "SHARED_SECONDS", HANG_SECONDS)
     reader = PresentReader(store, lambda: NOON, 0)
     first, second, third = (Queued(time.monotonic(), followed=True) for _ in range(3))
     async with reader.reading(first) as (shared, before):
@@ -85,19 +88,6 @@ async def test_what_a_transaction_sees_is_the_same_for_all_who_have_it(store: Da
     async with reader.reading(third._replace(arrived=time.monotonic())) as (connection, after):
         assert connection is not shared
         assert after.conclusions == (before.conclusions or 0) + 1
-
-
-async def test_one_that_nobody_has_is_ended(
-    store: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "SHARED_SECONDS", 0.0)
-    reader = PresentReader(store, lambda: NOON, 0)
-    async with reader.reading(Queued(time.monotonic(), followed=True)):
-        pass
-    assert store.engines.shared._free
-    keeping = asyncio.create_task(reader.keep())
-    await eventually(lambda: not store.engines.shared._free)
-    keeping.cancel()
 
 
 async def test_only_services_with_new_conclusions_are_read_again(store: Database) -> None:
