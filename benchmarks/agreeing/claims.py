@@ -266,7 +266,7 @@ def read_event(id: str) -> Callable[[str], Claims]:
         }
         over = re.search(r'<p class="over">(.*?)</p>', page, re.DOTALL)
         times = {name: re.findall(r'datetime="([^"]*)"', said) for name, said in facts.items()}
-        sure = re.search(r"<strong>([\d.]+)", facts.get("Confidence", ""))
+        sure = re.search(r"<strong>(?:at least )?([\d.]+)", facts.get("Confidence", ""))
         return {
             (id, "word"): marked(text_of(over[1])) if over else "",
             (id, "headline"): sentence(first_heading(page)),

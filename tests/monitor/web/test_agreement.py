@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.agreeing.claims import sentence, sources
+from benchmarks.agreeing.claims import read_event, sentence, sources
 from benchmarks.agreeing.contradictions import Comparison, Heard, Reference, Retained
 from benchmarks.agreeing.course import TOLD_SECONDS, Course
 from benchmarks.agreeing.listening import Listener
@@ -207,6 +207,17 @@ def test_what_is_retained_may_be_of_a_moment_of_which_the_list_was_not_asked(
     topic = f"reachwatch/v1/events/{FIRST.service}/{FIRST.country}"
     comparison.retained(Retained(8.0, {topic: body}, {topic: body}))
     assert bool(comparison.findings.contradictions) is wrong
+
+
+@pytest.mark.parametrize(("said", "read"), [("97.3 %", 97.3), ("at least 10 %", 10.0), ("", None)])
+def test_the_confidence_of_a_page_is_read_however_it_is_said(said: str, read: float | None) -> None:
+    facts = {
+        "Onset": '<time datetime="2026-12-02T03:53:42Z">',
+        "First alarm": '<time datetime="2026-12-02T03:54:06Z">',
+        "Confidence": f"<strong>{said}</strong>",
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items())
+    assert read_event("e")(f"<h1>A block</h1>{rows}")["e", "confidence"] == read
 
 
 def test_a_headline_of_another_kind_is_no_headline() -> None:
