@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -80,19 +80,6 @@ _BY_ID = select_stored(
     .limit(sa.literal_column("1"))
     .subquery()
 ).add_columns(_FIRST_KEY.scalar_subquery().label("first_key"))
-
-
-class Found(NamedTuple):
-    """A measurement that was looked for by its id."""
-
-    stored: Stored
-    line: bytes
-    """As sent."""
-    arrival: int
-    """Its number in the store."""
-    first_key: int | None
-    """When its probe gave the monitor its first key (Unix milliseconds), None where it never did;
-    from then on nothing of it is stored that is not signed."""
 
 
 class FactStore:
@@ -304,9 +291,11 @@ class FactStore:
                     rounds[service].append(StoredRound(*columns_of_round))
         return rounds
 
-    async def measurement(self, id: str) -> Found | None:
-        """One measurement, of several with its id the one that arrived first; None also when its
-        line cannot be decoded. Raises DamagedBatchError."""
+    async def measurement(self, id: str) -> tuple[Stored, bytes, int, int | None] | None:
+        """One measurement, of several with its id the one that arrived first: it, its line as sent,
+        its number in the store, and when its probe gave the monitor its first key (Unix
+        milliseconds), if it did. None also when its line cannot be decoded. Raises
+        DamagedBatchError."""
         try:
             bytes.fromhex(id)
         except ValueError:
@@ -319,7 +308,7 @@ class FactStore:
                 for some in batches:
                     for _, line in some.lines:
                         if (stored := stored_from(found, line, some.received)) is not None:
-                            return Found(stored, line, found.arrival, found.first_key)
+                            return stored, line, found.arrival, found.first_key
         return None
 
 

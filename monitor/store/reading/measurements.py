@@ -23,7 +23,7 @@ from monitor.store.cells import hour_of
 from monitor.store.days import has_id
 from monitor.store.driver_reads import unnamed
 from monitor.store.engines import ReadTransaction
-from monitor.store.facts import SELECT_STORED, Found, read_stored, select_stored, stored_from
+from monitor.store.facts import SELECT_STORED, read_stored, select_stored, stored_from
 from monitor.store.reading.vantages import NUMBERS, rows_of, values_of_rounds
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
@@ -421,11 +421,12 @@ def _hours_query(
     return hours.where(c.technique.is_not(None)) if of_technique else hours
 
 
-async def get_verdict(connection: ReadTransaction, found: Found) -> Verdict | None:
-    """The detector's verdict on a measurement."""
-    measured = found.stored.measurement
-    place = measured.service, measured.round, found.arrival
-    return (await verdicts_on(connection, [place])).get(found.arrival)
+async def get_verdict(
+    connection: ReadTransaction, measured: Measurement, arrival: int
+) -> Verdict | None:
+    """The detector's verdict on a measurement with this number in the store."""
+    place = measured.service, measured.round, arrival
+    return (await verdicts_on(connection, [place])).get(arrival)
 
 
 async def newest_of_controls(

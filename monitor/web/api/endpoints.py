@@ -139,7 +139,8 @@ async def one_measurement(request: web.Request) -> web.Response:
     found = await site.database.facts.measurement(request.match_info["id"])
     if found is None:
         raise await no_measurement(site)
-    return json_answer(found.line)
+    _stored, line, *_more = found
+    return json_answer(line)
 
 
 async def proof(request: web.Request) -> web.Response:

@@ -342,7 +342,7 @@ async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
         found = await site.database.facts.measurement(id)
         if found is None:
             continue
-        stored = found.stored
+        stored, *_more = found
         control = await nearest_control(site, stored)
         return {
             "vantage": stored,

@@ -51,9 +51,10 @@ async def page(request: web.Request) -> web.Response:
     found = await site.database.facts.measurement(id)
     if found is None:
         raise await no_measurement(site)
-    stored, measurement = found.stored, found.stored.measurement
+    stored, line, arrival, first_key = found
+    measurement = stored.measurement
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, found)
+        verdict = await get_verdict(connection, measurement, arrival)
         events = await list_events(connection, _same_place(measurement), limit=EVENTS)
         counted = await stood_in(connection, [_judged(stored, verdict)] if verdict else ())
     control = await nearest_control(site, stored)
@@ -64,7 +65,7 @@ async def page(request: web.Request) -> web.Response:
         "stored": stored,
         "owner": owner_of(await present_of(request), measurement.probe),
         "measurement": measurement,
-        "signed": found.first_key is not None and found.first_key <= stored.received,
+        "signed": first_key is not None and first_key <= stored.received,
         "service": service.name if service else measurement.service,
         "verdict": verdict,
         "reason": not_counted(verdict) if verdict else "",
@@ -75,7 +76,7 @@ async def page(request: web.Request) -> web.Response:
         "steps": endpoint_steps(measurement),
         "control": control,
         "control_steps": endpoint_steps(control.measurement) if control else [],
-        "raw": escape_control_characters(found.line.decode("utf-8", errors="replace")),
+        "raw": escape_control_characters(line.decode("utf-8", errors="replace")),
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)

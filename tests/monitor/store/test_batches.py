@@ -9,7 +9,6 @@ from monitor.store.batches import HEADER, DamagedBatchError, all_lines, batches_
 from monitor.store.database import Database
 from monitor.store.days import DAY_MS
 from monitor.store.engines import writing
-from monitor.store.facts import Found
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Added, Admitted, AdmittedBatch, Filter
 from monitor.store.retention import prune
@@ -54,7 +53,7 @@ async def test_a_batch_is_kept_byte_for_byte(store: Database) -> None:
     assert await store.facts.add_batches([sent], []) == Added(3, 0, 0)
     assert await bodies(store) == [sent.payload]
     for n, one in enumerate(rows, start=3):
-        assert await store.facts.measurement(id_of(one)) == Found(one.stored, one.line, n, None)
+        assert await store.facts.measurement(id_of(one)) == (one.stored, one.line, n, None)
     assert await arrivals(store) == [3, 4, 5]
 
 
@@ -77,7 +76,7 @@ async def test_of_a_partly_known_batch_only_the_rest_is_new(store: Database) -> 
     assert await store.facts.add_batches([mixed], []) == Added(2, 2, 1)
     assert await held(store, other.stored.measurement.probe) == [("conflicting_id", other.line)]
     for n, one in zip((1, 2, 5, 6), rows, strict=True):
-        assert await store.facts.measurement(id_of(one)) == Found(one.stored, one.line, n, None)
+        assert await store.facts.measurement(id_of(one)) == (one.stored, one.line, n, None)
 
 
 async def test_a_line_with_a_good_envelope_and_bad_observations_is_left_out(

@@ -23,4 +23,4 @@ async def test_an_id_is_known_within_its_day(store: Database) -> None:
     assert await store.facts.add([first, other], []) == Added(0, 1, 1)
     found = await store.facts.measurement(id_of(first))
     assert found is not None
-    assert found.line == first.line
+    assert found[1] == first.line

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.store.database import Database, open_database
-from monitor.store.facts import CONFLICT, Found
+from monitor.store.facts import CONFLICT
 from monitor.store.records import Added, Arrived, ProbeKey
 from monitor.store.tables import measurement, quarantine
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
@@ -34,12 +34,12 @@ async def count(store: Database) -> int:
 async def test_what_goes_in_comes_out(store: Database) -> None:
     one = admitted(1, role=Role.CONTROL, country="FR", asn=4_294_967_295)
     assert await store.facts.add([one], []) == Added(1, 0, 0)
-    assert await store.facts.measurement(id_of(one)) == Found(one.stored, one.line, 1, None)
+    assert await store.facts.measurement(id_of(one)) == (one.stored, one.line, 1, None)
     for since in (20, 10):
         probe = one.stored.measurement.probe
         key = ProbeKey(probe=probe, id=f"{since}", public_key="", since=since)
         await store.registry.replace_key(key, [])
-    assert await store.facts.measurement(id_of(one)) == Found(one.stored, one.line, 1, 10)
+    assert await store.facts.measurement(id_of(one)) == (one.stored, one.line, 1, 10)
     assert await store.facts.measurement("00" * 16) is None
     assert await store.facts.measurement("no id") is None
 
@@ -58,7 +58,7 @@ async def test_same_id_other_bytes_the_first_stays(store: Database) -> None:
     assert await store.facts.add([third, first, admitted(2)], []) == Added(1, 1, 1)
     found = await store.facts.measurement(id_of(first))
     assert found is not None
-    assert found.line == first.line
+    assert found[1] == first.line
     kept = await held(store, first.stored.measurement.probe)
     assert kept == [(CONFLICT, other.line), (CONFLICT, third.line)]
 
@@ -67,7 +67,7 @@ async def test_a_line_is_kept_byte_for_byte(store: Database) -> None:
     one = admitted(1)
     spaced = msgspec.structs.replace(one, line=one.line.replace(b'":', b'" : '))
     await store.facts.add([spaced], [])
-    assert await store.facts.measurement(id_of(one)) == Found(one.stored, spaced.line, 1, None)
+    assert await store.facts.measurement(id_of(one)) == (one.stored, spaced.line, 1, None)
 
 
 async def test_facts_are_of_a_service_and_liveness_in_order(store: Database) -> None:

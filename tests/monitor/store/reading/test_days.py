@@ -33,7 +33,7 @@ async def test_a_day_has_its_measurements_with_lines_and_verdicts(
     for one in found:
         found_again = await store.facts.measurement(one.id)
         assert found_again is not None
-        stored = found_again.stored
+        stored, *_more = found_again
         assert (one.owner, one.role, one.enrolled, one.received) == (
             stored.owner,
             stored.role,

@@ -55,11 +55,12 @@ async def test_judged_measurements_are_paged_by_round_and_arrival(store: Databas
         assert {each.round for each in found} == {NOON + MINUTE}
         newest = await store.facts.measurement(everything[0])
         assert newest is not None
-        one = await get_verdict(connection, newest)
+        stored, _line, arrival, _first_key = newest
+        one = await get_verdict(connection, stored.measurement, arrival)
         assert one is not None
         assert one == whole[0].verdict
         assert one.rule == "tls.ok"
-        assert await get_verdict(connection, newest._replace(arrival=0)) is None
+        assert await get_verdict(connection, stored.measurement, 0) is None
 
 
 async def test_a_list_of_a_place_goes_back_in_time_as_far_as_it_must(store: Database) -> None:

@@ -167,7 +167,7 @@ async def test_a_measurement_comes_byte_for_byte(web: Client, site: Site) -> Non
     found = await site.database.facts.measurement(id)
     assert found is not None
     answer = await web.get(f"/api/v1/measurements/{id}")
-    assert await answer.read() == found.line
+    assert await answer.read() == found[1]
     assert (await get(web, f"measurements/{'0' * 32}", 404))["error"]
     assert (await get(web, f"events/{'0' * 16}", 404))["error"]
 

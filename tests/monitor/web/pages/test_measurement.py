@@ -17,7 +17,6 @@ from monitor.detection.events.explain import (
 )
 from monitor.detection.model import State, Stored
 from monitor.store.days import PRUNED
-from monitor.store.facts import Found
 from monitor.store.reading.explanation import stood_in
 from monitor.store.reading.measurements import get_verdict
 from monitor.store.records import Conclusions, ProbeKey
@@ -65,7 +64,7 @@ async def test_nothing_is_said_of_a_control_that_did_not_pass(site: Site, remark
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, found)
+        verdict = await get_verdict(connection, found[0].measurement, found[2])
     assert verdict is not None
     silent = replace(verdict, rule="tcp.timeout", evidence=())
     assert "while the control connects" in page.comment_on(silent)
@@ -77,20 +76,20 @@ async def test_nothing_is_said_of_a_control_that_did_not_pass(site: Site, remark
 async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) -> None:
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
-    control = await page.nearest_control(site, found.stored)
+    control = await page.nearest_control(site, found[0])
     assert control is not None
-    assert control.measurement.round == found.stored.measurement.round
+    assert control.measurement.round == found[0].measurement.round
     own = await site.database.facts.measurement(id_of(7, number=0))
     assert own is not None
-    assert await page.nearest_control(site, own.stored) is None
+    assert await page.nearest_control(site, own[0]) is None
 
 
-def showing(site: Site, found: Found, stored: Stored) -> Site:
+def showing(site: Site, found: tuple[Stored, *tuple[object, ...]], stored: Stored) -> Site:
     """The site, with this in place of every measurement."""
 
     class Shown:
         async def measurement(self, id: str) -> object:
-            return found._replace(stored=stored)
+            return stored, *found[1:]
 
         def __getattr__(self, name: str) -> object:
             return getattr(site.database.facts, name)
@@ -103,7 +102,7 @@ def showing(site: Site, found: Found, stored: Stored) -> Site:
 async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
-    stored = found.stored
+    stored = found[0]
     async with client(showing(site, found, replace(stored, source="ooni"))) as web:
         answer = await (await web.get(f"/m/{id_of(0)}")).text()
     assert "volunteers of ooni" in text_of(answer)
@@ -114,10 +113,8 @@ async def test_it_says_whether_its_vantage_had_a_key(site: Site, web: Client) ->
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
     for since, said in ((1, "this vantage had no key"), (0, "by the vantage’s own key: the proof")):
-        since += found.stored.received
-        key = ProbeKey(
-            probe=found.stored.measurement.probe, id=f"{since}", public_key="", since=since
-        )
+        since += found[0].received
+        key = ProbeKey(probe=found[0].measurement.probe, id=f"{since}", public_key="", since=since)
         await site.database.registry.replace_key(key, [])
         assert said in await text(web, id_of(0))
 
@@ -125,7 +122,7 @@ async def test_it_says_whether_its_vantage_had_a_key(site: Site, web: Client) ->
 async def test_it_says_that_nobody_stated_whence_the_place_is_known(site: Site) -> None:
     found = await site.database.facts.measurement(id_of(0))
     assert found is not None
-    stored = found.stored
+    stored = found[0]
     vantage = replace(stored.measurement.vantage, geo="none")
     stored = replace(stored, measurement=replace(stored.measurement, vantage=vantage))
     async with client(showing(site, found, stored)) as web:
@@ -208,7 +205,7 @@ async def test_what_counts_because_others_stood_in_says_so(
     found = await site.database.facts.measurement(first.id)
     assert found is not None
     async with site.database.reading() as connection:
-        verdict = await get_verdict(connection, found)
+        verdict = await get_verdict(connection, found[0].measurement, found[2])
         assert verdict is not None
         alone = replace(verdict, state=State.INCONCLUSIVE, evidence=("no_control",))
         rows = [
