@@ -53,7 +53,10 @@ async def reading(request: web.Request) -> AsyncIterator[tuple[ReadTransaction, 
     if _READ in request:
         yield request[_READ]
         return
-    async with site_of(request).present.reading(queued_of(request)) as (connection, present):
+    site = site_of(request)
+    # Whoever goes on with a transaction takes what the present reader has seen in it.
+    queued = queued_of(request) if site.as_of is None else None
+    async with site.present.reading(queued) as (connection, present):
         if present.conclusions is not None:
             request[_NUMBER] = present.conclusions
         request[_READ] = connection, present

@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
 from monitor.detection.model import Event, EventState, State
 from monitor.interop.forms import rfc3339
-from monitor.store import engines
+from monitor.store import engines, shared_transactions
 from monitor.store.database import open_database
 from monitor.store.reading.counts import count_states
 from monitor.store.records import Conclusions
 from monitor.store.service_hours import HOUR_MS
+from monitor.store.shared_transactions import Queued
 from monitor.text import words
 from monitor.web.answers import CONCLUSIONS
+from monitor.web.app import make_app
+from monitor.web.queued import queued_header
 from monitor.web.response_cache import STREAMED
 from monitor.web.site import Site
 from tests.monitor.web.browsing import OTHERS, PAGES
@@ -29,6 +34,7 @@ from tests.world import site as world
 from tests.world.scenery import INTERVAL, MINUTE, NOW
 from tests.world.site import Client, client, site_of
 from tests.world.stores import migrated
+from tests.world.waiting import HANG_SECONDS
 
 BLOCKED = "WeChat's web client is blocked in one network in Russia."
 ENDED = (
@@ -238,6 +244,25 @@ async def test_whatever_a_request_reads_is_of_one_transaction(
             begun = 0
             await web.get(path)
             assert begun <= 2 or STREAMED.match(path), path  # one more to say that there is nothing
+
+
+async def test_waiting_requests_of_the_present_alone_share_a_transaction(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_transactions, "SHARED_SECONDS", HANG_SECONDS)
+    free = site.database.engines.shared._free
+    headers = queued_header(Queued(time.monotonic(), followed=True))
+    served = TestServer(make_app(site, keep=False))
+    async with TestClient(served) as behind:
+        await behind.get("/s", params={"as_of": at(0)}, headers=headers)
+        assert free == []
+        for path in ("/s", "/c", "/v"):
+            assert (await behind.get(path, headers=headers)).status == 200
+            assert len(free) == 1
+    async with client(site) as visited:
+        used = list(free)
+        await visited.get("/s", headers=headers)
+        assert free == used
 
 
 async def test_pages_that_need_no_store_are_there_without_it(site: Site) -> None:
