@@ -30,7 +30,7 @@ from monitor.store.reading.events import (
     list_events_beside,
     opened_in_journal,
 )
-from monitor.store.reading.measurements import measured_targets
+from monitor.store.reading.measurements import list_witnesses, measured_targets
 from monitor.store.reading.progress import (
     ingest_counters,
     last_folded_round,
@@ -340,12 +340,18 @@ async def strip_rows(
     )
 
 
-async def no_measurement(site: Site) -> web.HTTPNotFound:
-    """What to answer where there is no measurement of an id: whoever follows a citation must not
-    take one that was dropped for one that never was."""
+async def no_measurement(site: Site, id: str) -> web.HTTPNotFound:
+    """What to answer where there is no measurement of an id that can be shown: whoever follows a
+    citation must not take one that was dropped, or that cannot be decoded, for one that never
+    was."""
     reason = "There is no measurement with this id."
     async with site.database.reading() as connection:
-        if before := await dropped_before(connection):
+        if await list_witnesses(connection, [id]):
+            reason = (
+                "A measurement with this id is stored, but its line cannot be decoded; "
+                f"/m/{id}/proof has it as the probe sent it."
+            )
+        elif before := await dropped_before(connection):
             day = words.machine(before)[:10]
             reason += (
                 f" Those before {day} were dropped, except what events name as evidence; "

@@ -138,7 +138,7 @@ async def one_measurement(request: web.Request) -> web.Response:
     site = site_of(request)
     found = await site.database.facts.measurement(request.match_info["id"])
     if found is None:
-        raise await no_measurement(site)
+        raise await no_measurement(site, request.match_info["id"])
     _stored, line, *_more = found
     return json_answer(line)
 
@@ -149,7 +149,7 @@ async def proof(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         found = await proof_of(connection, request.match_info["id"])
     if found is None:
-        raise await no_measurement(site)
+        raise await no_measurement(site, request.match_info["id"])
     return json_answer(msgspec.json.encode(found))
 
 

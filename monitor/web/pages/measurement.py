@@ -50,7 +50,7 @@ async def page(request: web.Request) -> web.Response:
     id = request.match_info["id"]
     found = await site.database.facts.measurement(id)
     if found is None:
-        raise await no_measurement(site)
+        raise await no_measurement(site, id)
     stored, line, arrival, first_key = found
     measurement = stored.measurement
     async with site.database.reading() as connection:

@@ -143,8 +143,17 @@ async def test_a_line_that_cannot_be_decoded_breaks_no_page(
     stored = Stored(measurement=made, owner="", role=Role.VANTAGE, enrolled=0)
     await site.database.facts.add([Admitted(stored=stored, line=line, received=made.started)], [])
     lists = ("/m", f"/v/{probe.id}", "/api/v1/vantages", "/api/v1/measurements", "/metrics")
-    for path in (*PAGES, *lists, f"/m/{made.id}", f"/api/v1/measurements/{made.id}"):
+    for path in (*PAGES, *lists):
         assert (await web.get(path)).status in (200, 404), path
+    # It is stored, and whoever asks for it is told so.
+    for path in (f"/m/{made.id}", f"/api/v1/measurements/{made.id}"):
+        answer = await web.get(path)
+        assert answer.status == 404, path
+        said = html.unescape(await answer.text())
+        assert "is stored, but its line cannot be decoded" in said
+        assert f"/m/{made.id}/proof" in said
+    proof = await (await web.get(f"/m/{made.id}/proof")).json()
+    assert proof["line"].encode() == line
 
 
 @pytest.mark.parametrize(
