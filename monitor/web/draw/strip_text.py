@@ -66,11 +66,7 @@ def table(strip: Strip, label: str) -> Markup:
     before, heads = _heads(current().language)
     text = [f"{before}{escaped(label)}{heads}"]
     runs = [run for run in strip.runs if run.kind != "none"]
-    text += [
-        f"<tr><td>{exactly(run.begin)}</td><td>{exactly(run.end)}</td><td>{escaped(run.word)}</td>"
-        f'<td class="n">{run.counted}</td></tr>\n'
-        for run in runs
-    ]
+    text += [f"{_row(run.begin, run.end, run.word)}{run.counted}</td></tr>\n" for run in runs]
     if not runs:
         nothing = escaped(_("Nothing was measured in this time."))
         text.append(f'<tr><td colspan="4">{nothing}</td></tr>')
@@ -81,6 +77,15 @@ def table(strip: Strip, label: str) -> Markup:
     ]
     text.append("\n</tbody></table></div></details>\n")
     return Markup("".join(text))
+
+
+@functools.lru_cache(maxsize=8192)
+def _row(begin: int, end: int, word: str) -> str:
+    """A row of a table up to how much was measured, as in `_run`."""
+    return (
+        f"<tr><td>{exactly(begin)}</td><td>{exactly(end)}</td><td>{escaped(word)}</td>"
+        '<td class="n">'
+    )
 
 
 @functools.cache

@@ -214,9 +214,8 @@ class _Measured:
         self.n, self.judged = [0] * slices, [0] * slices
         self.failing, self.kinds = [0] * slices, [0] * slices
 
-    def looks(self, *, coarse: bool) -> list[_Look | None]:
-        """How each slice is drawn, None where nothing was measured; coarse ones by the share of
-        their measurements that failed."""
+    def looks(self, *, coarse: bool) -> list[_Look]:
+        """How each slice is drawn; coarse ones by the share of their measurements that failed."""
         if not coarse or not any(self.failing):
             return list(map(_plain_look, self.kinds))
         told = zip(self.kinds, self.judged, self.failing, strict=True)
@@ -237,9 +236,8 @@ _look = functools.cache(_Look)
 
 
 @functools.cache
-def _plain_look(bits: int) -> _Look | None:
-    kind = _slice_kind(_kinds(bits))
-    return None if kind is None else _look(kind)
+def _plain_look(bits: int) -> _Look:
+    return _look(_slice_kind(_kinds(bits)) or "none")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -425,7 +423,7 @@ def _drawn(
     what: str = "",
 ) -> Strip:
     width, since = window.width, window.since
-    looks = _fill_gaps(found.looks(coarse=width >= HOUR_MS), width, interval)
+    looks = _fill_gaps(found.looks(coarse=width >= HOUR_MS), found.kinds, width, interval)
     if events:
         for index, look in enumerate(looks):
             begin = since + index * width
@@ -532,25 +530,24 @@ def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
     )
 
 
-def _fill_gaps(known: Sequence[_Look | None], width: int, interval: int) -> list[_Look]:
-    """How each slice looks. Empty slices look as the one before them for as long as a round counts:
-    the usual distance between rounds in this strip, at least one interval, plus a slice for
-    jitter."""
-    filled = [look or _NOTHING for look in known]
-    seen = list(compress(range(len(known)), known))
+def _fill_gaps(looks: list[_Look], kinds: Sequence[int], width: int, interval: int) -> list[_Look]:
+    """How each slice looks. Empty slices (of no `kinds`) look as the one before them for as long as
+    a round counts: the usual distance between rounds in this strip, at least one interval, plus a
+    slice for jitter."""
+    seen = list(compress(range(len(kinds)), kinds))
     if interval <= width and len(seen) == (seen[-1] - seen[0] + 1 if seen else 0):
-        return filled  # no slice lies between two, and none counts for longer than it is
+        return looks  # no slice lies between two, and none counts for longer than it is
     gaps = sorted(map(operator.sub, seen[1:], seen))
     own = -(-interval // width)
     # The median: of an even number the mean of the two in the middle, in whole slices.
     usual = (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2 if gaps else 0
     # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
-    for index, following in pairwise((*seen, len(known))) if reach > 1 else ():
+    for index, following in pairwise((*seen, len(looks))) if reach > 1 else ():
         if following > index + 1:
             end = min(index + reach, following)
-            filled[index:end] = [filled[index]] * (end - index)
-    return filled
+            looks[index:end] = [looks[index]] * (end - index)
+    return looks
 
 
 @functools.cache
