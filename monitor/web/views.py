@@ -30,7 +30,7 @@ from monitor.store.reading.events import (
     list_events_beside,
     opened_in_journal,
 )
-from monitor.store.reading.measurements import list_witnesses, measured_targets
+from monitor.store.reading.measurements import measured_targets
 from monitor.store.reading.progress import (
     ingest_counters,
     last_folded_round,
@@ -38,6 +38,7 @@ from monitor.store.reading.progress import (
     newest_of_last_arrived,
     probes_enrolled,
 )
+from monitor.store.reading.proof import proof_of
 from monitor.store.reading.published import published_events
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
@@ -346,7 +347,7 @@ async def no_measurement(site: Site, id: str) -> web.HTTPNotFound:
     was."""
     reason = "There is no measurement with this id."
     async with site.database.reading() as connection:
-        if await list_witnesses(connection, [id]):
+        if await proof_of(connection, id) is not None:
             reason = (
                 "A measurement with this id is stored, but its line cannot be decoded; "
                 f"/m/{id}/proof has it as the probe sent it."
