@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -77,18 +79,32 @@ async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:
 
 async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     """All probes that were ever enrolled, by country, network and id."""
-    p = t.probe.c
-    fields = VantageRow.__struct_fields__
-    query = sa.select(*(p[name] for name in fields)).order_by(p.country, p.asn, p.id)
-    found = unnamed(await connection.execute(query))
-    rows = [VantageRow(**dict(zip(fields, row, strict=True))) for row in found]
-    names: dict[str, str] = {}
-    for row in sorted(rows, key=lambda each: (each.enrolled, each.id)):
-        if row.owner not in names:
-            names[row.owner] = _pseudonym(row.id)
-    return [msgspec.structs.replace(row, owner=names[row.owner]) for row in rows]
+    rows = list(unnamed(await connection.execute(_PROBES)))
+    first: dict[str, str] = {}
+    for id, owner, *_ in sorted(rows, key=itemgetter(5, 0)):  # by enrolment
+        first.setdefault(owner, id)
+    return [
+        VantageRow(
+            id=id,
+            owner=_pseudonym(first[owner]),
+            role=role,
+            country=country,
+            asn=asn,
+            enrolled=enrolled,
+            revoked=revoked,
+            last_seen=last_seen,
+        )
+        for id, owner, role, country, asn, enrolled, revoked, last_seen in rows
+    ]
 
 
+_p = t.probe.c
+_PROBES = sa.select(
+    *(_p.id, _p.owner, _p.role, _p.country, _p.asn, _p.enrolled, _p.revoked, _p.last_seen)
+).order_by(_p.country, _p.asn, _p.id)
+
+
+@functools.lru_cache(maxsize=10_000)
 def _pseudonym(first: str) -> str:
     """The name by which others know an owner, from the id of their first probe: a hash of the
     operator's name for them could be found by guessing."""
@@ -304,32 +320,34 @@ async def clock_readings(
 ) -> Mapping[str, ClockReading]:
     """By probe, from its newest liveness measurement in rounds from `since` on. Only lines of
     measurements that are not `known` are read."""
-    m, v = t.measurement.c, t.vantage.c
-    rank = sa.func.row_number().over(
-        partition_by=v.probe, order_by=(m.round.desc(), m.started.desc(), m.id.desc())
-    )
-    ranked = (
-        sa.select(v.probe, m.id, m.arrival, rank.label("rank"))
-        .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
-        .where(m.target == _INTERNATIONAL, m.round >= since)
-        .subquery()
-    )
-    query = sa.select(ranked.c.probe, ranked.c.id, ranked.c.arrival).where(ranked.c.rank == 1)
-    newest = {row.probe: row for row in await connection.execute(query)}
+    rows = await connection.execute(_NEWEST_LIVENESS, {"since": since})
+    newest = {row.probe: row for row in rows}
     found = {
         probe: reading
         for probe, reading in known.items()
         if probe in newest and newest[probe].id == reading.measurement
     }
     missing = {probe: row for probe, row in newest.items() if probe not in found}
-    places: list[tuple[int, int]] = []
-    for chunk in chunks([row.arrival for row in missing.values()]):
-        place = sa.select(FIRST_ARRIVAL, m.arrival).where(m.arrival.in_(chunk))
-        places += [(first, arrival) for first, arrival in await connection.execute(place)]
-    lines = await all_lines(connection, places)
+    places = [(row.first, row.arrival) for row in missing.values()]
+    lines = await all_lines(connection, places, _span([*missing.values()]))
     for probe, row in missing.items():
         found[probe] = ClockReading(row.id, _offset_of(lines.get(row.arrival, b"")))
     return found
+
+
+_RANKED = (
+    sa.select(
+        *(_v.probe, _m.id, FIRST_ARRIVAL.label("first"), _m.arrival, _m.round),
+        sa.func.row_number()
+        .over(partition_by=_v.probe, order_by=(_m.round.desc(), _m.started.desc(), _m.id.desc()))
+        .label("rank"),
+    )
+    .select_from(t.measurement.join(t.vantage, _v.number == _m.vantage))
+    .where(_m.target == _INTERNATIONAL, _m.round >= sa.bindparam("since", type_=_m.round.type))
+    .subquery()
+)
+_NEWEST_LIVENESS = sa.select(*_RANKED.c).where(_RANKED.c.rank == 1)
+"""The newest liveness measurement of each probe."""
 
 
 def _offset_of(line: bytes) -> int | None:
