@@ -12,6 +12,7 @@ import functools
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -162,6 +163,15 @@ class RoundVerdicts:
     def count(self) -> int:
         """How many entries there are."""
         return len(self.which)
+
+    def counted(self, fits: Callable[[Verdict], bool]) -> Iterator[tuple[Verdict, int]]:
+        """The verdicts that fit, with how many entries have each. Of the thirty functions of a
+        service few are wanted, and each is found in the bytes in less time than all are counted."""
+        which = self.which
+        count = which.count if isinstance(which, bytes) else Counter(which).__getitem__
+        for n, said in enumerate(self.verdicts):
+            if fits(said):
+                yield said, count(n)
 
     def places_of(
         self, fits: Callable[[Verdict], bool], vantages: Vantages | None = None

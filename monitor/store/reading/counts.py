@@ -25,7 +25,7 @@ from monitor.store.engines import ReadTransaction
 from monitor.store.reading.series import read_cells
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, select_hours
 from monitor.store.statements import where_equal
-from monitor.store.verdicts import read_newest
+from monitor.store.verdicts import Vantages, read_newest
 from probes.wire.measurement import service_of
 
 HOUR_MS = 3_600_000
@@ -120,28 +120,33 @@ async def count_nearby(
     """Verdicts by time slot of `width`, less than an hour: as `count_states`, in some networks of a
     country; and in all networks together (country empty, network EVERY_NETWORK), which of a large
     fleet are hundreds of times fewer than one by one."""
-    wanted, vantages = set(targets), dict[int, Where]()
+    wanted = set(targets)
+    networks = dict((await connection.execute(_NEAR, {"country": country, "asns": asns})).all())
+    near = Vantages(networks)
+
+    def fits(said: Verdict) -> bool:
+        return said.target in wanted
+
     here: Counter[tuple[int, str, str, int, State]] = Counter()
     everywhere: Counter[tuple[int, str, str, int, State]] = Counter()
     for service in {service_of(target) for target in targets}:
         async for _, round, judged in read_newest(connection, service, since, until):
-            await load_vantages(connection, judged.vantages, vantages)
             at = since + (round - since) // width * width
-            mine = {n: said for n, said in enumerate(judged.verdicts) if said.target in wanted}
-            for n, count in Counter(judged.which).items():
-                if (one := mine.get(n)) is not None:
-                    everywhere[at, one.target, "", EVERY_NETWORK, one.state] += count
-            near = {
-                number: asn
-                for number, (_, where, asn) in vantages.items()
-                if where == country and asn in asns
-            }
-            for number, n in zip(judged.vantages, judged.which, strict=True):
-                if number in near and (one := mine.get(n)) is not None:
-                    here[at, one.target, country, near[number], one.state] += 1
+            for said, n in judged.counted(fits):
+                everywhere[at, said.target, "", EVERY_NETWORK, said.state] += n
+            numbers = judged.packed_vantages.read()
+            for place in judged.places_of(fits, near):
+                said = judged.verdicts[judged.which[place]]
+                here[at, said.target, country, networks[numbers[place]], said.state] += 1
     counted = (sorted(each.items(), key=_slot) for each in (here, everywhere))
     first, second = ([StateCount(*key, n) for key, n in rows] for rows in counted)
     return first, second
+
+
+_NEAR = sa.select(t.vantage.c.number, t.vantage.c.asn).where(
+    t.vantage.c.country == sa.bindparam("country"),
+    t.vantage.c.asn.in_(sa.bindparam("asns", expanding=True)),
+)
 
 
 async def round_verdicts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import aclosing
 from itertools import accumulate, pairwise
 
@@ -59,7 +60,7 @@ def test_frames_that_were_packed_before_are_read(count: int) -> None:
 
 @pytest.mark.parametrize("distinct", [1, 3, 128, 129, 257, 300])
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 2000, 65_536])
-def test_positions_of_some_verdicts_are_found_however_many_there_are(
+def test_some_verdicts_are_found_and_counted_however_many_there_are(
     count: int, distinct: int
 ) -> None:
     said = [replace(OK, rule=f"rule.{n}") for n in range(distinct)]
@@ -73,6 +74,10 @@ def test_positions_of_some_verdicts_are_found_however_many_there_are(
 
         assert list(judged.places_of(fits)) == [
             place for place, n in enumerate(judged.which) if n in wanted
+        ]
+        counts = Counter(judged.which)
+        assert [(numbered[one.rule], n) for one, n in judged.counted(fits)] == [
+            (n, counts[n]) for n in sorted(numbered.values()) if n in wanted
         ]
         for numbers in (set(), {0}, {3, 998}, set(range(1, 1000))):
             assert list(judged.places_of(fits, Vantages(numbers))) == [
