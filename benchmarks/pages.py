@@ -7,8 +7,8 @@ of page. Each kind has a few addresses (services, countries, networks, vantages)
 page asked again tells nothing about the others:
 
 - `first`: the slowest address of the kind when nobody has asked for it before, alone, after the
-  server has finished what it does behind earlier answers; `cpu`: the processor time that the server
-  takes for it, which a busy machine lengthens less;
+  server has finished what it does behind earlier answers and conclusions; `cpu`: the processor time
+  that the server takes for it, which a busy machine lengthens less;
 - `median`, `p95`: bursts of twenty requests at once over these addresses. Before each burst the
   detector's conclusions of a service are saved anew, so that no answer is still valid.
 
@@ -58,6 +58,7 @@ from monitor.store.database import open_database
 from monitor.store.records import Conclusions
 from monitor.store.statements import chunks
 from monitor.text import words
+from monitor.web.present import KEEP_SECONDS
 from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 
@@ -89,6 +90,8 @@ UNSEEN = (
 Conclude = Callable[[], Awaitable[None]]
 LARGEST_BYTES = 60_000
 PATIENCE_SECONDS = 300.0
+REREAD_SECONDS = KEEP_SECONDS + 0.5
+"""After which every process has begun to read again what was concluded."""
 
 
 @dataclass(frozen=True)
@@ -255,6 +258,7 @@ async def measure(base: str, server: int, kind: Kind, bursts: int, conclude: Con
                 found.wrong = f"no answer within {PATIENCE_SECONDS:g} s"
             return (time.perf_counter() - began) * 1000
 
+        await asyncio.sleep(REREAD_SECONDS)
         await quiet(server)
         for path in kind.paths:
             before = processor_ms(server)
