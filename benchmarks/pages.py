@@ -426,7 +426,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=400)
     parser.add_argument("--countries", type=int, default=40)
     parser.add_argument("--bursts", type=int, default=10, help="of twenty requests, each page")
-    parser.add_argument("--pages", type=int, default=200, help="that nobody asked for")
+    parser.add_argument("--pages", type=int, default=1000, help="that nobody asked for")
     parser.add_argument("--data", metavar="DIR", type=Path, help="keep the stores there")
     parser.add_argument("--database", choices=DATABASES, help="only this one")
     parser.add_argument("--only", choices=("kinds", "unseen"), help="only these pages")
