@@ -199,9 +199,9 @@ async def health_of(site: Site) -> Health:
         roles.setdefault(probe.role, Counter())[status] += 1
     enrolled = {probe.id for probe, _ in active(probes)}
     software = Counter(
-        vantage_health((), probe.status).software or "unknown"
-        for probe in await site.database.registry.probes()
-        if probe.id in enrolled
+        vantage_health((), message).software or "unknown"
+        for id, message in await site.database.registry.statuses()
+        if id in enrolled
     )
     counted = {(name, reason): n for name, reason, n in tallies}
     late = max(site.policy.ms(LATE_MS // 1000), 3 * interval)
