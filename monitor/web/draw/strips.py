@@ -535,9 +535,10 @@ def _fill_gaps(looks: list[_Look], kinds: Sequence[int], width: int, interval: i
     a round counts: the usual distance between rounds in this strip, at least one interval, plus a
     slice for jitter."""
     seen = list(compress(range(len(kinds)), kinds))
-    if interval <= width and len(seen) == (seen[-1] - seen[0] + 1 if seen else 0):
-        return looks  # no slice lies between two, and none counts for longer than it is
-    gaps = sorted(map(operator.sub, seen[1:], seen))
+    gaps = list(map(operator.sub, seen[1:], seen))
+    if interval <= width and (not gaps or 2 * gaps.count(1) > len(gaps)):
+        return looks  # rounds are usually in every slice, and none counts for longer than it is
+    gaps.sort()
     own = -(-interval // width)
     # The median: of an even number the mean of the two in the middle, in whole slices.
     usual = (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2 if gaps else 0
