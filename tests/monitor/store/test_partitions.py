@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from msgspec import structs
@@ -8,6 +10,7 @@ from monitor.store import partitions
 from monitor.store.database import Database, open_database
 from monitor.store.days import DAY_MS, day_of
 from monitor.store.engines import writing
+from monitor.store.reading.vantages import clock_readings
 from monitor.store.records import Added
 from monitor.store.retention import prune
 from tests.monitor.store.samples import NOON, admitted, id_of
@@ -52,3 +55,30 @@ async def test_a_reader_delays_a_partition_and_no_measurement(
     store.facts._partitions._not_before = 0.0
     assert await store.facts.add([admitted(n) for n in range(6)], []) == Added(2, 4, 0)
     assert len(await store.facts.facts(0, 2**60)) == 6
+
+
+async def test_clocks_are_read_in_the_days_of_their_rounds(store: Database) -> None:
+    """A web server reads them when it starts, and a store has hundreds of days."""
+    if store.engines.sqlite:
+        return
+    target = "liveness/international"
+    days = [admitted(n, at=NOON - n * DAY_MS, target=target) for n in range(3)]
+    for one in days:
+        await store.facts.add([one], [])
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    async with store.reading() as connection:
+        sa.event.listen(connection.sync_connection, "before_cursor_execute", note)
+        found = await clock_readings(connection, NOON)
+        assert [each.measurement for each in found.values()] == [id_of(days[0])]
+        plans, statements = list[str](), list(asked)
+        for statement, parameters in statements:
+            rows = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            plans += [str(row[-1]) for row in rows]
+    for table in partitions.KEYS:
+        today, before = (partitions.name_of(table, TODAY - n) for n in (0, 1))
+        assert any(today in line for line in plans), plans
+        assert not any(before in line for line in plans), plans

@@ -43,6 +43,16 @@ async def test_verdicts_are_counted_by_time_slot(store: Database) -> None:
         assert Counter({(s.begin, s.target, s.state): s.n for s in everywhere}) == sum(
             (Counter({(s.begin, s.target, s.state): s.n}) for s in found), Counter()
         )
+    # As pages read: several networks are one array of PostgreSQL.
+    networks = (64501, 64502)
+    async with store.together() as connection:
+        both, _ = await count_nearby(connection, TARGETS, since, until, 10 * MINUTE, "RU", networks)
+        assert Counter(both) == Counter(found)
+        abroad, same = await count_nearby(
+            connection, TARGETS, since, until, 10 * MINUTE, "FR", networks
+        )
+        assert (abroad, same) == ([], everywhere)
+    async with store.reading() as connection:
         for nothing in ([], ["signal/messaging"]):
             assert await count_states(connection, nothing, since, until, MINUTE) == []
         assert await count_states(connection, TARGETS, since, until, MINUTE, "FR") == []

@@ -97,7 +97,8 @@ async def test_an_owner_has_one_pseudonym_that_does_not_follow_from_the_name(
             expires=NOON + HOUR, created=NOON,
         )  # fmt: skip
         await store.registry.add_token(token)
-        probe = Probe(id=f"p-{number}", owner="", role="", enrolled=NOON + number)
+        # The first to enrol has the last id.
+        probe = Probe(id=f"p-{9 - number}", owner="", role="", enrolled=NOON + number)
         await store.registry.enrol(token.id, "0" * 64, probe, "secret", NOON)
         async with store.reading() as connection:
             rows = await list_vantages(connection)

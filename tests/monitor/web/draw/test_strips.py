@@ -66,6 +66,14 @@ def test_sparse_rounds_are_not_joined_over_hours() -> None:
     assert max(width for kind, width in drawn if kind == "ok") <= 14
 
 
+def test_slices_between_rounds_are_filled_where_rounds_are_usually_apart() -> None:
+    wide = Window(0, 96 * ROUND, 96)
+    apart = [count(n * ROUND, State.OK) for n in (0, 1, 4, 7, 10)]
+    assert kinds(*apart, chosen=wide) == [("ok", 14), ("none", 82)]
+    close = [count(n * ROUND, State.OK) for n in (0, 1, 2, 3, 6)]
+    assert kinds(*close, chosen=wide) == [("ok", 4), ("none", 2), ("ok", 1), ("none", 89)]
+
+
 def test_a_block_of_one_series_is_never_averaged_away() -> None:
     many = [s for n in range(9) for s in rounds(0, 19, series=(n, "x"))]
     one = rounds(0, 19, State.BLOCKED, series=(9, "x"))

@@ -85,6 +85,7 @@ async def test_the_same_as_data(web: Client, tmp_path: Path) -> None:
     assert said["ingested"] == 768
     assert said["quarantined"] == {"clock_ahead": 2}
     assert said["vantages"]["vantage"] == {"degraded": 2, "online": 5, "silent": 1, "revoked": 1}
+    assert said["probe_versions"] == {"unknown": 9}  # of ten, one has left
     assert said["detecting"] is True
     assert said["waiting"] == 0
     assert said["store_bytes"] > 10_000
