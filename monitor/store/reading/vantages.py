@@ -81,7 +81,7 @@ async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     """All probes that were ever enrolled, by country, network and id."""
     rows = list(unnamed(await connection.execute(_PROBES)))
     first: dict[str, str] = {}
-    for id, owner, *_ in sorted(rows, key=itemgetter(5, 0)):  # by enrolment
+    for id, owner, *_ in sorted(rows, key=_ENROLMENT):
         first.setdefault(owner, id)
     return [
         VantageRow(
@@ -98,10 +98,9 @@ async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     ]
 
 
-_p = t.probe.c
-_PROBES = sa.select(
-    *(_p.id, _p.owner, _p.role, _p.country, _p.asn, _p.enrolled, _p.revoked, _p.last_seen)
-).order_by(_p.country, _p.asn, _p.id)
+_p, _FIELDS = t.probe.c, VantageRow.__struct_fields__
+_PROBES = sa.select(*(_p[name] for name in _FIELDS)).order_by(_p.country, _p.asn, _p.id)
+_ENROLMENT = itemgetter(_FIELDS.index("enrolled"), _FIELDS.index("id"))
 
 
 @functools.lru_cache(maxsize=10_000)
