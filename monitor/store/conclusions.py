@@ -15,12 +15,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Event, Fact
+from monitor.detection.events import confidence
+from monitor.detection.model import ChangeKind, Event, Fact
 from monitor.store import cell_sums, cells, evidence, statements
 from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.lease import Lease
-from monitor.store.records import Conclusions
+from monitor.store.records import DETAILS, Conclusions
 from monitor.store.service_hours import DAY_MS
 from monitor.store.tables import (
     cell,
@@ -231,7 +232,10 @@ class ConclusionStore:
     async def _save_journal(self, connection: AsyncConnection, one: Conclusions) -> None:
         saved = {each.id: each for each in one.events}
         at = self._now()
-        for id, transition in one.journal:
+        told = {id for id, _transition in one.journal}
+        differ = await _differing(connection, [e for e in one.events if e.id not in told])
+        details = [(each.id, f"{DETAILS} {at} {each.updated}") for each in differ]
+        for id, transition in (*one.journal, *details):
             published = saved.get(id)
             country = published.country if published else await _country_of(connection, id)
             body = zstd.compress(_encoder.encode(published), JOURNAL_LEVEL) if published else None
@@ -293,6 +297,28 @@ def unneeded_checkpoints(rounds: Sequence[int]) -> list[int]:
     days = [list(group) for _, group in groupby(older, key=lambda each: each // DAY)]
     first_ones = [day[0] for day in days][-DAILY_CHECKPOINTS:]
     return [round for round in older if round not in first_ones]
+
+
+async def _differing(connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
+    """Those of these events that were published, and that pages will show otherwise than they are
+    stored: not only with other counts."""
+    found: list[Event] = []
+    for some in statements.chunks(events):
+        ids = [each.id for each in some]
+        published = sa.select(journal.c.event).where(
+            journal.c.event.in_(ids), journal.c.transition == ChangeKind.OPENED
+        )
+        query = sa.select(event.c.id, event.c.body).where(event.c.id.in_(published))
+        before = {id: event_from(body) for id, body in await connection.execute(query)}
+        found += [e for e in some if e.id in before and _shown(e) != _shown(before[e.id])]
+    return found
+
+
+def _shown(of: Event) -> tuple[object, ...]:
+    sure = confidence.probability(of)
+    percent = None if sure is None else sure // 10
+    shown = of.state, of.tier, of.targets, of.asns, of.technique, of.inhibited_by, of.history
+    return *shown, percent
 
 
 async def _country_of(connection: AsyncConnection, id: str) -> str:

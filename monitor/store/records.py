@@ -103,6 +103,11 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     """What arrived of recent rounds."""
 
 
+DETAILS = "details"
+"""How the journal names an event as pages showed it between two transitions, before what makes the
+name unique. Nothing is published by it."""
+
+
 class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the detector concluded about one service after folding up to `round`."""
 

@@ -411,7 +411,8 @@ journal = sa.Table(
 """What was first published, and when (`at`, wall clock). Append-only; replay neither reads nor
 prints it. `reachwatch_block_events_total` is counted from here. `body` is the event as it was
 published (compressed JSON), of which `monitor.store.reading.published` shows the past; null of
-notes, and of events that a refold removed."""
+notes, and of events that a refold removed. Entries named `monitor.store.records.DETAILS` hold an
+event as it was shown after a change that is no transition."""
 
 event_note = sa.Table(
     "event_note",

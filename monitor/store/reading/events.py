@@ -14,7 +14,7 @@ from monitor.detection.model import Event, EventState, Tier
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
 from monitor.store.notes import NOTE, Note, has_notes, is_retracted, noted, notes_of, read_notes
-from monitor.store.records import Filter
+from monitor.store.records import DETAILS, Filter
 from monitor.store.statements import chunks, where_equal
 
 _decoder = msgspec.json.Decoder(Event)
@@ -22,6 +22,8 @@ ONGOING = (EventState.OPEN, EventState.CLEARING)
 _COLUMNS = (t.event.c.body, has_notes(t.event.c.id))
 _NOTES = f"{NOTE} %"
 """Transitions in the journal that are notes."""
+_DETAILS = f"{DETAILS} %"
+"""Entries of the journal that publish no transition."""
 CHUNK = 500
 """Events decoded at once when a filter needs their body."""
 
@@ -247,6 +249,8 @@ async def list_transitions(
     if kinds:
         named = j.transition.in_(kinds)
         query = query.where(sa.or_(named, j.transition.like(_NOTES)) if NOTE in kinds else named)
+    else:
+        query = query.where(j.transition.not_like(_DETAILS))
     if before is not None:
         query = query.where(j.number < before)
     if after is not None:
@@ -267,7 +271,8 @@ def _transition(event: Event, number: int, at: int, kind: str) -> Transition:
 async def count_transitions(connection: ReadTransaction) -> Sequence[tuple[str, str, str, int]]:
     """(service, country, transition, count) of everything published since the store was made."""
     columns = (t.journal.c.service, t.journal.c.country, t.journal.c.transition)
-    query = sa.select(*columns, sa.func.count()).where(t.journal.c.transition.not_like(_NOTES))
+    j = t.journal.c.transition
+    query = sa.select(*columns, sa.func.count()).where(j.not_like(_NOTES), j.not_like(_DETAILS))
     query = query.group_by(*columns).order_by(*columns)
     return [(a, b, c, n) for a, b, c, n in await connection.execute(query)]
 

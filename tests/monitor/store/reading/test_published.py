@@ -10,6 +10,11 @@ from msgspec.structs import replace
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
 from monitor.store.database import Database, open_database
 from monitor.store.notes import NOTE, RETRACTION, notes_of
+from monitor.store.reading.events import (
+    count_transitions,
+    list_transitions,
+    published_transitions,
+)
 from monitor.store.reading.published import published_events
 from monitor.store.records import Conclusions, Filter
 from tests.monitor.store.samples import NOON, admitted, concluded, event
@@ -61,6 +66,33 @@ async def test_an_event_is_what_was_published_of_it_then(clocked: Clocked) -> No
     assert await clocked.read(1) == await clocked.read(4) == [first]
     assert await clocked.read(5) == await clocked.read(8) == [sure]
     assert await clocked.read(9) == await clocked.read(99) == [closed]
+
+
+async def test_between_two_transitions_an_event_is_what_pages_showed(clocked: Clocked) -> None:
+    first = event(ID, tier=Tier.CONFIRMED, agreeing=3, asns=(1,))
+    await clocked.publish(1, first, "opened", "likely", "confirmed")
+    more = replace(first, asns=(1, 2))
+    await clocked.publish(3, more)
+    await clocked.publish(4, replace(more, agreeing=4))  # counts alone are no change
+    clearing = replace(more, state=EventState.CLEARING)
+    await clocked.publish(6, clearing)
+    await clocked.publish(7, more)
+    unpublished = event("00000000000000bb")
+    await clocked.publish(8, unpublished)
+    await clocked.publish(9, replace(unpublished, asns=(7,)))
+    shown = [
+        next(each for each in await clocked.read(minute) if each.id == ID)
+        for minute in (2, 3, 5, 6, 7)
+    ]
+    assert shown == [first, more, more, clearing, more]
+    async with clocked.database.reading() as connection:
+        # Nothing was published by it: no feed, webhook or counter tells of it.
+        kinds = [row.kind for row in await list_transitions(connection)]
+        counted = [(kind, n) for *_, kind, n in await count_transitions(connection)]
+        entries = await published_transitions(connection, [ID, unpublished.id])
+    assert kinds == ["confirmed", "likely", "opened"]
+    assert counted == [("confirmed", 1), ("likely", 1), ("opened", 1)]
+    assert sum(kind.startswith("details ") for _id, kind in entries) == 3
 
 
 async def test_notes_and_retractions_are_those_of_then(clocked: Clocked) -> None:
