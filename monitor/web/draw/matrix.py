@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from monitor.detection.events.present import PresentState, leading
+from monitor.detection.events.present import SILENT, PresentState, leading
 from monitor.detection.model import Event, State, Tier
 from monitor.text import event_state, event_subject, words
 from monitor.text.language import _, current, n_
@@ -18,6 +18,11 @@ from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
+_ORDER = (
+    *(State.BLOCKED, State.IMPAIRED, State.THROTTLED),
+    *(State.INCONCLUSIVE, State.DOWN, State.OK, *SILENT),
+)
+"""Of several states of a service in a place the first is named."""
 Cell = dict[str, Any]
 """`kind` of mark, `word`, `rank` (smaller is worse), the id of the `event`, if any, and its
 `scope`: functions and networks, where it is not about all."""
@@ -130,13 +135,11 @@ def cell(
 def _cell(found: frozenset[State], part: tuple[int, int] | None, _language: str) -> Cell:
     """The cell of these states without an event. A large country has hundreds, of a few kinds."""
     # Without an event nothing is called blocked, and what fails is not called reachable.
-    states = {State.INCONCLUSIVE if each in words.UNCONFIRMED else each for each in found}
-    order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
-    state = next(each for each in order if each in states)
-    rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
-    word = _(words.STATES[state])
+    state = next(each for each in _ORDER if each in found)
+    kind, word = words.state_mark(state)
+    rank = 5 if state in (State.OK, *SILENT) else 4
     scope = ""
     if part is not None and state is State.OK:
         n, of = part
         scope = n_("%(n)s of %(of)s function", "%(n)s of %(of)s functions", of, n=n, of=of)
-    return {"kind": str(state), "word": word, "rank": rank, "event": None, "scope": scope}
+    return {"kind": kind, "word": word, "rank": rank, "event": None, "scope": scope}

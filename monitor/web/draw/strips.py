@@ -276,9 +276,9 @@ def strip(
     """Return the strip of the states in a window; `interval` in ms. Sums of hours need slices that
     are hours or longer. States are counted by series (network and target), so that a block of one
     series is not averaged away by the others; slices of an hour or more show the share of their
-    measurements that failed. What fails as blocked while `events` last of which none is confirmed
-    is drawn as likely, and events are drawn above it. `what` names
-    what was measured, for the summary."""
+    measurements that failed. What fails as blocked while none of the `events` lasts that are
+    confirmed is drawn as not confirmed, and events are drawn above it. `what` names what was
+    measured, for the summary."""
     drawn = _drawn(_measured(rows, window), window, interval, events, what)
     if not events:
         return drawn
@@ -424,11 +424,12 @@ def _drawn(
 ) -> Strip:
     width, since = window.width, window.since
     looks = _fill_gaps(found.looks(coarse=width >= HOUR_MS), found.kinds, width, interval)
-    if events:
-        for index, look in enumerate(looks):
-            begin = since + index * width
-            if look.kind in _UNCONFIRMED and _only_likely(events, begin, begin + width):
-                looks[index] = _look(_UNCONFIRMED[look.kind], look.height, look.below)
+    sure = [event for event in events if _is_confirmed(event)]
+    soft = {} if sure else _UNCONFIRMED
+    for index, look in enumerate(looks if sure else ()):
+        begin = since + index * width
+        if look.kind in _UNCONFIRMED and not _lasts(sure, begin, begin + width):
+            looks[index] = _look(_UNCONFIRMED[look.kind], look.height, look.below)
     last = window.until if window.last is None else window.last
     whole = min(window.slices, max(0, (last - since) // width))
     changes = compress(range(1, whole), map(operator.is_not, looks[1:whole], looks))
@@ -436,10 +437,11 @@ def _drawn(
     runs: list[StripRun] = []
     for index, end in pairwise((0, *changes, whole) if whole else ()):
         look, n, failed = looks[index], sum(found.n[index:end]), sum(found.failing[index:end])
+        kind = soft.get(look.kind, look.kind)
         runs.append(
             StripRun(
-                look.kind,
-                said[look.kind],
+                kind,
+                said[kind],
                 index,
                 end - index,
                 since + index * width,
@@ -454,6 +456,7 @@ def _drawn(
     if whole < window.slices and begin < last:
         # What is in this slice was measured before its end.
         share, look = (last - begin) / width, looks[whole]
+        look = _look(soft.get(look.kind, look.kind), look.height, look.below)
         _append(runs, look, whole, share, begin, last, found.n[whole], found.failing[whole])
         _append(runs, _NOTHING, whole + share, 1 - share, last, begin + width, 0)
         whole += 1
@@ -522,12 +525,13 @@ def _summary(failing: int, total: int, what: str) -> str:
     )
 
 
-def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
-    """Whether events last in this time, none of them confirmed."""
-    here = [e for e in events if e.onset_earliest < end and begin < (ended(e) or end)]
-    return bool(here) and not any(
-        e.tier is Tier.CONFIRMED and e.state is not EventState.RETRACTED for e in here
-    )
+def _is_confirmed(event: Event) -> bool:
+    return event.tier is Tier.CONFIRMED and event.state is not EventState.RETRACTED
+
+
+def _lasts(events: Iterable[Event], begin: int, end: int) -> bool:
+    """Whether any of these events lasts in this time."""
+    return any(e.onset_earliest < end and begin < (ended(e) or end) for e in events)
 
 
 def _fill_gaps(looks: list[_Look], kinds: Sequence[int], width: int, interval: int) -> list[_Look]:

@@ -14,14 +14,19 @@ EVENTS = {event.id: event for event in world.events()}
 
 
 def test_without_an_event_nothing_is_called_blocked() -> None:
-    for state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED):
-        made = cell([state, State.OK], None)
+    for state, word in (
+        (State.BLOCKED, "fails, not confirmed"),
+        (State.IMPAIRED, "partly fails, not confirmed"),
+        (State.THROTTLED, "slow, not confirmed"),
+        (State.INCONCLUSIVE, "cause unclear"),
+    ):
+        made = cell([State.INCONCLUSIVE, state, State.OK], None)
         assert made is not None
-        assert made["word"] == "cause unclear"
+        assert (made["kind"], made["word"]) == ("inconclusive", word)
         assert made["event"] is None
     inhibited = cell([State.BLOCKED], EVENTS[world.INHIBITED])
     assert inhibited is not None
-    assert inhibited["word"] == "cause unclear"
+    assert inhibited["word"] == "fails, not confirmed"
     assert cell([], None) is None
 
 

@@ -48,7 +48,7 @@ def test_nothing_measured_is_one_dotted_run() -> None:
 
 def test_rounds_fill_their_interval() -> None:
     assert kinds(*rounds(0, 19)) == [("ok", 96)]
-    assert kinds(*rounds(0, 10), *rounds(10, 19, State.BLOCKED)) == [("ok", 50), ("blocked", 46)]
+    assert kinds(*rounds(0, 10), *rounds(10, 19, State.BLOCKED)) == [("ok", 50), ("likely", 46)]
 
 
 def test_a_missing_round_leaves_a_gap() -> None:
@@ -77,8 +77,8 @@ def test_slices_between_rounds_are_filled_where_rounds_are_usually_apart() -> No
 def test_a_block_of_one_series_is_never_averaged_away() -> None:
     many = [s for n in range(9) for s in rounds(0, 19, series=(n, "x"))]
     one = rounds(0, 19, State.BLOCKED, series=(9, "x"))
-    assert kinds(*many, *one) == [("part", 96)]
-    assert kinds(*one) == [("blocked", 96)]
+    assert kinds(*many, *one) == [("likely-part", 96)]
+    assert kinds(*one) == [("likely", 96)]
     down = rounds(0, 19, State.DOWN, series=(8, "y"))
     assert kinds(*rounds(0, 19), *down) == [("mixed", 96)]
 
@@ -174,10 +174,10 @@ def test_a_block_in_part_is_not_averaged_away() -> None:
         StateCount(0, "a/x", "RU", 2, State.OK, 5),
     ]
     drawn = strip(counts, window, 10 * MINUTE)
-    assert [run.kind for run in drawn.runs] == ["part"]
+    assert [run.kind for run in drawn.runs] == ["likely-part"]
     slow = [StateCount(0, "a/x", "RU", 1, State.THROTTLED, 5), counts[1]]
     assert [run.kind for run in strip(slow, window, 10 * MINUTE).runs] == ["impaired"]
-    assert "failing as blocked in some networks or functions" in [
+    assert "failing as blocked in some networks or functions, not confirmed" in [
         entry.word for entry in legend([drawn])
     ]
 
@@ -258,21 +258,25 @@ def event(tier: Tier, begin: int, end: int | None, state: EventState = EventStat
     )
 
 
-def test_failures_of_events_that_are_not_confirmed_look_different() -> None:
+def test_failures_outside_of_confirmed_events_look_different() -> None:
     failing = rounds(0, 19, State.BLOCKED)
     likely = event(Tier.LIKELY, 40 * MINUTE, 60 * MINUTE, EventState.CLOSED)
 
     def drawn(*events: Event, counts: list[StateCount] = failing) -> list[tuple[str, int]]:
         return [(run.kind, run.width) for run in strip(counts, SPAN, ROUND, events).runs]
 
-    assert drawn(likely) == [("blocked", 40), ("likely", 20), ("blocked", 36)]
-    assert drawn(event(Tier.UNCONFIRMED, 40 * MINUTE, None)) == [("blocked", 40), ("likely", 56)]
+    assert drawn() == drawn(likely) == [("likely", 96)]
+    assert drawn(event(Tier.UNCONFIRMED, 40 * MINUTE, None)) == [("likely", 96)]
     retracted = event(Tier.CONFIRMED, 40 * MINUTE, 60 * MINUTE, EventState.RETRACTED)
-    assert drawn(retracted) == drawn(likely)
+    assert drawn(retracted) == [("likely", 96)]
+    confirmed = event(Tier.CONFIRMED, 40 * MINUTE, 60 * MINUTE, EventState.CLOSED)
+    assert drawn(confirmed) == [("likely", 40), ("blocked", 20), ("likely", 36)]
     assert drawn(likely, event(Tier.CONFIRMED, 0, None)) == [("blocked", 96)]
     part = [*failing, *rounds(0, 19, series=(2, "y"))]
     assert drawn(event(Tier.LIKELY, 0, None), counts=part) == [("likely-part", 96)]
     assert drawn(event(Tier.LIKELY, 0, None), counts=rounds(0, 19)) == [("ok", 96)]
+    unfinished = Window(0, 96 * MINUTE, 10, last=90 * MINUTE)
+    assert {run.kind for run in strip(failing, unfinished, ROUND).runs} == {"likely", "none"}
 
 
 def failing_hour(n: int, judged: int, failing: int, *kinds: str) -> ServiceHour:
@@ -291,13 +295,15 @@ def test_an_hour_shows_the_share_of_its_measurements_that_failed() -> None:
     drawn = strip(rows, window, HOUR_MS, what="web client")
     assert [(run.kind, run.height, run.below) for run in drawn.runs] == [
         ("ok", 16, ""),
-        ("blocked", 8, "ok"),
-        ("blocked", 16, ""),
+        ("likely", 8, "ok"),
+        ("likely", 16, ""),
         ("ok", 16, ""),
-        ("blocked", 2, "ok"),
+        ("likely", 2, "ok"),
     ]
     assert drawn.summary == "web client: 156 of 2\u202f300 measurements failed as blocked"
-    assert "share of measurements: failing as blocked" in [e.word for e in legend([drawn])]
+    assert "share of measurements: failing as blocked, not confirmed" in [
+        e.word for e in legend([drawn])
+    ]
     slow = strip([failing_hour(0, 10, 5, "ok", "impaired")], Window(0, HOUR_MS, 1), HOUR_MS)
     assert [(run.kind, run.below) for run in slow.runs] == [("impaired", "ok")]
 
