@@ -96,13 +96,49 @@ def change_headline(event: Event, kind: str, service: str, note: Note | None = N
     return f"{about['service']} {about['where']}: {kind}."
 
 
+def with_unwatched(text: str, told: Sequence[Event], unwatched: Collection[str]) -> str:
+    """A headline about open events, and whether nobody measures some of them now; `unwatched` are
+    the ids of these."""
+    lost = sum(event.id in unwatched and data_end(event) is None for event in told)
+    if not lost:
+        return text
+    if lost == len(told):
+        added = _("Nobody measures it there now.")
+    else:
+        added = n_(
+            "Nobody measures %(n)s of these %(total)s events now.",
+            "Nobody measures %(n)s of these %(total)s events now.",
+            lost,
+            total=len(told),
+        )
+    return f"{text} {added}"
+
+
 def overview(
-    opened: Sequence[Event], names: Mapping[str, str], online: int, countries: int, age: str
+    opened: Sequence[Event],
+    names: Mapping[str, str],
+    online: int,
+    countries: int,
+    age: str,
+    unwatched: Collection[str] = (),
 ) -> str:
-    """The sentence at the top of the first page, from the open events that nothing inhibits.
-    `names` are what people call the services."""
+    """What stands at the top of the first page, from the open events that nothing inhibits.
+    `names` are what people call the services, `unwatched` the ids of events that nobody measures
+    now."""
     confirmed = confirmed_open(opened)
     likely = [event for event in opened if event.tier is Tier.LIKELY]
+    text = _overview(confirmed, likely, names, online, countries, age)
+    return with_unwatched(text, confirmed or likely, unwatched)
+
+
+def _overview(
+    confirmed: Sequence[Event],
+    likely: Sequence[Event],
+    names: Mapping[str, str],
+    online: int,
+    countries: int,
+    age: str,
+) -> str:
     watching = _("No vantage is online")
     if online:
         watching = n_(

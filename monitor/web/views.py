@@ -271,9 +271,11 @@ async def in_event(
 
 def overlapping(events: Iterable[Event], chosen: strips.Window) -> list[Event]:
     """The events that stand, of more than one vantage, that lasted at some time of a window; the
-    surest first."""
+    surest first, of these what has not ended."""
     found = [event for event in events if is_drawn(event, chosen.since, chosen.until)]
-    return sorted(found, key=lambda event: (event.tier is not Tier.CONFIRMED, -event.onset))
+    return sorted(
+        found, key=lambda event: (event.tier is not Tier.CONFIRMED, not event.ongoing, -event.onset)
+    )
 
 
 async def event_strips(
@@ -322,6 +324,18 @@ async def services_here(
             for id in sorted(left)
         ),
     ]
+
+
+async def known_service(
+    site: Site, connection: ReadTransaction, present: Present, id: str
+) -> Service:
+    """A service of `services_here`. Raises HTTPNotFound."""
+    if (service := site.service(id)) is not None:
+        return service
+    for service in await services_here(site, connection, present):
+        if service.id == id:
+            return service
+    raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
 
 
 async def strip_rows(

@@ -60,7 +60,7 @@ from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.returns import neighbours_of
 from monitor.web.site import SITE, Site
-from monitor.web.views import events_at, in_event, known_beside, no_measurement
+from monitor.web.views import events_at, in_event, known_beside, no_measurement, services_here
 from probes.wire.https_delivery import credentials
 from probes.wire.measurement import service_of
 
@@ -261,17 +261,20 @@ def open_events(present: Present, wanted: Filter) -> list[Event]:
 
 
 async def services(request: web.Request) -> web.Response:
-    """Every service of the catalogue, its targets, open events and present states. Of a service
-    with more than 100 states (1000 when one service or target is chosen) the worst are listed;
-    `states_total` counts all, and `country` and `asn` choose among them."""
+    """Every service of the catalogue, its targets, open events and present states, and any other
+    with an open event or a present state. Of a service with more than 100 states (1000 when one
+    service or target is chosen) the worst are listed; `states_total` counts all, and `country` and
+    `asn` choose among them."""
     site = site_of(request)
     wanted = chosen(request)
-    present = await present_of(request)
+    async with reading(request) as (connection, present):
+        known = await services_here(site, connection, present)
     opened = open_events(present, wanted)
     most = MAX_STATES if wanted.service is None and wanted.target is None else MAX_LIMIT
     states: dict[str, list[PresentState]] = defaultdict(list)
     for row in present.states(wanted):
         states[service_of(row.target)].append(row)
+    blocked = {event.service for event in opened}
     listed: list[dict[str, Any]] = [
         {
             "id": service.id,
@@ -281,8 +284,9 @@ async def services(request: web.Request) -> web.Response:
             "states": [present_form(row) for row in worst(states[service.id], most)],
             "states_total": len(states[service.id]),
         }
-        for service in site.catalogue.services
+        for service in known
         if wanted.service in (None, service.id)
+        and (site.service(service.id) or states[service.id] or service.id in blocked)
         and (wanted.target is None or any(wanted.target == t.id for t in service.targets))
     ]
     return answer(request, "services", *paged(request, ((str(row["id"]), row) for row in listed)))

@@ -16,7 +16,8 @@ from monitor.text import words
 from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import cell
 from monitor.web.freshness import freshness
-from monitor.web.moment import present_of, site_of
+from monitor.web.moment import reading, site_of
+from monitor.web.views import known_service
 
 CHARACTER = 6.6
 """Width of a character of 11 px in pixels, on average."""
@@ -36,14 +37,12 @@ MAX_AGE_SECONDS = 10
 async def badge(request: web.Request) -> web.Response:
     """A badge."""
     site = site_of(request)
-    service = site.service(request.match_info["service"])
-    if service is None:
-        raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     country = request.match_info.get("country")
     code = country.upper() if country else None
     if code is not None and code not in words.COUNTRIES:
         raise web.HTTPNotFound(reason="No country has this code.")
-    present = await present_of(request)
+    async with reading(request) as (connection, present):
+        service = await known_service(site, connection, present, request.match_info["service"])
     events = [
         event
         for event in present.opened
@@ -55,8 +54,11 @@ async def badge(request: web.Request) -> web.Response:
     found = cell({row.state for row in rows}, first, len(reached), len(service.targets))
     kind, word = (found["kind"], found["word"]) if found else ("insufficient", "no data")
     if first is not None and code is None and kind == "blocked":
-        countries = {event.country for event in confirmed_open(events)}
+        confirmed = confirmed_open(events)
+        countries = {event.country for event in confirmed}
         word = f"blocked in {words.plural(len(countries), 'country')}"
+        if not any(map(present.is_watched, confirmed)):
+            word += ", no data now"
     scope = found["scope"] if found else ""
     if scope and (code is not None or len(events) <= 1):
         word = f"{word}: {scope}"

@@ -28,6 +28,7 @@ from monitor.web.params import BadParameterError, chosen, refuse_unknown, withou
 from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.site import Site
+from monitor.web.views import known_service
 
 PAGE_ROWS = 100
 FEED_ENTRIES = 50
@@ -132,9 +133,9 @@ async def feed(request: web.Request) -> web.Response:
         wanted = replace(wanted, service=request.match_info["service"])
     if "country" in request.match_info:
         wanted = replace(wanted, country=request.match_info["country"].upper())
-    if wanted.service is not None and site.service(wanted.service) is None:
-        raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     async with reading(request) as (connection, present):
+        if wanted.service is not None:
+            await known_service(site, connection, present, wanted.service)
         rows = await list_transitions(connection, wanted, kinds=FOLLOWED, limit=FEED_ENTRIES)
     told = [row for row in rows if row.followed]
     turned = turns(_events(told, present.opened, wanted))

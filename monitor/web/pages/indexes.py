@@ -16,36 +16,37 @@ from monitor.text.language import _, n_
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
 from monitor.web.fleet import active, fleet
-from monitor.web.moment import present_of, site_of
+from monitor.web.moment import reading, site_of
 from monitor.web.render import render
-from monitor.web.site import Site
+from monitor.web.views import services_here
 
 
 async def services(request: web.Request) -> web.Response:
     """Render all services, those that are blocked somewhere first."""
     site = site_of(request)
-    present = await present_of(request)
+    async with reading(request) as (connection, present):
+        known = await services_here(site, connection, present)
     opened = present.opened
-    countries, rows = country_matrix(
-        site.catalogue.services, present.kinds(), opened, present.reached
-    )
+    countries, rows = country_matrix(known, present.kinds(), opened, present.reached)
     cells = {id: cells for id, _name, cells in rows}
     listed: list[dict[str, Any]] = []
-    for service in site.catalogue.services:
+    for service in known:
         seen = [
             {"country": country, **cell}
             for country, cell in zip(countries, cells.get(service.id, ()), strict=False)
             if cell is not None
         ]
         seen.sort(key=lambda cell: (cell["rank"], cell["country"]))
-        listed.append({"service": service, "cells": seen})
+        if seen or site.service(service.id):
+            listed.append({"service": service, "cells": seen})
     listed.sort(
         key=lambda row: (
             row["cells"][0]["rank"] if row["cells"] else 9,
             row["service"].name.lower(),
         )
     )
-    headline = services_headline(site, opened, sum(bool(row["cells"]) for row in listed))
+    measured = sum(bool(row["cells"]) for row in listed)
+    headline = services_headline(opened, measured, len(listed))
     values = {"title": _("Services"), "headline": headline, "rows": listed}
     return await render(request, "services.html", values)
 
@@ -53,9 +54,10 @@ async def services(request: web.Request) -> web.Response:
 async def countries(request: web.Request) -> web.Response:
     """Render all countries that have a vantage, a measurement or an event."""
     site = site_of(request)
-    present = await present_of(request)
+    async with reading(request) as (connection, present):
+        services = await services_here(site, connection, present)
     opened = present.opened
-    rows = country_matrix(site.catalogue.services, present.kinds(), opened, present.reached)
+    rows = country_matrix(services, present.kinds(), opened, present.reached)
     vantages = active(fleet(site, present), "vantage")
     places = worldmap.places(*rows, vantages, opened, present.measured_by_others)
     total = Counter(probe.country for probe, _status in vantages)
@@ -89,9 +91,10 @@ async def countries(request: web.Request) -> web.Response:
     return await render(request, "countries.html", values)
 
 
-def services_headline(site: Site, opened: Sequence[Event], measured: int) -> str:
-    """How many are blocked somewhere, of how many that are measured."""
-    total = words.plural(len(site.catalogue.services), "service")
+def services_headline(opened: Sequence[Event], measured: int, known: int) -> str:
+    """How many are blocked somewhere, of how many that are measured; `known` are those of the
+    catalogue, and those measured that have left it."""
+    total = words.plural(known, "service")
     blocked = _confirmed(opened, lambda event: event.service)
     if not measured and not blocked:
         return _("%(services)s in the catalogue; none measured recently.", services=total)

@@ -22,7 +22,7 @@ from monitor.web.fleet import active, fleet
 from monitor.web.moment import reading, site_of
 from monitor.web.pages.lone import lone
 from monitor.web.render import render
-from monitor.web.views import common_window, event_strips, known_events, record
+from monitor.web.views import common_window, event_strips, known_events, record, services_here
 
 CHANGES = 8
 STRIPS = 60
@@ -40,6 +40,7 @@ async def page(request: web.Request) -> web.Response:
         shown = sorted(listed, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
         chosen = await common_window(site, connection)
         cited = await record(site, connection, Filter(), "open")
+        services = await services_here(site, connection, present)
         strip_of = await event_strips(site, connection, shown[:STRIPS], chosen)
     drawn = [(event, (strip_of[event.id], chosen)) for event in shown[:STRIPS]]
     online = [probe for probe, status in active(probes) if status == "online"]
@@ -49,7 +50,7 @@ async def page(request: web.Request) -> web.Response:
     names = site.service_names
     past, past_pairs = one_picture(latest)
     ended = [event for event in past if not event.ongoing]
-    table = country_matrix(site.catalogue.services, present.kinds(), opened, present.reached)
+    table = country_matrix(services, present.kinds(), opened, present.reached)
     values = {
         "title": _("What is blocked now"),
         "record": cited,
@@ -61,6 +62,7 @@ async def page(request: web.Request) -> web.Response:
             len(vantages),
             len({probe.country for probe in vantages}),
             words.duration_text(site.clock() - last) if last else "",
+            unwatched,
         )
         if last
         else _("No measurements yet."),

@@ -107,7 +107,16 @@ async def country(request: web.Request) -> web.Response:
         if span
         else _("Every vantage has stated its country.")
         if code == words.UNKNOWN_COUNTRY and not members and not events
-        else headline(here, opened, site.service_names, members, bool(rows), bool(events)),
+        else headline(
+            here,
+            opened,
+            site.service_names,
+            members,
+            bool(rows),
+            bool(events),
+            values["measured"],
+            values["unwatched"],
+        ),
         "matrix": network_matrix(values["services"], rows, opened),
     }
     return await render(request, "country.html", values)
@@ -147,7 +156,16 @@ async def network(request: web.Request) -> web.Response:
         "registered": registered_name(asn),
         "headline": values["past"]
         if span
-        else headline(here, opened, site.service_names, members, bool(verdicts), bool(events)),
+        else headline(
+            here,
+            opened,
+            site.service_names,
+            members,
+            bool(verdicts),
+            bool(events),
+            values["measured"],
+            values["unwatched"],
+        ),
         "countries": countries,
         "conditions": [
             network_condition.sentence(condition, label(asn))
@@ -184,6 +202,8 @@ async def shared_values(
     listed, pairs = one_picture(events)
     return {
         "record": await record(site, connection, mine),
+        "measured": bool(rows) or was_measured(present, here),
+        "unwatched": {event.id for event in open_events(events) if not present.is_watched(event)},
         "past": event_headlines.in_range(
             one_picture(lasted)[0],
             site.service_names,
@@ -212,6 +232,13 @@ async def shared_values(
         "beside": pairs,
         "names": site.service_names,
     }
+
+
+def was_measured(present: Present, here: PlaceFilter) -> bool:
+    """Whether a vantage ever enrolled here, or others measured here."""
+    return any(here.holds(place, asn) for _source, place, asn in present.origins.values()) or any(
+        row.role == "vantage" and here.holds(row.country, row.asn) for row in present.vantages
+    )
 
 
 def open_events(events: Iterable[Event]) -> list[Event]:
@@ -311,42 +338,66 @@ def headline(
     members: Probes,
     judged: bool,
     known: bool = False,
+    measured: bool = False,
+    unwatched: Collection[str] = (),
 ) -> str:
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
-    here, `judged` whether any recent verdict is, `known` whether there was ever an event."""
+    here, `judged` whether any recent verdict is, `known` whether there was ever an event,
+    `measured` whether there was ever a measurement, as far as it is told, `unwatched` the ids of
+    open events that nobody measures now."""
     live = [event for event in opened if event.stands]
     confirmed = confirmed_open(live)
+    if live:
+        text = _of_events(here, live, confirmed, names)
+        return event_headlines.with_unwatched(text, confirmed or live, unwatched)
+    return _without_events(here, members, judged, known, measured)
+
+
+def _of_events(
+    here: PlaceFilter, live: Sequence[Event], confirmed: Sequence[Event], names: Mapping[str, str]
+) -> str:
+    """The answer from the events that stand, of which some are `confirmed`."""
     if len(confirmed) == 1:
         return _of_one(here, confirmed[0], names)
     if confirmed:
         return _blocked(confirmed, names, _where(here, confirmed))
     if len(live) == 1:
         return _of_one(here, live[0], names)
-    if live:
-        services = len({event.service for event in live})
-        if all(event_state.data_end(event) is not None for event in live):
-            return n_(
-                "%(n)s service may have been blocked in %(place)s where the data end; none of it "
-                "is confirmed.",
-                "%(n)s services may have been blocked in %(place)s where the data end; none of it "
-                "is confirmed.",
-                services,
-                n=words.number(services, capital=True),
-                place=here.name,
-            )
+    services = len({event.service for event in live})
+    if all(event_state.data_end(event) is not None for event in live):
         return n_(
-            "%(n)s service may be blocked in %(place)s; none of it is confirmed.",
-            "%(n)s services may be blocked in %(place)s; none of it is confirmed.",
+            "%(n)s service may have been blocked in %(place)s where the data end; none of it "
+            "is confirmed.",
+            "%(n)s services may have been blocked in %(place)s where the data end; none of it "
+            "is confirmed.",
             services,
             n=words.number(services, capital=True),
             place=here.name,
         )
+    return n_(
+        "%(n)s service may be blocked in %(place)s; none of it is confirmed.",
+        "%(n)s services may be blocked in %(place)s; none of it is confirmed.",
+        services,
+        n=words.number(services, capital=True),
+        place=here.name,
+    )
+
+
+def _without_events(
+    here: PlaceFilter, members: Probes, judged: bool, known: bool, measured: bool
+) -> str:
+    """The answer where no event stands."""
     vantages = [(probe, status) for probe, status in members if probe.role == "vantage"]
     if not vantages and not judged and not known:
         if members:
             return _(
                 "No vantages in %(place)s, only a control, which vantages elsewhere are compared "
                 "with.",
+                place=here.name,
+            )
+        if measured:
+            return _(
+                "No recent measurements in %(place)s, so what is blocked there now is not known.",
                 place=here.name,
             )
         return _("No measurements yet: there are no probes in %(place)s.", place=here.name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
 
@@ -25,6 +26,7 @@ from monitor.web.views import (
     drawn_window,
     known_between,
     known_events,
+    known_service,
     overlapping,
     record,
     strip_rows,
@@ -37,12 +39,10 @@ MAX_ROWS = 200
 async def page(request: web.Request) -> web.Response:
     """Render a service."""
     site = site_of(request)
-    service = site.service(request.match_info["service"])
-    if service is None:
-        raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     span = chosen_range(request)
-    mine = Filter(service=service.id)
     async with reading(request) as (connection, present):
+        service = await known_service(site, connection, present, request.match_info["service"])
+        mine = Filter(service=service.id)
         events = await known_events(site, connection, mine)
         ongoing: dict[str, list[Event]] = defaultdict(list)
         for event in events:
@@ -96,7 +96,12 @@ async def page(request: web.Request) -> web.Response:
         "title": service.name,
         "record": cited,
         "service": service,
-        "headline": headline(service.name, list(opened.values()), len(countries))
+        "headline": headline(
+            service.name,
+            list(opened.values()),
+            len(countries),
+            {event.id for event in opened.values() if not present.is_watched(event)},
+        )
         if span is None
         else event_headlines.in_range(
             one_picture(lasted)[0],
@@ -134,10 +139,18 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
     return words.state_mark(row.state)
 
 
-def headline(name: str, opened: list[Event], countries: int) -> str:
-    """The answer in one sentence."""
+def headline(
+    name: str, opened: list[Event], countries: int, unwatched: Collection[str] = ()
+) -> str:
+    """The answer in one sentence, and whether nobody measures some of the open events now:
+    `unwatched` are their ids."""
     live = [event for event in opened if event.stands]
     confirmed = confirmed_open(live)
+    text = _headline(name, live, confirmed, countries)
+    return event_headlines.with_unwatched(text, confirmed or live, unwatched)
+
+
+def _headline(name: str, live: list[Event], confirmed: list[Event], countries: int) -> str:
     if len(confirmed) == 1:
         return event_headlines.headline(confirmed[0], name)
     if confirmed:

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from monitor.detection.model import EventState
 from monitor.metrics.exposition import Snapshot
 from monitor.store.notes import RETRACTION
 from monitor.store.records import Conclusions, Filter
@@ -47,6 +48,21 @@ async def test_strips_of_an_event(site: Site) -> None:
         assert (drawn.failing, drawn.total) == (36, 72)
         nowhere = await views.window(site, connection, "zulip")
         assert nowhere.length == "30 min"
+
+
+def test_a_range_is_headed_by_what_is_open() -> None:
+    confirmed = next(event for event in world.events() if event.id == world.CONFIRMED)
+    later = confirmed.onset + HOUR
+    over = replace(
+        confirmed,
+        id="0" * 16,
+        state=EventState.CLOSED,
+        onset=later,
+        onset_earliest=later,
+        closed=later + HOUR,
+    )
+    window = strips.Window(confirmed.onset - HOUR, later + 9 * HOUR)
+    assert views.overlapping([over, confirmed], window) == [confirmed, over]
 
 
 async def test_known_events_of_a_window_are_those_that_the_store_finds(site: Site) -> None:

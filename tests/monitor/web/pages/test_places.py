@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from msgspec.structs import replace
@@ -86,6 +87,27 @@ def test_where_an_event_was_measurements_were() -> None:
     """An imported block of the past, or one whose volunteers have left."""
     said = places.headline(RUSSIA, [], NAMES, [], False, known=True)
     assert said == "No vantage in Russia is online, so what is blocked now is not known."
+
+
+def test_where_measurements_were_before_it_is_said() -> None:
+    said = places.headline(RUSSIA, [], NAMES, [], judged=False, measured=True)
+    assert said == "No recent measurements in Russia, so what is blocked there now is not known."
+    assert say(RUSSIA, [], judged=False).startswith("No measurements yet")
+
+
+def test_a_block_that_nobody_measures_now_is_said_to_be_so() -> None:
+    confirmed = EVENTS[world.CONFIRMED]
+    other = replace(confirmed, id="0" * 16, service="telegram")
+
+    def said(*events: Event, lost: tuple[Event, ...]) -> str:
+        unwatched = {event.id for event in lost}
+        members = [(VANTAGE, "online")]
+        return places.headline(RUSSIA, events, NAMES, members, judged=True, unwatched=unwatched)
+
+    assert said(confirmed, lost=(confirmed,)).endswith(". Nobody measures it there now.")
+    both = said(confirmed, other, lost=(other,))
+    assert both.endswith(". Nobody measures 1 of these 2 events now.")
+    assert "Nobody" not in said(confirmed, other, lost=())
 
 
 def test_a_block_that_is_ending_is_called_so() -> None:
@@ -182,6 +204,24 @@ async def test_a_service_that_left_the_catalogue_keeps_its_strip(site: Site) -> 
     assert [row["name"] for row in values["by_service"]] == ["Signal", "wechat"]
 
 
+@pytest.mark.parametrize("path", ["/", "/s", "/s/wechat", "/c", "/api/v1/services"])
+async def test_a_service_that_left_the_catalogue_is_shown_while_its_block_is_open(
+    site: Site, path: str
+) -> None:
+    stay = tuple(service for service in site.catalogue.services if service.id != "wechat")
+    other = dataclasses.replace(site, catalogue=replace(site.catalogue, services=stay))
+    async with client(other) as web:
+        answer = await web.get(path)
+        text = await answer.text()
+        badge = await (await web.get("/badge/wechat/RU.svg")).text()
+        feed = await web.get("/s/wechat/feed.atom")
+        unknown = await web.get("/s/nothing")
+    assert answer.status == 200
+    assert re.search("wechat.*?blocked", text, re.DOTALL)
+    assert "wechat in Russia: blocked (confirmed): web client" in badge
+    assert (feed.status, unknown.status) == (200, 404)
+
+
 @pytest.mark.parametrize(
     ("country", "asns", "watchers"),
     [
@@ -221,7 +261,7 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     assert "Vantages, the last 3 h" in text
     assert "5 vantages measured; no measurements for 60 min" in text
     assert "36 of 240 measurements failed as blocked (15 %)" in text
-    assert "The services themselves, by controls and vantages" in text
+    assert "The services themselves, as far as measurements here tell" in text
     assert page.count('<svg class="strip"') == 3
     assert (
         "WeChat's web client was blocked in AS64501 (Russia) from 15 "
@@ -243,7 +283,7 @@ async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
     words = {name: [cell["word"] if cell else None for cell in cells] for _, name, cells in listed}
     assert words == {
         "WeChat": ["blocked (confirmed)", "reachable"],
-        "Signal": ["likely blocked", "cause unclear"],
+        "Signal": ["likely blocked", "fails, not confirmed"],
     }
 
 
