@@ -92,18 +92,22 @@ def _rfc3339(at: int) -> str:
 
 
 def chosen_range(request: web.Request) -> TimeRange | None:
-    """The range of a request: `range=7d`, or `since` and `until`; None when it chooses none. Raises
-    BadParameterError."""
+    """The range of a request: `range=7d`, or `since`, perhaps with `until`; None when it chooses
+    none. Raises BadParameterError."""
     site = site_of(request)
     now = site.clock()
     name = request.query.get("range", "")
+    since, until = time_of(request, "since"), time_of(request, "until")
     if name:
         if name not in RANGES:
             raise BadParameterError(f"range: must be {', '.join(RANGES)}, not {name[:40]!r}")
+        if since is not None or until is not None:
+            raise BadParameterError("range: cannot be combined with since or until")
         return named_range(name, now)
-    if (since := time_of(request, "since")) is None:
+    if since is None:
+        if until is not None:
+            raise BadParameterError("until: needs since, the beginning of the time")
         return None
-    until = time_of(request, "until")
     until = now if until is None else min(until, now)
     if since >= until:
         raise BadParameterError("since: must be before until, and not in the future")

@@ -67,7 +67,11 @@ def test_a_free_range_is_of_hours_while_they_are_kept_and_of_days_before() -> No
 
 @pytest.mark.parametrize(
     "query",
-    ["range=2d", "since=yesterday-ish", "since=2027-01-02&until=2027-01-01", "since=2099-01-01"],
+    [
+        *("range=2d", "since=yesterday-ish", "since=2027-01-02&until=2027-01-01"),
+        *("since=2099-01-01", "until=2027-01-01", "range=7d&since=2027-01-01"),
+        "range=7d&until=2027-01-01",
+    ],
 )
 def test_a_range_that_cannot_be_shown_is_refused(query: str) -> None:
     with pytest.raises(BadParameterError):
