@@ -14,10 +14,13 @@ from yarl import URL
 from monitor.detection.judge.sources import SOURCES
 from monitor.detection.model import OWN_SOURCE, State
 from monitor.store.records import Filter
+from monitor.text import words
 from monitor.web.site import SITE
 from probes.runtime.options import OptionError, duration, moment
 
 MAX_LIMIT = 1000
+MAX_ASN = 2**32 - 1
+"""RFC 6793."""
 OF_VERDICT = ("state", "technique", "rule", "counted")
 """Parameters by which lists of measurements choose what verdicts say."""
 _COUNTED = {"yes": True, "no": False}
@@ -63,6 +66,10 @@ def chosen(request: web.Request) -> Filter:
     country = query.get("country")
     if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
         raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
+    if country is not None and country.upper() not in (*words.COUNTRIES, words.UNKNOWN_COUNTRY):
+        raise BadParameterError(f"country: no country has the code {country!r}")
+    if asn is not None and int(asn.removeprefix("AS")) > MAX_ASN:
+        raise BadParameterError(f"asn: must be at most {MAX_ASN}, not {asn}")
     since, until = time_of(request, "since"), time_of(request, "until")
     if since is not None and until is not None and since >= until:
         raise BadParameterError("since: must be before until")

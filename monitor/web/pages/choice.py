@@ -41,7 +41,7 @@ def chosen_countries(request: web.Request) -> list[str]:
     """Codes of countries. Raises BadParameterError."""
     found = [code.upper() for code in _listed(request, "country")]
     for code in found:
-        if code not in words.COUNTRIES:
+        if code not in (*words.COUNTRIES, words.UNKNOWN_COUNTRY):
             raise BadParameterError(f"country: no country has the code {code[:40]!r}")
     return found
 

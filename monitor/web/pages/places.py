@@ -51,6 +51,7 @@ from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.moment import reading, site_of
 from monitor.web.network_conditions import network_conditions
+from monitor.web.params import MAX_ASN
 from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.site import Site
@@ -66,7 +67,6 @@ from monitor.web.views import (
 from probes.wire.measurement import service_of
 from probes.wire.target import Service
 
-MAX_ASN = 2**32 - 1
 USUAL = (Layer.DNS, Layer.TCP, Layer.TLS, Layer.HTTP)
 """Layers that the table always has; others are added when they were measured."""
 

@@ -56,6 +56,8 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
         ("timeline?target=wechat/mesaging", "did you mean wechat/messaging?"),
         ("events?target=wechat", "target: wechat is not in the catalogue; did you mean wechat/"),
         ("events?service=wechat/web", "service: wechat/web is not in the catalogue"),
+        ("events?country=UK", "country: no country has the code 'UK'"),
+        ("events?asn=4294967296", "asn: must be at most 4294967295, not 4294967296"),
         ("events?since=2026", "since: must be a time such as 2026-05-04T08:10:00Z, not '2026'"),
         ("events?since=1770000000", "since: must be a time such as"),
     ],
