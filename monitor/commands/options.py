@@ -405,7 +405,7 @@ def _add_upkeep(top: Parser) -> None:
     prune.option(
         "--hours-older-than DURATION",
         "merge the hourly counts of dropped days older than this into daily counts",
-        read=duration,
+        read=_hours_kept,
         default="90d",
     )
     prune.option(
@@ -449,6 +449,14 @@ def _add_upkeep(top: Parser) -> None:
     move = db.command("move", "copy everything into another, empty database")
     _store(move)
     move.option("--to URL", "SQLAlchemy URL of the empty database", required=True)
+
+
+def _hours_kept(text: str) -> int:
+    """Seconds for which hourly counts stay: longer than pages draw hours
+    (`monitor.store.service_hours.KEPT_HOURS`), and the day that is not over."""
+    if (seconds := duration(text)) < 9 * 86_400:
+        raise ValueError("must be at least 9d: the last eight days are shown by hour")
+    return seconds
 
 
 def _public_key(text: str) -> str:

@@ -59,6 +59,10 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
             "--expires: must be with its unit: 3s (seconds), 3m (minutes), 3h (hours), 3d (days)",
         ),
         (["db", "prune", "--older-than", "90"], "--older-than: must be with its unit: 90s (sec"),
+        (
+            ["db", "prune", "--hours-older-than", "8d", "--yes"],
+            "--hours-older-than: must be at least 9d",
+        ),
         (["token", "list", "--database", "mysql://x"], "mysql"),
         (["rules", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
         (["nonsense"], "no command 'nonsense' ("),
@@ -67,7 +71,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_input_is_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    if words[:1] in (["up"], ["token"], ["replay"]):
+    if words[:1] in (["up"], ["token"], ["replay"], ["db"]):
         words = [*words, "--data", str(tmp_path)]
     interval = sys.getswitchinterval()
     try:
