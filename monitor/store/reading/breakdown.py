@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
+from monitor.detection.events.gates import IMPORTED
 from monitor.detection.model import State
 from monitor.store.cell_sums import SPANS, Name, cover
 from monitor.store.driver_reads import unnamed
@@ -239,7 +240,10 @@ async def named(
     for column, names in counted.items():
         for (state, rule, technique), n in names.items():
             total[column] += n
-            word = technique if by == "technique" else None if state in _EVIDENCE else rule
+            counts_as_evidence = state in _EVIDENCE or (
+                state == State.INCONCLUSIVE and rule.startswith(IMPORTED)
+            )
+            word = technique if by == "technique" else None if counts_as_evidence else rule
             if word is not None:
                 counts[word, column] += n
     return Named(counts, total)

@@ -91,6 +91,8 @@ class Selection(msgspec.Struct, frozen=True):
             parts["asn"] = [str(column[1])]
         if any(len(values) > 1 for values in parts.values()):
             return None
+        if self.by == "rule":
+            parts["counted"] = ["no"]
         # All of these are ids, which an address takes as they are.
         chosen = [f"{name}={values[0]}" for name, values in parts.items() if values]
         end = chosen.index(f"{key}=") + 1

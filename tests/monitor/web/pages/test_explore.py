@@ -46,6 +46,7 @@ async def test_a_cell_leads_to_exactly_what_it_counts(web: Client, by: str, per:
     cells = cells_of(page)
     assert cells
     address, said, total = cells[0]
+    assert ("counted=no" in address) == (by == "rule")  # a rule may decide what counts as well
     count = await listed(web, address)
     if by in ("service", "function"):
         # What was judged; a vantage that was offline is in the list as well.
