@@ -136,6 +136,8 @@ async def render(
         ],
         "path": request.path,
         "now": site.clock(),
+        "accessed": (site.present_clock or site.clock)(),
+        "data_address": functools.partial(data_address, site),
         "freshness": fresh.line,
         "stalled": fresh.stalled,
         "behind": fresh.behind,
@@ -159,6 +161,21 @@ async def render(
         charset="utf-8",
         headers={"Cache-Control": "no-cache", "Content-Language": chosen.language},
     )
+
+
+def data_address(site: Site, address: str) -> str:
+    """The address of data of the page's moment: lists of conclusions take `as_of`, measurements
+    begin before it."""
+    if site.as_of is None:
+        return address
+    url = URL(address).without_query_params("as_of")
+    at = rfc3339(site.as_of) or ""
+    match url.path.rpartition("/api/v1/")[2]:
+        case "events" | "services" | "countries" | "networks":
+            return str(url.update_query(as_of=at))
+        case "measurements" | "timeline" if "until" not in url.query:
+            return str(url.update_query(until=at))
+    return str(url)
 
 
 def _moment_address(site: Site, canonical: URL) -> str:

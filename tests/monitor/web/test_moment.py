@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 import shutil
 import time
@@ -179,6 +180,34 @@ async def test_a_page_links_itself_as_of_now(ended: Site) -> None:
         again = await (await web.get(found[1].replace("%3A", ":"))).text()
     heading = re.compile("<h1>(.*?)</h1>")
     assert heading.findall(page) == heading.findall(again)
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/", "/api/v1/events?state=open&as_of={}"),
+        ("/c/RU", "/api/v1/events?country=RU&as_of={}"),
+        ("/s", "/api/v1/services?as_of={}"),
+        ("/m?service=wechat", "/api/v1/measurements?service=wechat&until={}"),
+    ],
+)
+async def test_a_page_of_the_past_cites_itself_and_data_of_then(
+    ended: Site, path: str, data: str
+) -> None:
+    when = at(5)
+    async with client(ended) as web:
+        page = await (await web.get(path, params={"as_of": when})).text()
+        cited = page[page.index('<section class="cite">') :]
+        found = re.search(r'Data: <a href="([^"]+)"', cited)
+        assert found
+        address = html.unescape(found[1]).replace("%3A", ":")
+        assert address == data.format(when)
+        assert (await web.get(address)).status == 200
+    quoted = re.search(r'<p class="quote">.*?<a href="([^"]+)">.*?</p>', cited, re.DOTALL)
+    assert quoted
+    assert f"as_of={when}" in html.unescape(quoted[1]).replace("%3A", ":")
+    # It was read now, whatever it is about.
+    assert f"Accessed {words.when(ended.clock())}" in quoted[0]
 
 
 async def test_the_future_is_refused(ended: Site) -> None:
