@@ -210,6 +210,14 @@ async def test_a_page_of_the_past_cites_itself_and_data_of_then(
     assert f"Accessed {words.when(ended.clock())}" in quoted[0]
 
 
+async def test_before_the_first_measurement_there_was_none(ended: Site) -> None:
+    async with client(ended) as web:
+        early = await (await web.get("/?as_of=2020-01-01")).text()
+        then = await (await web.get("/", params={"as_of": at(5)})).text()
+    assert "<h1>No measurements yet.</h1>" in early
+    assert "No measurements yet." not in then
+
+
 async def test_the_future_is_refused(ended: Site) -> None:
     async with client(ended) as web:
         for path in ("/", "/api/v1/events"):
