@@ -310,11 +310,11 @@ async def _differing(connection: AsyncConnection, events: Sequence[Event]) -> li
         )
         query = sa.select(event.c.id, event.c.body).where(event.c.id.in_(published))
         before = {id: event_from(body) for id, body in await connection.execute(query)}
-        found += [e for e in some if e.id in before and _shown(e) != _shown(before[e.id])]
+        found += [e for e in some if e.id in before and _told_of(e) != _told_of(before[e.id])]
     return found
 
 
-def _shown(of: Event) -> tuple[object, ...]:
+def _told_of(of: Event) -> tuple[object, ...]:
     sure = confidence.probability(of)
     percent = None if sure is None else sure // 10
     shown = of.state, of.tier, of.targets, of.asns, of.technique, of.inhibited_by, of.history
