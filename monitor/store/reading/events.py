@@ -293,6 +293,8 @@ async def published_transitions(
     j = t.journal.c
     found: set[tuple[str, str]] = set()
     for chunk in chunks(sorted(ids)):
-        query = sa.select(j.event, j.transition).where(j.event.in_(chunk))
+        query = sa.select(j.event, j.transition).where(
+            j.event.in_(chunk), j.transition.not_like(_DETAILS)
+        )
         found |= {(id, transition) for id, transition in await connection.execute(query)}
     return found

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
+from monitor.store import tables as t
 from monitor.store.database import Database, open_database
 from monitor.store.notes import NOTE, RETRACTION, notes_of
 from monitor.store.reading.events import (
@@ -16,7 +18,7 @@ from monitor.store.reading.events import (
     published_transitions,
 )
 from monitor.store.reading.published import published_events
-from monitor.store.records import Conclusions, Filter
+from monitor.store.records import DETAILS, Conclusions, Filter
 from tests.monitor.store.samples import NOON, admitted, concluded, event
 
 MINUTE = 60_000
@@ -89,10 +91,13 @@ async def test_between_two_transitions_an_event_is_what_pages_showed(clocked: Cl
         # Nothing was published by it: no feed, webhook or counter tells of it.
         kinds = [row.kind for row in await list_transitions(connection)]
         counted = [(kind, n) for *_, kind, n in await count_transitions(connection)]
-        entries = await published_transitions(connection, [ID, unpublished.id])
+        known = await published_transitions(connection, [ID, unpublished.id])
+        kept = await connection.execute(sa.select(t.journal.c.transition))
+        details = [kind for (kind,) in kept if kind.startswith(f"{DETAILS} ")]
     assert kinds == ["confirmed", "likely", "opened"]
     assert counted == [("confirmed", 1), ("likely", 1), ("opened", 1)]
-    assert sum(kind.startswith("details ") for _id, kind in entries) == 3
+    assert known == {(ID, kind) for kind in kinds}
+    assert len(details) == 3
 
 
 async def test_notes_and_retractions_are_those_of_then(clocked: Clocked) -> None:
