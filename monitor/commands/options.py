@@ -404,7 +404,7 @@ def _add_upkeep(top: Parser) -> None:
     prune.option("--yes", "drop more than two days without a question")
     prune.option(
         "--hours-older-than DURATION",
-        "merge the hourly counts of dropped days older than this into daily counts",
+        "merge the hourly counts of dropped days older than this, at least 9d, into daily counts",
         read=_hours_kept,
         default="90d",
     )

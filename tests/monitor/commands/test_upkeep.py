@@ -13,9 +13,13 @@ import pytest
 from monitor.commands import upkeep
 from monitor.commands.main import main
 from monitor.store.database import open_database
+from monitor.store.days import DAY_MS, PRUNED
 from monitor.store.records import Added
+from monitor.store.rollup import ROLLED
+from monitor.store.statements import cursor_value
 from probes.wire.enrolment_token import parse_token
-from tests.monitor.store.samples import NOON, admitted
+from tests.monitor.store.samples import NOON, admitted, concluded, verdict
+from tests.world.site import site_of
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -195,6 +199,39 @@ async def test_many_days_are_dropped_only_when_somebody_agrees(
     )
     assert prune("--older-than", "6d", "--yes")[1].startswith("1 measurements dropped")
     assert prune("--older-than", "90s", answer="yes\n")[1].startswith("6 measurements dropped")
+
+
+async def test_hours_that_pages_count_are_not_merged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = NOON + 11 * DAY_MS
+    monkeypatch.setattr(upkeep, "wall_clock", lambda: now)
+
+    def prune(hours: str) -> tuple[int, str, str]:
+        words = ("--yes", "--older-than", "1d", "--hours-older-than", hours)
+        with ThreadPoolExecutor(1) as aside:
+            return aside.submit(
+                run, capsys, "db", "prune", *words, "--data", str(tmp_path)
+            ).result()
+
+    async with await open_database(f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db") as store:
+        rows = [admitted(number, at=NOON + number * DAY_MS) for number in range(12)]
+        await store.facts.add(rows, [])
+        await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], 1)
+        for short in ("1h", "4d", "8d", "215h"):
+            status, out, said = prune(short)
+            assert (status, out) == (2, ""), short
+            assert "--hours-older-than: must be at least 9d: " in said
+        async with store.reading() as connection:
+            assert await cursor_value(connection, PRUNED) == 0  # nor was anything dropped
+        status, out, _said = prune("9d")
+        assert (status, out.splitlines()[1:]) == (
+            0,
+            ["hourly counts of 2 days merged into daily counts"],
+        )
+        async with store.reading() as connection:
+            merged = await cursor_value(connection, ROLLED)
+        assert 0 < merged <= site_of(store, clock=lambda: now).hours_kept_since
 
 
 def test_a_file_that_is_no_database_is_said_so(
