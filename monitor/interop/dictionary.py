@@ -72,7 +72,8 @@ def pages() -> Mapping[str, str]:
         **wire.pages(),
         "api.md": _page(
             "API",
-            "CSV columns of the lists of `/api/v1/`, truth as in JSON: `true`; JSON nests at dots.",
+            "CSV columns of the lists of `/api/v1/`, truth as in JSON: `true`; JSON nests at dots. "
+            "Times: RFC 3339, UTC.",
             API,
         ),
         "files.md": _page("Files", "The columns of the exported files.", FILES),

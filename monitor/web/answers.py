@@ -12,9 +12,12 @@ CONCLUSIONS = "Reachwatch-Conclusions"
 """Header of every answer that reads the store: how often something was concluded until then."""
 NEXT = "X-Next"
 """Header of a list in CSV that goes on: the key of its next page."""
+DROPPED = "Reachwatch-Dropped-Before"
+"""Header of measurements that reach back to what retention dropped: the first time (RFC 3339) since
+which all are there. Of earlier ones only evidence of events is left."""
 PUBLIC: Mapping[str, str] = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": f"{CONCLUSIONS}, Link, {NEXT}",
+    "Access-Control-Expose-Headers": f"{CONCLUSIONS}, {DROPPED}, Link, {NEXT}",
 }
 """Headers of what scripts of other sites may read."""
 

@@ -64,6 +64,13 @@ async def dropped_before(connection: ReadTransaction) -> int:
     return await cursor_value(connection, PRUNED)
 
 
+async def dropped_since(connection: ReadTransaction, since: int | None) -> int:
+    """`dropped_before` for a list of the rounds since a time (None: of all); 0 when it lacks
+    none of them."""
+    before = await dropped_before(connection)
+    return before if since is None or since < before else 0
+
+
 async def stream_day(
     database: Database, day: int
 ) -> AsyncGenerator[Sequence[DayMeasurement], None]:

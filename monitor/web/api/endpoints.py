@@ -35,13 +35,14 @@ from monitor.probe_keys import key_answer
 from monitor.store.reading import counts
 from monitor.store.reading import timeline as hourly_counts
 from monitor.store.reading.arrival_chain import list_chain
+from monitor.store.reading.days import dropped_since
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import search_judged, was_measured
 from monitor.store.reading.proof import proof_of
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter, StoreUnavailableError
 from monitor.text.network_names import registered_name
-from monitor.web.answers import NEXT, PUBLIC, csv_file, json_answer
+from monitor.web.answers import DROPPED, NEXT, PUBLIC, csv_file, json_answer
 from monitor.web.fleet import fleet, watchlist
 from monitor.web.moment import present_of, reading, site_of
 from monitor.web.network_conditions import NOT_KNOWN, network_conditions
@@ -89,17 +90,22 @@ def answer(
     rows: Sequence[Mapping[str, Any]],
     following: str | None = None,
     columns: str = "",
+    dropped: int = 0,
 ) -> web.Response:
     """The rows as the request wants them: `?format=csv` (with the columns of the list, or of
-    another name) or JSON."""
+    another name) or JSON; `dropped` as `dropped_since` gives it."""
     site = site_of(request)
+    before = rfc3339(dropped) if dropped else None
+    headers = {**PUBLIC, **({DROPPED: before} if before else {})}
     match request.query.get("format", "json"):
         case "csv":
             more = {NEXT: following} if following else {}
             text = as_csv(columns or name, rows)
-            return csv_file(f"{site.file_prefix}{name}", text, {**PUBLIC, **more})
+            return csv_file(f"{site.file_prefix}{name}", text, headers | more)
         case "json":
-            return json_answer({name: rows, "next": following} | site.simulated, headers=PUBLIC)
+            lacks = {"dropped_before": before} if before else {}
+            body = {name: rows, "next": following} | lacks | site.simulated
+            return json_answer(body, headers=headers)
         case other:
             raise BadParameterError(f"format: must be json or csv, not {other[:40]!r}")
 
@@ -170,8 +176,10 @@ async def measurements(request: web.Request) -> web.Response:
             _, wanted = await in_event(site, connection, id, wanted)
         key = None if after is None else (after[0], int(after[1]))
         part = await search_judged(connection, wanted, after=key, limit=limit)
+        dropped = await dropped_since(connection, wanted.since)
     following = None if part.following is None else "{}-{}".format(*part.following)
-    return answer(request, "measurements", [judged_form(row) for row in part.rows], following)
+    rows = [judged_form(row) for row in part.rows]
+    return answer(request, "measurements", rows, following, dropped=dropped)
 
 
 async def timeline(request: web.Request) -> web.Response:

@@ -95,6 +95,14 @@ _POLLED = [
         ("catalogue", "SHA-256 of the signed catalogue that the probe has: it wants another."),
     )
 ]
+_DROPPED: Mapping[str, Any] = {
+    "dropped_before": {
+        "type": "string",
+        "description": "Present where the list reaches back to what retention dropped: of rounds "
+        "before this time only evidence of events is left.",
+    }
+}
+"""Of the list of measurements; in CSV a header."""
 _OBJECT = {"application/json": {"schema": {"type": "object"}}}
 _ERROR = {
     "description": "What is wrong, in one line.",
@@ -138,6 +146,7 @@ def describe(base: str) -> dict[str, Any]:
                     "type": "boolean",
                     "description": "Present, and true, in the demonstration alone.",
                 },
+                **(_DROPPED if name == "measurements" else {}),
             },
         }
         content = {

@@ -19,6 +19,7 @@ from monitor.store.reading.counts import (
     judged_rounds,
     service_everywhere,
 )
+from monitor.store.reading.days import dropped_since
 from monitor.store.reading.explanation import explain, explain_ends
 from monitor.store.reading.measurements import Witness, list_witnesses
 from monitor.store.reading.signing import signing_since
@@ -65,6 +66,7 @@ from monitor.web.views import (
     known_beside,
     known_between,
     known_event,
+    measurements_of,
     record,
 )
 from probes.wire.target import Service
@@ -108,6 +110,7 @@ async def page(request: web.Request) -> web.Response:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
         signed = await signed_of(connection, witnesses)
         mine = Filter(service=event.service, country=event.country)
+        dropped = await dropped_since(connection, measurements_of(event, site.clock()).since)
         cited = await record(site, connection, mine)
         near = await neighbours_of(site, connection, event, known)
         other = await beside_of(site, connection, event, known)
@@ -122,6 +125,7 @@ async def page(request: web.Request) -> web.Response:
         "title": headline.removesuffix("."),
         "record": cited,
         "has_tables": has_tables(),
+        "dropped": dropped,
         "event": event,
         "service": name,
         "headline": headline,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All measurements of an event as one file: `/e/ID/measurements.csv`, `.jsonl` and `.parquet`. Each
 row is one of the API's, with its own time, whether it counted, and if not, why. With `?source=own`,
-what others published is left out.
+what others published is left out. The header DROPPED says when retention dropped some.
 
 Rows are written as they are read, some at a time, each part in a transaction of its own.
 """
@@ -22,9 +22,11 @@ from msgspec.structs import replace
 from monitor.interop.forms import COLUMNS, as_csv, judged_form
 from monitor.interop.licences import link_header
 from monitor.interop.parquet import ParquetMissingError, pyarrow
+from monitor.store.reading.days import dropped_since
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Filter
-from monitor.web.answers import PUBLIC
+from monitor.text import words
+from monitor.web.answers import DROPPED, PUBLIC
 from monitor.web.moment import name_moment, reading, site_of
 from monitor.web.params import chosen
 from monitor.web.site import Site
@@ -51,9 +53,10 @@ async def file(request: web.Request) -> web.StreamResponse:
     site, kind = site_of(request), request.match_info["kind"]
     async with reading(request) as (connection, _present):
         event = await known_event(site, connection, request.match_info["id"])
-    if event is None:
-        raise web.HTTPNotFound(reason="There is no event with this id.")
-    wanted = replace(measurements_of(event, site.clock()), source=chosen(request).source)
+        if event is None:
+            raise web.HTTPNotFound(reason="There is no event with this id.")
+        wanted = replace(measurements_of(event, site.clock()), source=chosen(request).source)
+        dropped = await dropped_since(connection, wanted.since)
     name = f"reachwatch-{site.file_prefix}{event.id}.{kind}"
     response = web.StreamResponse(
         headers={
@@ -63,6 +66,8 @@ async def file(request: web.Request) -> web.StreamResponse:
             "Link": link_header(site.present.last_read().sources),
         }
     )
+    if dropped:
+        response.headers[DROPPED] = words.machine(dropped)
     name_moment(request, response)
     if kind == "parquet":
         with tempfile.TemporaryFile() as table:

@@ -11,6 +11,7 @@ from yarl import URL
 
 from monitor.detection.events.gates import not_counted
 from monitor.detection.model import Stored, Verdict
+from monitor.store.reading.days import dropped_since
 from monitor.store.reading.events import list_events
 from monitor.store.reading.explanation import stood_in
 from monitor.store.reading.measurements import (
@@ -127,6 +128,7 @@ async def listing(request: web.Request) -> web.Response:
         key = None if after is None else (after[0], int(after[1]))
         part = await search_judged(connection, wanted, after=key, limit=ROWS)
         counted = await stood_in(connection, part.rows)
+        dropped = await dropped_since(connection, wanted.since)
     kept = [(name, value) for name, value in request.query.items() if name not in NOT_FILTERS]
     values = {
         "title": _("Measurements"),
@@ -141,6 +143,7 @@ async def listing(request: web.Request) -> web.Response:
         "filters": str(URL("/").with_query(kept).query_string),
         "bare": str(URL("/").with_query([x for x in kept if x[0] != "counted"]).query_string),
         "following": None if part.following is None else "{}-{}".format(*part.following),
+        "dropped": dropped,
         "searched": part.following and len(part.rows) < ROWS and part.following[0],
     }
     return await render(request, "measurements.html", values)

@@ -10,7 +10,13 @@ from monitor.store.database import Database
 from monitor.store.days import DAY_MS, day_of
 from monitor.store.engines import ReadTransaction, writing
 from monitor.store.reading import days
-from monitor.store.reading.days import MissingLinesError, dropped_before, list_days, stream_day
+from monitor.store.reading.days import (
+    MissingLinesError,
+    dropped_before,
+    dropped_since,
+    list_days,
+    stream_day,
+)
 from monitor.store.retention import prune
 from monitor.store.tables import batch
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, id_of, verdict
@@ -47,6 +53,20 @@ async def test_a_day_has_its_measurements_with_lines_and_verdicts(
     async with store.reading() as connection:
         assert await list_days(connection) == [(TODAY, 9), (TODAY + 1, 1)]
         assert await dropped_before(connection) == TODAY * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("since", "lacks"),
+    [(None, True), (0, True), (TODAY * DAY_MS - 1, True), (TODAY * DAY_MS, False), (NOON, False)],
+)
+async def test_a_list_lacks_rounds_when_it_reaches_to_what_was_dropped(
+    store: Database, url: str, since: int | None, lacks: bool
+) -> None:
+    async with store.reading() as connection:
+        assert await dropped_since(connection, since) == 0
+    await prune(url, NOON)
+    async with store.reading() as connection:
+        assert await dropped_since(connection, since) == (TODAY * DAY_MS if lacks else 0)
 
 
 async def test_nothing_waits_for_whoever_reads_a_day(

@@ -20,7 +20,9 @@ from yarl import URL
 from monitor import enrolment
 from monitor.interop.forms import COLUMNS, rfc3339
 from monitor.store.database import open_database
+from monitor.store.days import DAY_MS, PRUNED
 from monitor.store.records import Conclusions
+from monitor.web.answers import DROPPED
 from monitor.web.api import endpoints as api
 from monitor.web.app import make_app
 from monitor.web.params import BadParameterError
@@ -160,6 +162,29 @@ async def test_measurements_between_two_rounds(web: Client) -> None:
     assert {row["target"] for row in mine} == {"wechat/web"}
     assert sum(row["state"] == "blocked" for row in mine) == 36
     assert set(mine[0]) >= {"id", "vantage", "technique", "rule", "evidence"}
+
+
+async def test_a_list_of_measurements_says_that_it_lacks_what_was_dropped(site: Site) -> None:
+    day = NOW - NOW % DAY_MS
+    whole = "measurements?limit=3", f"measurements?event={world.CONFIRMED}"
+    late = f"measurements?since={rfc3339(day)}"
+    async with client(site) as web:
+        for path in (*whole, late):
+            assert "dropped_before" not in await get(web, path), path
+    await site.database.conclusions.set_cursor(PRUNED, day)
+    async with client(site) as web:
+        assert (await get(web, whole[0]))["dropped_before"] == rfc3339(day)
+        assert "dropped_before" not in await get(web, late)
+        for path, header in ((whole[0], rfc3339(day)), (late, None)):
+            for kind in ("csv", "json"):
+                answer = await web.get(f"/api/v1/{path}&format={kind}")
+                assert answer.headers.get(DROPPED) == header, path
+        for name in LISTS:
+            assert name == "measurements" or "dropped_before" not in await get(web, name)
+    await site.database.conclusions.set_cursor(PRUNED, day + DAY_MS)
+    async with client(site) as web:
+        for path in (*whole, late):
+            assert (await get(web, path))["dropped_before"] == rfc3339(day + DAY_MS), path
 
 
 async def test_a_measurement_comes_byte_for_byte(web: Client, site: Site) -> None:

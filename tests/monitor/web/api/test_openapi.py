@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.store.days import PRUNED
 from monitor.web.api import endpoints as api
 from monitor.web.api.openapi import describe
 from monitor.web.app import make_app
 from monitor.web.site import Site
 from tests.world import site as world
-from tests.world.site import CONFIRMED, Client
+from tests.world.site import CONFIRMED, Client, client
 
 DOCUMENT = describe("https://reach.example")
 METHODS = ("get", "post")
@@ -82,6 +83,20 @@ async def test_it_names_every_route_of_the_api_and_no_other(site: Site) -> None:
     described = {(method, path) for path, method, _ in operations()}
     assert routes - described == {("get", "/api/v1/openapi.json")}
     assert described <= routes
+
+
+async def test_what_was_dropped_is_documented_where_it_is_told(site: Site) -> None:
+    await site.database.conclusions.set_cursor(PRUNED, world.NOW)
+    async with client(site) as web:
+        for name, _endpoint in api.LISTS:
+            (media,) = [
+                operation["responses"]["200"]["content"]["application/json"]
+                for path, _, operation in operations()
+                if path == f"/api/v1/{name}"
+            ]
+            body = await (await web.get(f"/api/v1/{name}")).json()
+            assert set(body) <= set(media["schema"]["properties"]), name
+            assert ("dropped_before" in body) == (name == "measurements")
 
 
 async def test_the_application_answers_as_documented(web: Client) -> None:

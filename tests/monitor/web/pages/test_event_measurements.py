@@ -9,12 +9,15 @@ import json
 import pyarrow.parquet
 import pytest
 
+from monitor.interop.forms import rfc3339
 from monitor.interop.parquet import ParquetMissingError
+from monitor.store.days import PRUNED
+from monitor.web.answers import DROPPED
 from monitor.web.pages import event_measurements
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import EVENTS
 from tests.world import site as world
-from tests.world.site import Client
+from tests.world.site import Client, client
 
 FILE = f"/e/{world.CONFIRMED}/measurements"
 
@@ -74,6 +77,17 @@ async def test_the_files_say_the_same(web: Client, monkeypatch: pytest.MonkeyPat
     assert columns["id"] == [row["id"] for row in rows]
     assert columns["endpoints.total"] == [row["endpoints.total"] for row in table]
     assert set(columns["counted"]) == {"true"}
+
+
+@pytest.mark.parametrize("kind", event_measurements.KINDS)
+async def test_a_file_says_that_it_lacks_what_was_dropped(site: Site, kind: str) -> None:
+    onset = EVENTS[world.CONFIRMED].onset_earliest
+    for before, header in ((0, None), (onset, None), (onset + 1000, rfc3339(onset + 1000))):
+        await site.database.conclusions.set_cursor(PRUNED, before)
+        async with client(site) as web:
+            answer = await web.get(f"{FILE}.{kind}")
+        assert (answer.status, answer.headers.get(DROPPED)) == (200, header)
+        assert DROPPED in answer.headers["Access-Control-Expose-Headers"].split(", ")
 
 
 async def test_without_pyarrow_it_is_said_how(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from monitor.detection.events.explain import (
     pack,
 )
 from monitor.detection.model import State, Stored
-from monitor.store.days import PRUNED
+from monitor.store.days import DAY_MS, PRUNED
 from monitor.store.reading.explanation import stood_in
 from monitor.store.reading.measurements import get_verdict
 from monitor.store.records import Conclusions, ProbeKey
@@ -152,6 +152,28 @@ async def test_what_was_dropped_is_not_taken_for_what_never_was(site: Site) -> N
             answer = await web.get(path)
             assert answer.status == 404
             assert f"{said} Those before 2026-05-04 were dropped" in await answer.text()
+
+
+async def test_a_list_says_since_when_measurements_are_kept(site: Site) -> None:
+    said = "Measurements before 15 January 2027 are no longer kept"
+    event = world.events()[0]
+    every = "/m", "/m?service=signal&until=2027-01-14", f"/m?event={event.id}"
+    async with client(site) as web:
+        for path in (*every, f"/e/{event.id}"):
+            assert "no longer kept" not in await (await web.get(path)).text(), path
+    day = event.onset_earliest - event.onset_earliest % DAY_MS
+    await site.database.conclusions.set_cursor(PRUNED, day)
+    async with client(site) as web:
+        for path in every[:2]:
+            assert said in text_of(await (await web.get(path)).text()), path
+        for path in (every[2], f"/e/{event.id}", "/m?since=2027-01-15"):
+            assert "no longer kept" not in await (await web.get(path)).text(), path
+    await site.database.conclusions.set_cursor(PRUNED, day + DAY_MS)
+    async with client(site) as web:
+        for path in (every[2], f"/e/{event.id}", "/m?since=2027-01-15"):
+            page = await (await web.get(path)).text()
+            assert said.replace("15", "16") in text_of(page), path
+            assert page.count("no longer kept") == 1
 
 
 async def test_it_says_whether_it_counts_and_why_not(web: Client) -> None:
