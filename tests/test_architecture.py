@@ -188,7 +188,7 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"connections", "day_files", "reception", "response_cache"},
         {"page_processes"},
         {"site"},
-        {"first_pages", "fleet", "freshness", "moment", "mqtt_stream", "params"},
+        {"first_pages", "fleet", "freshness", "moment", "mqtt_stream", "params", "unmeasured"},
         {"render"},
         {"history", "network_conditions", "notes"},
         {"event_failures"},

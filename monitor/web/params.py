@@ -14,13 +14,12 @@ from yarl import URL
 from monitor.detection.judge.sources import SOURCES
 from monitor.detection.model import OWN_SOURCE, State
 from monitor.store.records import Filter
-from monitor.text import words
 from monitor.web.site import SITE
 from probes.runtime.options import OptionError, duration, moment
+from probes.wire.countries import COUNTRIES
 
 MAX_LIMIT = 1000
 MAX_ASN = 2**32 - 1
-"""RFC 6793."""
 OF_VERDICT = ("state", "technique", "rule", "counted")
 """Parameters by which lists of measurements choose what verdicts say."""
 _COUNTED = {"yes": True, "no": False}
@@ -60,28 +59,41 @@ def without_empty(request: web.Request) -> None:
 def chosen(request: web.Request) -> Filter:
     """The filters of a request. Raises BadParameterError."""
     query = request.query
-    asn = query.get("asn")
-    if asn is not None and not re.fullmatch(r"(AS)?[0-9]{1,10}", asn):
-        raise BadParameterError(f"asn: must be an AS number, not {asn[:40]!r}")
-    country = query.get("country")
-    if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
-        raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
-    if country is not None and country.upper() not in (*words.COUNTRIES, words.UNKNOWN_COUNTRY):
-        raise BadParameterError(f"country: no country has the code {country!r}")
-    if asn is not None and int(asn.removeprefix("AS")) > MAX_ASN:
-        raise BadParameterError(f"asn: must be at most {MAX_ASN}, not {asn}")
+    asn, country = query.get("asn"), query.get("country")
     since, until = time_of(request, "since"), time_of(request, "until")
     if since is not None and until is not None and since >= until:
         raise BadParameterError("since: must be before until")
     return Filter(
         service=_word(query, "service"),
         target=_word(query, "target"),
-        country=country.upper() if country else None,
-        asn=int(asn.removeprefix("AS")) if asn else None,
+        country=None if country is None else country_code(country),
+        asn=None if asn is None else network_number(asn),
         source=_source(query),
         since=since,
         until=until,
     )
+
+
+def country_code(text: str) -> str:
+    """The code of a country, or UNKNOWN_COUNTRY, in capitals. Raises BadParameterError: an empty
+    list for a country that does not exist would read as "not blocked"."""
+    if not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise BadParameterError(f"country: must be two letters, not {text[:40]!r}")
+    code = text.upper()
+    if code not in COUNTRIES:
+        hint = "; did you mean GB?" if code == "UK" else ""
+        raise BadParameterError(f"country: no country has the code {code}{hint}")
+    return code
+
+
+def network_number(text: str) -> int:
+    """The number of a network, also with `AS` before it. Raises BadParameterError."""
+    if not re.fullmatch(r"(AS)?[0-9]{1,10}", text, re.IGNORECASE | re.ASCII):
+        raise BadParameterError(f"asn: must be an AS number, not {text[:40]!r}")
+    asn = int(text.upper().removeprefix("AS"))
+    if asn > MAX_ASN:
+        raise BadParameterError(f"asn: must be at most {MAX_ASN}, not {asn}")
+    return asn
 
 
 def chosen_verdicts(request: web.Request) -> Filter:

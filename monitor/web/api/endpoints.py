@@ -6,11 +6,10 @@ JSON and CSV, keyset-paged and filtered; enrolment. Bad parameters give 400 and 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -37,7 +36,7 @@ from monitor.store.reading import timeline as hourly_counts
 from monitor.store.reading.arrival_chain import list_chain
 from monitor.store.reading.days import dropped_since
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import search_judged, was_measured
+from monitor.store.reading.measurements import search_judged
 from monitor.store.reading.proof import proof_of
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter, StoreUnavailableError
@@ -61,6 +60,7 @@ from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.returns import neighbours_of
 from monitor.web.site import SITE, Site
+from monitor.web.unmeasured import refuse_unmeasured
 from monitor.web.views import events_at, in_event, known_beside, no_measurement, services_here
 from probes.wire.https_delivery import credentials
 from probes.wire.measurement import service_of
@@ -404,31 +404,10 @@ def checked(endpoint: Endpoint, known: Collection[str]) -> Endpoint:
     @functools.wraps(endpoint)
     async def respond(request: web.Request) -> web.Response:
         refuse_unknown(request, known)
-        await _refuse_unmeasured(request)
+        await refuse_unmeasured(request)
         return await endpoint(request)
 
     return respond
-
-
-async def _refuse_unmeasured(request: web.Request) -> None:
-    """Raise BadParameterError for a service or target that is neither in the catalogue nor in the
-    store: an empty list of events would read as "not blocked"."""
-    site, wanted = site_of(request), chosen(request)
-    services = {each.id: each for each in site.catalogue.services}
-    targets = {target.id for each in services.values() for target in each.targets}
-    named: Sequence[tuple[Literal["service", "target"], str | None, Collection[str]]] = (
-        ("service", wanted.service, services.keys()),
-        ("target", wanted.target, targets),
-    )
-    for name, value, known in named:
-        if value is None or value in known:
-            continue
-        async with site.database.reading() as connection:
-            if await was_measured(connection, name, value):
-                continue
-        near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise BadParameterError(f"{name}: {value} is not in the catalogue{hint}")
 
 
 async def enrol_probe(request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import cell
 from monitor.web.freshness import freshness
 from monitor.web.moment import reading, site_of
+from monitor.web.params import refuse_unknown
 from monitor.web.views import known_service
 
 CHARACTER = 6.6
@@ -37,6 +38,7 @@ MAX_AGE_SECONDS = 10
 async def badge(request: web.Request) -> web.Response:
     """A badge."""
     site = site_of(request)
+    refuse_unknown(request, ("lang", "as_of"))
     country = request.match_info.get("country")
     code = country.upper() if country else None
     if code is not None and code not in words.COUNTRIES:

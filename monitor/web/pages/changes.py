@@ -28,7 +28,9 @@ from monitor.web.params import BadParameterError, chosen, refuse_unknown, withou
 from monitor.web.present import Present
 from monitor.web.render import render
 from monitor.web.site import Site
+from monitor.web.unmeasured import refuse_unmeasured
 from monitor.web.views import known_service
+from probes.wire.countries import COUNTRIES
 
 PAGE_ROWS = 100
 FEED_ENTRIES = 50
@@ -55,6 +57,7 @@ async def page(request: web.Request) -> web.Response:
     before = request.query.get("before")
     if before is not None and not re.fullmatch("[0-9]{1,15}", before):
         raise BadParameterError(f"before: must be a number, not {before[:40]!r}")
+    await refuse_unmeasured(request)
     async with reading(request) as (connection, present):
         rows = await list_transitions(
             connection,
@@ -131,8 +134,10 @@ async def feed(request: web.Request) -> web.Response:
     wanted = chosen(request)
     if "service" in request.match_info:
         wanted = replace(wanted, service=request.match_info["service"])
-    if "country" in request.match_info:
-        wanted = replace(wanted, country=request.match_info["country"].upper())
+    if (country := request.match_info.get("country")) is not None:
+        if country.upper() not in COUNTRIES:
+            raise web.HTTPNotFound(reason="No country has this code.")
+        wanted = replace(wanted, country=country.upper())
     async with reading(request) as (connection, present):
         if wanted.service is not None:
             await known_service(site, connection, present, wanted.service)

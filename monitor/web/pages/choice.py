@@ -5,14 +5,12 @@ it is in the address.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from aiohttp import web
 
-from monitor.text import words
 from monitor.web.history import TimeRange
-from monitor.web.params import BadParameterError
+from monitor.web.params import BadParameterError, country_code, network_number
 from monitor.web.site import Site
 
 MOST = 12
@@ -39,20 +37,12 @@ def chosen_services(site: Site, request: web.Request) -> list[str]:
 
 def chosen_countries(request: web.Request) -> list[str]:
     """Codes of countries. Raises BadParameterError."""
-    found = [code.upper() for code in _listed(request, "country")]
-    for code in found:
-        if code not in (*words.COUNTRIES, words.UNKNOWN_COUNTRY):
-            raise BadParameterError(f"country: no country has the code {code[:40]!r}")
-    return found
+    return list(dict.fromkeys(country_code(text) for text in _listed(request, "country")))
 
 
 def chosen_networks(request: web.Request) -> list[int]:
     """Numbers of networks. Raises BadParameterError."""
-    found = _listed(request, "asn")
-    for text in found:
-        if not re.fullmatch(r"(AS)?[0-9]{1,10}", text, re.IGNORECASE):
-            raise BadParameterError(f"asn: must be an AS number, not {text[:40]!r}")
-    return [int(text.upper().removeprefix("AS")) for text in found]
+    return list(dict.fromkeys(network_number(text) for text in _listed(request, "asn")))
 
 
 def addresses(

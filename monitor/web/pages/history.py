@@ -18,6 +18,7 @@ from monitor.web.event_failures import sums_told
 from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
 from monitor.web.moment import site_of
 from monitor.web.params import BadParameterError, chosen
+from monitor.web.unmeasured import refuse_unmeasured
 from monitor.web.views import known_events
 
 MAX_SERIES = 60
@@ -29,6 +30,7 @@ async def _read(request: web.Request) -> tuple[TimeRange, list[HistoryLine]]:
     wanted = chosen(request)
     if wanted.service is None and wanted.country is None and wanted.asn is None:
         raise BadParameterError("service, country or asn: one of them must be given")
+    await refuse_unmeasured(request)
     span = chosen_range(request)
     if span is None:
         raise BadParameterError("range: must be given, or since and until")

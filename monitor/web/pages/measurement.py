@@ -32,6 +32,7 @@ from monitor.web.moment import present_of, site_of
 from monitor.web.params import after_of, chosen_verdicts
 from monitor.web.render import render
 from monitor.web.site import Site
+from monitor.web.unmeasured import refuse_unmeasured
 from monitor.web.views import in_event, no_measurement, until_of
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
@@ -118,6 +119,7 @@ async def listing(request: web.Request) -> web.Response:
     """Render the measurements that a filter chooses, newest first."""
     site = site_of(request)
     wanted, after = chosen_verdicts(request), after_of(request, AFTER)
+    await refuse_unmeasured(request)
     event = None
     if (last := until_of(site)) is not None:
         until = last if wanted.until is None else min(last, wanted.until)

@@ -21,6 +21,7 @@ from monitor.web.history import range_or_week, sums
 from monitor.web.moment import reading, site_of
 from monitor.web.params import BadParameterError, chosen
 from monitor.web.render import template
+from monitor.web.unmeasured import refuse_unmeasured
 from monitor.web.views import drawn_window, known_events
 
 MAX_ROWS = 40
@@ -46,6 +47,7 @@ async def svg(request: web.Request) -> web.Response:
     wanted = chosen(request)
     if wanted.service is None and wanted.country is None and wanted.asn is None:
         raise BadParameterError("service, country or asn: one of them must be given")
+    await refuse_unmeasured(request)
     span = range_or_week(request)
     services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
     asns = () if wanted.asn is None else (wanted.asn,)

@@ -56,8 +56,9 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
         ("timeline?target=wechat/mesaging", "did you mean wechat/messaging?"),
         ("events?target=wechat", "target: wechat is not in the catalogue; did you mean wechat/"),
         ("events?service=wechat/web", "service: wechat/web is not in the catalogue"),
-        ("events?country=UK", "country: no country has the code 'UK'"),
-        ("events?asn=4294967296", "asn: must be at most 4294967295, not 4294967296"),
+        ("events?country=UK", "country: no country has the code UK; did you mean GB?"),
+        ("networks?country=qq", "country: no country has the code QQ"),
+        ("measurements?asn=4294967296", "asn: must be at most 4294967295, not 4294967296"),
         ("events?since=2026", "since: must be a time such as 2026-05-04T08:10:00Z, not '2026'"),
         ("events?since=1770000000", "since: must be a time such as"),
     ],
@@ -76,6 +77,62 @@ async def test_what_left_the_catalogue_is_still_answered(world: Path, tmp_path: 
         assert (await web.get("/api/v1/events?service=wechat")).status == 200
         assert (await web.get("/api/v1/events?target=wechat/messaging")).status == 200
         assert (await web.get("/api/v1/events?service=wehcat")).status == 400
+        for path in (
+            "/m?service=wechat",
+            "/m?target=wechat/messaging",
+            "/changes?service=wechat",
+            "/picture.svg?service=wechat",
+            "/history.csv?service=wechat&range=7d",
+            "/feed.atom?service=wechat",
+            "/badge/wechat.svg",
+        ):
+            assert (await web.get(path)).status == 200, path
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/m?service=wehcat", 400, "service: wehcat is not in the catalogue; did you mean wechat?"),
+        ("/m?target=wechat/mesaging", 400, "did you mean wechat/messaging?"),
+        ("/m?country=UK", 400, "country: no country has the code UK"),
+        ("/m?asn=4294967296", 400, "asn: must be at most 4294967295"),
+        ("/changes?service=wehcat", 400, "did you mean wechat?"),
+        ("/changes?country=QQ", 400, "country: no country has the code QQ"),
+        ("/picture.svg?service=wehcat", 400, "did you mean wechat?"),
+        ("/history.csv?service=wehcat&range=7d", 400, "did you mean wechat?"),
+        ("/explore?asn=4294967296", 400, "asn: must be at most 4294967295"),
+        ("/feed.atom?country=QQ", 400, "country: no country has the code QQ"),
+        ("/c/QQ/feed.atom", 404, "No country has this code."),
+        ("/badge/wechat.svg?country=FR", 400, "country: is no parameter here"),
+        ("/badge/wechat/RU.svg?x=1", 400, "x: is no parameter here"),
+    ],
+)
+async def test_a_slip_on_a_page_is_refused(web: Client, path: str, status: int, said: str) -> None:
+    answer = await web.get(path)
+    assert answer.status == status
+    assert said in await answer.text()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/events?country=ZZ",
+        "/api/v1/events?country=ru",
+        "/api/v1/measurements?asn=4294967295",
+        "/m?country=ZZ",
+        "/changes?service=&country=RU",
+        "/feed.atom?country=xk",
+        "/c/ru/feed.atom",
+        "/c/ZZ/feed.atom",
+        "/explore?country=ZZ",
+        "/compare?country=zz",
+        "/explore?asn=as64501",
+        "/badge/wechat.svg?lang=fr",
+        "/badge/wechat/RU.svg?as_of=2027-01-15T10:00Z",
+    ],
+)
+async def test_what_exists_is_answered(web: Client, path: str) -> None:
+    assert (await web.get(path)).status == 200
 
 
 async def test_pages_of_other_sites_may_read_the_data_and_its_errors(web: Client) -> None:
