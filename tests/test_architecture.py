@@ -188,7 +188,8 @@ FLOORS: dict[str, tuple[set[str], ...]] = {
         {"connections", "day_files", "reception", "response_cache"},
         {"page_processes"},
         {"site"},
-        {"first_pages", "fleet", "freshness", "moment", "mqtt_stream", "params", "unmeasured"},
+        {"first_pages", "fleet", "freshness", "moment", "mqtt_stream", "params"}
+        | {"moment_addresses", "unmeasured"},
         {"render"},
         {"history", "network_conditions", "notes"},
         {"event_failures"},

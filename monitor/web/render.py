@@ -32,6 +32,7 @@ from monitor.web.assets import address
 from monitor.web.draw import now_rows, strip_text, strips, time_axis
 from monitor.web.freshness import Freshness, freshness
 from monitor.web.moment import is_unreadable, present_of, site_of
+from monitor.web.moment_addresses import accessed, at_moment
 from monitor.web.press_history import reported
 from monitor.web.quick_templates import QuickEnvironment
 from monitor.web.site import Site
@@ -136,8 +137,7 @@ async def render(
         ],
         "path": request.path,
         "now": site.clock(),
-        "accessed": (site.present_clock or site.clock)(),
-        "data_address": functools.partial(data_address, site),
+        "accessed": accessed(site),
         "freshness": fresh.line,
         "stalled": fresh.stalled,
         "behind": fresh.behind,
@@ -148,6 +148,8 @@ async def render(
         "unpublished": unpublished,
         "moment_query": "" if site.as_of is None else f"as_of={rfc3339(site.as_of)}",
         "of_this_moment": _moment_address(site, canonical),
+        "cited": "" if site.as_of is None else at_moment(site, f"{site.public_url}{canonical}"),
+        "at_moment": functools.partial(at_moment, site),
         "present_address": str(canonical.without_query_params("as_of")),
     }
     page = shared | dict(values)
@@ -161,21 +163,6 @@ async def render(
         charset="utf-8",
         headers={"Cache-Control": "no-cache", "Content-Language": chosen.language},
     )
-
-
-def data_address(site: Site, address: str) -> str:
-    """The address of data of the page's moment: lists of conclusions take `as_of`, measurements
-    begin before it."""
-    if site.as_of is None:
-        return address
-    url = URL(address).without_query_params("as_of")
-    at = rfc3339(site.as_of) or ""
-    match url.path.rpartition("/api/v1/")[2]:
-        case "events" | "services" | "countries" | "networks":
-            return str(url.update_query(as_of=at))
-        case "measurements" | "timeline" if "until" not in url.query:
-            return str(url.update_query(until=at))
-    return str(url)
 
 
 def _moment_address(site: Site, canonical: URL) -> str:

@@ -40,7 +40,7 @@ from monitor.store.reading.progress import (
 )
 from monitor.store.reading.proof import proof_of
 from monitor.store.reading.published import published_events
-from monitor.store.reading.vantages import VantageRow
+from monitor.store.reading.vantages import VantageRow, last_received_by
 from monitor.store.records import Filter
 from monitor.text import event_subject, words
 from monitor.text.event_state import data_end
@@ -227,6 +227,22 @@ async def record(
     }
     address = str(URL("/api/v1/events").with_query(query))
     return PublishedRecord(address, hashlib.sha256(body).hexdigest())
+
+
+async def last_measurement(
+    site: Site, connection: ReadTransaction, known: Iterable[Event]
+) -> int | None:
+    """When the last measurement had come at the site's moment, of which the events are `known`;
+    None before the first. Where the batches of that time were dropped, or came later, what was
+    judged or concluded from them tells that there were measurements."""
+    if site.as_of is None:
+        return await last_received(connection)
+    received = await last_received_by(connection, site.as_of)
+    if received is not None:
+        return received
+    _oldest, judged = await judged_rounds(connection, None, 0, site.as_of + 1)
+    updated = [event.updated for event in known if event.updated <= site.as_of]
+    return max(filter(None, (judged, *updated)), default=None)
 
 
 def until_of(site: Site) -> int | None:

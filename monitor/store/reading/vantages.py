@@ -77,6 +77,11 @@ async def last_heard(connection: ReadTransaction, at: int) -> Mapping[str, int]:
     return heard
 
 
+async def last_received_by(connection: ReadTransaction, at: int) -> int | None:
+    """When the last batch had arrived at a time (Unix ms), as far as batches are kept."""
+    return max((await last_heard(connection, at)).values(), default=None)
+
+
 async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     """All probes that were ever enrolled, by country, network and id."""
     rows = list(unnamed(await connection.execute(_PROBES)))

@@ -194,7 +194,9 @@ async def timeline(request: web.Request) -> web.Response:
     if by == "network":
         return await _timeline_by_network(request, site, wanted)
     if wanted.since is None:
-        wanted = msgspec.structs.replace(wanted, since=site.clock() - 7 * 86_400_000)
+        # The last ones before `until`: a list that ends before it begins would be empty.
+        end = site.clock() if wanted.until is None else min(wanted.until, site.clock())
+        wanted = msgspec.structs.replace(wanted, since=end - 7 * DAY_MS)
     limit = limit_of(request)
     async with site.database.reading() as connection:
         rows = await hourly_counts.timeline(

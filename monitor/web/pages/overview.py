@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, EventState, Tier
-from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, event_sources, words
@@ -21,9 +20,15 @@ from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
 from monitor.web.moment import reading, site_of
 from monitor.web.pages.lone import lone
-from monitor.web.present import Present
 from monitor.web.render import render
-from monitor.web.views import common_window, event_strips, known_events, record, services_here
+from monitor.web.views import (
+    common_window,
+    event_strips,
+    known_events,
+    last_measurement,
+    record,
+    services_here,
+)
 
 CHANGES = 8
 STRIPS = 60
@@ -36,7 +41,7 @@ async def page(request: web.Request) -> web.Response:
     async with reading(request) as (connection, present):
         opened, probes = present.opened, fleet(site, present)
         latest = await known_events(site, connection, Filter())
-        last = await last_received(connection) if site.as_of is None else _last_known(present)
+        last = await last_measurement(site, connection, latest)
         listed, pairs = one_picture(opened)
         shown = sorted(listed, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
         chosen = await common_window(site, connection)
@@ -93,12 +98,6 @@ async def page(request: web.Request) -> web.Response:
         else None,
     }
     return await render(request, "overview.html", values)
-
-
-def _last_known(past: Present) -> int | None:
-    """When the last measurement came, as far as a present of the past tells."""
-    rounds = [row.last_seen for row in past.vantages] + [past.newest_rounds.get(None)]
-    return max((at for at in rounds if at is not None), default=None)
 
 
 def beside_imported(event: Event, known: Sequence[Event]) -> Event | None:

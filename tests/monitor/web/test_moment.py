@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 import shutil
 import time
@@ -172,6 +171,75 @@ async def test_a_citation_names_what_was_published_by_its_hash(ended: Site) -> N
             assert hashlib.sha256(body).hexdigest() == found[2], path
 
 
+def citation(page: str) -> str:
+    return page[page.index('<section class="cite">') :].partition("</section>")[0]
+
+
+@pytest.mark.parametrize(
+    "path", [*PATHS, "/explore?service=wechat", "/c/RU?range=7d", "/s?lang=fr"]
+)
+async def test_a_citation_of_the_past_leads_to_it_and_says_when_it_was_read(
+    ended: Site, path: str
+) -> None:
+    moment = f"as_of={at(5)}"
+    async with client(ended) as web:
+        address = f"{path}{'&' if '?' in path else '?'}{moment}"
+        cited = citation(await (await web.get(address)).text()).replace("&amp;", "&")
+        quoted = re.findall(r'class="quote">.* <a href="https://reach.example([^"]*)"', cited)
+        assert len(quoted) == 1
+        assert f"url = {{https://reach.example{quoted[0]}}}" in cited
+        assert quoted[0] == address.replace("lang=fr&", "")
+        assert (await web.get(quoted[0])).status == 200
+        assert words.machine(NOW + 15 * MINUTE) in cited
+        assert f"Accessed {at(5)}" not in cited
+        assert "always the newest" not in cited
+        links = re.findall(r'href="(/[^"]*)"', cited)
+        assert links
+        for link in links:
+            assert moment in link or (link.startswith("/api/v1/timeline?") and "until=" in link)
+            assert (await web.get(link)).status == 200, link
+
+
+async def test_the_present_is_cited_as_before(ended: Site) -> None:
+    async with client(ended) as web:
+        cited = citation(await (await web.get("/c/RU")).text())
+    assert '<a href="https://reach.example/c/RU">always the newest</a>' in cited
+    assert "Accessed 15 January 2027, 10:15 UTC." in cited
+    assert 'href="/api/v1/events?country=RU">JSON' in cited
+
+
+async def test_the_data_of_a_list_of_the_past_are_its_rows(site: Site) -> None:
+    moment = world.START + 10 * INTERVAL
+    before = rfc3339(world.START + 5 * INTERVAL) or ""
+    async with client(site) as web:
+        for until, rows in ((None, 11), (before, 5), (at(0), 11)):
+            more = {} if until is None else {"until": until}
+            query = {"target": "wechat/web", "asn": "64503", "as_of": rfc3339(moment) or "", **more}
+            page = await (await web.get("/m", params=query)).text()
+            link = re.search(r'href="(/api/v1/measurements[^"]*)">JSON', page)
+            assert link is not None
+            answer = await web.get(link[1].replace("&amp;", "&"))
+            assert answer.status == 200
+            listed = {row["id"] for row in (await answer.json())["measurements"]}
+            assert listed == set(re.findall('"/m/([0-9a-f]{32})"', page))
+            assert listed
+            assert len(listed) % rows == 0  # of each vantage
+            assert f"curl 'https://reach.example{link[1]}'" in page
+
+
+async def test_before_the_first_measurement_there_was_none(site: Site) -> None:
+    async with client(site) as web:
+        nothing = await read_at(web, "2020-01-01")
+        then = await read_at(web, rfc3339(world.START + 10 * INTERVAL + 62_000) or "")
+    assert "No measurements yet." in nothing
+    assert "ago" not in nothing.partition("Cite")[0]
+    assert "the last measurement came 59 s ago" in then
+
+
+async def read_at(web: Client, moment: str) -> str:
+    return text_of(await (await web.get("/", params={"as_of": moment})).text())
+
+
 async def test_a_page_links_itself_as_of_now(ended: Site) -> None:
     async with client(ended) as web:
         page = await (await web.get("/c/RU")).text()
@@ -180,42 +248,6 @@ async def test_a_page_links_itself_as_of_now(ended: Site) -> None:
         again = await (await web.get(found[1].replace("%3A", ":"))).text()
     heading = re.compile("<h1>(.*?)</h1>")
     assert heading.findall(page) == heading.findall(again)
-
-
-@pytest.mark.parametrize(
-    ("path", "data"),
-    [
-        ("/", "/api/v1/events?state=open&as_of={}"),
-        ("/c/RU", "/api/v1/events?country=RU&as_of={}"),
-        ("/s", "/api/v1/services?as_of={}"),
-        ("/m?service=wechat", "/api/v1/measurements?service=wechat&until={}"),
-    ],
-)
-async def test_a_page_of_the_past_cites_itself_and_data_of_then(
-    ended: Site, path: str, data: str
-) -> None:
-    when = at(5)
-    async with client(ended) as web:
-        page = await (await web.get(path, params={"as_of": when})).text()
-        cited = page[page.index('<section class="cite">') :]
-        found = re.search(r'Data: <a href="([^"]+)"', cited)
-        assert found
-        address = html.unescape(found[1]).replace("%3A", ":")
-        assert address == data.format(when)
-        assert (await web.get(address)).status == 200
-    quoted = re.search(r'<p class="quote">.*?<a href="([^"]+)">.*?</p>', cited, re.DOTALL)
-    assert quoted
-    assert f"as_of={when}" in html.unescape(quoted[1]).replace("%3A", ":")
-    # It was read now, whatever it is about.
-    assert f"Accessed {words.when(ended.clock())}" in quoted[0]
-
-
-async def test_before_the_first_measurement_there_was_none(ended: Site) -> None:
-    async with client(ended) as web:
-        early = await (await web.get("/?as_of=2020-01-01")).text()
-        then = await (await web.get("/", params={"as_of": at(5)})).text()
-    assert "<h1>No measurements yet.</h1>" in early
-    assert "No measurements yet." not in then
 
 
 async def test_the_future_is_refused(ended: Site) -> None:

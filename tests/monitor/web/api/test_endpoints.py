@@ -219,6 +219,12 @@ async def test_the_timeline_counts_hours(web: Client) -> None:
     assert (await get(web, f"timeline?until={hour}"))["timeline"] == []
 
 
+async def test_a_timeline_of_which_only_the_end_is_given_has_the_week_before_it(site: Site) -> None:
+    async with client(replace(site, clock=lambda: NOW + 30 * 24 * HOUR)) as web:
+        assert (await get(web, f"timeline?until={rfc3339(NOW)}"))["timeline"]
+        assert (await get(web, "timeline"))["timeline"] == []
+
+
 async def test_places_and_services(web: Client) -> None:
     countries = {row["country"]: row for row in (await get(web, "countries"))["countries"]}
     assert set(countries) == {"DE", "FR", "RU"}
