@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from monitor.detection.model import Event, State
@@ -20,6 +21,7 @@ from monitor.web.draw.event_marks import extents, is_drawn
 from monitor.web.draw.strips import Row, Window
 from monitor.web.history import counted_until
 from monitor.web.site import Site
+from probes.wire.measurement import service_of
 
 Place = tuple[str, str, int, int]
 """Service, country, network and hour or day, as a ServiceHour has them."""
@@ -98,6 +100,52 @@ async def _series_of(
     site: Site, connection: ReadTransaction, events: Sequence[Event], window: Window
 ) -> Mapping[Place, _Series]:
     """By network, and of all networks of a country together."""
+    unit = DAY_MS if window.daily else HOUR_MS
+    sums: dict[Place, _Series] = defaultdict(_Series)
+    for series in await _series_hours(site, connection, events, window):
+        for place in (series.asn, EVERY_NETWORK):
+            hour = series.hour - series.hour % unit
+            one = sums[service_of(series.target), series.country, place, hour]
+            one.n += series.states.total()
+            one.told += series.told
+            one.kinds |= kinds_of(series.states)
+    return sums
+
+
+class SeriesHour(msgspec.Struct, frozen=True):
+    """An hour of a series in which an event that tells causes lasted."""
+
+    hour: int
+    target: str
+    country: str
+    asn: int
+    states: Counter[State]
+    """Verdicts, as the events say."""
+    told: int
+    """Those that count as failed since an event says so."""
+
+
+async def series_told(
+    site: Site, connection: ReadTransaction, events: Iterable[Event], window: Window
+) -> Sequence[SeriesHour]:
+    """The hours of series in which something counts as failed since an event says so."""
+    places: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in events:
+        if _tells(event, window):
+            places[event.service, event.country].append(event)
+    # Each place by itself: of the others, what was measured at that time is not read.
+    return [
+        series
+        for here in places.values()
+        for series in await _series_hours(site, connection, here, window)
+        if series.told
+    ]
+
+
+async def _series_hours(
+    site: Site, connection: ReadTransaction, events: Sequence[Event], window: Window
+) -> Sequence[SeriesHour]:
+    """The hours of the series of events, about while these lasted."""
     lasted = [extent for event in events for extent in extents(event, window.until)]
     since = max(window.since, min(first for first, _last in lasted) - HOUR_MS)
     until = min(window.until, max(last for _first, last in lasted) + HOUR_MS)
@@ -114,16 +162,7 @@ async def _series_of(
         key = row.begin - row.begin % HOUR_MS, row.target, row.country, row.asn
         states[key][said.state] += row.n
         told[key] += row.n * (said.state is not row.state)
-    unit = DAY_MS if window.daily else HOUR_MS
-    sums: dict[Place, _Series] = defaultdict(_Series)
-    for key, counted in states.items():
-        hour, target, country, asn = key
-        for place in (asn, EVERY_NETWORK):
-            one = sums[target.partition("/")[0], country, place, hour - hour % unit]
-            one.n += counted.total()
-            one.told += told[key]
-            one.kinds |= kinds_of(counted)
-    return sums
+    return [SeriesHour(*key, counted, told[key]) for key, counted in states.items()]
 
 
 def _with(row: ServiceHour, series: _Series | None) -> ServiceHour:

@@ -73,7 +73,8 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class FailedShare(msgspec.Struct, frozen=True):
-    """What failed as blocked of what was judged."""
+    """What failed as blocked of what was judged. Sums know no events: without a control of ours
+    nothing in them failed as blocked."""
 
     failing: int = 0
     judged: int = 0
@@ -186,6 +187,13 @@ def _first_slice(period: Period) -> int:
     """The beginning of the first column of time. Columns of days begin with a day, and those of
     eight days with a multiple of eight, so that they are made of whole sums."""
     return period.since - period.since % max(s for s in (1, *SPANS) if period.slice_ms % s == 0)
+
+
+def column_of(period: Period, across: Across, country: str, asn: int, at: int) -> Column:
+    """The column of what was measured in a network at a time."""
+    if across == "time":
+        return "", at - (at - _first_slice(period)) % period.slice_ms
+    return country, asn if across == "network" else EVERY_NETWORK
 
 
 def _parts(period: Period, across: Across, known: Sequence[int] = SPANS) -> Sequence[Part]:

@@ -23,17 +23,21 @@ from monitor.store.reading.breakdown import (
     Period,
     Place,
     chosen_at,
+    column_of,
     functions,
     named,
     services,
     within_limit,
 )
 from monitor.store.reading.cell_sums import Across, Column
-from monitor.store.service_hours import DAY_MS, HOUR_MS
+from monitor.store.records import Filter
+from monitor.store.service_hours import DAY_MS, HOUR_MS, KINDS, kinds_of
 from monitor.text import words
 from monitor.text.language import _, grouped
 from monitor.text.network_names import network
 from monitor.web.draw.now_rows import mark
+from monitor.web.draw.strips import Window
+from monitor.web.event_failures import series_told
 from monitor.web.history import TimeRange, fixed_query, range_or_week
 from monitor.web.moment import site_of
 from monitor.web.pages.choice import (
@@ -46,12 +50,17 @@ from monitor.web.params import BadParameterError, without_empty
 from monitor.web.quick_templates import escaped
 from monitor.web.render import render
 from monitor.web.site import Site
+from monitor.web.views import known_events
+from probes.wire.measurement import service_of
 
 DOWN = ("service", "function", "technique", "rule")
 """What rows may be."""
 TIMES = 12
 """Columns of time, about."""
 MOST_ROWS, MOST_COLUMNS = 60, 30
+MOST_EVENTS = 500
+"""The newest events that tell what failed."""
+_BLOCKED = 1 << KINDS.index("blocked")
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -140,11 +149,12 @@ async def page(request: web.Request) -> web.Response:
     without_empty(request)
     site = site_of(request)
     choice, span = _chosen(site, request), range_or_week(request)
-    asked = period = period_of(span, site.hours_kept_since, site.clock(), site.as_of)
-    cells: Mapping[tuple[str, Column], Cell] = {}
+    asked = period_of(span, site.hours_kept_since, site.clock(), site.as_of)
+    table = Breakdown({}, asked)
     if not choice.is_wide:
         async with site.database.reading() as connection:
-            cells, period = await read(site, connection, choice, asked)
+            table = await read(site, connection, choice, asked)
+    cells, period = table.cells, table.period
     columns = order(cells, 1, MOST_COLUMNS)
     if choice.per == "time":
         columns = sorted({column for _row, column in cells}, key=lambda column: column[1])
@@ -163,6 +173,7 @@ async def page(request: web.Request) -> web.Response:
         "left_out": len({row for row, _ in cells}) - len(rows),
         "columns_left_out": len({column for _, column in cells}) - len(columns),
         "shortened": period.since > asked.since,
+        "most_events": None if table.all_events else MOST_EVENTS,
         "period": period,
         "services": choice.services,
         "countries": place.countries,
@@ -197,16 +208,27 @@ def _chosen(site: Site, request: web.Request) -> Selection:
     )
 
 
+class Breakdown(msgspec.Struct, frozen=True):
+    """What was counted."""
+
+    cells: Mapping[tuple[str, Column], Cell]
+    """By row and column."""
+    period: Period
+    """The time that they are of."""
+    all_events: bool = True
+    """Whether all events of the time were asked what failed."""
+
+
 async def read(
     site: Site, connection: ReadTransaction, choice: Selection, period: Period
-) -> tuple[Mapping[tuple[str, Column], Cell], Period]:
-    """The cells by row and column, and the time that they are of."""
+) -> Breakdown:
+    """Count what was chosen."""
     wanted = [each for each in site.catalogue.services if each.id in choice.services]
     wanted = wanted or list(site.catalogue.services)
     if choice.by == "service":
         ids = [service.id for service in wanted]
         shares = await services(connection, ids, period, choice.per, choice.place)
-        return _shares(shares), period
+        return await _with_event_failures(site, connection, choice, period, shares)
     targets = [target.id for service in wanted for target in service.targets]
     if choice.target is not None:
         targets = [choice.target]
@@ -214,10 +236,47 @@ async def read(
     period = within_limit(chosen, period, choice.per)
     if choice.by == "function":
         shares = await functions(connection, chosen, period, choice.per)
-        return _shares(shares), period
+        return await _with_event_failures(site, connection, choice, period, shares)
     by: Naming = "technique" if choice.by == "technique" else "rule"
-    found = await named(connection, chosen, period, choice.per, by)
-    return _names(found), period
+    return Breakdown(_names(await named(connection, chosen, period, choice.per, by)), period)
+
+
+async def _with_event_failures(
+    site: Site,
+    connection: ReadTransaction,
+    choice: Selection,
+    period: Period,
+    shares: Mapping[tuple[str, Column], FailedShare],
+) -> Breakdown:
+    """The shares, with what failed without a control of ours while an event that rests on it
+    lasted, as on other pages."""
+    asked, place = choice.services, choice.place
+    one_service = asked[0] if len(asked) == 1 else service_of(choice.target or "") or None
+    within = Filter(
+        service=one_service,
+        country=place.countries[0] if len(place.countries) == 1 else None,
+        since=period.since,
+        until=period.until,
+    )
+    found = await known_events(site, connection, within, MOST_EVENTS + 1)
+    events = [
+        event
+        for event in found[:MOST_EVENTS]
+        if (not asked or event.service in asked)
+        and (not place.countries or event.country in place.countries)
+        and (not place.asns or not set(place.asns).isdisjoint(event.asns))
+    ]
+    window = Window(period.since, period.until, max(1, (period.until - period.since) // HOUR_MS))
+    sums = dict(shares)
+    for series in await series_told(site, connection, events, window):
+        if place.asns and series.asn not in place.asns:
+            continue
+        row = series.target if choice.by == "function" else service_of(series.target)
+        column = column_of(period, choice.per, series.country, series.asn, series.hour)
+        if (share := sums.get((row, column))) is not None:
+            is_blocked = bool(kinds_of(series.states) & _BLOCKED)
+            sums[row, column] = share + FailedShare(series.told, 0, is_blocked)
+    return Breakdown(_shares(sums), period, all_events=len(found) <= MOST_EVENTS)
 
 
 def _shares(shares: Mapping[tuple[str, Column], FailedShare]) -> Mapping[tuple[str, Column], Cell]:

@@ -10,10 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import EventState, State, Tier
+from monitor.store.reading.breakdown import Period, Place
+from monitor.store.reading.cell_sums import Across
 from monitor.store.reading.counts import StateCount
 from monitor.store.records import Conclusions
+from monitor.store.service_hours import EVERY_NETWORK
 from monitor.text import words
 from monitor.web.event_failures import as_failures
+from monitor.web.pages import explore
+from monitor.web.pages.explore import Selection
 from monitor.web.site import Site
 from tests.monitor.store.samples import admitted, event, verdict
 from tests.monitor.web.pages.test_overview import text_of
@@ -149,3 +154,65 @@ def test_an_event_tells_of_its_own_series_alone() -> None:
     others = [("telegram/web", "KE", 64511), ("telegram/dc", "UG", 64511), ("telegram/dc", "KE", 1)]
     told = as_failures(EVENT, rows_of([mine, *others]), FIRST + 9 * HOUR)
     assert [row.state for row in told] == [State.BLOCKED, *[State.INCONCLUSIVE] * 3]
+
+
+SLICE = FIRST + 2 * HOUR
+DC, KENYA = "telegram/dc", ("KE", EVERY_NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("by", "per", "place", "failing"),
+    [
+        pytest.param("service", "country", Place(), {("telegram", KENYA): 4}, id="country"),
+        pytest.param(
+            "service", "country", Place(("KE",), (64512,)), {("telegram", KENYA): 1}, id="a-network"
+        ),
+        pytest.param("service", "country", Place(("UG",)), {}, id="another-country"),
+        pytest.param(
+            "function",
+            "network",
+            Place(),
+            {(DC, ("KE", 64511)): 3, (DC, ("KE", 64512)): 1},
+            id="function-by-network",
+        ),
+        pytest.param(
+            "service",
+            "time",
+            Place(),
+            {("telegram", ("", SLICE)): 3, ("telegram", ("", SLICE + 2 * HOUR)): 1},
+            id="time",
+        ),
+    ],
+)
+async def test_explore_counts_what_an_event_tells(
+    site: Site, by: str, per: Across, place: Place, failing: Mapping[object, int]
+) -> None:
+    await fill(site, asns=(64511, 64512))
+    choice = Selection(by, per, ("telegram",), DC if by == "function" else None, place)
+    period = Period(FIRST, FIRST + 8 * HOUR, 2 * HOUR, daily=False)
+    async with site.database.reading() as connection:
+        table = await explore.read(site, connection, choice, period)
+    counted = {key: cell.n for key, cell in table.cells.items()}
+    nothing = dict.fromkeys(counted.keys() - failing.keys(), 0)
+    assert counted == {**nothing, **failing}
+    assert all(cell.n <= cell.total for cell in table.cells.values())
+    assert any(cell.kind == "blocked" for cell in table.cells.values()) is bool(failing)
+
+
+@pytest.mark.parametrize("by", ["service", "function"])
+async def test_explore_counts_only_what_events_of_the_time_tell(
+    site: Site, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    await fill(site)
+    choice = Selection(by, "country", ("telegram",), DC if by == "function" else None, Place())
+    before = Period(FIRST, FIRST + 2 * HOUR, HOUR, daily=False)
+    day = FIRST - FIRST % (24 * HOUR)
+    whole = Period(day, day + 48 * HOUR, 24 * HOUR, daily=True)
+    async with site.database.reading() as connection:
+        early = await explore.read(site, connection, choice, before)
+        all_of_it = await explore.read(site, connection, choice, whole)
+        monkeypatch.setattr(explore, "MOST_EVENTS", 0)
+        some = await explore.read(site, connection, choice, whole)
+    assert [cell.n for cell in early.cells.values() if cell.n] == []
+    assert [cell.n for cell in all_of_it.cells.values() if cell.n] == [3]
+    assert (all_of_it.all_events, some.all_events) == (True, False)
