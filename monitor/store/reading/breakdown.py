@@ -93,6 +93,8 @@ class Named(msgspec.Struct, frozen=True):
     counts: Mapping[tuple[str, Column], int]
     total: Mapping[Column, int]
     """All verdicts."""
+    states: Mapping[tuple[str, Column], frozenset[str]] = {}
+    """States of those that are counted by rule."""
 
 
 def _columns(across: Across, at: str = "hour", table: str = "") -> str:
@@ -244,6 +246,7 @@ async def named(
     cells."""
     counts: dict[tuple[str, Column], int] = defaultdict(int)
     total: dict[Column, int] = defaultdict(int)
+    states: dict[tuple[str, Column], frozenset[str]] = defaultdict(frozenset)
     counted = await _counts(connection, chosen, period, across, lambda _target, name: name)
     for column, names in counted.items():
         for (state, rule, technique), n in names.items():
@@ -254,7 +257,9 @@ async def named(
             word = technique if by == "technique" else None if counts_as_evidence else rule
             if word is not None:
                 counts[word, column] += n
-    return Named(counts, total)
+                if by == "rule":
+                    states[word, column] |= {state}
+    return Named(counts, total, states)
 
 
 async def _counts(

@@ -6,7 +6,7 @@ the measurements that it counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, get_args
 from urllib.parse import urlencode
 
@@ -115,6 +115,9 @@ class Cell(msgspec.Struct, frozen=True):
     total: int
     kind: str = ""
     """Of its mark; empty for none: what is counted is not how much failed."""
+    state: str = ""
+    """Of all that is counted, by rule; empty where they differ. A list takes one: without it, it
+    also has what counts but for having arrived late, which sums do not tell apart."""
 
     @property
     def share(self) -> str:
@@ -294,10 +297,19 @@ def _kind(share: FailedShare) -> str:
 def _names(found: Named) -> Mapping[tuple[str, Column], Cell]:
     """A cell of nothing where there are verdicts, and none of them names what the row is of."""
     return {
-        (row, column): Cell(found.counts.get((row, column), 0), total)
+        (row, column): Cell(
+            found.counts.get((row, column), 0),
+            total,
+            state=_common_state(found.states.get((row, column))),
+        )
         for row in {row for row, _column in found.counts}
         for column, total in found.total.items()
     }
+
+
+def _common_state(states: Collection[str] | None) -> str:
+    """The state, if there is one alone."""
+    return next(iter(states)) if states is not None and len(states) == 1 else ""
 
 
 def _address_around(choice: Selection, column: Column, period: Period) -> tuple[str, str] | None:
@@ -325,7 +337,8 @@ def cells_text(
             continue
         said = str(mark(cell.kind, cell.share)) if cell.kind else grouped(cell.n)
         if address is not None and (cell.n or cell.kind):
-            said = f'<a href="{address[0]}{id}{address[1]}">{said}</a>'
+            state = f"&amp;state={cell.state}" if cell.state else ""
+            said = f'<a href="{address[0]}{id}{address[1]}{state}">{said}</a>'
         of = escaped(_("of %(total)s", total=grouped(cell.total)))
         text.append(f"<td>{said} <small>{of}</small></td>")
     return Markup("".join(text))

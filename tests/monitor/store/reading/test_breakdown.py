@@ -6,13 +6,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from monitor.detection.events.gates import not_counted
 from monitor.detection.model import State
 from monitor.store.database import Database
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period, Place
 from monitor.store.reading.cell_sums import Across
 from monitor.store.service_hours import EVERY_NETWORK
-from tests.monitor.store.samples import HOUR
+from tests.monitor.store.samples import HOUR, admitted, concluded, verdict
 from tests.monitor.store.test_service_hours import MIDNIGHT, SAID, TARGETS, judge
 
 DAY = 24 * HOUR
@@ -72,6 +73,30 @@ async def test_techniques_and_reasons_are_counted_by_name(filled: Database) -> N
     assert rules.total == {france: 3 * 2 * len(SAID[france])}
     assert set(typed.counts) == {("tls.reset.sni", ("RU", EVERY_NETWORK))}
     assert typed.total["RU", EVERY_NETWORK] == 3 * 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("state", "rule", "counted"),
+    [
+        (State.INCONCLUSIVE, "imported.tls_timeout", False),
+        (State.INSUFFICIENT, "imported.vpn", True),
+        (State.INCONCLUSIVE, "tls.timeout.sni", True),
+        (State.BLOCKED, "tls.timeout.sni", False),
+    ],
+    ids=["run-of-others-failed", "run-of-others-over-vpn", "unclear", "blocked"],
+)
+async def test_only_what_is_no_evidence_has_a_reason(
+    store: Database, state: State, rule: str, counted: bool
+) -> None:
+    row = admitted(1, target=TARGETS[0], at=MIDNIGHT, country="FR", asn=64503)
+    fact = verdict(row, state, rule)
+    assert bool(not_counted(fact.verdict)) is counted
+    await store.facts.add([row], [])
+    await store.conclusions.save([concluded(facts=(fact,))], 1)
+    async with store.reading() as connection:
+        chosen = await breakdown.chosen_at(connection, TARGETS, EVERYWHERE)
+        named = await breakdown.named(connection, chosen, PERIOD, "country", "rule")
+    assert named.counts == ({(rule, ("FR", EVERY_NETWORK)): 1} if counted else {})
 
 
 async def test_too_many_sums_are_read_for_a_shorter_time(

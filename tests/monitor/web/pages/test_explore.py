@@ -6,15 +6,22 @@ import html
 import re
 
 import pytest
+from msgspec.structs import replace
 
+from monitor.detection.lateness import LATE
+from monitor.detection.model import State
 from monitor.store.reading import breakdown
 from monitor.store.reading.breakdown import Period
+from monitor.store.records import Conclusions
 from monitor.web.draw.strips import Window
 from monitor.web.history import TimeRange
 from monitor.web.pages.explore import DOWN, Cell, order, period_of
+from monitor.web.site import Site
+from tests.monitor.store.samples import admitted, verdict
 from tests.monitor.web.pages.test_compare import get
 from tests.monitor.web.pages.test_overview import text_of
-from tests.world.site import Client
+from tests.world import site as world
+from tests.world.site import Client, client
 
 DAY, HOUR = 86_400_000, 3_600_000
 CELL = re.compile(r'<td><a href="(/m\?[^"]*)">(.*?)</a> <small>of (\d+)</small>')
@@ -54,6 +61,28 @@ async def test_a_cell_leads_to_exactly_what_it_counts(web: Client, by: str, per:
         assert count - off == total
     else:
         assert count == int(said)
+
+
+@pytest.mark.parametrize("state", [State.INCONCLUSIVE, State.VANTAGE_OFFLINE], ids=str)
+async def test_a_reason_leads_to_what_it_kept_from_counting(site: Site, state: State) -> None:
+    """The same rule decided a block, and one that counts but for having arrived late."""
+    rule, at = "tls.timeout.sni", world.NOW - world.NOW % HOUR - 5 * HOUR
+    states = [State.BLOCKED, State.BLOCKED, state, state, State.OK]
+    rows = [
+        admitted(n, probe=n, at=at, target="telegram/web", country="KE", asn=64511)
+        for n in range(len(states))
+    ]
+    facts = [verdict(row, said, rule) for row, said in zip(rows, states, strict=True)]
+    for n in (1, 3):
+        facts[n] = replace(facts[n], verdict=replace(facts[n].verdict, evidence=(LATE,)))
+    await site.database.facts.add(rows, ())
+    told = Conclusions(service="telegram", round=at, state=b"", events=(), facts=tuple(facts))
+    await site.database.conclusions.save([told], 10**6)
+    async with client(site) as web:
+        query = "/explore?by=rule&per=country&service=telegram&country=KE&range=24h"
+        ((address, said, total),) = cells_of(await get(web, query))
+        assert (said, total) == ("2", len(states))
+        assert await listed(web, address) == 2
 
 
 async def test_a_service_is_taken_apart_by_function_technique_and_reason(web: Client) -> None:
