@@ -96,21 +96,19 @@ def change_headline(event: Event, kind: str, service: str, note: Note | None = N
     return f"{about['service']} {about['where']}: {kind}."
 
 
-def with_unwatched(text: str, told: Sequence[Event], unwatched: Collection[str]) -> str:
-    """A headline about open events, and whether nobody measures some of them now; `unwatched` are
-    the ids of these."""
-    lost = sum(event.id in unwatched and data_end(event) is None for event in told)
-    if not lost:
+def with_lost(text: str, told: Sequence[Event], lost: Collection[str]) -> str:
+    """A headline about open events, and whether nobody measures some of them now; `lost` are the
+    ids of these."""
+    n = sum(event.id in lost and data_end(event) is None for event in told)
+    if not n:
         return text
-    if lost == len(told):
-        added = _("Nobody measures it there now.")
-    else:
-        added = n_(
-            "Nobody measures %(n)s of these %(total)s events now.",
-            "Nobody measures %(n)s of these %(total)s events now.",
-            lost,
-            total=len(told),
-        )
+    if len(told) == 1:
+        return f"{text} {_('Nobody measures it there now.')}"
+    added = _(
+        "For %(n)s of these %(total)s events nothing is measured now.",
+        n=number(n),
+        total=number(len(told)),
+    )
     return f"{text} {added}"
 
 
@@ -120,15 +118,15 @@ def overview(
     online: int,
     countries: int,
     age: str,
-    unwatched: Collection[str] = (),
+    lost: Collection[str] = (),
 ) -> str:
     """What stands at the top of the first page, from the open events that nothing inhibits.
-    `names` are what people call the services, `unwatched` the ids of events that nobody measures
+    `names` are what people call the services, `lost` the ids of events that nobody measures
     now."""
     confirmed = confirmed_open(opened)
     likely = [event for event in opened if event.tier is Tier.LIKELY]
     text = _overview(confirmed, likely, names, online, countries, age)
-    return with_unwatched(text, confirmed or likely, unwatched)
+    return with_lost(text, confirmed or likely, lost)
 
 
 def _overview(

@@ -13,6 +13,7 @@ from monitor.detection.model import Event, State
 from monitor.detection.observed.liveness import is_online
 from monitor.store.reading.counts import StateCount
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.web.present import Present
 from monitor.web.site import Site
 from probes.runtime.broker_url import PORTS, WEB_PORTS
@@ -62,6 +63,24 @@ def active(probes: Probes, role: str | None = None) -> list[tuple[VantageRow, st
         for probe, status in probes
         if status != "revoked" and role in (None, probe.role)
     ]
+
+
+def unwatched(site: Site, present: Present, events: Iterable[Event]) -> frozenset[str]:
+    """The ids of those events of which it is known that nobody measures them now. Of a service that
+    has no recent verdict anywhere, conclusions may be late: then whoever is heard in the networks
+    of an event may measure it."""
+    return frozenset(
+        event.id
+        for event in events
+        if not present.is_watched(event)
+        and (
+            present.states(Filter(service=event.service))
+            or not any(
+                is_heard(site, row) and row.revoked is None and row.asn in event.asns
+                for row in present.vantages_by_country.get(event.country, ())
+            )
+        )
+    )
 
 
 WAYS = frozenset(f"{by}{scheme}" for by in ("", "proxy+") for scheme in (*PORTS, *WEB_PORTS))

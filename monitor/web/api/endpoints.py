@@ -284,7 +284,7 @@ async def services(request: web.Request) -> web.Response:
     states: dict[str, list[PresentState]] = defaultdict(list)
     for row in present.states(wanted):
         states[service_of(row.target)].append(row)
-    blocked = {event.service for event in opened}
+    with_event = {event.service for event in opened}
     listed: list[dict[str, Any]] = [
         {
             "id": service.id,
@@ -296,7 +296,7 @@ async def services(request: web.Request) -> web.Response:
         }
         for service in known
         if wanted.service in (None, service.id)
-        and (site.service(service.id) or states[service.id] or service.id in blocked)
+        and (site.service(service.id) or states[service.id] or service.id in with_event)
         and (wanted.target is None or any(wanted.target == t.id for t in service.targets))
     ]
     return answer(request, "services", *paged(request, ((str(row["id"]), row) for row in listed)))

@@ -15,6 +15,7 @@ from monitor.store.records import Filter
 from monitor.text import words
 from monitor.web.answers import svg_answer
 from monitor.web.draw.matrix import cell
+from monitor.web.fleet import unwatched
 from monitor.web.freshness import freshness
 from monitor.web.moment import reading, site_of
 from monitor.web.params import refuse_unknown
@@ -59,7 +60,7 @@ async def badge(request: web.Request) -> web.Response:
         confirmed = confirmed_open(events)
         countries = {event.country for event in confirmed}
         word = f"blocked in {words.plural(len(countries), 'country')}"
-        if not any(map(present.is_watched, confirmed)):
+        if len(unwatched(site, present, confirmed)) == len(confirmed):
             word += ", no data now"
     scope = found["scope"] if found else ""
     if scope and (code is not None or len(events) <= 1):

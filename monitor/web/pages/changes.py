@@ -23,6 +23,7 @@ from monitor.store.records import Filter
 from monitor.text import event_evidence, event_headlines, event_sources, words
 from monitor.text.language import _
 from monitor.web.answers import PUBLIC
+from monitor.web.fleet import unwatched
 from monitor.web.moment import reading, site_of
 from monitor.web.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.present import Present
@@ -186,7 +187,7 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition], known: Present)
         if row.note is not None and row.note.link:
             _add(entry, "link", rel="related", href=row.note.link)
         # Only the present form of an event is known, so only its newest entry shows that form.
-        present = event_evidence.scope(event, None, watched=known.is_watched(event))
+        present = event_evidence.scope(event, None, watched=not unwatched(site, known, [event]))
         if event.id in newest:
             name = site.service_names.get(event.service, event.service)
             present = _("Since then: %(event)s", event=event_headlines.headline(event, name))

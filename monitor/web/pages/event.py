@@ -46,7 +46,7 @@ from monitor.web.draw import strips
 from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.event_failures import as_failures, told_by_events
-from monitor.web.fleet import active, fleet, owner_of
+from monitor.web.fleet import active, fleet, owner_of, unwatched
 from monitor.web.history import (
     TimeRange,
     chosen_range,
@@ -118,6 +118,7 @@ async def page(request: web.Request) -> web.Response:
         timelines(site, event) if span is None else past(site, present, event, span, known)
     )
     headline = event_headlines.headline(event, name)
+    watched = not unwatched(site, present, [event])
     others = event_subject.other_functions(
         event, service, await others_reached(site, event, service)
     )
@@ -129,8 +130,8 @@ async def page(request: web.Request) -> web.Response:
         "event": event,
         "service": name,
         "headline": headline,
-        "scope": event_evidence.scope(event, site.clock(), watched=present.is_watched(event)),
-        "watched": present.is_watched(event),
+        "scope": event_evidence.scope(event, site.clock(), watched=watched),
+        "watched": watched,
         "how": event_evidence.manner(event),
         "techniques": await techniques(site, event),
         "ended": event_state.ended(event),

@@ -17,7 +17,7 @@ from monitor.text.language import _
 from monitor.web.both_sources import beside, one_picture
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
-from monitor.web.fleet import active, fleet
+from monitor.web.fleet import active, fleet, unwatched
 from monitor.web.moment import reading, site_of
 from monitor.web.pages.lone import lone
 from monitor.web.render import render
@@ -52,7 +52,7 @@ async def page(request: web.Request) -> web.Response:
     online = [probe for probe, status in active(probes) if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
-    unwatched = {event.id for event in shown if not present.is_watched(event)}
+    lost = unwatched(site, present, shown)
     names = site.service_names
     past, past_pairs = one_picture(latest)
     ended = [event for event in past if not event.ongoing]
@@ -60,15 +60,15 @@ async def page(request: web.Request) -> web.Response:
     values = {
         "title": _("What is blocked now"),
         "record": cited,
-        "scope": scope(shown, site.clock(), unwatched),
-        "unwatched": unwatched,
+        "scope": scope(shown, site.clock(), lost),
+        "unwatched": lost,
         "headline": event_headlines.overview(
             [event for event in shown if event.stands],
             names,
             len(vantages),
             len({probe.country for probe in vantages}),
             words.duration_text(site.clock() - last) if last else "",
-            unwatched,
+            lost,
         )
         if last
         else _("No measurements yet."),
@@ -105,15 +105,15 @@ def beside_imported(event: Event, known: Sequence[Event]) -> Event | None:
     return beside(event, known) if event_sources.is_imported(event) else None
 
 
-def scope(opened: Sequence[Event], now: int, unwatched: Collection[str] = ()) -> str:
+def scope(opened: Sequence[Event], now: int, lost: Collection[str] = ()) -> str:
     """The line below the headline: of the only confirmed (else the only likely) event its share of
-    vantages, sureness and time; of several, how many there are of each state. `unwatched` are the
+    vantages, sureness and time; of several, how many there are of each state. `lost` are the
     ids of those that nobody measures now."""
     live = [event for event in opened if event.stands]
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
     first = confirmed or [event for event in live if event.tier is Tier.LIKELY]
     if len(first) == 1:
-        return event_evidence.scope(first[0], now, watched=first[0].id not in unwatched)
+        return event_evidence.scope(first[0], now, watched=first[0].id not in lost)
     clearing = sum(event.state is EventState.CLEARING for event in first)
     counted = [
         (len(confirmed) - (clearing if confirmed else 0), _("confirmed")),

@@ -47,7 +47,7 @@ from monitor.web.draw.event_marks import Breadth, in_network
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.draw.now_rows import LayerCell, LayerRow
 from monitor.web.event_failures import told_by_events
-from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
+from monitor.web.fleet import Probes, active, fleet, unwatched, watchlist_of_network
 from monitor.web.history import TimeRange, chosen_range
 from monitor.web.moment import reading, site_of
 from monitor.web.network_conditions import network_conditions
@@ -115,7 +115,7 @@ async def country(request: web.Request) -> web.Response:
             bool(rows),
             bool(events),
             values["measured"],
-            values["unwatched"],
+            values["lost"],
         ),
         "matrix": network_matrix(values["services"], rows, opened),
     }
@@ -164,7 +164,7 @@ async def network(request: web.Request) -> web.Response:
             bool(verdicts),
             bool(events),
             values["measured"],
-            values["unwatched"],
+            values["lost"],
         ),
         "countries": countries,
         "conditions": [
@@ -203,7 +203,7 @@ async def shared_values(
     return {
         "record": await record(site, connection, mine),
         "measured": bool(rows) or was_measured(present, here),
-        "unwatched": {event.id for event in open_events(events) if not present.is_watched(event)},
+        "lost": unwatched(site, present, open_events(events)),
         "past": event_headlines.in_range(
             one_picture(lasted)[0],
             site.service_names,
@@ -339,17 +339,17 @@ def headline(
     judged: bool,
     known: bool = False,
     measured: bool = False,
-    unwatched: Collection[str] = (),
+    lost: Collection[str] = (),
 ) -> str:
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
     here, `judged` whether any recent verdict is, `known` whether there was ever an event,
-    `measured` whether there was ever a measurement, as far as it is told, `unwatched` the ids of
+    `measured` whether there was ever a measurement, as far as it is told, `lost` the ids of
     open events that nobody measures now."""
     live = [event for event in opened if event.stands]
     confirmed = confirmed_open(live)
     if live:
         text = _of_events(here, live, confirmed, names)
-        return event_headlines.with_unwatched(text, confirmed or live, unwatched)
+        return event_headlines.with_lost(text, confirmed or live, lost)
     return _without_events(here, members, judged, known, measured)
 
 

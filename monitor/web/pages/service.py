@@ -19,6 +19,7 @@ from monitor.web.both_sources import one_picture
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.event_failures import told_by_events
+from monitor.web.fleet import unwatched
 from monitor.web.history import chosen_range
 from monitor.web.moment import reading, site_of
 from monitor.web.render import render
@@ -100,7 +101,7 @@ async def page(request: web.Request) -> web.Response:
             service.name,
             list(opened.values()),
             len(countries),
-            {event.id for event in opened.values() if not present.is_watched(event)},
+            unwatched(site, present, opened.values()),
         )
         if span is None
         else event_headlines.in_range(
@@ -139,15 +140,13 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
     return words.state_mark(row.state)
 
 
-def headline(
-    name: str, opened: list[Event], countries: int, unwatched: Collection[str] = ()
-) -> str:
+def headline(name: str, opened: list[Event], countries: int, lost: Collection[str] = ()) -> str:
     """The answer in one sentence, and whether nobody measures some of the open events now:
-    `unwatched` are their ids."""
+    `lost` are their ids."""
     live = [event for event in opened if event.stands]
     confirmed = confirmed_open(live)
     text = _headline(name, live, confirmed, countries)
-    return event_headlines.with_unwatched(text, confirmed or live, unwatched)
+    return event_headlines.with_lost(text, confirmed or live, lost)
 
 
 def _headline(name: str, live: list[Event], confirmed: list[Event], countries: int) -> str:

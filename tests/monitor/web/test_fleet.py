@@ -10,7 +10,7 @@ from monitor.detection.model import EventState, State, Verdict
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Seen
 from monitor.web import fleet
-from monitor.web.present import Present, service_present
+from monitor.web.present import Present, ServicePresent, service_present
 from monitor.web.site import Site
 from probes.wire.codec import Status, encode, encode_message
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
@@ -180,3 +180,34 @@ async def test_ways_are_counted_of_those_who_are_heard(site: Site, web: Client) 
     assert "Ways to the monitor in use: " in text_of(await (await web.get("/v")).text())
     metrics = await (await web.get("/metrics")).text()
     assert '\nreachwatch_vantages_by_way{way="wss"} 2.0\n' in metrics
+
+
+def test_late_conclusions_do_not_say_that_nobody_measures(site: Site) -> None:
+    event = next(event for event in world.events() if event.id == world.CONFIRMED)
+    here = VantageRow(
+        id="p", owner="o", role="vantage", country=event.country, asn=event.asns[0], enrolled=0,
+        revoked=None, last_seen=site.clock(),
+    )  # fmt: skip
+    elsewhere = LatestVerdict(
+        event.targets[0],
+        "FR",
+        1,
+        "q",
+        world.NOW,
+        Verdict(target=event.targets[0], state=State.OK, rule="r"),
+    )
+    judged = service_present(1, [elsewhere])
+
+    def lost(services: dict[str, ServicePresent], *rows: VantageRow) -> bool:
+        present = Present(revision=1, services=services, vantages=rows)
+        return fleet.unwatched(site, present, [event]) == {event.id}
+
+    # Of no service a recent verdict: who is heard there may measure it.
+    assert not lost({}, here)
+    assert lost({}, replace(here, asn=1))
+    assert lost({}, replace(here, last_seen=1))
+    assert lost({}, replace(here, revoked=2))
+    # It is judged elsewhere, and not here.
+    assert lost({event.service: judged}, here)
+    same = replace(elsewhere, country=event.country, asn=event.asns[0])
+    assert not lost({event.service: service_present(1, [same])}, here)

@@ -14,6 +14,7 @@ from monitor.store.records import Conclusions
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
+from tests.world.scenery import HOUR
 from tests.world.site import Client, client
 
 
@@ -54,6 +55,13 @@ async def test_a_badge_says_which_functions_and_how_many_networks(site: Site) ->
         root = ET.fromstring(await answer.text())
     said = "WeChat in Russia: blocked (confirmed): web client, 1 of 2 networks"
     assert root.get("aria-label") == said
+
+
+async def test_a_badge_of_all_countries_says_when_nobody_measures_there(site: Site) -> None:
+    later = replace_site(site, clock=lambda: world.NOW + 24 * HOUR)
+    async with client(later) as web:
+        root = ET.fromstring(await (await web.get("/badge/wechat.svg")).text())
+    assert (root.get("aria-label") or "").startswith("WeChat: blocked in 1 country, no data now (")
 
 
 async def test_a_service_of_which_a_part_is_measured_is_not_called_reachable_as_a_whole(

@@ -100,13 +100,13 @@ def test_a_block_that_nobody_measures_now_is_said_to_be_so() -> None:
     other = replace(confirmed, id="0" * 16, service="telegram")
 
     def said(*events: Event, lost: tuple[Event, ...]) -> str:
-        unwatched = {event.id for event in lost}
         members = [(VANTAGE, "online")]
-        return places.headline(RUSSIA, events, NAMES, members, judged=True, unwatched=unwatched)
+        ids = {event.id for event in lost}
+        return places.headline(RUSSIA, events, NAMES, members, judged=True, lost=ids)
 
     assert said(confirmed, lost=(confirmed,)).endswith(". Nobody measures it there now.")
     both = said(confirmed, other, lost=(other,))
-    assert both.endswith(". Nobody measures 1 of these 2 events now.")
+    assert both.endswith(". For one of these two events nothing is measured now.")
     assert "Nobody" not in said(confirmed, other, lost=())
 
 
