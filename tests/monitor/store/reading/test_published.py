@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from monitor.detection.events import confidence
 from monitor.detection.model import ChangeKind, Event, EventState, Tier
 from monitor.store import tables as t
 from monitor.store.database import Database, open_database
@@ -20,6 +21,7 @@ from monitor.store.reading.events import (
 from monitor.store.reading.published import published_events
 from monitor.store.records import DETAILS, Conclusions, Filter
 from tests.monitor.store.samples import NOON, admitted, concluded, event
+from tests.world import site as world
 
 MINUTE = 60_000
 ID = "00000000000000aa"
@@ -98,6 +100,16 @@ async def test_between_two_transitions_an_event_is_what_pages_showed(clocked: Cl
     assert counted == [("confirmed", 1), ("likely", 1), ("opened", 1)]
     assert known == {(ID, kind) for kind in kinds}
     assert len(details) == 3
+
+
+async def test_another_confidence_is_what_pages_showed(clocked: Clocked) -> None:
+    sure = next(one for one in world.events() if one.id == world.CONFIRMED)
+    doubted = replace(sure, against=("few_vantages", "untyped"), networks=())
+    assert confidence.probability(sure) != confidence.probability(doubted)
+    await clocked.publish(1, sure, "opened", "likely", "confirmed")
+    await clocked.publish(3, doubted)
+    assert await clocked.read(2) == [sure]
+    assert await clocked.read(3) == [doubted]
 
 
 async def test_notes_and_retractions_are_those_of_then(clocked: Clocked) -> None:

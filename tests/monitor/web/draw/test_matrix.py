@@ -22,12 +22,16 @@ def test_without_an_event_nothing_is_called_blocked() -> None:
     ):
         made = cell([State.INCONCLUSIVE, state, State.OK], None)
         assert made is not None
-        assert (made["kind"], made["word"]) == ("inconclusive", word)
+        assert (made["kind"], made["word"], made["rank"]) == ("inconclusive", word, 4)
         assert made["event"] is None
     inhibited = cell([State.BLOCKED], EVENTS[world.INHIBITED])
     assert inhibited is not None
     assert inhibited["word"] == "fails, not confirmed"
     assert cell([], None) is None
+    for state in (State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT):
+        fine = cell([state], None)
+        assert fine is not None
+        assert fine["rank"] == 5
 
 
 def test_a_cell_shows_the_event_or_the_state_of_the_rounds() -> None:

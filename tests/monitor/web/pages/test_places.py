@@ -247,6 +247,39 @@ async def test_runs_of_others_are_no_vantages(
     assert values["watched"].watchers == watchers
 
 
+@pytest.mark.parametrize("path", ["/c/KE", "/as/33771"])
+async def test_a_place_that_others_measured_before_was_measured(site: Site, path: str) -> None:
+    runs = [stored(replace(measurement(dc(0), asn=33771), probe=pseudonym("KE", 33771)))]
+    await site.database.facts.add(admitted(runs), ())
+    async with client(site) as web:
+        page = await (await web.get(path)).text()
+        nowhere = await (await web.get("/c/JP")).text()
+    assert "<h1>No recent measurements in " in page
+    assert "<h1>No measurements yet" in nowhere
+
+
+@pytest.mark.parametrize("path", ["/", "/s/wechat", "/c/RU", "/as/64501"])
+async def test_a_headline_says_when_nothing_is_measured_any_more(site: Site, path: str) -> None:
+    later = dataclasses.replace(site, clock=lambda: world.NOW + 24 * 3_600_000)
+    async with client(later) as web:
+        page = await (await web.get(path)).text()
+    headline = page[page.index("<h1>") : page.index("</h1>")]
+    assert re.search("Nobody measures it there now|events nothing is measured now", headline)
+
+
+async def test_an_open_block_lists_its_service_in_the_api(site: Site) -> None:
+    stay = tuple(service for service in site.catalogue.services if service.id != "wechat")
+    other = dataclasses.replace(
+        site,
+        catalogue=replace(site.catalogue, services=stay),
+        clock=lambda: world.NOW + 24 * 3_600_000,
+    )
+    async with client(other) as web:
+        rows = (await (await web.get("/api/v1/services")).json())["services"]
+    (left,) = [row for row in rows if row["id"] == "wechat"]
+    assert (left["states"], bool(left["open_events"])) == ([], True)
+
+
 async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
     async with empty.database.reading() as connection:
         assert (await common_window(empty, connection)).length == "30 min"
